@@ -1,0 +1,21 @@
+//! greffier: a GitOps daemon for Kubernetes with a memory.
+//!
+//! Every Git commit and every cluster observation is an append-only event in a ledger; desired
+//! and live state are derived by replay, and reconciliation runs from that ledger. The modules
+//! are declared in layer order; a module may use lower layers only (`tests/tidy.rs` holds it).
+//!
+//! ```text
+//! L0 model, config            plain values: no I/O, no async
+//! L1 ledger::{event, frame, codec}, health, replay, plan, reconcile::machine
+//!                             pure functions of the ledger: no clock, no randomness
+//! L2 ledger::store            the contract of a store
+//! L3 ledger::*, source, render, cluster
+//!                             the outside world, each behind its own module
+//! L4 reconcile, query         drive writes from the ledger; answer questions from it
+//! L5 http, cli, telemetry     surfaces
+//! L6 daemon                   composes everything
+//! ```
+
+pub mod model;
+
+pub mod ledger;

@@ -1,0 +1,19 @@
+//! Plain values that every layer shares: ids, object keys, applications, actors, instants.
+//!
+//! Nothing here does I/O, reads a clock or is async. Types that can be confused are newtypes with
+//! a fallible parse and a `Display`; both forms are stable, because people copy them.
+
+mod actor;
+mod app;
+mod id;
+mod object;
+mod time;
+
+pub use actor::{Actor, Claim, Scheme};
+pub use app::{
+    AppError, AppName, AppSpec, Automated, DirectorySource, Helm, HelmParameter, Restraint, Source,
+    Tool,
+};
+pub use id::{BlobAddr, CommitId, Digest, ParseIdError, PlanHash, Seq};
+pub use object::{GroupKind, ObjectKey, Scope};
+pub use time::{Basis, Timestamp, ValidTime};

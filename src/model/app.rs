@@ -1,0 +1,624 @@
+//! The Argo CD `Application` as greffier reads it (`argoproj.io/v1alpha1`, unchanged).
+//!
+//! Parsing is lenient where Argo CD is lenient (unknown fields and unknown sync options are
+//! warnings) and strict where a misreading would write to a cluster: a field that *restrains*
+//! writes and is not honoured yet becomes a [`Restraint`], and exactly those writes are suspended.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::id::ParseIdError;
+use super::object::ObjectKey;
+
+/// The finalizer prefix that makes removal of an Application remove its objects.
+const CASCADE_FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
+/// The names under which an Application may name the cluster that the daemon is connected to.
+const IN_CLUSTER_SERVER: &str = "https://kubernetes.default.svc";
+const IN_CLUSTER_NAME: &str = "in-cluster";
+
+/// The name of an application.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AppName(String);
+
+impl AppName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AppName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for AppName {
+    type Err = ParseIdError;
+
+    /// Accepts what Kubernetes accepts as a name: at most 253 lower-case letters, digits, `-`
+    /// and `.`, beginning and ending with a letter or digit (RFC 1123).
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+        let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let edges = edge(s.bytes().next()) && edge(s.bytes().last());
+        if s.len() <= 253 && edges && s.bytes().all(inner) {
+            Ok(Self(s.to_owned()))
+        } else {
+            Err(ParseIdError { what: "application name (RFC 1123)", input: s.to_owned() })
+        }
+    }
+}
+
+/// What is wrong with an Application manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppError {
+    /// A field is missing.
+    #[error("Application `{app}`: `{field}` is missing")]
+    Missing {
+        /// The application, or `?`.
+        app: String,
+        /// The path of the field.
+        field: &'static str,
+    },
+    /// A field has the wrong type or an impossible value.
+    #[error("Application `{app}`: `{field}` {problem}")]
+    Invalid {
+        /// The application, or `?`.
+        app: String,
+        /// The path of the field.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// A Helm parameter (`--set`), or a forced string (`--set-string`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelmParameter {
+    /// The path of the value.
+    pub name: String,
+    /// The value.
+    pub value: String,
+    /// Whether the value is a string whatever it looks like.
+    pub force_string: bool,
+}
+
+/// The `helm` block of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Helm {
+    /// The release name; the application's name when not given.
+    pub release_name: Option<String>,
+    /// Value files relative to the source's path, last wins; a leading `/` is the repository.
+    pub value_files: Vec<String>,
+    /// Inline values: a YAML document. `valuesObject` is kept here as JSON, which is YAML.
+    pub values: Option<String>,
+    /// Parameters; they win over everything.
+    pub parameters: Vec<HelmParameter>,
+    /// Parameters whose value is the content of a file: (name, path).
+    pub file_parameters: Vec<(String, String)>,
+    /// Whether a missing value file is passed over.
+    pub ignore_missing_value_files: bool,
+    /// Whether the chart's `crds/` are left out.
+    pub skip_crds: bool,
+    /// Whether the chart's tests are left out.
+    pub skip_tests: bool,
+    /// Whether values are not checked against the chart's schema.
+    pub skip_schema_validation: bool,
+    /// The release namespace; the destination's when not given.
+    pub namespace: Option<String>,
+    /// The Kubernetes version the chart is told.
+    pub kube_version: Option<String>,
+    /// The API versions the chart is told.
+    pub api_versions: Vec<String>,
+}
+
+/// The `directory` block of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectorySource {
+    /// Whether folders below the path are read too.
+    pub recurse: bool,
+    /// Glob of the files to read; empty = all.
+    pub include: String,
+    /// Glob of the files to leave out; wins over `include`.
+    pub exclude: String,
+}
+
+/// Which program renders a source, as far as the manifest says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tool {
+    /// To be detected from the files.
+    Detect,
+    /// A Helm chart.
+    Helm(Helm),
+    /// A directory of YAML and JSON.
+    Directory(DirectorySource),
+    /// Something that is not rendered yet, by name.
+    Unsupported(String),
+}
+
+/// Where manifests come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The repository.
+    pub repo: String,
+    /// The folder in it; `.` for the top.
+    pub path: String,
+    /// Branch, tag or commit; `HEAD` when not given.
+    pub revision: String,
+    /// How it is rendered.
+    pub tool: Tool,
+}
+
+/// The `automated` block: present and enabled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Automated {
+    /// Objects that left Git are removed.
+    pub prune: bool,
+    /// Drift is put back.
+    pub self_heal: bool,
+    /// An empty render may empty the application.
+    pub allow_empty: bool,
+}
+
+/// A field that restrains writes and is not honoured yet: the writes it names are suspended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Restraint {
+    /// No object of the application is written.
+    All {
+        /// The field, as people wrote it.
+        what: String,
+    },
+    /// Existing objects are not changed; absent ones are created.
+    Updates {
+        /// The field, as people wrote it.
+        what: String,
+        /// The API group it applies to; `*` = all.
+        group: String,
+        /// The kind it applies to; `*` = all.
+        kind: String,
+        /// The namespace it applies to; empty = all.
+        namespace: String,
+        /// The name it applies to; empty = all.
+        name: String,
+    },
+    /// Nothing is pruned.
+    Prunes {
+        /// The field, as people wrote it.
+        what: String,
+    },
+}
+
+impl Restraint {
+    /// The field that restrains.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        match self {
+            Self::All { what } | Self::Updates { what, .. } | Self::Prunes { what } => what,
+        }
+    }
+
+    /// Whether changing the existing object `key` is suspended.
+    #[must_use]
+    pub fn holds_update(&self, key: &ObjectKey) -> bool {
+        match self {
+            Self::All { .. } => true,
+            Self::Updates { group, kind, namespace, name, .. } => {
+                (group == "*" || *group == key.group)
+                    && (kind == "*" || *kind == key.kind)
+                    && (namespace.is_empty() || *namespace == key.namespace)
+                    && (name.is_empty() || *name == key.name)
+            }
+            Self::Prunes { .. } => false,
+        }
+    }
+
+    /// Whether every write is suspended.
+    #[must_use]
+    pub fn holds_all(&self) -> bool {
+        matches!(self, Self::All { .. })
+    }
+
+    /// Whether pruning is suspended.
+    #[must_use]
+    pub fn holds_prunes(&self) -> bool {
+        matches!(self, Self::All { .. } | Self::Prunes { .. })
+    }
+}
+
+/// An application as greffier works with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppSpec {
+    /// Its name.
+    pub name: AppName,
+    /// Its project.
+    pub project: String,
+    /// Its sources; never empty.
+    pub sources: Vec<Source>,
+    /// The namespace of objects that name none; may be empty.
+    pub namespace: String,
+    /// The automated policy; `None` = written to only when someone syncs it.
+    pub automated: Option<Automated>,
+    /// Whether the destination namespace is created when absent.
+    pub create_namespace: bool,
+    /// Labels of a namespace that greffier creates.
+    pub namespace_labels: Vec<(String, String)>,
+    /// Annotations of a namespace that greffier creates.
+    pub namespace_annotations: Vec<(String, String)>,
+    /// How dependents of pruned objects are removed: `Foreground`, `Background` or `Orphan`.
+    pub prune_propagation: String,
+    /// Whether removal of the application removes its objects (the finalizer says so).
+    pub cascade: bool,
+    /// What restrains writes and is not honoured yet.
+    pub restraints: Vec<Restraint>,
+    /// What was not understood and does not restrain writes.
+    pub warnings: Vec<String>,
+}
+
+impl AppSpec {
+    /// Reads an Application manifest.
+    ///
+    /// # Errors
+    /// A missing or mistyped field that the application cannot do without.
+    pub fn parse(manifest: &Value) -> Result<Self, AppError> {
+        Parser::new(manifest)?.parse()
+    }
+}
+
+struct Parser<'a> {
+    manifest: &'a Value,
+    name: AppName,
+    restraints: Vec<Restraint>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(manifest: &'a Value) -> Result<Self, AppError> {
+        let name = str_at(manifest, "/metadata/name")
+            .ok_or(AppError::Missing { app: "?".into(), field: "metadata.name" })?;
+        let name = name.parse().map_err(|error: ParseIdError| AppError::Invalid {
+            app: name.to_owned(),
+            field: "metadata.name".into(),
+            problem: error.to_string(),
+        })?;
+        Ok(Self { manifest, name, restraints: Vec::new(), warnings: Vec::new() })
+    }
+
+    fn parse(mut self) -> Result<AppSpec, AppError> {
+        let api = str_at(self.manifest, "/apiVersion").unwrap_or_default();
+        let kind = str_at(self.manifest, "/kind").unwrap_or_default();
+        if api != "argoproj.io/v1alpha1" || kind != "Application" {
+            let problem = format!("is `{api} {kind}`, not `argoproj.io/v1alpha1 Application`");
+            return Err(self.invalid("kind", problem));
+        }
+        let spec = self.manifest.get("spec").filter(|spec| spec.is_object());
+        let spec = spec.ok_or_else(|| self.missing("spec"))?;
+        let sources = self.sources(spec)?;
+        self.destination(spec);
+        self.annotations();
+        self.restraining_fields(spec);
+        let policy = spec.get("syncPolicy").unwrap_or(&Value::Null);
+        let options = SyncOptions::read(&mut self, policy);
+        let metadata = policy.get("managedNamespaceMetadata").unwrap_or(&Value::Null);
+        let finalizers = self.manifest.pointer("/metadata/finalizers").and_then(Value::as_array);
+        let cascade = finalizers.into_iter().flatten().filter_map(Value::as_str);
+        Ok(AppSpec {
+            project: str_at(spec, "/project").unwrap_or("default").to_owned(),
+            namespace: str_at(spec, "/destination/namespace").unwrap_or_default().to_owned(),
+            automated: automated(policy),
+            create_namespace: options.create_namespace,
+            namespace_labels: string_map(metadata.get("labels")),
+            namespace_annotations: string_map(metadata.get("annotations")),
+            prune_propagation: options.prune_propagation,
+            cascade: cascade.into_iter().any(|finalizer| finalizer.starts_with(CASCADE_FINALIZER)),
+            sources,
+            name: self.name,
+            restraints: self.restraints,
+            warnings: self.warnings,
+        })
+    }
+
+    fn missing(&self, field: &'static str) -> AppError {
+        AppError::Missing { app: self.name.to_string(), field }
+    }
+
+    fn invalid(&self, field: impl Into<String>, problem: impl Into<String>) -> AppError {
+        AppError::Invalid {
+            app: self.name.to_string(),
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+
+    fn hold_all(&mut self, what: impl Into<String>) {
+        self.restraints.push(Restraint::All { what: what.into() });
+    }
+
+    fn sources(&self, spec: &Value) -> Result<Vec<Source>, AppError> {
+        if spec.get("sourceHydrator").is_some() {
+            return Err(self.invalid("spec.sourceHydrator", "is not supported"));
+        }
+        let several = spec.get("sources").and_then(Value::as_array).filter(|list| !list.is_empty());
+        match several {
+            Some(list) => list.iter().map(|source| self.source(source)).collect(),
+            None => {
+                let source = spec.get("source").ok_or_else(|| self.missing("spec.source"))?;
+                Ok(vec![self.source(source)?])
+            }
+        }
+    }
+
+    fn source(&self, source: &Value) -> Result<Source, AppError> {
+        let repo = str_at(source, "/repoURL").filter(|url| !url.is_empty());
+        let repo = repo.ok_or_else(|| self.missing("spec.source.repoURL"))?;
+        let revision = str_at(source, "/targetRevision").filter(|revision| !revision.is_empty());
+        Ok(Source {
+            repo: repo.to_owned(),
+            path: str_at(source, "/path").filter(|p| !p.is_empty()).unwrap_or(".").to_owned(),
+            revision: revision.unwrap_or("HEAD").to_owned(),
+            tool: self.tool(source)?,
+        })
+    }
+
+    fn tool(&self, source: &Value) -> Result<Tool, AppError> {
+        for (field, words) in [
+            ("chart", "a chart from a chart repository"),
+            ("plugin", "a config management plugin"),
+            ("kustomize", "inline Kustomize overrides"),
+            ("ref", "a source that only lends value files (`ref`)"),
+        ] {
+            if source.get(field).is_some_and(|value| !value.is_null()) {
+                return Ok(Tool::Unsupported(words.to_owned()));
+            }
+        }
+        if let Some(helm) = source.get("helm").filter(|helm| helm.is_object()) {
+            return Ok(Tool::Helm(self.helm(helm)?));
+        }
+        let Some(directory) = source.get("directory").filter(|value| value.is_object()) else {
+            return Ok(Tool::Detect);
+        };
+        if directory.pointer("/jsonnet").and_then(Value::as_object).is_some_and(|j| !j.is_empty()) {
+            return Ok(Tool::Unsupported("Jsonnet".to_owned()));
+        }
+        Ok(Tool::Directory(DirectorySource {
+            recurse: bool_at(directory, "/recurse"),
+            include: str_at(directory, "/include").unwrap_or_default().to_owned(),
+            exclude: str_at(directory, "/exclude").unwrap_or_default().to_owned(),
+        }))
+    }
+
+    fn helm(&self, helm: &Value) -> Result<Helm, AppError> {
+        let values_object = helm.get("valuesObject").filter(|values| !values.is_null());
+        let values = match values_object {
+            Some(Value::Object(map)) => Some(Value::Object(map.clone()).to_string()),
+            Some(_) => return Err(self.invalid("spec.source.helm.valuesObject", "is no object")),
+            None => str_at(helm, "/values").filter(|text| !text.is_empty()).map(str::to_owned),
+        };
+        let pair = |entry: &Value, second: &str| {
+            (text_at(entry, "/name"), text_at(entry, &format!("/{second}")))
+        };
+        let list = |field: &str| helm.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
+        Ok(Helm {
+            release_name: str_at(helm, "/releaseName").map(str::to_owned),
+            value_files: strings(helm.get("valueFiles")),
+            values,
+            parameters: list("parameters")
+                .iter()
+                .map(|entry| {
+                    let (name, value) = pair(entry, "value");
+                    HelmParameter { name, value, force_string: bool_at(entry, "/forceString") }
+                })
+                .collect(),
+            file_parameters: list("fileParameters").iter().map(|entry| pair(entry, "path")).collect(),
+            ignore_missing_value_files: bool_at(helm, "/ignoreMissingValueFiles"),
+            skip_crds: bool_at(helm, "/skipCrds"),
+            skip_tests: bool_at(helm, "/skipTests"),
+            skip_schema_validation: bool_at(helm, "/skipSchemaValidation"),
+            namespace: str_at(helm, "/namespace").map(str::to_owned),
+            kube_version: str_at(helm, "/kubeVersion").map(str::to_owned),
+            api_versions: strings(helm.get("apiVersions")),
+        })
+    }
+
+    fn destination(&mut self, spec: &Value) {
+        let server = str_at(spec, "/destination/server").unwrap_or_default().trim_end_matches('/');
+        let name = str_at(spec, "/destination/name").unwrap_or_default();
+        if !server.is_empty() && server != IN_CLUSTER_SERVER {
+            self.hold_all(format!("destination.server {server} (only the own cluster is written)"));
+        }
+        if !name.is_empty() && name != IN_CLUSTER_NAME {
+            self.hold_all(format!("destination.name {name} (only the own cluster is written)"));
+        }
+        if server.is_empty() && name.is_empty() {
+            self.warnings.push("spec.destination names no cluster: the own one is meant".into());
+        }
+    }
+
+    fn annotations(&mut self) {
+        let annotation = |key: &str| {
+            self.manifest.pointer("/metadata/annotations")?.get(key)?.as_str().map(str::to_owned)
+        };
+        if annotation("argocd.argoproj.io/skip-reconcile").as_deref() == Some("true") {
+            self.hold_all("annotation argocd.argoproj.io/skip-reconcile");
+        }
+    }
+
+    fn restraining_fields(&mut self, spec: &Value) {
+        let project = str_at(spec, "/project").unwrap_or("default");
+        if !project.is_empty() && project != "default" {
+            self.hold_all(format!("project {project} (its limits and sync windows)"));
+        }
+        let rules = spec.get("ignoreDifferences").and_then(Value::as_array);
+        for rule in rules.into_iter().flatten() {
+            let text = |field: &str| text_at(rule, &format!("/{field}"));
+            self.restraints.push(Restraint::Updates {
+                what: format!("ignoreDifferences for {}", text("kind")),
+                group: text("group"),
+                kind: text("kind"),
+                namespace: text("namespace"),
+                name: text("name"),
+            });
+        }
+    }
+}
+
+/// What the `syncOptions` list says.
+struct SyncOptions {
+    create_namespace: bool,
+    prune_propagation: String,
+}
+
+impl SyncOptions {
+    fn read(parser: &mut Parser<'_>, policy: &Value) -> Self {
+        let mut options = Self { create_namespace: false, prune_propagation: "Foreground".into() };
+        for option in strings(policy.get("syncOptions")) {
+            match option.trim() {
+                "CreateNamespace=true" => options.create_namespace = true,
+                // What these ask for is what greffier does, or they only relax a check.
+                "CreateNamespace=false"
+                | "ServerSideApply=true"
+                | "ApplyOutOfSyncOnly=true"
+                | "PruneLast=true"
+                | "Validate=false"
+                | "SkipDryRunOnMissingResource=true"
+                | "FailOnSharedResource=true"
+                | "RespectIgnoreDifferences=true" => {}
+                "Prune=false" | "Prune=confirm" => {
+                    parser.restraints.push(Restraint::Prunes { what: format!("syncOption {option}") });
+                }
+                "PrunePropagationPolicy=foreground" => {}
+                "PrunePropagationPolicy=background" => options.prune_propagation = "Background".into(),
+                "PrunePropagationPolicy=orphan" => options.prune_propagation = "Orphan".into(),
+                "Replace=true" | "Force=true" => parser.restraints.push(Restraint::Updates {
+                    what: format!("syncOption {option}"),
+                    group: "*".into(),
+                    kind: "*".into(),
+                    namespace: String::new(),
+                    name: String::new(),
+                }),
+                other => parser.warnings.push(format!("syncOption `{other}` is not known: ignored")),
+            }
+        }
+        options
+    }
+}
+
+fn automated(policy: &Value) -> Option<Automated> {
+    let automated = policy.get("automated").filter(|value| value.is_object())?;
+    if automated.get("enabled").and_then(Value::as_bool) == Some(false) {
+        return None;
+    }
+    Some(Automated {
+        prune: bool_at(automated, "/prune"),
+        self_heal: bool_at(automated, "/selfHeal"),
+        allow_empty: bool_at(automated, "/allowEmpty"),
+    })
+}
+
+fn str_at<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
+    value.pointer(pointer)?.as_str()
+}
+
+/// The scalar at `pointer` as text; numbers and booleans in their JSON form.
+fn text_at(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn bool_at(value: &Value, pointer: &str) -> bool {
+    value.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn strings(value: Option<&Value>) -> Vec<String> {
+    let list = value.and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(|entry| entry.as_str().map(str::to_owned)).collect()
+}
+
+fn string_map(value: Option<&Value>) -> Vec<(String, String)> {
+    let map = value.and_then(Value::as_object).into_iter().flatten();
+    map.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn app(spec: Value) -> Value {
+        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+               "metadata": {"name": "web"}, "spec": spec})
+    }
+
+    fn parse(spec: Value) -> AppSpec {
+        AppSpec::parse(&app(spec)).unwrap()
+    }
+
+    #[test]
+    fn a_plain_application_is_read() {
+        let spec = parse(json!({
+            "project": "default",
+            "source": {"repoURL": "/srv/infra.git", "path": "web", "targetRevision": "main"},
+            "destination": {"server": IN_CLUSTER_SERVER, "namespace": "prod"},
+            "syncPolicy": {"automated": {"prune": true, "selfHeal": true},
+                           "syncOptions": ["CreateNamespace=true", "Retry=true"]}
+        }));
+        assert_eq!(spec.sources[0].path, "web");
+        assert_eq!(spec.namespace, "prod");
+        let automated = spec.automated.unwrap();
+        assert!(automated.prune && automated.self_heal && !automated.allow_empty);
+        assert!(spec.create_namespace && spec.restraints.is_empty() && !spec.cascade);
+        assert_eq!(spec.warnings.len(), 1, "an unknown sync option is a warning");
+    }
+
+    #[test]
+    fn automated_may_be_absent_or_switched_off() {
+        let source = json!({"repoURL": "r"});
+        assert_eq!(parse(json!({"source": source})).automated, None);
+        let off = json!({"source": source, "syncPolicy": {"automated": {"enabled": false}}});
+        assert_eq!(parse(off).automated, None);
+    }
+
+    #[test]
+    fn what_restrains_writes_and_is_not_honoured_is_named() {
+        let key = ObjectKey::new("apps", "Deployment", "prod", "web");
+        for (field, value) in [
+            ("project", json!("payments")),
+            ("destination", json!({"server": "https://elsewhere:6443"})),
+            ("destination", json!({"name": "elsewhere"})),
+        ] {
+            let mut spec = json!({"source": {"repoURL": "r"}});
+            spec[field] = value;
+            assert!(parse(spec).restraints.iter().any(Restraint::holds_all), "{field}");
+        }
+        let ignore = parse(json!({"source": {"repoURL": "r"}, "ignoreDifferences":
+            [{"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"]}]}));
+        assert!(ignore.restraints[0].holds_update(&key) && !ignore.restraints[0].holds_all());
+        assert!(!ignore.restraints[0].holds_update(&ObjectKey::new("", "Service", "prod", "web")));
+        let prune = parse(json!({"source": {"repoURL": "r"},
+            "syncPolicy": {"syncOptions": ["Prune=false"]}}));
+        assert!(prune.restraints[0].holds_prunes() && !prune.restraints[0].holds_update(&key));
+    }
+
+    #[test]
+    fn values_object_wins_over_values() {
+        let spec = parse(json!({"source": {"repoURL": "r", "helm": {
+            "values": "a: 1", "valuesObject": {"a": 2}, "parameters": [{"name": "n", "value": 3}]}}}));
+        let Tool::Helm(helm) = &spec.sources[0].tool else { panic!("not Helm") };
+        assert_eq!(helm.values.as_deref(), Some("{\"a\":2}"));
+        assert_eq!(helm.parameters[0].value, "3");
+    }
+
+    #[test]
+    fn missing_fields_are_named() {
+        let error = AppSpec::parse(&app(json!({}))).unwrap_err();
+        assert_eq!(error.to_string(), "Application `web`: `spec.source` is missing");
+    }
+}
