@@ -19,3 +19,6 @@
 pub mod model;
 
 pub mod ledger;
+pub mod replay;
+
+pub mod plan;
