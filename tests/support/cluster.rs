@@ -234,7 +234,8 @@ struct Supervisor {
 
 impl Supervisor {
     fn spawn(tools: &Path, dir: &Path, options: &Options) -> Result<Self, String> {
-        let describe = |error| format!("cannot start the control plane in {}: {error}", dir.display());
+        let describe =
+            |error| format!("cannot start the control plane in {}: {error}", dir.display());
         let log = fs::File::create(dir.join("control-plane.log")).map_err(describe)?;
         let mut command = Command::new(tools.join("control-plane"));
         command.arg("up").arg("--dir").arg(dir);
