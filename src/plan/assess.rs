@@ -113,7 +113,7 @@ impl Assessed {
         objects.sort_by_key(|object| (object.wave, kind_rank(&object.key)));
         let several_waves =
             objects.iter().map(|object| object.wave).collect::<BTreeSet<_>>().len() > 1;
-        let mut judge = Judge { world, name, app, permission, compared };
+        let judge = Judge { world, name, app, permission, compared };
         let mut barrier: Option<(i32, String)> = None;
         for object in objects {
             let need = judge.need(object);
@@ -127,7 +127,7 @@ impl Assessed {
                 }
                 (need, _) => need,
             };
-            assessed.take(&mut judge, object, need);
+            assessed.take(&judge, object, need);
             if several_waves
                 && barrier.is_none()
                 && let Some(last) = assessed.objects.last()
@@ -139,7 +139,7 @@ impl Assessed {
         assessed
     }
 
-    fn take(&mut self, judge: &mut Judge<'_>, object: &DesiredObject, need: Need) {
+    fn take(&mut self, judge: &Judge<'_>, object: &DesiredObject, need: Need) {
         let (health, health_message) = judge.health(object);
         let mut assessment = Assessment {
             key: object.key.clone(),
@@ -162,6 +162,11 @@ impl Assessed {
             }
             Need::Declare(child) => {
                 assessment.status = Status::Changed;
+                if !judge.may_define(object) {
+                    assessment.why = format!("not defined: {}", judge.permission.why_not);
+                    self.objects.push(assessment);
+                    return;
+                }
                 assessment.why = "the application is defined or redefined".into();
                 let manifest = object.application.clone().unwrap_or_default();
                 self.declare.push((child, manifest));
@@ -344,14 +349,18 @@ impl Judge<'_> {
             let why = format!("`{}` is no application name", object.key.name);
             return Need::Wait { status: Status::Missing, why, progress: false };
         };
+        let digest = Digest::of(object.application.as_deref().unwrap_or_default());
+        if let Some((refused, error)) = self.app.refused.get(&child)
+            && *refused == digest
+        {
+            return Need::Wait { status: Status::Missing, why: error.clone(), progress: false };
+        }
         let Some(known) = self.world.apps.get(&child) else { return Need::Declare(child) };
         if known.origin != Origin::Parent(self.name.clone()) {
             let why = "the application is defined elsewhere, and was defined there first";
             return Need::Nothing(Status::Foreign, why.into());
         }
-        if known.manifest != Digest::of(object.application.as_deref().unwrap_or_default())
-            || known.removing
-        {
+        if known.manifest != digest || known.removing {
             return Need::Declare(child);
         }
         Need::Nothing(Status::Synced, String::new())
@@ -421,6 +430,13 @@ impl Judge<'_> {
                 || (self.permission.apply && drifted.is_some() && drifted < rendered);
         }
         self.permission.apply
+    }
+
+    /// Whether a child application may be defined. That is no write to the cluster: it is allowed
+    /// wherever applying is, and to a daemon that only observes, so that it can plan the children.
+    fn may_define(&self, object: &DesiredObject) -> bool {
+        let observing = self.world.observe && self.app.spec.automated.is_some();
+        (self.permission.apply || observing) && self.permission.covers(&object.key)
     }
 
     /// Whether an earlier try failed and the next has to wait; and whether time alone helps.

@@ -161,6 +161,8 @@ pub struct App {
     pub suspended: Vec<String>,
     /// How its last sync ended.
     pub last_sync: Option<SyncSummary>,
+    /// Children whose definition was refused: the digest of the manifest and what is wrong.
+    pub refused: BTreeMap<AppName, (Digest, String)>,
     /// Objects created, changed and pruned since the last sync ended.
     pub counts: (u32, u32, u32),
 }

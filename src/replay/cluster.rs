@@ -109,6 +109,8 @@ pub struct OpenIntent {
     pub commit: Option<CommitId>,
     /// The writes without an outcome, by index.
     pub writes: BTreeMap<u32, OpenWrite>,
+    /// When it was recorded.
+    pub recorded: Timestamp,
     /// Whether it was recorded by an earlier run of the daemon.
     pub orphaned: bool,
 }

@@ -11,8 +11,8 @@ use super::application::{
 use super::cluster::{LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
 use super::world::{Touched, World};
 use crate::ledger::event::{
-    AppDeclaredV1, AppHealthChangedV1, AppRemovedV1, Applied, DriftDetectedV1, DriftKind, Event,
-    Health, IntentRecordedV1, KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1,
+    AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, Applied, DriftDetectedV1, DriftKind, Event,
+    Health, IntentRecordedV1, KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1, Origin,
     PlanGatedV1, RefMovedV1, RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1, Verb, Write,
     WriteResult,
 };
@@ -44,7 +44,6 @@ impl World {
             | Event::CommitRecorded(_)
             | Event::HistoryRewritten(_)
             | Event::HistoryImported(_)
-            | Event::AppRefused(_)
             | Event::WatchGap(_)
             | Event::DaemonStopped(_) => Touched::nothing(),
             Event::DaemonStarted(body) => self.daemon_started(seq, body.observe),
@@ -61,6 +60,7 @@ impl World {
             }
             Event::AppDeclared(body) => self.app_declared(seq, body),
             Event::AppRemoved(body) => self.app_removed(body),
+            Event::AppRefused(body) => self.app_refused(body),
             Event::RenderSucceeded(body) => self.render_succeeded(seq, body),
             Event::RevisionAdvanced(body) => self.revision_advanced(body),
             Event::RenderFailed(body) => self.with_app(&body.app, |app| {
@@ -190,6 +190,7 @@ impl World {
                     health_message: String::new(),
                     suspended: Vec::new(),
                     last_sync: None,
+                    refused: BTreeMap::new(),
                     counts: (0, 0, 0),
                 };
                 self.apps.insert(body.app.clone(), app);
@@ -197,6 +198,19 @@ impl World {
         }
         // The parent's view of its child changed as well.
         Touched::all()
+    }
+
+    fn app_refused(&mut self, body: &AppRefusedV1) -> Touched {
+        let (Origin::Parent(parent), Ok(child)) = (&body.origin, body.app.parse::<AppName>()) else {
+            return Touched::nothing();
+        };
+        self.with_app(parent, |app| {
+            let objects = app.desired.iter().flat_map(|desired| desired.objects.values());
+            let mut manifests = objects.filter(|o| o.key.is_application() && o.key.name == body.app);
+            if let Some(manifest) = manifests.next().and_then(|object| object.application.as_ref()) {
+                app.refused.insert(child, (Digest::of(manifest), body.error.clone()));
+            }
+        })
     }
 
     fn app_removed(&mut self, body: &AppRemovedV1) -> Touched {
@@ -282,7 +296,7 @@ impl World {
             app.health = body.now;
             app.health_message.clone_from(&body.message);
             // Parents' health rests on their children's.
-            if let crate::ledger::event::Origin::Parent(parent) = &app.origin {
+            if let Origin::Parent(parent) = &app.origin {
                 return Touched::app(parent);
             }
         }
@@ -339,8 +353,13 @@ impl World {
                 self.deletions.remove(&oldest);
             }
         }
-        let intent =
-            OpenIntent { app: body.app.clone(), commit: body.commit.clone(), writes, orphaned: false };
+        let intent = OpenIntent {
+            app: body.app.clone(),
+            commit: body.commit.clone(),
+            writes,
+            recorded: self.now,
+            orphaned: false,
+        };
         self.intents.insert(seq, intent);
         Touched::nothing()
     }
