@@ -22,3 +22,5 @@ pub mod ledger;
 pub mod replay;
 
 pub mod plan;
+
+pub mod source;
