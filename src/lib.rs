@@ -18,4 +18,6 @@
 
 pub mod model;
 
+pub mod cluster;
+pub mod health;
 pub mod ledger;
