@@ -21,3 +21,6 @@ pub mod model;
 pub mod cluster;
 pub mod health;
 pub mod ledger;
+pub mod replay;
+
+pub mod plan;
