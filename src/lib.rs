@@ -18,6 +18,8 @@
 
 pub mod model;
 
+pub mod cluster;
+pub mod health;
 pub mod ledger;
 pub mod replay;
 
