@@ -16,6 +16,7 @@
 //! Invariants: nothing of the host's Git configuration is read; no credential is passed in an
 //! argument or kept in a URL; every child process has a deadline and its output a bound.
 
+mod browse;
 mod error;
 mod history;
 mod layout;
@@ -31,6 +32,7 @@ mod transport;
 mod tree;
 mod watch;
 
+pub use browse::{Browser, FileKind};
 pub use error::Error;
 pub use mirror::{Fetched, Mirror};
 pub use options::{Limits, Options};

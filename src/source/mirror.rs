@@ -15,6 +15,7 @@ use super::error::Error;
 use super::history::{Difference, Failure};
 use super::layout::{Layout, Lock, open_isolated};
 use super::location::{Location, redact};
+use super::browse::Browser;
 use super::options::{Limits, Options};
 use super::refs::Refs;
 use super::transport;
@@ -207,6 +208,15 @@ impl Mirror {
         limits: &Limits,
     ) -> Result<(), Error> {
         self.reader(commit, limits, |reader| reader.export(path, to))
+    }
+
+    /// Opens `commit` to be looked at file by file.
+    ///
+    /// # Errors
+    /// The mirror cannot be opened.
+    pub fn browse(&self, commit: &CommitId, limits: Limits) -> Result<Browser, Error> {
+        let mirror = self.repository()?;
+        Ok(Browser { mirror, repo: self.repo.clone(), commit: commit.clone(), limits })
     }
 
     fn reader<T>(

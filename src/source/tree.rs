@@ -92,11 +92,11 @@ enum Lost {
 
 /// Reads one commit of a mirror.
 pub(super) struct Reader<'a> {
-    mirror: &'a Repository,
-    repo: &'a str,
+    pub(super) mirror: &'a Repository,
+    pub(super) repo: &'a str,
     commit: &'a CommitId,
-    root: ObjectId,
-    limits: &'a Limits,
+    pub(super) root: ObjectId,
+    pub(super) limits: &'a Limits,
 }
 
 /// A listing under way.
@@ -442,7 +442,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the link `id` points.
-    fn target(&self, path: &str, id: ObjectId) -> Result<String, Error> {
+    pub(super) fn target(&self, path: &str, id: ObjectId) -> Result<String, Error> {
         let header = self.mirror.find_header(id).map_err(|e| self.damaged(path, e))?;
         if header.size() > LINK_BYTES_MAX {
             return Err(Error::FileTooLarge {
@@ -456,12 +456,12 @@ impl<'a> Reader<'a> {
             .map_err(|_| Error::PathNotUtf8 { repo: self.repo.to_owned(), path: path.to_owned() })
     }
 
-    fn load(&self, path: &str, id: ObjectId) -> Result<Vec<u8>, Error> {
+    pub(super) fn load(&self, path: &str, id: ObjectId) -> Result<Vec<u8>, Error> {
         let blob = self.mirror.find_blob(id).map_err(|e| self.damaged(path, e))?;
         Ok(blob.detach().data)
     }
 
-    fn damaged(&self, path: &str, source: gix::Error) -> Error {
+    pub(super) fn damaged(&self, path: &str, source: gix::Error) -> Error {
         let what = format!("`{path}` of commit {}", self.commit);
         Error::MirrorDamaged { repo: self.repo.to_owned(), what, source }
     }
