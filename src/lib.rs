@@ -18,7 +18,11 @@
 
 pub mod model;
 
+pub mod cluster;
+pub mod health;
 pub mod ledger;
 pub mod replay;
 
 pub mod plan;
+
+pub mod source;

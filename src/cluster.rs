@@ -1,0 +1,20 @@
+//! The cluster as greffier sees and changes it: one connection, discovery, writes, watches.
+//!
+//! This is the only module that imports `kube`. It turns what the API server says into plain
+//! values ([`Normalised`], [`ServedKind`](crate::ledger::event::ServedKind)) and carries out single
+//! writes; it never decides what to write, never touches the ledger and never keeps an object:
+//! between two observations of an object only digests are held.
+//!
+//! Invariants: a Secret's values leave [`normalize`] as keyed digests only, and no error text
+//! quotes them; every request has a deadline; an answer whose fate is not known is
+//! [`Class::Unknown`], never "failed".
+
+pub mod compare;
+pub mod normalize;
+pub mod project;
+
+pub use compare::{Comparison, compare};
+pub use normalize::{
+    FIELD_MANAGER, ManagerFields, Normalised, OWNER_ANNOTATION, SecretDigest, Stored, normalize,
+};
+pub use project::project;
