@@ -13,6 +13,7 @@ pub mod compare;
 mod connection;
 mod discover;
 pub mod normalize;
+pub mod observe;
 pub mod project;
 mod request;
 mod write;
@@ -23,6 +24,7 @@ pub use discover::{Discovered, KindPattern};
 pub use normalize::{
     FIELD_MANAGER, ManagerFields, Normalised, OWNER_ANNOTATION, SecretDigest, Stored, normalize,
 };
+pub use observe::{ClusterInput, Fingerprint, Known, Observation, Observer};
 pub use project::project;
 pub use request::{Class, Error};
 pub use write::{AppliedObject, ApplyRequest, DeleteRequest, DeleteResult, Propagation};

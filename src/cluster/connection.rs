@@ -21,6 +21,8 @@ use super::request::{Call, Error};
 
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a sign of life may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A silent peer is declared dead after about `KEEPALIVE_IDLE + 3 × KEEPALIVE_INTERVAL`.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -122,9 +124,19 @@ impl Connection {
         })
     }
 
-    /// Asks whether the API server is ready to serve.
+    /// Asks whether the API server is ready to serve, as it sees it.
     pub(super) async fn is_ready(&self) -> Result<(), Error> {
-        let call = Call::get("/readyz".into(), "readiness".into(), "readyz".into(), self.timeout);
+        self.probe("/readyz", "readiness").await
+    }
+
+    /// Asks for a sign of life.
+    pub(super) async fn is_there(&self) -> Result<(), Error> {
+        self.probe("/version", "the server's version").await
+    }
+
+    async fn probe(&self, path: &str, what: &str) -> Result<(), Error> {
+        let subject = format!("read {what}");
+        let call = Call::get(path.to_owned(), subject, what.to_owned(), PROBE_TIMEOUT);
         match self.call(call).await {
             // A server that answers and does not say this to us is there all the same.
             Err(Error::Refused { .. } | Error::NotServed { .. } | Error::NotFound { .. }) => Ok(()),

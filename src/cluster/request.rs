@@ -462,6 +462,9 @@ fn refusal(call: &Call, status: StatusCode, bytes: &[u8], wait: Option<Duration>
         404 => Error::NotFound { subject },
         409 => Error::Conflict { subject, message },
         410 => Error::Expired { subject },
+        // A watch from a version that this server has not reached: it is another cluster, or one
+        // restored from a copy.
+        _ if caused_by("ResourceVersionTooLarge") => Error::Expired { subject },
         429 => Error::Throttled { subject, retry_after },
         // The API server gave up waiting for etcd or an admission webhook; what was asked of
         // them may still happen.
@@ -549,6 +552,11 @@ mod tests {
             (405, status("MethodNotAllowed", json!({})), Class::Refused),
             (409, status("Conflict", json!({})), Class::Conflict),
             (410, status("Expired", json!({})), Class::Expired),
+            (
+                504,
+                status("Timeout", json!({"causes": [{"reason": "ResourceVersionTooLarge"}]})),
+                Class::Expired,
+            ),
             (422, status("Invalid", json!({})), Class::Refused),
             (429, String::new(), second),
             (500, status("InternalError", json!({})), Class::Transient),
