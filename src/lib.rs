@@ -27,3 +27,5 @@ pub mod plan;
 pub mod cluster;
 pub mod render;
 pub mod source;
+
+pub mod reconcile;
