@@ -16,6 +16,7 @@
 //! L6 daemon                   composes everything
 //! ```
 
+pub mod config;
 pub mod model;
 
 pub mod health;
