@@ -18,6 +18,14 @@
 
 pub mod model;
 
+pub mod health;
 pub mod ledger;
+pub mod replay;
 
+pub mod plan;
+
+pub mod cluster;
 pub mod render;
+pub mod source;
+
+pub mod reconcile;

@@ -1,0 +1,292 @@
+//! What to do about an application, and why, decided from the world alone.
+//!
+//! [`plan`] is a pure function: no I/O, no clock, no randomness. The plan is fully decided: the
+//! executor has no meaningful choice left. It also says what is *not* done and why, because that
+//! is what people ask. [`check`] re-verifies any plan against the rules that must never be
+//! broken, separately from the code that built it.
+
+mod assess;
+mod check;
+pub mod diff;
+mod gate;
+mod order;
+mod prune;
+
+use std::collections::BTreeMap;
+
+pub use assess::{Assessment, Status};
+pub use check::{Violation, check};
+pub use gate::{Gated, Limits};
+pub use order::kind_rank;
+
+use crate::ledger::event::{Health, Write};
+use crate::model::{AppName, BlobAddr, ObjectKey, Seq, Timestamp};
+use crate::replay::{App, World};
+
+/// Where a [`crate::ledger::event::DesiredObject`] came from that stands for `CreateNamespace=true`.
+pub const CREATE_NAMESPACE: &str = "syncOption CreateNamespace=true";
+
+/// Whether an application is as Git says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// Every object is as desired.
+    Synced,
+    /// Something differs.
+    OutOfSync,
+    /// Nothing is known to compare with.
+    Unknown,
+}
+
+impl Sync {
+    /// The word people are shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Synced => "Synced",
+            Self::OutOfSync => "OutOfSync",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// A comparison that must be made before an object can be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// The object.
+    pub key: ObjectKey,
+    /// The object as our apply returned it.
+    pub baseline: BlobAddr,
+    /// The object as observed.
+    pub observed: BlobAddr,
+    /// The observation.
+    pub observation: Seq,
+}
+
+/// Comparisons that were made and found nothing, by object: the observation they judged. They
+/// can be made again at any time with the same result, so they need not be recorded.
+pub type Compared = BTreeMap<ObjectKey, Seq>;
+
+/// How everything that a revision asks for ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Whether every object is as desired.
+    pub succeeded: bool,
+    /// What happened, in words that stay the same while nothing changes.
+    pub message: String,
+}
+
+/// What to do about one application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The application.
+    pub app: AppName,
+    /// The position of the ledger that it was decided from.
+    pub base: Seq,
+    /// Writes to be made now, in this order.
+    pub writes: Vec<Write>,
+    /// Child applications to define or redefine: name and manifest.
+    pub declare: Vec<(AppName, Vec<u8>)>,
+    /// Child applications to remove, and whether their objects go with them.
+    pub remove: Vec<(AppName, bool)>,
+    /// The part that waits for a person.
+    pub gate: Option<Gated>,
+    /// Comparisons to be made.
+    pub compare: Vec<Comparison>,
+    /// Objects that somebody deleted and nobody has announced yet.
+    pub deleted: Vec<ObjectKey>,
+    /// Every object with its state and the reason for it.
+    pub objects: Vec<Assessment>,
+    /// Writes that something suspends, by name.
+    pub suspended: Vec<String>,
+    /// Whether the application is as Git says.
+    pub sync: Sync,
+    /// Its health.
+    pub health: Health,
+    /// What the health rests on.
+    pub health_message: String,
+    /// When to look again, if time alone can change the plan.
+    pub deadline: Option<Timestamp>,
+    /// How the revision ended, once it has.
+    pub finished: Option<Finished>,
+    /// Whether the application was being removed and nothing of it is left.
+    pub removed: bool,
+}
+
+/// Whether greffier may write for an application at all, and for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Permission {
+    /// Creations and updates.
+    pub(crate) apply: bool,
+    /// Putting drift back.
+    pub(crate) heal: bool,
+    /// Removing what left Git.
+    pub(crate) prune: bool,
+    /// Why not, where something is not permitted.
+    pub(crate) why_not: String,
+    /// Only these objects; empty = all.
+    pub(crate) only: Vec<ObjectKey>,
+}
+
+impl Permission {
+    fn none(why_not: impl Into<String>) -> Self {
+        Self { apply: false, heal: false, prune: false, why_not: why_not.into(), only: Vec::new() }
+    }
+
+    fn of(world: &World, app: &App) -> Self {
+        if world.observe {
+            return Self::none("greffier only observes (--observe)");
+        }
+        if let Some(error) = &world.cluster.lost {
+            return Self::none(format!("the API server cannot be reached: {error}"));
+        }
+        if let Some(pause) = &app.paused
+            && pause.until.is_none_or(|until| until > world.now)
+        {
+            return Self::none("the application is paused");
+        }
+        if let Some(request) = &app.request {
+            let prune = request.prune || app.spec.automated.is_some_and(|a| a.prune);
+            let only = request.only.clone();
+            return Self { apply: true, heal: true, prune, why_not: "--prune was not given".into(), only };
+        }
+        match app.spec.automated {
+            Some(automated) => Self {
+                apply: true,
+                heal: automated.self_heal,
+                prune: automated.prune,
+                why_not: "the automated policy does not include it".to_owned(),
+                only: Vec::new(),
+            },
+            None if app.removing => Self { apply: false, heal: false, prune: true, ..Self::none("") },
+            None => Self::none("the application is synced by hand (no `automated` policy)"),
+        }
+    }
+
+    fn covers(&self, key: &ObjectKey) -> bool {
+        self.only.is_empty() || self.only.contains(key)
+    }
+}
+
+/// Decides what to do about `name`; `None` when there is no such application.
+#[must_use]
+pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared) -> Option<Plan> {
+    let app = world.apps.get(name)?;
+    let permission = Permission::of(world, app);
+    let assessed = assess::Assessed::of(world, name, app, &permission, compared);
+    let pruned = prune::prunes(world, name, app, &permission);
+    let mut plan = Plan {
+        app: name.clone(),
+        base: world.seq,
+        writes: assessed.writes,
+        declare: assessed.declare,
+        remove: pruned.remove,
+        gate: None,
+        compare: assessed.compare,
+        deleted: assessed.deleted,
+        objects: assessed.objects,
+        suspended: assessed.suspended,
+        sync: Sync::Synced,
+        health: Health::Healthy,
+        health_message: String::new(),
+        deadline: deadline(world, app),
+        finished: None,
+        removed: pruned.nothing_left,
+    };
+    plan.suspended.extend(pruned.suspended);
+    plan.objects.extend(pruned.objects);
+    gate::gate(world, name, app, limits, &mut plan, pruned.writes);
+    plan.objects.sort_by(|a, b| a.key.cmp(&b.key));
+    plan.suspended.sort();
+    plan.suspended.dedup();
+    plan.sync = sync(app, &plan);
+    (plan.health, plan.health_message) = health(app, &plan);
+    plan.finished = finished(world, app, &permission, &plan);
+    Some(plan)
+}
+
+/// The next time at which time alone changes the plan.
+fn deadline(world: &World, app: &App) -> Option<Timestamp> {
+    let retries = app.attempts.values().filter_map(|attempt| attempt.next);
+    let pause = app.paused.as_ref().and_then(|pause| pause.until);
+    retries.chain(pause).filter(|at| *at > world.now).min()
+}
+
+fn sync(app: &App, plan: &Plan) -> Sync {
+    if app.desired.is_none() && !app.removing {
+        return Sync::Unknown;
+    }
+    let mut sync = Sync::Synced;
+    for object in &plan.objects {
+        match object.status {
+            Status::Synced | Status::Held => {}
+            Status::Unknown => return Sync::Unknown,
+            Status::Missing
+            | Status::Changed
+            | Status::Drifted
+            | Status::OwnershipLost
+            | Status::Foreign
+            | Status::Extra => sync = Sync::OutOfSync,
+            Status::InFlight => {}
+        }
+    }
+    sync
+}
+
+/// The worst health of the objects, and which of them it rests on.
+fn health(app: &App, plan: &Plan) -> (Health, String) {
+    if app.desired.is_none() {
+        let why = app.render_problem.as_ref().map_or("nothing rendered yet", |p| p.error.as_str());
+        return (Health::Unknown, why.to_owned());
+    }
+    let counted = plan.objects.iter();
+    let counted = counted.filter(|o| !matches!(o.status, Status::Held | Status::Extra));
+    let worst = counted.max_by_key(|object| object.health);
+    match worst {
+        Some(object) if object.health != Health::Healthy => {
+            (object.health, format!("{}: {}", object.key, object.health_message))
+        }
+        _ => (Health::Healthy, String::new()),
+    }
+}
+
+/// Whether the revision has ended, well or not.
+fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> Option<Finished> {
+    app.desired.as_ref()?;
+    let busy = !plan.writes.is_empty()
+        || !plan.compare.is_empty()
+        || !plan.declare.is_empty()
+        || !plan.remove.is_empty()
+        || plan.objects.iter().any(|object| object.status == Status::InFlight)
+        || world.render_pending(app)
+        || !permission.apply;
+    if busy {
+        return None;
+    }
+    let problems: Vec<String> = plan
+        .objects
+        .iter()
+        .filter(|object| object.blocked)
+        .map(|object| format!("{}: {}", object.key, object.why))
+        .collect();
+    if let Some(gated) = &plan.gate {
+        let reasons: Vec<_> = gated.reasons.iter().map(|reason| reason.what.as_str()).collect();
+        let message = format!("waits for approval: {}", reasons.join("; "));
+        return Some(Finished { succeeded: false, message });
+    }
+    if problems.is_empty() {
+        let differs = plan.objects.iter().filter(|object| object.status.differs()).count();
+        let message = match differs {
+            0 => "every object is as Git says".to_owned(),
+            n => format!("{n} objects differ and are left as they are by policy"),
+        };
+        return Some(Finished { succeeded: true, message });
+    }
+    let waits = plan.objects.iter().any(|object| object.blocked && object.waits_for_progress);
+    if waits {
+        return None;
+    }
+    let shown: Vec<_> = problems.iter().take(5).map(String::as_str).collect();
+    let more = problems.len().saturating_sub(shown.len());
+    let suffix = if more > 0 { format!("; and {more} more") } else { String::new() };
+    Some(Finished { succeeded: false, message: format!("{}{suffix}", shown.join("; ")) })
+}

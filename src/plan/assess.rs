@@ -1,0 +1,479 @@
+//! Judging each desired object: is it as Git says, and if not, what is to be done about it?
+
+use std::collections::BTreeSet;
+
+use super::order::kind_rank;
+use super::{CREATE_NAMESPACE, Compared, Comparison, Permission};
+use crate::ledger::event::{DesiredObject, DriftKind, Health, Origin, Verb, Write};
+use crate::model::{AppName, Digest, GroupKind, ObjectKey, Restraint};
+use crate::replay::{App, LiveObject, Owned, World};
+
+/// The state of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// As Git says.
+    Synced,
+    /// Wanted and not in the cluster.
+    Missing,
+    /// Git moved on, or greffier never applied it.
+    Changed,
+    /// Somebody changed or deleted it.
+    Drifted,
+    /// The values are right, the ownership is lost.
+    OwnershipLost,
+    /// Another application owns it.
+    Foreign,
+    /// Owned and no longer wanted.
+    Extra,
+    /// A write to it, or a comparison, is under way.
+    InFlight,
+    /// Not written, because something that is not honoured yet restrains it.
+    Held,
+    /// The cluster's state is not known.
+    Unknown,
+}
+
+impl Status {
+    /// The word people are shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Synced => "Synced",
+            Self::Missing => "Missing",
+            Self::Changed => "OutOfSync",
+            Self::Drifted => "Drifted",
+            Self::OwnershipLost => "OwnershipLost",
+            Self::Foreign => "OwnedByOther",
+            Self::Extra => "Extra",
+            Self::InFlight => "InFlight",
+            Self::Held => "Suspended",
+            Self::Unknown => "Unknown",
+        }
+    }
+
+    /// Whether the object differs from what Git says.
+    #[must_use]
+    pub fn differs(self) -> bool {
+        !matches!(self, Self::Synced | Self::InFlight | Self::Held)
+    }
+}
+
+/// One object's state and the reason for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assessment {
+    /// The object.
+    pub key: ObjectKey,
+    /// Its state.
+    pub status: Status,
+    /// Why, and why nothing is done where nothing is done.
+    pub why: String,
+    /// Its health.
+    pub health: Health,
+    /// What the health rests on.
+    pub health_message: String,
+    /// Whether the revision cannot end well because of it.
+    pub blocked: bool,
+    /// Whether what blocks it may pass without a person: then the revision has not ended.
+    pub waits_for_progress: bool,
+}
+
+/// Everything that the desired objects ask for.
+#[derive(Default)]
+pub(super) struct Assessed {
+    pub(super) writes: Vec<Write>,
+    pub(super) declare: Vec<(AppName, Vec<u8>)>,
+    pub(super) compare: Vec<Comparison>,
+    pub(super) deleted: Vec<ObjectKey>,
+    pub(super) objects: Vec<Assessment>,
+    pub(super) suspended: Vec<String>,
+}
+
+/// What one object needs.
+enum Need {
+    Nothing(Status, String),
+    Compare(Comparison),
+    Write { verb: Verb, status: Status, reason: String },
+    Declare(AppName),
+    Wait { status: Status, why: String, progress: bool },
+}
+
+impl Assessed {
+    pub(super) fn of(
+        world: &World,
+        name: &AppName,
+        app: &App,
+        permission: &Permission,
+        compared: &Compared,
+    ) -> Self {
+        let mut assessed = Self::default();
+        let Some(desired) = app.desired.as_ref().filter(|_| !app.removing) else {
+            return assessed;
+        };
+        let mut objects: Vec<&DesiredObject> = desired.objects.values().collect();
+        objects.sort_by_key(|object| (object.wave, kind_rank(&object.key)));
+        let several_waves =
+            objects.iter().map(|object| object.wave).collect::<BTreeSet<_>>().len() > 1;
+        let judge = Judge { world, name, app, permission, compared };
+        let mut barrier: Option<(i32, String)> = None;
+        for object in objects {
+            let need = judge.need(object);
+            let held_by_wave = barrier.as_ref().filter(|(wave, _)| *wave < object.wave);
+            let need = match (need, held_by_wave) {
+                (Need::Write { verb: Verb::Create | Verb::Update, status, .. }, Some((_, why))) => {
+                    Need::Wait { status, why: why.clone(), progress: true }
+                }
+                (Need::Declare(_), Some((_, why))) => {
+                    Need::Wait { status: Status::Missing, why: why.clone(), progress: true }
+                }
+                (need, _) => need,
+            };
+            assessed.take(&judge, object, need);
+            if several_waves
+                && barrier.is_none()
+                && let Some(last) = assessed.objects.last()
+                && !last.is_done()
+            {
+                barrier = Some((object.wave, format!("wave {} waits for {}", object.wave, object.key)));
+            }
+        }
+        assessed
+    }
+
+    fn take(&mut self, judge: &Judge<'_>, object: &DesiredObject, need: Need) {
+        let (health, health_message) = judge.health(object);
+        let mut assessment = Assessment {
+            key: object.key.clone(),
+            status: Status::Synced,
+            why: String::new(),
+            health,
+            health_message,
+            blocked: false,
+            waits_for_progress: false,
+        };
+        match need {
+            Need::Nothing(status, why) => {
+                assessment.blocked = status == Status::Foreign;
+                (assessment.status, assessment.why) = (status, why);
+            }
+            Need::Compare(comparison) => {
+                self.compare.push(comparison);
+                assessment.status = Status::InFlight;
+                assessment.why = "being compared with what was applied".into();
+            }
+            Need::Declare(child) => {
+                assessment.status = Status::Changed;
+                if !judge.may_define(object) {
+                    assessment.why = format!("not defined: {}", judge.permission.why_not);
+                    self.objects.push(assessment);
+                    return;
+                }
+                assessment.why = "the application is defined or redefined".into();
+                let manifest = object.application.clone().unwrap_or_default();
+                self.declare.push((child, manifest));
+            }
+            Need::Wait { status, why, progress } => {
+                if why.starts_with(NOT_SERVED) {
+                    self.suspended.push(format!("{}: {why}", object.key));
+                }
+                assessment.blocked = true;
+                assessment.waits_for_progress = progress;
+                (assessment.status, assessment.why) = (status, why);
+            }
+            Need::Write { verb, status, reason } => {
+                self.write(judge, object, &mut assessment, verb, status, reason);
+            }
+        }
+        self.objects.push(assessment);
+    }
+
+    /// A write is wanted: it is made, or it is said why not.
+    fn write(
+        &mut self,
+        judge: &Judge<'_>,
+        object: &DesiredObject,
+        assessment: &mut Assessment,
+        verb: Verb,
+        status: Status,
+        reason: String,
+    ) {
+        assessment.status = status;
+        if judge.is_new_deletion(object, status) {
+            self.deleted.push(object.key.clone());
+        }
+        if let Some(what) = judge.hold(object, verb) {
+            self.suspended.push(format!("{} {}: {what}", verb.as_str(), object.key));
+            assessment.status = Status::Held;
+            assessment.why = format!("not written: {what} is not honoured yet");
+            return;
+        }
+        if !judge.permits(object, verb, status) {
+            assessment.why = format!("{reason}; not written: {}", judge.permission.why_not);
+            return;
+        }
+        if let Some((why, progress)) = judge.retry_wait(object) {
+            assessment.why = why;
+            assessment.blocked = true;
+            assessment.waits_for_progress = progress;
+            return;
+        }
+        assessment.why.clone_from(&reason);
+        self.writes.push(Write {
+            verb,
+            key: object.key.clone(),
+            version: object.version.clone(),
+            manifest: Some(object.manifest),
+            digest: object.digest,
+            precondition: None,
+            reason,
+        });
+    }
+}
+
+impl Assessment {
+    /// Whether later waves may go on past this object.
+    fn is_done(&self) -> bool {
+        match self.status {
+            Status::Synced => self.health == Health::Healthy || self.health == Health::Suspended,
+            Status::Held => true,
+            _ => false,
+        }
+    }
+}
+
+/// How a wait begins that ends when the cluster serves the kind.
+const NOT_SERVED: &str = "the cluster does not serve the kind";
+
+struct Judge<'a> {
+    world: &'a World,
+    name: &'a AppName,
+    app: &'a App,
+    permission: &'a Permission,
+    compared: &'a Compared,
+}
+
+impl Judge<'_> {
+    fn need(&self, object: &DesiredObject) -> Need {
+        let key = &object.key;
+        if key.is_application() {
+            return self.need_of_application(object);
+        }
+        let kind = key.group_kind();
+        if !self.world.cluster.kinds.contains_key(&kind) {
+            let why = format!("{NOT_SERVED} {kind}");
+            return Need::Wait { status: Status::Missing, why, progress: false };
+        }
+        if !self.world.cluster.is_listed(&kind) {
+            let why = format!("{kind} objects are not listed yet");
+            return Need::Wait { status: Status::Unknown, why, progress: true };
+        }
+        if self.world.in_flight.contains_key(key) {
+            return Need::Nothing(Status::InFlight, "a write is under way".into());
+        }
+        let live = self.world.live.get(key);
+        if object.origin == CREATE_NAMESPACE && live.is_some() {
+            return Need::Nothing(Status::Synced, String::new());
+        }
+        if let Some(wait) = self.namespace_wait(key, &kind) {
+            return wait;
+        }
+        let owned = self.world.owned.get(key);
+        if let Some(other) = self.other_owner(key, owned) {
+            let why = format!("application {other} has it too, and had it first");
+            return Need::Nothing(Status::Foreign, why);
+        }
+        match (owned.filter(|owned| owned.app == *self.name), live) {
+            (Some(owned), Some(live)) => self.need_of_known(object, owned, live),
+            (Some(owned), None) if owned.applied == object.digest => Need::Write {
+                verb: Verb::Create,
+                status: Status::Drifted,
+                reason: "somebody deleted it".into(),
+            },
+            (_, None) => Need::Write {
+                verb: Verb::Create,
+                status: Status::Missing,
+                reason: "it is in Git and not in the cluster".into(),
+            },
+            (None, Some(live)) if live.deleting => being_deleted(),
+            (None, Some(_)) => Need::Write {
+                verb: Verb::Update,
+                status: Status::Changed,
+                reason: "it exists and greffier has not applied it yet".into(),
+            },
+        }
+    }
+
+    fn need_of_known(&self, object: &DesiredObject, owned: &Owned, live: &LiveObject) -> Need {
+        let write = |verb, status, reason: &str| Need::Write { verb, status, reason: reason.into() };
+        if live.deleting {
+            return being_deleted();
+        }
+        if live.uid != owned.uid {
+            return write(Verb::Heal, Status::Drifted, "somebody replaced it by another of its name");
+        }
+        if owned.applied != object.digest {
+            return write(Verb::Update, Status::Changed, "Git changed");
+        }
+        if live.object == owned.object || live.digest == Digest::default() {
+            return Need::Nothing(Status::Synced, String::new());
+        }
+        let drift = self.app.drift.get(&object.key);
+        if let Some(drift) = drift.filter(|drift| drift.observation == live.seq) {
+            return match drift.kind {
+                DriftKind::Drift | DriftKind::Deleted => {
+                    write(Verb::Heal, Status::Drifted, "somebody changed fields that greffier applied")
+                }
+                DriftKind::OwnershipLost => write(
+                    Verb::Reclaim,
+                    Status::OwnershipLost,
+                    "the values are right and the field ownership was lost",
+                ),
+                DriftKind::Addition => {
+                    Need::Nothing(Status::Synced, "ADDED BY HAND: others added fields".into())
+                }
+                DriftKind::None => Need::Nothing(Status::Synced, String::new()),
+            };
+        }
+        if drift.is_none() && self.compared.get(&object.key) == Some(&live.seq) {
+            return Need::Nothing(Status::Synced, String::new());
+        }
+        Need::Compare(Comparison {
+            key: object.key.clone(),
+            baseline: owned.object,
+            observed: live.object,
+            observation: live.seq,
+        })
+    }
+
+    fn need_of_application(&self, object: &DesiredObject) -> Need {
+        let Ok(child) = object.key.name.parse::<AppName>() else {
+            let why = format!("`{}` is no application name", object.key.name);
+            return Need::Wait { status: Status::Missing, why, progress: false };
+        };
+        let digest = Digest::of(object.application.as_deref().unwrap_or_default());
+        if let Some((refused, error)) = self.app.refused.get(&child)
+            && *refused == digest
+        {
+            return Need::Wait { status: Status::Missing, why: error.clone(), progress: false };
+        }
+        let Some(known) = self.world.apps.get(&child) else { return Need::Declare(child) };
+        if known.origin != Origin::Parent(self.name.clone()) {
+            let why = "the application is defined elsewhere, and was defined there first";
+            return Need::Nothing(Status::Foreign, why.into());
+        }
+        if known.manifest != digest || known.removing {
+            return Need::Declare(child);
+        }
+        Need::Nothing(Status::Synced, String::new())
+    }
+
+    /// Whether the object's namespace has to come first.
+    fn namespace_wait(&self, key: &ObjectKey, kind: &GroupKind) -> Option<Need> {
+        if key.namespace.is_empty() || *kind == GroupKind::new("", "Namespace") {
+            return None;
+        }
+        if !self.world.cluster.is_listed(&GroupKind::new("", "Namespace")) {
+            return None;
+        }
+        let namespace = ObjectKey::new("", "Namespace", "", &key.namespace);
+        let (why, progress) = match self.world.live.get(&namespace) {
+            Some(live) if live.deleting => ("is being deleted", true),
+            Some(_) => return None,
+            None if self.app.wants(&namespace) => ("comes first", true),
+            None if self.world.wanted_by.contains_key(&namespace) => ("is not created yet", true),
+            None => ("does not exist and no application creates it", false),
+        };
+        let why = format!("namespace {} {why}", key.namespace);
+        Some(Need::Wait { status: Status::Missing, why, progress })
+    }
+
+    /// The application that has the object already and still wants it.
+    fn other_owner(&self, key: &ObjectKey, owned: Option<&Owned>) -> Option<AppName> {
+        if let Some(owned) = owned {
+            if owned.app == *self.name {
+                return None;
+            }
+            let owner = self.world.apps.get(&owned.app);
+            return owner.filter(|app| app.wants(key)).map(|_| owned.app.clone());
+        }
+        // Nobody owns it yet: the first by definition gets it, so that two do not race.
+        let rivals = self.world.wanted_by.get(key)?.iter().filter(|rival| *rival != self.name);
+        let first = rivals.filter_map(|rival| Some((self.world.apps.get(rival)?.declared, rival)));
+        first.min().filter(|(declared, _)| *declared < self.app.declared).map(|(_, r)| r.clone())
+    }
+
+    /// What suspends the write `verb` to the object.
+    fn hold(&self, object: &DesiredObject, verb: Verb) -> Option<String> {
+        let restraint = |restraint: &&Restraint| match verb {
+            Verb::Create => restraint.holds_all(),
+            Verb::Update | Verb::Heal | Verb::Reclaim => restraint.holds_update(&object.key),
+            Verb::Prune => restraint.holds_prunes(),
+        };
+        let of_app = self.app.spec.restraints.iter().find(restraint).map(Restraint::what);
+        let of_object = object.holds.iter().find(|hold| match verb {
+            Verb::Create => hold.create,
+            Verb::Update | Verb::Heal | Verb::Reclaim => hold.update,
+            Verb::Prune => hold.prune,
+        });
+        of_app.or(of_object.map(|hold| hold.what.as_str())).map(str::to_owned)
+    }
+
+    /// Whether the policy, or a person's request, covers the write.
+    fn permits(&self, object: &DesiredObject, verb: Verb, status: Status) -> bool {
+        if !self.permission.covers(&object.key) {
+            return false;
+        }
+        if status == Status::Drifted || verb == Verb::Heal {
+            // A new revision puts back what drifted before it, as in Argo CD.
+            let rendered = self.app.desired.as_ref().map(|desired| desired.seq);
+            let drifted = self.app.drift.get(&object.key).map(|drift| drift.seq);
+            return self.permission.heal
+                || (self.permission.apply && drifted.is_some() && drifted < rendered);
+        }
+        self.permission.apply
+    }
+
+    /// Whether a child application may be defined. That is no write to the cluster: it is allowed
+    /// wherever applying is, and to a daemon that only observes, so that it can plan the children.
+    fn may_define(&self, object: &DesiredObject) -> bool {
+        let observing = self.world.observe && self.app.spec.automated.is_some();
+        (self.permission.apply || observing) && self.permission.covers(&object.key)
+    }
+
+    /// Whether an earlier try failed and the next has to wait; and whether time alone helps.
+    fn retry_wait(&self, object: &DesiredObject) -> Option<(String, bool)> {
+        let attempt = self.app.attempts.get(&object.key)?;
+        if attempt.digest != object.digest {
+            return None;
+        }
+        match attempt.next {
+            Some(next) if next <= self.world.now => None,
+            _ => Some((attempt.error.clone(), false)),
+        }
+    }
+
+    /// Whether somebody deleted the object and it was not announced yet.
+    fn is_new_deletion(&self, object: &DesiredObject, status: Status) -> bool {
+        let deleted = status == Status::Drifted && !self.world.live.contains_key(&object.key);
+        let announced = self.app.drift.get(&object.key);
+        deleted && announced.is_none_or(|drift| drift.kind != DriftKind::Deleted)
+    }
+
+    fn health(&self, object: &DesiredObject) -> (Health, String) {
+        if object.key.is_application() {
+            let child = object.key.name.parse().ok().and_then(|n: AppName| self.world.apps.get(&n));
+            return match child {
+                Some(child) => (child.health, child.health_message.clone()),
+                None => (Health::Missing, "not defined yet".into()),
+            };
+        }
+        match self.world.live.get(&object.key) {
+            Some(live) => (live.health, live.health_message.clone()),
+            None => (Health::Missing, "not in the cluster".into()),
+        }
+    }
+}
+
+fn being_deleted() -> Need {
+    let why = "it is being deleted; it is created again when it is gone".into();
+    Need::Wait { status: Status::Drifted, why, progress: true }
+}

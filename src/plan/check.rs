@@ -1,0 +1,69 @@
+//! An independent check of any plan against the rules that must never be broken.
+//!
+//! It shares no code with what builds plans. The driver refuses to act on a plan with a
+//! violation: that is a bug, and stopping is better than going on wrong.
+
+use crate::ledger::event::Verb;
+use crate::model::ObjectKey;
+use crate::plan::Plan;
+use crate::replay::World;
+
+/// A rule that a plan breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// It would delete an object that greffier never applied for this application.
+    #[error("would prune {0}, which the application does not own")]
+    PrunesUnowned(ObjectKey),
+    /// It would delete an object that some application wants.
+    #[error("would prune {0}, which an application wants")]
+    PrunesWanted(ObjectKey),
+    /// It would delete without naming what exactly.
+    #[error("would prune {0} without a uid and resource version")]
+    PrunesUnbound(ObjectKey),
+    /// It would write while nothing may be written.
+    #[error("would write {0} while nothing may be written")]
+    WritesForbidden(ObjectKey),
+    /// It would write to an object that already has a write under way.
+    #[error("would write {0}, which has an open intent")]
+    WritesInFlight(ObjectKey),
+    /// It would write and gate the same object.
+    #[error("would write {0}, which is gated")]
+    WritesGated(ObjectKey),
+}
+
+/// Returns every rule that `plan` breaks in `world`.
+#[must_use]
+pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let app = world.apps.get(&plan.app);
+    let paused = app.and_then(|app| app.paused.as_ref());
+    let paused = paused.is_some_and(|pause| pause.until.is_none_or(|until| until > world.now));
+    let forbidden = world.observe || world.cluster.lost.is_some() || paused;
+    for write in &plan.writes {
+        let key = &write.key;
+        if forbidden {
+            violations.push(Violation::WritesForbidden(key.clone()));
+        }
+        if world.in_flight.contains_key(key) {
+            violations.push(Violation::WritesInFlight(key.clone()));
+        }
+        let gated = plan.gate.iter().flat_map(|gate| &gate.writes);
+        if gated.into_iter().any(|waiting| waiting.key == *key) {
+            violations.push(Violation::WritesGated(key.clone()));
+        }
+        if write.verb != Verb::Prune {
+            continue;
+        }
+        if world.owned.get(key).is_none_or(|owned| owned.app != plan.app) {
+            violations.push(Violation::PrunesUnowned(key.clone()));
+        }
+        let wanted = world.apps.values().any(|app| app.wants(key));
+        if wanted {
+            violations.push(Violation::PrunesWanted(key.clone()));
+        }
+        if write.precondition.is_none() {
+            violations.push(Violation::PrunesUnbound(key.clone()));
+        }
+    }
+    violations
+}

@@ -1,0 +1,19 @@
+//! The projection that everything else reads: the world as the ledger tells it.
+//!
+//! [`World`] is a pure fold over events. It has no I/O, no clock and no randomness: time is the
+//! recorded time of the last event folded, so the same events give the same world, and the same
+//! plan, on every machine. A world can be saved as a snapshot and folded on from there; deleting
+//! snapshots changes start-up time and nothing else.
+
+mod application;
+mod cluster;
+mod fold;
+mod git;
+mod world;
+
+pub use application::{
+    App, Attempt, Desired, Drift, Gate, Pause, RenderProblem, SyncRequest, SyncSummary,
+};
+pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
+pub use git::{Repo, Resolved};
+pub use world::{Touched, VERSION, World};

@@ -1,0 +1,182 @@
+//! What is known of one application.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::event::{
+    DesiredObject, DriftKind, FieldChange, GateReason, Health, Origin, RevisionRef, Verb,
+};
+use crate::model::{
+    AppName, AppSpec, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Seq,
+    Timestamp,
+};
+
+/// What an application's last good render says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    /// The render event.
+    pub seq: Seq,
+    /// The definition that was rendered.
+    pub declared: Seq,
+    /// The commit it stands for; later than the rendered one when nothing changed since.
+    pub revision: RevisionRef,
+    /// The digest of every input.
+    pub inputs: Digest,
+    /// The objects.
+    pub objects: BTreeMap<ObjectKey, DesiredObject>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// Kinds whose scope was a guess.
+    pub unknown_kinds: Vec<GroupKind>,
+}
+
+/// Why the newest revision could not be rendered; the last good render stays in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderProblem {
+    /// The event.
+    pub seq: Seq,
+    /// The definition that was rendered.
+    pub declared: Seq,
+    /// The commit, if the revision could be resolved.
+    pub commit: Option<CommitId>,
+    /// The cause.
+    pub error: String,
+}
+
+/// A pause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// The event.
+    pub seq: Seq,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A plan that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// The event.
+    pub seq: Seq,
+    /// What an approval names.
+    pub plan: PlanHash,
+    /// Why it waits.
+    pub reasons: Vec<GateReason>,
+    /// What waits: verb and object.
+    pub writes: Vec<(Verb, ObjectKey)>,
+    /// Applications whose removal waits.
+    pub apps: Vec<AppName>,
+}
+
+/// A sync that a person asked for and that is not finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRequest {
+    /// The event.
+    pub seq: Seq,
+    /// Whether objects that left Git are removed.
+    pub prune: bool,
+    /// Only these objects; empty = all.
+    pub only: Vec<ObjectKey>,
+}
+
+/// Failed tries to write one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// How many failed in a row.
+    pub failures: u32,
+    /// When the next may be made; `None` = not before something changes.
+    pub next: Option<Timestamp>,
+    /// What the last one ended with.
+    pub error: String,
+    /// The digest of the manifest that was tried; zero for a prune.
+    pub digest: Digest,
+}
+
+/// How an object differs from what was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    /// The event.
+    pub seq: Seq,
+    /// The observation that it judges.
+    pub observation: Seq,
+    /// What was found.
+    pub kind: DriftKind,
+    /// The fields.
+    pub fields: Vec<FieldChange>,
+    /// The managers that did it, as far as known.
+    pub managers: Vec<String>,
+}
+
+/// How the last sync ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncSummary {
+    /// The event.
+    pub seq: Seq,
+    /// The commit.
+    pub commit: CommitId,
+    /// Whether every object was as desired.
+    pub succeeded: bool,
+    /// What happened.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// One application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Its definition.
+    pub spec: AppSpec,
+    /// The digest of its manifest.
+    pub manifest: Digest,
+    /// Where the definition came from.
+    pub origin: Origin,
+    /// The event that defined it as it is.
+    pub declared: Seq,
+    /// What it renders to.
+    pub desired: Option<Desired>,
+    /// Why its newest revision does not render.
+    pub render_problem: Option<RenderProblem>,
+    /// Whether it is being removed with its objects.
+    pub removing: bool,
+    /// Its pause.
+    pub paused: Option<Pause>,
+    /// Its gate.
+    pub gate: Option<Gate>,
+    /// The plan a person approved.
+    pub approved: Option<PlanHash>,
+    /// The sync a person asked for.
+    pub request: Option<SyncRequest>,
+    /// Failed tries by object.
+    pub attempts: BTreeMap<ObjectKey, Attempt>,
+    /// Differences by object; objects without one are not listed.
+    pub drift: BTreeMap<ObjectKey, Drift>,
+    /// Its health as last recorded.
+    pub health: Health,
+    /// What the health rests on.
+    pub health_message: String,
+    /// What suspends writes, as last recorded.
+    pub suspended: Vec<String>,
+    /// How its last sync ended.
+    pub last_sync: Option<SyncSummary>,
+    /// Children whose definition was refused: the digest of the manifest and what is wrong.
+    pub refused: BTreeMap<AppName, (Digest, String)>,
+    /// Objects created, changed and pruned since the last sync ended.
+    pub counts: (u32, u32, u32),
+}
+
+impl App {
+    /// The commit that its desired state stands for.
+    #[must_use]
+    pub fn commit(&self) -> Option<&CommitId> {
+        self.desired.as_ref().map(|desired| &desired.revision.commit)
+    }
+
+    /// Whether the desired state contains `key`.
+    #[must_use]
+    pub fn wants(&self, key: &ObjectKey) -> bool {
+        !self.removing && self.desired.as_ref().is_some_and(|d| d.objects.contains_key(key))
+    }
+}

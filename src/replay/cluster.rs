@@ -1,0 +1,126 @@
+//! What is known of the cluster: kinds, live objects, what greffier applied, open intents.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::event::{Health, ServedKind, Write};
+use crate::model::{AppName, BlobAddr, CommitId, Digest, GroupKind, Seq, Timestamp};
+
+/// The cluster as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterState {
+    /// The uid of `kube-system`; empty until known.
+    pub uid: String,
+    /// The server's version.
+    pub version: String,
+    /// The server's address.
+    pub server: String,
+    /// Why it cannot be reached, while it cannot.
+    pub lost: Option<String>,
+    /// The kinds it serves.
+    pub kinds: BTreeMap<GroupKind, ServedKind>,
+    /// The kinds that have been listed since the daemon started. Absence means something only
+    /// for these.
+    pub listed: BTreeSet<GroupKind>,
+}
+
+impl ClusterState {
+    /// Whether what is recorded about objects of `kind` is complete.
+    #[must_use]
+    pub fn is_listed(&self, kind: &GroupKind) -> bool {
+        self.listed.contains(kind)
+    }
+}
+
+/// An object as last seen. Digests and addresses only: the object itself is a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveObject {
+    /// The version it was read in.
+    pub version: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its resource version.
+    pub resource_version: String,
+    /// The digest of the normalised object without status and field ownership; zero when it is
+    /// known only from the answer to our own write.
+    pub digest: Digest,
+    /// The digest of the fields that greffier owns.
+    pub owned: Option<Digest>,
+    /// The normalised object with field ownership.
+    pub object: BlobAddr,
+    /// The field managers and the digests of their field sets, digested.
+    pub managers: Digest,
+    /// Its health.
+    pub health: Health,
+    /// What the health rests on.
+    pub health_message: String,
+    /// The uid of its controlling owner; empty when it has none.
+    pub controller: String,
+    /// Whether its deletion was requested.
+    pub deleting: bool,
+    /// The event that says so.
+    pub seq: Seq,
+    /// When that was recorded.
+    pub seen: Timestamp,
+}
+
+/// What greffier last applied to an object. The entry is what makes an object greffier's own: an
+/// object without one is never pruned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owned {
+    /// The application that owns it.
+    pub app: AppName,
+    /// The version it was applied in.
+    pub version: String,
+    /// The digest of the manifest that was applied.
+    pub applied: Digest,
+    /// The digest of the owned fields as the apply returned them.
+    pub baseline: Digest,
+    /// The object as the apply returned it.
+    pub object: BlobAddr,
+    /// Its uid.
+    pub uid: String,
+    /// Its resource version after the apply.
+    pub resource_version: String,
+    /// `spec.replicas` as applied, to notice a scaling to zero.
+    pub replicas: Option<u32>,
+    /// What forbids to prune it, by the manifest that was applied; empty = nothing.
+    pub keep: Vec<String>,
+    /// The outcome event.
+    pub seq: Seq,
+}
+
+/// A write of an open intent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenWrite {
+    /// The write.
+    pub write: Write,
+    /// Whether it ended without its fate being known.
+    pub unknown: bool,
+}
+
+/// An intent some of whose writes have no outcome yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenIntent {
+    /// The application.
+    pub app: AppName,
+    /// The commit whose render is applied.
+    pub commit: Option<CommitId>,
+    /// The writes without an outcome, by index.
+    pub writes: BTreeMap<u32, OpenWrite>,
+    /// When it was recorded.
+    pub recorded: Timestamp,
+    /// Whether it was recorded by an earlier run of the daemon.
+    pub orphaned: bool,
+}
+
+/// Whether resource version `a` is certainly older than `b`. Resource versions are compared as
+/// numbers, as the API server's own are (KEP-5504); anything else is not ordered.
+#[must_use]
+pub fn rv_older(a: &str, b: &str) -> bool {
+    match (a.parse::<u64>(), b.parse::<u64>()) {
+        (Ok(a), Ok(b)) => a < b,
+        _ => false,
+    }
+}

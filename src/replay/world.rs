@@ -1,0 +1,131 @@
+//! The world: everything that is known, at one position of the ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::application::App;
+use super::cluster::{ClusterState, LiveObject, OpenIntent, Owned};
+use super::git::{Repo, Resolved};
+use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
+
+/// The version of this projection. A snapshot of another version is not read.
+pub const VERSION: u32 = 1;
+
+/// Everything that is known at one position of the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct World {
+    /// The last event folded.
+    pub seq: Seq,
+    /// When it was recorded: the only "now" that decisions know.
+    pub now: Timestamp,
+    /// Whether the running daemon may only record and plan.
+    pub observe: bool,
+    /// When the running daemon started.
+    pub started: Seq,
+    /// The digest of the configuration in force.
+    pub config: Digest,
+    /// The cluster.
+    pub cluster: ClusterState,
+    /// Repositories by URL.
+    pub repos: BTreeMap<String, Repo>,
+    /// Applications.
+    pub apps: BTreeMap<AppName, App>,
+    /// Live objects.
+    pub live: BTreeMap<ObjectKey, LiveObject>,
+    /// What greffier applied.
+    pub owned: BTreeMap<ObjectKey, Owned>,
+    /// Which applications want an object; almost always one.
+    pub wanted_by: BTreeMap<ObjectKey, BTreeSet<AppName>>,
+    /// Intents without all their outcomes.
+    pub intents: BTreeMap<Seq, OpenIntent>,
+    /// Objects with an open intent.
+    pub in_flight: BTreeMap<ObjectKey, Seq>,
+    /// How many deletions were begun for a commit over all applications, newest 64 commits.
+    pub deletions: BTreeMap<CommitId, (Seq, u32)>,
+}
+
+/// What an event may have changed the plan of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// These applications.
+    pub apps: BTreeSet<AppName>,
+    /// Every application.
+    pub all: bool,
+}
+
+impl Touched {
+    /// Nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// Every application.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { apps: BTreeSet::new(), all: true }
+    }
+
+    /// One application.
+    #[must_use]
+    pub fn app(app: &AppName) -> Self {
+        Self { apps: BTreeSet::from([app.clone()]), all: false }
+    }
+}
+
+impl World {
+    /// The commit that an application's revision resolves to now.
+    #[must_use]
+    pub fn resolve(&self, app: &App) -> Resolved {
+        let Some(source) = app.spec.sources.first() else { return Resolved::Unknown };
+        match self.repos.get(&source.repo) {
+            Some(repo) => repo.resolve(&source.revision),
+            None => Resolved::NotFetched,
+        }
+    }
+
+    /// Whether the newest revision of `app` still has to be rendered.
+    #[must_use]
+    pub fn render_pending(&self, app: &App) -> bool {
+        if app.removing {
+            return false;
+        }
+        let wanted = match self.resolve(app) {
+            Resolved::Commit(commit) => Some(commit),
+            Resolved::Unknown => None,
+            Resolved::NotFetched => return false,
+        };
+        if let Some(problem) = &app.render_problem
+            && problem.declared == app.declared
+            && problem.commit == wanted
+        {
+            return false;
+        }
+        match &app.desired {
+            Some(desired) => {
+                wanted.as_ref() != Some(&desired.revision.commit)
+                    || desired.declared != app.declared
+                    || desired.unknown_kinds.iter().any(|k| self.cluster.kinds.contains_key(k))
+            }
+            None => true,
+        }
+    }
+
+    /// The objects that `app` owns.
+    pub fn owned_by<'a>(
+        &'a self,
+        app: &'a AppName,
+    ) -> impl Iterator<Item = (&'a ObjectKey, &'a Owned)> {
+        self.owned.iter().filter(move |(_, owned)| owned.app == *app)
+    }
+
+    /// The applications that `parent` declared.
+    pub fn children<'a>(&'a self, parent: &'a AppName) -> impl Iterator<Item = &'a AppName> {
+        use crate::ledger::event::Origin;
+        self.apps.iter().filter_map(move |(name, app)| match &app.origin {
+            Origin::Parent(declared_by) if declared_by == parent => Some(name),
+            _ => None,
+        })
+    }
+}
