@@ -57,7 +57,7 @@ mod writer;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 pub use archive::Archive;
 pub use draft::{Batch, Blob, Draft};
