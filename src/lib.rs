@@ -23,3 +23,4 @@ pub mod ledger;
 pub mod replay;
 
 pub mod plan;
+pub mod query;
