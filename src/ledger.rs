@@ -59,7 +59,7 @@ mod contract;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 pub use archive::Archive;
 pub use draft::{Batch, Blob, Draft};
