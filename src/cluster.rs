@@ -10,11 +10,21 @@
 //! [`Class::Unknown`], never "failed".
 
 pub mod compare;
+mod connection;
+mod discover;
 pub mod normalize;
+pub mod observe;
 pub mod project;
+mod request;
+mod write;
 
 pub use compare::{Comparison, compare};
+pub use connection::{Connection, Identity, Options};
+pub use discover::{Discovered, KindPattern};
 pub use normalize::{
     FIELD_MANAGER, ManagerFields, Normalised, OWNER_ANNOTATION, SecretDigest, Stored, normalize,
 };
+pub use observe::{ClusterInput, Fingerprint, Known, Observation, Observer};
 pub use project::project;
+pub use request::{Class, Error};
+pub use write::{AppliedObject, ApplyRequest, DeleteRequest, DeleteResult, Propagation};

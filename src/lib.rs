@@ -18,11 +18,12 @@
 
 pub mod model;
 
-pub mod cluster;
 pub mod health;
 pub mod ledger;
 pub mod replay;
 
 pub mod plan;
 
+pub mod cluster;
+pub mod render;
 pub mod source;

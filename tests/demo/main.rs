@@ -15,10 +15,10 @@ mod terminal;
 
 #[path = "../support/cluster.rs"]
 mod cluster;
-#[path = "../support/daemon.rs"]
-mod daemon;
 #[path = "../support/repository.rs"]
 mod repository;
+#[path = "../support/serve.rs"]
+mod serve;
 #[path = "../support/witness.rs"]
 mod witness;
 

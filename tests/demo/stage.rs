@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::cluster::{ControlPlane, Options, tool_dir};
-use crate::daemon::{Daemon, Follower, Home};
 use crate::repository::Repository;
+use crate::serve::{Daemon, Follower, Home};
 use crate::terminal::Terminal;
 use crate::witness::{Api, Depth, INTERRUPTED, Witness};
 
