@@ -52,7 +52,8 @@ pub(crate) fn machine() -> String {
     };
     let processor = value(&read("/proc/cpuinfo"), "model name");
     let memory = value(&read("/proc/meminfo"), "MemTotal");
-    let kibibytes: f64 = memory.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0.0);
+    let kibibytes: f64 =
+        memory.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0.0);
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!(
         "{processor}, {cores} cores, {:.0} GiB, Linux {}, load {}",
