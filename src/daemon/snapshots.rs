@@ -1,8 +1,6 @@
 //! Snapshots of the world: derived, disposable, tied to the hash of the event they stand at.
 
-use std::path::Path;
-
-use crate::ledger::{self, Ledger, snapshot};
+use crate::ledger::{self, Ledger, codec};
 use crate::model::Seq;
 use crate::replay::{VERSION, World};
 
@@ -13,8 +11,8 @@ const NAME: &str = "world";
 pub(super) const EVENTS_BETWEEN: u64 = 50_000;
 
 /// Folds the world at the head of the ledger, from the newest snapshot that belongs to it.
-pub(super) fn restore(ledger: &Ledger, dir: &Path) -> Result<World, ledger::Error> {
-    let mut world = load(ledger, dir).unwrap_or_default();
+pub(super) fn restore(ledger: &Ledger) -> Result<World, ledger::Error> {
+    let mut world = load(ledger).unwrap_or_default();
     let head = ledger.head();
     if world.seq < head {
         for recorded in ledger.range(world.seq.next(), head) {
@@ -27,13 +25,9 @@ pub(super) fn restore(ledger: &Ledger, dir: &Path) -> Result<World, ledger::Erro
     Ok(world)
 }
 
-fn load(ledger: &Ledger, dir: &Path) -> Option<World> {
-    let (seq, hash, bytes) = snapshot::load_latest(dir, NAME, VERSION)?;
-    let recorded = ledger.get(seq).ok()??;
-    if recorded.envelope.hash != hash {
-        return None;
-    }
-    match ledger::decode_projection(&bytes) {
+fn load(ledger: &Ledger) -> Option<World> {
+    let (seq, _, bytes) = ledger.load_snapshot(NAME, VERSION)?;
+    match codec::decode_projection(&bytes) {
         Ok(world) => Some(world),
         Err(error) => {
             tracing::warn!(%error, %seq, "a snapshot cannot be read; the world is folded anew");
@@ -43,14 +37,15 @@ fn load(ledger: &Ledger, dir: &Path) -> Option<World> {
 }
 
 /// Saves the world. A failure costs the next start some time and is only logged.
-pub(super) fn save(ledger: &Ledger, dir: &Path, world: &World) {
+pub(super) fn save(ledger: &Ledger, world: &World) {
     if world.seq == Seq::ZERO {
         return;
     }
     let saved = ledger.get(world.seq).map_err(|error| error.to_string()).and_then(|recorded| {
         let recorded = recorded.ok_or("the event is not there")?;
-        let bytes = ledger::encode_projection(world).map_err(|error| error.to_string())?;
-        snapshot::save(dir, NAME, VERSION, world.seq, recorded.envelope.hash, &bytes)
+        let bytes = codec::encode_projection(world).map_err(|error| error.to_string())?;
+        ledger
+            .save_snapshot(NAME, VERSION, (world.seq, recorded.envelope.hash), &bytes)
             .map_err(|error| error.to_string())
     });
     if let Err(error) = saved {

@@ -40,7 +40,7 @@ pub async fn run(config: Config, options: ServeOptions) -> Result<()> {
         let options = config.ledger_options();
         tokio::task::spawn_blocking(move || Ledger::open(options)).await??
     };
-    for warning in report.warnings() {
+    for warning in &report.warnings {
         tracing::warn!("{warning}");
     }
     let served = serve(&config, options, &ledger).await;
@@ -58,8 +58,8 @@ pub async fn run(config: Config, options: ServeOptions) -> Result<()> {
 
 async fn serve(config: &Config, options: ServeOptions, ledger: &Ledger) -> Result<&'static str> {
     let world = {
-        let (ledger, dir) = (ledger.clone(), config.data_dir.clone());
-        tokio::task::spawn_blocking(move || snapshots::restore(&ledger, &dir)).await??
+        let ledger = ledger.clone();
+        tokio::task::spawn_blocking(move || snapshots::restore(&ledger)).await??
     };
     tracing::info!(events = world.seq.0, apps = world.apps.len(), "ledger is replayed");
     let connection = Connection::connect(&config.cluster_options()).await?;
@@ -87,7 +87,7 @@ async fn serve(config: &Config, options: ServeOptions, ledger: &Ledger) -> Resul
     let mut tasks = Tasks::new(cancel.clone());
     let sources = start_sources(config, &mut tasks, &parts, tracked, &cancel);
     let (reports, reported) = mpsc::channel(REPORTS_QUEUE_MAX);
-    let observer = Observer::new(connection, config.cluster_options(), known, seal_of(ledger));
+    let observer = Observer::new(connection, &config.cluster_options(), known, seal_of(ledger));
     let observing = cancel.clone();
     tasks.spawn("observer", async move {
         observer.run(reports, observing).await;
@@ -98,9 +98,9 @@ async fn serve(config: &Config, options: ServeOptions, ledger: &Ledger) -> Resul
     let driver = Driver::new(parts.clone(), cancel.clone());
     tasks.spawn("driver", async move { Ok(driver.run().await?) });
     start_http(config, &mut tasks, &parts, sources, &cancel)?;
-    let saving = (parts.clone(), config.data_dir.clone(), cancel.clone());
+    let saving = save_snapshots(parts.clone(), cancel.clone());
     tasks.spawn("snapshots", async move {
-        save_snapshots(saving.0, &saving.1, saving.2).await;
+        saving.await;
         Ok(())
     });
     lifecycle::ready();
@@ -110,7 +110,7 @@ async fn serve(config: &Config, options: ServeOptions, ledger: &Ledger) -> Resul
         failed = tasks.first_failure() => return Err(tasks.stop_after(failed).await),
     };
     tasks.stop().await?;
-    snapshots::save(ledger, &config.data_dir, &parts.read().world);
+    snapshots::save(ledger, &parts.read().world);
     Ok(signal)
 }
 
@@ -211,7 +211,7 @@ async fn record_start(
         pid: std::process::id(),
     })];
     let toml = config.to_toml();
-    if last_config(ledger)?.as_ref() != Some(&toml) {
+    if world.config != Digest::of(toml.as_bytes()) {
         drafts.push(Draft::new(ConfigLoadedV1 { toml }));
     }
     for file in &config.apps {
@@ -227,18 +227,6 @@ async fn record_start(
     }
     ledger.append(drafts).await?;
     Ok(())
-}
-
-/// The configuration that was recorded last.
-fn last_config(ledger: &Ledger) -> Result<Option<String>, ledger::Error> {
-    for seq in ledger.by_kind_newest("config.loaded", 1)? {
-        if let Some(recorded) = ledger.get(seq)?
-            && let Some(Event::ConfigLoaded(body)) = &recorded.event
-        {
-            return Ok(Some(body.toml.clone()));
-        }
-    }
-    Ok(None)
 }
 
 /// Reads an Application manifest from a file: its name and its canonical form.
@@ -263,7 +251,18 @@ fn fold_rest(ledger: &Ledger, mut world: World) -> Result<World, ledger::Error> 
 
 /// What the ledger has of each object, so that a restart does not record the same again.
 fn known_objects(world: &World) -> cluster::Known {
-    world.live.iter().map(|(key, live)| (key.clone(), cluster::KnownObject::from(live))).collect()
+    let mut known = cluster::Known::default();
+    for (key, live) in &world.live {
+        let fingerprint = cluster::Fingerprint::of(
+            &live.uid,
+            (live.digest, live.owned),
+            live.managers,
+            (live.health, &live.health_message),
+            live.deleting,
+        );
+        known.insert(key, &live.uid, fingerprint);
+    }
+    known
 }
 
 fn prepare_scratch(scratch: &Path) -> Result<()> {
@@ -276,22 +275,25 @@ fn prepare_scratch(scratch: &Path) -> Result<()> {
 }
 
 /// Saves a snapshot whenever enough has happened since the last.
-async fn save_snapshots(parts: Parts, dir: &Path, cancel: CancellationToken) {
+async fn save_snapshots(parts: Parts, cancel: CancellationToken) {
     let mut saved = parts.read().world.seq;
-    let mut head = parts.ledger.watch_head();
+    let mut tail = parts.ledger.subscribe(saved);
     loop {
-        tokio::select! {
-            changed = head.changed() => if changed.is_err() { return },
-            () = cancel.cancelled() => return,
+        let ended = tokio::select! {
+            batch = tail.next_batch() => batch.is_err(),
+            () = cancel.cancelled() => true,
+        };
+        if ended {
+            return;
         }
         let at = parts.read().world.seq;
         if at.0.saturating_sub(saved.0) < snapshots::EVENTS_BETWEEN {
             continue;
         }
-        let (parts, dir) = (parts.clone(), dir.to_owned());
+        let parts = parts.clone();
         let copied = tokio::task::spawn_blocking(move || {
             let world = parts.read().world.clone();
-            snapshots::save(&parts.ledger, &dir, &world);
+            snapshots::save(&parts.ledger, &world);
         });
         if copied.await.is_ok() {
             saved = at;

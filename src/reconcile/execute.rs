@@ -219,6 +219,8 @@ fn failure(error: &cluster::Error) -> WriteResult {
         Class::Unknown => WriteResult::Unknown(text),
         Class::Refused | Class::Unauthorized => WriteResult::Refused(text),
         Class::Conflict
+        | Class::Expired
+        | Class::NotFound
         | Class::NotServed
         | Class::NamespaceMissing
         | Class::NamespaceTerminating

@@ -5,17 +5,24 @@ use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 use super::driver::Parts;
-use crate::cluster::{ClusterInput, Observation};
+use crate::cluster::{ClusterInput, Observation, SecretDigest};
 use crate::health;
 use crate::ledger::event::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, Event, FetchFailedV1, FetchRecoveredV1,
     KindListedV1, KindsServedV1, Learned, ManagerStamp, ObjectGoneV1, ObjectObservedV1, WatchGapV1,
 };
-use crate::ledger::{self, Batch, Blob, Draft};
+use crate::ledger::{self, Batch, Blob, Draft, Sealer};
 use crate::model::{
-    Actor, Basis, BlobAddr, Claim, ObjectKey, Scheme, Timestamp, ValidTime,
+    Actor, Basis, BlobAddr, Claim, Digest, ObjectKey, Scheme, Timestamp, ValidTime,
 };
 use crate::source::SourceInput;
+
+/// Values of Secrets are digested under the ledger's key.
+impl SecretDigest for Sealer {
+    fn digest(&self, bytes: &[u8]) -> Digest {
+        Self::digest(self, bytes)
+    }
+}
 
 /// How many reports become one append. Bound: one group of the ledger's writer.
 const BATCH_MAX: usize = 256;
