@@ -92,8 +92,8 @@ fn draft(number: usize) -> Result<Draft> {
     }
     Ok(Draft::new(CommitRecordedV1 {
         repo: "/srv/git/infra.git".to_owned(),
-        commit: id,
-        tree: id,
+        commit: id.clone(),
+        tree: id.clone(),
         parents: vec![id],
         author: who.clone(),
         committer: who,
