@@ -1,7 +1,9 @@
 //! Tests that need the outside world: processes that are killed, real files, a real API server.
+//! One binary, so that they share one control plane.
 
 #[path = "../support/cluster.rs"]
 mod cluster;
+mod cluster_api;
 #[path = "../support/daemon.rs"]
 mod daemon;
 
