@@ -16,6 +16,7 @@
 //! L6 daemon                   composes everything
 //! ```
 
+pub mod config;
 pub mod model;
 
 pub mod health;
@@ -28,4 +29,7 @@ pub mod cluster;
 pub mod render;
 pub mod source;
 
+pub mod query;
 pub mod reconcile;
+
+pub mod daemon;
