@@ -119,7 +119,7 @@ fn what_is_wrong_is_placed_by_line_and_column() {
     syntax("a: b: c\n", 1);
     syntax("a: 1\n  b: 2\n", 2);
     syntax("a: *.x\n", 1);
-    syntax("a: 'x\n", 2);
+    syntax("b: 1\na: 'x\n", 2);
     syntax("a: `x`\n", 1);
 }
 
