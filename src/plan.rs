@@ -307,3 +307,6 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
     let suffix = if more > 0 { format!("; and {more} more") } else { String::new() };
     Some(Finished { succeeded: false, message: format!("{}{suffix}", shown.join("; ")) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,3 +22,8 @@ pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_old
 pub use deletions::deletions_hash;
 pub use git::{Repo, Resolved};
 pub use world::{Touched, VERSION, World};
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
