@@ -421,6 +421,14 @@ pub struct Applied {
     pub object: BlobAddr,
     /// Whether the apply changed the object.
     pub changed: bool,
+    /// The digest of the returned object without status and field ownership.
+    pub digest: Digest,
+    /// The digest of who owns which fields.
+    pub managers: Digest,
+    /// Its health in the answer.
+    pub health: Health,
+    /// What the health rests on.
+    pub health_message: String,
 }
 
 /// Writes of an intent ended.

@@ -357,7 +357,9 @@ impl Judge<'_> {
             return Need::Nothing(Status::Synced, String::new());
         }
         let drift = self.app.drift.get(&object.key);
-        if let Some(drift) = drift.filter(|drift| drift.observation == live.seq) {
+        // Compared again with the same result, which is told once.
+        let compared = self.compared.get(&object.key) == Some(&live.seq);
+        if let Some(drift) = drift.filter(|drift| drift.observation == live.seq || compared) {
             return match drift.kind {
                 DriftKind::Drift | DriftKind::Deleted => write(
                     Verb::Heal,

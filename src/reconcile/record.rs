@@ -71,11 +71,9 @@ fn cluster_report(
         ClusterInput::Gone { key, uid, learned, last_seen } => {
             let draft = Draft::new(ObjectGoneV1 { key, uid, learned }).by(Actor::default());
             match (learned, last_seen) {
-                (Learned::Listed, Some(lo)) => draft.valid(ValidTime {
-                    lo,
-                    hi: Timestamp::now(),
-                    basis: Basis::RelistGap,
-                }),
+                (Learned::Listed, Some(lo)) => {
+                    draft.valid(ValidTime { lo, hi: Timestamp::now(), basis: Basis::RelistGap })
+                }
                 _ => draft,
             }
         }

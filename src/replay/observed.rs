@@ -67,7 +67,15 @@ impl World {
             seq,
             seen: recorded,
         };
+        let (object, health, deleting) = (live.object, live.health, live.deleting);
         let former = self.live.insert(body.key.clone(), live);
+        // The echo of our own write says what its answer said.
+        let same = former.as_ref().is_some_and(|former| {
+            former.object == object && former.health == health && former.deleting == deleting
+        });
+        if same {
+            return Touched::nothing();
+        }
         self.touched_by_object(&body.key, former.is_none())
     }
 
