@@ -23,7 +23,7 @@ mod manifest;
 mod process;
 mod yaml;
 
-pub use engine::{Error, Input, Rendered, Tools, parse_one, render};
+pub use engine::{Error, Input, Rendered, Tools, render};
 pub use files::{Content, FileKind, Files, FilesError, ListedFile, MemoryFiles};
 pub use helm::{Error as HelmError, helm_version};
 pub use manifest::{Error as ManifestError, Problem as ManifestProblem, RenderedObject};
