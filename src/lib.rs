@@ -16,6 +16,7 @@
 //! L6 daemon                   composes everything
 //! ```
 
+pub mod config;
 pub mod model;
 
 pub mod health;
@@ -27,3 +28,8 @@ pub mod plan;
 pub mod cluster;
 pub mod render;
 pub mod source;
+
+pub mod query;
+pub mod reconcile;
+
+pub mod daemon;

@@ -40,12 +40,15 @@ impl World {
         match event {
             Event::LedgerCreated(_)
             | Event::LedgerRepaired(_)
-            | Event::ConfigLoaded(_)
             | Event::CommitRecorded(_)
             | Event::HistoryRewritten(_)
             | Event::HistoryImported(_)
             | Event::WatchGap(_)
             | Event::DaemonStopped(_) => Touched::nothing(),
+            Event::ConfigLoaded(body) => {
+                self.config = Digest::of(body.toml.as_bytes());
+                Touched::nothing()
+            }
             Event::DaemonStarted(body) => self.daemon_started(seq, body.observe),
             Event::RefMoved(body) => self.ref_moved(body),
             Event::FetchFailed(body) => {

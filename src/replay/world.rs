@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::application::App;
 use super::cluster::{ClusterState, LiveObject, OpenIntent, Owned};
 use super::git::{Repo, Resolved};
-use crate::model::{AppName, CommitId, ObjectKey, Seq, Timestamp};
+use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
 pub const VERSION: u32 = 1;
@@ -23,6 +23,8 @@ pub struct World {
     pub observe: bool,
     /// When the running daemon started.
     pub started: Seq,
+    /// The digest of the configuration in force.
+    pub config: Digest,
     /// The cluster.
     pub cluster: ClusterState,
     /// Repositories by URL.

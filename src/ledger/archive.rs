@@ -1,0 +1,194 @@
+//! Reading a ledger without a daemon: segments only, never sled, no lock, nothing written.
+//!
+//! It may be used while a daemon writes: it sees what was durable when it was opened. Where the
+//! places of blobs are needed, an index of its own is built in memory, once.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use uuid::Uuid;
+
+use super::disk::{Disk, FileDisk};
+use super::error::Error;
+use super::frame::Recorded;
+use super::handle::check_key;
+use super::index::fill;
+use super::info::{Info, Sizes};
+use super::key;
+use super::load::load;
+use super::memory_store::MemoryStore;
+use super::reader::{Events, Places, Reader};
+use super::seal::Sealer;
+use super::segment::{Cursor, Segments};
+use super::shared::Counts;
+use super::store::{BlobPlace, Position, Store, SubjectKey};
+use super::verify::{self, Verified};
+use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, Seq, Timestamp};
+
+/// The index that an archive builds when it is first asked for something that needs one.
+struct LazyIndex {
+    segments: Arc<Segments>,
+    store: OnceLock<MemoryStore>,
+}
+
+impl LazyIndex {
+    fn store(&self) -> &MemoryStore {
+        self.store.get_or_init(|| {
+            let store = MemoryStore::default();
+            fill(&store, &self.segments);
+            store
+        })
+    }
+}
+
+impl Places for LazyIndex {
+    fn blob_place(&self, addr: BlobAddr) -> Result<Option<BlobPlace>, Error> {
+        self.store().blob(addr).map_err(|error| Error::Index(Arc::new(error)))
+    }
+}
+
+/// A ledger that is open for reading only.
+pub struct Archive {
+    reader: Arc<Reader>,
+    index: Arc<LazyIndex>,
+    ledger: Uuid,
+    head: (Seq, Digest),
+    counts: Counts,
+    key: Option<[u8; 8]>,
+}
+
+impl Archive {
+    /// Opens the ledger in `dir`. Without its key, sealed blobs cannot be read.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is no ledger; [`Error::KeyWrong`] and its kin;
+    /// [`Error::Corrupt`] when the segments do not follow each other.
+    pub fn open(dir: &Path, key_file: Option<&Path>) -> Result<Self, Error> {
+        let segments = dir.join("segments");
+        if !segments.is_dir() {
+            return Err(Error::Missing(dir.to_owned()));
+        }
+        let disk: Arc<dyn Disk> = Arc::new(FileDisk::read_only(segments, dir.join("aside")));
+        let loaded = load(&disk)?;
+        let all = loaded.segments.all();
+        let first = all.first().ok_or_else(|| Error::Missing(dir.to_owned()))?;
+        let sealer = key_file.map(|path| open_key(path, &first.header)).transpose()?;
+        let index =
+            Arc::new(LazyIndex { segments: loaded.segments.clone(), store: OnceLock::new() });
+        let places = index.clone();
+        let key = sealer.as_ref().map(|sealer| sealer.fingerprint());
+        Ok(Self {
+            reader: Arc::new(Reader::new(loaded.segments.clone(), places, sealer)),
+            index,
+            ledger: first.header.ledger,
+            head: (loaded.end.seq, loaded.end.hash),
+            counts: Counts { blobs: loaded.totals.1, newest: loaded.end.time_max },
+            key,
+        })
+    }
+
+    /// The last durable event when the archive was opened.
+    #[must_use]
+    pub fn head(&self) -> Seq {
+        self.head.0
+    }
+
+    /// The ledger's identity.
+    #[must_use]
+    pub fn ledger_id(&self) -> Uuid {
+        self.ledger
+    }
+
+    /// The event at `seq`; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when it is damaged; [`Error::Io`] when it cannot be read.
+    pub fn get(&self, seq: Seq) -> Result<Option<Arc<Recorded>>, Error> {
+        let mut damage = None;
+        for event in self.range(seq, seq) {
+            match event {
+                Ok(recorded) => return Ok(Some(recorded)),
+                // Damage before it does not matter to it.
+                Err(error) => damage = Some(error),
+            }
+        }
+        damage.map_or(Ok(None), Err)
+    }
+
+    /// The events `from..=to`, in order. After [`Error::Corrupt`] it goes on with the undamaged
+    /// rest.
+    #[must_use]
+    pub fn range(&self, from: Seq, to: Seq) -> Events {
+        let (from, to) = (from.max(Seq(1)), to.min(self.head.0));
+        Events::new(self.reader.clone(), self.cursor(from), from, to)
+    }
+
+    fn cursor(&self, from: Seq) -> Cursor {
+        // An index that is there anyway saves reading what comes before.
+        let entry = self.index.store.get().and_then(|store| store.event(from).ok().flatten());
+        match (entry, self.reader.segments.holding(from)) {
+            (Some(entry), Some(segment)) => {
+                let at = Position { segment: segment.header.first, offset: entry.offset };
+                Cursor::at(self.reader.segments.clone(), at)
+            }
+            _ => self.reader.cursor(from),
+        }
+    }
+
+    /// The events about an object after `after`, in order, at most `limit`.
+    #[must_use]
+    pub fn by_object(&self, key: &ObjectKey, after: Seq, limit: usize) -> Vec<Seq> {
+        self.index.store().found(SubjectKey::object(key), after, limit)
+    }
+
+    /// The events about an application after `after`, in order, at most `limit`.
+    #[must_use]
+    pub fn by_app(&self, app: &AppName, after: Seq, limit: usize) -> Vec<Seq> {
+        self.index.store().found(SubjectKey::app(app.as_str()), after, limit)
+    }
+
+    /// The events about a commit after `after`, in order, at most `limit`.
+    #[must_use]
+    pub fn by_commit(&self, commit: &CommitId, after: Seq, limit: usize) -> Vec<Seq> {
+        self.index.store().found(SubjectKey::commit(commit.as_str()), after, limit)
+    }
+
+    /// The last event that was recorded at or before `time`; zero when none was.
+    #[must_use]
+    pub fn at_time(&self, time: Timestamp) -> Seq {
+        self.index.store().last_at(time)
+    }
+
+    /// The plaintext of a blob.
+    ///
+    /// # Errors
+    /// [`Error::NoBlob`]; [`Error::Sealed`] when it needs the key; [`Error::Corrupt`].
+    pub fn blob(&self, addr: BlobAddr) -> Result<Arc<[u8]>, Error> {
+        self.reader.blob(addr)
+    }
+
+    /// Whether a blob is in the ledger.
+    #[must_use]
+    pub fn has_blob(&self, addr: BlobAddr) -> bool {
+        self.reader.place(addr).is_ok_and(|place| place.is_some())
+    }
+
+    /// What the ledger has and takes.
+    #[must_use]
+    pub fn info(&self) -> Info {
+        let sizes = Sizes::default();
+        Info::gather(self.ledger, &self.reader, self.head, self.counts, self.key, sizes)
+    }
+
+    /// Reads everything and checks everything.
+    #[must_use]
+    pub fn verify(&self) -> Verified {
+        verify::verify(&self.reader, self.head.0, None)
+    }
+}
+
+fn open_key(path: &Path, header: &super::record::Header) -> Result<Arc<Sealer>, Error> {
+    let sealer = Sealer::new(&key::read(path)?);
+    check_key(path, &sealer, Some(header))?;
+    Ok(Arc::new(sealer))
+}

@@ -1,0 +1,295 @@
+//! What is done at the start about what a crash, a full disk or a failing disk left behind.
+//!
+//! The rules, in the order in which they are applied (docs/ledger-format.md states them for
+//! people):
+//!
+//! 1. An undecodable end of the last segment is copied aside, then cut, and reported as possibly
+//!    acknowledged. When undamaged events that were acknowledged stand behind the damage, it is no
+//!    torn end: opening fails and names the place.
+//! 2. A store that is behind is brought up to date. One that is damaged, panics, disagrees with
+//!    the segments or was marked is set aside and rebuilt.
+//! 3. A store that is ahead of the segments shows that events were lost: their frames are
+//!    salvaged into a file, then the store is set aside and rebuilt.
+//!
+//! Every repair but the routine catching up becomes a `LedgerRepaired` event.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::disk::Disk;
+use super::error::Error;
+use super::event::LedgerRepairedV1;
+use super::frame::leaf_hash;
+use super::index::{CatchUpError, catch_up, fill};
+use super::load::{Loaded, Torn};
+use super::record::{self, Record};
+use super::segment::{Cursor, Segments};
+use super::sled_store::SledStore;
+use super::store::{self, Store, Watermark};
+use super::writer::GROUP_BYTES_MAX;
+use crate::model::{Seq, Timestamp};
+
+/// What is known about acknowledgements from outside the segments: the end of what the store was
+/// given, which it is given only after `fdatasync`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Acknowledged(pub(super) Seq);
+
+/// Puts an undecodable end of the last segment aside.
+pub(super) fn set_torn_aside(
+    disk: &Arc<dyn Disk>,
+    loaded: &Loaded,
+    acknowledged: Acknowledged,
+) -> Result<Option<LedgerRepairedV1>, Error> {
+    let Some(torn) = &loaded.torn else { return Ok(None) };
+    let failed = |operation| {
+        let path = disk.describe(&torn.name);
+        move |error| Error::io(operation, path, error)
+    };
+    let file = disk.open(&torn.name).map_err(failed("open"))?;
+    let mut bytes = vec![0; usize::try_from(torn.bytes).unwrap_or(usize::MAX)];
+    let read = file.read_at(&mut bytes, torn.offset).map_err(failed("read"))?;
+    bytes.truncate(read);
+    refuse_damage_in_the_middle(disk, torn, &bytes, acknowledged)?;
+    let name = format!("{}-{:08x}", torn.name, torn.offset);
+    let kept = disk.keep_aside(&name, &bytes).map_err(failed("keep a copy of"))?;
+    if torn.offset == 0 {
+        disk.remove(&torn.name).and_then(|()| disk.sync_names()).map_err(failed("remove"))?;
+    } else {
+        file.cut(torn.offset).and_then(|()| file.sync()).map_err(failed("cut"))?;
+    }
+    let Torn { offset, bytes, what, .. } = torn;
+    Ok(Some(LedgerRepairedV1 {
+        what: format!(
+            "{} ended in {bytes} bytes at offset {offset} that are no record ({what}); \
+             they were set aside",
+            disk.describe(&torn.name)
+        ),
+        kept,
+        // A segment whose header was not whole never had a record.
+        possibly_acknowledged: torn.offset > 0,
+    }))
+}
+
+/// Damage with undamaged events behind it is no torn end, unless they can all be of the one group
+/// that a crash interrupted.
+fn refuse_damage_in_the_middle(
+    disk: &Arc<dyn Disk>,
+    torn: &Torn,
+    bytes: &[u8],
+    Acknowledged(acknowledged): Acknowledged,
+) -> Result<(), Error> {
+    let mut rest = bytes;
+    while let Some(skip) = record::resync(rest) {
+        rest = &rest[skip..];
+        let Ok((Record::Event(event), _)) = record::parse(rest) else { continue };
+        let seq = event.envelope.seq;
+        if seq <= acknowledged || bytes.len() > GROUP_BYTES_MAX {
+            let what = format!("{}; event {seq} behind it is undamaged", torn.what);
+            let file = disk.describe(&torn.name);
+            return Err(Error::Corrupt { file, offset: torn.offset, what });
+        }
+    }
+    Ok(())
+}
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("it was found wrong while it was in use")]
+    Marked,
+    #[error("it was missing")]
+    Missing,
+    #[error("it does not match the segments")]
+    Disagrees,
+    #[error("it has events up to {0}, the segments end at {1}")]
+    Ahead(Seq, Seq),
+    #[error("it failed: {0}")]
+    Failed(store::Error),
+}
+
+/// The files of the index in a ledger's directory.
+pub(super) struct IndexFiles {
+    directory: PathBuf,
+    cache_bytes: u64,
+}
+
+impl IndexFiles {
+    pub(super) fn new(directory: PathBuf, cache_bytes: u64) -> Self {
+        Self { directory, cache_bytes }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.join("sled")
+    }
+
+    /// The marker that has the store set aside at the next start.
+    pub(super) fn suspect(&self) -> PathBuf {
+        self.directory.join("sled.suspect")
+    }
+
+    /// What the store knows to have been acknowledged, as far as it can be asked.
+    pub(super) fn acknowledged(&self, ledger: Uuid) -> Acknowledged {
+        if !self.path().exists() {
+            return Acknowledged::default();
+        }
+        let store = SledStore::open(&self.path(), self.cache_bytes, ledger);
+        let watermark = store.and_then(|store| {
+            let watermark = store.watermark();
+            store.close();
+            watermark
+        });
+        Acknowledged(watermark.map(|watermark| watermark.seq).unwrap_or_default())
+    }
+
+    /// Opens the store and brings it up to date, or sets it aside and rebuilds it.
+    pub(super) fn open(
+        &self,
+        disk: &Arc<dyn Disk>,
+        loaded: &Loaded,
+        ledger: Uuid,
+    ) -> Result<(SledStore, Vec<LedgerRepairedV1>), Error> {
+        let mut repairs = Vec::new();
+        let why = match self.try_open(loaded, ledger) {
+            Ok(store) => return Ok((store, repairs)),
+            Err(why) => why,
+        };
+        let kept = self.salvage(disk, loaded, ledger, &why)?;
+        let aside = self.set_aside()?;
+        let store = self.rebuild(loaded, ledger)?;
+        let unremarkable = matches!(why, Unusable::Missing) && loaded.end.seq == Seq::ZERO;
+        if !unremarkable {
+            let mut what = format!("the index was rebuilt from the segments: {why}");
+            if let Some(aside) = &aside {
+                what.push_str(&format!("; it was set aside as {}", aside.display()));
+            }
+            // An index without any segment also shows that there were events.
+            let ahead = matches!(why, Unusable::Ahead(..)) || loaded.end.seq == Seq::ZERO;
+            let repair = LedgerRepairedV1 { what, kept, possibly_acknowledged: ahead };
+            repairs.push(repair);
+        }
+        Ok((store, repairs))
+    }
+
+    fn try_open(&self, loaded: &Loaded, ledger: Uuid) -> Result<SledStore, Unusable> {
+        if self.suspect().exists() {
+            return Err(Unusable::Marked);
+        }
+        if !self.path().exists() {
+            return Err(Unusable::Missing);
+        }
+        let store =
+            SledStore::open(&self.path(), self.cache_bytes, ledger).map_err(Unusable::Failed)?;
+        let checked = check(&store, loaded);
+        if checked.is_err() {
+            store.close();
+        }
+        checked.map(|()| store)
+    }
+
+    /// Keeps what only the store has left of lost events.
+    fn salvage(
+        &self,
+        disk: &Arc<dyn Disk>,
+        loaded: &Loaded,
+        ledger: Uuid,
+        why: &Unusable,
+    ) -> Result<String, Error> {
+        let Unusable::Ahead(..) = why else { return Ok(String::new()) };
+        let frames = SledStore::open(&self.path(), self.cache_bytes, ledger).map(|store| {
+            let frames = store.frames_after(loaded.end.seq);
+            store.close();
+            frames
+        });
+        let mut bytes = Vec::new();
+        for frame in frames.unwrap_or_default() {
+            let length = u16::try_from(frame.len()).unwrap_or(u16::MAX);
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(&frame);
+        }
+        let name = format!("{:016x}.frames", loaded.end.seq.next().0);
+        let path = self.directory.join("aside").join(&name).display().to_string();
+        disk.keep_aside(&name, &bytes).map_err(|error| Error::io("write", path, error))
+    }
+
+    /// Renames the store's directory, if there is one.
+    fn set_aside(&self) -> Result<Option<PathBuf>, Error> {
+        let path = self.path();
+        let aside = self.directory.join(format!("sled.damaged-{}", Timestamp::now().0));
+        let renamed = match fs::rename(&path, &aside) {
+            Ok(()) => Some(aside),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::io("rename", path.display().to_string(), error)),
+        };
+        match fs::remove_file(self.suspect()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", self.suspect().display().to_string(), error))
+            }
+            _ => Ok(renamed),
+        }
+    }
+
+    fn rebuild(&self, loaded: &Loaded, ledger: Uuid) -> Result<SledStore, Error> {
+        let index = |source| Error::Index(Arc::new(source));
+        let store = SledStore::open(&self.path(), self.cache_bytes, ledger).map_err(index)?;
+        fill(&store, &loaded.segments);
+        // Damage in a sealed segment: nothing may be appended after events that are not known.
+        if let Some(damage) = loaded.segments.damage() {
+            return Err(damage.clone());
+        }
+        store.sync().map_err(index)?;
+        Ok(store)
+    }
+}
+
+/// Compares the store with the segments and brings it up to date.
+fn check(store: &SledStore, loaded: &Loaded) -> Result<(), Unusable> {
+    let watermark = store.watermark().map_err(Unusable::Failed)?;
+    if watermark.seq > loaded.end.seq {
+        return Err(Unusable::Ahead(watermark.seq, loaded.end.seq));
+    }
+    check_frame(store, &watermark)?;
+    let synced = store.synced_watermark().map_err(Unusable::Failed)?;
+    check_frame(store, &synced)?;
+    let (mut cursor, mut time_max) = resume(store, &loaded.segments, &synced)?;
+    catch_up(store, &mut cursor, &mut time_max).map_err(|error| match error {
+        CatchUpError::Store(error) => Unusable::Failed(error),
+        // What the store says about the segments leads nowhere; rebuilding meets real damage.
+        CatchUpError::Segments(_) => Unusable::Disagrees,
+    })?;
+    let reached = store.watermark().map_err(Unusable::Failed)?;
+    let whole = reached.seq == loaded.end.seq && reached.hash == loaded.end.hash;
+    if whole { Ok(()) } else { Err(Unusable::Disagrees) }
+}
+
+/// Checks that a watermark names the frame that the store has for it.
+fn check_frame(store: &SledStore, watermark: &Watermark) -> Result<(), Unusable> {
+    if watermark.seq == Seq::ZERO {
+        return Ok(());
+    }
+    let entry = store.event(watermark.seq).map_err(Unusable::Failed)?;
+    let agrees = entry.is_some_and(|entry| leaf_hash(&entry.frame) == watermark.hash);
+    if agrees { Ok(()) } else { Err(Unusable::Disagrees) }
+}
+
+/// A cursor that goes on after a watermark and expects what must follow it.
+fn resume(
+    store: &SledStore,
+    segments: &Arc<Segments>,
+    watermark: &Watermark,
+) -> Result<(Cursor, Timestamp), Unusable> {
+    if watermark.seq == Seq::ZERO {
+        return Ok((Cursor::at_start(segments.clone()), Timestamp(i64::MIN)));
+    }
+    let segment = segments.starting(watermark.end.segment).ok_or(Unusable::Disagrees)?;
+    if watermark.end.offset > segment.end() {
+        return Err(Unusable::Disagrees);
+    }
+    let entry = store.event(watermark.seq).map_err(Unusable::Failed)?;
+    let time_max = entry.ok_or(Unusable::Disagrees)?.time_max;
+    let mut cursor = Cursor::at(segments.clone(), watermark.end);
+    cursor.expect(watermark.seq.next(), watermark.hash);
+    Ok((cursor, time_max))
+}

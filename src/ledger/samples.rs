@@ -1,0 +1,300 @@
+//! One event of every kind, for tests. A kind without a sample fails the test at the end.
+
+use super::event::*;
+use crate::model::{
+    AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Scope, Seq, Timestamp,
+};
+
+pub(crate) fn app() -> AppName {
+    "web".parse().unwrap()
+}
+
+pub(crate) fn commit(digit: char) -> CommitId {
+    String::from(digit).repeat(40).parse().unwrap()
+}
+
+pub(crate) fn object() -> ObjectKey {
+    ObjectKey::new("apps", "Deployment", "prod", "web")
+}
+
+fn signature() -> Signature {
+    Signature {
+        name: "Alice".into(),
+        email: "alice@example.org".into(),
+        time: Timestamp::from_seconds(1_700_000_000),
+    }
+}
+
+fn revision() -> RevisionRef {
+    RevisionRef { repo: "/srv/infra".into(), commit: commit('a'), tree: commit('b') }
+}
+
+fn write() -> Write {
+    Write {
+        verb: Verb::Heal,
+        key: object(),
+        version: "v1".into(),
+        manifest: Some(BlobAddr([1; 32])),
+        digest: Digest([2; 32]),
+        precondition: Some(("uid".into(), "41".into())),
+        reason: "replicas differ".into(),
+    }
+}
+
+fn stamp() -> ManagerStamp {
+    ManagerStamp {
+        manager: "kubectl-edit".into(),
+        operation: "Update".into(),
+        subresource: String::new(),
+        time: Some(Timestamp::from_seconds(1_700_000_001)),
+        fields: Digest([3; 32]),
+    }
+}
+
+fn results() -> Vec<(u32, WriteResult)> {
+    vec![
+        (
+            0,
+            WriteResult::Applied(Applied {
+                uid: "u".into(),
+                resource_version: "42".into(),
+                baseline: Digest([4; 32]),
+                object: BlobAddr([5; 32]),
+                changed: true,
+            }),
+        ),
+        (1, WriteResult::Deleted),
+        (2, WriteResult::AlreadyGone),
+        (3, WriteResult::Refused("immutable".into())),
+        (4, WriteResult::Failed("timeout".into())),
+        (5, WriteResult::Unknown("connection reset".into())),
+        (6, WriteResult::NotSent("stopping".into())),
+    ]
+}
+
+pub(crate) fn observed() -> ObjectObservedV1 {
+    ObjectObservedV1 {
+        key: object(),
+        version: "v1".into(),
+        uid: "5d0b6f6c-0000-4000-8000-000000000000".into(),
+        resource_version: "1234".into(),
+        generation: 3,
+        added: false,
+        learned: Learned::Watched,
+        digest: Digest([6; 32]),
+        owned: Some(Digest([7; 32])),
+        object: BlobAddr([8; 32]),
+        managers: vec![stamp()],
+        controller: Some((GroupKind::new("apps", "ReplicaSet"), "web-1".into(), "u".into())),
+        health: Health::Progressing,
+        health_message: "1 of 2 ready".into(),
+        health_rules: 1,
+        deleting: false,
+        claimed_by: "web".into(),
+    }
+}
+
+fn lifecycle() -> Vec<Event> {
+    vec![
+        LedgerCreatedV1 { version: "0.1.0".into() }.into(),
+        DaemonStartedV1 { version: "0.1.0".into(), observe: true, pid: 7 }.into(),
+        DaemonStoppedV1 { reason: "signal".into() }.into(),
+        LedgerRepairedV1 {
+            what: "torn".into(),
+            kept: "aside/x".into(),
+            possibly_acknowledged: true,
+        }
+        .into(),
+        ConfigLoadedV1 { toml: "data_dir = \"/var/lib/greffier\"\n".repeat(20) }.into(),
+        DeadlineReachedV1 { deadline: Timestamp(-5) }.into(),
+    ]
+}
+
+fn git() -> Vec<Event> {
+    vec![
+        CommitRecordedV1 {
+            repo: "/srv/infra".into(),
+            commit: commit('a'),
+            tree: commit('b'),
+            parents: vec![commit('c'), commit('d')],
+            author: signature(),
+            committer: signature(),
+            message: "scale web\n\nBecause of the sale. ✓".into(),
+            changed: vec!["apps/web.yaml".into()],
+            changed_total: 1,
+            signed: true,
+        }
+        .into(),
+        RefMovedV1 {
+            repo: "/srv/infra".into(),
+            name: "refs/heads/main".into(),
+            old: None,
+            new: Some(commit('a')),
+        }
+        .into(),
+        HistoryRewrittenV1 {
+            repo: "/srv/infra".into(),
+            name: "refs/heads/main".into(),
+            old: commit('a'),
+            new: commit('b'),
+            dropped: vec![commit('a')],
+            same_tree: false,
+        }
+        .into(),
+        HistoryImportedV1 {
+            repo: "/srv/infra".into(),
+            name: "refs/heads/main".into(),
+            commits: 1000,
+            begins_at: vec![commit('e')],
+        }
+        .into(),
+        FetchFailedV1 { repo: "/srv/infra".into(), error: "not a repository".into() }.into(),
+        FetchRecoveredV1 { repo: "/srv/infra".into() }.into(),
+    ]
+}
+
+fn apps() -> Vec<Event> {
+    vec![
+        AppDeclaredV1 {
+            app: app(),
+            manifest: b"{\"kind\":\"Application\"}".to_vec(),
+            origin: Origin::Parent("root".parse().unwrap()),
+        }
+        .into(),
+        AppRemovedV1 { app: app(), cascade: true, origin: Origin::Operator }.into(),
+        AppRefusedV1 {
+            app: "Not A Name".into(),
+            error: "no source".into(),
+            origin: Origin::Config,
+        }
+        .into(),
+        RenderSucceededV1 {
+            app: app(),
+            revision: revision(),
+            inputs: Digest([9; 32]),
+            tool: "directory".into(),
+            objects: vec![DesiredObject {
+                key: object(),
+                version: "v1".into(),
+                manifest: BlobAddr([1; 32]),
+                digest: Digest([2; 32]),
+                wave: -1,
+                replicas: Some(2),
+                origin: "apps/web.yaml#1".into(),
+                holds: vec![ObjectHold {
+                    what: "Prune=false".into(),
+                    create: false,
+                    update: false,
+                    prune: true,
+                }],
+                application: Some(b"{}".to_vec()),
+            }],
+            warnings: vec!["empty document".into()],
+            unknown_kinds: vec![GroupKind::new("example.org", "Widget")],
+        }
+        .into(),
+        RevisionAdvancedV1 { app: app(), revision: revision() }.into(),
+        RenderFailedV1 { app: app(), commit: None, error: "apps/web.yaml:3: tab".into() }.into(),
+        AppHealthChangedV1 {
+            app: app(),
+            was: Health::Missing,
+            now: Health::Healthy,
+            message: String::new(),
+        }
+        .into(),
+    ]
+}
+
+fn plans() -> Vec<Event> {
+    let plan = PlanHash([10; 32]);
+    vec![
+        PlanGatedV1 {
+            app: app(),
+            plan,
+            reasons: vec![GateReason { what: "deletes 7 of 9".into() }],
+            writes: vec![write()],
+            apps: vec!["child".parse().unwrap()],
+            commit: Some(commit('a')),
+        }
+        .into(),
+        GateLapsedV1 { app: app(), plan }.into(),
+        PlanApprovedV1 { app: app(), plan, reason: "yes".into() }.into(),
+        WritesSuspendedV1 { app: app(), reasons: vec!["hooks".into()] }.into(),
+        DriftDetectedV1 {
+            app: app(),
+            key: object(),
+            kind: DriftKind::Drift,
+            fields: vec![FieldChange {
+                path: ".spec.replicas".into(),
+                was: "2".into(),
+                now: "5".into(),
+            }],
+            managers: vec![stamp()],
+            observation: Seq(17),
+        }
+        .into(),
+        IntentRecordedV1 { app: app(), writes: vec![write()], commit: Some(commit('a')) }.into(),
+        OutcomeRecordedV1 { app: app(), intent: Seq(3), results: results() }.into(),
+        IntentSettledV1 { app: app(), intent: Seq(3), results: results() }.into(),
+        SyncFinishedV1 {
+            app: app(),
+            commit: commit('a'),
+            succeeded: true,
+            message: "all applied".into(),
+            counts: (1, 2, 3),
+        }
+        .into(),
+    ]
+}
+
+fn cluster() -> Vec<Event> {
+    vec![
+        ClusterIdentifiedV1 {
+            uid: "u".into(),
+            version: "v1.36.3".into(),
+            server: "https://127.0.0.1:6443".into(),
+        }
+        .into(),
+        ClusterLostV1 { error: "connection refused".into() }.into(),
+        ClusterFoundV1 {}.into(),
+        KindsServedV1 {
+            kinds: vec![ServedKind {
+                kind: GroupKind::new("apps", "Deployment"),
+                version: "v1".into(),
+                plural: "deployments".into(),
+                scope: Scope::Namespaced,
+                watched: true,
+            }],
+            broken_groups: vec!["metrics.k8s.io".into()],
+        }
+        .into(),
+        observed().into(),
+        ObjectGoneV1 { key: object(), uid: "u".into(), learned: Learned::Listed }.into(),
+        KindListedV1 { kind: GroupKind::new("", "ConfigMap"), objects: 12 }.into(),
+        WatchGapV1 { kind: GroupKind::new("", "ConfigMap"), reason: "410 Gone".into() }.into(),
+    ]
+}
+
+fn operators() -> Vec<Event> {
+    vec![
+        SyncRequestedV1 { app: app(), prune: true, only: vec![object()], reason: "why not".into() }
+            .into(),
+        PausedV1 { app: app(), until: Some(Timestamp(1)), reason: "holiday".into() }.into(),
+        ResumedV1 { app: app(), expired: true }.into(),
+    ]
+}
+
+/// At least one event of every kind.
+pub(crate) fn sample_events() -> Vec<Event> {
+    [lifecycle(), git(), apps(), plans(), cluster(), operators()].concat()
+}
+
+#[test]
+fn there_is_a_sample_of_every_kind() {
+    let mut sampled: Vec<u16> = sample_events().iter().map(Event::code).collect();
+    sampled.sort_unstable();
+    sampled.dedup();
+    let mut kinds: Vec<u16> = Event::KINDS.iter().map(|(code, _, _)| *code).collect();
+    kinds.sort_unstable();
+    assert_eq!(sampled, kinds);
+}

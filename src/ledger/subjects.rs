@@ -1,0 +1,119 @@
+//! What an event is about: which objects, applications and commits find it in the indexes.
+//!
+//! A pure function with an exhaustive match: a new event must be considered here. A change of
+//! this function takes effect for old events when the index is rebuilt, so it comes with a new
+//! `INDEX_VERSION`.
+
+use super::event::{Event, Origin, Write};
+use crate::model::{AppName, CommitId, ObjectKey};
+
+/// The version of what this function says; an index that was built by another is rebuilt.
+pub const INDEX_VERSION: u32 = 1;
+
+/// What an event is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subjects {
+    /// The objects.
+    pub objects: Vec<ObjectKey>,
+    /// The applications.
+    pub apps: Vec<AppName>,
+    /// The commits.
+    pub commits: Vec<CommitId>,
+}
+
+impl Subjects {
+    fn app(app: &AppName) -> Self {
+        Self { apps: vec![app.clone()], ..Self::default() }
+    }
+
+    fn object(key: &ObjectKey) -> Self {
+        Self { objects: vec![key.clone()], ..Self::default() }
+    }
+
+    fn with_origin(mut self, origin: &Origin) -> Self {
+        match origin {
+            Origin::Config | Origin::Operator => {}
+            Origin::Parent(parent) => self.apps.push(parent.clone()),
+        }
+        self
+    }
+
+    fn with_commits<'a>(mut self, commits: impl IntoIterator<Item = &'a CommitId>) -> Self {
+        self.commits.extend(commits.into_iter().cloned());
+        self
+    }
+
+    fn with_writes(mut self, writes: &[Write]) -> Self {
+        self.objects.extend(writes.iter().map(|write| write.key.clone()));
+        self
+    }
+}
+
+/// What `event` is about.
+///
+/// A render is found by its application and commit, not by its thousands of objects. An outcome
+/// is found by its application; its objects are those of the intent that it names.
+#[must_use]
+pub fn subjects(event: &Event) -> Subjects {
+    match event {
+        Event::LedgerCreated(_)
+        | Event::DaemonStarted(_)
+        | Event::DaemonStopped(_)
+        | Event::LedgerRepaired(_)
+        | Event::ConfigLoaded(_)
+        | Event::FetchFailed(_)
+        | Event::FetchRecovered(_)
+        | Event::ClusterIdentified(_)
+        | Event::ClusterLost(_)
+        | Event::ClusterFound(_)
+        | Event::KindsServed(_)
+        | Event::KindListed(_)
+        | Event::WatchGap(_)
+        | Event::DeadlineReached(_) => Subjects::default(),
+        Event::CommitRecorded(body) => Subjects::default().with_commits([&body.commit]),
+        Event::RefMoved(body) => Subjects::default().with_commits(body.old.iter().chain(&body.new)),
+        Event::HistoryRewritten(body) => Subjects::default()
+            .with_commits([&body.old, &body.new].into_iter().chain(&body.dropped)),
+        Event::HistoryImported(body) => Subjects::default().with_commits(&body.begins_at),
+        Event::AppDeclared(body) => Subjects::app(&body.app).with_origin(&body.origin),
+        Event::AppRemoved(body) => Subjects::app(&body.app).with_origin(&body.origin),
+        // The refused name may be no name at all; then only its origin finds it.
+        Event::AppRefused(body) => {
+            let app = body.app.parse::<AppName>();
+            app.map(|app| Subjects::app(&app)).unwrap_or_default().with_origin(&body.origin)
+        }
+        Event::RenderSucceeded(body) => {
+            Subjects::app(&body.app).with_commits([&body.revision.commit])
+        }
+        Event::RevisionAdvanced(body) => {
+            Subjects::app(&body.app).with_commits([&body.revision.commit])
+        }
+        Event::RenderFailed(body) => Subjects::app(&body.app).with_commits(&body.commit),
+        Event::AppHealthChanged(body) => Subjects::app(&body.app),
+        Event::PlanGated(body) => {
+            let mut found =
+                Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes);
+            found.apps.extend(body.apps.iter().cloned());
+            found
+        }
+        Event::GateLapsed(body) => Subjects::app(&body.app),
+        Event::PlanApproved(body) => Subjects::app(&body.app),
+        Event::WritesSuspended(body) => Subjects::app(&body.app),
+        Event::DriftDetected(body) => {
+            Subjects { apps: vec![body.app.clone()], ..Subjects::object(&body.key) }
+        }
+        Event::IntentRecorded(body) => {
+            Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes)
+        }
+        Event::OutcomeRecorded(body) => Subjects::app(&body.app),
+        Event::IntentSettled(body) => Subjects::app(&body.app),
+        Event::SyncFinished(body) => Subjects::app(&body.app).with_commits([&body.commit]),
+        Event::ObjectObserved(body) => Subjects::object(&body.key),
+        Event::ObjectGone(body) => Subjects::object(&body.key),
+        Event::SyncRequested(body) => {
+            Subjects { objects: body.only.clone(), ..Subjects::app(&body.app) }
+        }
+        Event::Paused(body) => Subjects::app(&body.app),
+        Event::Resumed(body) => Subjects::app(&body.app),
+    }
+}
