@@ -353,7 +353,7 @@ impl Judge<'_> {
         if owned.applied != object.digest {
             return write(Verb::Update, Status::Changed, "Git changed");
         }
-        if live.object == owned.object || live.digest.is_zero() {
+        if live.object == owned.object {
             return Need::Nothing(Status::Synced, String::new());
         }
         let drift = self.app.drift.get(&object.key);
@@ -452,7 +452,7 @@ impl Judge<'_> {
     /// says nothing about health.
     fn is_observed(&self, object: &DesiredObject) -> bool {
         let live = self.world.live.get(&object.key);
-        live.is_none_or(|live| !live.digest.is_zero())
+        live.is_none_or(|live| !live.answered)
     }
 
     /// The application that has the object already and still wants it.

@@ -208,6 +208,7 @@ impl World {
             uid: applied.uid.clone(),
             resource_version: applied.resource_version.clone(),
             digest: applied.digest,
+            answered: true,
             owned: Some(applied.baseline),
             object: applied.object,
             managers: applied.managers,
