@@ -57,6 +57,8 @@ mod writer;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod samples;

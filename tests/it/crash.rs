@@ -206,7 +206,7 @@ fn nothing_acknowledged_is_lost_by_kill_9_during_appends() {
     let mut repairs = 0;
     for round in 0..KILLS {
         // Some children are killed while they still open and repair the ledger.
-        let lines = if round % 10 == 9 { 0 } else { random.below(60) };
+        let lines = if round % 10 == 9 { 0 } else { random.below(40) };
         let pause = Duration::from_micros(random.below(4000));
         for (seq, hash) in run_and_kill(dir.path(), lines, pause) {
             let earlier = acknowledged.insert(seq, hash);
