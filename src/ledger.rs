@@ -59,9 +59,11 @@ mod contract;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod index_loss;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 
 pub use archive::Archive;
 pub use draft::{Batch, Blob, Draft};

@@ -82,7 +82,7 @@ fn open_patiently(path: &Path, cache_bytes: u64) -> Result<sled::Db, Error> {
     };
     for _ in 0..LOCK_TRIES {
         match contain("open", open) {
-            Err(Error::Engine { source, .. }) if source.to_string().contains("lock") => {
+            Err(Error::Engine { source, .. }) if source.to_string().contains("acquire lock") => {
                 std::thread::sleep(LOCK_PAUSE);
             }
             result => return result,
