@@ -64,6 +64,8 @@ mod index_loss;
 mod recovery;
 #[cfg(test)]
 pub(crate) mod samples;
+#[cfg(test)]
+mod store_contract;
 
 pub use archive::Archive;
 pub use draft::{Batch, Blob, Draft};

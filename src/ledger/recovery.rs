@@ -13,12 +13,14 @@ use zeroize::Zeroizing;
 
 use super::contract::{OnFiles, manifest, pause};
 use super::event::Event;
+use super::frame::{Codec, Envelope, PayloadSeal, Stored, valid_at};
 use super::memory_disk::MemoryDisk;
 use super::memory_store::MemoryStore;
+use super::record;
 use super::samples::{app, object, observed};
 use super::seal::KeyBytes;
 use super::{Archive, Batch, Blob, Draft, Error, Ledger, OpenReport, Recorded};
-use crate::model::{Actor, Seq};
+use crate::model::{Actor, BlobAddr, Digest, Seq, Timestamp};
 
 pub(super) const SEGMENT_BYTES: u64 = 1500;
 
@@ -393,4 +395,98 @@ fn snapshots_of_another_chain_are_ignored() {
     assert_eq!(ledger.load_snapshot("live", 1).unwrap().2, b"right");
     assert!(ledger.load_snapshot("desired", 1).is_none());
     assert!(ledger.load_snapshot("live", 2).is_none());
+}
+
+/// A disk whose only segment has these events: kind, body, how it is stored, recorded time.
+fn crafted(events: &[(u16, &[u8], bool, i64)]) -> MemoryDisk {
+    let disk = MemoryDisk::default();
+    let sealer = super::Sealer::new(&key());
+    let (ledger, key) = (uuid::Uuid::from_u128(1), sealer.fingerprint());
+    let header = record::Header { ledger, first: Seq(1), prev: Digest::default(), key };
+    let segment = super::writer::create_segment(&disk, header).unwrap();
+    let (mut bytes, mut prev) = (Vec::new(), Digest::default());
+    for (seq, (kind, body, dropped, recorded)) in (1..).zip(events) {
+        let inline = Stored::Inline { codec: Codec::Raw, len: u32::try_from(body.len()).unwrap() };
+        let stored = if *dropped { Stored::Dropped } else { inline };
+        let recorded = Timestamp(*recorded);
+        let mut envelope = Envelope {
+            seq: Seq(seq),
+            id: uuid::Uuid::from_u128(u128::from(seq)),
+            cluster: uuid::Uuid::nil(),
+            correlation: uuid::Uuid::nil(),
+            causes: vec![],
+            actor: BlobAddr::default(),
+            recorded,
+            valid: valid_at(recorded),
+            prev,
+            hash: Digest::default(),
+            kind: *kind,
+            schema: 1,
+            payload: PayloadSeal::of(body, [3; 16]),
+            stored,
+        };
+        let frame = envelope.seal().unwrap();
+        prev = envelope.hash;
+        record::put_event(&mut bytes, &frame, stored, if *dropped { &[] } else { body });
+    }
+    segment.file.write_at(&bytes, record::HEADER_BYTES as u64).unwrap();
+    segment.file.sync().unwrap();
+    disk
+}
+
+#[test]
+fn unknown_kinds_and_dropped_payloads_stay_in_the_chain() {
+    let body = super::codec::encode_event(&pause("x")).unwrap();
+    let known = pause("x").code();
+    let disk = crafted(&[
+        (known, &body, false, 1),
+        (0x7777, b"from the future", false, 2),
+        (known, &body, true, 3),
+    ]);
+    let (ledger, _) = open(&disk).unwrap();
+    let events = all(&ledger);
+    assert_eq!(events[0].event, Some(pause("x")));
+    assert_eq!(events[1].event, None);
+    assert_eq!(events[1].envelope.kind, 0x7777);
+    assert_eq!(events[2].event, None);
+    ledger.append_blocking(batch(1)).unwrap();
+    assert_whole(&ledger);
+}
+
+#[test]
+fn a_payload_that_is_not_what_was_hashed_is_refused() {
+    // Right checksum, right frame, another body: what somebody does who mends the checksums.
+    let body = super::codec::encode_event(&pause("x")).unwrap();
+    let other = super::codec::encode_event(&pause("y")).unwrap();
+    let disk = crafted(&[(pause("x").code(), &body, false, 1)]);
+    let name = names(&disk).remove(0);
+    disk.edit(&name, |bytes| {
+        let at = bytes.windows(body.len()).position(|window| window == body).unwrap();
+        bytes[at..at + other.len()].copy_from_slice(&other);
+        let start = record::HEADER_BYTES;
+        let body_crc = crc32c::crc32c(&bytes[start + 8..]);
+        let crc = crc32c::crc32c_combine(
+            crc32c::crc32c(&bytes[start..start + 4]),
+            body_crc,
+            bytes.len() - start - 8,
+        );
+        bytes[start + 4..start + 8].copy_from_slice(&crc.to_be_bytes());
+    });
+    let (ledger, report) = open(&disk).unwrap();
+    assert!(report.repairs.is_empty(), "the checksums fit");
+    assert!(matches!(ledger.get(Seq(1)), Err(Error::Corrupt { .. })));
+    assert!(!ledger.verify().is_whole());
+}
+
+#[test]
+fn instants_are_found_although_the_clock_jumped_back() {
+    let body = super::codec::encode_event(&pause("x")).unwrap();
+    let kind = pause("x").code();
+    let times = [100, 200, 50, 60, 300];
+    let disk = crafted(&times.map(|time| (kind, body.as_slice(), false, time)));
+    let (ledger, _) = open(&disk).unwrap();
+    let last_at = |time| ledger.at_time(Timestamp(time)).0;
+    assert_eq!((last_at(99), last_at(100), last_at(199)), (0, 1, 1));
+    // What was recorded after the jump is known from the time before it on.
+    assert_eq!((last_at(200), last_at(299), last_at(300)), (4, 4, 5));
 }
