@@ -57,7 +57,9 @@ mod writer;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
-mod samples;
+mod recovery;
+#[cfg(test)]
+pub(crate) mod samples;
 
 pub use archive::Archive;
 pub use draft::{Batch, Blob, Draft};

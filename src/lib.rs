@@ -29,4 +29,7 @@ pub mod cluster;
 pub mod render;
 pub mod source;
 
+pub mod query;
 pub mod reconcile;
+
+pub mod daemon;

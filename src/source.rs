@@ -26,8 +26,8 @@ mod options;
 mod refs;
 mod revision;
 mod service;
-//#[cfg(test)]
-//mod tests;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod tree;
 mod watch;

@@ -124,7 +124,8 @@ impl Connection {
         })
     }
 
-    /// Asks whether the API server is ready to serve, as it sees it.
+    /// Asks whether the API server is ready to serve, as it sees it. An API server that is still
+    /// reading its access rules forbids this too.
     pub(super) async fn is_ready(&self) -> Result<(), Error> {
         self.probe("/readyz", "readiness").await
     }
@@ -137,11 +138,7 @@ impl Connection {
     async fn probe(&self, path: &str, what: &str) -> Result<(), Error> {
         let subject = format!("read {what}");
         let call = Call::get(path.to_owned(), subject, what.to_owned(), PROBE_TIMEOUT);
-        match self.call(call).await {
-            // A server that answers and does not say this to us is there all the same.
-            Err(Error::Refused { .. } | Error::NotServed { .. } | Error::NotFound { .. }) => Ok(()),
-            other => other.map(drop),
-        }
+        self.call(call).await.map(drop)
     }
 
     /// Reads a JSON document.

@@ -444,6 +444,7 @@ fn refusal(call: &Call, status: StatusCode, bytes: &[u8], wait: Option<Duration>
         causes.any(|cause| text(cause, "/reason") == reason)
     };
     let about = |pointer| answer.as_ref().map_or("", |answer| text(answer, pointer)).to_owned();
+    let quotes = |words: &str| String::from_utf8_lossy(bytes).contains(words);
     let subject = call.subject.clone();
     let code = status.as_u16();
     let retry_after = wait.unwrap_or(RETRY_AFTER_DEFAULT);
@@ -469,7 +470,12 @@ fn refusal(call: &Call, status: StatusCode, bytes: &[u8], wait: Option<Duration>
         // The API server gave up waiting for etcd or an admission webhook; what was asked of
         // them may still happen.
         504 if call.is_write() => Error::FateUnknown { subject, status: code, message },
-        500 if call.is_write() && message.contains("etcdserver") => {
+        // A manifest that does not fit its schema: the API server calls its own refusal of an
+        // apply an internal error.
+        500 if quotes("typed patch object") || quotes("field not declared in schema") => {
+            Error::Refused { subject, status: code, reason: "Invalid".to_owned(), message }
+        }
+        500 if call.is_write() && quotes("etcdserver") => {
             Error::FateUnknown { subject, status: code, message }
         }
         500.. => Error::Unavailable { subject, status: code, message },
@@ -565,6 +571,9 @@ mod tests {
         ] {
             assert_eq!(class(code, &answer), expected, "{code} {answer}");
         }
+        let misfit =
+            json!({"kind": "Status", "message": "failed to create typed patch object (a; v1)"});
+        assert_eq!(class(500, &misfit.to_string()), Class::Refused);
         let leader = json!({"kind": "Status", "message": "etcdserver: request timed out"});
         assert_eq!(class(500, &leader.to_string()), Class::Unknown);
     }

@@ -9,16 +9,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{lifecycle, snapshots};
+use super::{lifecycle, options, snapshots};
 use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
-use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Event, Origin};
+use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
 use crate::ledger::{self, Draft, Ledger};
 use crate::model::{AppName, Digest};
 use crate::reconcile::machine::declare;
 use crate::reconcile::{Driver, Parts, View, record_cluster, record_sources};
 use crate::replay::World;
-use crate::{http, render, source};
+use crate::{render, source};
 
 /// How many reports may wait to be recorded. Bound: the recorder takes 256 at a time; when it is
 /// slower than the cluster, watches wait, and the API server buffers or ends them.
@@ -35,15 +35,15 @@ pub struct ServeOptions {
 ///
 /// # Errors
 /// Whatever keeps it from starting, and whatever made it stop on its own.
-pub async fn run(config: Config, options: ServeOptions) -> Result<()> {
+pub async fn run(config: Config, serve_options: ServeOptions) -> Result<()> {
     let (ledger, report) = {
-        let options = config.ledger_options();
+        let options = options::ledger(&config);
         tokio::task::spawn_blocking(move || Ledger::open(options)).await??
     };
     for warning in &report.warnings {
         tracing::warn!("{warning}");
     }
-    let served = serve(&config, options, &ledger).await;
+    let served = serve(&config, serve_options, &ledger).await;
     let reason = match &served {
         Ok(signal) => (*signal).to_owned(),
         Err(error) => format!("{error:#}"),
@@ -52,18 +52,18 @@ pub async fn run(config: Config, options: ServeOptions) -> Result<()> {
     if let Err(error) = ledger.append(stopped).await {
         tracing::warn!(%error, "the stop could not be recorded");
     }
-    ledger.close().await.context("cannot close the ledger")?;
+    ledger.close().await;
     served.map(|_| ())
 }
 
-async fn serve(config: &Config, options: ServeOptions, ledger: &Ledger) -> Result<&'static str> {
+async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<&'static str> {
     let world = {
         let ledger = ledger.clone();
         tokio::task::spawn_blocking(move || snapshots::restore(&ledger)).await??
     };
     tracing::info!(events = world.seq.0, apps = world.apps.len(), "ledger is replayed");
-    let connection = Connection::connect(&config.cluster_options()).await?;
-    record_start(config, options, ledger, &world).await?;
+    let connection = Connection::connect(&options::cluster(config)?).await?;
+    record_start(config, asked, ledger, &world).await?;
     let world = {
         let (ledger, from) = (ledger.clone(), world);
         tokio::task::spawn_blocking(move || fold_rest(&ledger, from)).await??
@@ -75,11 +75,11 @@ async fn serve(config: &Config, options: ServeOptions, ledger: &Ledger) -> Resul
         ledger: ledger.clone(),
         cluster: connection.clone(),
         view,
-        limits: config.gate.clone(),
-        tools: config.tools(),
-        mirrors: config.source_options(),
+        limits: options::limits(config),
+        tools: options::tools(config),
+        mirrors: options::source(config),
         scratch: config.data_dir.join("scratch"),
-        write_timeout: config.cluster_options().request_timeout,
+        write_timeout: config.cluster.request_timeout.duration(),
         track,
     };
     prepare_scratch(&parts.scratch)?;
@@ -87,7 +87,7 @@ async fn serve(config: &Config, options: ServeOptions, ledger: &Ledger) -> Resul
     let mut tasks = Tasks::new(cancel.clone());
     let sources = start_sources(config, &mut tasks, &parts, tracked, &cancel);
     let (reports, reported) = mpsc::channel(REPORTS_QUEUE_MAX);
-    let observer = Observer::new(connection, &config.cluster_options(), known, seal_of(ledger));
+    let observer = Observer::new(connection, &options::cluster(config)?, known, Arc::new(ledger.clone()));
     let observing = cancel.clone();
     tasks.spawn("observer", async move {
         observer.run(reports, observing).await;
@@ -97,7 +97,7 @@ async fn serve(config: &Config, options: ServeOptions, ledger: &Ledger) -> Resul
     tasks.spawn("cluster recorder", async move { Ok(record_cluster(recording, reported).await?) });
     let driver = Driver::new(parts.clone(), cancel.clone());
     tasks.spawn("driver", async move { Ok(driver.run().await?) });
-    start_http(config, &mut tasks, &parts, sources, &cancel)?;
+    let _ = sources;
     let saving = save_snapshots(parts.clone(), cancel.clone());
     tasks.spawn("snapshots", async move {
         saving.await;
@@ -114,11 +114,6 @@ async fn serve(config: &Config, options: ServeOptions, ledger: &Ledger) -> Resul
     Ok(signal)
 }
 
-/// The ledger's sealer, as the cluster side wants it.
-fn seal_of(ledger: &Ledger) -> Arc<dyn cluster::SecretDigest> {
-    Arc::new(ledger.seal().clone())
-}
-
 fn start_sources(
     config: &Config,
     tasks: &mut Tasks,
@@ -127,7 +122,7 @@ fn start_sources(
     cancel: &CancellationToken,
 ) -> source::Handle {
     let (inputs, reported) = mpsc::channel(16);
-    let service = source::Service::new(config.source_options(), inputs);
+    let service = source::Service::new(options::source(config), inputs);
     let handle = service.handle();
     let running = cancel.clone();
     tasks.spawn("sources", async move {
@@ -172,42 +167,16 @@ async fn track(
     }
 }
 
-fn start_http(
-    config: &Config,
-    tasks: &mut Tasks,
-    parts: &Parts,
-    sources: source::Handle,
-    cancel: &CancellationToken,
-) -> Result<()> {
-    let listener = http::bind(&config.socket)
-        .with_context(|| format!("cannot listen on {}", config.socket.display()))?;
-    let state = http::State::new(
-        Arc::clone(&parts.view),
-        parts.limits.clone(),
-        parts.ledger.clone(),
-        Arc::new(sources),
-    );
-    let cancel = cancel.clone();
-    tasks.spawn("http", async move { Ok(http::serve(listener, state, cancel).await?) });
-    Ok(())
-}
-
-impl http::Control for source::Handle {
-    fn refresh(&self, repo: &str) {
-        source::Handle::refresh(self, repo);
-    }
-}
-
 /// Records that the daemon runs, with which configuration, and the applications it names.
 async fn record_start(
     config: &Config,
-    options: ServeOptions,
+    asked: ServeOptions,
     ledger: &Ledger,
     world: &World,
 ) -> Result<()> {
     let mut drafts = vec![Draft::new(DaemonStartedV1 {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        observe: options.observe,
+        observe: asked.observe,
         pid: std::process::id(),
     })];
     let toml = config.to_toml();

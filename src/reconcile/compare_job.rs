@@ -23,13 +23,12 @@ pub(super) async fn run(
         let view = parts.read();
         view.world.apps.get(&app).and_then(|state| state.drift.get(&comparison.key).cloned())
     };
-    let nothing = found.kind == DriftKind::None;
-    let unchanged = known.as_ref().is_some_and(|known| {
-        known.kind == found.kind
-            && known.fields == found.fields
-            && known.observation == comparison.observation
-    });
-    if !(nothing && known.is_none()) && !unchanged {
+    // What is found again with every change of status is told once.
+    let nothing_new = match &known {
+        None => found.kind == DriftKind::None,
+        Some(known) => known.kind == found.kind && known.fields == found.fields,
+    };
+    if !nothing_new {
         let claims = found.managers.iter().map(|m| (Scheme::FieldManager, m.manager.clone()));
         let actor = claims.fold(Actor::default(), |mut actor, (scheme, value)| {
             actor.claims.push(crate::model::Claim { scheme, value, strength: 2 });
@@ -47,7 +46,7 @@ pub(super) async fn run(
         parts.ledger.append(draft).await?;
     }
     let (key, observation) = (comparison.key, comparison.observation);
-    Ok(Done::Compared { app, key, observation, nothing })
+    Ok(Done::Compared { app, key, observation, nothing_new })
 }
 
 fn compare(parts: &Parts, comparison: &Comparison) -> Result<cluster::Comparison, ledger::Error> {

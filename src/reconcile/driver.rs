@@ -33,7 +33,7 @@ const COMPARISONS_MAX: usize = 4;
 pub struct View {
     /// The world at the last folded event.
     pub world: World,
-    /// Comparisons that found nothing.
+    /// Comparisons that found nothing new.
     pub compared: Compared,
 }
 
@@ -82,7 +82,7 @@ pub enum Error {
 /// A job that ended.
 pub(super) enum Done {
     Rendered(AppName),
-    Compared { app: AppName, key: ObjectKey, observation: Seq, nothing: bool },
+    Compared { app: AppName, key: ObjectKey, observation: Seq, nothing_new: bool },
     Executed(Seq),
 }
 
@@ -167,8 +167,8 @@ impl Driver {
     fn done(&mut self, done: Done) {
         match done {
             Done::Rendered(app) => self.machine.rendered(&app),
-            Done::Compared { app, key, observation, nothing } => {
-                if nothing {
+            Done::Compared { app, key, observation, nothing_new } => {
+                if nothing_new {
                     let mut view = self.parts.view.write().unwrap_or_else(PoisonError::into_inner);
                     view.compared.insert(key.clone(), observation);
                 }

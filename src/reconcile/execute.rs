@@ -183,7 +183,7 @@ pub(super) fn applied(
     changed: bool,
     base: Option<crate::model::BlobAddr>,
 ) -> (WriteResult, Option<Blob>) {
-    let normalised = match normalize(object, parts.ledger.seal()) {
+    let normalised = match normalize(object, &parts.ledger) {
         Ok(normalised) => normalised,
         Err(error) => return (WriteResult::Unknown(error.to_string()), None),
     };

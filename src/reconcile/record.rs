@@ -11,16 +11,16 @@ use crate::ledger::event::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, Event, FetchFailedV1, FetchRecoveredV1,
     KindListedV1, KindsServedV1, Learned, ManagerStamp, ObjectGoneV1, ObjectObservedV1, WatchGapV1,
 };
-use crate::ledger::{self, Batch, Blob, Draft, Sealer};
+use crate::ledger::{self, Batch, Blob, Draft, Ledger};
 use crate::model::{
     Actor, Basis, BlobAddr, Claim, Digest, ObjectKey, Scheme, Timestamp, ValidTime,
 };
 use crate::source::SourceInput;
 
 /// Values of Secrets are digested under the ledger's key.
-impl SecretDigest for Sealer {
+impl SecretDigest for Ledger {
     fn digest(&self, bytes: &[u8]) -> Digest {
-        Self::digest(self, bytes)
+        self.seal().digest(bytes)
     }
 }
 

@@ -101,7 +101,7 @@ fn applied(
     let Ok(manifest) = execute::manifest(parts, app, write) else {
         return not("the recorded manifest cannot be read");
     };
-    let seal = parts.ledger.seal();
+    let seal = &parts.ledger;
     let (Ok(found), Ok(wanted)) = (normalize(live, seal), normalize(&manifest, seal)) else {
         return not("the object cannot be read");
     };

@@ -27,6 +27,10 @@ pub(super) const DEPTH_MAX: usize = 100;
 /// What one value costs beside its text: the size of a [`Value`] in a map with its key's header.
 const NODE_COST_BYTES: u64 = 64;
 
+/// What the copies that anchors and aliases make may cost together. Real files share a few
+/// kilobytes; a bomb is refused before it takes more than this.
+const COPIES_BYTES_MAX: u64 = 16 << 20;
+
 /// The most warnings that one file gives.
 const WARNINGS_MAX: usize = 20;
 
@@ -84,12 +88,15 @@ pub enum Problem {
         /// The limit.
         max: usize,
     },
-    /// Too large once aliases are resolved.
-    #[error("larger than {max} bytes in memory with its aliases resolved")]
+    /// Too large.
+    #[error("needs more than {max} bytes of memory, together with the files before it")]
     TooLarge {
         /// The limit.
         max: u64,
     },
+    /// Too many copies through aliases.
+    #[error("aliases expand to more than {COPIES_BYTES_MAX} bytes")]
+    TooManyCopies,
 }
 
 /// A problem and where it is.
@@ -109,18 +116,32 @@ pub struct Error {
 pub(super) struct Budget {
     bytes_max: u64,
     bytes_left: u64,
+    copies_left: u64,
     documents_max: usize,
     documents_left: usize,
 }
 
 impl Budget {
     pub(super) fn new(bytes_max: u64, documents_max: usize) -> Self {
-        Self { bytes_max, bytes_left: bytes_max, documents_max, documents_left: documents_max }
+        Self {
+            bytes_max,
+            bytes_left: bytes_max,
+            copies_left: COPIES_BYTES_MAX,
+            documents_max,
+            documents_left: documents_max,
+        }
     }
 
     /// Pays for a value with `text_bytes` of text.
     pub(super) fn node(&mut self, text_bytes: usize) -> Result<u64, Problem> {
         self.pay(NODE_COST_BYTES.saturating_add(text_bytes as u64))
+    }
+
+    /// Pays for a copy of a value that cost `cost`.
+    fn copy(&mut self, cost: u64) -> Result<(), Problem> {
+        let left = self.copies_left.checked_sub(cost);
+        self.copies_left = left.ok_or(Problem::TooManyCopies)?;
+        self.pay(cost).map(|_| ())
     }
 
     pub(super) fn document(&mut self) -> Result<(), Problem> {
@@ -346,7 +367,7 @@ impl<'b> Builder<'b> {
             return Err(Problem::TooDeep);
         }
         let (cost, depth) = (anchored.cost, anchored.depth);
-        self.budget.pay(cost)?;
+        self.budget.copy(cost)?;
         let value = anchored.value.clone();
         self.finished(Node { value, cost, depth, merges: false }, 0, start)
     }
@@ -354,7 +375,7 @@ impl<'b> Builder<'b> {
     /// Puts a finished value where it belongs: into what is open, or out as a document.
     fn finished(&mut self, node: Node, anchor: usize, start: &Marker) -> Result<(), Problem> {
         if anchor != 0 {
-            self.budget.pay(node.cost)?;
+            self.budget.copy(node.cost)?;
             let (value, cost, depth) = (node.value.clone(), node.cost, node.depth);
             self.anchors.insert(anchor, Anchored { value, cost, depth });
         }
@@ -436,8 +457,7 @@ fn wanted(tag: &Tag) -> Result<Wanted, Problem> {
         Some("bool") => Ok(Wanted::Boolean),
         Some("int") => Ok(Wanted::Integer),
         Some("float") => Ok(Wanted::Float),
-        // `!` alone says: not a plain scalar, so text.
-        None if tag.suffix().is_empty() => Ok(Wanted::Text),
+        None if is_non_specific(tag) => Ok(Wanted::Text),
         _ => Err(unsupported(tag)),
     }
 }
@@ -445,11 +465,19 @@ fn wanted(tag: &Tag) -> Result<Wanted, Problem> {
 fn expect_tag(tag: Option<&Tag>, suffix: &str) -> Result<(), Problem> {
     match tag {
         None => Ok(()),
-        Some(tag) if tag.core_suffix() == Some(suffix) || tag.suffix().is_empty() => Ok(()),
+        Some(tag) if tag.core_suffix() == Some(suffix) || is_non_specific(tag) => Ok(()),
         Some(tag) => Err(unsupported(tag)),
     }
+}
+
+/// Whether the tag is `!` alone, which says: what it looks like, and a scalar is text.
+fn is_non_specific(tag: &Tag) -> bool {
+    format!("{}{}", tag.handle(), tag.suffix()) == "!"
 }
 
 fn unsupported(tag: &Tag) -> Problem {
     Problem::Tag { tag: format!("{}{}", tag.original_handle(), tag.suffix()) }
 }
+
+#[cfg(test)]
+mod tests;

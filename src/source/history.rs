@@ -12,6 +12,9 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gix::bstr::{BStr, ByteSlice as _};
+use gix::diff::tree::visit::Change;
+use gix::diff::tree::{Recorder, Visit};
+use gix::objs::TreeRefIter;
 use gix::revision::walk::Sorting;
 use gix::traverse::commit::simple::CommitTimeOrder;
 use gix::{ObjectId, Repository};
@@ -30,6 +33,9 @@ const NEW_COMMITS_MAX: usize = 5_000;
 const DROPPED_MAX: usize = 200;
 /// How many commits the beginning of an imported history lists.
 const BEGINS_AT_MAX: usize = 1_000;
+/// How many differences between a commit and its parent are looked at. A few crafted trees can
+/// unfold to billions.
+const CHANGES_VISITED_MAX: usize = 500_000;
 /// How much of a commit's message is recorded, in bytes.
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 /// How much of an author's name or address, or of a path, is recorded, in bytes.
@@ -123,10 +129,10 @@ impl Difference<'_> {
         }
         let max = if first { self.import_max } else { NEW_COMMITS_MAX };
         let (selected, cut) = self.newest(tips, hidden, max)?;
-        let mut changes = Changes::of(self.mirror)?;
+        let mut state = gix::diff::tree::State::default();
         for (id, _) in parents_first(&selected) {
             self.check()?;
-            events.push(Event::from(self.commit(*id, &mut changes)?));
+            events.push(Event::from(self.commit(*id, &mut state)?));
         }
         if first || cut {
             events.push(Event::from(self.imported(&selected, cut)));
@@ -236,12 +242,16 @@ impl Difference<'_> {
     }
 
     /// The event of one commit.
-    fn commit(&self, id: ObjectId, changes: &mut Changes) -> Result<CommitRecordedV1, gix::Error> {
+    fn commit(
+        &self,
+        id: ObjectId,
+        state: &mut gix::diff::tree::State,
+    ) -> Result<CommitRecordedV1, gix::Error> {
         let object = self.mirror.find_commit(id)?;
         let commit = object.decode()?;
         let parents: Vec<_> = commit.parents().collect();
         let (changed, changed_total) =
-            changes.between(self.mirror, parents.first().copied(), commit.tree())?;
+            changed_paths(self.mirror, state, parents.first().copied(), commit.tree())?;
         let signed = commit.extra_headers().find("gpgsig").is_some()
             || commit.extra_headers().find("gpgsig-sha256").is_some();
         Ok(CommitRecordedV1 {
@@ -296,49 +306,70 @@ fn parents_first(newest_first: &[Walked]) -> Vec<&Walked> {
     ordered
 }
 
-/// Compares trees, keeping what the comparison needs from one commit to the next.
-struct Changes {
-    cache: gix::diff::blob::Platform,
+/// The paths that differ between the tree of `parent` (nothing for a root commit) and `tree`,
+/// sorted and at most [`CHANGED_PATHS_MAX`], and how many there are. Folders do not count, only
+/// what is in them.
+fn changed_paths(
+    mirror: &Repository,
+    state: &mut gix::diff::tree::State,
+    parent: Option<ObjectId>,
+    tree: ObjectId,
+) -> Result<(Vec<String>, u64), gix::Error> {
+    let old = match parent {
+        Some(parent) => mirror.find_commit(parent)?.tree()?,
+        None => mirror.empty_tree(),
+    };
+    let new = mirror.find_tree(tree)?;
+    let entries = |data| TreeRefIter::from_bytes(data, mirror.object_hash());
+    let mut changed = ChangedPaths::default();
+    let objects = &mirror.objects;
+    match gix::diff::tree(entries(&old.data), entries(&new.data), state, objects, &mut changed) {
+        // Stopped at the bound: what was counted until then is said.
+        Ok(()) | Err(gix::diff::tree::Error::Cancelled) => {}
+        Err(gix::diff::tree::Error::Failure(error)) => return Err(error),
+    }
+    Ok((changed.paths.into_iter().collect(), changed.total))
 }
 
-impl Changes {
-    fn of(mirror: &Repository) -> Result<Self, gix::Error> {
-        let mode = gix::diff::blob::pipeline::Mode::ToGit;
-        let cache = mirror
-            .diff_resource_cache(mode, gix::diff::blob::pipeline::WorktreeRoots::default())?;
-        Ok(Self { cache })
+/// Collects what a comparison of trees meets.
+#[derive(Default)]
+struct ChangedPaths {
+    /// Keeps track of where the comparison is.
+    place: Recorder,
+    paths: BTreeSet<String>,
+    total: u64,
+    visited: usize,
+}
+
+impl Visit for ChangedPaths {
+    fn pop_front_tracked_path_and_set_current(&mut self) {
+        self.place.pop_front_tracked_path_and_set_current();
     }
 
-    /// The paths that differ between the tree of `parent` (nothing for a root commit) and
-    /// `tree`, sorted and at most [`CHANGED_PATHS_MAX`], and how many there are. Folders do not
-    /// count, only what is in them.
-    fn between(
-        &mut self,
-        mirror: &Repository,
-        parent: Option<ObjectId>,
-        tree: ObjectId,
-    ) -> Result<(Vec<String>, u64), gix::Error> {
-        let old = match parent {
-            Some(parent) => mirror.find_commit(parent)?.tree()?,
-            None => mirror.empty_tree(),
-        };
-        let new = mirror.find_tree(tree)?;
-        let mut paths = BTreeSet::new();
-        let mut total = 0;
-        let mut platform = old.changes()?;
-        platform.options(|options| {
-            options.track_path().track_rewrites(None);
-        });
-        platform.for_each_to_obtain_tree_with_cache(&new, &mut self.cache, |change| {
-            if !change.entry_mode().is_tree() {
-                total += 1;
-                if paths.len() < CHANGED_PATHS_MAX {
-                    paths.insert(bounded(change.location(), NAME_BYTES_MAX));
-                }
+    fn push_back_tracked_path_component(&mut self, component: &BStr) {
+        self.place.push_back_tracked_path_component(component);
+    }
+
+    fn push_path_component(&mut self, component: &BStr) {
+        self.place.push_path_component(component);
+    }
+
+    fn pop_path_component(&mut self) {
+        self.place.pop_path_component();
+    }
+
+    fn visit(&mut self, change: Change) -> ControlFlow<()> {
+        self.visited += 1;
+        if self.visited > CHANGES_VISITED_MAX {
+            return ControlFlow::Break(());
+        }
+        if !change.entry_mode().is_tree() {
+            self.total += 1;
+            if self.paths.len() < CHANGED_PATHS_MAX {
+                self.paths.insert(bounded(self.place.path(), NAME_BYTES_MAX));
             }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok((paths.into_iter().collect(), total))
+        }
+        ControlFlow::Continue(())
     }
 }
 

@@ -28,7 +28,17 @@ pub(super) type Failed = (&'static str, PathBuf, io::Error);
 /// The right to write to a mirror; given back when dropped, or by the system when the process
 /// dies.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// Unlocks by name: closing is not enough while a child process that is just being started
+    /// has a copy of the file.
+    fn drop(&mut self) {
+        if let Err(error) = rustix::fs::flock(&self.0, FlockOperation::Unlock) {
+            tracing::debug!(%error, "mirror is unlocked by closing");
+        }
+    }
+}
 
 /// Where the files of a mirror are.
 #[derive(Debug)]

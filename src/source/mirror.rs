@@ -17,7 +17,7 @@ use super::layout::{Layout, Lock, open_isolated};
 use super::location::{Location, redact};
 use super::browse::Browser;
 use super::options::{Limits, Options};
-use super::refs::Refs;
+use super::refs::{Refs, read_all};
 use super::transport;
 use super::tree::{Reader, Tree};
 use crate::ledger::event::Event;
@@ -93,6 +93,8 @@ impl Mirror {
     /// that the repository was never recorded, and imports its newest commits. Commits that a ref
     /// of `known` has left stay reachable in the mirror. A repository without refs is no error.
     ///
+    /// A mirror that turns out to be damaged is set aside and made anew.
+    ///
     /// Calling it again with the same `known` gives the same events, so that a crash before they
     /// were recorded loses none.
     ///
@@ -103,17 +105,32 @@ impl Mirror {
         known: &BTreeMap<String, CommitId>,
         cancel: &AtomicBool,
     ) -> Result<Fetched, Error> {
+        match self.fetch_once(known, cancel) {
+            // The damage is noted: the second try begins with an empty mirror.
+            Err(Error::MirrorDamaged { .. }) => self.fetch_once(known, cancel),
+            result => result,
+        }
+    }
+
+    fn fetch_once(
+        &self,
+        known: &BTreeMap<String, CommitId>,
+        cancel: &AtomicBool,
+    ) -> Result<Fetched, Error> {
         let _lock = self.lock()?;
         let mirror = self.repository()?;
         let refs = match self.unmoved(&mirror)? {
             Some(refs) => refs,
-            None => transport::fetch(&transport::Request {
-                repo: &self.repo,
-                location: &self.location,
-                mirror: &mirror,
-                timeout: self.options.fetch_timeout,
-                cancel,
-            })?,
+            None => {
+                let fetched = transport::fetch(&transport::Request {
+                    repo: &self.repo,
+                    location: &self.location,
+                    mirror: &mirror,
+                    timeout: self.options.fetch_timeout,
+                    cancel,
+                });
+                fetched.map_err(|error| self.whose_fault(&mirror, error))?
+            }
         };
         let now = refs.commits(&mirror).map_err(|source| self.damaged("refs", source))?;
         let difference = Difference {
@@ -250,6 +267,14 @@ impl Mirror {
         let here = Refs::of_repository(mirror).map_err(|source| self.damaged("refs", source))?;
         let same = there == here && there.targets().all(|id| mirror.has_object(id));
         Ok(same.then_some(there))
+    }
+
+    /// A fetch also reads the mirror: when that is what failed, says so instead of `error`.
+    fn whose_fault(&self, mirror: &gix::Repository, error: Error) -> Error {
+        if !matches!(error, Error::Fetch { .. }) {
+            return error;
+        }
+        read_all(mirror).map_or_else(|source| self.damaged("refs", source), |()| error)
     }
 
     fn repository(&self) -> Result<gix::Repository, Error> {

@@ -20,6 +20,12 @@ use crate::model::CommitId;
 /// How many refs one repository may have. Every poll compares all of them; 50 000 take about
 /// 50 ms.
 pub(super) const REFS_MAX: usize = 50_000;
+/// What is fetched, and the staging area that gix moves as it receives it. Readers never look
+/// there: the refs they see move when the events are derived.
+pub(super) const STAGED_SPECS: [&str; 2] =
+    ["+refs/heads/*:refs/greffier/staged/heads/*", "+refs/tags/*:refs/greffier/staged/tags/*"];
+/// The staging area.
+const STAGED_PREFIX: &str = "refs/greffier/staged/";
 /// Where commits are kept that a ref has left.
 pub(super) const KEPT_PREFIX: &str = "refs/greffier/kept/";
 
@@ -160,6 +166,23 @@ impl Refs {
         })
     }
 
+    /// Removes from the staging area what is not among these, so that a branch `a` that is gone
+    /// does not stand in the way of a new `a/b`.
+    ///
+    /// # Errors
+    /// When a ref cannot be read or removed.
+    pub(super) fn clear_stage(&self, mirror: &Repository) -> Result<(), gix::Error> {
+        let mut gone = Vec::new();
+        for reference in mirror.references()?.prefixed(STAGED_PREFIX)? {
+            let name = reference?.name().as_bstr().to_string();
+            let original = name.replacen(STAGED_PREFIX, "refs/", 1);
+            if !self.targets.contains_key(&original) {
+                gone.extend(delete(&name));
+            }
+        }
+        edit(mirror, gone)
+    }
+
     /// Moves the mirror's refs to these, after keeping `kept`.
     ///
     /// # Errors
@@ -189,6 +212,19 @@ impl Refs {
         }
         edit(mirror, moved)
     }
+}
+
+/// Reads every object that a ref of the mirror points to.
+///
+/// # Errors
+/// When one is missing or damaged.
+pub(super) fn read_all(mirror: &Repository) -> Result<(), gix::Error> {
+    for reference in mirror.references()?.all()? {
+        if let Some(id) = reference?.try_id() {
+            mirror.find_object(id)?;
+        }
+    }
+    Ok(())
 }
 
 /// The tips that were kept for the ledger.

@@ -150,6 +150,12 @@ impl Service {
         Self { options, watcher, inputs, handle: Handle { requests: sender }, requests }
     }
 
+    /// The same relying on polling alone.
+    #[cfg(test)]
+    pub(super) fn without_hints(self) -> Self {
+        Self { watcher: None, ..self }
+    }
+
     /// Asks this service.
     #[must_use]
     pub fn handle(&self) -> Handle {

@@ -21,7 +21,7 @@ use gix::remote::{Direction, fetch::Tags, ref_map};
 
 use super::Error;
 use super::location::Location;
-use super::refs::{Refs, TooMany};
+use super::refs::{Refs, STAGED_SPECS, TooMany};
 
 /// How much of the other side's error output is kept: the last lines of a failure fit.
 const SAID_BYTES_MAX: usize = 4096;
@@ -188,7 +188,7 @@ fn exchange(
         stdout,
         stdin,
         Protocol::V2,
-        "greffier",
+        "/greffier",
         no_host,
         ConnectMode::Process,
         false,
@@ -197,7 +197,7 @@ fn exchange(
     let remote = request
         .mirror
         .remote_at_without_url_rewrite("file:///greffier")?
-        .with_refspecs(["refs/heads/*", "refs/tags/*"], Direction::Fetch)?
+        .with_refspecs(STAGED_SPECS, Direction::Fetch)?
         .with_fetch_tags(Tags::None);
     // HEAD is an extra: an empty repository has none, and that is not an error.
     let head = gix::refspec::parse("HEAD".into(), gix::refspec::parse::Operation::Fetch)?;
@@ -213,6 +213,7 @@ fn exchange(
     if refs.targets().all(|id| request.mirror.has_object(id)) {
         return Ok(Ok(refs));
     }
+    refs.clear_stage(request.mirror)?;
     let outcome = prepared.receive(gix::progress::Discard, interrupt)?;
     if let gix::remote::fetch::Status::Change { write_pack_bundle, .. } = outcome.status
         && let Some(keep) = write_pack_bundle.keep_path

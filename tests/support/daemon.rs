@@ -224,9 +224,12 @@ impl Greffier {
             None => (self.extra.as_str(), ""),
         };
         toml.push_str(top);
-        toml.push_str(tables);
-        if !self.extra.contains("[cluster]") {
-            toml.push_str(&format!("[cluster]\nkubeconfig = \"{}\"\n", self.kubeconfig.display()));
+        let cluster = format!("[cluster]\nkubeconfig = \"{}\"\n", self.kubeconfig.display());
+        if tables.contains("[cluster]\n") {
+            toml.push_str(&tables.replace("[cluster]\n", &cluster));
+        } else {
+            toml.push_str(tables);
+            toml.push_str(&cluster);
         }
         if !self.extra.contains("[git]") {
             // What is tested is the hint, unless a test says otherwise.

@@ -36,6 +36,9 @@ const MISSED_EVERY: Duration = Duration::from_secs(1);
 const EXPECTED_EVERY: Duration = Duration::from_millis(100);
 /// How long an established definition may take to show in discovery.
 const EXPECTED_FOR: Duration = Duration::from_secs(10);
+/// How long an API server that answers may take to become ready. It is held to be ready then: it
+/// may forbid the question.
+const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How often a silent API server is asked whether it is there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -302,9 +305,16 @@ impl Performance {
     /// Asks the API server whether it is ready until it is.
     async fn outlast(&self) {
         let mut backoff = Backoff::default();
+        let mut answered_since = None;
         loop {
             tokio::time::sleep(backoff.wait()).await;
-            if self.shared.connection.is_ready().await.is_ok() {
+            let ready = match self.shared.connection.is_ready().await {
+                Ok(()) => true,
+                Err(error) if error.is_outage() => false,
+                // It answers. Whether it is not ready, or will never tell, shows with time.
+                Err(_) => answered_since.get_or_insert_with(Instant::now).elapsed() > READY_WITHIN,
+            };
+            if ready {
                 self.shared.reach.found().await;
                 return;
             }
@@ -350,10 +360,17 @@ impl Performance {
     async fn identify(&mut self) -> Result<(), Error> {
         match self.shared.connection.identify().await {
             Ok(identity) => {
-                if self.identity.as_ref() != Some(&identity) {
-                    self.say(ClusterInput::Identified(identity.clone())).await;
-                    self.identity = Some(identity);
+                if self.identity.as_ref() == Some(&identity) {
+                    return Ok(());
                 }
+                let former = self.identity.replace(identity.clone());
+                if former.is_some_and(|former| former.uid != identity.uid) {
+                    // What the watches go on from means nothing to another cluster.
+                    for kind in self.running.keys().cloned().collect::<Vec<_>>() {
+                        self.stop(&kind).await;
+                    }
+                }
+                self.say(ClusterInput::Identified(identity)).await;
                 Ok(())
             }
             // Without a name there is still a cluster.
@@ -433,10 +450,11 @@ impl Performance {
     /// A kind is served no more: its objects are gone.
     async fn drop_kind(&mut self, kind: &GroupKind) {
         self.stop(kind).await;
-        for (namespace, name, uid) in self.known.take(kind).all() {
+        let known = self.known.take(kind);
+        let last_seen = known.whole;
+        for (namespace, name, uid) in known.all() {
             let key = ObjectKey::new(&kind.group, &kind.kind, namespace, name);
-            self.say(ClusterInput::Gone { key, uid, learned: Learned::Listed, last_seen: None })
-                .await;
+            self.say(ClusterInput::Gone { key, uid, learned: Learned::Listed, last_seen }).await;
         }
     }
 

@@ -22,10 +22,10 @@ use crate::ledger::event::{Learned, ServedKind};
 use crate::model::{ObjectKey, Timestamp};
 
 /// How long after a first refusal it is tried again: an API server that just started may refuse
-/// what it will allow in a moment.
+/// what it will allow in a moment. Doubled each time.
 const FORBIDDEN_FIRST: Duration = Duration::from_secs(1);
 /// How long between tries while a kind stays forbidden.
-const FORBIDDEN_AGAIN: Duration = Duration::from_secs(60);
+const FORBIDDEN_LONGEST: Duration = Duration::from_secs(60);
 /// After how many failures in a row a kind that cannot be read is reported.
 const FAILURES_BEFORE_GAP: u32 = 3;
 /// A watch that ends sooner than this and says nothing counts as a failure.
@@ -73,8 +73,6 @@ pub(super) struct KindTask {
     shared: Shared,
     served: ServedKind,
     known: KindKnown,
-    /// When the kind was last seen whole: a vanished object was there then.
-    whole: Option<Timestamp>,
     backoff: Backoff,
     failures: u32,
     gap_said: bool,
@@ -82,15 +80,7 @@ pub(super) struct KindTask {
 
 impl KindTask {
     pub(super) fn new(shared: Shared, served: ServedKind, known: KindKnown) -> Self {
-        Self {
-            shared,
-            served,
-            known,
-            whole: None,
-            backoff: Backoff::default(),
-            failures: 0,
-            gap_said: false,
-        }
+        Self { shared, served, known, backoff: Backoff::default(), failures: 0, gap_said: false }
     }
 
     /// Observes the kind until the future `stop` is done, and returns what is known of it.
@@ -144,7 +134,7 @@ impl KindTask {
         }
         let kind = self.served.kind.clone();
         self.say(ClusterInput::Listed { kind, objects }).await?;
-        self.whole = Some(began);
+        self.known.whole = Some(began);
         Ok(resource_version)
     }
 
@@ -192,8 +182,23 @@ impl KindTask {
                     if self.pause_after(&error).await.is_none() {
                         return false;
                     }
+                    if error.is_outage() && self.went_back(&from).await {
+                        let reason = "the API server went back in time; listing again".to_owned();
+                        return self.say_gap(reason).await.is_ok();
+                    }
                 }
             }
+        }
+    }
+
+    /// Whether the API server is now behind what was already seen, as after it was restored from
+    /// a copy. A watch from its future would be silent until it has caught up, and then blind to
+    /// what happened on the way.
+    async fn went_back(&self, from: &str) -> bool {
+        match self.shared.connection.page(&self.served, 1, "").await {
+            Ok(page) => is_behind(&page.metadata.resource_version, from),
+            // The watch will meet the same difficulty and say so.
+            Err(_) => false,
         }
     }
 
@@ -212,7 +217,7 @@ impl KindTask {
             if let Some(version) = version {
                 *from = version;
             }
-            self.whole = Some(Timestamp::now());
+            self.known.whole = Some(Timestamp::now());
             self.succeeded();
         }
         Ok(WatchEnd::Ended)
@@ -306,7 +311,7 @@ impl KindTask {
     ) -> Result<(), Stop> {
         let kind = &self.served.kind;
         let key = ObjectKey::new(&kind.group, &kind.kind, namespace, name);
-        let last_seen = if learned == Learned::Listed { self.whole } else { None };
+        let last_seen = if learned == Learned::Listed { self.known.whole } else { None };
         self.shared.hints.gone(kind);
         self.say(ClusterInput::Gone { key, uid, learned, last_seen }).await?;
         self.known.remove(namespace, name);
@@ -339,8 +344,10 @@ impl KindTask {
         let wait = match error.class() {
             // A connection may break without the API server being away.
             _ if broke_once => return Some(()),
-            _ if error.is_forbidden() && self.failures == 1 => FORBIDDEN_FIRST,
-            _ if error.is_forbidden() => FORBIDDEN_AGAIN,
+            _ if error.is_forbidden() => {
+                let doubled = FORBIDDEN_FIRST * 2_u32.pow((self.failures - 1).min(6));
+                doubled.min(FORBIDDEN_LONGEST)
+            }
             Class::Throttled { retry_after } => retry_after,
             Class::NotServed | Class::NotFound => {
                 self.shared.hints.refresh();
@@ -348,8 +355,7 @@ impl KindTask {
             }
             _ => self.backoff.wait(),
         };
-        let lasting = self.failures >= FAILURES_BEFORE_GAP || wait == FORBIDDEN_AGAIN;
-        if lasting && !self.gap_said {
+        if self.failures >= FAILURES_BEFORE_GAP && !self.gap_said {
             self.say_gap(error.chain()).await.ok()?;
             self.gap_said = true;
         }
@@ -358,7 +364,30 @@ impl KindTask {
     }
 }
 
+/// Whether one resource version is before another, where both are numbers as the API promises.
+fn is_behind(version: &str, other: &str) -> bool {
+    matches!((version.parse::<u64>(), other.parse::<u64>()), (Ok(a), Ok(b)) if a < b)
+}
+
 fn resource_version(object: &Value) -> Option<String> {
     let version = object.pointer("/metadata/resourceVersion")?.as_str()?;
     Some(version.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resource_versions_are_compared_as_numbers_or_not_at_all() {
+        for (version, other, behind) in [
+            ("9", "10", true),
+            ("10", "9", false),
+            ("9", "9", false),
+            ("x", "9", false),
+            ("", "", false),
+        ] {
+            assert_eq!(is_behind(version, other), behind, "{version} {other}");
+        }
+    }
 }

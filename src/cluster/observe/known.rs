@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::cluster::normalize::Normalised;
 use crate::ledger::event::{Health, ManagerStamp, ObjectObservedV1};
-use crate::model::{Digest, GroupKind, ObjectKey};
+use crate::model::{Digest, GroupKind, ObjectKey, Timestamp};
 
 /// The digest of everything about an object whose change is worth an event. Status counts by its
 /// verdict only.
@@ -109,7 +109,10 @@ impl Known {
 pub(super) struct KindKnown {
     /// By `namespace/name`; cluster-scoped names begin with the slash.
     objects: HashMap<Box<str>, Seen>,
+    /// The list in progress, or the last one.
     round: u32,
+    /// When the kind was last seen whole by this process: a vanished object was there then.
+    pub(super) whole: Option<Timestamp>,
 }
 
 #[derive(Debug)]

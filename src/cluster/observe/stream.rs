@@ -134,10 +134,9 @@ impl Events {
             if self.buffer.len() > EVENT_BYTES_MAX {
                 return Err(self.broken(format!("an event exceeds {EVENT_BYTES_MAX} bytes").into()));
             }
-            let frame = match tokio::time::timeout_at(self.end, self.body.frame()).await {
-                Ok(frame) => frame,
+            let Ok(frame) = tokio::time::timeout_at(self.end, self.body.frame()).await else {
                 // The API server should have ended it long ago; begin anew.
-                Err(_) => return Ok(None),
+                return Ok(None);
             };
             match frame {
                 None => return Ok(None),

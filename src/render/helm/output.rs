@@ -82,13 +82,13 @@ fn in_repository(template: &str, chart: &Chart) -> String {
     }
 }
 
-/// What Helm says about a failure, without its decoration.
+/// What Helm says about a failure, in one line and without its decoration.
 pub(super) fn message(stderr: &str, failure: &str) -> String {
-    let lines: Vec<&str> = stderr.lines().map(str::trim_end).collect();
+    let lines: Vec<&str> = stderr.lines().map(str::trim).collect();
     let first = lines.iter().position(|line| line.starts_with("Error: "));
     let wanted = lines[first.unwrap_or(0)..].iter().filter(|line| !line.is_empty());
     let wanted = wanted.filter(|line| !line.starts_with("Use --debug flag"));
-    let text = wanted.copied().collect::<Vec<_>>().join("\n");
+    let text = wanted.copied().collect::<Vec<_>>().join(" ");
     let text = text.strip_prefix("Error: ").unwrap_or(&text);
     if text.is_empty() { format!("helm: {failure}") } else { cut(text, MESSAGE_BYTES_MAX) }
 }
@@ -151,9 +151,10 @@ mod tests {
 
     #[test]
     fn messages_are_helms_without_decoration() {
-        let stderr = "level=WARN msg=x\nError: template: web/templates/a.yaml:3:4: boom\n\n\
-                      Use --debug flag to render out invalid YAML\n";
-        assert_eq!(message(stderr, "exit code 1"), "template: web/templates/a.yaml:3:4: boom");
+        let stderr = "level=WARN msg=x\nError: web/templates/a.yaml:3:4\n  executing \"a\":\n    \
+                      boom\n\nUse --debug flag to render out invalid YAML\n";
+        let expected = "web/templates/a.yaml:3:4 executing \"a\": boom";
+        assert_eq!(message(stderr, "exit code 1"), expected);
         assert_eq!(message("", "killed by signal 9"), "helm: killed by signal 9");
         assert_eq!(message("odd\n", "exit code 1"), "odd");
         assert!(message(&"é".repeat(9999), "").len() < MESSAGE_BYTES_MAX + 10);

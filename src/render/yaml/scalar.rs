@@ -118,13 +118,13 @@ fn float(text: &str) -> Option<Number> {
     if looks_like_float(text) { fraction(text.parse().ok()?) } else { None }
 }
 
-/// A fraction as Go writes it to JSON: a whole number is an integer, `1.0` is `1`. `None` for
-/// what JSON cannot carry.
+/// A fraction as Go writes it to JSON: a whole number that fits 64 bits is an integer, `1.0` is
+/// `1`. `None` for what JSON cannot carry.
 pub(in crate::render) fn fraction(value: f64) -> Option<Number> {
-    // Bound: every whole number of this size is exact in an f64 and in an i64.
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-    if value.fract() == 0.0 && value.abs() <= EXACT_MAX {
-        return format!("{value:.0}").parse::<i64>().ok().map(Number::from);
+    if value.fract() == 0.0
+        && let Ok(whole) = format!("{value:.0}").parse::<i64>()
+    {
+        return Some(Number::from(whole));
     }
     Number::from_f64(value)
 }
@@ -191,6 +191,8 @@ mod tests {
             (".", json!(".")),
             ("1.50", json!(1.5)),
             ("1e3", json!(1000)),
+            ("3E16", json!(30_000_000_000_000_000_i64)),
+            ("123456789012345678901234567890", json!(1.234_567_890_123_456_8e29)),
             ("1E-2", json!(0.01)),
             ("1e400", json!("1e400")),
             ("1.2.3", json!("1.2.3")),

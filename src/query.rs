@@ -1,0 +1,30 @@
+//! Questions that people ask, answered from the world and the ledger. Read-only.
+//!
+//! Everything here takes a [`World`](crate::replay::World) (and, where events or manifests are
+//! asked for, a [`Book`]) and returns plain values; nothing here knows whether a daemon is
+//! running, so the HTTP API and a command line without a daemon give the same answers. Texts that
+//! come from Git, the cluster or a person are made safe for a terminal where they become part of
+//! a sentence ([`describe`]); plain fields are returned as they are.
+//!
+//! Security: values of Secrets are never part of an answer.
+
+mod apps;
+pub mod book;
+pub mod describe;
+pub mod diff;
+mod resources;
+pub mod search;
+mod status;
+pub mod text;
+mod tree;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
+
+pub use apps::{AppView, GateError, UnknownApp, app, apps, dry_run, gate_of, limits};
+pub use book::Book;
+pub use resources::{Resource, ResourceFilter, app_resources, resources};
+pub use status::{PauseNote, ProblemNote, Status, status};
+pub use tree::{Node, NodeKind, tree};

@@ -1,0 +1,140 @@
+//! Applications with what is decided about them.
+
+use super::text::near_names;
+use crate::config::GateConfig;
+use crate::model::{AppName, ObjectKey, Seq};
+use crate::plan::{Compared, Limits, Plan, plan};
+use crate::replay::{App, Gate, SyncRequest, World};
+
+/// The fewest digits of a plan's hash that name it.
+pub(super) const HASH_PREFIX_MIN: usize = 4;
+
+/// The planner's limits as the configuration states them.
+#[must_use]
+pub fn limits(gate: &GateConfig) -> Limits {
+    Limits {
+        app_percent_max: gate.app_percent_max,
+        app_objects_min: gate.app_objects_min,
+        all_objects_max: gate.all_objects_max,
+        kinds: gate.kinds.clone(),
+    }
+}
+
+/// An application and what is decided about it.
+#[derive(Debug, Clone)]
+pub struct AppView<'a> {
+    /// Its name.
+    pub name: &'a AppName,
+    /// What is known of it.
+    pub app: &'a App,
+    /// What would be done about it.
+    pub plan: Plan,
+}
+
+/// No application has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no application `{name}`")]
+pub struct UnknownApp {
+    /// What was asked for.
+    pub name: String,
+    /// Names that look like it.
+    pub near: Vec<String>,
+}
+
+/// Every application, by name.
+#[must_use]
+pub fn apps<'a>(world: &'a World, compared: &Compared, limits: &Limits) -> Vec<AppView<'a>> {
+    let views = world.apps.iter();
+    views
+        .filter_map(|(name, app)| {
+            Some(AppView { name, app, plan: plan(world, name, limits, compared)? })
+        })
+        .collect()
+}
+
+/// The application `name`.
+///
+/// # Errors
+/// [`UnknownApp`] with the names that look like it.
+pub fn app<'a>(
+    world: &'a World,
+    compared: &Compared,
+    limits: &Limits,
+    name: &str,
+) -> Result<AppView<'a>, UnknownApp> {
+    let found = world.apps.iter().find(|(known, _)| known.as_str() == name);
+    let view = found.and_then(|(name, app)| {
+        Some(AppView { name, app, plan: plan(world, name, limits, compared)? })
+    });
+    view.ok_or_else(|| UnknownApp {
+        name: name.to_owned(),
+        near: near_names(name, world.apps.keys().map(AppName::as_str)),
+    })
+}
+
+/// What would be done about `name` if somebody asked for a sync now. Nothing is changed.
+///
+/// # Errors
+/// [`UnknownApp`] with the names that look like it.
+pub fn dry_run(
+    world: &World,
+    compared: &Compared,
+    limits: &Limits,
+    name: &str,
+    prune: bool,
+    only: Vec<ObjectKey>,
+) -> Result<Plan, UnknownApp> {
+    let view = app(world, compared, limits, name)?;
+    let mut asked = world.clone();
+    if let Some(app) = asked.apps.get_mut(view.name) {
+        app.attempts.clear();
+        app.request = Some(SyncRequest { seq: Seq(world.seq.0 + 1), prune, only });
+    }
+    Ok(plan(&asked, view.name, limits, compared).unwrap_or(view.plan))
+}
+
+/// Why an approval names no plan that waits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GateError {
+    /// Nothing waits.
+    #[error("nothing of `{app}` waits for approval")]
+    Nothing {
+        /// The application.
+        app: String,
+    },
+    /// Another plan waits than the one that was named.
+    #[error("the plan of `{app}` that waits is {waits}, not {given}")]
+    Other {
+        /// The application.
+        app: String,
+        /// The short hash of the plan that waits.
+        waits: String,
+        /// What was given.
+        given: String,
+    },
+    /// What was given could name many plans.
+    #[error("`{given}` is no plan hash: give at least {HASH_PREFIX_MIN} hexadecimal digits of it")]
+    Prefix {
+        /// What was given.
+        given: String,
+    },
+}
+
+/// The gate of `app` that the hash prefix names.
+///
+/// # Errors
+/// When nothing waits, the prefix is too short or not hexadecimal, or another plan waits.
+pub fn gate_of<'a>(name: &AppName, app: &'a App, prefix: &str) -> Result<&'a Gate, GateError> {
+    let digits = prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if prefix.len() < HASH_PREFIX_MIN || !digits {
+        return Err(GateError::Prefix { given: prefix.to_owned() });
+    }
+    let nothing = || GateError::Nothing { app: name.to_string() };
+    let gate = app.gate.as_ref().ok_or_else(nothing)?;
+    if gate.plan.to_string().starts_with(prefix) {
+        Ok(gate)
+    } else {
+        let waits = gate.plan.short();
+        Err(GateError::Other { app: name.to_string(), waits, given: prefix.to_owned() })
+    }
+}

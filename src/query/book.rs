@@ -1,0 +1,124 @@
+//! What a query needs of the ledger, whether a daemon has it open or not.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::search::Filter;
+use crate::ledger::event::{Event, IntentRecordedV1};
+use crate::ledger::{self, Archive, Ledger, Recorded};
+use crate::model::{AppName, BlobAddr, CommitId, Seq};
+
+/// Reads events and blobs. Blocking: callers in async code move to a blocking thread.
+pub trait Book: Send + Sync {
+    /// The position of the last event.
+    fn head(&self) -> Seq;
+
+    /// The event at `seq`, if there is one.
+    ///
+    /// # Errors
+    /// What the ledger says about a record that cannot be read.
+    fn get(&self, seq: Seq) -> Result<Option<Arc<Recorded>>, ledger::Error>;
+
+    /// The events from `from` to `to`, both included, in order.
+    ///
+    /// # Errors
+    /// What the ledger says about a record that cannot be read.
+    fn range(&self, from: Seq, to: Seq) -> Result<Vec<Arc<Recorded>>, ledger::Error>;
+
+    /// The content of a blob.
+    ///
+    /// # Errors
+    /// What the ledger says about a blob that cannot be read.
+    fn blob(&self, addr: BlobAddr) -> Result<Arc<[u8]>, ledger::Error>;
+
+    /// The positions after `filter.after` that an index gives for the filter, ascending: a
+    /// superset of what matches. `None` = no index fits, so the events are read one by one.
+    fn candidates(&self, filter: &Filter) -> Option<Vec<Seq>> {
+        let _ = filter;
+        None
+    }
+
+    /// A Secret's manifest with its values replaced by digests, as observed Secrets have them.
+    /// `None` = the key is not at hand, so values cannot be compared.
+    fn masked(&self, manifest: &Value) -> Option<Value> {
+        let _ = manifest;
+        None
+    }
+
+    /// The intent that an outcome ends.
+    fn intent_of(&self, event: &Event) -> Option<IntentRecordedV1> {
+        let seq = match event {
+            Event::OutcomeRecorded(body) => body.intent,
+            Event::IntentSettled(body) => body.intent,
+            _ => return None,
+        };
+        match &self.get(seq).ok()??.event {
+            Some(Event::IntentRecorded(body)) => Some(body.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// How many events of its application are looked at for the outcomes of an intent: they are
+/// indexed by application, because they name their objects through the intent only.
+const OUTCOMES_AFTER_INTENT: usize = 16;
+
+macro_rules! book {
+    ($ledger:ty) => {
+        impl Book for $ledger {
+            fn head(&self) -> Seq {
+                <$ledger>::head(self)
+            }
+
+            fn get(&self, seq: Seq) -> Result<Option<Arc<Recorded>>, ledger::Error> {
+                <$ledger>::get(self, seq)
+            }
+
+            fn range(&self, from: Seq, to: Seq) -> Result<Vec<Arc<Recorded>>, ledger::Error> {
+                <$ledger>::range(self, from, to).collect()
+            }
+
+            fn blob(&self, addr: BlobAddr) -> Result<Arc<[u8]>, ledger::Error> {
+                <$ledger>::blob(self, addr)
+            }
+
+            fn candidates(&self, filter: &Filter) -> Option<Vec<Seq>> {
+                let all = usize::MAX;
+                if let Some(object) = &filter.object {
+                    let found = self.by_object(object, filter.after, all);
+                    let of_app =
+                        |app: &AppName, after| self.by_app(app, after, OUTCOMES_AFTER_INTENT);
+                    return Some(with_outcomes(self, found, of_app));
+                }
+                if let Some(app) = &filter.app {
+                    let app: AppName = app.parse().ok()?;
+                    return Some(self.by_app(&app, filter.after, all));
+                }
+                let commit: CommitId = filter.commit.as_ref()?.parse().ok()?;
+                Some(self.by_commit(&commit, filter.after, all))
+            }
+        }
+    };
+}
+
+book!(Ledger);
+book!(Archive);
+
+/// Adds the events after each intent among `found`: its outcomes may be among them.
+fn with_outcomes(
+    book: &dyn Book,
+    mut found: Vec<Seq>,
+    of_app: impl Fn(&AppName, Seq) -> Vec<Seq>,
+) -> Vec<Seq> {
+    for index in 0..found.len() {
+        let recorded = book.get(found[index]).ok().flatten();
+        if let Some(Event::IntentRecorded(body)) = recorded.as_ref().and_then(|r| r.event.as_ref())
+        {
+            found.extend(of_app(&body.app, found[index]));
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}

@@ -1,0 +1,670 @@
+//! Events in one line for people: what changed, from what to what, by whom.
+//!
+//! The match over [`Event`] has no wildcard, so a new event cannot be forgotten here. Lines are
+//! made from the event alone (and, for outcomes, the intent that they end), so a line reads the
+//! same in `log`, in the event stream and on the terminal of `serve`.
+
+use std::fmt;
+
+use anstyle::{AnsiColor, Style};
+
+use super::text::{clean, clip, count, first_line, list, repo_name};
+use crate::ledger::event::{
+    AppDeclaredV1, AppRemovedV1, CommitRecordedV1, DriftDetectedV1, DriftKind, Event, FieldChange,
+    HistoryRewrittenV1, IntentRecordedV1, KindsServedV1, Learned, ManagerStamp, ObjectObservedV1,
+    Origin, PlanGatedV1, RefMovedV1, RenderSucceededV1, SyncFinishedV1, SyncRequestedV1, Verb,
+    Write, WriteResult,
+};
+use crate::ledger::frame::Recorded;
+use crate::model::{Actor, CommitId, ObjectKey};
+
+/// How many objects or fields a line names before it counts the rest.
+const NAMED_MAX: usize = 3;
+/// How long a field's value may be in a line, in characters.
+const VALUE_CHARS_MAX: usize = 60;
+/// How long an error or a reason may be in a line, in characters.
+const ERROR_CHARS_MAX: usize = 300;
+
+/// How an event is to be taken. Colour follows it; words say it too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tone {
+    /// Something happened.
+    #[default]
+    Plain,
+    /// Something ended well.
+    Good,
+    /// Somebody should look at it.
+    Warn,
+    /// Something failed.
+    Bad,
+}
+
+/// An event as people are told of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Described {
+    /// The application it is about; empty when it is about none.
+    pub app: String,
+    /// The objects it is about.
+    pub objects: Vec<ObjectKey>,
+    /// The commit it is about.
+    pub commit: Option<CommitId>,
+    /// Who did it, as far as the event itself says: field managers, authors. Claims, not proof.
+    pub by: Vec<String>,
+    /// One line, safe for a terminal.
+    pub summary: String,
+    /// How it is to be taken.
+    pub tone: Tone,
+    /// Whether it is only of use to somebody who looks for exactly this.
+    pub noise: bool,
+}
+
+impl Described {
+    fn new(summary: impl Into<String>) -> Self {
+        Self { summary: summary.into(), ..Self::default() }
+    }
+
+    fn of_app(app: &impl fmt::Display, summary: impl Into<String>) -> Self {
+        Self { app: app.to_string(), ..Self::new(summary) }
+    }
+
+    fn tone(self, tone: Tone) -> Self {
+        Self { tone, ..self }
+    }
+
+    fn noise(self) -> Self {
+        Self { noise: true, ..self }
+    }
+
+    fn object(mut self, key: &ObjectKey) -> Self {
+        self.objects.push(key.clone());
+        self
+    }
+
+    fn commit(self, commit: Option<&CommitId>) -> Self {
+        Self { commit: commit.cloned(), ..self }
+    }
+}
+
+/// Describes a recorded event. `intent` is the intent that an outcome ends, where it is at hand:
+/// without it an outcome can count its objects but not name them.
+#[must_use]
+pub fn describe(recorded: &Recorded, intent: Option<&IntentRecordedV1>) -> Described {
+    match &recorded.event {
+        Some(event) => of_event(event, &recorded.actor, intent),
+        None => {
+            let envelope = &recorded.envelope;
+            let (kind, schema) = (envelope.kind, envelope.schema);
+            Described::new(format!(
+                "an event of kind {kind:#06x} schema {schema}, which this version does not know"
+            ))
+        }
+    }
+}
+
+/// The line that `serve` prints for an event; `None` for what people need not see as it happens.
+///
+/// Commits are left out too: the ref that moves to them is announced.
+#[must_use]
+pub fn line(recorded: &Recorded, intent: Option<&IntentRecordedV1>, color: bool) -> Option<String> {
+    if matches!(recorded.event, Some(Event::CommitRecorded(_))) {
+        return None;
+    }
+    let described = describe(recorded, intent);
+    if described.noise {
+        return None;
+    }
+    let style = if color { style(described.tone) } else { Style::new() };
+    let app = if described.app.is_empty() { "-" } else { &described.app };
+    let mut line = format!(
+        "{} #{} {} {style}{}{style:#}",
+        recorded.envelope.recorded,
+        recorded.envelope.seq,
+        clean(app),
+        described.summary,
+    );
+    if let Some(Event::DriftDetected(body)) = &recorded.event
+        && matches!(body.kind, DriftKind::Drift | DriftKind::Deleted)
+    {
+        line.push_str(&format!("\n    to keep it: greffier pause {}", body.app));
+    }
+    Some(line)
+}
+
+/// The style of a tone.
+#[must_use]
+pub fn style(tone: Tone) -> Style {
+    match tone {
+        Tone::Plain => Style::new(),
+        Tone::Good => AnsiColor::Green.on_default(),
+        Tone::Warn => AnsiColor::Yellow.on_default().bold(),
+        Tone::Bad => AnsiColor::Red.on_default().bold(),
+    }
+}
+
+/// Describes an event that `actor` brought about.
+#[must_use]
+pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>) -> Described {
+    let by = clip(&actor.to_string(), 120);
+    let mut described = match event {
+        Event::LedgerCreated(_)
+        | Event::DaemonStarted(_)
+        | Event::DaemonStopped(_)
+        | Event::LedgerRepaired(_)
+        | Event::ConfigLoaded(_)
+        | Event::DeadlineReached(_) => of_daemon(event),
+        Event::CommitRecorded(_)
+        | Event::RefMoved(_)
+        | Event::HistoryRewritten(_)
+        | Event::HistoryImported(_)
+        | Event::FetchFailed(_)
+        | Event::FetchRecovered(_) => of_git(event),
+        Event::AppDeclared(_)
+        | Event::AppRemoved(_)
+        | Event::AppRefused(_)
+        | Event::RenderSucceeded(_)
+        | Event::RevisionAdvanced(_)
+        | Event::RenderFailed(_)
+        | Event::AppHealthChanged(_) => of_app(event, &by),
+        Event::PlanGated(_)
+        | Event::GateLapsed(_)
+        | Event::PlanApproved(_)
+        | Event::WritesSuspended(_)
+        | Event::DriftDetected(_)
+        | Event::IntentRecorded(_)
+        | Event::OutcomeRecorded(_)
+        | Event::IntentSettled(_)
+        | Event::SyncFinished(_) => of_plan(event, &by, intent),
+        Event::ClusterIdentified(_)
+        | Event::ClusterLost(_)
+        | Event::ClusterFound(_)
+        | Event::KindsServed(_)
+        | Event::ObjectObserved(_)
+        | Event::ObjectGone(_)
+        | Event::KindListed(_)
+        | Event::WatchGap(_) => of_cluster(event),
+        Event::SyncRequested(_) | Event::Paused(_) | Event::Resumed(_) => of_operator(event, &by),
+    };
+    if described.by.is_empty() {
+        described.by.push(by);
+    }
+    described
+}
+
+fn of_daemon(event: &Event) -> Described {
+    match event {
+        Event::LedgerCreated(body) => {
+            Described::new(format!("ledger created by greffier {}", clip(&body.version, 40)))
+        }
+        Event::DaemonStarted(body) => {
+            let mode = if body.observe { ", only observing: nothing is written" } else { "" };
+            let version = clip(&body.version, 40);
+            Described::new(format!("greffier {version} started (pid {}{mode})", body.pid))
+        }
+        Event::DaemonStopped(body) => {
+            Described::new(format!("greffier stopped: {}", clip(&body.reason, ERROR_CHARS_MAX)))
+        }
+        Event::LedgerRepaired(body) => {
+            let lost = if body.possibly_acknowledged {
+                "; ACKNOWLEDGED EVENTS MAY BE AMONG WHAT WAS SET ASIDE"
+            } else {
+                ""
+            };
+            let kept = match body.kept.as_str() {
+                "" => String::new(),
+                kept => format!("; kept in {}", clip(kept, 200)),
+            };
+            let what = clip(&body.what, ERROR_CHARS_MAX);
+            let tone = if body.possibly_acknowledged { Tone::Bad } else { Tone::Warn };
+            Described::new(format!("ledger repaired: {what}{kept}{lost}")).tone(tone)
+        }
+        Event::ConfigLoaded(_) => Described::new("configuration loaded").noise(),
+        Event::DeadlineReached(body) => {
+            Described::new(format!("deadline {} reached", body.deadline)).noise()
+        }
+        other => Described::new(other.name()),
+    }
+}
+
+fn of_git(event: &Event) -> Described {
+    match event {
+        Event::CommitRecorded(body) => commit(body),
+        Event::RefMoved(body) => ref_moved(body),
+        Event::HistoryRewritten(body) => rewritten(body),
+        Event::HistoryImported(body) => Described::new(format!(
+            "{}: imported {} of {}",
+            repo_name(&body.repo),
+            count(usize::try_from(body.commits).unwrap_or(usize::MAX), "commit"),
+            clip(&body.name, 100)
+        )),
+        Event::FetchFailed(body) => {
+            let error = clip(&body.error, ERROR_CHARS_MAX);
+            let text = format!("{}: FETCH FAILED: {error}", repo_name(&body.repo));
+            Described::new(text).tone(Tone::Bad)
+        }
+        Event::FetchRecovered(body) => {
+            Described::new(format!("{}: can be fetched again", repo_name(&body.repo)))
+                .tone(Tone::Good)
+        }
+        other => Described::new(other.name()),
+    }
+}
+
+fn commit(body: &CommitRecordedV1) -> Described {
+    let subject = first_line(&body.message, 100);
+    let author = clip(&body.author.name, 60);
+    let paths = count(usize::try_from(body.changed_total).unwrap_or(usize::MAX), "path");
+    let text = format!(
+        "{}: commit {} \"{subject}\" by {author} ({paths})",
+        repo_name(&body.repo),
+        body.commit.short()
+    );
+    let by = vec![
+        format!("{} <{}>", body.author.name, body.author.email),
+        format!("{} <{}>", body.committer.name, body.committer.email),
+    ];
+    Described { by, ..Described::new(text) }.commit(Some(&body.commit))
+}
+
+fn short_ref(name: &str) -> String {
+    let short = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/"));
+    clip(short.unwrap_or(name), 100)
+}
+
+fn ref_moved(body: &RefMovedV1) -> Described {
+    let (repo, name) = (repo_name(&body.repo), short_ref(&body.name));
+    let text = match (&body.old, &body.new) {
+        (Some(old), Some(new)) => format!("{repo}: {name} {} → {}", old.short(), new.short()),
+        (None, Some(new)) => format!("{repo}: {name} appeared at {}", new.short()),
+        (Some(old), None) => format!("{repo}: {name} was deleted (was {})", old.short()),
+        (None, None) => format!("{repo}: {name} does not exist"),
+    };
+    let tone = if body.new.is_none() { Tone::Warn } else { Tone::Plain };
+    // HEAD moves with its branch, which is announced.
+    let noise = body.name == "HEAD";
+    Described { noise, ..Described::new(text) }.tone(tone).commit(body.new.as_ref())
+}
+
+fn rewritten(body: &HistoryRewrittenV1) -> Described {
+    let tree = if body.same_tree { "the same tree" } else { "another tree" };
+    let text = format!(
+        "{}: HISTORY REWRITTEN {} {} → {} with {tree}; {} no longer reachable",
+        repo_name(&body.repo),
+        short_ref(&body.name),
+        body.old.short(),
+        body.new.short(),
+        count(body.dropped.len(), "commit"),
+    );
+    Described::new(text).tone(Tone::Warn).commit(Some(&body.new))
+}
+
+fn origin(origin: &Origin, by: &str) -> String {
+    match origin {
+        Origin::Config => "by the configuration file".to_owned(),
+        Origin::Operator => format!("by {by}"),
+        Origin::Parent(app) => format!("by application {app}"),
+    }
+}
+
+fn of_app(event: &Event, by: &str) -> Described {
+    match event {
+        Event::AppDeclared(body) => declared(body, by),
+        Event::AppRemoved(body) => removed(body, by),
+        Event::AppRefused(body) => {
+            let error = clip(&body.error, ERROR_CHARS_MAX);
+            let text = format!("definition REFUSED ({}): {error}", origin(&body.origin, by));
+            Described::of_app(&clip(&body.app, 253), text).tone(Tone::Bad)
+        }
+        Event::RenderSucceeded(body) => rendered(body),
+        Event::RevisionAdvanced(body) => {
+            let commit = &body.revision.commit;
+            let text = format!("{} renders to the same", commit.short());
+            Described::of_app(&body.app, text).commit(Some(commit)).noise()
+        }
+        Event::RenderFailed(body) => {
+            let at =
+                body.commit.as_ref().map_or_else(String::new, |c| format!(" at {}", c.short()));
+            let error = clip(&body.error, ERROR_CHARS_MAX);
+            let text = format!("RENDER FAILED{at}: {error}; the last good render stays in force");
+            Described::of_app(&body.app, text).tone(Tone::Bad).commit(body.commit.as_ref())
+        }
+        Event::AppHealthChanged(body) => {
+            use crate::ledger::event::Health;
+            let message = clip(&body.message, ERROR_CHARS_MAX);
+            let why = if message.is_empty() { String::new() } else { format!(": {message}") };
+            let text = format!("health {} → {}{why}", body.was.as_str(), body.now.as_str());
+            let tone = match body.now {
+                Health::Healthy => Tone::Good,
+                Health::Degraded => Tone::Bad,
+                Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
+                    Tone::Plain
+                }
+            };
+            Described::of_app(&body.app, text).tone(tone)
+        }
+        other => Described::new(other.name()),
+    }
+}
+
+fn declared(body: &AppDeclaredV1, by: &str) -> Described {
+    let manifest: serde_json::Value = serde_json::from_slice(&body.manifest).unwrap_or_default();
+    let source = manifest.pointer("/spec/source").or_else(|| manifest.pointer("/spec/sources/0"));
+    let text = |field: &str| source.and_then(|s| s.get(field)).and_then(|v| v.as_str());
+    let from = match text("repoURL") {
+        Some(repo) => {
+            let revision = clip(text("targetRevision").unwrap_or("HEAD"), 60);
+            let path = clip(text("path").unwrap_or("."), 100);
+            format!(": {} {revision} {path}", repo_name(repo))
+        }
+        None => String::new(),
+    };
+    Described::of_app(&body.app, format!("application defined {}{from}", origin(&body.origin, by)))
+}
+
+fn removed(body: &AppRemovedV1, by: &str) -> Described {
+    let objects =
+        if body.cascade { "its objects are removed first" } else { "its objects are left" };
+    let text = format!("application removed {}; {objects}", origin(&body.origin, by));
+    Described::of_app(&body.app, text).tone(Tone::Warn)
+}
+
+fn rendered(body: &RenderSucceededV1) -> Described {
+    let warnings = match body.warnings.first() {
+        None => String::new(),
+        Some(first) => {
+            let more = body.warnings.len() - 1;
+            let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+            format!("; warning: {}{more}", clip(first, 120))
+        }
+    };
+    let text = format!(
+        "rendered {} to {} with {}{warnings}",
+        body.revision.commit.short(),
+        count(body.objects.len(), "object"),
+        clip(&body.tool, 40)
+    );
+    Described::of_app(&body.app, text).commit(Some(&body.revision.commit))
+}
+
+fn of_plan(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Described {
+    match event {
+        Event::PlanGated(body) => gated(body),
+        Event::GateLapsed(body) => {
+            let text =
+                format!("gate of plan {} lapsed: Git or the cluster moved on", body.plan.short());
+            Described::of_app(&body.app, text)
+        }
+        Event::PlanApproved(body) => {
+            let text =
+                format!("plan {} APPROVED by {by}{}", body.plan.short(), reason(&body.reason));
+            Described::of_app(&body.app, text).tone(Tone::Warn)
+        }
+        Event::WritesSuspended(body) if body.reasons.is_empty() => {
+            Described::of_app(&body.app, "nothing suspends writes any more").tone(Tone::Good)
+        }
+        Event::WritesSuspended(body) => {
+            let reasons = list(body.reasons.iter().map(|reason| clip(reason, 160)), NAMED_MAX);
+            Described::of_app(&body.app, format!("WRITES SUSPENDED: {reasons}")).tone(Tone::Warn)
+        }
+        Event::DriftDetected(body) => drift(body),
+        Event::IntentRecorded(body) => intended(body),
+        Event::OutcomeRecorded(body) => ended(&body.app, &body.results, intent, ""),
+        Event::IntentSettled(body) => {
+            ended(&body.app, &body.results, intent, "settled by looking at the cluster: ")
+        }
+        Event::SyncFinished(body) => finished(body),
+        other => Described::new(other.name()),
+    }
+}
+
+fn reason(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {}", clip(reason, ERROR_CHARS_MAX)) }
+}
+
+fn gated(body: &PlanGatedV1) -> Described {
+    let reasons = list(body.reasons.iter().map(|reason| clip(&reason.what, 160)), NAMED_MAX);
+    let apps = match body.apps.len() {
+        0 => String::new(),
+        n => format!(" and the removal of {}", count(n, "application")),
+    };
+    let text = format!(
+        "GATED {}{apps} wait: {reasons}; to allow it: greffier approve {} {}",
+        count(body.writes.len(), "write"),
+        body.app,
+        body.plan.short()
+    );
+    let objects = body.writes.iter().map(|write| write.key.clone()).collect();
+    let described = Described { objects, ..Described::of_app(&body.app, text) };
+    described.tone(Tone::Warn).commit(body.commit.as_ref())
+}
+
+/// A field's change: `.spec.replicas 2 → 5`.
+#[must_use]
+pub fn field_change(field: &FieldChange) -> String {
+    let value = |json: &str| {
+        if json.is_empty() { "(absent)".to_owned() } else { clip(json, VALUE_CHARS_MAX) }
+    };
+    format!("{} {} → {}", clip(&field.path, 200), value(&field.was), value(&field.now))
+}
+
+fn managers(managers: &[ManagerStamp]) -> Vec<String> {
+    let mut names: Vec<String> = managers.iter().map(|m| clip(&m.manager, 80)).collect();
+    names.dedup();
+    names
+}
+
+fn drift(body: &DriftDetectedV1) -> Described {
+    let key = clean_key(&body.key);
+    let names = managers(&body.managers);
+    let by = if names.is_empty() { "unknown".to_owned() } else { names.join(", ") };
+    let fields = list(body.fields.iter().map(field_change), NAMED_MAX);
+    let (text, tone) = match body.kind {
+        DriftKind::Drift => (format!("DRIFT DETECTED {key} {fields} by {by}"), Tone::Warn),
+        DriftKind::Deleted => (format!("DRIFT DETECTED {key} was deleted by {by}"), Tone::Warn),
+        DriftKind::OwnershipLost => (
+            format!("OWNERSHIP LOST {key}: the values are unchanged, {by} took the fields over"),
+            Tone::Plain,
+        ),
+        DriftKind::Addition => {
+            let added = body.fields.iter().map(|field| {
+                format!("{} = {}", clip(&field.path, 200), clip(&field.now, VALUE_CHARS_MAX))
+            });
+            (
+                format!("ADDED BY HAND {key} {} by {by}; it is left", list(added, NAMED_MAX)),
+                Tone::Warn,
+            )
+        }
+        DriftKind::None => (format!("{key} is as applied again"), Tone::Good),
+    };
+    Described { by: names, ..Described::of_app(&body.app, text) }.tone(tone).object(&body.key)
+}
+
+fn clean_key(key: &ObjectKey) -> String {
+    clip(&key.to_string(), 400)
+}
+
+/// `create A, B; update C`: what writes do, by verb.
+fn writes<'a>(
+    writes: impl IntoIterator<Item = &'a Write>,
+    word: fn(Verb) -> &'static str,
+) -> String {
+    let mut groups: Vec<(Verb, Vec<String>)> = Vec::new();
+    for write in writes {
+        let key = clean_key(&write.key);
+        match groups.iter_mut().find(|(verb, _)| *verb == write.verb) {
+            Some((_, keys)) => keys.push(key),
+            None => groups.push((write.verb, vec![key])),
+        }
+    }
+    let group = |(verb, keys): (Verb, Vec<String>)| match keys.len() {
+        n if n > NAMED_MAX => format!("{} {}", word(verb), count(n, "object")),
+        _ => format!("{} {}", word(verb), keys.join(", ")),
+    };
+    groups.into_iter().map(group).collect::<Vec<_>>().join("; ")
+}
+
+fn intended(body: &IntentRecordedV1) -> Described {
+    let why = match body.writes.as_slice() {
+        [write] => reason(&write.reason),
+        _ => String::new(),
+    };
+    let text = format!("about to {}{why}", writes(&body.writes, Verb::as_str));
+    let objects = body.writes.iter().map(|write| write.key.clone()).collect();
+    let described = Described { objects, ..Described::of_app(&body.app, text) };
+    described.commit(body.commit.as_ref()).noise()
+}
+
+fn done(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Create => "created",
+        Verb::Update => "updated",
+        Verb::Heal => "PUT BACK",
+        Verb::Reclaim => "reclaimed",
+        Verb::Prune => "pruned",
+    }
+}
+
+fn ended(
+    app: &impl fmt::Display,
+    results: &[(u32, WriteResult)],
+    intent: Option<&IntentRecordedV1>,
+    prefix: &str,
+) -> Described {
+    let write =
+        |index: &u32| intent.and_then(|intent| intent.writes.get(usize::try_from(*index).ok()?));
+    let is_done = |result: &WriteResult| {
+        matches!(result, WriteResult::Applied(_) | WriteResult::Deleted | WriteResult::AlreadyGone)
+    };
+    let good: Vec<_> = results.iter().filter(|(_, result)| is_done(result)).collect();
+    let mut parts = Vec::new();
+    let known: Vec<&Write> = good.iter().filter_map(|(index, _)| write(index)).collect();
+    if !known.is_empty() {
+        parts.push(writes(known.iter().copied(), done));
+    } else if !good.is_empty() {
+        parts.push(format!("{} written", count(good.len(), "object")));
+    }
+    let mut tone = Tone::Good;
+    let mut bad = Vec::new();
+    for (index, result) in results {
+        let (word, error) = match result {
+            WriteResult::Applied(_) | WriteResult::Deleted | WriteResult::AlreadyGone => continue,
+            WriteResult::Refused(error) => ("REFUSED", error),
+            WriteResult::Failed(error) => ("FAILED", error),
+            WriteResult::Unknown(error) => ("fate not known", error),
+            WriteResult::NotSent(error) => ("not sent", error),
+        };
+        tone = Tone::Bad;
+        let key = write(index).map_or_else(|| format!("write {index}"), |w| clean_key(&w.key));
+        bad.push(format!("{key} {word}: {}", clip(error, ERROR_CHARS_MAX)));
+    }
+    if !bad.is_empty() {
+        parts.push(list(bad, NAMED_MAX));
+    }
+    let objects = results.iter().filter_map(|(index, _)| Some(write(index)?.key.clone())).collect();
+    let commit = intent.and_then(|intent| intent.commit.as_ref());
+    let text = format!("{prefix}{}", parts.join("; "));
+    Described { objects, ..Described::of_app(app, text) }.tone(tone).commit(commit)
+}
+
+fn finished(body: &SyncFinishedV1) -> Described {
+    let (created, updated, pruned) = body.counts;
+    let word = if body.succeeded { "sync finished" } else { "SYNC NOT COMPLETE" };
+    let text = format!(
+        "{word} at {}: {} (created {created}, updated {updated}, pruned {pruned})",
+        body.commit.short(),
+        clip(&body.message, ERROR_CHARS_MAX)
+    );
+    let tone = if body.succeeded { Tone::Good } else { Tone::Bad };
+    Described::of_app(&body.app, text).tone(tone).commit(Some(&body.commit))
+}
+
+fn of_cluster(event: &Event) -> Described {
+    match event {
+        Event::ClusterIdentified(body) => Described::new(format!(
+            "cluster {} at {}, Kubernetes {}",
+            clip(&body.uid, 40),
+            clip(&body.server, 200),
+            clip(&body.version, 40)
+        )),
+        Event::ClusterLost(body) => {
+            let error = clip(&body.error, ERROR_CHARS_MAX);
+            Described::new(format!("API SERVER LOST: {error}")).tone(Tone::Bad)
+        }
+        Event::ClusterFound(_) => Described::new("the API server is back").tone(Tone::Good),
+        Event::KindsServed(body) => kinds(body),
+        Event::ObjectObserved(body) => observed(body),
+        Event::ObjectGone(body) => {
+            let how = match body.learned {
+                Learned::Watched | Learned::Answered => "is gone",
+                Learned::Listed => "is gone (found missing by a list: when is not known)",
+            };
+            Described::new(format!("{} {how}", clean_key(&body.key))).object(&body.key).noise()
+        }
+        Event::KindListed(body) => {
+            let objects = count(usize::try_from(body.objects).unwrap_or(usize::MAX), "object");
+            Described::new(format!("{}: listed {objects}", clip(&body.kind.to_string(), 200)))
+                .noise()
+        }
+        Event::WatchGap(body) => {
+            let kind = clip(&body.kind.to_string(), 200);
+            let reason = clip(&body.reason, ERROR_CHARS_MAX);
+            Described::new(format!("{kind}: not seen without a gap: {reason}")).tone(Tone::Warn)
+        }
+        other => Described::new(other.name()),
+    }
+}
+
+fn kinds(body: &KindsServedV1) -> Described {
+    let watched = body.kinds.iter().filter(|kind| kind.watched).count();
+    let text =
+        format!("the cluster serves {}, {watched} are watched", count(body.kinds.len(), "kind"));
+    if body.broken_groups.is_empty() {
+        return Described::new(text).noise();
+    }
+    let broken = list(body.broken_groups.iter().map(|group| clip(group, 100)), NAMED_MAX);
+    Described::new(format!("{text}; unknown what these groups serve: {broken}")).tone(Tone::Warn)
+}
+
+fn observed(body: &ObjectObservedV1) -> Described {
+    let names = managers(&body.managers);
+    let what = match (body.added, body.deleting) {
+        (_, true) => "is being deleted",
+        (true, false) => "is there",
+        (false, false) => "changed",
+    };
+    let text = format!(
+        "{} {what} at resource version {}, {}",
+        clean_key(&body.key),
+        clip(&body.resource_version, 40),
+        body.health.as_str(),
+    );
+    let by = names.into_iter().collect();
+    let app = clip(&body.claimed_by, 253);
+    Described { by, ..Described::of_app(&app, text) }.object(&body.key).noise()
+}
+
+fn of_operator(event: &Event, by: &str) -> Described {
+    match event {
+        Event::SyncRequested(body) => sync_requested(body, by),
+        Event::Paused(body) => {
+            let until = body.until.map_or_else(String::new, |until| format!(" until {until}"));
+            let text = format!("PAUSED{until} by {by}{}", reason(&body.reason));
+            Described::of_app(&body.app, text).tone(Tone::Warn)
+        }
+        Event::Resumed(body) => {
+            let how =
+                if body.expired { "the pause expired".to_owned() } else { format!("by {by}") };
+            Described::of_app(&body.app, format!("resumed: {how}"))
+        }
+        other => Described::new(other.name()),
+    }
+}
+
+fn sync_requested(body: &SyncRequestedV1, by: &str) -> Described {
+    let prune = if body.prune { " with prune" } else { "" };
+    let only = match body.only.len() {
+        0 => String::new(),
+        _ => format!(" of {}", list(body.only.iter().map(clean_key), NAMED_MAX)),
+    };
+    let text = format!("sync{only}{prune} requested by {by}{}", reason(&body.reason));
+    Described { objects: body.only.clone(), ..Described::of_app(&body.app, text) }
+}

@@ -1,0 +1,174 @@
+//! Git against the cluster: what an application's objects should be and what they are.
+//!
+//! Compared is what the manifest says; fields that the API server defaulted or others added are
+//! no differences (see [`crate::plan::diff`]).
+//!
+//! Security: of a Secret only the names of its keys are told, and whether a value differs.
+
+use serde_json::Value;
+
+use super::apps::AppView;
+use super::book::Book;
+use crate::ledger;
+use crate::ledger::event::FieldChange;
+use crate::model::{BlobAddr, ObjectKey};
+use crate::plan::{Assessment, Status, diff::diff};
+use crate::replay::World;
+
+/// What stands for a Secret's value.
+pub const SECRET: &str = "(secret)";
+
+/// How an object differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// It is in Git and not in the cluster.
+    Missing,
+    /// It is in the cluster, greffier's own, and no longer in Git.
+    Extra,
+    /// It is in both and differs.
+    Changed,
+}
+
+/// One object that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectDiff {
+    /// The object.
+    pub key: ObjectKey,
+    /// How it differs.
+    pub side: Side,
+    /// The fields: `was` is the cluster, `now` is Git. Empty for missing and extra objects.
+    pub fields: Vec<FieldChange>,
+    /// Why it differs, and why nothing is done where nothing is done.
+    pub why: String,
+}
+
+/// An application's difference.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppDiff {
+    /// The objects that differ, in order of their keys.
+    pub objects: Vec<ObjectDiff>,
+    /// What could not be compared, and why.
+    pub unknown: Vec<String>,
+}
+
+/// The manifests to compare, gathered under the world's lock; reading them comes after.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    entries: Vec<(Assessment, Option<BlobAddr>, Option<BlobAddr>)>,
+}
+
+/// Gathers what [`Pending::read`] compares. Does no I/O.
+#[must_use]
+pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
+    let desired = view.app.desired.as_ref();
+    let entries = view.plan.objects.iter().filter(|object| object.status != Status::Synced);
+    let entries = entries.map(|object| {
+        let manifest = desired.and_then(|desired| desired.objects.get(&object.key));
+        let live = world.live.get(&object.key);
+        (object.clone(), manifest.map(|m| m.manifest), live.map(|live| live.object))
+    });
+    Pending { entries: entries.collect() }
+}
+
+impl Pending {
+    /// Reads the manifests and compares.
+    ///
+    /// # Errors
+    /// What the ledger says about a blob that cannot be read, except that a sealed one without a
+    /// key at hand is reported as unknown.
+    pub fn read(self, book: &dyn Book) -> Result<AppDiff, ledger::Error> {
+        let mut result = AppDiff::default();
+        for (object, manifest, live) in self.entries {
+            match (object.status, manifest, live) {
+                (Status::InFlight | Status::Unknown, ..) => {
+                    result.unknown.push(format!("{}: {}", object.key, object.why));
+                }
+                _ if object.key.is_application() => result.objects.push(application(object)),
+                (_, Some(_), None) => result.push(object, Side::Missing, Vec::new()),
+                (_, None, Some(_)) => result.push(object, Side::Extra, Vec::new()),
+                (_, None, None) => {}
+                (_, Some(manifest), Some(live)) => {
+                    result.compare(book, object, manifest, live)?;
+                }
+            }
+        }
+        Ok(result)
+    }
+}
+
+fn application(object: Assessment) -> ObjectDiff {
+    let side = if object.status == Status::Extra { Side::Extra } else { Side::Changed };
+    ObjectDiff { key: object.key, side, fields: Vec::new(), why: object.why }
+}
+
+impl AppDiff {
+    fn push(&mut self, object: Assessment, side: Side, fields: Vec<FieldChange>) {
+        self.objects.push(ObjectDiff { key: object.key, side, fields, why: object.why });
+    }
+
+    fn compare(
+        &mut self,
+        book: &dyn Book,
+        object: Assessment,
+        manifest: BlobAddr,
+        live: BlobAddr,
+    ) -> Result<(), ledger::Error> {
+        let manifest = match book.blob(manifest) {
+            Ok(bytes) => bytes,
+            Err(error @ ledger::Error::Sealed(_)) => {
+                self.unknown.push(format!("{}: {error}", object.key));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let live = book.blob(live)?;
+        let (Ok(manifest), Ok(live)) =
+            (serde_json::from_slice::<Value>(&manifest), serde_json::from_slice::<Value>(&live))
+        else {
+            self.unknown.push(format!("{}: its recorded manifest cannot be read", object.key));
+            return Ok(());
+        };
+        // An observation is kept with its field managers beside it.
+        let live = live.get("object").unwrap_or(&live);
+        let fields = if object.key.is_secret() {
+            secret_fields(book, &manifest, live)
+        } else {
+            diff(&manifest, live)
+        };
+        // Equal fields and yet not in sync: the ownership or an earlier apply is what is missing.
+        if !fields.is_empty() || object.status == Status::Foreign {
+            self.push(object, Side::Changed, fields);
+        }
+        Ok(())
+    }
+}
+
+/// Compares Secrets by digests where they can be had, and shows no value.
+pub(super) fn secret_fields(book: &dyn Book, manifest: &Value, live: &Value) -> Vec<FieldChange> {
+    let masked = book.masked(manifest).unwrap_or_else(|| without_values(manifest, live));
+    let hide = |path: &str, text: String| {
+        let is_value = path.starts_with(".data") || path.starts_with(".stringData");
+        if is_value && !text.is_empty() { SECRET.to_owned() } else { text }
+    };
+    let changes = diff(&masked, live).into_iter();
+    changes
+        .map(|change| FieldChange {
+            was: hide(&change.path, change.was),
+            now: hide(&change.path, change.now),
+            path: change.path,
+        })
+        .collect()
+}
+
+/// Without the key values cannot be compared: those of keys on both sides count as equal.
+fn without_values(manifest: &Value, live: &Value) -> Value {
+    let mut manifest = manifest.clone();
+    for field in ["data", "stringData"] {
+        let entries = manifest.get_mut(field).and_then(Value::as_object_mut);
+        for (key, value) in entries.into_iter().flatten() {
+            let counterpart = live.get("data").and_then(|data| data.get(key));
+            *value = counterpart.cloned().unwrap_or_else(|| Value::String(SECRET.to_owned()));
+        }
+    }
+    manifest
+}

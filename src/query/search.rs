@@ -1,0 +1,191 @@
+//! Finding events: filters, the newest that match, the next that match.
+
+use std::sync::Arc;
+
+use super::book::Book;
+use super::describe::{Described, describe};
+use super::text::near_names;
+use crate::ledger::event::Event;
+use crate::ledger::{self, Recorded};
+use crate::model::{ObjectKey, Seq, Timestamp};
+
+/// How many events are read at a time.
+const CHUNK_EVENTS: u64 = 1_024;
+
+/// Which events are wanted. Every condition that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// After this position.
+    pub after: Seq,
+    /// Recorded at or after this time.
+    pub since: Option<Timestamp>,
+    /// One of these kinds, e.g. `drift.detected`, or all kinds of an area, e.g. `drift`.
+    pub kinds: Vec<String>,
+    /// About this application.
+    pub app: Option<String>,
+    /// About this object.
+    pub object: Option<ObjectKey>,
+    /// By somebody whose name contains this, in any case of letters.
+    pub actor: Option<String>,
+    /// About a commit whose id begins like this.
+    pub commit: Option<String>,
+    /// Also events that are only of use to somebody who looks for exactly them.
+    pub noise: bool,
+}
+
+/// No event has this kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no event kind `{kind}`")]
+pub struct UnknownKind {
+    /// What was given.
+    pub kind: String,
+    /// Kinds that look like it.
+    pub near: Vec<String>,
+}
+
+/// An event that was found, with its words.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The event.
+    pub recorded: Arc<Recorded>,
+    /// Its words.
+    pub described: Described,
+}
+
+impl Filter {
+    /// Checks the kinds.
+    ///
+    /// # Errors
+    /// A kind that no event has, with the ones that look like it.
+    pub fn check(&self) -> Result<(), UnknownKind> {
+        for kind in &self.kinds {
+            if !Event::KINDS.iter().any(|(_, name, _)| is_kind(name, kind)) {
+                let names = Event::KINDS.iter().map(|(_, name, _)| *name);
+                return Err(UnknownKind { kind: kind.clone(), near: near_names(kind, names) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Describes the event if it is wanted.
+    #[must_use]
+    pub fn take(&self, book: &dyn Book, recorded: Arc<Recorded>) -> Option<Found> {
+        if recorded.seq() <= self.after || !self.wants_kind(&recorded) {
+            return None;
+        }
+        if self.since.is_some_and(|since| recorded.envelope.recorded < since) {
+            return None;
+        }
+        let intent = recorded.event.as_ref().and_then(|event| book.intent_of(event));
+        let described = describe(&recorded, intent.as_ref());
+        self.wants(&recorded, &described).then_some(Found { recorded, described })
+    }
+
+    fn wants_kind(&self, recorded: &Recorded) -> bool {
+        let name = recorded.event.as_ref().map_or("unknown", Event::name);
+        self.kinds.is_empty() || self.kinds.iter().any(|kind| is_kind(name, kind))
+    }
+
+    fn wants(&self, recorded: &Recorded, described: &Described) -> bool {
+        // Who asks for a kind or an object wants all there is.
+        let noise = self.noise || !self.kinds.is_empty() || self.object.is_some();
+        if described.noise && !noise {
+            return false;
+        }
+        if self.app.as_ref().is_some_and(|app| *app != described.app) {
+            return false;
+        }
+        if self.object.as_ref().is_some_and(|object| !described.objects.contains(object)) {
+            return false;
+        }
+        if let Some(prefix) = &self.commit
+            && !described.commit.as_ref().is_some_and(|c| c.as_str().starts_with(prefix.as_str()))
+        {
+            return false;
+        }
+        self.actor.as_ref().is_none_or(|actor| {
+            let wanted = actor.to_lowercase();
+            let recorded_by = recorded.actor.to_string();
+            let mut names = described.by.iter().chain([&recorded_by]);
+            names.any(|name| name.to_lowercase().contains(&wanted))
+        })
+    }
+}
+
+/// Whether the kind `name` is meant by `wanted`: the kind itself or its area.
+fn is_kind(name: &str, wanted: &str) -> bool {
+    name == wanted
+        || name.strip_prefix(wanted.trim_end_matches('.')).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The newest `limit` events that match, oldest first.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn newest(book: &dyn Book, filter: &Filter, limit: usize) -> Result<Vec<Found>, ledger::Error> {
+    let mut found = Vec::new();
+    if let Some(candidates) = book.candidates(filter) {
+        for seq in candidates.into_iter().rev() {
+            let Some(recorded) = book.get(seq)? else { continue };
+            found.extend(filter.take(book, recorded));
+            if found.len() >= limit {
+                break;
+            }
+        }
+        found.reverse();
+        return Ok(found);
+    }
+    let mut to = book.head();
+    while to > filter.after && found.len() < limit {
+        let from = Seq(to.0.saturating_sub(CHUNK_EVENTS).max(filter.after.0) + 1);
+        let events = book.range(from, to)?;
+        let too_old = events
+            .first()
+            .is_some_and(|first| filter.since.is_some_and(|since| first.envelope.recorded < since));
+        found.extend(events.into_iter().rev().filter_map(|recorded| filter.take(book, recorded)));
+        to = Seq(from.0 - 1);
+        if too_old {
+            break;
+        }
+    }
+    found.truncate(limit);
+    found.reverse();
+    Ok(found)
+}
+
+/// The next `limit` events after `filter.after` that match, and the position up to which the
+/// ledger was searched: the cursor of the next page.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn next(
+    book: &dyn Book,
+    filter: &Filter,
+    limit: usize,
+) -> Result<(Vec<Found>, Seq), ledger::Error> {
+    let head = book.head();
+    let mut found = Vec::new();
+    if let Some(candidates) = book.candidates(filter) {
+        for seq in candidates {
+            let Some(recorded) = book.get(seq)? else { continue };
+            found.extend(filter.take(book, recorded));
+            if found.len() >= limit {
+                return Ok((found, seq));
+            }
+        }
+        return Ok((found, head));
+    }
+    let mut cursor = filter.after;
+    while cursor < head {
+        let to = Seq((cursor.0 + CHUNK_EVENTS).min(head.0));
+        for recorded in book.range(cursor.next(), to)? {
+            let seq = recorded.seq();
+            found.extend(filter.take(book, recorded));
+            if found.len() >= limit {
+                return Ok((found, seq));
+            }
+        }
+        cursor = to;
+    }
+    Ok((found, head))
+}

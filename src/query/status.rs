@@ -1,0 +1,71 @@
+//! One screen about everything.
+
+use std::collections::BTreeMap;
+
+use super::apps::AppView;
+use crate::model::{AppName, Timestamp};
+use crate::replay::World;
+
+/// A pause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PauseNote {
+    /// The application.
+    pub app: AppName,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Something that keeps an application from being as Git says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProblemNote {
+    /// The application.
+    pub app: AppName,
+    /// What it is.
+    pub what: String,
+}
+
+/// What an overview is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// How many applications are in which sync state.
+    pub sync: BTreeMap<&'static str, usize>,
+    /// How many applications have which health.
+    pub health: BTreeMap<&'static str, usize>,
+    /// What is paused.
+    pub pauses: Vec<PauseNote>,
+    /// What does not render, failed, or is refused.
+    pub problems: Vec<ProblemNote>,
+    /// What suspends writes.
+    pub suspended: Vec<ProblemNote>,
+}
+
+/// Sums up the applications.
+#[must_use]
+pub fn status(world: &World, views: &[AppView<'_>]) -> Status {
+    let mut status = Status::default();
+    for view in views {
+        *status.sync.entry(view.plan.sync.as_str()).or_default() += 1;
+        *status.health.entry(view.plan.health.as_str()).or_default() += 1;
+        let app = || view.name.clone();
+        if let Some(pause) = &view.app.paused
+            && pause.until.is_none_or(|until| until > world.now)
+        {
+            let (until, reason) = (pause.until, pause.reason.clone());
+            status.pauses.push(PauseNote { app: app(), until, reason });
+        }
+        if let Some(problem) = &view.app.render_problem {
+            let what = format!("does not render: {}", problem.error);
+            status.problems.push(ProblemNote { app: app(), what });
+        }
+        for (key, attempt) in &view.app.attempts {
+            let what = format!("{key}: {} (failed {} times)", attempt.error, attempt.failures);
+            status.problems.push(ProblemNote { app: app(), what });
+        }
+        for what in &view.plan.suspended {
+            status.suspended.push(ProblemNote { app: app(), what: what.clone() });
+        }
+    }
+    status
+}

@@ -1,0 +1,199 @@
+//! Answers about a recorded history.
+
+use super::describe::{describe, line, of_event};
+use super::diff::Side;
+use super::fixture::{Story, key, name};
+use super::search::{Filter, newest, next};
+use super::*;
+use crate::ledger::event::*;
+use crate::ledger::samples::sample_events;
+use crate::model::{Actor, Seq};
+
+fn summary(event: impl Into<Event>) -> String {
+    of_event(&event.into(), &Actor::os_user("alice"), None).summary
+}
+
+#[test]
+fn every_event_has_a_line_of_its_own() {
+    for event in sample_events() {
+        let described = of_event(&event, &Actor::greffier(), None);
+        assert_ne!(described.summary, event.name(), "no words for {}", event.name());
+        assert!(!described.summary.is_empty());
+        assert!(!described.summary.chars().any(char::is_control), "{}", described.summary);
+    }
+}
+
+#[test]
+fn a_drift_names_object_field_values_and_manager() {
+    let story = Story::told();
+    let seq = story.world.apps[&name("web")].drift[&key("Deployment.apps/prod/web")].seq;
+    let recorded = story.ledger.get(seq).unwrap().unwrap();
+    let described = describe(&recorded, None);
+    assert_eq!(
+        described.summary,
+        "DRIFT DETECTED Deployment.apps/prod/web .spec.replicas 2 → 5 by kubectl-scale"
+    );
+    assert_eq!(described.by, ["kubectl-scale"]);
+    let line = line(&recorded, None, false).unwrap();
+    assert!(line.ends_with("to keep it: greffier pause web"), "{line}");
+}
+
+#[test]
+fn an_outcome_names_its_objects_through_its_intent() {
+    let story = Story::told();
+    let filter = Filter { kinds: vec!["apply.outcome".into()], ..Filter::default() };
+    let found = newest(&story.ledger, &filter, 1).unwrap();
+    assert_eq!(
+        found[0].described.summary,
+        "created Deployment.apps/prod/web, ConfigMap/prod/old, Secret/prod/web"
+    );
+}
+
+#[test]
+fn words_of_others_cannot_drive_the_terminal() {
+    let error = "boom\u{1b}[2J\nnext line".to_owned();
+    let text = summary(FetchFailedV1 { repo: "/r".into(), error });
+    assert_eq!(text, "r: FETCH FAILED: boom\\u{1b}[2J\\nnext line");
+}
+
+#[test]
+fn operators_are_named_with_their_reason() {
+    let body = PausedV1 { app: name("web"), until: None, reason: "incident 7".into() };
+    assert_eq!(summary(body), "PAUSED by os-user:alice: incident 7");
+}
+
+#[test]
+fn the_newest_events_come_oldest_first_and_noise_is_left_out() {
+    let story = Story::told();
+    let found = newest(&story.ledger, &Filter::default(), 2).unwrap();
+    let kinds: Vec<_> = found.iter().map(|f| f.recorded.event.as_ref().unwrap().name()).collect();
+    assert_eq!(kinds, ["render.succeeded", "drift.detected"]);
+    let all = Filter { noise: true, ..Filter::default() };
+    let found = newest(&story.ledger, &all, usize::MAX).unwrap();
+    assert_eq!(found.len() as u64, story.ledger.head().0);
+}
+
+#[test]
+fn filters_find_by_object_actor_commit_and_kind() {
+    let mut story = Story::told();
+    let asked = story.sync_requested();
+    let count = |filter: Filter| newest(&story.ledger, &filter, 100).unwrap().len();
+    let object = Filter { object: Some(key("ConfigMap/prod/old")), ..Filter::default() };
+    assert_eq!(count(object), 2, "its intent and its outcome");
+    assert_eq!(count(Filter { actor: Some("KUBECTL".into()), ..Filter::default() }), 1);
+    let actor =
+        Filter { actor: Some("alice".into()), app: Some("web".into()), ..Filter::default() };
+    assert_eq!(newest(&story.ledger, &actor, 9).unwrap()[0].recorded.seq(), asked);
+    assert!(count(Filter { commit: Some("aaaa".into()), ..Filter::default() }) >= 4);
+    assert_eq!(count(Filter { kinds: vec!["drift".into()], ..Filter::default() }), 1);
+    assert_eq!(count(Filter { kinds: vec!["dri".into()], ..Filter::default() }), 0);
+}
+
+#[test]
+fn an_unknown_kind_is_refused_with_near_ones() {
+    let filter = Filter { kinds: vec!["drift.detect".into()], ..Filter::default() };
+    assert_eq!(filter.check().unwrap_err().near, ["drift.detected"]);
+}
+
+#[test]
+fn pages_follow_each_other_without_gap_or_repetition() {
+    let story = Story::told();
+    let mut filter = Filter { noise: true, ..Filter::default() };
+    let mut seen = Vec::new();
+    loop {
+        let (page, cursor) = next(&story.ledger, &filter, 3).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page.iter().map(|found| found.recorded.seq()));
+        filter.after = cursor;
+    }
+    let all: Vec<Seq> = (1..=story.ledger.head().0).map(Seq).collect();
+    assert_eq!(seen, all);
+}
+
+#[test]
+fn the_diff_tells_changed_missing_and_extra_objects_and_hides_secrets() {
+    let story = Story::told();
+    let view = app(&story.world, &story.compared, &story.limits, "web").unwrap();
+    let diff = diff::gather(&story.world, &view).read(&story.ledger).unwrap();
+    let told: Vec<_> = diff.objects.iter().map(|o| (o.key.to_string(), o.side)).collect();
+    assert_eq!(
+        told,
+        [
+            ("ConfigMap/prod/old".to_owned(), Side::Extra),
+            ("ConfigMap/prod/web".to_owned(), Side::Missing),
+            ("Deployment.apps/prod/web".to_owned(), Side::Changed),
+        ]
+    );
+    let field = &diff.objects[2].fields[0];
+    assert_eq!((field.was.as_str(), field.now.as_str()), ("5", "2"));
+}
+
+#[test]
+fn a_secrets_keys_are_told_and_its_values_are_not() {
+    let manifest = serde_json::json!({"kind": "Secret", "data": {"new": "aHVudGVyMg=="}});
+    let live = serde_json::json!({"kind": "Secret", "data": {}});
+    let fields = diff::secret_fields(&Story::empty().ledger, &manifest, &live);
+    assert_eq!(fields[0].path, ".data.new");
+    assert_eq!(fields[0].now, diff::SECRET);
+}
+
+#[test]
+fn the_tree_goes_from_applications_to_owned_objects() {
+    let story = Story::told();
+    let view = app(&story.world, &story.compared, &story.limits, "root").unwrap();
+    let root = tree(&story.world, &story.compared, &story.limits, &view);
+    let NodeKind::App(child) = &root.children[0].kind else { panic!("no application") };
+    assert_eq!(child.as_str(), "web");
+    let web = root.children[0].children.iter();
+    let deployment = web.clone().find(|node| !node.children.is_empty()).unwrap();
+    assert_eq!(deployment.children[0].kind, NodeKind::Object(key("ReplicaSet.apps/prod/web-1")));
+}
+
+#[test]
+fn an_unknown_application_comes_with_near_names() {
+    let story = Story::told();
+    let error = app(&story.world, &story.compared, &story.limits, "wbe").unwrap_err();
+    assert_eq!(error.near, ["web"]);
+}
+
+#[test]
+fn a_gate_is_named_by_a_prefix_that_is_long_enough() {
+    let mut story = Story::told();
+    let web = name("web");
+    let nothing = gate_of(&web, &story.world.apps[&web], "abab").unwrap_err();
+    assert!(matches!(nothing, GateError::Nothing { .. }));
+    let plan = story.gated();
+    let app = &story.world.apps[&web];
+    assert_eq!(gate_of(&web, app, &plan.short()).unwrap().plan, plan);
+    assert!(matches!(gate_of(&web, app, "ab"), Err(GateError::Prefix { .. })));
+    assert!(matches!(gate_of(&web, app, "abXX"), Err(GateError::Prefix { .. })));
+    assert!(matches!(gate_of(&web, app, "1234"), Err(GateError::Other { .. })));
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let story = Story::told();
+    let before = story.world.clone();
+    let plan = dry_run(&story.world, &story.compared, &story.limits, "web", true, vec![]).unwrap();
+    assert!(!plan.writes.is_empty());
+    assert_eq!(story.world, before);
+}
+
+#[test]
+fn resources_of_the_cluster_and_of_one_application() {
+    let story = Story::told();
+    let views = apps(&story.world, &story.compared, &story.limits);
+    let all = resources(&story.world, &views, &ResourceFilter::default());
+    assert!(all.iter().any(|r| r.key == key("ReplicaSet.apps/prod/web-1") && r.app.is_empty()));
+    let filter = ResourceFilter {
+        app: Some("web".into()),
+        kind: Some("configmap".into()),
+        ..ResourceFilter::default()
+    };
+    let of_web = resources(&story.world, &views, &filter);
+    assert_eq!(of_web.len(), 2);
+    let filter = ResourceFilter { namespace: Some("none".into()), ..ResourceFilter::default() };
+    assert!(resources(&story.world, &views, &filter).is_empty());
+}

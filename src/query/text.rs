@@ -1,0 +1,138 @@
+//! Words for people: safe, short, and the same everywhere.
+
+use std::borrow::Cow;
+
+/// How many near names are offered for an unknown one.
+const NEAR_NAMES_MAX: usize = 3;
+
+/// Whether a character could change what a terminal does, or how text around it reads.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Makes a text safe to print: control characters and bidirectional overrides become escapes.
+///
+/// Security: names and messages come from Git and from the cluster, where others choose them.
+#[must_use]
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| {
+        if is_unsafe(c) { c.escape_default().to_string() } else { c.to_string() }
+    };
+    Cow::Owned(text.chars().map(escape).collect())
+}
+
+/// Like [`clean`], but keeps line breaks and tabs: for text that is meant to have lines.
+#[must_use]
+pub fn clean_lines(text: &str) -> String {
+    let keep = |c: char| c == '\n' || c == '\t';
+    let escape = |c: char| {
+        if is_unsafe(c) && !keep(c) { c.escape_default().to_string() } else { c.to_string() }
+    };
+    text.chars().map(escape).collect()
+}
+
+/// The first `max` characters of a text, cleaned; `…` stands for what is left out.
+#[must_use]
+pub fn clip(text: &str, max: usize) -> String {
+    let clean = clean(text);
+    if clean.chars().count() <= max {
+        return clean.into_owned();
+    }
+    let kept: String = clean.chars().take(max.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// The first line of a text, at most `max` characters of it.
+#[must_use]
+pub fn first_line(text: &str, max: usize) -> String {
+    clip(text.trim().lines().next().unwrap_or_default(), max)
+}
+
+/// `1 object`, `2 objects`.
+#[must_use]
+pub fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// The first `max` entries, comma-separated, and how many more there are.
+pub fn list(entries: impl IntoIterator<Item = String>, max: usize) -> String {
+    let entries: Vec<String> = entries.into_iter().collect();
+    let shown = entries.iter().take(max).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match entries.len().saturating_sub(max) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// A repository's short name: the last part of its URL without `.git`.
+#[must_use]
+pub fn repo_name(url: &str) -> String {
+    let trimmed = url.trim_end_matches('/');
+    let trimmed = trimmed.strip_suffix(".git").unwrap_or(trimmed).trim_end_matches('/');
+    let last = trimmed.rsplit(['/', ':']).next().filter(|last| !last.is_empty());
+    clip(last.unwrap_or(url), 60)
+}
+
+/// The candidates that look like `wanted`, nearest first.
+pub fn near_names<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let limit = 1 + wanted.chars().count() / 3;
+    let mut near: Vec<(usize, &str)> = candidates
+        .into_iter()
+        .map(|candidate| {
+            let contains = !wanted.is_empty() && candidate.contains(wanted);
+            (if contains { 0 } else { distance(wanted, candidate) }, candidate)
+        })
+        .filter(|(distance, _)| *distance <= limit)
+        .collect();
+    near.sort_unstable();
+    near.into_iter().take(NEAR_NAMES_MAX).map(|(_, name)| name.to_owned()).collect()
+}
+
+/// The number of single-character edits between two texts (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(clean("a\u{1b}[31mb"), "a\\u{1b}[31mb");
+        assert_eq!(clean("a\u{202e}b\r"), "a\\u{202e}b\\r");
+        assert!(matches!(clean("ünï → ok"), Cow::Borrowed(_)));
+        assert_eq!(clean_lines("a\n\u{7}"), "a\n\\u{7}");
+    }
+
+    #[test]
+    fn near_names_are_near() {
+        let names = ["web", "webshop", "database", "dns"];
+        assert_eq!(near_names("wbe", names), ["web"]);
+        assert_eq!(near_names("databse", names), ["database"]);
+        assert_eq!(near_names("shop", names), ["webshop"]);
+        assert!(near_names("zzzzzz", names).is_empty());
+    }
+
+    #[test]
+    fn repositories_have_short_names() {
+        for url in ["/srv/git/infra.git", "git@host:team/infra.git", "file:///x/infra/", "infra"] {
+            assert_eq!(repo_name(url), "infra", "{url}");
+        }
+    }
+}
