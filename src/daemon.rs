@@ -6,6 +6,7 @@
 //! closed. `kill -9` at any point is safe too; an orderly stop only makes the next start quicker.
 
 mod lifecycle;
+mod narrate;
 mod options;
 mod snapshots;
 mod wiring;

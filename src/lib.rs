@@ -29,7 +29,10 @@ pub mod cluster;
 pub mod render;
 pub mod source;
 
+pub mod command;
 pub mod query;
 pub mod reconcile;
+
+pub mod http;
 
 pub mod daemon;

@@ -9,16 +9,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{lifecycle, options, snapshots};
+use super::{lifecycle, narrate, options, snapshots};
 use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
 use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
 use crate::ledger::{self, Draft, Ledger};
 use crate::model::{AppName, Digest};
+use crate::plan::Compared;
 use crate::reconcile::machine::declare;
 use crate::reconcile::{Driver, Parts, View, record_cluster, record_sources};
 use crate::replay::World;
-use crate::{render, source};
+use crate::{http, render, source};
 
 /// How many reports may wait to be recorded. Bound: the recorder takes 256 at a time; when it is
 /// slower than the cluster, watches wait, and the API server buffers or ends them.
@@ -97,7 +98,8 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
     tasks.spawn("cluster recorder", async move { Ok(record_cluster(recording, reported).await?) });
     let driver = Driver::new(parts.clone(), cancel.clone());
     tasks.spawn("driver", async move { Ok(driver.run().await?) });
-    let _ = sources;
+    start_http(config, &mut tasks, &parts, sources, &cancel).await?;
+    start_narrator(&mut tasks, ledger, &cancel);
     let saving = save_snapshots(parts.clone(), cancel.clone());
     tasks.spawn("snapshots", async move {
         saving.await;
@@ -165,6 +167,50 @@ async fn track(
         }
         followed = wanted;
     }
+}
+
+async fn start_http(
+    config: &Config,
+    tasks: &mut Tasks,
+    parts: &Parts,
+    sources: source::Handle,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let listener = http::bind(&config.socket).await?;
+    let (facts, control) = (Arc::new(Reading(parts.clone())), Arc::new(Refreshing(sources)));
+    let state = http::State::new(facts, control, parts.ledger.clone(), parts.limits.clone());
+    let cancel = cancel.clone();
+    tasks.spawn("API", async move { Ok(http::serve(listener, state, cancel).await?) });
+    Ok(())
+}
+
+/// What the API reads.
+struct Reading(Parts);
+
+impl http::Facts for Reading {
+    fn read(&self, reader: &mut dyn FnMut(&World, &Compared)) {
+        let view = self.0.read();
+        reader(&view.world, &view.compared);
+    }
+}
+
+/// What the API may ask for.
+struct Refreshing(source::Handle);
+
+impl http::Control for Refreshing {
+    fn refresh(&self, repo: Option<&str>) {
+        self.0.hint(repo);
+    }
+}
+
+/// Tells on the terminal what happens, as it happens.
+fn start_narrator(tasks: &mut Tasks, ledger: &Ledger, cancel: &CancellationToken) {
+    let (ledger, cancel) = (ledger.clone(), cancel.clone());
+    let tail = ledger.subscribe(ledger.head());
+    tasks.spawn("narrator", async move {
+        narrate::run(ledger, tail, cancel).await;
+        Ok(())
+    });
 }
 
 /// Records that the daemon runs, with which configuration, and the applications it names.

@@ -105,6 +105,18 @@ impl Handle {
         self.ask(Request::Refresh { url: url.into() }).await;
     }
 
+    /// Looks at a repository, or at all of them, soon. Does not wait: when the service is busy with
+    /// other requests, one that is not taken loses nothing but time, because polling goes on.
+    pub fn hint(&self, url: Option<&str>) {
+        let request = match url {
+            Some(url) => Request::Refresh { url: url.to_owned() },
+            None => Request::RefreshAll,
+        };
+        if let Err(error) = self.requests.try_send(request) {
+            tracing::debug!(%error, "a refresh was not taken");
+        }
+    }
+
     /// Looks at every repository now.
     pub async fn refresh_all(&self) {
         self.ask(Request::RefreshAll).await;
