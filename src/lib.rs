@@ -23,4 +23,7 @@ pub mod ledger;
 pub mod replay;
 
 pub mod plan;
+pub mod command;
 pub mod query;
+
+pub mod http;

@@ -1,7 +1,5 @@
 //! A small recorded history for tests: a root application, its child `web`, and a drift.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::Book;
@@ -94,10 +92,7 @@ impl Story {
     pub(crate) fn add(&mut self, batch: impl Into<Batch>) -> Seq {
         let seqs = self.ledger.append_blocking(batch).unwrap();
         let last = *seqs.last().unwrap();
-        for recorded in Book::range(&self.ledger, self.world.seq.next(), last).unwrap() {
-            let event = recorded.event.as_ref().unwrap();
-            self.world.apply(recorded.seq(), recorded.envelope.recorded, event);
-        }
+        self.fold();
         last
     }
 
@@ -337,8 +332,13 @@ impl Story {
         self.add(Draft::new(body).by(Actor::os_user("alice")))
     }
 
-    pub(crate) fn shared(self) -> Arc<Self> {
-        Arc::new(self)
+    /// Folds what others appended.
+    pub(crate) fn fold(&mut self) {
+        let head = self.ledger.head();
+        for recorded in Book::range(&self.ledger, self.world.seq.next(), head).unwrap() {
+            let event = recorded.event.as_ref().unwrap();
+            self.world.apply(recorded.seq(), recorded.envelope.recorded, event);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::book::Book;
 use super::describe::{Described, describe};
 use super::text::near_names;
+use crate::config::Period;
 use crate::ledger::event::Event;
 use crate::ledger::{self, Recorded};
 use crate::model::{ObjectKey, Seq, Timestamp};
@@ -116,6 +117,18 @@ impl Filter {
 fn is_kind(name: &str, wanted: &str) -> bool {
     name == wanted
         || name.strip_prefix(wanted.trim_end_matches('.')).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Reads a time (RFC 3339) or how long before `now` it was (e.g. `2h`).
+#[must_use]
+pub fn since(text: &str, now: Timestamp) -> Option<Timestamp> {
+    match text.parse::<Period>() {
+        Ok(period) => {
+            let ns = i64::try_from(period.ms()).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+            Some(Timestamp(now.0.saturating_sub(ns)))
+        }
+        Err(_) => Timestamp::parse_rfc3339(text),
+    }
 }
 
 /// The newest `limit` events that match, oldest first.

@@ -1,0 +1,378 @@
+//! The one path by which people's commands become events.
+//!
+//! A [`Command`] is checked against the world ([`decide`], pure) and then appended with the actor
+//! who gave it ([`execute`]). Nothing here acts: whatever a command brings about, the reconciler
+//! does because of the event. So a command is answered as soon as it is durable.
+//!
+//! Invariant: an event of a person carries that person as its actor and nobody else.
+
+use serde_json::Value;
+
+use crate::ledger::event::{
+    AppDeclaredV1, AppRemovedV1, Event, Origin, PausedV1, PlanApprovedV1, ResumedV1,
+    SyncRequestedV1,
+};
+use crate::ledger::{self, Draft, Ledger};
+use crate::model::{Actor, AppError, AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
+use crate::query::{GateError, UnknownApp, gate_of, text::near_names};
+use crate::replay::{App, World};
+
+/// How long a reason may be, in bytes.
+pub const REASON_BYTES_MAX: usize = 2_000;
+/// How many objects one sync may name.
+pub const ONLY_MAX: usize = 1_000;
+
+/// What a person wants.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Define an application, or define it differently.
+    AddApp {
+        /// The Application manifest.
+        manifest: Value,
+    },
+    /// Stop managing an application; its objects are left.
+    RemoveApp {
+        /// The application.
+        app: String,
+    },
+    /// Apply the desired state now.
+    Sync {
+        /// The application.
+        app: String,
+        /// Whether objects that left Git are removed.
+        prune: bool,
+        /// Only these objects; empty = all.
+        only: Vec<ObjectKey>,
+        /// Why.
+        reason: String,
+    },
+    /// Let a gated plan go on.
+    Approve {
+        /// The application.
+        app: String,
+        /// The plan's hash, or the beginning of it.
+        plan: String,
+        /// Why.
+        reason: String,
+    },
+    /// Write nothing for an application until it is resumed.
+    Pause {
+        /// The application.
+        app: String,
+        /// When the pause ends by itself.
+        until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// End a pause.
+    Resume {
+        /// The application.
+        app: String,
+    },
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No application has this name.
+    #[error(transparent)]
+    UnknownApp(#[from] UnknownApp),
+    /// The manifest is no Application.
+    #[error(transparent)]
+    Manifest(#[from] AppError),
+    /// The approval names no plan that waits.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// The application belongs to somebody else.
+    #[error("application `{app}` is defined by {by}, and is changed there")]
+    DefinedElsewhere {
+        /// The application.
+        app: AppName,
+        /// Who defines it.
+        by: String,
+    },
+    /// The application is not paused.
+    #[error("application `{0}` is not paused")]
+    NotPaused(AppName),
+    /// A named object is not the application's.
+    #[error("application `{app}` has no object {key}")]
+    UnknownObject {
+        /// The application.
+        app: AppName,
+        /// The object.
+        key: ObjectKey,
+        /// Objects that look like it.
+        near: Vec<String>,
+    },
+    /// The daemon only observes.
+    #[error("the daemon only observes (--observe) and writes nothing to the cluster")]
+    Observing,
+    /// Something is larger than allowed.
+    #[error("{what} is too long: at most {limit}")]
+    TooLong {
+        /// What.
+        what: &'static str,
+        /// The limit, with its unit.
+        limit: String,
+    },
+    /// The end of the pause has passed already.
+    #[error("the pause would have ended at {0}")]
+    Past(Timestamp),
+    /// The ledger did not take the event.
+    #[error("the command could not be recorded")]
+    Ledger(#[source] ledger::Error),
+}
+
+/// A text that is no manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this is no manifest: {problem}")]
+pub struct ManifestError {
+    /// What is wrong, with line and column where there are any.
+    pub problem: String,
+}
+
+/// Reads a manifest, YAML or JSON: one document.
+///
+/// # Errors
+/// What is wrong, with line and column.
+pub fn read_manifest(bytes: &[u8]) -> Result<Value, ManifestError> {
+    let wrong = |problem: String| ManifestError { problem };
+    let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
+    // The parser bounds aliases, depth and size by its default budget.
+    serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))
+}
+
+/// What a command comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// This event.
+    Record(Box<Event>),
+    /// Nothing: it is so already, since this event.
+    AlreadySo(Seq),
+}
+
+impl Decision {
+    fn record(event: impl Into<Event>) -> Self {
+        Self::Record(Box::new(event.into()))
+    }
+}
+
+/// Checks `command` against the world at `now` and says which event it comes to.
+///
+/// # Errors
+/// Every reason in [`Error`] but the ledger's.
+pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decision, Error> {
+    match command {
+        Command::AddApp { manifest } => add_app(world, manifest),
+        Command::RemoveApp { app } => {
+            let (name, app) = find(world, app)?;
+            not_defined_elsewhere(name, app)?;
+            let (app, origin) = (name.clone(), Origin::Operator);
+            Ok(Decision::record(AppRemovedV1 { app, cascade: false, origin }))
+        }
+        Command::Sync { app, prune, only, reason } => sync(world, app, *prune, only, reason),
+        Command::Approve { app, plan, reason } => {
+            let (name, app) = find(world, app)?;
+            let gate = gate_of(name, app, plan)?;
+            writable(world)?;
+            let (plan, reason) = (gate.plan, bounded(reason)?);
+            Ok(Decision::record(PlanApprovedV1 { app: name.clone(), plan, reason }))
+        }
+        Command::Pause { app, until, reason } => {
+            let (name, _) = find(world, app)?;
+            if let Some(until) = until.filter(|until| *until <= now) {
+                return Err(Error::Past(until));
+            }
+            let (app, reason) = (name.clone(), bounded(reason)?);
+            Ok(Decision::record(PausedV1 { app, until: *until, reason }))
+        }
+        Command::Resume { app } => {
+            let (name, app) = find(world, app)?;
+            if app.paused.is_none() {
+                return Err(Error::NotPaused(name.clone()));
+            }
+            Ok(Decision::record(ResumedV1 { app: name.clone(), expired: false }))
+        }
+    }
+}
+
+/// Appends the event that `decision` names, by `actor`; returns its position once it is durable.
+///
+/// # Errors
+/// [`Error::Ledger`].
+pub async fn execute(ledger: &Ledger, actor: Actor, decision: Decision) -> Result<Seq, Error> {
+    let event = match decision {
+        Decision::AlreadySo(seq) => return Ok(seq),
+        Decision::Record(event) => *event,
+    };
+    let seqs = ledger.append(Draft::new(event).by(actor)).await.map_err(Error::Ledger)?;
+    // One draft makes one event.
+    seqs.first().copied().ok_or(Error::Ledger(ledger::Error::Closed))
+}
+
+fn find<'a>(world: &'a World, name: &str) -> Result<(&'a AppName, &'a App), Error> {
+    let found = world.apps.iter().find(|(known, _)| known.as_str() == name);
+    found.ok_or_else(|| {
+        let near = near_names(name, world.apps.keys().map(AppName::as_str));
+        Error::UnknownApp(UnknownApp { name: name.to_owned(), near })
+    })
+}
+
+fn bounded(reason: &str) -> Result<String, Error> {
+    if reason.len() > REASON_BYTES_MAX {
+        return Err(Error::TooLong {
+            what: "the reason",
+            limit: format!("{REASON_BYTES_MAX} bytes"),
+        });
+    }
+    Ok(reason.to_owned())
+}
+
+fn writable(world: &World) -> Result<(), Error> {
+    if world.observe { Err(Error::Observing) } else { Ok(()) }
+}
+
+fn not_defined_elsewhere(name: &AppName, app: &App) -> Result<(), Error> {
+    let by = match &app.origin {
+        Origin::Operator => return Ok(()),
+        Origin::Config => "the configuration file".to_owned(),
+        Origin::Parent(parent) => format!("application `{parent}` in Git"),
+    };
+    Err(Error::DefinedElsewhere { app: name.clone(), by })
+}
+
+fn add_app(world: &World, manifest: &Value) -> Result<Decision, Error> {
+    let spec = AppSpec::parse(manifest)?;
+    // What was parsed from JSON or YAML is always representable: no NaN, keys are strings.
+    let manifest = serde_json_canonicalizer::to_vec(manifest).map_err(|_| AppError::Invalid {
+        app: spec.name.to_string(),
+        field: ".".to_owned(),
+        problem: "has no canonical form".to_owned(),
+    })?;
+    if let Some(app) = world.apps.get(&spec.name) {
+        not_defined_elsewhere(&spec.name, app)?;
+        if app.manifest == Digest::of(&manifest) && !app.removing {
+            return Ok(Decision::AlreadySo(app.declared));
+        }
+    }
+    Ok(Decision::record(AppDeclaredV1 { app: spec.name, manifest, origin: Origin::Operator }))
+}
+
+fn sync(
+    world: &World,
+    app: &str,
+    prune: bool,
+    only: &[ObjectKey],
+    reason: &str,
+) -> Result<Decision, Error> {
+    let (name, app) = find(world, app)?;
+    writable(world)?;
+    if only.len() > ONLY_MAX {
+        return Err(Error::TooLong {
+            what: "the list of objects",
+            limit: format!("{ONLY_MAX} objects"),
+        });
+    }
+    for key in only {
+        let owned = world.owned.get(key).is_some_and(|owned| owned.app == *name);
+        if !owned && !app.wants(key) {
+            let wanted = app.desired.iter().flat_map(|desired| desired.objects.keys());
+            let candidates: Vec<String> = wanted.map(ToString::to_string).collect();
+            let near = near_names(&key.to_string(), candidates.iter().map(String::as_str));
+            return Err(Error::UnknownObject { app: name.clone(), key: key.clone(), near });
+        }
+    }
+    let (app, only, reason) = (name.clone(), only.to_vec(), bounded(reason)?);
+    Ok(Decision::record(SyncRequestedV1 { app, prune, only, reason }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::fixture::{Story, app_manifest, key, name};
+
+    fn pause(until: Option<Timestamp>) -> Command {
+        Command::Pause { app: "web".into(), until, reason: String::new() }
+    }
+
+    #[test]
+    fn a_command_becomes_an_event_of_its_actor() {
+        let story = Story::told();
+        let decision = decide(&story.world, Timestamp(0), &pause(None)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let alice = Actor::os_user("alice");
+        let seq = runtime.block_on(execute(&story.ledger, alice.clone(), decision)).unwrap();
+        let recorded = story.ledger.get(seq).unwrap().unwrap();
+        assert_eq!(recorded.actor, alice);
+        assert_eq!(recorded.event.as_ref().unwrap().name(), "operator.pause");
+    }
+
+    #[test]
+    fn a_pause_must_end_in_the_future() {
+        let story = Story::told();
+        let until = Some(Timestamp(5));
+        assert!(decide(&story.world, Timestamp(4), &pause(until)).is_ok());
+        assert!(matches!(decide(&story.world, Timestamp(5), &pause(until)), Err(Error::Past(_))));
+    }
+
+    #[test]
+    fn what_is_not_paused_is_not_resumed() {
+        let story = Story::told();
+        let command = Command::Resume { app: "web".into() };
+        let refused = decide(&story.world, Timestamp(0), &command);
+        assert!(matches!(refused, Err(Error::NotPaused(_))));
+    }
+
+    #[test]
+    fn an_application_from_git_is_changed_in_git() {
+        let story = Story::told();
+        let command = Command::AddApp { manifest: app_manifest("web") };
+        let error = decide(&story.world, Timestamp(0), &command).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "application `web` is defined by application `root` in Git, and is changed there"
+        );
+    }
+
+    #[test]
+    fn adding_the_same_application_again_records_nothing() {
+        let mut story = Story::told();
+        let command = Command::AddApp { manifest: app_manifest("extra") };
+        let Decision::Record(event) = decide(&story.world, Timestamp(0), &command).unwrap() else {
+            panic!("nothing recorded")
+        };
+        let seq = story.event(*event);
+        let again = decide(&story.world, Timestamp(0), &command).unwrap();
+        assert_eq!(again, Decision::AlreadySo(seq));
+    }
+
+    #[test]
+    fn a_sync_names_only_objects_of_the_application() {
+        let story = Story::told();
+        let sync = |only: &str| Command::Sync {
+            app: "web".into(),
+            prune: false,
+            only: vec![key(only)],
+            reason: String::new(),
+        };
+        assert!(decide(&story.world, Timestamp(0), &sync("ConfigMap/prod/web")).is_ok());
+        assert!(decide(&story.world, Timestamp(0), &sync("ConfigMap/prod/old")).is_ok());
+        match decide(&story.world, Timestamp(0), &sync("ConfigMap/prod/wbe")) {
+            Err(Error::UnknownObject { near, .. }) => assert_eq!(near[0], "ConfigMap/prod/web"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_that_writes_is_accepted_while_observing() {
+        let mut story = Story::told();
+        story.world.observe = true;
+        let plan = story.gated().to_string();
+        let approve = Command::Approve { app: "web".into(), plan, reason: String::new() };
+        assert!(matches!(decide(&story.world, Timestamp(0), &approve), Err(Error::Observing)));
+        assert!(story.world.apps[&name("web")].gate.is_some());
+    }
+}

@@ -1,0 +1,31 @@
+//! The HTTP API, served over a Unix socket.
+//!
+//! [`serve`] answers questions from the world and the ledger, and takes commands through
+//! [`crate::command`]. The kernel says who is at the other end of the socket; that user is the
+//! actor of what they command. Who may connect at all is decided by the modes of the socket and
+//! its directory ([`bind`]).
+//!
+//! [`dto`] is the wire: structs of its own, kept stable, converted by hand. [`Client`] is the
+//! other end, used by the command line.
+//!
+//! Invariants: request bodies and pages are bounded; a request sees at least every event that was
+//! durable when it came in; nothing here writes to the ledger but through [`crate::command`].
+
+mod api;
+mod client;
+mod convert;
+pub mod dto;
+mod error;
+mod peer;
+mod server;
+mod stream;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, Error as ClientError, EventStream, query_string};
+pub use convert::{
+    app as app_dto, diff as diff_dto, dry_run as dry_run_dto, ledger as ledger_dto,
+    resource as resource_dto, row, status as status_dto, tree as tree_dto,
+};
+pub use server::{BindError, Control, Facts, State, bind, serve};

@@ -1,0 +1,411 @@
+//! The handlers.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
+use axum::extract::{ConnectInfo, Path, Query, State as Having};
+use axum::http::{StatusCode, Uri};
+use serde::Deserialize;
+
+use super::convert;
+use super::dto;
+use super::error::Error;
+use super::peer::Peer;
+use super::server::State;
+use crate::command::{self, Command};
+use crate::config::Period;
+use crate::model::{ObjectKey, Seq, Timestamp};
+use crate::query::search::{self, Filter};
+use crate::query::{self, AppView, Book, ResourceFilter, describe};
+use crate::replay::World;
+
+/// How many entries a page has when nobody says.
+const PAGE_DEFAULT: usize = 500;
+/// Bound: how many entries a page has at most.
+const PAGE_MAX: usize = 5_000;
+
+type Answer<T> = Result<Json<T>, Error>;
+type Asked<T> = Result<Query<T>, QueryRejection>;
+type Given<T> = Result<Json<T>, JsonRejection>;
+
+impl From<JsonRejection> for Error {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::new(rejection.status(), "bad_request", rejection.body_text(), "")
+    }
+}
+
+impl From<BytesRejection> for Error {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::new(rejection.status(), "bad_request", rejection.body_text(), "")
+    }
+}
+
+impl From<QueryRejection> for Error {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(rejection.status(), "bad_request", rejection.body_text(), "")
+    }
+}
+
+pub(super) async fn no_route(uri: Uri) -> Error {
+    let message = format!("there is nothing at {}", uri.path());
+    Error::new(StatusCode::NOT_FOUND, "no_route", message, "the API begins at /api/v1")
+}
+
+pub(super) async fn status(Having(state): Having<State>) -> Answer<dto::Status> {
+    let limits = state.limits.clone();
+    let (mut status, observe) = state
+        .read(move |world, compared| {
+            let views = query::apps(world, compared, &limits);
+            (convert::status(world, &views), world.observe)
+        })
+        .await?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    status.daemon = Some(dto::Daemon { version, pid: std::process::id(), observe });
+    status.ledger.seq = state.ledger.head().0;
+    status.ledger.id = state.ledger.ledger_id().to_string();
+    Ok(Json(status))
+}
+
+pub(super) async fn ledger(Having(state): Having<State>) -> Answer<dto::Ledger> {
+    let ledger = state.ledger.clone();
+    let info = state.blocking(move || ledger.info()).await?;
+    Ok(Json(convert::ledger(&info)))
+}
+
+pub(super) async fn apps(Having(state): Having<State>) -> Answer<dto::Page<dto::App>> {
+    let limits = state.limits.clone();
+    let items = state
+        .read(move |world, compared| {
+            let views = query::apps(world, compared, &limits);
+            views.iter().map(|view| convert::app(world, view)).collect()
+        })
+        .await?;
+    Ok(Json(dto::Page { items, next: None }))
+}
+
+/// Answers a question about one application.
+async fn about<R: Send + 'static>(
+    state: &State,
+    name: String,
+    answer: impl FnOnce(&World, &AppView<'_>) -> R + Send + 'static,
+) -> Result<R, Error> {
+    let limits = state.limits.clone();
+    let answered = state.read(move |world, compared| {
+        query::app(world, compared, &limits, &name).map(|view| answer(world, &view))
+    });
+    Ok(answered.await??)
+}
+
+pub(super) async fn app(
+    Having(state): Having<State>,
+    Path(name): Path<String>,
+) -> Answer<dto::App> {
+    about(&state, name, convert::app).await.map(Json)
+}
+
+pub(super) async fn tree(
+    Having(state): Having<State>,
+    Path(name): Path<String>,
+) -> Answer<dto::Node> {
+    let limits = state.limits.clone();
+    let tree = state.read(move |world, compared| {
+        let view = query::app(world, compared, &limits, &name)?;
+        Ok(convert::tree(&query::tree(world, compared, &limits, &view)))
+    });
+    tree.await?.map(Json)
+}
+
+pub(super) async fn diff(
+    Having(state): Having<State>,
+    Path(name): Path<String>,
+) -> Answer<dto::Diff> {
+    let gathered = about(&state, name.clone(), |world, view| {
+        let commit = view.app.commit().map(ToString::to_string).unwrap_or_default();
+        (query::diff::gather(world, view), commit)
+    });
+    let (pending, commit) = gathered.await?;
+    let ledger = state.ledger.clone();
+    let diff = state.blocking(move || pending.read(&ledger)).await??;
+    Ok(Json(convert::diff(&name, commit, diff)))
+}
+
+/// Which objects, and which page of them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ResourceQuery {
+    namespace: Option<String>,
+    kind: Option<String>,
+    app: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn app_resources(
+    Having(state): Having<State>,
+    Path(name): Path<String>,
+    asked: Asked<ResourceQuery>,
+) -> Answer<dto::Page<dto::Resource>> {
+    let Query(asked) = asked?;
+    list_resources(&state, ResourceQuery { app: Some(name), ..asked }).await
+}
+
+pub(super) async fn resources(
+    Having(state): Having<State>,
+    asked: Asked<ResourceQuery>,
+) -> Answer<dto::Page<dto::Resource>> {
+    let Query(asked) = asked?;
+    list_resources(&state, asked).await
+}
+
+async fn list_resources(state: &State, asked: ResourceQuery) -> Answer<dto::Page<dto::Resource>> {
+    let ResourceQuery { namespace, kind, app, after, limit } = asked;
+    let after = after.map(|after| after.parse::<ObjectKey>()).transpose();
+    let after = after.map_err(|error| Error::bad_request(error.to_string()))?;
+    let limit = page(limit);
+    let limits = state.limits.clone();
+    let found = state.read(move |world, compared| {
+        if let Some(name) = &app {
+            query::app(world, compared, &limits, name)?;
+        }
+        let views = query::apps(world, compared, &limits);
+        let filter = ResourceFilter { namespace, kind, app };
+        Ok(query::resources(world, &views, &filter))
+    });
+    let found: Result<Vec<_>, Error> = found.await?;
+    let mut rest = found?.into_iter().filter(|r| after.as_ref().is_none_or(|after| r.key > *after));
+    let items: Vec<_> = rest.by_ref().take(limit).map(|r| convert::resource(&r)).collect();
+    let more = rest.next().is_some();
+    let next = items.last().filter(|_| more).map(|last| last.object.clone());
+    Ok(Json(dto::Page { items, next }))
+}
+
+fn page(limit: Option<usize>) -> usize {
+    limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
+}
+
+/// Which events, and which page of them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct EventQuery {
+    pub(super) after: Option<u64>,
+    pub(super) limit: Option<usize>,
+    /// The newest that match, rather than the next after `after`.
+    pub(super) newest: bool,
+    /// Comma-separated.
+    pub(super) kind: Option<String>,
+    pub(super) app: Option<String>,
+    pub(super) object: Option<String>,
+    pub(super) actor: Option<String>,
+    pub(super) commit: Option<String>,
+    /// RFC 3339, or how long ago, e.g. `2h`.
+    pub(super) since: Option<String>,
+    /// Also what is only of use to somebody who looks for it.
+    pub(super) all: bool,
+    /// With everything that was recorded.
+    pub(super) detail: bool,
+}
+
+impl EventQuery {
+    pub(super) fn filter(&self) -> Result<Filter, Error> {
+        let since = self.since.as_deref().map(parse_since).transpose()?;
+        let object = self.object.as_ref().map(|object| object.parse::<ObjectKey>()).transpose();
+        let kinds = self.kind.as_deref().unwrap_or_default().split(',').map(str::trim);
+        let filter = Filter {
+            after: Seq(self.after.unwrap_or(0)),
+            since,
+            kinds: kinds.filter(|kind| !kind.is_empty()).map(str::to_owned).collect(),
+            app: self.app.clone(),
+            object: object.map_err(|error| Error::bad_request(error.to_string()))?,
+            actor: self.actor.clone(),
+            commit: self.commit.clone(),
+            noise: self.all,
+        };
+        filter.check()?;
+        Ok(filter)
+    }
+}
+
+fn parse_since(text: &str) -> Result<Timestamp, Error> {
+    let wrong = || {
+        let message =
+            format!("`{text}` is neither a time (RFC 3339) nor a duration such as 90s or 2h");
+        Error::bad_request(message)
+    };
+    search::since(text, Timestamp::now()).ok_or_else(wrong)
+}
+
+pub(super) async fn events(
+    Having(state): Having<State>,
+    asked: Asked<EventQuery>,
+) -> Answer<dto::Page<dto::Event>> {
+    let Query(asked) = asked?;
+    let filter = asked.filter()?;
+    let limit = page(asked.limit);
+    let ledger = state.ledger.clone();
+    let found = state.blocking(move || {
+        if asked.newest {
+            Ok((search::newest(&ledger, &filter, limit)?, None))
+        } else {
+            let (found, cursor) = search::next(&ledger, &filter, limit)?;
+            let more = cursor < ledger.head();
+            Ok((found, more.then(|| cursor.to_string())))
+        }
+    });
+    let found: Result<_, crate::ledger::Error> = found.await?;
+    let (found, next) = found?;
+    let rows = found.into_iter().map(|f| convert::row(&f.recorded, f.described, asked.detail));
+    Ok(Json(dto::Page { items: rows.collect(), next }))
+}
+
+pub(super) async fn event(
+    Having(state): Having<State>,
+    Path(seq): Path<String>,
+) -> Answer<dto::Event> {
+    let seq: Seq = seq.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
+    let ledger = state.ledger.clone();
+    let row = state.blocking(move || {
+        let recorded = ledger.get(seq)?;
+        Ok(recorded.map(|recorded| {
+            let intent = recorded.event.as_ref().and_then(|event| ledger.intent_of(event));
+            convert::row(&recorded, describe::describe(&recorded, intent.as_ref()), true)
+        }))
+    });
+    let row: Result<_, crate::ledger::Error> = row.await?;
+    row?.map(Json).ok_or_else(|| {
+        let head = state.ledger.head();
+        let message = format!("there is no event {seq}; the last one is {head}");
+        Error::new(StatusCode::NOT_FOUND, "unknown_event", message, "")
+    })
+}
+
+/// Checks a command against the world and records it.
+async fn carry_out(state: &State, peer: Peer, command: Command) -> Answer<dto::Accepted> {
+    let undo = undo_of(&command);
+    let decision = state.read(move |world, _| {
+        let decision = command::decide(world, Timestamp::now(), &command)?;
+        Ok::<_, command::Error>((decision, peer.actor()))
+    });
+    let (decision, actor) = decision.await??;
+    let already = matches!(decision, command::Decision::AlreadySo(_));
+    let seq = command::execute(&state.ledger, actor, decision).await?;
+    Ok(Json(dto::Accepted { seq: seq.0, already, undo }))
+}
+
+/// The command that undoes a command.
+fn undo_of(command: &Command) -> String {
+    match command {
+        Command::Pause { app, .. } => format!("greffier resume {app}"),
+        Command::Resume { app } => format!("greffier pause {app}"),
+        Command::AddApp { manifest } => {
+            let name = manifest.pointer("/metadata/name").and_then(|name| name.as_str());
+            format!("greffier app remove {}", name.unwrap_or_default())
+        }
+        // What these bring about is undone in Git, which is the truth.
+        Command::RemoveApp { .. } | Command::Sync { .. } | Command::Approve { .. } => String::new(),
+    }
+}
+
+type FromPeer = ConnectInfo<Peer>;
+
+pub(super) async fn add_app(
+    Having(state): Having<State>,
+    ConnectInfo(peer): FromPeer,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<dto::Accepted> {
+    let manifest = command::read_manifest(&body?);
+    let manifest = manifest.map_err(|error| Error::bad_request(error.to_string()))?;
+    carry_out(&state, peer, Command::AddApp { manifest }).await
+}
+
+pub(super) async fn remove_app(
+    Having(state): Having<State>,
+    ConnectInfo(peer): FromPeer,
+    Path(app): Path<String>,
+) -> Answer<dto::Accepted> {
+    carry_out(&state, peer, Command::RemoveApp { app }).await
+}
+
+pub(super) async fn sync(
+    Having(state): Having<State>,
+    ConnectInfo(peer): FromPeer,
+    Path(app): Path<String>,
+    body: Given<dto::SyncBody>,
+) -> Result<axum::response::Response, Error> {
+    use axum::response::IntoResponse;
+    let Json(dto::SyncBody { prune, only, reason, dry_run }) = body?;
+    let only: Result<Vec<ObjectKey>, _> = only.iter().map(|key| key.parse()).collect();
+    let only = only.map_err(|error| Error::bad_request(error.to_string()))?;
+    let command = Command::Sync { app: app.clone(), prune, only: only.clone(), reason };
+    if !dry_run {
+        return Ok(carry_out(&state, peer, command).await?.into_response());
+    }
+    let limits = state.limits.clone();
+    let plan = state.read(move |world, compared| {
+        command::decide(world, Timestamp::now(), &command)?;
+        Ok::<_, Error>(query::dry_run(world, compared, &limits, &app, prune, only)?)
+    });
+    Ok(Json(convert::dry_run(&plan.await??)).into_response())
+}
+
+pub(super) async fn approve(
+    Having(state): Having<State>,
+    ConnectInfo(peer): FromPeer,
+    Path(app): Path<String>,
+    body: Given<dto::ApproveBody>,
+) -> Answer<dto::Accepted> {
+    let Json(dto::ApproveBody { plan, reason }) = body?;
+    carry_out(&state, peer, Command::Approve { app, plan, reason }).await
+}
+
+pub(super) async fn pause(
+    Having(state): Having<State>,
+    ConnectInfo(peer): FromPeer,
+    Path(app): Path<String>,
+    body: Given<dto::PauseBody>,
+) -> Answer<dto::Accepted> {
+    let Json(dto::PauseBody { period, reason }) = body?;
+    let until = match period.as_str() {
+        "" => None,
+        text => {
+            let period: Period =
+                text.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
+            Some(Timestamp::now().plus_ms(period.ms()))
+        }
+    };
+    carry_out(&state, peer, Command::Pause { app, until, reason }).await
+}
+
+pub(super) async fn resume(
+    Having(state): Having<State>,
+    ConnectInfo(peer): FromPeer,
+    Path(app): Path<String>,
+) -> Answer<dto::Accepted> {
+    carry_out(&state, peer, Command::Resume { app }).await
+}
+
+pub(super) async fn refresh(
+    Having(state): Having<State>,
+    body: Given<dto::RefreshBody>,
+) -> Result<StatusCode, Error> {
+    let Json(dto::RefreshBody { repo }) = body?;
+    if repo.is_empty() {
+        state.refresh(None);
+        return Ok(StatusCode::ACCEPTED);
+    }
+    let wanted = repo.clone();
+    let known = state.read(move |world, _| {
+        world.repos.contains_key(&wanted)
+            || world.apps.values().any(|app| app.spec.sources.iter().any(|s| s.repo == wanted))
+    });
+    if !known.await? {
+        let message = format!("no application uses the repository `{repo}`");
+        return Err(Error::new(
+            StatusCode::NOT_FOUND,
+            "unknown_repo",
+            message,
+            "`greffier status` lists them",
+        ));
+    }
+    state.refresh(Some(&repo));
+    Ok(StatusCode::ACCEPTED)
+}

@@ -1,0 +1,310 @@
+//! From answers to the wire.
+
+use serde_json::Value;
+
+use super::dto;
+use crate::ledger::event::{Event, Origin};
+use crate::ledger::{Info, Recorded};
+use crate::model::AppName;
+use crate::plan::Plan;
+use crate::query::describe::{Described, Tone};
+use crate::query::diff::{AppDiff, Side};
+use crate::query::{self, AppView, Node, NodeKind, Resource};
+use crate::replay::{App, Gate, World};
+
+/// How many objects a row names.
+const ROW_OBJECTS_MAX: usize = 100;
+
+fn strings<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
+    items.into_iter().map(|item| item.to_string()).collect()
+}
+
+/// An event. `detail` says whether everything that was recorded goes with it.
+#[must_use]
+pub fn row(recorded: &Recorded, described: Described, detail: bool) -> dto::Event {
+    let envelope = &recorded.envelope;
+    let tone = match described.tone {
+        Tone::Plain => "plain",
+        Tone::Good => "good",
+        Tone::Warn => "warn",
+        Tone::Bad => "bad",
+    };
+    dto::Event {
+        seq: envelope.seq.0,
+        id: envelope.id.to_string(),
+        time: envelope.recorded.to_string(),
+        kind: recorded.event.as_ref().map_or("unknown", Event::name).to_owned(),
+        app: described.app,
+        objects: strings(described.objects.iter().take(ROW_OBJECTS_MAX)),
+        actor: recorded.actor.to_string(),
+        by: described.by,
+        summary: described.summary,
+        tone: tone.to_owned(),
+        noise: described.noise,
+        commit: described.commit.map(|commit| commit.to_string()).unwrap_or_default(),
+        correlation: envelope.correlation.to_string(),
+        causes: envelope.causes.iter().map(|cause| cause.0).collect(),
+        detail: detail.then(|| recorded.event.as_ref().map(details)).flatten(),
+    }
+}
+
+/// The event as JSON; manifests that travel as bytes become JSON again.
+fn details(event: &Event) -> Value {
+    let mut value = serde_json::to_value(event).unwrap_or_default();
+    let parsed = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
+    match event {
+        Event::AppDeclared(body) => value["manifest"] = parsed(&body.manifest),
+        Event::RenderSucceeded(body) => {
+            for (index, object) in body.objects.iter().enumerate() {
+                if let Some(manifest) = &object.application {
+                    value["objects"][index]["application"] = parsed(manifest);
+                }
+            }
+        }
+        _ => {}
+    }
+    value
+}
+
+fn gate(name: &AppName, app: &App, gate: &Gate) -> dto::Gate {
+    let write = |(verb, key): &(crate::ledger::event::Verb, crate::model::ObjectKey)| dto::Write {
+        verb: verb.as_str().to_owned(),
+        object: key.to_string(),
+        reason: String::new(),
+    };
+    dto::Gate {
+        app: name.to_string(),
+        seq: gate.seq.0,
+        plan: gate.plan.to_string(),
+        approved: app.approved == Some(gate.plan),
+        reasons: gate.reasons.iter().map(|reason| reason.what.clone()).collect(),
+        writes: gate.writes.iter().map(write).collect(),
+        apps: strings(&gate.apps),
+    }
+}
+
+fn pause(view: &AppView<'_>, world: &World) -> Option<dto::Pause> {
+    let pause = view.app.paused.as_ref()?;
+    let over = pause.until.is_some_and(|until| until <= world.now);
+    (!over).then(|| dto::Pause {
+        app: view.name.to_string(),
+        until: pause.until.map(|until| until.to_string()),
+        reason: pause.reason.clone(),
+    })
+}
+
+/// An application.
+#[must_use]
+pub fn app(world: &World, view: &AppView<'_>) -> dto::App {
+    let (app, plan) = (view.app, &view.plan);
+    let spec = &app.spec;
+    let source = spec.sources.first();
+    let text = |field: fn(&crate::model::Source) -> &String| {
+        source.map(field).cloned().unwrap_or_default()
+    };
+    let policy = match spec.automated {
+        None => vec!["manual".to_owned()],
+        Some(automated) => {
+            let parts = [("auto", true), ("prune", automated.prune), ("heal", automated.self_heal)];
+            parts.iter().filter(|(_, on)| *on).map(|(word, _)| (*word).to_owned()).collect()
+        }
+    };
+    let desired = app.desired.as_ref();
+    let rendered = desired.into_iter().flat_map(|desired| &desired.warnings);
+    dto::App {
+        name: view.name.to_string(),
+        project: spec.project.clone(),
+        sync: plan.sync.as_str().to_owned(),
+        health: plan.health.as_str().to_owned(),
+        health_message: plan.health_message.clone(),
+        repo: text(|source| &source.repo),
+        path: text(|source| &source.path),
+        revision: text(|source| &source.revision),
+        commit: app.commit().map(ToString::to_string).unwrap_or_default(),
+        namespace: spec.namespace.clone(),
+        policy,
+        objects: plan.objects.len(),
+        origin: match &app.origin {
+            Origin::Config => "config".to_owned(),
+            Origin::Operator => "operator".to_owned(),
+            Origin::Parent(parent) => format!("app/{parent}"),
+        },
+        paused: pause(view, world),
+        gate: app.gate.as_ref().map(|waiting| gate(view.name, app, waiting)),
+        last_sync: app.last_sync.as_ref().map(|sync| dto::Sync {
+            seq: sync.seq.0,
+            time: sync.at.to_string(),
+            commit: sync.commit.to_string(),
+            succeeded: sync.succeeded,
+            message: sync.message.clone(),
+        }),
+        render_problem: app.render_problem.as_ref().map(|problem| problem.error.clone()),
+        warnings: spec.warnings.iter().chain(rendered).cloned().collect(),
+        suspended: plan.suspended.clone(),
+        removing: app.removing,
+    }
+}
+
+/// The overview. The caller adds the daemon, and the ledger's head and identity.
+#[must_use]
+pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
+    let status = query::status(world, views);
+    let note = |note: &query::ProblemNote| dto::Note {
+        app: note.app.to_string(),
+        what: note.what.clone(),
+    };
+    let counts = |counts: &std::collections::BTreeMap<&'static str, usize>| {
+        counts.iter().map(|(word, n)| ((*word).to_owned(), *n)).collect()
+    };
+    let cluster = &world.cluster;
+    dto::Status {
+        daemon: None,
+        cluster: dto::Cluster {
+            uid: cluster.uid.clone(),
+            version: cluster.version.clone(),
+            server: cluster.server.clone(),
+            lost: cluster.lost.clone(),
+            kinds: cluster.kinds.len(),
+            listed: cluster.listed.len(),
+            objects: world.live.len(),
+        },
+        ledger: dto::Head {
+            id: String::new(),
+            seq: world.seq.0,
+            folded: world.seq.0,
+            time: world.now.to_string(),
+        },
+        repos: world
+            .repos
+            .iter()
+            .map(|(url, repo)| dto::Repo {
+                url: url.clone(),
+                fetched: repo.fetched,
+                refs: repo.refs.len(),
+                error: repo.error.clone(),
+            })
+            .collect(),
+        apps: views.len(),
+        sync: counts(&status.sync),
+        health: counts(&status.health),
+        gates: views
+            .iter()
+            .filter_map(|view| Some(gate(view.name, view.app, view.app.gate.as_ref()?)))
+            .collect(),
+        pauses: views.iter().filter_map(|view| pause(view, world)).collect(),
+        problems: status.problems.iter().map(note).collect(),
+        suspended: status.suspended.iter().map(note).collect(),
+    }
+}
+
+/// An object.
+#[must_use]
+pub fn resource(resource: &Resource) -> dto::Resource {
+    let key = &resource.key;
+    dto::Resource {
+        object: key.to_string(),
+        group: key.group.clone(),
+        version: resource.version.clone(),
+        kind: key.kind.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        app: resource.app.clone(),
+        sync: resource.sync.to_owned(),
+        why: resource.why.clone(),
+        health: resource.health.as_str().to_owned(),
+        health_message: resource.health_message.clone(),
+        seen: resource.seen.map(|seen| seen.to_string()),
+    }
+}
+
+/// A tree.
+#[must_use]
+pub fn tree(node: &Node) -> dto::Node {
+    let (kind, name) = match &node.kind {
+        NodeKind::App(name) => ("app", name.to_string()),
+        NodeKind::Object(key) => ("object", key.to_string()),
+    };
+    dto::Node {
+        kind: kind.to_owned(),
+        name,
+        sync: node.sync.to_owned(),
+        health: node.health.as_str().to_owned(),
+        note: node.note.clone(),
+        children: node.children.iter().map(tree).collect(),
+    }
+}
+
+/// A difference.
+#[must_use]
+pub fn diff(app: &str, commit: String, diff: AppDiff) -> dto::Diff {
+    let objects = diff.objects.into_iter().map(|object| dto::ObjectDiff {
+        object: object.key.to_string(),
+        change: match object.side {
+            Side::Missing => "missing",
+            Side::Extra => "extra",
+            Side::Changed => "changed",
+        }
+        .to_owned(),
+        why: object.why,
+        fields: object
+            .fields
+            .into_iter()
+            .map(|field| dto::Field { path: field.path, live: field.was, git: field.now })
+            .collect(),
+    });
+    dto::Diff { app: app.to_owned(), commit, objects: objects.collect(), unknown: diff.unknown }
+}
+
+/// What a sync would do.
+#[must_use]
+pub fn dry_run(plan: &Plan) -> dto::DryRun {
+    let write = |write: &crate::ledger::event::Write| dto::Write {
+        verb: write.verb.as_str().to_owned(),
+        object: write.key.to_string(),
+        reason: write.reason.clone(),
+    };
+    let written = |key| plan.writes.iter().any(|write| write.key == key);
+    let not_done = plan.objects.iter().filter(|o| !o.why.is_empty() && !written(o.key.clone()));
+    dto::DryRun {
+        app: plan.app.to_string(),
+        base: plan.base.0,
+        writes: plan.writes.iter().map(write).collect(),
+        gate: plan.gate.as_ref().map(|gated| dto::Gate {
+            app: plan.app.to_string(),
+            seq: 0,
+            plan: gated.hash.to_string(),
+            approved: false,
+            reasons: gated.reasons.iter().map(|reason| reason.what.clone()).collect(),
+            writes: gated.writes.iter().map(write).collect(),
+            apps: strings(&gated.apps),
+        }),
+        declare: plan.declare.iter().map(|(name, _)| name.to_string()).collect(),
+        remove: plan.remove.iter().map(|(name, _)| name.to_string()).collect(),
+        not_done: not_done
+            .map(|object| dto::Note {
+                app: plan.app.to_string(),
+                what: format!("{}: {}", object.key, object.why),
+            })
+            .collect(),
+    }
+}
+
+/// The ledger.
+#[must_use]
+pub fn ledger(info: &Info) -> dto::Ledger {
+    dto::Ledger {
+        id: info.ledger.to_string(),
+        head: info.head.0,
+        head_hash: info.head_hash.to_string(),
+        events: info.events,
+        blobs: info.blobs,
+        segments: info.segments,
+        segment_bytes: info.segment_bytes,
+        index_bytes: info.sled_bytes,
+        index_seq: info.watermark.0,
+        oldest: info.oldest.map(|time| time.to_string()),
+        newest: info.newest.map(|time| time.to_string()),
+        key_fingerprint: info.key_fingerprint.clone(),
+        damage: info.damage.clone(),
+    }
+}

@@ -1,0 +1,450 @@
+//! What goes over the wire. Fields are added, never renamed or given another meaning.
+//!
+//! Times are RFC 3339 in UTC; hashes and ids are hexadecimal; objects are
+//! `Kind[.group]/[namespace/]name`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// An event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its position; also the cursor of pages and streams.
+    pub seq: u64,
+    /// Its id, unique also outside this ledger.
+    pub id: String,
+    /// When it was recorded.
+    pub time: String,
+    /// Its kind, e.g. `drift.detected`.
+    pub kind: String,
+    /// The application it is about; empty when none.
+    pub app: String,
+    /// The objects it is about, at most 100.
+    pub objects: Vec<String>,
+    /// Who did it, as recorded.
+    pub actor: String,
+    /// Who did it, as the event itself claims: field managers, authors.
+    pub by: Vec<String>,
+    /// One line for people.
+    pub summary: String,
+    /// `plain`, `good`, `warn` or `bad`.
+    pub tone: String,
+    /// Whether it is only of use to somebody who looks for exactly this.
+    pub noise: bool,
+    /// The commit it is about; empty when none.
+    pub commit: String,
+    /// What belongs to one push, one command, one run.
+    pub correlation: String,
+    /// The events it directly follows from.
+    pub causes: Vec<u64>,
+    /// Everything that was recorded; only where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Value>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// What to give as `after` for the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Everything on one screen.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon; absent when the answer was read from the files.
+    pub daemon: Option<Daemon>,
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The ledger's head.
+    pub ledger: Head,
+    /// Repositories.
+    pub repos: Vec<Repo>,
+    /// How many applications there are.
+    pub apps: usize,
+    /// How many are in which sync state.
+    pub sync: BTreeMap<String, usize>,
+    /// How many have which health.
+    pub health: BTreeMap<String, usize>,
+    /// What waits for approval.
+    pub gates: Vec<Gate>,
+    /// What is paused.
+    pub pauses: Vec<Pause>,
+    /// What does not render or could not be written.
+    pub problems: Vec<Note>,
+    /// What suspends writes.
+    pub suspended: Vec<Note>,
+}
+
+/// The running daemon.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Daemon {
+    /// Its version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Whether it may only record and plan.
+    pub observe: bool,
+}
+
+/// The cluster.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// The uid of its `kube-system` namespace; empty until known.
+    pub uid: String,
+    /// Its version.
+    pub version: String,
+    /// Its address.
+    pub server: String,
+    /// Why it cannot be reached, while it cannot.
+    pub lost: Option<String>,
+    /// How many kinds it serves.
+    pub kinds: usize,
+    /// How many of them have been listed completely since the daemon started.
+    pub listed: usize,
+    /// How many live objects are known.
+    pub objects: usize,
+}
+
+/// The end of the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// The ledger's identity.
+    pub id: String,
+    /// The last event.
+    pub seq: u64,
+    /// Up to which event this answer goes.
+    pub folded: u64,
+    /// When the last folded event was recorded.
+    pub time: String,
+}
+
+/// A repository.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Repo {
+    /// Its URL.
+    pub url: String,
+    /// Whether it was ever fetched.
+    pub fetched: bool,
+    /// How many refs it has.
+    pub refs: usize,
+    /// Why it cannot be fetched, while it cannot.
+    pub error: Option<String>,
+}
+
+/// A plan that waits for approval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// The application.
+    pub app: String,
+    /// The event.
+    pub seq: u64,
+    /// What an approval names.
+    pub plan: String,
+    /// Whether it was approved and is not carried out yet.
+    pub approved: bool,
+    /// Why it waits.
+    pub reasons: Vec<String>,
+    /// What waits.
+    pub writes: Vec<Write>,
+    /// Applications whose removal waits.
+    pub apps: Vec<String>,
+}
+
+/// A write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Write {
+    /// `create`, `update`, `heal`, `reclaim` or `prune`.
+    pub verb: String,
+    /// The object.
+    pub object: String,
+    /// Why; empty when not known.
+    pub reason: String,
+}
+
+/// A pause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pause {
+    /// The application.
+    pub app: String,
+    /// When it ends by itself.
+    pub until: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Something to know about an application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    /// The application.
+    pub app: String,
+    /// What it is.
+    pub what: String,
+}
+
+/// An application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    /// Its name.
+    pub name: String,
+    /// Its project.
+    pub project: String,
+    /// `Synced`, `OutOfSync` or `Unknown`.
+    pub sync: String,
+    /// Its health.
+    pub health: String,
+    /// What the health rests on.
+    pub health_message: String,
+    /// The repository.
+    pub repo: String,
+    /// The folder in it.
+    pub path: String,
+    /// Branch, tag or commit as the Application says.
+    pub revision: String,
+    /// The commit its desired state stands for; empty before the first render.
+    pub commit: String,
+    /// The namespace of objects that name none.
+    pub namespace: String,
+    /// `manual`, or what is automated: `auto`, `prune`, `heal`.
+    pub policy: Vec<String>,
+    /// How many objects it has.
+    pub objects: usize,
+    /// What defined it: `config`, `operator` or `app/<name>`.
+    pub origin: String,
+    /// Its pause.
+    pub paused: Option<Pause>,
+    /// What waits for approval.
+    pub gate: Option<Gate>,
+    /// How its last sync ended.
+    pub last_sync: Option<Sync>,
+    /// Why its newest revision does not render.
+    pub render_problem: Option<String>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// What suspends writes.
+    pub suspended: Vec<String>,
+    /// Whether it is being removed with its objects.
+    pub removing: bool,
+}
+
+/// How a sync ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sync {
+    /// The event.
+    pub seq: u64,
+    /// When.
+    pub time: String,
+    /// The commit.
+    pub commit: String,
+    /// Whether every object was as desired.
+    pub succeeded: bool,
+    /// What happened.
+    pub message: String,
+}
+
+/// An object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Its key.
+    pub object: String,
+    /// The API group; empty for the core group.
+    pub group: String,
+    /// The version it was last read in; empty when it is not in the cluster.
+    pub version: String,
+    /// The kind.
+    pub kind: String,
+    /// The namespace; empty for cluster-scoped objects.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// The application that owns or wants it; empty when none does.
+    pub app: String,
+    /// Whether it is as Git says; empty when no application wants it.
+    pub sync: String,
+    /// Why, and why nothing is done where nothing is done.
+    pub why: String,
+    /// Its health.
+    pub health: String,
+    /// What the health rests on.
+    pub health_message: String,
+    /// When it was last seen to change.
+    pub seen: Option<String>,
+}
+
+/// A node of a tree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// `app` or `object`.
+    pub kind: String,
+    /// The application's name or the object's key.
+    pub name: String,
+    /// Whether it is as Git says; empty for objects that no application wants.
+    pub sync: String,
+    /// Its health.
+    pub health: String,
+    /// What people should know about it.
+    pub note: String,
+    /// What hangs below it.
+    pub children: Vec<Self>,
+}
+
+/// Git against the cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Diff {
+    /// The application.
+    pub app: String,
+    /// The commit.
+    pub commit: String,
+    /// The objects that differ.
+    pub objects: Vec<ObjectDiff>,
+    /// What could not be compared, and why.
+    pub unknown: Vec<String>,
+}
+
+/// An object that differs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectDiff {
+    /// Its key.
+    pub object: String,
+    /// `missing` (in Git only), `extra` (in the cluster only) or `changed`.
+    pub change: String,
+    /// Why it differs, and why nothing is done where nothing is done.
+    pub why: String,
+    /// The fields.
+    pub fields: Vec<Field>,
+}
+
+/// A field that differs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its path.
+    pub path: String,
+    /// What it is in the cluster, as JSON; empty = absent. Never a Secret's value.
+    pub live: String,
+    /// What Git says, as JSON; empty = absent. Never a Secret's value.
+    pub git: String,
+}
+
+/// The ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Its identity.
+    pub id: String,
+    /// The last event.
+    pub head: u64,
+    /// The hash of the last event's frame.
+    pub head_hash: String,
+    /// How many events it has.
+    pub events: u64,
+    /// How many blobs it has.
+    pub blobs: u64,
+    /// How many segment files it has.
+    pub segments: u64,
+    /// How many bytes the segments take.
+    pub segment_bytes: u64,
+    /// How many bytes the index takes; 0 when it is not open.
+    pub index_bytes: u64,
+    /// Up to where the index has come.
+    pub index_seq: u64,
+    /// When the first event was recorded.
+    pub oldest: Option<String>,
+    /// The latest recorded time.
+    pub newest: Option<String>,
+    /// Tells the key from others.
+    pub key_fingerprint: Option<String>,
+    /// The first damage that was met.
+    pub damage: Option<String>,
+}
+
+/// A command was recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The event.
+    pub seq: u64,
+    /// Whether it was so already and nothing was recorded now.
+    pub already: bool,
+    /// The command that undoes it; empty when there is none.
+    pub undo: String,
+}
+
+/// What a sync would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DryRun {
+    /// The application.
+    pub app: String,
+    /// The position it was decided from.
+    pub base: u64,
+    /// The writes, in order.
+    pub writes: Vec<Write>,
+    /// What would wait for approval.
+    pub gate: Option<Gate>,
+    /// Applications that would be defined.
+    pub declare: Vec<String>,
+    /// Applications that would be removed.
+    pub remove: Vec<String>,
+    /// What is not done, and why.
+    pub not_done: Vec<Note>,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Error {
+    /// A stable word for programs.
+    pub code: String,
+    /// What went wrong, for people.
+    pub message: String,
+    /// What to do about it; empty when there is nothing to say.
+    #[serde(default)]
+    pub hint: String,
+    /// Finds the request in the daemon's log.
+    #[serde(default)]
+    pub request_id: String,
+}
+
+/// The body of `POST apps/{name}/sync`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SyncBody {
+    /// Whether objects that left Git are removed.
+    pub prune: bool,
+    /// Only these objects.
+    pub only: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// The body of `POST apps/{name}/approve`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApproveBody {
+    /// The plan's hash, or at least four digits of it.
+    pub plan: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The body of `POST apps/{name}/pause`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PauseBody {
+    /// For how long, e.g. `2h`; until resumed when empty.
+    #[serde(rename = "for")]
+    pub period: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The body of `POST repos/refresh`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RefreshBody {
+    /// The repository; all when empty.
+    pub repo: String,
+}

@@ -1,0 +1,160 @@
+//! Errors of the API: a status, a stable word, a message, a hint.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::dto;
+use crate::command;
+use crate::ledger;
+use crate::query::search::UnknownKind;
+use crate::query::{GateError, UnknownApp};
+
+/// Why a request was not answered. `Display` is what the client is told.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Error {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) hint: String,
+}
+
+impl Error {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self { status, code, message: message.into(), hint: hint.into() }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message, "")
+    }
+
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message, "see the daemon's log")
+    }
+}
+
+fn did_you_mean(near: &[String], otherwise: &str) -> String {
+    if near.is_empty() {
+        otherwise.to_owned()
+    } else {
+        format!("did you mean {}?", near.join(", "))
+    }
+}
+
+impl From<UnknownApp> for Error {
+    fn from(error: UnknownApp) -> Self {
+        let hint = did_you_mean(&error.near, "`greffier get apps` lists them");
+        Self::new(StatusCode::NOT_FOUND, "unknown_app", error.to_string(), hint)
+    }
+}
+
+impl From<UnknownKind> for Error {
+    fn from(error: UnknownKind) -> Self {
+        let hint = did_you_mean(&error.near, "docs/ledger-format.md lists every kind");
+        Self::new(StatusCode::BAD_REQUEST, "unknown_kind", error.to_string(), hint)
+    }
+}
+
+impl From<ledger::Error> for Error {
+    fn from(error: ledger::Error) -> Self {
+        use ledger::Error as Ledger;
+        let message = with_sources(&error);
+        let (status, code, hint) = match error {
+            Ledger::Corrupt { .. } | Ledger::Decode { .. } => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "ledger_corrupt",
+                "run `greffier ledger verify`",
+            ),
+            Ledger::Full { .. } => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "ledger_full",
+                "make room on the file system of data_dir; nothing is lost meanwhile",
+            ),
+            Ledger::Closed => {
+                (StatusCode::SERVICE_UNAVAILABLE, "stopping", "the daemon is stopping")
+            }
+            Ledger::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", ""),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "ledger", "see the daemon's log"),
+        };
+        Self::new(status, code, message, hint)
+    }
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl From<GateError> for Error {
+    fn from(error: GateError) -> Self {
+        let message = error.to_string();
+        match error {
+            GateError::Nothing { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "nothing_gated",
+                message,
+                "`greffier status` lists what waits",
+            ),
+            GateError::Other { app, .. } => {
+                let hint =
+                    format!("what waits has changed: look at it with `greffier approve {app}`");
+                Self::new(StatusCode::CONFLICT, "other_plan", message, hint)
+            }
+            GateError::Prefix { .. } => Self::new(
+                StatusCode::BAD_REQUEST,
+                "bad_plan_hash",
+                message,
+                "`greffier status` shows the hashes",
+            ),
+        }
+    }
+}
+
+impl From<command::Error> for Error {
+    fn from(error: command::Error) -> Self {
+        use command::Error as Command;
+        let message = error.to_string();
+        let conflict =
+            |code, hint: &str| Self::new(StatusCode::CONFLICT, code, message.clone(), hint);
+        match error {
+            Command::UnknownApp(error) => error.into(),
+            Command::Gate(error) => error.into(),
+            Command::Ledger(error) => error.into(),
+            Command::Manifest(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "bad_application", message, "")
+            }
+            Command::TooLong { .. } | Command::Past(_) => Self::bad_request(message),
+            Command::UnknownObject { near, .. } => {
+                let hint = did_you_mean(&near, "`greffier tree APP` lists its objects");
+                Self::new(StatusCode::NOT_FOUND, "unknown_object", message, hint)
+            }
+            Command::NotPaused(_) => conflict("not_paused", ""),
+            Command::DefinedElsewhere { .. } => conflict("defined_elsewhere", ""),
+            Command::Observing => conflict("observing", "restart the daemon without --observe"),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let request_id = uuid::Uuid::now_v7().simple().to_string();
+        if self.status.is_server_error() {
+            tracing::warn!(request_id, code = self.code, "{}", self.message);
+        }
+        let code = self.code.to_owned();
+        let body = dto::Error { code, message: self.message, hint: self.hint, request_id };
+        (self.status, Json(body)).into_response()
+    }
+}

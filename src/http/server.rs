@@ -1,0 +1,207 @@
+//! The socket, the routes, and what the handlers have.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::error::Error;
+use super::peer::Peer;
+use super::{api, stream};
+use crate::ledger::Ledger;
+use crate::plan::{Compared, Limits};
+use crate::replay::World;
+
+/// Bound: how long a request body may be, in bytes. An Application is a few KiB.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Bound: how many event streams are open at once.
+const STREAMS_MAX: usize = 64;
+/// How long a request waits for the world to fold what was durable when it came in.
+const CATCH_UP_MAX: Duration = Duration::from_millis(500);
+/// How often it looks.
+const CATCH_UP_STEP: Duration = Duration::from_millis(2);
+/// The socket: its user and group may connect.
+const SOCKET_MODE: u32 = 0o660;
+/// The directory of the socket, where greffier makes it.
+const SOCKET_DIR_MODE: u32 = 0o750;
+
+/// Read access to what the daemon has folded.
+pub trait Facts: Send + Sync {
+    /// Calls `reader` once with the world and the comparisons, under a read lock.
+    fn read(&self, reader: &mut dyn FnMut(&World, &Compared));
+}
+
+/// What the API may ask the daemon to do besides recording commands.
+pub trait Control: Send + Sync {
+    /// Look at a repository now; `None` = at all of them. A hint: returns at once.
+    fn refresh(&self, repo: Option<&str>);
+}
+
+/// What the handlers have.
+#[derive(Clone)]
+pub struct State {
+    facts: Arc<dyn Facts>,
+    control: Arc<dyn Control>,
+    pub(super) ledger: Ledger,
+    pub(super) limits: Limits,
+    pub(super) streams: Arc<Semaphore>,
+    pub(super) cancel: CancellationToken,
+}
+
+impl State {
+    /// Puts together what the handlers have.
+    #[must_use]
+    pub fn new(
+        facts: Arc<dyn Facts>,
+        control: Arc<dyn Control>,
+        ledger: Ledger,
+        limits: Limits,
+    ) -> Self {
+        let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+        Self { facts, control, ledger, limits, streams, cancel: CancellationToken::new() }
+    }
+
+    pub(super) fn refresh(&self, repo: Option<&str>) {
+        self.control.refresh(repo);
+    }
+
+    fn with<R>(&self, reader: impl FnOnce(&World, &Compared) -> R) -> Option<R> {
+        let (mut reader, mut result) = (Some(reader), None);
+        self.facts.read(&mut |world, compared| {
+            if let Some(reader) = reader.take() {
+                result = Some(reader(world, compared));
+            }
+        });
+        result
+    }
+
+    /// Reads the world on a blocking thread, after it has folded what is durable now.
+    pub(super) async fn read<R: Send + 'static>(
+        &self,
+        reader: impl FnOnce(&World, &Compared) -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        self.catch_up().await;
+        let state = self.clone();
+        self.blocking(move || state.with(reader))
+            .await?
+            .ok_or_else(|| Error::internal("the world cannot be read"))
+    }
+
+    /// Runs blocking work beside the async threads.
+    pub(super) async fn blocking<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| Error::internal(format!("a request failed: {error}")))
+    }
+
+    /// Waits until the world has folded what is durable now, so that people read their own
+    /// writes. A world that lags for longer is answered from as it is; answers say how far it is.
+    async fn catch_up(&self) {
+        let head = self.ledger.head();
+        let deadline = tokio::time::Instant::now() + CATCH_UP_MAX;
+        while self.with(|world, _| world.seq).is_some_and(|seq| seq < head)
+            && tokio::time::Instant::now() < deadline
+        {
+            tokio::time::sleep(CATCH_UP_STEP).await;
+        }
+    }
+}
+
+/// Why the socket cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Something answers on it.
+    #[error("{0} is in use: another daemon answers there")]
+    InUse(PathBuf),
+    /// Something that is no socket is in its place.
+    #[error("{0} exists and is no socket")]
+    NoSocket(PathBuf),
+    /// The system refused.
+    #[error("cannot listen on {path}")]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Makes the socket, mode 0660, in a directory that is made with mode 0750 if absent. A socket
+/// that nobody answers on (left by a daemon that was killed) is replaced.
+///
+/// # Errors
+/// When something answers on it, something else is in its place, or the system refuses.
+pub async fn bind(path: &Path) -> Result<UnixListener, BindError> {
+    let failed = |source| BindError::Io { path: path.to_owned(), source };
+    if let Some(dir) = path.parent() {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(SOCKET_DIR_MODE).create(dir).map_err(failed)?;
+    }
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(BindError::NoSocket(path.to_owned()));
+        }
+        Ok(_) => {
+            if UnixStream::connect(path).await.is_ok() {
+                return Err(BindError::InUse(path.to_owned()));
+            }
+            std::fs::remove_file(path).map_err(failed)?;
+        }
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    let mode = std::fs::Permissions::from_mode(SOCKET_MODE);
+    std::fs::set_permissions(path, mode).map_err(failed)?;
+    Ok(listener)
+}
+
+fn router(state: State) -> Router {
+    let api = Router::new()
+        .route("/status", get(api::status))
+        .route("/apps", get(api::apps).post(api::add_app))
+        .route("/apps/{name}", get(api::app).delete(api::remove_app))
+        .route("/apps/{name}/resources", get(api::app_resources))
+        .route("/apps/{name}/tree", get(api::tree))
+        .route("/apps/{name}/diff", get(api::diff))
+        .route("/apps/{name}/sync", post(api::sync))
+        .route("/apps/{name}/approve", post(api::approve))
+        .route("/apps/{name}/pause", post(api::pause))
+        .route("/apps/{name}/resume", post(api::resume))
+        .route("/resources", get(api::resources))
+        .route("/events", get(api::events))
+        .route("/events/{seq}", get(api::event))
+        .route("/stream", get(stream::stream))
+        .route("/ledger", get(api::ledger))
+        .route("/repos/refresh", post(api::refresh));
+    Router::new()
+        .nest("/api/v1", api)
+        .fallback(api::no_route)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(state)
+}
+
+/// Serves the API until `cancel`: requests under way are finished, streams are ended.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: UnixListener,
+    mut state: State,
+    cancel: CancellationToken,
+) -> io::Result<()> {
+    state.cancel = cancel.clone();
+    let service = router(state).into_make_service_with_connect_info::<Peer>();
+    axum::serve(listener, service).with_graceful_shutdown(cancel.cancelled_owned()).await
+}

@@ -1,0 +1,227 @@
+//! The API over a real socket.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::ledger::Draft;
+use crate::ledger::event::ClusterFoundV1;
+use crate::plan::Compared;
+use crate::query::fixture::{Story, app_manifest};
+use crate::replay::World;
+
+/// Serves a story; folds what is appended when it is read, as the daemon's driver does.
+pub(crate) struct Told(pub(crate) Mutex<Story>);
+
+impl Facts for Told {
+    fn read(&self, reader: &mut dyn FnMut(&World, &Compared)) {
+        let mut story = self.0.lock().unwrap();
+        story.fold();
+        reader(&story.world, &story.compared);
+    }
+}
+
+#[derive(Default)]
+struct Refreshed(Mutex<Vec<Option<String>>>);
+
+impl Control for Refreshed {
+    fn refresh(&self, repo: Option<&str>) {
+        self.0.lock().unwrap().push(repo.map(str::to_owned));
+    }
+}
+
+struct Daemon {
+    client: Client,
+    ledger: crate::ledger::Ledger,
+    told: Arc<Told>,
+    refreshed: Arc<Refreshed>,
+    cancel: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+    socket: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Daemon {
+    async fn start(story: Story) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("run/greffier.sock");
+        let listener = bind(&socket).await.unwrap();
+        let (ledger, limits) = (story.ledger.clone(), story.limits.clone());
+        let told = Arc::new(Told(Mutex::new(story)));
+        let refreshed = Arc::new(Refreshed::default());
+        let state = State::new(told.clone(), refreshed.clone(), ledger.clone(), limits);
+        let cancel = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, state, cancel.clone()));
+        let client = Client::new(&socket, Duration::from_secs(30));
+        Self { client, ledger, told, refreshed, cancel, server, socket, _dir: dir }
+    }
+
+    async fn refusal(&self, path: &str, body: serde_json::Value) -> dto::Error {
+        match self.client.post::<dto::Accepted>(path, &body).await {
+            Err(ClientError::Api(error)) => error,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn questions_are_answered() {
+    let daemon = Daemon::start(Story::told()).await;
+    let status: dto::Status = daemon.client.get("status", "").await.unwrap();
+    assert_eq!((status.apps, status.sync["OutOfSync"]), (2, 1));
+    assert_eq!(status.ledger.seq, status.ledger.folded);
+    let apps: dto::Page<dto::App> = daemon.client.get("apps", "").await.unwrap();
+    assert_eq!(apps.items[1].policy, ["auto", "prune", "heal"]);
+    let tree: dto::Node = daemon.client.get("apps/root/tree", "").await.unwrap();
+    assert_eq!(tree.children[0].name, "web");
+    let diff: dto::Diff = daemon.client.get("apps/web/diff", "").await.unwrap();
+    assert_eq!(diff.objects.len(), 3);
+    let ledger: dto::Ledger = daemon.client.get("ledger", "").await.unwrap();
+    assert_eq!(ledger.head, status.ledger.seq);
+}
+
+#[tokio::test]
+async fn lists_come_in_bounded_pages() {
+    let daemon = Daemon::start(Story::told()).await;
+    let mut after = String::new();
+    let mut seen = Vec::new();
+    loop {
+        let query = query_string(&[("after", &after), ("limit", "2")]);
+        let page: dto::Page<dto::Resource> = daemon.client.get("resources", &query).await.unwrap();
+        assert!(page.items.len() <= 2);
+        seen.extend(page.items.into_iter().map(|resource| resource.object));
+        match page.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert!(seen.contains(&"Deployment.apps/prod/web".to_owned()), "{seen:?}");
+    let mut unique = seen.clone();
+    unique.dedup();
+    assert_eq!(unique, seen);
+}
+
+#[tokio::test]
+async fn events_can_be_filtered_and_shown_whole() {
+    let daemon = Daemon::start(Story::told()).await;
+    let query = query_string(&[("kind", "drift"), ("detail", "true"), ("newest", "true")]);
+    let page: dto::Page<dto::Event> = daemon.client.get("events", &query).await.unwrap();
+    let row = &page.items[0];
+    assert_eq!(row.detail.as_ref().unwrap()["fields"][0]["path"], ".spec.replicas");
+    let same: dto::Event = daemon.client.get(&format!("events/{}", row.seq), "").await.unwrap();
+    assert_eq!(same.summary, row.summary);
+    let wrong = daemon.client.get::<dto::Page<dto::Event>>("events", "kind=drfit").await;
+    let Err(ClientError::Api(error)) = wrong else { panic!("{wrong:?}") };
+    assert_eq!(error.code, "unknown_kind");
+}
+
+#[tokio::test]
+async fn commands_are_recorded_with_the_peer_as_their_actor() {
+    let daemon = Daemon::start(Story::told()).await;
+    let body = json!({"for": "2h", "reason": "incident"});
+    let paused: dto::Accepted = daemon.client.post("apps/web/pause", &body).await.unwrap();
+    assert_eq!(paused.undo, "greffier resume web");
+    let event: dto::Event = daemon.client.get(&format!("events/{}", paused.seq), "").await.unwrap();
+    assert!(event.actor.starts_with("os-user:"), "{}", event.actor);
+    let app: dto::App = daemon.client.get("apps/web", "").await.unwrap();
+    assert_eq!(app.paused.unwrap().reason, "incident", "people read their own writes");
+    let _: dto::Accepted = daemon.client.post("apps/web/resume", &json!({})).await.unwrap();
+    let added: dto::Accepted = daemon.client.post("apps", &app_manifest("extra")).await.unwrap();
+    assert_eq!(added.undo, "greffier app remove extra");
+    let _: dto::Accepted = daemon.client.delete("apps/extra").await.unwrap();
+}
+
+#[tokio::test]
+async fn refusals_say_why_and_what_to_do() {
+    let daemon = Daemon::start(Story::told()).await;
+    let unknown = daemon.refusal("apps/wbe/sync", json!({})).await;
+    assert_eq!(
+        (unknown.code.as_str(), unknown.hint.as_str()),
+        ("unknown_app", "did you mean web?")
+    );
+    assert!(!unknown.request_id.is_empty());
+    let nothing = daemon.refusal("apps/web/approve", json!({"plan": "abcd"})).await;
+    assert_eq!(nothing.code, "nothing_gated");
+    daemon.told.0.lock().unwrap().gated();
+    let short = daemon.refusal("apps/web/approve", json!({"plan": "ab"})).await;
+    assert_eq!(short.code, "bad_plan_hash");
+    let other = daemon.refusal("apps/web/approve", json!({"plan": "1234"})).await;
+    assert_eq!(other.code, "other_plan");
+    let field = daemon.refusal("apps/web/sync", json!({"prun": true})).await;
+    assert!(field.message.contains("unknown field `prun`"), "{}", field.message);
+    let period = daemon.refusal("apps/web/pause", json!({"for": "soon"})).await;
+    assert!(period.message.contains("is not a duration"), "{}", period.message);
+    let elsewhere = daemon.refusal("apps", app_manifest("web")).await;
+    assert_eq!(elsewhere.code, "defined_elsewhere");
+    let large = daemon.refusal("apps", json!("x".repeat(2 * 1024 * 1024))).await;
+    assert!(!large.code.is_empty());
+    let nowhere = daemon.client.get::<dto::Status>("nowhere", "").await;
+    assert!(matches!(nowhere, Err(ClientError::Api(error)) if error.code == "no_route"));
+}
+
+#[tokio::test]
+async fn a_dry_run_lists_writes_and_records_nothing() {
+    let daemon = Daemon::start(Story::told()).await;
+    let head = daemon.ledger.head();
+    let body = json!({"prune": true, "dry_run": true});
+    let plan: dto::DryRun = daemon.client.post("apps/web/sync", &body).await.unwrap();
+    let verbs: Vec<_> = plan.writes.iter().map(|write| write.verb.as_str()).collect();
+    assert!(verbs.contains(&"heal") && verbs.contains(&"create"), "{plan:?}");
+    assert_eq!(daemon.ledger.head(), head);
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_where_it_was_left_and_ends_with_the_daemon() {
+    let daemon = Daemon::start(Story::told()).await;
+    let mut stream = daemon.client.stream("after=0&all=true").await.unwrap();
+    for seq in 1..=daemon.ledger.head().0 {
+        assert_eq!(stream.next().await.unwrap().unwrap().seq, seq);
+    }
+    let seq = daemon.ledger.append(Draft::new(ClusterFoundV1 {})).await.unwrap()[0];
+    let event = stream.next().await.unwrap().unwrap();
+    assert_eq!((event.seq, event.kind.as_str()), (seq.0, "cluster.found"));
+    daemon.cancel.cancel();
+    assert!(stream.next().await.unwrap().is_none());
+    daemon.server.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_refresh_reaches_the_daemon() {
+    let daemon = Daemon::start(Story::told()).await;
+    let body = json!({"repo": "/srv/infra.git"});
+    daemon.client.post::<serde_json::Value>("repos/refresh", &body).await.unwrap();
+    let asked = daemon.refreshed.0.lock().unwrap().clone();
+    assert_eq!(asked, [Some("/srv/infra.git".to_owned())]);
+    let unknown =
+        daemon.client.post::<serde_json::Value>("repos/refresh", &json!({"repo": "/x"})).await;
+    assert!(matches!(unknown, Err(ClientError::Api(error)) if error.code == "unknown_repo"));
+}
+
+#[tokio::test]
+async fn the_socket_is_for_its_user_and_group_and_is_taken_once() {
+    let daemon = Daemon::start(Story::told()).await;
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&daemon.socket), 0o660);
+    assert_eq!(mode(daemon.socket.parent().unwrap()), 0o750);
+    assert!(matches!(bind(&daemon.socket).await, Err(BindError::InUse(_))));
+    daemon.cancel.cancel();
+    daemon.server.await.unwrap().unwrap();
+    // The socket of a daemon that is gone is replaced.
+    drop(bind(&daemon.socket).await.unwrap());
+    let file = daemon.socket.with_extension("txt");
+    std::fs::write(&file, "x").unwrap();
+    assert!(matches!(bind(&file).await, Err(BindError::NoSocket(_))));
+}
+
+#[tokio::test]
+async fn a_client_tells_absent_from_forbidden() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = Client::new(dir.path().join("none.sock"), Duration::from_secs(5));
+    assert!(matches!(client.probe().await, Err(ClientError::Unreachable { .. })));
+}
