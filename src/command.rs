@@ -136,13 +136,16 @@ pub struct ManifestError {
 /// # Errors
 /// What is wrong, with line and column.
 pub fn read_manifest(bytes: &[u8]) -> Result<Value, ManifestError> {
-    let wrong = |problem: String| ManifestError { problem };
-    let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
-    if let Ok(value) = serde_json::from_str(text) {
-        return Ok(value);
-    }
-    // The parser bounds aliases, depth and size by its default budget.
-    serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))
+    crate::render::parse_one(bytes, "the manifest").map_err(|error| {
+        let mut problem = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            problem.push_str(": ");
+            problem.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        ManifestError { problem }
+    })
 }
 
 /// What a command comes to.

@@ -57,6 +57,8 @@ mod writer;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 pub(crate) mod samples;
 
 pub use archive::Archive;

@@ -19,11 +19,20 @@
 pub mod config;
 pub mod model;
 
+pub mod health;
 pub mod ledger;
 pub mod replay;
 
 pub mod plan;
+
+pub mod cluster;
+pub mod render;
+pub mod source;
+
 pub mod command;
 pub mod query;
+pub mod reconcile;
 
 pub mod http;
+
+pub mod daemon;

@@ -110,6 +110,35 @@ pub fn decode_actor(bytes: &[u8]) -> Result<Actor, Error> {
     from_bytes(bytes)
 }
 
+/// How long a projection may be, in bytes. A world takes about 1 KiB an object; a snapshot that
+/// would be larger is not worth reading.
+pub const PROJECTION_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+const PROJECTION: bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<PROJECTION_BYTES_MAX>,
+> = bincode::config::standard().with_limit::<PROJECTION_BYTES_MAX>();
+
+/// Encodes a projection for a snapshot. Snapshots are derived and disposable: their encoding may
+/// change with the projection's version.
+///
+/// # Errors
+/// [`Error::Encode`].
+pub fn encode_projection<T: Serialize>(projection: &T) -> Result<Vec<u8>, Error> {
+    bincode::serde::encode_to_vec(projection, PROJECTION).map_err(Error::Encode)
+}
+
+/// Decodes a projection.
+///
+/// # Errors
+/// [`Error::Decode`] or [`Error::Trailing`].
+pub fn decode_projection<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let (value, consumed) =
+        bincode::serde::decode_from_slice(bytes, PROJECTION).map_err(Error::Decode)?;
+    if consumed == bytes.len() { Ok(value) } else { Err(Error::Trailing(bytes.len() - consumed)) }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -13,12 +13,16 @@ use crate::model::{Actor, BlobAddr, Seq, Timestamp};
 /// A ledger on files that is opened again and again in one directory.
 pub(super) struct OnFiles {
     dir: TempDir,
-    pub(super) segment_bytes_max: u64,
+    segment_bytes_max: u64,
 }
 
 impl OnFiles {
     pub(super) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), segment_bytes_max: 64 * 1024 * 1024 }
+        Self::with_segments(64 * 1024 * 1024)
+    }
+
+    pub(super) fn with_segments(segment_bytes_max: u64) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), segment_bytes_max }
     }
 
     pub(super) fn dir(&self) -> std::path::PathBuf {
@@ -44,7 +48,7 @@ impl OnFiles {
 }
 
 fn on_both(check: impl Fn(&Ledger)) {
-    let files = OnFiles { segment_bytes_max: 4096, ..OnFiles::new() };
+    let files = OnFiles::with_segments(4096);
     check(&files.open());
     check(&Ledger::in_memory());
 }
@@ -317,7 +321,7 @@ fn an_empty_batch_is_acknowledged_with_nothing() {
 
 #[test]
 fn a_ledger_on_files_is_the_same_after_it_was_opened_again() {
-    let files = OnFiles { segment_bytes_max: 2048, ..OnFiles::new() };
+    let files = OnFiles::with_segments(2048);
     let ledger = files.open();
     let blob = ledger.seal().blob_sealed(b"hunter2").unwrap();
     let (addr, id) = (blob.addr, ledger.ledger_id());

@@ -564,6 +564,23 @@ pub struct ManagerStamp {
     pub fields: Digest,
 }
 
+impl ManagerStamp {
+    /// The digest of who owns which fields, in the order of the object. Times are left out: they
+    /// move without anything else changing.
+    #[must_use]
+    pub fn digest_of(stamps: &[Self]) -> Digest {
+        let mut bytes = Vec::with_capacity(stamps.len() * 64);
+        for stamp in stamps {
+            for text in [&stamp.manager, &stamp.operation, &stamp.subresource] {
+                bytes.extend_from_slice(text.as_bytes());
+                bytes.push(0);
+            }
+            bytes.extend_from_slice(&stamp.fields.0);
+        }
+        Digest::of(&bytes)
+    }
+}
+
 /// An object of the cluster was seen in a state that differs from the last recorded one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectObservedV1 {

@@ -172,15 +172,17 @@ impl Ledger {
     #[must_use]
     pub fn in_memory() -> Self {
         let key = key::random().expect("a system without random bytes runs nothing");
-        let opened = Self::on_memory(MemoryDisk::default(), &key, u64::MAX);
+        let store = Arc::new(MemoryStore::default());
+        let opened = Self::on_memory(MemoryDisk::default(), &key, u64::MAX, store);
         opened.expect("a fresh disk in memory has no damage and endless room").0
     }
 
-    /// Opens a ledger on a disk in memory; the index is rebuilt each time.
+    /// Opens a ledger on a disk in memory, with an empty store.
     pub(super) fn on_memory(
         disk: MemoryDisk,
         key: &KeyBytes,
         segment_bytes_max: u64,
+        store: Arc<dyn Store>,
     ) -> Result<(Self, OpenReport), Error> {
         let disk: Arc<dyn Disk> = Arc::new(disk);
         let mut loaded = load(&disk)?;
@@ -189,8 +191,7 @@ impl Ledger {
         report.repairs.extend(set_torn_aside(&disk, &loaded, acknowledged)?);
         loaded.torn = None;
         let first = loaded.segments.all().first().map(|segment| segment.header.ledger);
-        let store = MemoryStore::default();
-        fill(&store, &loaded.segments);
+        fill(store.as_ref(), &loaded.segments);
         if let Some(damage) = loaded.segments.damage() {
             return Err(damage.clone());
         }
@@ -199,7 +200,7 @@ impl Ledger {
             disk,
             sealer: Arc::new(Sealer::new(key)),
             ledger: first.unwrap_or_else(Uuid::now_v7),
-            store: Arc::new(store),
+            store,
             suspect: None,
             limits: Limits { segment_bytes_max, free_bytes_reserve: 0 },
             owed: owed(&report),

@@ -21,6 +21,8 @@ struct Inner {
     synced_names: Vec<String>,
     aside: Vec<(String, Vec<u8>)>,
     capacity: Option<u64>,
+    /// The capacity shows only when a write hits it, as with quotas.
+    hide_capacity: bool,
     fail_sync: bool,
 }
 
@@ -36,6 +38,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Inner {
     fn used(&self) -> u64 {
         self.files.values().map(|file| lock(file).written.len() as u64).sum()
+    }
+
+    fn room(&self) -> u64 {
+        self.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used()))
     }
 }
 
@@ -58,7 +64,7 @@ impl File for MemoryFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let room = self.disk.free_bytes()?;
+        let room = lock(&self.disk.0).room();
         let mut content = lock(&self.content);
         let start = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
         // As a real disk does, it takes what fits and then fails.
@@ -134,7 +140,7 @@ impl Disk for MemoryDisk {
 
     fn free_bytes(&self) -> io::Result<u64> {
         let inner = lock(&self.0);
-        Ok(inner.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(inner.used())))
+        Ok(if inner.hide_capacity { u64::MAX } else { inner.room() })
     }
 
     fn describe(&self, name: &str) -> String {
@@ -144,9 +150,10 @@ impl Disk for MemoryDisk {
 
 #[cfg(test)]
 impl MemoryDisk {
-    /// From now on there is room for `bytes` in all.
-    pub(super) fn set_capacity(&self, bytes: Option<u64>) {
-        lock(&self.0).capacity = bytes;
+    /// From now on there is room for `bytes` in all; when `hidden`, only writes find out.
+    pub(super) fn set_capacity(&self, bytes: Option<u64>, hidden: bool) {
+        let mut inner = lock(&self.0);
+        (inner.capacity, inner.hide_capacity) = (bytes, hidden);
     }
 
     /// How many bytes are written.

@@ -52,8 +52,15 @@ pub(super) struct Prepared {
 /// Prepares the batches of one group.
 pub(super) struct Preparer {
     reader: Arc<Reader>,
-    /// Blobs of this group: their depth, and their plaintext unless sealed.
-    pending: HashMap<BlobAddr, (u8, Option<Arc<[u8]>>)>,
+    /// Blobs of this group.
+    pending: HashMap<BlobAddr, Pending>,
+}
+
+/// A blob of a group that is not durable yet.
+struct Pending {
+    depth: u8,
+    /// Its plaintext, unless it is sealed.
+    plain: Option<Arc<[u8]>>,
 }
 
 impl Preparer {
@@ -63,8 +70,8 @@ impl Preparer {
 
     /// Ends a group: when it became durable its blobs are kept at hand as bases.
     pub(super) fn end_group(&mut self, durable: bool) {
-        for (addr, (_, plain)) in self.pending.drain() {
-            if let Some(plain) = plain.filter(|_| durable) {
+        for (addr, pending) in self.pending.drain() {
+            if let Some(plain) = pending.plain.filter(|_| durable) {
                 self.reader.remember(addr, plain);
             }
         }
@@ -90,7 +97,7 @@ impl Preparer {
         }
         let prepared = if blob.is_sealed() { sealed(blob) } else { self.compressed(blob) };
         let plain = (!blob.is_sealed()).then(|| Arc::from(blob.bytes()));
-        self.pending.insert(blob.addr, (prepared.depth, plain));
+        self.pending.insert(blob.addr, Pending { depth: prepared.depth, plain });
         Some(prepared)
     }
 
@@ -112,7 +119,7 @@ impl Preparer {
     /// The content of a base and its depth, when it may carry one more.
     fn usable_base(&self, base: BlobAddr) -> Option<(BlobAddr, u8, Arc<[u8]>)> {
         let (depth, bytes) = match self.pending.get(&base) {
-            Some((depth, plain)) => (*depth, plain.clone()?),
+            Some(pending) => (pending.depth, pending.plain.clone()?),
             None => {
                 let depth = self.reader.place(base).ok().flatten()?.depth;
                 if depth >= DEPTH_MAX {

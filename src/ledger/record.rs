@@ -199,6 +199,10 @@ pub const FOOTER_RECORD_BYTES: usize = PREFIX_BYTES + FOOTER_BYTES;
 
 /// A record of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives for one step of a scan; a box would allocate for each record read"
+)]
 pub enum Record<'a> {
     /// An event.
     Event(EventRecord<'a>),

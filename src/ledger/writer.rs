@@ -37,8 +37,11 @@ const DRAFT_BYTES_GUESS: usize = 1024;
 /// A batch that waits to be appended.
 pub(super) struct Request {
     pub(super) batch: Batch,
-    pub(super) answer: oneshot::Sender<Result<Vec<Seq>, Error>>,
+    pub(super) answer: Answer,
 }
+
+/// Where the outcome of an append goes.
+type Answer = oneshot::Sender<Result<Vec<Seq>, Error>>;
 
 /// The end of the chain, and what the open segment has.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +67,7 @@ struct Linked {
     end: ChainEnd,
     events: Vec<Written>,
     blobs: Vec<(BlobAddr, BlobPlace)>,
-    answers: Vec<(oneshot::Sender<Result<Vec<Seq>, Error>>, Vec<Seq>)>,
+    answers: Vec<(Answer, Vec<Seq>)>,
 }
 
 /// The writer; owned by its thread.

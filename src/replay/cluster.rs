@@ -73,7 +73,8 @@ pub struct Owned {
     pub app: AppName,
     /// The version it was applied in.
     pub version: String,
-    /// The digest of the manifest that was applied.
+    /// The digest of the manifest that was applied; zero once its deletion was begun, so that
+    /// its absence is not taken for somebody else's doing.
     pub applied: Digest,
     /// The digest of the owned fields as the apply returned them.
     pub baseline: Digest,
@@ -98,6 +99,14 @@ pub struct OpenWrite {
     pub write: Write,
     /// Whether it ended without its fate being known.
     pub unknown: bool,
+    /// Whether it counts as a deletion of its commit.
+    pub deletes: bool,
+    /// `spec.replicas` of its manifest.
+    pub replicas: Option<u32>,
+    /// What forbids to prune the object, by its manifest; empty = nothing.
+    pub keep: Vec<String>,
+    /// The uid of an object that went away while the write was open; empty = none did.
+    pub gone: String,
 }
 
 /// An intent some of whose writes have no outcome yet.
@@ -109,6 +118,8 @@ pub struct OpenIntent {
     pub commit: Option<CommitId>,
     /// The writes without an outcome, by index.
     pub writes: BTreeMap<u32, OpenWrite>,
+    /// When it was recorded.
+    pub recorded: Timestamp,
     /// Whether it was recorded by an earlier run of the daemon.
     pub orphaned: bool,
 }

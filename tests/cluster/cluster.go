@@ -89,7 +89,7 @@ func (c *cluster) start(ctx context.Context) error {
 	if c.etcd, err = startProcess(c.dir, c.program, c.etcdArgs(), c.exits); err != nil {
 		return err
 	}
-	if err := c.startAPIServer(ctx); err != nil {
+	if err := c.launchAPIServer(ctx); err != nil {
 		return err
 	}
 	// A new API server is ready a moment before it has made its namespaces.
@@ -101,11 +101,8 @@ func (c *cluster) start(ctx context.Context) error {
 	return c.startClients(ctx)
 }
 
-// startAPIServer runs kube-apiserver and returns when it says it is ready.
-func (c *cluster) startAPIServer(ctx context.Context) error {
-	if c.apiServer != nil {
-		return errors.New("kube-apiserver is running already")
-	}
+// launchAPIServer runs kube-apiserver and returns when it says it is ready.
+func (c *cluster) launchAPIServer(ctx context.Context) error {
 	var err error
 	if c.apiServer, err = startProcess(c.dir, c.program, c.apiServerArgs(), c.exits); err != nil {
 		return err
@@ -206,6 +203,21 @@ func (c *cluster) stopAPIServer(context.Context) error {
 	killAll(c.apiServer)
 	c.apiServer = nil
 	return nil
+}
+
+// startAPIServer ends the outage that stopAPIServer began. The clients start
+// anew: after a minute without a server they would sleep for another before
+// they look again, and the test with them.
+func (c *cluster) startAPIServer(ctx context.Context) error {
+	if c.apiServer != nil {
+		return errors.New("kube-apiserver is running already")
+	}
+	killAll(c.clients...)
+	c.clients = nil
+	if err := c.launchAPIServer(ctx); err != nil {
+		return err
+	}
+	return c.startClients(ctx)
 }
 
 func (c *cluster) pauseAPIServer(context.Context) error  { return c.signalAPIServer(syscall.SIGSTOP) }

@@ -64,7 +64,7 @@ func (c *cluster) controllerManagerArgs() []string {
 		"--service-account-private-key-file=" + c.pki.serviceAccountKey,
 		// As in real clusters, each controller acts under its own name.
 		"--use-service-account-credentials=true",
-		// An API server that a test stops for minutes must not cost the nodes.
+		// kwok renews no leases (see kwokArgs), and no node is ever lost.
 		"--node-monitor-grace-period=24h",
 		"--kube-api-qps=500",
 		"--kube-api-burst=1000",
@@ -92,6 +92,8 @@ func (c *cluster) kwokArgs() []string {
 		"--manage-all-nodes=true",
 		"--cidr=10.244.0.0/16",
 		"--node-ip=127.0.0.1",
-		"--node-lease-duration-seconds=120",
+		// With leases kwok would let go of the nodes in an outage, and a new kwok
+		// would wait until the leases of the old one have run out.
+		"--node-lease-duration-seconds=0",
 	}
 }

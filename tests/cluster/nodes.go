@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	nodefast "sigs.k8s.io/kwok/kustomize/stage/node/fast"
-	nodelease "sigs.k8s.io/kwok/kustomize/stage/node/heartbeat-with-lease"
 	podfast "sigs.k8s.io/kwok/kustomize/stage/pod/fast"
 )
 
@@ -17,7 +16,6 @@ var nodeNames = []string{"node-1", "node-2"}
 func kwokStages() []byte {
 	return []byte(strings.Join([]string{
 		nodefast.DefaultNodeInit,
-		nodelease.DefaultNodeHeartbeatWithLease,
 		podfast.DefaultPodReady,
 		podfast.DefaultPodComplete,
 		podfast.DefaultPodDelete,

@@ -1,1 +1,14 @@
-fn main(){}
+//! Tests that need the outside world: processes that are killed, real files, a real API server.
+//! One binary, so that they share one control plane.
+
+#[path = "../support/cluster.rs"]
+mod cluster;
+mod cluster_api;
+#[path = "../support/daemon.rs"]
+mod daemon;
+
+mod crash;
+mod faults;
+mod gate;
+mod input;
+mod keep;

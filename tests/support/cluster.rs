@@ -174,7 +174,8 @@ impl ControlPlane {
         self.command("stop-apiserver");
     }
 
-    /// Starts the API server again at the same address and waits until it is ready.
+    /// Starts the API server again at the same address and waits until it is ready. The
+    /// controllers start anew with it, so that no back-off of theirs delays the test.
     pub(crate) fn start_apiserver(&self) {
         self.command("start-apiserver");
     }

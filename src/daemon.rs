@@ -1,0 +1,14 @@
+//! The daemon: composes every part and keeps it running until it is told to stop.
+//!
+//! Start: lock and open the ledger (repairs are events), fold the world from the newest snapshot,
+//! record the start and the configuration, then watch, fetch, decide and serve. Stop: no new
+//! decision, writes under way get their outcomes recorded, a snapshot is saved, the ledger is
+//! closed. `kill -9` at any point is safe too; an orderly stop only makes the next start quicker.
+
+mod lifecycle;
+mod narrate;
+mod options;
+mod snapshots;
+mod wiring;
+
+pub use wiring::{ServeOptions, run};

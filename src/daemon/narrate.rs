@@ -1,0 +1,30 @@
+//! Telling on standard output what happens, as it happens: one line for what people care about.
+
+use std::io::Write as _;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::{Ledger, Tail};
+use crate::query::{Book as _, describe};
+
+/// Prints lines until it is cancelled or the ledger is closed. A terminal that is gone is no
+/// reason to stop anything.
+pub(super) async fn run(ledger: Ledger, mut tail: Tail, cancel: CancellationToken) {
+    loop {
+        let batch = tokio::select! {
+            batch = tail.next_batch() => batch,
+            () = cancel.cancelled() => return,
+        };
+        let Ok(batch) = batch else { return };
+        let mut lines = String::new();
+        for recorded in &batch {
+            let intent = recorded.event.as_ref().and_then(|event| ledger.intent_of(event));
+            if let Some(line) = describe::line(recorded, intent.as_ref(), true) {
+                lines.push_str(&line);
+                lines.push('\n');
+            }
+        }
+        // Colours are stripped where they are not wanted.
+        let _ = anstream::stdout().write_all(lines.as_bytes());
+    }
+}

@@ -1,0 +1,369 @@
+//! The only place that knows all the parts.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use anyhow::{Context, Result, anyhow};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{lifecycle, narrate, options, snapshots};
+use crate::cluster::{self, Connection, Observer};
+use crate::config::Config;
+use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
+use crate::ledger::{self, Draft, Ledger};
+use crate::model::{AppName, Digest};
+use crate::plan::Compared;
+use crate::reconcile::machine::declare;
+use crate::reconcile::{Driver, Parts, View, record_cluster, record_sources};
+use crate::replay::World;
+use crate::{http, render, source};
+
+/// How many reports may wait to be recorded. Bound: the recorder takes 256 at a time; when it is
+/// slower than the cluster, watches wait, and the API server buffers or ends them.
+const REPORTS_QUEUE_MAX: usize = 1_024;
+
+/// What `greffier serve` was asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ServeOptions {
+    /// Record and plan, write nothing.
+    pub observe: bool,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// Whatever keeps it from starting, and whatever made it stop on its own.
+pub async fn run(config: Config, serve_options: ServeOptions) -> Result<()> {
+    let (ledger, report) = {
+        let options = options::ledger(&config);
+        tokio::task::spawn_blocking(move || Ledger::open(options)).await??
+    };
+    for warning in &report.warnings {
+        tracing::warn!("{warning}");
+    }
+    let served = serve(&config, serve_options, &ledger).await;
+    let reason = match &served {
+        Ok(signal) => (*signal).to_owned(),
+        Err(error) => format!("{error:#}"),
+    };
+    let stopped = Draft::new(DaemonStoppedV1 { reason });
+    if let Err(error) = ledger.append(stopped).await {
+        tracing::warn!(%error, "the stop could not be recorded");
+    }
+    ledger.close().await;
+    served.map(|_| ())
+}
+
+async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<&'static str> {
+    let world = {
+        let ledger = ledger.clone();
+        tokio::task::spawn_blocking(move || snapshots::restore(&ledger)).await??
+    };
+    tracing::info!(events = world.seq.0, apps = world.apps.len(), "ledger is replayed");
+    let connection = Connection::connect(&options::cluster(config)?).await?;
+    record_start(config, asked, ledger, &world).await?;
+    let world = {
+        let (ledger, from) = (ledger.clone(), world);
+        tokio::task::spawn_blocking(move || fold_rest(&ledger, from)).await??
+    };
+    let known = known_objects(&world);
+    let view = Arc::new(RwLock::new(View { world, ..View::default() }));
+    let (track, tracked) = mpsc::channel(4);
+    let parts = Parts {
+        ledger: ledger.clone(),
+        cluster: connection.clone(),
+        view,
+        limits: options::limits(config),
+        tools: options::tools(config),
+        mirrors: options::source(config),
+        scratch: config.data_dir.join("scratch"),
+        write_timeout: config.cluster.request_timeout.duration(),
+        track,
+    };
+    prepare_scratch(&parts.scratch)?;
+    let cancel = CancellationToken::new();
+    let mut tasks = Tasks::new(cancel.clone());
+    let sources = start_sources(config, &mut tasks, &parts, tracked, &cancel);
+    let (reports, reported) = mpsc::channel(REPORTS_QUEUE_MAX);
+    let observer = Observer::new(connection, &options::cluster(config)?, known, Arc::new(ledger.clone()));
+    let observing = cancel.clone();
+    tasks.spawn("observer", async move {
+        observer.run(reports, observing).await;
+        Ok(())
+    });
+    let recording = parts.clone();
+    tasks.spawn("cluster recorder", async move { Ok(record_cluster(recording, reported).await?) });
+    let driver = Driver::new(parts.clone(), cancel.clone());
+    tasks.spawn("driver", async move { Ok(driver.run().await?) });
+    start_http(config, &mut tasks, &parts, sources, &cancel).await?;
+    start_narrator(&mut tasks, ledger, &cancel);
+    let saving = save_snapshots(parts.clone(), cancel.clone());
+    tasks.spawn("snapshots", async move {
+        saving.await;
+        Ok(())
+    });
+    lifecycle::ready();
+    let signalled = lifecycle::on_signal(cancel.clone());
+    let signal = tokio::select! {
+        signal = signalled => signal?,
+        failed = tasks.first_failure() => return Err(tasks.stop_after(failed).await),
+    };
+    tasks.stop().await?;
+    snapshots::save(ledger, &parts.read().world);
+    Ok(signal)
+}
+
+fn start_sources(
+    config: &Config,
+    tasks: &mut Tasks,
+    parts: &Parts,
+    tracked: mpsc::Receiver<BTreeSet<String>>,
+    cancel: &CancellationToken,
+) -> source::Handle {
+    let (inputs, reported) = mpsc::channel(16);
+    let service = source::Service::new(options::source(config), inputs);
+    let handle = service.handle();
+    let running = cancel.clone();
+    tasks.spawn("sources", async move {
+        service.run(running).await;
+        Ok(())
+    });
+    let recording = parts.clone();
+    tasks.spawn("source recorder", async move { Ok(record_sources(recording, reported).await?) });
+    let tracking = track(handle.clone(), parts.clone(), tracked, cancel.clone());
+    tasks.spawn("source tracker", async move {
+        tracking.await;
+        Ok(())
+    });
+    handle
+}
+
+/// Keeps the service following exactly the repositories that the driver names.
+async fn track(
+    handle: source::Handle,
+    parts: Parts,
+    mut tracked: mpsc::Receiver<BTreeSet<String>>,
+    cancel: CancellationToken,
+) {
+    let mut followed = BTreeSet::new();
+    loop {
+        let wanted = tokio::select! {
+            wanted = tracked.recv() => wanted,
+            () = cancel.cancelled() => return,
+        };
+        let Some(wanted) = wanted else { return };
+        for url in followed.difference(&wanted) {
+            handle.untrack(url).await;
+        }
+        for url in wanted.difference(&followed) {
+            let known = {
+                let view = parts.read();
+                view.world.repos.get(url).map(|repo| repo.refs.clone()).unwrap_or_default()
+            };
+            handle.track(url, known).await;
+        }
+        followed = wanted;
+    }
+}
+
+async fn start_http(
+    config: &Config,
+    tasks: &mut Tasks,
+    parts: &Parts,
+    sources: source::Handle,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    let listener = http::bind(&config.socket).await?;
+    let (facts, control) = (Arc::new(Reading(parts.clone())), Arc::new(Refreshing(sources)));
+    let state = http::State::new(facts, control, parts.ledger.clone(), parts.limits.clone());
+    let cancel = cancel.clone();
+    tasks.spawn("API", async move { Ok(http::serve(listener, state, cancel).await?) });
+    Ok(())
+}
+
+/// What the API reads.
+struct Reading(Parts);
+
+impl http::Facts for Reading {
+    fn read(&self, reader: &mut dyn FnMut(&World, &Compared)) {
+        let view = self.0.read();
+        reader(&view.world, &view.compared);
+    }
+}
+
+/// What the API may ask for.
+struct Refreshing(source::Handle);
+
+impl http::Control for Refreshing {
+    fn refresh(&self, repo: Option<&str>) {
+        self.0.hint(repo);
+    }
+}
+
+/// Tells on the terminal what happens, as it happens.
+fn start_narrator(tasks: &mut Tasks, ledger: &Ledger, cancel: &CancellationToken) {
+    let (ledger, cancel) = (ledger.clone(), cancel.clone());
+    let tail = ledger.subscribe(ledger.head());
+    tasks.spawn("narrator", async move {
+        narrate::run(ledger, tail, cancel).await;
+        Ok(())
+    });
+}
+
+/// Records that the daemon runs, with which configuration, and the applications it names.
+async fn record_start(
+    config: &Config,
+    asked: ServeOptions,
+    ledger: &Ledger,
+    world: &World,
+) -> Result<()> {
+    let mut drafts = vec![Draft::new(DaemonStartedV1 {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        observe: asked.observe,
+        pid: std::process::id(),
+    })];
+    let toml = config.to_toml();
+    if world.config != Digest::of(toml.as_bytes()) {
+        drafts.push(Draft::new(ConfigLoadedV1 { toml }));
+    }
+    for file in &config.apps {
+        let manifest = read_application(&file.file)?;
+        let (name, manifest) = manifest;
+        let known = world.apps.get(&name);
+        let same = known.is_some_and(|app| {
+            app.manifest == Digest::of(&manifest) && app.origin == Origin::Config
+        });
+        if !same {
+            drafts.push(declare(&name, &manifest, Origin::Config));
+        }
+    }
+    ledger.append(drafts).await?;
+    Ok(())
+}
+
+/// Reads an Application manifest from a file: its name and its canonical form.
+fn read_application(file: &Path) -> Result<(AppName, Vec<u8>)> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let manifest = render::parse_one(&text, &file.display().to_string())?;
+    let spec = crate::model::AppSpec::parse(&manifest)
+        .with_context(|| format!("{} is no usable Application", file.display()))?;
+    let canonical = serde_json_canonicalizer::to_vec(&manifest)?;
+    Ok((spec.name, canonical))
+}
+
+fn fold_rest(ledger: &Ledger, mut world: World) -> Result<World, ledger::Error> {
+    for recorded in ledger.range(world.seq.next(), ledger.head()) {
+        let recorded = recorded?;
+        if let Some(event) = &recorded.event {
+            world.apply(recorded.envelope.seq, recorded.envelope.recorded, event);
+        }
+    }
+    Ok(world)
+}
+
+/// What the ledger has of each object, so that a restart does not record the same again.
+fn known_objects(world: &World) -> cluster::Known {
+    let mut known = cluster::Known::default();
+    for (key, live) in &world.live {
+        let fingerprint = cluster::Fingerprint::of(
+            &live.uid,
+            (live.digest, live.owned),
+            live.managers,
+            (live.health, &live.health_message),
+            live.deleting,
+        );
+        known.insert(key, &live.uid, fingerprint);
+    }
+    known
+}
+
+fn prepare_scratch(scratch: &Path) -> Result<()> {
+    if scratch.exists() {
+        // Left behind by a run that was killed.
+        std::fs::remove_dir_all(scratch)
+            .with_context(|| format!("cannot empty {}", scratch.display()))?;
+    }
+    std::fs::create_dir_all(scratch).with_context(|| format!("cannot make {}", scratch.display()))
+}
+
+/// Saves a snapshot whenever enough has happened since the last.
+async fn save_snapshots(parts: Parts, cancel: CancellationToken) {
+    let mut saved = parts.read().world.seq;
+    let mut tail = parts.ledger.subscribe(saved);
+    loop {
+        let ended = tokio::select! {
+            batch = tail.next_batch() => batch.is_err(),
+            () = cancel.cancelled() => true,
+        };
+        if ended {
+            return;
+        }
+        let at = parts.read().world.seq;
+        if at.0.saturating_sub(saved.0) < snapshots::EVENTS_BETWEEN {
+            continue;
+        }
+        let parts = parts.clone();
+        let copied = tokio::task::spawn_blocking(move || {
+            let world = parts.read().world.clone();
+            snapshots::save(&parts.ledger, &world);
+        });
+        if copied.await.is_ok() {
+            saved = at;
+        }
+    }
+}
+
+/// The daemon's tasks. A task that ends before it was told to stops the daemon: a part that is
+/// silently missing is worse than a restart.
+struct Tasks {
+    set: JoinSet<(&'static str, Result<()>)>,
+    cancel: CancellationToken,
+}
+
+impl Tasks {
+    fn new(cancel: CancellationToken) -> Self {
+        Self { set: JoinSet::new(), cancel }
+    }
+
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<()>> + Send + 'static,
+    ) {
+        self.set.spawn(async move { (name, task.await) });
+    }
+
+    /// Waits until a task ends.
+    async fn first_failure(&mut self) -> anyhow::Error {
+        match self.set.join_next().await {
+            Some(Ok((name, Ok(())))) => anyhow!("the {name} ended unexpectedly"),
+            Some(Ok((name, Err(error)))) => error.context(format!("the {name} failed")),
+            Some(Err(error)) => anyhow!(error).context("a task panicked"),
+            None => anyhow!("no task is left"),
+        }
+    }
+
+    async fn stop_after(&mut self, failed: anyhow::Error) -> anyhow::Error {
+        self.cancel.cancel();
+        if let Err(error) = self.stop().await {
+            tracing::warn!("while stopping: {error:#}");
+        }
+        failed
+    }
+
+    /// Waits until every task has ended.
+    async fn stop(&mut self) -> Result<()> {
+        let mut first = Ok(());
+        while let Some(ended) = self.set.join_next().await {
+            let (name, result) = ended.context("a task panicked")?;
+            if let Err(error) = result {
+                tracing::warn!(task = name, "{error:#}");
+                first = first.and(Err(error.context(format!("the {name} failed"))));
+            }
+        }
+        first
+    }
+}

@@ -1,0 +1,648 @@
+//! What a ledger must survive: power loss at any byte, a flipped bit anywhere, a truncated tail, a
+//! full disk, a failing disk, a lost or damaged index, a second process.
+//!
+//! Method: exhaustive over a small ledger wherever that is possible. On the disk in memory what
+//! was written and what was synced are kept apart, so a missing `fdatasync` fails these tests,
+//! which killing a process can never show.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::contract::{OnFiles, manifest, pause};
+use super::event::Event;
+use super::memory_disk::MemoryDisk;
+use super::memory_store::MemoryStore;
+use super::samples::{app, object, observed};
+use super::seal::KeyBytes;
+use super::store::{self, Store};
+use super::{Archive, Batch, Blob, Draft, Error, Ledger, OpenReport, Recorded};
+use crate::model::{Actor, BlobAddr, Seq};
+
+const SEGMENT_BYTES: u64 = 1500;
+
+fn key() -> KeyBytes {
+    Zeroizing::new([7; 32])
+}
+
+fn open(disk: &MemoryDisk) -> Result<(Ledger, OpenReport), Error> {
+    Ledger::on_memory(disk.clone(), &key(), SEGMENT_BYTES, Arc::new(MemoryStore::default()))
+}
+
+fn all(ledger: &Ledger) -> Vec<Arc<Recorded>> {
+    ledger.range(Seq(1), Seq(u64::MAX)).collect::<Result<_, _>>().unwrap()
+}
+
+/// A batch with an event, an actor and two blobs, one on top of the other.
+fn batch(n: usize) -> Batch {
+    let base = Blob::plain(manifest(n), None);
+    let blob = Blob::plain(manifest(n + 1000), Some(base.addr));
+    let mut event = observed();
+    event.object = blob.addr;
+    let drafts = vec![
+        Draft::new(event).by(Actor::os_user(format!("user{}", n % 3))),
+        Draft::new(pause(&n.to_string())),
+    ];
+    Batch { blobs: vec![base, blob], drafts }
+}
+
+/// Blobs that events name are readable, and the chain is whole.
+fn assert_whole(ledger: &Ledger) {
+    let verified = ledger.verify();
+    assert!(verified.is_whole(), "{:?}", verified.problems);
+    for recorded in all(ledger) {
+        if let Some(Event::ObjectObserved(body)) = &recorded.event {
+            ledger.blob(body.object).unwrap();
+        }
+    }
+}
+
+/// A disk with some segments, and its events.
+fn filled(batches: usize) -> (MemoryDisk, Vec<Arc<Recorded>>) {
+    let disk = MemoryDisk::default();
+    let (ledger, _) = open(&disk).unwrap();
+    for n in 0..batches {
+        ledger.append_blocking(batch(n)).unwrap();
+    }
+    let events = all(&ledger);
+    ledger.shutdown();
+    (disk, events)
+}
+
+fn names(disk: &MemoryDisk) -> Vec<String> {
+    super::disk::Disk::names(disk).unwrap()
+}
+
+fn length(disk: &MemoryDisk, name: &str) -> usize {
+    let file = super::disk::Disk::open(disk, name).unwrap();
+    usize::try_from(file.bytes().unwrap()).unwrap()
+}
+
+#[test]
+fn power_loss_at_any_byte_of_a_group_loses_nothing_acknowledged() {
+    // One group is written and its sync fails: nothing of it is acknowledged, and any part of it
+    // may be on the disk.
+    let (disk, acknowledged) = filled(2);
+    let (ledger, _) = open(&disk).unwrap();
+    disk.fail_syncs();
+    let failed = ledger.append_blocking(batch(7));
+    assert!(matches!(failed, Err(Error::Poisoned { .. })));
+    let again = ledger.append_blocking(batch(8));
+    assert!(
+        matches!(again, Err(Error::Poisoned { .. })),
+        "a failed fdatasync is never tried again"
+    );
+    assert_eq!(all(&ledger), acknowledged, "what is not durable is not shown");
+    ledger.shutdown();
+
+    let last = names(&disk).pop().unwrap();
+    let unsynced = length(&disk, &last) - length(&disk.after_power_loss(0, None), &last);
+    assert!(unsynced > 500);
+    for torn in 0..=unsynced {
+        let holes = [None, Some(0), Some(torn / 2), torn.checked_sub(1)];
+        // Holes cost four times the time and matter at every place alike.
+        for hole in holes.into_iter().take(if torn % 7 == 0 { 4 } else { 1 }) {
+            let left = disk.after_power_loss(torn, hole);
+            let (ledger, report) = open(&left).unwrap();
+            let events = all(&ledger);
+            assert_eq!(events[..acknowledged.len()], acknowledged, "torn at {torn}, {hole:?}");
+            assert!(report.repairs.len() <= 1);
+            assert_eq!(left.aside().len(), report.repairs.len());
+            assert_eq!(events.len(), ledger.head().0 as usize);
+            if torn % 50 == 0 {
+                assert_whole(&ledger);
+                ledger.append_blocking(batch(9)).unwrap();
+                assert_whole(&ledger);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tail_cut_at_any_length_keeps_everything_before_the_cut() {
+    let (disk, _) = filled(4);
+    // The last segment gets two batches, wherever it begins.
+    let roomy = Ledger::on_memory(disk.clone(), &key(), u64::MAX, Arc::new(MemoryStore::default()))
+        .unwrap()
+        .0;
+    for n in 4..6 {
+        roomy.append_blocking(batch(n)).unwrap();
+    }
+    let events = all(&roomy);
+    roomy.shutdown();
+    let last = names(&disk).pop().unwrap();
+    let before = super::segment::Segment::first_of(&last).unwrap().0 as usize - 1;
+    let mut kept_counts = Vec::new();
+    for keep in 0..length(&disk, &last) {
+        let cut = disk.fork();
+        cut.edit(&last, |bytes| bytes.truncate(keep));
+        let (ledger, report) = open(&cut).unwrap();
+        // The repair itself is the last event, when there was one.
+        let kept = ledger.head().0 as usize - report.repairs.len();
+        assert_eq!(all(&ledger)[..kept], events[..kept]);
+        assert!(kept >= before, "cut to {keep}");
+        if let Some(repair) = report.repairs.first() {
+            let last = all(&ledger).pop().unwrap();
+            assert_eq!(last.event, Some(Event::LedgerRepaired(repair.clone())));
+            assert_eq!(repair.possibly_acknowledged, keep > super::record::HEADER_BYTES);
+        }
+        kept_counts.push(kept);
+    }
+    assert!(kept_counts.is_sorted(), "a longer file never keeps less");
+    assert_eq!(kept_counts.last().copied().map(|kept| kept + 1), Some(events.len()));
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_found_and_its_place_named() {
+    let (disk, events) = filled(3);
+    let names = names(&disk);
+    assert!(names.len() >= 3);
+    for name in &names {
+        for at in 0..length(&disk, name) {
+            let flipped = disk.fork();
+            flipped.edit(name, |bytes| bytes[at] ^= 1 << (at % 8));
+            match open(&flipped) {
+                Ok((ledger, report)) => {
+                    assert_eq!(report.repairs.len(), 1, "{name} {at}: nobody noticed");
+                    assert!(Some(name) == names.last());
+                    let kept = ledger.head().0 as usize - 1;
+                    assert_eq!(all(&ledger)[..kept], events[..kept]);
+                    let (_, aside) = flipped.aside().pop().unwrap();
+                    assert!(length(&disk, name) - aside.len() <= at, "{name} {at}");
+                }
+                Err(Error::Corrupt { file, .. }) => {
+                    // A footer speaks for what follows, so its damage may show in the next file.
+                    let follows = names.iter().skip_while(|n| *n != name).take(2);
+                    assert!(follows.into_iter().any(|n| file.ends_with(n.as_str())), "{file} {at}");
+                }
+                Err(other) => panic!("{name} {at}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_in_front_of_acknowledged_events_is_no_torn_tail() {
+    // The index knows what was acknowledged; the open segment is damaged in its middle.
+    let files = OnFiles::new();
+    let ledger = files.open();
+    for n in 0..10 {
+        ledger.append_blocking(batch(n)).unwrap();
+    }
+    ledger.shutdown();
+    let segment = segment_files(&files.dir()).pop().unwrap();
+    let whole = fs::read(&segment).unwrap();
+    let mut damaged = whole.clone();
+    let at = damaged.len() / 2;
+    damaged[at] ^= 1;
+    fs::write(&segment, &damaged).unwrap();
+    let refused = Ledger::open(files.options()).map(|_| ()).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Corrupt { file, offset, .. }
+        if *file == segment.display().to_string() && *offset <= at as u64),
+        "{refused:?}"
+    );
+    assert_eq!(fs::read(&segment).unwrap(), damaged, "nothing was cut");
+    fs::write(&segment, whole).unwrap();
+    assert_whole(&files.open());
+}
+
+fn segment_files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir.join("segments")).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn an_archive_reads_the_undamaged_rest_of_a_damaged_ledger() {
+    let files = OnFiles::with_segments(SEGMENT_BYTES);
+    let ledger = files.open();
+    for n in 0..20 {
+        ledger.append_blocking(batch(n)).unwrap();
+    }
+    let events = all(&ledger);
+    // A reader of the open ledger meets damage: it is named, and nothing more is written.
+    let sealed = segment_files(&files.dir()).remove(2);
+    let mut bytes = fs::read(&sealed).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 4;
+    fs::write(&sealed, &bytes).unwrap();
+    let damage = ledger.range(Seq(1), Seq(u64::MAX)).find_map(Result::err).unwrap();
+    assert!(
+        matches!(&damage, Error::Corrupt { file, .. } if *file == sealed.display().to_string())
+    );
+    assert!(matches!(ledger.append_blocking(batch(99)), Err(Error::Corrupt { .. })));
+    assert!(!ledger.verify().is_whole());
+    assert!(ledger.info().damage.is_some());
+    ledger.shutdown();
+
+    let archive = Archive::open(&files.dir(), Some(&files.key())).unwrap();
+    let read: Vec<_> = archive.range(Seq(1), Seq(u64::MAX)).collect();
+    let (whole, damaged): (Vec<_>, Vec<_>) = read.into_iter().partition(Result::is_ok);
+    assert_eq!(damaged.len(), 1);
+    assert!(whole.len() >= events.len() - 2);
+    let first = whole[0].as_ref().unwrap();
+    assert_eq!(*first, events[0]);
+    assert_eq!(archive.get(archive.head()).unwrap().as_ref(), events.last());
+}
+
+#[test]
+fn an_archive_reads_what_the_ledger_wrote_with_and_without_the_key() {
+    let files = OnFiles::with_segments(SEGMENT_BYTES);
+    let ledger = files.open();
+    for n in 0..10 {
+        ledger.append_blocking(batch(n)).unwrap();
+    }
+    let secret = ledger.seal().blob_sealed(b"hunter2").unwrap();
+    let addr = secret.addr;
+    ledger.append_blocking(Batch { blobs: vec![secret], drafts: vec![] }).unwrap();
+    let events = all(&ledger);
+
+    // While the ledger is open for writing.
+    let archive = Archive::open(&files.dir(), None).unwrap();
+    let read: Vec<_> = archive.range(Seq(1), Seq(u64::MAX)).collect::<Result<_, _>>().unwrap();
+    assert_eq!(read, events);
+    assert!(matches!(archive.blob(addr), Err(Error::Sealed(_))));
+    let verified = archive.verify();
+    assert!(verified.is_whole() && verified.sealed_unopened == 1);
+    assert_eq!(
+        archive.by_object(&object(), Seq::ZERO, 99),
+        ledger.by_object(&object(), Seq::ZERO, 99)
+    );
+    assert_eq!(archive.by_app(&app(), Seq(5), 3), ledger.by_app(&app(), Seq(5), 3));
+    assert_eq!(
+        archive.at_time(events[7].envelope.recorded),
+        ledger.at_time(events[7].envelope.recorded)
+    );
+    assert_eq!(archive.info().head_hash, ledger.info().head_hash);
+
+    let archive = Archive::open(&files.dir(), Some(&files.key())).unwrap();
+    assert_eq!(*archive.blob(addr).unwrap(), *b"hunter2");
+    assert!(matches!(Archive::open(Path::new("/nonexistent"), None), Err(Error::Missing(_))));
+}
+
+#[test]
+fn a_full_disk_refuses_appends_keeps_reading_and_recovers_by_itself() {
+    for hidden in [false, true] {
+        let (disk, mut expected) = filled(2);
+        let (ledger, _) = open(&disk).unwrap();
+        let (mut refused, mut accepted) = (0, 0);
+        for room in (0..2500).step_by(13) {
+            disk.set_capacity(Some(disk.used() + room), hidden);
+            match ledger.append_blocking(batch(room as usize)) {
+                Ok(seqs) => {
+                    accepted += 1;
+                    expected.extend(seqs.iter().map(|seq| ledger.get(*seq).unwrap().unwrap()));
+                }
+                Err(Error::Full { .. }) => refused += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+            assert_eq!(all(&ledger), expected);
+        }
+        assert!(refused > 20 && accepted > 20, "{refused} refused, {accepted} accepted");
+        disk.set_capacity(None, false);
+        ledger.append_blocking(batch(1)).unwrap();
+        assert_whole(&ledger);
+        ledger.shutdown();
+        let (again, report) = open(&disk).unwrap();
+        assert!(report.repairs.is_empty(), "{:?}", report.repairs);
+        assert_whole(&again);
+    }
+}
+
+#[test]
+fn a_repair_that_has_no_room_is_recorded_as_soon_as_there_is() {
+    let (disk, _) = filled(2);
+    let last = names(&disk).pop().unwrap();
+    let end = length(&disk, &last);
+    disk.edit(&last, |bytes| bytes.truncate(end - 3));
+    disk.set_capacity(Some(disk.used()), false);
+    let (ledger, report) = open(&disk).unwrap();
+    assert_eq!(report.repairs.len(), 1);
+    let head = ledger.head();
+    assert!(matches!(ledger.append_blocking(batch(1)), Err(Error::Full { .. })));
+    disk.set_capacity(None, false);
+    let seqs = ledger.append_blocking(batch(2)).unwrap();
+    assert_eq!(seqs[0], head.next().next(), "the repair comes first");
+    let repair = ledger.get(head.next()).unwrap().unwrap();
+    assert!(matches!(repair.event, Some(Event::LedgerRepaired(_))));
+}
+
+#[test]
+fn a_new_ledger_without_room_is_refused_and_leaves_nothing_behind() {
+    let disk = MemoryDisk::default();
+    disk.set_capacity(Some(100), false);
+    assert!(matches!(open(&disk), Err(Error::Full { .. })));
+    disk.set_capacity(None, false);
+    let (ledger, report) = open(&disk).unwrap();
+    assert!(report.created && report.repairs.is_empty());
+    assert_eq!(ledger.head(), Seq(1));
+}
+
+/// The reopened ledger has everything, and says that its index was rebuilt.
+fn assert_rebuilt(files: &OnFiles, events: &[Arc<Recorded>], what: &str) {
+    let (ledger, report) = Ledger::open(files.options()).unwrap();
+    assert_eq!(report.repairs.len(), 1, "{what}");
+    let now = all(&ledger);
+    assert_eq!(now[..events.len()], *events, "{what}");
+    assert!(matches!(now[events.len()].event, Some(Event::LedgerRepaired(_))), "{what}");
+    let expected: Vec<Seq> = events
+        .iter()
+        .filter(|r| matches!(r.event, Some(Event::ObjectObserved(_))))
+        .map(|r| r.seq())
+        .collect();
+    assert_eq!(ledger.by_object(&object(), Seq::ZERO, 1000), expected, "{what}");
+    assert_whole(&ledger);
+    ledger.shutdown();
+}
+
+fn with_index(files: &OnFiles) -> Vec<Arc<Recorded>> {
+    let ledger = files.open();
+    for n in 0..30 {
+        ledger.append_blocking(batch(n)).unwrap();
+    }
+    let events = all(&ledger);
+    ledger.shutdown();
+    events
+}
+
+#[test]
+fn a_deleted_index_is_rebuilt() {
+    let files = OnFiles::with_segments(SEGMENT_BYTES);
+    let events = with_index(&files);
+    fs::remove_dir_all(files.dir().join("sled")).unwrap();
+    assert_rebuilt(&files, &events, "deleted");
+    // Rebuilt once, not for ever.
+    assert!(Ledger::open(files.options()).unwrap().1.repairs.is_empty());
+}
+
+#[test]
+fn an_index_that_is_no_database_is_set_aside_and_rebuilt() {
+    let files = OnFiles::new();
+    let events = with_index(&files);
+    fs::remove_dir_all(files.dir().join("sled")).unwrap();
+    fs::write(files.dir().join("sled"), b"not a directory").unwrap();
+    assert_rebuilt(&files, &events, "a file instead of a directory");
+    let aside = fs::read_dir(files.dir()).unwrap().map(|e| e.unwrap().file_name());
+    let aside = aside.filter(|name| name.to_string_lossy().starts_with("sled.damaged-"));
+    assert_eq!(aside.count(), 1);
+}
+
+#[test]
+fn an_index_of_another_ledger_is_set_aside_and_rebuilt() {
+    let (files, others) = (OnFiles::new(), OnFiles::new());
+    let events = with_index(&files);
+    with_index(&others);
+    fs::remove_dir_all(files.dir().join("sled")).unwrap();
+    fs::rename(others.dir().join("sled"), files.dir().join("sled")).unwrap();
+    assert_rebuilt(&files, &events, "another ledger's");
+}
+
+/// Copies a directory of files.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_to_the_index_files_nothing_is_lost_and_answers_stay_right() {
+    // sled may or may not notice damage; the ledger's answers must be right either way.
+    let files = OnFiles::with_segments(SEGMENT_BYTES);
+    let events = with_index(&files);
+    let pristine = tempfile::tempdir().unwrap();
+    copy(&files.dir(), pristine.path());
+    let database = files.dir().join("sled/db");
+    let size = fs::metadata(&database).unwrap().len() as usize;
+    let used = fs::read(&database).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
+    let expected: Vec<Seq> = events
+        .iter()
+        .filter(|r| matches!(r.event, Some(Event::ObjectObserved(_))))
+        .map(|r| r.seq())
+        .collect();
+    for case in 0..24_usize {
+        fs::remove_dir_all(files.dir()).unwrap();
+        copy(pristine.path(), &files.dir());
+        let mut bytes = fs::read(&database).unwrap();
+        if case % 3 == 0 {
+            bytes.truncate(size * case / 24);
+        } else {
+            bytes[used * case / 24] ^= 1 << (case % 8);
+        }
+        fs::write(&database, bytes).unwrap();
+        let ledger = files.open();
+        assert_eq!(all(&ledger)[..events.len()], events, "case {case}");
+        for event in &events {
+            assert_eq!(ledger.get(event.seq()).unwrap().as_ref(), Some(event), "case {case}");
+        }
+        assert_eq!(ledger.by_object(&object(), Seq::ZERO, 1000), expected, "case {case}");
+        ledger.append_blocking(batch(77)).unwrap();
+        ledger.shutdown();
+    }
+}
+
+/// A store that works until it is told not to.
+#[derive(Default)]
+struct Unreliable {
+    store: MemoryStore,
+    mode: std::sync::atomic::AtomicU8,
+}
+
+const FAILS: u8 = 1;
+const FORGETS: u8 = 2;
+const MISLEADS: u8 = 3;
+
+impl Unreliable {
+    fn set(&self, mode: u8) {
+        self.mode.store(mode, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn mode(&self) -> u8 {
+        self.mode.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn check(&self) -> Result<(), store::Error> {
+        let failed = store::Error::Engine { operation: "test", source: std::io::Error::other("x") };
+        if self.mode() == FAILS { Err(failed) } else { Ok(()) }
+    }
+}
+
+impl Store for Unreliable {
+    fn apply(&self, changes: &store::Changes) -> Result<(), store::Error> {
+        self.check()?;
+        self.store.apply(changes)
+    }
+
+    fn watermark(&self) -> Result<store::Watermark, store::Error> {
+        self.check()?;
+        self.store.watermark()
+    }
+
+    fn event(&self, seq: Seq) -> Result<Option<store::EventEntry>, store::Error> {
+        self.check()?;
+        let entry = self.store.event(seq)?.filter(|_| self.mode() != FORGETS);
+        let misled = |entry: store::EventEntry| store::EventEntry { offset: 83, ..entry };
+        Ok(if self.mode() == MISLEADS { entry.map(misled) } else { entry })
+    }
+
+    fn blob(&self, addr: BlobAddr) -> Result<Option<store::BlobPlace>, store::Error> {
+        self.check()?;
+        let place = self.store.blob(addr)?;
+        let misled = |place: store::BlobPlace| store::BlobPlace {
+            at: store::Position { offset: 83, ..place.at },
+            ..place
+        };
+        Ok(if self.mode() == MISLEADS { place.map(misled) } else { place })
+    }
+
+    fn find(
+        &self,
+        key: store::SubjectKey,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Seq>, store::Error> {
+        self.check()?;
+        self.store.find(key, after, limit)
+    }
+
+    fn sync(&self) -> Result<(), store::Error> {
+        self.check()
+    }
+
+    fn bytes_on_disk(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn an_index_that_fails_or_lies_while_the_ledger_runs_is_replaced() {
+    for mode in [FAILS, FORGETS, MISLEADS] {
+        let (disk, events) = filled(10);
+        let unreliable = Arc::new(Unreliable::default());
+        let opened = Ledger::on_memory(disk, &key(), SEGMENT_BYTES, unreliable.clone());
+        let ledger = opened.unwrap().0;
+        unreliable.set(mode);
+        for event in &events {
+            assert_eq!(ledger.get(event.seq()).unwrap().as_ref(), Some(event), "mode {mode}");
+        }
+        assert_eq!(all(&ledger), events);
+        assert!(ledger.info().index_replaced, "mode {mode}");
+        assert_whole(&ledger);
+        let time = events[9].envelope.recorded;
+        let until = events.iter().rev().find(|event| event.envelope.recorded <= time).unwrap();
+        assert_eq!(ledger.at_time(time), until.seq());
+        let before = ledger.by_object(&object(), Seq::ZERO, 1000);
+        let new = ledger.append_blocking(batch(50)).unwrap();
+        let after = ledger.by_object(&object(), Seq::ZERO, 1000);
+        assert_eq!(after, [before, vec![new[0]]].concat());
+    }
+}
+
+#[test]
+fn an_index_that_fails_on_a_write_still_shows_that_write() {
+    let unreliable = Arc::new(Unreliable::default());
+    let opened =
+        Ledger::on_memory(MemoryDisk::default(), &key(), SEGMENT_BYTES, unreliable.clone());
+    let ledger = opened.unwrap().0;
+    unreliable.set(FAILS);
+    let seqs = ledger.append_blocking(batch(1)).unwrap();
+    assert_eq!(ledger.by_object(&object(), Seq::ZERO, 1000), [seqs[0]]);
+    assert_whole(&ledger);
+}
+
+#[test]
+fn an_index_that_failed_is_set_aside_at_the_next_start() {
+    let files = OnFiles::new();
+    let events = with_index(&files);
+    fs::write(files.dir().join("sled.suspect"), "").unwrap();
+    assert_rebuilt(&files, &events, "marked");
+    assert!(!files.dir().join("sled.suspect").exists());
+}
+
+#[test]
+fn an_index_that_is_ahead_of_the_segments_is_salvaged() {
+    let files = OnFiles::new();
+    let events = with_index(&files);
+    // The segment loses its last events, as a disk that lied about fdatasync would lose them.
+    let segment = segment_files(&files.dir()).pop().unwrap();
+    let bytes = fs::read(&segment).unwrap();
+    fs::write(&segment, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    let (ledger, report) = Ledger::open(files.options()).unwrap();
+    assert!(report.repairs.iter().all(|repair| repair.possibly_acknowledged));
+    assert_eq!(report.repairs.len(), 2, "a torn tail and an index ahead of it");
+    let kept = all(&ledger).len() - 2;
+    assert_eq!(all(&ledger)[..kept], events[..kept]);
+    let salvage = fs::read(&report.repairs[1].kept).unwrap();
+    let mut rest = salvage.as_slice();
+    for lost in &events[kept..] {
+        let (length, tail) = rest.split_first_chunk::<2>().unwrap();
+        let (frame, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
+        assert_eq!(super::frame::leaf_hash(frame), lost.envelope.hash);
+        rest = tail;
+    }
+    assert!(rest.is_empty());
+    assert_whole(&ledger);
+}
+
+#[test]
+fn segments_that_are_gone_while_the_index_is_there_are_reported_as_loss() {
+    let files = OnFiles::new();
+    with_index(&files);
+    fs::remove_dir_all(files.dir().join("segments")).unwrap();
+    let (ledger, report) = Ledger::open(files.options()).unwrap();
+    assert!(report.created && report.repairs[0].possibly_acknowledged);
+    assert_eq!(ledger.head(), Seq(2));
+}
+
+#[test]
+fn a_missing_or_foreign_segment_is_named() {
+    let files = OnFiles::with_segments(SEGMENT_BYTES);
+    with_index(&files);
+    let segments = segment_files(&files.dir());
+    let hidden = files.dir().join("hidden");
+    fs::rename(&segments[1], &hidden).unwrap();
+    let refused = Ledger::open(files.options()).map(|_| ()).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Corrupt { file, .. } if *file == segments[2].display().to_string())
+    );
+    fs::rename(&hidden, &segments[1]).unwrap();
+    // Files that are no segments are left alone.
+    fs::write(files.dir().join("segments/README"), "notes").unwrap();
+    assert_whole(&files.open());
+}
+
+#[test]
+fn a_second_opening_is_refused_with_the_process_that_has_the_ledger() {
+    let files = OnFiles::new();
+    let ledger = files.open();
+    let refused = Ledger::open(files.options()).map(|_| ()).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Locked { pid, .. } if *pid == std::process::id().to_string())
+    );
+    drop(ledger);
+    files.open();
+}
+
+#[test]
+fn snapshots_of_another_chain_are_ignored() {
+    let files = OnFiles::new();
+    let ledger = files.open();
+    ledger.append_blocking(batch(1)).unwrap();
+    ledger.save_snapshot("live", 1, ledger.head_hash(), b"right").unwrap();
+    let elsewhere = (ledger.head(), crate::model::Digest([1; 32]));
+    ledger.append_blocking(batch(2)).unwrap();
+    ledger.save_snapshot("desired", 1, elsewhere, b"wrong").unwrap();
+    assert_eq!(ledger.load_snapshot("live", 1).unwrap().2, b"right");
+    assert!(ledger.load_snapshot("desired", 1).is_none());
+    assert!(ledger.load_snapshot("live", 2).is_none());
+}

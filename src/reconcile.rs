@@ -1,0 +1,16 @@
+//! Reconciliation: from the ledger to the cluster and back into the ledger.
+//!
+//! [`machine`] decides and is pure; [`driver`] folds the ledger's tail, asks the machine and
+//! carries out what it says; the other modules are its hands. The order is always the same:
+//! an intent becomes durable, the write is sent, the outcome becomes durable.
+
+mod compare_job;
+mod driver;
+mod execute;
+pub mod machine;
+mod record;
+mod render_job;
+mod settle;
+
+pub use driver::{Driver, Parts, View};
+pub use record::{record_cluster, record_sources};

@@ -1,0 +1,254 @@
+//! The driver: folds the ledger's tail, asks the machine, carries out its commands.
+//!
+//! One task owns the world's write side. Everything slow (renders, comparisons, cluster writes)
+//! runs in jobs beside it; a job appends its own events and then says that it is done. The loop
+//! decides only after folding everything that it appended itself, so no decision is taken twice.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::machine::{Command, Machine};
+use super::{execute, render_job, settle};
+use crate::cluster::Connection;
+use crate::ledger::event::DeadlineReachedV1;
+use crate::ledger::{self, Draft, Ledger, Recorded, Tail};
+use crate::model::{AppName, ObjectKey, Seq, Timestamp};
+use crate::plan::{Compared, Limits};
+use crate::render::Tools;
+use crate::replay::World;
+
+/// How many renders run at once. Bound: renders are CPU work of child processes.
+const RENDERS_MAX: usize = 2;
+/// How many comparisons run at once.
+const COMPARISONS_MAX: usize = 4;
+
+/// What surfaces read: the world, and the comparisons that found nothing.
+#[derive(Debug, Default)]
+pub struct View {
+    /// The world at the last folded event.
+    pub world: World,
+    /// Comparisons that found nothing new.
+    pub compared: Compared,
+}
+
+/// What the driver works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The cluster.
+    pub cluster: Connection,
+    /// The world, shared with surfaces; the driver alone writes it.
+    pub view: Arc<RwLock<View>>,
+    /// How much may be deleted without asking.
+    pub limits: Limits,
+    /// The renderers.
+    pub tools: Tools,
+    /// Where mirrors are and how they are read.
+    pub mirrors: crate::source::Options,
+    /// A directory for what a render needs on disk; emptied by its users.
+    pub scratch: PathBuf,
+    /// How long a write may take; also how long an orphaned intent's writes may still arrive.
+    pub write_timeout: Duration,
+    /// Says which repositories to mirror.
+    pub track: mpsc::Sender<BTreeSet<String>>,
+}
+
+impl Parts {
+    /// The world as of the last folded event.
+    pub fn read(&self) -> RwLockReadGuard<'_, View> {
+        // A panic while the view was held leaves a world that is whole up to some event.
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why the driver stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The ledger failed: without it nothing may be decided or written.
+    #[error("the ledger failed: nothing more is decided or written")]
+    Ledger(#[from] ledger::Error),
+    /// A job panicked: that is a bug.
+    #[error("a reconcile job panicked")]
+    Job(#[source] tokio::task::JoinError),
+}
+
+/// A job that ended.
+pub(super) enum Done {
+    Rendered(AppName),
+    Compared { app: AppName, key: ObjectKey, observation: Seq, nothing_new: bool },
+    Executed(Seq),
+}
+
+/// Folds, decides and acts until it is cancelled.
+pub struct Driver {
+    parts: Parts,
+    machine: Machine,
+    jobs: JoinSet<Result<Done, ledger::Error>>,
+    renders: Arc<tokio::sync::Semaphore>,
+    comparisons: Arc<tokio::sync::Semaphore>,
+    writes: Arc<tokio::sync::Semaphore>,
+    /// The last event of our own that must be folded before the next decision.
+    must_fold: Seq,
+    cancel: CancellationToken,
+}
+
+impl Driver {
+    /// A driver over a view that was folded up to some position of the ledger.
+    #[must_use]
+    pub fn new(parts: Parts, cancel: CancellationToken) -> Self {
+        Self {
+            machine: Machine::new(parts.limits.clone()),
+            parts,
+            jobs: JoinSet::new(),
+            renders: Arc::new(tokio::sync::Semaphore::new(RENDERS_MAX)),
+            comparisons: Arc::new(tokio::sync::Semaphore::new(COMPARISONS_MAX)),
+            writes: Arc::new(tokio::sync::Semaphore::new(execute::WRITES_MAX)),
+            must_fold: Seq::ZERO,
+            cancel,
+        }
+    }
+
+    /// Runs until cancelled. Writes that were begun get their outcomes recorded before it returns.
+    ///
+    /// # Errors
+    /// The ledger failed, or a job panicked.
+    pub async fn run(mut self) -> Result<(), Error> {
+        let position = self.parts.read().world.seq;
+        let mut tail = self.parts.ledger.subscribe(position);
+        self.decide().await?;
+        loop {
+            let deadline = self.until_deadline();
+            tokio::select! {
+                // Cancel safety: a tail only advances when a batch is returned.
+                batch = tail.next_batch() => self.fold(&batch?),
+                // Cancel safety: a JoinSet loses nothing.
+                Some(done) = self.jobs.join_next() => self.done(done.map_err(Error::Job)??),
+                () = tokio::time::sleep(deadline) => self.deadline().await?,
+                () = self.cancel.cancelled() => break,
+            }
+            while let Some(done) = self.jobs.try_join_next() {
+                self.done(done.map_err(Error::Job)??);
+            }
+            self.decide().await?;
+        }
+        self.drain(tail).await
+    }
+
+    /// Lets the jobs finish what they began and folds what they recorded.
+    async fn drain(mut self, mut tail: Tail) -> Result<(), Error> {
+        while let Some(done) = self.jobs.join_next().await {
+            self.done(done.map_err(Error::Job)??);
+        }
+        while self.parts.read().world.seq < self.parts.ledger.head() {
+            let batch = tail.next_batch().await?;
+            self.fold(&batch);
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, batch: &[Arc<Recorded>]) {
+        let mut view = self.parts.view.write().unwrap_or_else(PoisonError::into_inner);
+        for recorded in batch {
+            let envelope = &recorded.envelope;
+            // Events of a kind that this version does not know change nothing that it knows.
+            let Some(event) = &recorded.event else { continue };
+            let touched = view.world.apply(envelope.seq, envelope.recorded, event);
+            self.machine.touch(touched);
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Rendered(app) => self.machine.rendered(&app),
+            Done::Compared { app, key, observation, nothing_new } => {
+                if nothing_new {
+                    let mut view = self.parts.view.write().unwrap_or_else(PoisonError::into_inner);
+                    view.compared.insert(key.clone(), observation);
+                }
+                self.machine.compared(&app, &key);
+            }
+            Done::Executed(intent) => self.machine.ended(intent),
+        }
+        // Whatever the job appended must be folded before its subject is judged again.
+        self.must_fold = self.must_fold.max(self.parts.ledger.head());
+    }
+
+    /// Asks the machine, once everything that it should know is folded.
+    async fn decide(&mut self) -> Result<(), Error> {
+        let commands = {
+            let view = self.parts.view.read().unwrap_or_else(PoisonError::into_inner);
+            if view.world.seq < self.must_fold {
+                return Ok(());
+            }
+            self.machine.decide(&view.world, &view.compared)
+        };
+        for command in commands {
+            self.carry_out(command).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, command: Command) -> Result<(), Error> {
+        let parts = self.parts.clone();
+        match command {
+            Command::Append(drafts) => self.append(drafts).await?,
+            Command::Track(repos) => {
+                // A closed receiver means that the daemon is stopping.
+                let _ = self.parts.track.send(repos).await;
+            }
+            Command::Render { app, commit } => {
+                let renders = Arc::clone(&self.renders);
+                self.jobs.spawn(render_job::run(parts, renders, app, commit));
+            }
+            Command::Compare { app, comparison } => {
+                let comparisons = Arc::clone(&self.comparisons);
+                self.jobs.spawn(super::compare_job::run(parts, comparisons, app, comparison));
+            }
+            Command::Execute(intent) => {
+                let job = execute::run(parts, Arc::clone(&self.writes), intent, self.cancel.clone());
+                self.jobs.spawn(job);
+            }
+            Command::Settle(intent) => {
+                self.jobs.spawn(settle::run(parts, intent, self.cancel.clone()));
+            }
+            Command::Refuse { app, violations } => {
+                for violation in violations {
+                    tracing::error!(%app, %violation, "BUG: a plan breaks an invariant; it is not carried out");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn append(&mut self, drafts: Vec<Draft>) -> Result<(), Error> {
+        let seqs = self.parts.ledger.append(drafts).await?;
+        if let Some(last) = seqs.last() {
+            self.must_fold = self.must_fold.max(*last);
+        }
+        Ok(())
+    }
+
+    fn until_deadline(&self) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(3_600);
+        match self.machine.deadline() {
+            Some(at) => Duration::from_millis(at.ms_since(Timestamp::now()) + 1).min(LONGEST),
+            None => LONGEST,
+        }
+    }
+
+    async fn deadline(&mut self) -> Result<(), Error> {
+        match self.machine.deadline() {
+            Some(deadline) if deadline <= Timestamp::now() => {
+                self.append(vec![Draft::new(DeadlineReachedV1 { deadline })]).await
+            }
+            _ => Ok(()),
+        }
+    }
+}

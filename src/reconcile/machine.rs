@@ -1,0 +1,376 @@
+//! The reconcile machine: what happened goes in, commands come out. Pure.
+//!
+//! It keeps nothing that matters: which applications to look at again, and which commands are
+//! under way so that they are not given twice. Everything else is the world. Losing the machine
+//! loses nothing; it asks for the same things again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ledger::Draft;
+use crate::ledger::event::{
+    AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DriftDetectedV1, DriftKind,
+    GateLapsedV1, IntentRecordedV1, Origin, PlanGatedV1, RenderFailedV1, ResumedV1,
+    SyncFinishedV1, Verb, Write, WritesSuspendedV1,
+};
+use crate::model::{AppName, AppSpec, CommitId, ObjectKey, Seq, Timestamp};
+use crate::plan::{self, Compared, Comparison, Limits, Plan, Violation};
+use crate::replay::{App, Resolved, Touched, World};
+
+/// How many writes one intent lists. Bound: an intent is one frame's payload and one unit of
+/// recovery; a thousand objects become a few intents.
+pub const INTENT_WRITES_MAX: usize = 256;
+
+/// Something for the driver to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Append these events, then fold them before the next decision.
+    Append(Vec<Draft>),
+    /// Keep mirrors of exactly these repositories.
+    Track(BTreeSet<String>),
+    /// Render an application at a commit and append what came of it.
+    Render {
+        /// The application.
+        app: AppName,
+        /// The commit.
+        commit: CommitId,
+    },
+    /// Compare an object with what was applied and append what was found.
+    Compare {
+        /// The application.
+        app: AppName,
+        /// What with what.
+        comparison: Comparison,
+    },
+    /// Carry out an intent, which is durable.
+    Execute(Seq),
+    /// Find out by observing what became of an intent's writes.
+    Settle(Seq),
+    /// A plan broke a rule that must never be broken: nothing is done for the application.
+    Refuse {
+        /// The application.
+        app: AppName,
+        /// The rules.
+        violations: Vec<Violation>,
+    },
+}
+
+/// The machine's own memory.
+#[derive(Debug, Default)]
+pub struct Machine {
+    limits: Limits,
+    dirty: BTreeSet<AppName>,
+    all_dirty: bool,
+    rendering: BTreeSet<AppName>,
+    comparing: BTreeMap<ObjectKey, Seq>,
+    busy: BTreeSet<Seq>,
+    tracked: Option<BTreeSet<String>>,
+    deadlines: BTreeMap<AppName, Timestamp>,
+}
+
+impl Machine {
+    /// A machine that looks at every application first.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, all_dirty: true, ..Self::default() }
+    }
+
+    /// Notes what an event touched.
+    pub fn touch(&mut self, touched: Touched) {
+        self.all_dirty |= touched.all;
+        self.dirty.extend(touched.apps);
+    }
+
+    /// A render ended: its event, if any, was folded.
+    pub fn rendered(&mut self, app: &AppName) {
+        self.rendering.remove(app);
+        self.dirty.insert(app.clone());
+    }
+
+    /// A comparison ended: its event, if any, was folded.
+    pub fn compared(&mut self, app: &AppName, key: &ObjectKey) {
+        self.comparing.remove(key);
+        self.dirty.insert(app.clone());
+    }
+
+    /// The driver is done with an intent: carried out or settled as far as it got.
+    pub fn ended(&mut self, intent: Seq) {
+        self.busy.remove(&intent);
+    }
+
+    /// The next time at which time alone changes a decision.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.deadlines.values().min().copied()
+    }
+
+    /// Decides what to do now. The driver folds everything it appended before it asks again.
+    pub fn decide(&mut self, world: &World, compared: &Compared) -> Vec<Command> {
+        let mut commands = Vec::new();
+        self.track(world, &mut commands);
+        let apps = self.take_dirty(world);
+        self.deadlines.retain(|app, _| world.apps.contains_key(app));
+        let mut drafts = Vec::new();
+        let mut intents = Vec::new();
+        for name in apps {
+            let Some(app) = world.apps.get(&name) else { continue };
+            self.render(world, &name, app, &mut commands, &mut drafts);
+            let Some(plan) = plan::plan(world, &name, &self.limits, compared) else { continue };
+            let violations = plan::check(world, &plan);
+            if !violations.is_empty() {
+                commands.push(Command::Refuse { app: name, violations });
+                continue;
+            }
+            self.follow(world, app, plan, &mut commands, &mut drafts, &mut intents);
+        }
+        self.intend(world, intents, &mut drafts);
+        if !drafts.is_empty() {
+            commands.push(Command::Append(drafts));
+        }
+        self.carry_out(world, &mut commands);
+        commands
+    }
+
+    fn take_dirty(&mut self, world: &World) -> Vec<AppName> {
+        let dirty = std::mem::take(&mut self.dirty);
+        if std::mem::take(&mut self.all_dirty) {
+            world.apps.keys().cloned().collect()
+        } else {
+            dirty.into_iter().collect()
+        }
+    }
+
+    fn track(&mut self, world: &World, commands: &mut Vec<Command>) {
+        let repos: BTreeSet<String> = world
+            .apps
+            .values()
+            .flat_map(|app| app.spec.sources.iter().map(|source| source.repo.clone()))
+            .collect();
+        if self.tracked.as_ref() != Some(&repos) {
+            self.tracked = Some(repos.clone());
+            commands.push(Command::Track(repos));
+        }
+    }
+
+    fn render(
+        &mut self,
+        world: &World,
+        name: &AppName,
+        app: &App,
+        commands: &mut Vec<Command>,
+        drafts: &mut Vec<Draft>,
+    ) {
+        // One render of an application at a time, so that results are recorded in order.
+        if self.rendering.contains(name) || !world.render_pending(app) {
+            return;
+        }
+        match world.resolve(app) {
+            Resolved::Commit(commit) => {
+                self.rendering.insert(name.clone());
+                commands.push(Command::Render { app: name.clone(), commit });
+            }
+            Resolved::Unknown => drafts.push(unknown_revision(name, app)),
+            Resolved::NotFetched => {}
+        }
+    }
+
+    /// Turns one plan into events and commands.
+    fn follow(
+        &mut self,
+        world: &World,
+        app: &App,
+        plan: Plan,
+        commands: &mut Vec<Command>,
+        drafts: &mut Vec<Draft>,
+        intents: &mut Vec<(AppName, Vec<Write>)>,
+    ) {
+        match plan.deadline {
+            Some(deadline) => self.deadlines.insert(plan.app.clone(), deadline),
+            None => self.deadlines.remove(&plan.app),
+        };
+        for comparison in &plan.compare {
+            let under_way = self.comparing.get(&comparison.key);
+            if under_way != Some(&comparison.observation) {
+                self.comparing.insert(comparison.key.clone(), comparison.observation);
+                let (app, comparison) = (plan.app.clone(), comparison.clone());
+                commands.push(Command::Compare { app, comparison });
+            }
+        }
+        announce(world, app, &plan, drafts);
+        children(&plan, drafts);
+        if plan.removed {
+            drafts.push(removed(&plan.app, &app.origin, false));
+        }
+        if !plan.writes.is_empty() {
+            intents.push((plan.app, plan.writes));
+        }
+    }
+
+    /// Writes become intents. While applications are being defined or removed, nothing is
+    /// deleted: an object may be on its way from one application to another.
+    fn intend(
+        &mut self,
+        world: &World,
+        intents: Vec<(AppName, Vec<Write>)>,
+        drafts: &mut Vec<Draft>,
+    ) {
+        let defining = drafts.iter().any(|draft| {
+            use crate::ledger::event::Event;
+            matches!(draft.event, Event::AppDeclared(_) | Event::AppRemoved(_))
+        });
+        for (name, mut writes) in intents {
+            if defining && writes.iter().any(|write| write.verb == Verb::Prune) {
+                writes.retain(|write| write.verb != Verb::Prune);
+                self.dirty.insert(name.clone());
+            }
+            if writes.len() > INTENT_WRITES_MAX {
+                writes.truncate(INTENT_WRITES_MAX);
+                self.dirty.insert(name.clone());
+            }
+            if writes.is_empty() {
+                continue;
+            }
+            let app = world.apps.get(&name);
+            let commit = app.and_then(App::commit).cloned();
+            let rendered = app.and_then(|app| app.desired.as_ref()).map(|desired| desired.seq);
+            let drifted = writes.iter().filter(|write| write.verb == Verb::Heal);
+            let drifted = drifted.filter_map(|write| Some(app?.drift.get(&write.key)?.seq));
+            let mut draft = Draft::new(IntentRecordedV1 { app: name, writes: writes.clone(), commit });
+            for cause in rendered.into_iter().chain(drifted).take(8) {
+                draft = draft.caused_by(cause);
+            }
+            drafts.push(draft);
+        }
+    }
+
+    /// Open intents are carried out once; those of an earlier run, and those with writes of
+    /// unknown fate, are settled by observing.
+    fn carry_out(&mut self, world: &World, commands: &mut Vec<Command>) {
+        for (seq, intent) in &world.intents {
+            if self.busy.contains(seq) {
+                continue;
+            }
+            self.busy.insert(*seq);
+            let unknown = intent.writes.values().any(|open| open.unknown);
+            commands.push(if intent.orphaned || unknown {
+                Command::Settle(*seq)
+            } else {
+                Command::Execute(*seq)
+            });
+        }
+    }
+}
+
+fn unknown_revision(name: &AppName, app: &App) -> Draft {
+    let source = app.spec.sources.first();
+    let (revision, repo) = source.map_or(("", ""), |s| (s.revision.as_str(), s.repo.as_str()));
+    let error = format!("revision `{revision}` is not in repository {repo}");
+    Draft::new(RenderFailedV1 { app: name.clone(), commit: None, error })
+}
+
+/// Everything about a plan that people should be told, told once.
+fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
+    for key in &plan.deleted {
+        drafts.push(Draft::new(DriftDetectedV1 {
+            app: plan.app.clone(),
+            key: key.clone(),
+            kind: DriftKind::Deleted,
+            fields: Vec::new(),
+            managers: Vec::new(),
+            observation: world.seq,
+        }));
+    }
+    announce_gate(app, plan, drafts);
+    if plan.suspended != app.suspended {
+        let (app, reasons) = (plan.app.clone(), plan.suspended.clone());
+        drafts.push(Draft::new(WritesSuspendedV1 { app, reasons }));
+    }
+    if plan.health != app.health {
+        drafts.push(Draft::new(AppHealthChangedV1 {
+            app: plan.app.clone(),
+            was: app.health,
+            now: plan.health,
+            message: plan.health_message.clone(),
+        }));
+    }
+    if app.paused.as_ref().and_then(|pause| pause.until).is_some_and(|until| until <= world.now) {
+        drafts.push(Draft::new(ResumedV1 { app: plan.app.clone(), expired: true }));
+    }
+    announce_end(app, plan, drafts);
+}
+
+fn announce_gate(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
+    let recorded = app.gate.as_ref().map(|gate| gate.plan);
+    match (&plan.gate, recorded) {
+        (Some(gated), recorded) if recorded != Some(gated.hash) => {
+            let mut draft = Draft::new(PlanGatedV1 {
+                app: plan.app.clone(),
+                plan: gated.hash,
+                reasons: gated.reasons.clone(),
+                writes: gated.writes.clone(),
+                apps: gated.apps.clone(),
+                commit: app.commit().cloned(),
+            });
+            if let Some(desired) = &app.desired {
+                draft = draft.caused_by(desired.seq);
+            }
+            drafts.push(draft);
+        }
+        (None, Some(hash)) => {
+            drafts.push(Draft::new(GateLapsedV1 { app: plan.app.clone(), plan: hash }));
+        }
+        _ => {}
+    }
+}
+
+/// The end of a revision is told once per commit and result, and once per request.
+fn announce_end(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
+    let (Some(finished), Some(commit)) = (&plan.finished, app.commit()) else { return };
+    let told = app.last_sync.as_ref().is_some_and(|last| {
+        last.commit == *commit
+            && last.succeeded == finished.succeeded
+            && last.message == finished.message
+    });
+    if told && app.request.is_none() {
+        return;
+    }
+    let mut draft = Draft::new(SyncFinishedV1 {
+        app: plan.app.clone(),
+        commit: commit.clone(),
+        succeeded: finished.succeeded,
+        message: finished.message.clone(),
+        counts: app.counts,
+    });
+    let causes = [app.desired.as_ref().map(|d| d.seq), app.request.as_ref().map(|r| r.seq)];
+    for cause in causes.into_iter().flatten() {
+        draft = draft.caused_by(cause);
+    }
+    drafts.push(draft);
+}
+
+/// Child applications that the plan defines or removes.
+fn children(plan: &Plan, drafts: &mut Vec<Draft>) {
+    let origin = Origin::Parent(plan.app.clone());
+    for (child, manifest) in &plan.declare {
+        drafts.push(declare(child, manifest, origin.clone()));
+    }
+    for (child, cascade) in &plan.remove {
+        drafts.push(removed(child, &origin, *cascade));
+    }
+}
+
+fn removed(app: &AppName, origin: &Origin, cascade: bool) -> Draft {
+    Draft::new(AppRemovedV1 { app: app.clone(), cascade, origin: origin.clone() })
+}
+
+/// The event that defines an application, or says why its manifest is refused.
+#[must_use]
+pub fn declare(app: &AppName, manifest: &[u8], origin: Origin) -> Draft {
+    let parsed = serde_json::from_slice(manifest).map_err(|error| error.to_string());
+    let spec = parsed.and_then(|value| AppSpec::parse(&value).map_err(|error| error.to_string()));
+    match spec {
+        Ok(_) => {
+            Draft::new(AppDeclaredV1 { app: app.clone(), manifest: manifest.to_vec(), origin })
+        }
+        Err(error) => Draft::new(AppRefusedV1 { app: app.to_string(), error, origin }),
+    }
+}

@@ -1,0 +1,228 @@
+//! Recording: what sources and the cluster report becomes events, in the order it came.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::mpsc;
+
+use super::driver::Parts;
+use crate::cluster::{ClusterInput, Observation, SecretDigest};
+use crate::health;
+use crate::ledger::event::{
+    ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, Event, FetchFailedV1, FetchRecoveredV1,
+    KindListedV1, KindsServedV1, Learned, ManagerStamp, ObjectGoneV1, ObjectObservedV1, WatchGapV1,
+};
+use crate::ledger::{self, Batch, Blob, Draft, Ledger};
+use crate::model::{
+    Actor, Basis, BlobAddr, Claim, Digest, ObjectKey, Scheme, Timestamp, ValidTime,
+};
+use crate::source::SourceInput;
+
+/// Values of Secrets are digested under the ledger's key.
+impl SecretDigest for Ledger {
+    fn digest(&self, bytes: &[u8]) -> Digest {
+        self.seal().digest(bytes)
+    }
+}
+
+/// How many reports become one append. Bound: one group of the ledger's writer.
+const BATCH_MAX: usize = 256;
+
+/// Records what the observer reports until it stops.
+///
+/// # Errors
+/// The ledger failed.
+pub async fn record_cluster(
+    parts: Parts,
+    mut inputs: mpsc::Receiver<ClusterInput>,
+) -> Result<(), ledger::Error> {
+    let mut reports = Vec::new();
+    while inputs.recv_many(&mut reports, BATCH_MAX).await > 0 {
+        let mut batch = Batch::default();
+        // The versions recorded in this very batch: the next one is stored as a difference.
+        let mut recent: BTreeMap<ObjectKey, BlobAddr> = BTreeMap::new();
+        for report in reports.drain(..) {
+            cluster_report(&parts, report, &mut batch, &mut recent);
+        }
+        if !batch.drafts.is_empty() {
+            parts.ledger.append(batch).await?;
+        }
+    }
+    Ok(())
+}
+
+fn cluster_report(
+    parts: &Parts,
+    report: ClusterInput,
+    batch: &mut Batch,
+    recent: &mut BTreeMap<ObjectKey, BlobAddr>,
+) {
+    let draft = match report {
+        ClusterInput::Object(observation) => {
+            let key = &observation.normalised.key;
+            let base = recent.get(key).copied();
+            let base = base.or_else(|| parts.read().world.live.get(key).map(|live| live.object));
+            let (draft, blob) = observed(*observation, base);
+            if let Event::ObjectObserved(body) = &draft.event {
+                recent.insert(body.key.clone(), blob.addr);
+            }
+            batch.blobs.push(blob);
+            draft
+        }
+        ClusterInput::Gone { key, uid, learned, last_seen } => {
+            let draft = Draft::new(ObjectGoneV1 { key, uid, learned }).by(Actor::default());
+            match (learned, last_seen) {
+                (Learned::Listed, Some(lo)) => draft.valid(ValidTime {
+                    lo,
+                    hi: Timestamp::now(),
+                    basis: Basis::RelistGap,
+                }),
+                _ => draft,
+            }
+        }
+        ClusterInput::Identified(identity) => {
+            if let Ok(uid) = identity.uid.parse() {
+                parts.ledger.set_cluster(uid);
+            }
+            let (uid, version, server) = (identity.uid, identity.version, identity.server);
+            let known = parts.read();
+            let known = &known.world.cluster;
+            if known.uid == uid && known.version == version && known.server == server {
+                return;
+            }
+            Draft::new(ClusterIdentifiedV1 { uid, version, server })
+        }
+        ClusterInput::Kinds(found) => {
+            Draft::new(KindsServedV1 { kinds: found.kinds, broken_groups: found.broken_groups })
+        }
+        ClusterInput::Listed { kind, objects } => Draft::new(KindListedV1 { kind, objects }),
+        ClusterInput::Gap { kind, reason } => Draft::new(WatchGapV1 { kind, reason }),
+        ClusterInput::Lost { error } => Draft::new(ClusterLostV1 { error }),
+        ClusterInput::Found => Draft::new(ClusterFoundV1 {}),
+    };
+    batch.drafts.push(draft);
+}
+
+fn observed(observation: Observation, base: Option<BlobAddr>) -> (Draft, Blob) {
+    let Observation { normalised, added, learned } = observation;
+    let blob = Blob::plain(normalised.stored_bytes(), base);
+    let managers = normalised.managers();
+    let latest = latest_managers(&managers);
+    let actor = Actor {
+        claims: latest
+            .iter()
+            .map(|stamp| Claim {
+                scheme: Scheme::FieldManager,
+                value: stamp.manager.clone(),
+                strength: 2,
+            })
+            .collect(),
+    };
+    let stated = latest.first().and_then(|stamp| stamp.time);
+    let event = ObjectObservedV1 {
+        key: normalised.key,
+        version: normalised.version,
+        uid: normalised.uid,
+        resource_version: normalised.resource_version,
+        generation: normalised.generation,
+        added,
+        learned,
+        digest: normalised.digest,
+        owned: normalised.owned,
+        object: blob.addr,
+        managers,
+        controller: normalised.controller,
+        health: normalised.health,
+        health_message: normalised.health_message,
+        health_rules: health::RULES_VERSION,
+        deleting: normalised.deleting,
+        claimed_by: normalised.claimed_by,
+    };
+    let mut draft = Draft::new(event).by(actor);
+    if let Some(lo) = stated {
+        // Managers state whole seconds, by the API server's clock.
+        let hi = Timestamp(lo.0.saturating_add(1_000_000_000)).max(lo);
+        draft = draft.valid(ValidTime { lo, hi, basis: Basis::ManagedFields });
+    }
+    (draft, blob)
+}
+
+/// The managers that state the latest time: who, by their own word, changed the object last.
+fn latest_managers(managers: &[ManagerStamp]) -> Vec<ManagerStamp> {
+    let latest = managers.iter().filter_map(|stamp| stamp.time).max();
+    let Some(latest) = latest else { return Vec::new() };
+    managers.iter().filter(|stamp| stamp.time == Some(latest)).cloned().collect()
+}
+
+/// Records what the sources report until they stop.
+///
+/// # Errors
+/// The ledger failed.
+pub async fn record_sources(
+    parts: Parts,
+    mut inputs: mpsc::Receiver<SourceInput>,
+) -> Result<(), ledger::Error> {
+    while let Some(input) = inputs.recv().await {
+        match input {
+            SourceInput::Fetched { url, fetched, ack } => {
+                let mut drafts: Vec<Draft> = fetched.events.into_iter().map(git_draft).collect();
+                let known = {
+                    let view = parts.read();
+                    let repo = view.world.repos.get(&url);
+                    repo.is_some_and(|repo| repo.fetched && repo.error.is_none())
+                };
+                if !known {
+                    drafts.push(Draft::new(FetchRecoveredV1 { repo: url }));
+                }
+                if !drafts.is_empty() {
+                    parts.ledger.append(drafts).await?;
+                }
+                ack.recorded();
+            }
+            SourceInput::Failed { url, error } => {
+                let error = error_chain(&error);
+                let told = {
+                    let view = parts.read();
+                    let repo = view.world.repos.get(&url);
+                    repo.is_some_and(|repo| repo.error.as_ref() == Some(&error))
+                };
+                if !told {
+                    parts.ledger.append(Draft::new(FetchFailedV1 { repo: url, error })).await?;
+                }
+            }
+            SourceInput::Recovered { url } => {
+                parts.ledger.append(Draft::new(FetchRecoveredV1 { repo: url })).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Commits are their authors' acts; everything else is what greffier found.
+fn git_draft(event: Event) -> Draft {
+    let Event::CommitRecorded(commit) = &event else { return Draft::new(event) };
+    let claim = |scheme, signature: &crate::ledger::event::Signature| Claim {
+        scheme,
+        value: format!("{} <{}>", signature.name, signature.email),
+        strength: 1,
+    };
+    let mut claims = vec![claim(Scheme::GitAuthor, &commit.author)];
+    let committer = claim(Scheme::GitCommitter, &commit.committer);
+    if committer.value != claims[0].value {
+        claims.push(committer);
+    }
+    let at = commit.committer.time;
+    let valid = ValidTime { lo: at, hi: at, basis: Basis::Committer };
+    Draft::new(event).by(Actor { claims }).valid(valid)
+}
+
+/// An error with its causes, in one line.
+pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

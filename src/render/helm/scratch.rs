@@ -1,0 +1,104 @@
+//! The temporary folder of one render: what is written into it, how much, and what it was before.
+//!
+//! Removed when dropped. Invariant: names in it are made here or checked here, so nothing is
+//! written outside it; only regular files and folders are written.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Error;
+use crate::render::engine::Limits;
+
+/// The most files that a chart with all its dependencies may have.
+const FILES_MAX: usize = 20_000;
+
+/// Distinguishes the renders of this process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// The temporary folder of one render.
+pub(super) struct Scratch {
+    folder: PathBuf,
+    /// The chart's folder in the repository, for messages.
+    path: String,
+    bytes_left: u64,
+    files_left: usize,
+    /// Temporary file and what it is called in the repository or the Application.
+    names: Vec<(PathBuf, String)>,
+}
+
+impl Scratch {
+    pub(super) fn create(parent: &Path, path: &str, limits: &Limits) -> Result<Self, Error> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = parent.join(format!("helm-{}-{number}", std::process::id()));
+        // What an earlier process of the same id left behind, if it was killed.
+        match fs::remove_dir_all(&folder) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::Scratch { source });
+            }
+            _ => {}
+        }
+        fs::create_dir_all(&folder).map_err(|source| Error::Scratch { source })?;
+        Ok(Self {
+            folder,
+            path: path.to_owned(),
+            bytes_left: limits.source_bytes_max,
+            files_left: FILES_MAX,
+            names: Vec::new(),
+        })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn chart_folder(&self) -> PathBuf {
+        self.folder.join("chart")
+    }
+
+    /// Writes a file below the chart's folder. `relative` has no `.`, `..` or empty parts.
+    pub(super) fn write_chart(&mut self, relative: &str, bytes: &[u8]) -> Result<(), Error> {
+        let mut path = self.chart_folder();
+        path.extend(relative.split('/'));
+        self.write(&path, bytes)
+    }
+
+    /// Writes a file that messages shall call `name`, and returns where it is.
+    pub(super) fn write_named(&mut self, bytes: &[u8], name: &str) -> Result<PathBuf, Error> {
+        let path = self.folder.join(format!("input-{}", self.names.len()));
+        self.write(&path, bytes)?;
+        self.names.push((path.clone(), name.to_owned()));
+        Ok(path)
+    }
+
+    fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let too_large = |what| Error::TooLarge { path: self.path.clone(), what };
+        let files_left = self.files_left.checked_sub(1);
+        let bytes_left = self.bytes_left.checked_sub(bytes.len() as u64);
+        self.files_left = files_left.ok_or_else(|| too_large("20000 files"))?;
+        self.bytes_left = bytes_left.ok_or_else(|| too_large("64 MiB"))?;
+        let written = path.parent().map_or(Ok(()), fs::create_dir_all);
+        let written = written.and_then(|()| fs::write(path, bytes));
+        written.map_err(|source| Error::Scratch { source })
+    }
+
+    /// A message of the program in words of the repository.
+    pub(super) fn readable(&self, message: &str) -> String {
+        let mut message = message.to_owned();
+        // Backwards, because `input-1` is a part of `input-10`.
+        for (path, name) in self.names.iter().rev() {
+            message = message.replace(&*path.to_string_lossy(), name);
+        }
+        let chart = if self.path.is_empty() { "." } else { &self.path };
+        let message = message.replace(&*self.chart_folder().to_string_lossy(), chart);
+        message.replace(&format!("{}/", self.folder.to_string_lossy()), "")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays is removed with the whole scratch folder when the daemon starts.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}

@@ -1,0 +1,144 @@
+//! Many objects: how soon they are there, what that costs, and what keeping them costs.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use tokio::runtime::Handle;
+
+use crate::manifests::{bare, mixed, write};
+use crate::probe;
+use crate::report::{Figure, Report, Unit};
+use crate::serve::{Daemon, Home};
+use crate::site::{LIMIT, Site, application, pause, settle};
+use crate::witness::Depth;
+
+/// How many refreshes one sample is the mean of: CPU time is counted in hundredths of a second.
+const REFRESHES: u32 = 20;
+const REFRESH_GAP: Duration = Duration::from_millis(200);
+/// How long idling is watched.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// 1 000 objects, and everything that is asked of a daemon that keeps them.
+pub(crate) fn thousand(runtime: &Handle, report: &mut Report) -> Result<()> {
+    let site = Site::open(runtime)?;
+    let (daemon, home) = deploy(&site, report, 1_000, "within 1.3 × bare loop + 0.5 s")?;
+    refresh(&site, &daemon, &home, report)?;
+    idle(&daemon, report)
+}
+
+/// 5 000 objects.
+pub(crate) fn five_thousand(runtime: &Handle, report: &mut Report) -> Result<()> {
+    let site = Site::open(runtime)?;
+    deploy(&site, report, 5_000, "linear in the above").map(drop)
+}
+
+/// The bare loop on an empty cluster, then the same by greffier on another empty cluster.
+fn deploy(site: &Site, report: &mut Report, count: usize, aim: &str) -> Result<(Daemon, Home)> {
+    let manifests = mixed(count);
+    let bare = bare(&site.admin, "bench-mass", &manifests)?;
+    site.plane.wipe();
+    let repository = site.repository("mass")?;
+    write(&repository, "mass", &manifests)?;
+    repository.commit("begin")?;
+    repository.push()?;
+    let home = site.home("mass-home", &[application("mass", &repository.url(), "mass")])?;
+    let witness = site.watch("bench-mass", Depth::Names)?;
+    let begun = Instant::now();
+    let daemon = Daemon::start(&home)?;
+    let at = witness.wait(LIMIT, "all objects", |seen| {
+        // One more: Kubernetes puts a ConfigMap of its own into every namespace.
+        let enough = seen.objects.len() >= count;
+        let ours = || seen.objects.keys().filter(|id| id.name.starts_with("item-")).count();
+        (enough && ours() == count).then(|| seen.last_at()).flatten()
+    })?;
+    let there = probe::cpu_seconds(daemon.pid());
+    let settled = settle(&daemon)?;
+    let took = at.saturating_duration_since(begun).as_secs_f64();
+    report.add(
+        Figure::new(format!("empty cluster → {count} objects"), Unit::Seconds, vec![took])
+            .aim(aim)
+            .beside("bare loop at 8", Unit::Seconds, vec![bare.total.as_secs_f64()])
+            .beside(
+                "process start → first answer",
+                Unit::Seconds,
+                vec![daemon.ready_after.as_secs_f64()],
+            ),
+    );
+    let aim = if count == 1_000 { "under 1.5 s" } else { "" };
+    report.add(
+        Figure::new(
+            format!("own CPU for those {count}, until nothing more is to be done"),
+            Unit::Seconds,
+            vec![settled],
+        )
+        .aim(aim)
+        .beside("until the last object was there", Unit::Seconds, vec![there]),
+    );
+    let aim = if count == 1_000 { "under 50 MiB" } else { "under 80 MiB" };
+    memory(&daemon, &home, report, count, aim)?;
+    Ok((daemon, home))
+}
+
+fn memory(
+    daemon: &Daemon,
+    home: &Home,
+    report: &mut Report,
+    count: usize,
+    aim: &str,
+) -> Result<()> {
+    pause(Duration::from_secs(5))?;
+    let ledger = crate::site::directory_bytes(&home.data_dir())?;
+    report.add(
+        Figure::new(
+            format!("memory (PSS), idle, {count} objects"),
+            Unit::Bytes,
+            vec![bytes(probe::pss_bytes(daemon.pid()))],
+        )
+        .aim(aim)
+        .beside("data directory", Unit::Bytes, vec![bytes(ledger)]),
+    );
+    Ok(())
+}
+
+/// Asks for a refresh again and again while nothing has changed.
+fn refresh(site: &Site, daemon: &Daemon, home: &Home, report: &mut Report) -> Result<()> {
+    let before = (probe::cpu_seconds(daemon.pid()), probe::cpu_seconds(site.apiserver()));
+    let begun = Instant::now();
+    for _ in 0..REFRESHES {
+        let (status, body) = home.request("POST", "/api/v1/repos/refresh", "{}")?;
+        ensure!(status < 300, "a refresh was refused: {status} {body}");
+        pause(REFRESH_GAP)?;
+    }
+    let span = begun.elapsed();
+    let after = (probe::cpu_seconds(daemon.pid()), probe::cpu_seconds(site.apiserver()));
+    pause(span)?;
+    let rest = probe::cpu_seconds(site.apiserver()) - after.1;
+    let each = |cpu: f64| vec![cpu / f64::from(REFRESHES)];
+    report.add(
+        Figure::new(
+            "refresh of 1000 objects, nothing changed: own CPU",
+            Unit::Seconds,
+            each(after.0 - before.0),
+        )
+        .aim("under 0.02 s")
+        .beside("API server's CPU meanwhile", Unit::Seconds, each(after.1 - before.1))
+        .beside("API server's CPU in the same time without", Unit::Seconds, each(rest)),
+    );
+    Ok(())
+}
+
+fn idle(daemon: &Daemon, report: &mut Report) -> Result<()> {
+    let before = probe::cpu_seconds(daemon.pid());
+    pause(IDLE)?;
+    let spent = probe::cpu_seconds(daemon.pid()) - before;
+    report.add(
+        Figure::new("idle CPU per minute, 1000 objects", Unit::Seconds, vec![spent])
+            .aim("under 0.05 s"),
+    );
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes far below 2^52")]
+fn bytes(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,150 @@
+//! Faults: processes killed, the API server away, the ledger locked or full, a broken
+//! configuration. Nothing acknowledged is lost, nothing is written without an intent, and the
+//! cluster ends up exactly as Git says.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::cluster::ControlPlane;
+use crate::daemon::{Greffier, KEPT, application, config_map, until};
+use crate::keep::{kept, live, namespace};
+
+#[test]
+fn a_second_daemon_on_the_same_ledger_is_refused_and_told_who_has_it() {
+    let (greffier, _, _) = kept("locked", &[("web/c.yaml", &config_map("one", "1"))]);
+    let (_, stderr) = greffier.cli_ends(2, &["serve"]);
+    assert!(stderr.contains(&greffier.pid().to_string()), "{stderr}");
+}
+
+#[test]
+fn a_corrupt_configuration_is_named_with_file_and_line() {
+    let greffier = Greffier::new().configure("poll = 3");
+    let (_, stderr) = greffier.cli_ends(2, &["serve"]);
+    assert!(stderr.contains("greffier.toml") && stderr.contains("poll"), "{stderr}");
+}
+
+#[test]
+fn a_kubeconfig_that_is_not_there_is_named() {
+    let greffier = Greffier::new().as_user("/nowhere/kubeconfig".into());
+    let (_, stderr) = greffier.cli_ends(2, &["serve"]);
+    assert!(stderr.contains("/nowhere/kubeconfig"), "{stderr}");
+}
+
+#[test]
+fn the_api_server_may_go_away_and_come_back() {
+    let cluster = ControlPlane::start();
+    let ns = namespace("away");
+    let greffier = Greffier::on(&cluster);
+    greffier.repo.write("web/c.yaml", &config_map("one", "1"));
+    greffier.repo.push("first");
+    let root = application("away-web", &greffier.repo.url(), "web", &ns, KEPT);
+    let greffier = greffier.root(&root);
+    greffier.start();
+    greffier.wait_synced("away-web", &greffier.repo.head());
+    cluster.stop_apiserver();
+    let lost = greffier.wait("the loss", |event| event["kind"] == "cluster.lost");
+    greffier.repo.write("web/c.yaml", &config_map("one", "2"));
+    let commit = greffier.repo.push("while away");
+    cluster.start_apiserver();
+    greffier.wait_after(lost["seq"].as_u64().unwrap(), "the return", |event| event["kind"] == "cluster.found");
+    greffier.wait_synced("away-web", &commit);
+    let value = cluster.kubectl_ok("admin", &["get", "cm/one", "-n", &ns, "-o", "jsonpath={.data.key}"]);
+    assert_eq!(value, "2");
+}
+
+#[test]
+fn a_daemon_that_is_killed_again_and_again_converges_and_writes_nothing_without_an_intent() {
+    const KILLS: u64 = 12;
+    let (app, ns) = ("kill-web".to_owned(), namespace("kill"));
+    // A write of a killed daemon may still arrive until its deadline has passed.
+    let greffier = Greffier::new().configure("[cluster]\nrequest_timeout = \"1s\"");
+    greffier.repo.write("web/c0.yaml", &config_map("c0", "0"));
+    greffier.repo.push("first");
+    let root = application(&app, &greffier.repo.url(), "web", &ns, KEPT);
+    let greffier = greffier.root(&root);
+    greffier.start();
+    greffier.wait_synced(&app, &greffier.repo.head());
+    for round in 1..=KILLS {
+        let name = format!("c{}", round % 4);
+        greffier.repo.write(&format!("web/{name}.yaml"), &config_map(&name, &round.to_string()));
+        let commit = greffier.repo.push(&format!("round {round}"));
+        // A moment that wanders through the whole of fetch, render, intent, write and outcome:
+        // the kill follows the first event of the commit by a growing number of events.
+        let first = greffier.wait("the commit", |event| event["detail"]["commit"] == commit.as_str());
+        let after = first["seq"].as_u64().unwrap() + round % 6;
+        if round % 6 > 0 {
+            greffier.wait_after(after - 1, "some more events", |_| true);
+        }
+        greffier.kill();
+        greffier.start();
+    }
+    let head = greffier.repo.head();
+    until("everything is as Git says", || {
+        let all = (0..4).all(|n| {
+            let last = (1..=KILLS).rev().find(|round| round % 4 == n).unwrap();
+            live(&ns, &format!("cm/c{n}"), ".data.key") == last.to_string()
+        });
+        all.then_some(())
+    });
+    greffier.wait_synced(&app, &head);
+    let events = greffier.json(&["log", "--all", "-n", "100000", "-o", "json"]);
+    let events = events.as_array().unwrap();
+    let mut seqs: Vec<u64> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "no gap, no duplicate");
+    every_write_has_an_intent(&greffier, &ns, events);
+}
+
+/// Every write that the API server's audit log names as greffier's is in a recorded intent.
+fn every_write_has_an_intent(greffier: &Greffier, ns: &str, events: &[Value]) {
+    let ledger = greffier.json(&["ledger", "info", "-o", "json"])["ledger_id"].as_str().unwrap().to_owned();
+    let intents: BTreeSet<String> = events
+        .iter()
+        .filter(|event| event["kind"] == "apply.intent")
+        .flat_map(|event| {
+            let writes = event["detail"]["writes"].as_array().unwrap().len();
+            let seq = event["seq"].as_u64().unwrap();
+            (0..writes).map(move |index| (seq, index))
+        })
+        .map(|(seq, index)| format!("{ledger}-{seq}-{index}"))
+        .collect();
+    let audit = fs::read_to_string(ControlPlane::shared().audit_log()).unwrap();
+    let mut written = 0;
+    for line in audit.lines() {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+        let ours = event["user"]["username"] == "greffier" && event["objectRef"]["namespace"] == ns;
+        if ours && event["stage"] == "ResponseComplete" && event["objectRef"]["resource"] == "configmaps" {
+            let id = event["auditID"].as_str().unwrap();
+            assert!(intents.contains(id), "{id} has no intent: {line}");
+            written += 1;
+        }
+    }
+    assert!(written > 0, "the audit log shows no write of greffier in {ns}");
+}
+
+#[test]
+fn the_index_may_be_deleted_and_is_rebuilt() {
+    let (greffier, app, _) = kept("index", &[("web/c.yaml", &config_map("one", "1"))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    assert_eq!(greffier.stop(), Some(0));
+    let before = greffier.json(&["log", "--all", "-n", "100000", "-o", "json"]);
+    fs::remove_dir_all(greffier.path("data/ledger/sled")).unwrap();
+    greffier.start();
+    let after = greffier.json(&["log", "--all", "-n", "100000", "-o", "json"]).to_string();
+    for event in before.as_array().unwrap() {
+        assert!(after.contains(event["id"].as_str().unwrap()), "{event} is lost");
+    }
+}
+
+#[test]
+fn a_full_disk_stops_writes_to_the_cluster_and_is_said() {
+    // The reserve is what greffier sees as "full": more than any disk has.
+    let greffier = Greffier::new();
+    greffier.repo.write("web/c.yaml", &config_map("one", "1"));
+    greffier.repo.push("first");
+    let greffier = greffier.configure("[ledger]\nfree_bytes_reserve = 9000000000000000000");
+    let (_, stderr) = greffier.cli_ends(2, &["serve"]);
+    assert!(stderr.contains("error:") && stderr.contains("hint:"), "{stderr}");
+}
