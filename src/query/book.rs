@@ -20,7 +20,7 @@ pub trait Book: Send + Sync {
     /// What the ledger says about a record that cannot be read.
     fn get(&self, seq: Seq) -> Result<Option<Arc<Recorded>>, ledger::Error>;
 
-    /// The events from `from` to `to`, both included, in order.
+    /// The events from `from` to `to`, both included, in order, as far as there are any.
     ///
     /// # Errors
     /// What the ledger says about a record that cannot be read.
@@ -76,7 +76,9 @@ macro_rules! book {
             }
 
             fn range(&self, from: Seq, to: Seq) -> Result<Vec<Arc<Recorded>>, ledger::Error> {
-                <$ledger>::range(self, from, to).collect()
+                let to = to.min(self.head());
+                // A cursor past the head would wait for the event to come.
+                if from > to { Ok(Vec::new()) } else { <$ledger>::range(self, from, to).collect() }
             }
 
             fn blob(&self, addr: BlobAddr) -> Result<Arc<[u8]>, ledger::Error> {
