@@ -139,15 +139,24 @@ impl Permission {
         if let Some(error) = &world.cluster.lost {
             return Self::none(format!("the API server cannot be reached: {error}"));
         }
-        if let Some(pause) = &app.paused
-            && pause.until.is_none_or(|until| until > world.now)
-        {
+        if app.is_paused(world.now) {
             return Self::none("the application is paused");
+        }
+        if app.removing {
+            // Whoever removed the application asked for its objects to go, whatever its policy
+            // says about what leaves Git.
+            return Self { prune: true, ..Self::none("the application is being removed") };
         }
         if let Some(request) = &app.request {
             let prune = request.prune || app.spec.automated.is_some_and(|a| a.prune);
             let only = request.only.clone();
-            return Self { apply: true, heal: true, prune, why_not: "--prune was not given".into(), only };
+            return Self {
+                apply: true,
+                heal: true,
+                prune,
+                why_not: "--prune was not given".into(),
+                only,
+            };
         }
         match app.spec.automated {
             Some(automated) => Self {
@@ -157,13 +166,17 @@ impl Permission {
                 why_not: "the automated policy does not include it".to_owned(),
                 only: Vec::new(),
             },
-            None if app.removing => Self { apply: false, heal: false, prune: true, ..Self::none("") },
             None => Self::none("the application is synced by hand (no `automated` policy)"),
         }
     }
 
     fn covers(&self, key: &ObjectKey) -> bool {
         self.only.is_empty() || self.only.contains(key)
+    }
+
+    /// Why the object is not written to, where it is not.
+    fn why_not(&self, key: &ObjectKey) -> &str {
+        if self.covers(key) { &self.why_not } else { "the sync was asked for other objects" }
     }
 }
 
@@ -269,6 +282,10 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
         .map(|object| format!("{}: {}", object.key, object.why))
         .collect();
     if let Some(gated) = &plan.gate {
+        if app.request.is_some() {
+            // The request is what permits to prune: it lasts until somebody has decided.
+            return None;
+        }
         let reasons: Vec<_> = gated.reasons.iter().map(|reason| reason.what.as_str()).collect();
         let message = format!("waits for approval: {}", reasons.join("; "));
         return Some(Finished { succeeded: false, message });
@@ -290,3 +307,6 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
     let suffix = if more > 0 { format!("; and {more} more") } else { String::new() };
     Some(Finished { succeeded: false, message: format!("{}{suffix}", shown.join("; ")) })
 }
+
+#[cfg(test)]
+mod tests;

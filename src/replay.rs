@@ -7,13 +7,23 @@
 
 mod application;
 mod cluster;
+mod deletions;
 mod fold;
 mod git;
+mod index;
+mod observed;
 mod world;
+mod writes;
 
 pub use application::{
     App, Attempt, Desired, Drift, Gate, Pause, RenderProblem, SyncRequest, SyncSummary,
 };
 pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
+pub use deletions::deletions_hash;
 pub use git::{Repo, Resolved};
 pub use world::{Touched, VERSION, World};
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

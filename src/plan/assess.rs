@@ -1,11 +1,9 @@
 //! Judging each desired object: is it as Git says, and if not, what is to be done about it?
 
-use std::collections::BTreeSet;
-
 use super::order::kind_rank;
 use super::{CREATE_NAMESPACE, Compared, Comparison, Permission};
 use crate::ledger::event::{DesiredObject, DriftKind, Health, Origin, Verb, Write};
-use crate::model::{AppName, Digest, GroupKind, ObjectKey, Restraint};
+use crate::model::{AppName, Digest, GroupKind, ObjectKey, Restraint, Seq};
 use crate::replay::{App, LiveObject, Owned, World};
 
 /// The state of an object.
@@ -97,6 +95,23 @@ enum Need {
     Wait { status: Status, why: String, progress: bool },
 }
 
+impl Need {
+    /// What is needed while an earlier wave is not done: what somebody undid is put back at
+    /// once, what is new waits.
+    fn after(self, why: &str) -> Self {
+        let status = match self {
+            Self::Write { verb: Verb::Create | Verb::Update, status, .. }
+                if status != Status::Drifted =>
+            {
+                status
+            }
+            Self::Declare(_) => Status::Missing,
+            need => return need,
+        };
+        Self::Wait { status, why: why.to_owned(), progress: true }
+    }
+}
+
 impl Assessed {
     pub(super) fn of(
         world: &World,
@@ -110,30 +125,24 @@ impl Assessed {
             return assessed;
         };
         let mut objects: Vec<&DesiredObject> = desired.objects.values().collect();
-        objects.sort_by_key(|object| (object.wave, kind_rank(&object.key)));
-        let several_waves =
-            objects.iter().map(|object| object.wave).collect::<BTreeSet<_>>().len() > 1;
+        objects.sort_by_cached_key(|object| (object.wave, kind_rank(&object.key)));
+        let first_wave = objects.first().map(|object| object.wave);
+        let several_waves = objects.last().map(|object| object.wave) != first_wave;
         let judge = Judge { world, name, app, permission, compared };
         let mut barrier: Option<(i32, String)> = None;
         for object in objects {
-            let need = judge.need(object);
-            let held_by_wave = barrier.as_ref().filter(|(wave, _)| *wave < object.wave);
-            let need = match (need, held_by_wave) {
-                (Need::Write { verb: Verb::Create | Verb::Update, status, .. }, Some((_, why))) => {
-                    Need::Wait { status, why: why.clone(), progress: true }
-                }
-                (Need::Declare(_), Some((_, why))) => {
-                    Need::Wait { status: Status::Missing, why: why.clone(), progress: true }
-                }
-                (need, _) => need,
-            };
+            let mut need = judge.need(object);
+            if let Some((_, why)) = barrier.as_ref().filter(|(wave, _)| *wave < object.wave) {
+                need = need.after(why);
+            }
             assessed.take(&judge, object, need);
             if several_waves
                 && barrier.is_none()
                 && let Some(last) = assessed.objects.last()
-                && !last.is_done()
+                && !(last.is_done() && judge.is_observed(object))
             {
-                barrier = Some((object.wave, format!("wave {} waits for {}", object.wave, object.key)));
+                barrier =
+                    Some((object.wave, format!("wave {} waits for {}", object.wave, object.key)));
             }
         }
         assessed
@@ -161,29 +170,44 @@ impl Assessed {
                 assessment.why = "being compared with what was applied".into();
             }
             Need::Declare(child) => {
-                assessment.status = Status::Changed;
-                if !judge.may_define(object) {
-                    assessment.why = format!("not defined: {}", judge.permission.why_not);
-                    self.objects.push(assessment);
-                    return;
-                }
-                assessment.why = "the application is defined or redefined".into();
-                let manifest = object.application.clone().unwrap_or_default();
-                self.declare.push((child, manifest));
+                self.declare(judge, object, &mut assessment, child);
             }
             Need::Wait { status, why, progress } => {
                 if why.starts_with(NOT_SERVED) {
                     self.suspended.push(format!("{}: {why}", object.key));
                 }
-                assessment.blocked = true;
-                assessment.waits_for_progress = progress;
-                (assessment.status, assessment.why) = (status, why);
+                assessment.status = status;
+                assessment.block(why, progress);
             }
             Need::Write { verb, status, reason } => {
                 self.write(judge, object, &mut assessment, verb, status, reason);
             }
         }
         self.objects.push(assessment);
+    }
+
+    /// A child application is to be defined: it is, or it is said why not.
+    fn declare(
+        &mut self,
+        judge: &Judge<'_>,
+        object: &DesiredObject,
+        assessment: &mut Assessment,
+        child: AppName,
+    ) {
+        assessment.status = Status::Changed;
+        let known = judge.world.apps.contains_key(&child);
+        let verb = if known { Verb::Update } else { Verb::Create };
+        if let Some(what) = judge.hold(object, verb) {
+            self.suspended.push(format!("{} {}: {what}", verb.as_str(), object.key));
+            assessment.status = Status::Held;
+            assessment.why = format!("not defined: {what} is not honoured yet");
+        } else if judge.may_define(object) {
+            assessment.why = "the application is defined or redefined".into();
+            self.declare.push((child, object.application.clone().unwrap_or_default()));
+        } else {
+            let why = judge.permission.why_not(&object.key);
+            assessment.why = format!("not defined: {why}");
+        }
     }
 
     /// A write is wanted: it is made, or it is said why not.
@@ -207,13 +231,12 @@ impl Assessed {
             return;
         }
         if !judge.permits(object, verb, status) {
-            assessment.why = format!("{reason}; not written: {}", judge.permission.why_not);
+            let why = judge.permission.why_not(&object.key);
+            assessment.why = format!("{reason}; not written: {why}");
             return;
         }
         if let Some((why, progress)) = judge.retry_wait(object) {
-            assessment.why = why;
-            assessment.blocked = true;
-            assessment.waits_for_progress = progress;
+            assessment.block(why, progress);
             return;
         }
         assessment.why.clone_from(&reason);
@@ -230,6 +253,13 @@ impl Assessed {
 }
 
 impl Assessment {
+    /// Notes that the revision cannot end well because of the object, and whether that may pass.
+    pub(super) fn block(&mut self, why: String, may_pass: bool) {
+        self.why = why;
+        self.blocked = true;
+        self.waits_for_progress = may_pass;
+    }
+
     /// Whether later waves may go on past this object.
     fn is_done(&self) -> bool {
         match self.status {
@@ -260,7 +290,8 @@ impl Judge<'_> {
         let kind = key.group_kind();
         if !self.world.cluster.kinds.contains_key(&kind) {
             let why = format!("{NOT_SERVED} {kind}");
-            return Need::Wait { status: Status::Missing, why, progress: false };
+            let progress = self.is_definition_wanted(&kind);
+            return Need::Wait { status: Status::Missing, why, progress };
         }
         if !self.world.cluster.is_listed(&kind) {
             let why = format!("{kind} objects are not listed yet");
@@ -278,6 +309,10 @@ impl Judge<'_> {
         }
         let owned = self.world.owned.get(key);
         if let Some(other) = self.other_owner(key, owned) {
+            if object.origin == CREATE_NAMESPACE {
+                let why = format!("application {other} creates it");
+                return Need::Wait { status: Status::Missing, why, progress: true };
+            }
             let why = format!("application {other} has it too, and had it first");
             return Need::Nothing(Status::Foreign, why);
         }
@@ -303,25 +338,34 @@ impl Judge<'_> {
     }
 
     fn need_of_known(&self, object: &DesiredObject, owned: &Owned, live: &LiveObject) -> Need {
-        let write = |verb, status, reason: &str| Need::Write { verb, status, reason: reason.into() };
+        let write =
+            |verb, status, reason: &str| Need::Write { verb, status, reason: reason.into() };
         if live.deleting {
             return being_deleted();
         }
         if live.uid != owned.uid {
-            return write(Verb::Heal, Status::Drifted, "somebody replaced it by another of its name");
+            return write(
+                Verb::Heal,
+                Status::Drifted,
+                "somebody replaced it by another of its name",
+            );
         }
         if owned.applied != object.digest {
             return write(Verb::Update, Status::Changed, "Git changed");
         }
-        if live.object == owned.object || live.digest == Digest::default() {
+        if live.object == owned.object {
             return Need::Nothing(Status::Synced, String::new());
         }
         let drift = self.app.drift.get(&object.key);
-        if let Some(drift) = drift.filter(|drift| drift.observation == live.seq) {
+        // Compared again with the same result, which is told once.
+        let compared = self.compared.get(&object.key) == Some(&live.seq);
+        if let Some(drift) = drift.filter(|drift| drift.observation == live.seq || compared) {
             return match drift.kind {
-                DriftKind::Drift | DriftKind::Deleted => {
-                    write(Verb::Heal, Status::Drifted, "somebody changed fields that greffier applied")
-                }
+                DriftKind::Drift | DriftKind::Deleted => write(
+                    Verb::Heal,
+                    Status::Drifted,
+                    "somebody changed fields that greffier applied",
+                ),
                 DriftKind::OwnershipLost => write(
                     Verb::Reclaim,
                     Status::OwnershipLost,
@@ -356,6 +400,9 @@ impl Judge<'_> {
             return Need::Wait { status: Status::Missing, why: error.clone(), progress: false };
         }
         let Some(known) = self.world.apps.get(&child) else { return Need::Declare(child) };
+        if child == *self.name && known.manifest == digest {
+            return Need::Nothing(Status::Synced, "the application defines itself".into());
+        }
         if known.origin != Origin::Parent(self.name.clone()) {
             let why = "the application is defined elsewhere, and was defined there first";
             return Need::Nothing(Status::Foreign, why.into());
@@ -368,22 +415,44 @@ impl Judge<'_> {
 
     /// Whether the object's namespace has to come first.
     fn namespace_wait(&self, key: &ObjectKey, kind: &GroupKind) -> Option<Need> {
-        if key.namespace.is_empty() || *kind == GroupKind::new("", "Namespace") {
-            return None;
-        }
-        if !self.world.cluster.is_listed(&GroupKind::new("", "Namespace")) {
+        let kind_of_namespaces = &GroupKind::new("", "Namespace");
+        if key.namespace.is_empty() || kind == kind_of_namespaces {
             return None;
         }
         let namespace = ObjectKey::new("", "Namespace", "", &key.namespace);
+        let wanted = self.world.wanted_by.contains_key(&namespace);
         let (why, progress) = match self.world.live.get(&namespace) {
             Some(live) if live.deleting => ("is being deleted", true),
             Some(_) => return None,
             None if self.app.wants(&namespace) => ("comes first", true),
-            None if self.world.wanted_by.contains_key(&namespace) => ("is not created yet", true),
+            None if wanted => ("is not created yet", true),
+            // A daemon that may not list namespaces does not know: the API server will say.
+            None if !self.world.cluster.is_listed(kind_of_namespaces) => return None,
             None => ("does not exist and no application creates it", false),
         };
         let why = format!("namespace {} {why}", key.namespace);
         Some(Need::Wait { status: Status::Missing, why, progress })
+    }
+
+    /// Whether some application brings definitions of the kind's group: then the cluster may
+    /// serve the kind soon.
+    fn is_definition_wanted(&self, kind: &GroupKind) -> bool {
+        let suffix = format!(".{}", kind.group);
+        let (group, definition) = ("apiextensions.k8s.io", "CustomResourceDefinition");
+        let from = ObjectKey::new(group, definition, "", "");
+        let definitions = self.world.wanted_by.range(from..);
+        let mut names = definitions
+            .map(|(key, _)| key)
+            .take_while(|key| key.is(group, definition))
+            .map(|key| key.name.as_str());
+        !kind.group.is_empty() && names.any(|name| name.ends_with(&suffix))
+    }
+
+    /// Whether the cluster was seen with the object as it is wanted: the answer to our own write
+    /// says nothing about health.
+    fn is_observed(&self, object: &DesiredObject) -> bool {
+        let live = self.world.live.get(&object.key);
+        live.is_none_or(|live| !live.answered)
     }
 
     /// The application that has the object already and still wants it.
@@ -425,11 +494,20 @@ impl Judge<'_> {
         if status == Status::Drifted || verb == Verb::Heal {
             // A new revision puts back what drifted before it, as in Argo CD.
             let rendered = self.app.desired.as_ref().map(|desired| desired.seq);
-            let drifted = self.app.drift.get(&object.key).map(|drift| drift.seq);
+            let drifted = self.drifted_at(object);
             return self.permission.heal
                 || (self.permission.apply && drifted.is_some() && drifted < rendered);
         }
         self.permission.apply
+    }
+
+    /// When somebody changed, deleted or replaced the object, as far as recorded.
+    fn drifted_at(&self, object: &DesiredObject) -> Option<Seq> {
+        let drift = self.app.drift.get(&object.key).map(|drift| drift.seq);
+        let live = self.world.live.get(&object.key);
+        let owned = self.world.owned.get(&object.key);
+        let replaced = live.zip(owned).filter(|(live, owned)| live.uid != owned.uid);
+        drift.or(replaced.map(|(live, _)| live.seq))
     }
 
     /// Whether a child application may be defined. That is no write to the cluster: it is allowed
@@ -439,7 +517,8 @@ impl Judge<'_> {
         (self.permission.apply || observing) && self.permission.covers(&object.key)
     }
 
-    /// Whether an earlier try failed and the next has to wait; and whether time alone helps.
+    /// Whether an earlier try failed and the next has to wait, and whether the revision waits for
+    /// it: what the API server refused for good is tried again, but ends the revision.
     fn retry_wait(&self, object: &DesiredObject) -> Option<(String, bool)> {
         let attempt = self.app.attempts.get(&object.key)?;
         if attempt.digest != object.digest {
@@ -447,7 +526,7 @@ impl Judge<'_> {
         }
         match attempt.next {
             Some(next) if next <= self.world.now => None,
-            _ => Some((attempt.error.clone(), false)),
+            _ => Some((attempt.error.clone(), !attempt.refused)),
         }
     }
 

@@ -3,6 +3,8 @@
 //! It shares no code with what builds plans. The driver refuses to act on a plan with a
 //! violation: that is a bug, and stopping is better than going on wrong.
 
+use std::collections::BTreeSet;
+
 use crate::ledger::event::Verb;
 use crate::model::ObjectKey;
 use crate::plan::Plan;
@@ -38,6 +40,8 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
     let app = world.apps.get(&plan.app);
     let paused = app.and_then(|app| app.paused.as_ref());
     let paused = paused.is_some_and(|pause| pause.until.is_none_or(|until| until > world.now));
+    let gated = plan.gate.iter().flat_map(|gate| &gate.writes);
+    let gated: BTreeSet<&ObjectKey> = gated.map(|write| &write.key).collect();
     let forbidden = world.observe || world.cluster.lost.is_some() || paused;
     for write in &plan.writes {
         let key = &write.key;
@@ -47,8 +51,7 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         if world.in_flight.contains_key(key) {
             violations.push(Violation::WritesInFlight(key.clone()));
         }
-        let gated = plan.gate.iter().flat_map(|gate| &gate.writes);
-        if gated.into_iter().any(|waiting| waiting.key == *key) {
+        if gated.contains(key) {
             violations.push(Violation::WritesGated(key.clone()));
         }
         if write.verb != Verb::Prune {

@@ -85,9 +85,9 @@ fn walk_list(
     depth: usize,
     changes: &mut Vec<FieldChange>,
 ) {
-    let key = LIST_KEYS.iter().find(|key| {
-        !wanted.is_empty() && wanted.iter().all(|entry| entry.get(**key).is_some())
-    });
+    let key = LIST_KEYS
+        .iter()
+        .find(|key| !wanted.is_empty() && wanted.iter().all(|entry| entry.get(**key).is_some()));
     for (index, value) in wanted.iter().enumerate() {
         let length = path.len();
         let counterpart = match key {
@@ -164,7 +164,8 @@ mod tests {
     #[test]
     fn what_the_server_adds_is_no_difference() {
         let desired = json!({"spec": {"ports": [{"port": 80}]}, "data": {}});
-        let live = json!({"spec": {"ports": [{"port": 80, "protocol": "TCP"}], "type": "ClusterIP"}});
+        let live =
+            json!({"spec": {"ports": [{"port": 80, "protocol": "TCP"}], "type": "ClusterIP"}});
         assert_eq!(paths(desired, live), Vec::<String>::new());
     }
 

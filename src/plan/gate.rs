@@ -1,12 +1,13 @@
 //! The gate: deletions are judged by their blast radius before they are made.
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 
-use super::Plan;
+use serde::{Deserialize, Serialize};
+
+use super::{Permission, Plan};
 use crate::ledger::event::{GateReason, Verb, Write};
 use crate::model::{AppName, ObjectKey, PlanHash};
-use crate::replay::{App, World};
+use crate::replay::{App, World, deletions_hash};
 
 /// How much may be deleted without asking.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,30 +68,25 @@ pub(super) fn gate(
         plan.writes.extend(prunes);
         return;
     }
-    let zeroes = plan.writes.iter().filter(|write| scales_to_zero(world, app, write));
+    let zeroes = plan.writes.iter().filter(|write| world.is_deletion(app, write));
     let mut deletions: Vec<Write> = prunes.iter().chain(zeroes).cloned().collect();
     deletions.sort_by(|a, b| a.key.cmp(&b.key));
     if deletions.is_empty() && plan.remove.is_empty() {
         return;
     }
     let reasons = reasons(world, name, app, limits, &deletions, &plan.remove);
-    let hash = hash(world, name, &deletions, &plan.remove);
-    if reasons.is_empty() || app.approved == Some(hash) {
+    let removed = plan.remove.iter().map(|(child, _)| child);
+    let bases = world.deletion_bases(&deletions, removed);
+    // A part of what was approved is approved: the rest may have been done already.
+    if reasons.is_empty() || bases.is_subset(&app.approved_bases) {
         plan.writes.extend(prunes);
         return;
     }
-    plan.writes.retain(|write| !deletions.iter().any(|deletion| deletion.key == write.key));
+    let waiting: BTreeSet<&ObjectKey> = deletions.iter().map(|deletion| &deletion.key).collect();
+    plan.writes.retain(|write| !waiting.contains(&write.key));
     let apps = std::mem::take(&mut plan.remove).into_iter().map(|(child, _)| child).collect();
+    let hash = deletions_hash(name, &bases);
     plan.gate = Some(Gated { hash, reasons, writes: deletions, apps });
-}
-
-fn scales_to_zero(world: &World, app: &App, write: &Write) -> bool {
-    if write.verb != Verb::Update {
-        return false;
-    }
-    let desired = app.desired.as_ref().and_then(|desired| desired.objects.get(&write.key));
-    let before = world.owned.get(&write.key).and_then(|owned| owned.replicas);
-    desired.and_then(|object| object.replicas) == Some(0) && before.is_some_and(|n| n > 0)
 }
 
 fn reasons(
@@ -101,11 +97,10 @@ fn reasons(
     deletions: &[Write],
     removals: &[(AppName, bool)],
 ) -> Vec<GateReason> {
-    let size = |child: &AppName| world.owned_by(child).count() + 1;
-    let removed: usize = removals.iter().map(|(child, _)| size(child)).sum();
-    let children: usize = world.children(name).map(size).sum();
+    let removed: usize = removals.iter().map(|(child, _)| world.removal_count(child)).sum();
+    let children: usize = world.children(name).map(|child| world.removal_count(child)).sum();
     let count = deletions.len() + removed;
-    let total = world.owned_by(name).count() + children;
+    let total = world.owned_count(name) + children;
     let mut reasons = Vec::new();
     let mut say = |what: String| reasons.push(GateReason { what });
     let share_exceeded = count * 100 > total * limits.app_percent_max as usize;
@@ -113,14 +108,12 @@ fn reasons(
         let percent = limits.app_percent_max;
         say(format!("would delete {count} of {total} objects of {name} (limit {percent} %)"));
     }
-    let commit = app.commit();
-    let before = commit.and_then(|c| world.deletions.get(c)).map_or(0, |(_, n)| *n as usize);
-    if before + count > limits.all_objects_max as usize {
+    let together = count + of_same_commit(world, name, app);
+    if together > limits.all_objects_max as usize {
         let limit = limits.all_objects_max;
-        say(format!("would delete {} objects for one commit (limit {limit})", before + count));
+        say(format!("would delete {together} objects for one commit (limit {limit})"));
     }
-    let of_children = removals.iter().filter(|(_, cascade)| *cascade);
-    let of_children = of_children.flat_map(|(child, _)| world.owned_by(child).map(|(key, _)| key));
+    let of_children = removals.iter().flat_map(|(child, _)| world.removal_keys(child));
     let keys = deletions.iter().filter(|w| w.verb == Verb::Prune).map(|write| &write.key);
     for key in keys.chain(of_children).filter(|key| is_protected(limits, key)) {
         say(format!("would delete {key}, and with it what it holds"));
@@ -132,40 +125,28 @@ fn reasons(
     reasons
 }
 
+/// How many other objects go with the same commit: those whose deletion was begun, and those of
+/// applications that come first, so that several which are planned at the same time do not each
+/// take the whole allowance. What is gated already waits and does not count.
+fn of_same_commit(world: &World, name: &AppName, app: &App) -> usize {
+    let Some(commit) = app.commit() else { return 0 };
+    let begun = world.deletions.get(commit).map_or(0, |(_, count)| *count as usize);
+    let others = world.apps_with_extras().take_while(|other| *other < name);
+    let others = others.filter_map(|other| Some((other, world.apps.get(other)?)));
+    let others = others.filter(|(_, other)| {
+        other.commit() == Some(commit)
+            && other.gate.is_none()
+            && !other.removing
+            && Permission::of(world, other).prune
+    });
+    let waiting =
+        others.flat_map(|(other, _)| world.extras_of(other)).filter(|(key, owned, live)| {
+            owned.keep.is_empty() && !live.deleting && !world.in_flight.contains_key(*key)
+        });
+    begun + waiting.count()
+}
+
 fn is_protected(limits: &Limits, key: &ObjectKey) -> bool {
     let kind = key.group_kind().to_string();
     limits.kinds.contains(&kind)
-}
-
-/// Hashes what would be deleted and what it rests on: an approval lapses when that changes.
-fn hash(
-    world: &World,
-    name: &AppName,
-    deletions: &[Write],
-    removals: &[(AppName, bool)],
-) -> PlanHash {
-    let mut hasher = Sha256::new();
-    let mut field = |bytes: &[u8]| {
-        hasher.update((bytes.len() as u64).to_be_bytes());
-        hasher.update(bytes);
-    };
-    field(name.as_str().as_bytes());
-    for write in deletions {
-        field(write.verb.as_str().as_bytes());
-        field(write.key.to_string().as_bytes());
-        field(&write.digest.0);
-        if let Some(live) = world.live.get(&write.key) {
-            field(live.uid.as_bytes());
-            field(&live.digest.0);
-        }
-    }
-    for (child, cascade) in removals {
-        field(child.as_str().as_bytes());
-        field(&[u8::from(*cascade)]);
-        for (key, owned) in world.owned_by(child) {
-            field(key.to_string().as_bytes());
-            field(owned.uid.as_bytes());
-        }
-    }
-    PlanHash(hasher.finalize().into())
 }

@@ -20,7 +20,7 @@ pub trait Book: Send + Sync {
     /// What the ledger says about a record that cannot be read.
     fn get(&self, seq: Seq) -> Result<Option<Arc<Recorded>>, ledger::Error>;
 
-    /// The events from `from` to `to`, both included, in order.
+    /// The events from `from` to `to`, both included, in order, as far as there are any.
     ///
     /// # Errors
     /// What the ledger says about a record that cannot be read.
@@ -65,7 +65,7 @@ pub trait Book: Send + Sync {
 const OUTCOMES_AFTER_INTENT: usize = 16;
 
 macro_rules! book {
-    ($ledger:ty) => {
+    ($ledger:ty { $($own:item)* }) => {
         impl Book for $ledger {
             fn head(&self) -> Seq {
                 <$ledger>::head(self)
@@ -76,7 +76,9 @@ macro_rules! book {
             }
 
             fn range(&self, from: Seq, to: Seq) -> Result<Vec<Arc<Recorded>>, ledger::Error> {
-                <$ledger>::range(self, from, to).collect()
+                let to = to.min(self.head());
+                // A cursor past the head would wait for the event to come.
+                if from > to { Ok(Vec::new()) } else { <$ledger>::range(self, from, to).collect() }
             }
 
             fn blob(&self, addr: BlobAddr) -> Result<Arc<[u8]>, ledger::Error> {
@@ -98,12 +100,18 @@ macro_rules! book {
                 let commit: CommitId = filter.commit.as_ref()?.parse().ok()?;
                 Some(self.by_commit(&commit, filter.after, all))
             }
+
+            $($own)*
         }
     };
 }
 
-book!(Ledger);
-book!(Archive);
+book!(Ledger {
+    fn masked(&self, manifest: &Value) -> Option<Value> {
+        crate::cluster::normalize(manifest, self).ok().map(|normalised| normalised.object)
+    }
+});
+book!(Archive {});
 
 /// Adds the events after each intent among `found`: its outcomes may be among them.
 fn with_outcomes(

@@ -77,6 +77,14 @@ fn desired(key: &ObjectKey, version: &str, manifest: &Value) -> DesiredObject {
     }
 }
 
+/// Appends on a thread of its own: within an async test, tokio's cooperative budget would never
+/// be renewed while a blocking append waits.
+fn append(ledger: &Ledger, batch: Batch) -> Vec<Seq> {
+    std::thread::scope(|scope| scope.spawn(|| ledger.append_blocking(batch)).join())
+        .unwrap()
+        .unwrap()
+}
+
 impl Story {
     /// An empty ledger.
     pub(crate) fn empty() -> Self {
@@ -90,8 +98,7 @@ impl Story {
 
     /// Appends events and folds what was appended.
     pub(crate) fn add(&mut self, batch: impl Into<Batch>) -> Seq {
-        let seqs = self.ledger.append_blocking(batch).unwrap();
-        let last = *seqs.last().unwrap();
+        let last = *append(&self.ledger, batch.into()).last().unwrap();
         self.fold();
         last
     }
@@ -102,7 +109,7 @@ impl Story {
 
     fn blob(&mut self, value: &Value) {
         let blobs = vec![Blob::plain(canonical(value), None)];
-        self.ledger.append_blocking(Batch { blobs, drafts: Vec::new() }).unwrap();
+        append(&self.ledger, Batch { blobs, drafts: Vec::new() });
     }
 
     /// The whole story: `web` was deployed, then somebody scaled it; one object is missing, one
@@ -227,6 +234,10 @@ impl Story {
                 baseline: Digest::of(b"baseline"),
                 object: Blob::plain(canonical(&live), None).addr,
                 changed: true,
+                digest: Digest::of(&canonical(&live)),
+                managers: Digest::default(),
+                health: Health::Healthy,
+                health_message: String::new(),
             };
             results.push((u32::try_from(index).unwrap(), WriteResult::Applied(applied)));
         }

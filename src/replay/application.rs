@@ -1,6 +1,6 @@
 //! What is known of one application.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,7 @@ use crate::ledger::event::{
     DesiredObject, DriftKind, FieldChange, GateReason, Health, Origin, RevisionRef, Verb,
 };
 use crate::model::{
-    AppName, AppSpec, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Seq,
-    Timestamp,
+    AppName, AppSpec, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Seq, Timestamp,
 };
 
 /// What an application's last good render says.
@@ -68,6 +67,8 @@ pub struct Gate {
     pub writes: Vec<(Verb, ObjectKey)>,
     /// Applications whose removal waits.
     pub apps: Vec<AppName>,
+    /// What each deletion rests on; empty when that had moved on before the gate was recorded.
+    pub bases: BTreeSet<Digest>,
 }
 
 /// A sync that a person asked for and that is not finished.
@@ -92,6 +93,8 @@ pub struct Attempt {
     pub error: String,
     /// The digest of the manifest that was tried; zero for a prune.
     pub digest: Digest,
+    /// Whether the API server refused for good: the revision has ended, whatever is tried later.
+    pub refused: bool,
 }
 
 /// How an object differs from what was applied.
@@ -147,6 +150,9 @@ pub struct App {
     pub gate: Option<Gate>,
     /// The plan a person approved.
     pub approved: Option<PlanHash>,
+    /// What the deletions of that plan rest on. A deletion that rests on the same is approved,
+    /// also when others of the plan were made before it.
+    pub approved_bases: BTreeSet<Digest>,
     /// The sync a person asked for.
     pub request: Option<SyncRequest>,
     /// Failed tries by object.
@@ -163,11 +169,46 @@ pub struct App {
     pub last_sync: Option<SyncSummary>,
     /// Children whose definition was refused: the digest of the manifest and what is wrong.
     pub refused: BTreeMap<AppName, (Digest, String)>,
+    /// What forbids its parent to remove it, by the manifest that defined it; empty = nothing.
+    pub keep: Vec<String>,
     /// Objects created, changed and pruned since the last sync ended.
     pub counts: (u32, u32, u32),
 }
 
 impl App {
+    /// An application of which nothing but its definition is known.
+    pub(super) fn new(spec: AppSpec, manifest: Digest, origin: Origin, declared: Seq) -> Self {
+        Self {
+            spec,
+            manifest,
+            origin,
+            declared,
+            desired: None,
+            render_problem: None,
+            removing: false,
+            paused: None,
+            gate: None,
+            approved: None,
+            approved_bases: BTreeSet::new(),
+            request: None,
+            attempts: BTreeMap::new(),
+            drift: BTreeMap::new(),
+            health: Health::Unknown,
+            health_message: String::new(),
+            suspended: Vec::new(),
+            last_sync: None,
+            refused: BTreeMap::new(),
+            keep: Vec::new(),
+            counts: (0, 0, 0),
+        }
+    }
+
+    /// Whether its pause, if any, is in force at `now`.
+    #[must_use]
+    pub fn is_paused(&self, now: Timestamp) -> bool {
+        self.paused.as_ref().is_some_and(|pause| pause.until.is_none_or(|until| until > now))
+    }
+
     /// The commit that its desired state stands for.
     #[must_use]
     pub fn commit(&self) -> Option<&CommitId> {

@@ -42,9 +42,11 @@ pub struct LiveObject {
     pub uid: String,
     /// Its resource version.
     pub resource_version: String,
-    /// The digest of the normalised object without status and field ownership; zero when it is
-    /// known only from the answer to our own write.
+    /// The digest of the normalised object without status and field ownership.
     pub digest: Digest,
+    /// Whether it is known only from the answer to our own write: what a controller makes of the
+    /// write is not seen yet, so its health ends no wave.
+    pub answered: bool,
     /// The digest of the fields that greffier owns.
     pub owned: Option<Digest>,
     /// The normalised object with field ownership.
@@ -73,7 +75,8 @@ pub struct Owned {
     pub app: AppName,
     /// The version it was applied in.
     pub version: String,
-    /// The digest of the manifest that was applied.
+    /// The digest of the manifest that was applied; zero once its deletion was begun, so that
+    /// its absence is not taken for somebody else's doing.
     pub applied: Digest,
     /// The digest of the owned fields as the apply returned them.
     pub baseline: Digest,
@@ -98,6 +101,14 @@ pub struct OpenWrite {
     pub write: Write,
     /// Whether it ended without its fate being known.
     pub unknown: bool,
+    /// Whether it counts as a deletion of its commit.
+    pub deletes: bool,
+    /// `spec.replicas` of its manifest.
+    pub replicas: Option<u32>,
+    /// What forbids to prune the object, by its manifest; empty = nothing.
+    pub keep: Vec<String>,
+    /// The uid of an object that went away while the write was open; empty = none did.
+    pub gone: String,
 }
 
 /// An intent some of whose writes have no outcome yet.

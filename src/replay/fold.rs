@@ -3,32 +3,21 @@
 //! Every event is considered by name: the match has no wildcard, so that a new event cannot be
 //! forgotten here.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::application::{
-    App, Attempt, Desired, Drift, Gate, Pause, RenderProblem, SyncRequest, SyncSummary,
+    App, Desired, Drift, Gate, Pause, RenderProblem, SyncRequest, SyncSummary,
 };
-use super::cluster::{LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
+use super::deletions::deletions_hash;
+use super::git::Resolved;
 use super::world::{Touched, World};
 use crate::ledger::event::{
-    AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, Applied, DriftDetectedV1, DriftKind, Event,
-    Health, IntentRecordedV1, KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1, Origin,
-    PlanGatedV1, RefMovedV1, RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1, Verb, Write,
-    WriteResult,
+    AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1,
+    DriftKind, Event, FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1,
+    RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1,
 };
 use crate::model::{AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
-
-/// Writes that failed are tried again after this long, doubling.
-const RETRY_FIRST_MS: u64 = 1_000;
-/// The longest wait between tries of a write that may succeed yet.
-const RETRY_LONGEST_MS: u64 = 60_000;
-/// Writes that the API server refused are tried again after this long, doubling (Argo CD's
-/// default retry: 5 s, factor 2, at most 3 min, 5 times).
-const REFUSED_FIRST_MS: u64 = 5_000;
-const REFUSED_LONGEST_MS: u64 = 180_000;
-const REFUSED_TRIES_MAX: u32 = 5;
-/// For how many commits the number of deletions is remembered.
-const DELETION_COMMITS_MAX: usize = 64;
 
 impl World {
     /// Folds one event in and returns what it may have changed the plan of.
@@ -51,10 +40,7 @@ impl World {
             }
             Event::DaemonStarted(body) => self.daemon_started(seq, body.observe),
             Event::RefMoved(body) => self.ref_moved(body),
-            Event::FetchFailed(body) => {
-                self.repos.entry(body.repo.clone()).or_default().error = Some(body.error.clone());
-                Touched::nothing()
-            }
+            Event::FetchFailed(body) => self.fetch_failed(body),
             Event::FetchRecovered(body) => {
                 let repo = self.repos.entry(body.repo.clone()).or_default();
                 repo.error = None;
@@ -66,26 +52,19 @@ impl World {
             Event::AppRefused(body) => self.app_refused(body),
             Event::RenderSucceeded(body) => self.render_succeeded(seq, body),
             Event::RevisionAdvanced(body) => self.revision_advanced(body),
-            Event::RenderFailed(body) => self.with_app(&body.app, |app| {
-                app.render_problem = Some(RenderProblem {
-                    seq,
-                    declared: app.declared,
-                    commit: body.commit.clone(),
-                    error: body.error.clone(),
-                });
-            }),
+            Event::RenderFailed(body) => self.render_failed(seq, body),
             Event::AppHealthChanged(body) => self.health_changed(body),
             Event::PlanGated(body) => self.plan_gated(seq, body),
             Event::GateLapsed(body) => self.with_app(&body.app, |app| app.gate = None),
-            Event::PlanApproved(body) => {
-                self.with_app(&body.app, |app| app.approved = Some(body.plan))
-            }
+            Event::PlanApproved(body) => self.plan_approved(body),
             Event::WritesSuspended(body) => {
                 self.with_app(&body.app, |app| app.suspended.clone_from(&body.reasons))
             }
             Event::DriftDetected(body) => self.drift_detected(seq, body),
             Event::IntentRecorded(body) => self.intent_recorded(seq, body),
-            Event::OutcomeRecorded(body) => self.outcomes(seq, &body.app, body.intent, &body.results),
+            Event::OutcomeRecorded(body) => {
+                self.outcomes(seq, &body.app, body.intent, &body.results)
+            }
             Event::IntentSettled(body) => self.outcomes(seq, &body.app, body.intent, &body.results),
             Event::SyncFinished(body) => self.sync_finished(seq, body),
             Event::ClusterIdentified(body) => {
@@ -102,19 +81,14 @@ impl World {
             Event::KindsServed(body) => self.kinds_served(body),
             Event::ObjectObserved(body) => self.object_observed(seq, recorded, body),
             Event::ObjectGone(body) => self.object_gone(body),
-            Event::KindListed(body) => {
-                self.cluster.listed.insert(body.kind.clone());
-                Touched::all()
-            }
-            Event::DeadlineReached(_) => self.deadline_reached(),
+            Event::KindListed(body) => self.kind_listed(&body.kind),
+            Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
             Event::SyncRequested(body) => self.with_app(&body.app, |app| {
                 app.attempts.clear();
-                app.request =
-                    Some(SyncRequest { seq, prune: body.prune, only: body.only.clone() });
+                app.request = Some(SyncRequest { seq, prune: body.prune, only: body.only.clone() });
             }),
             Event::Paused(body) => self.with_app(&body.app, |app| {
-                app.paused =
-                    Some(Pause { seq, until: body.until, reason: body.reason.clone() });
+                app.paused = Some(Pause { seq, until: body.until, reason: body.reason.clone() });
             }),
             Event::Resumed(body) => self.with_app(&body.app, |app| app.paused = None),
         }
@@ -149,7 +123,45 @@ impl World {
             Some(commit) => repo.refs.insert(body.name.clone(), commit.clone()),
             None => repo.refs.remove(&body.name),
         };
-        self.apps_of_repo(&body.repo)
+        let touched = self.apps_of_repo(&body.repo);
+        for name in &touched.apps {
+            self.forget_solved_problem(name);
+        }
+        touched
+    }
+
+    /// A ref that moved back to what was rendered last leaves nothing to be rendered.
+    fn forget_solved_problem(&mut self, name: &AppName) {
+        let Some(app) = self.apps.get(name) else { return };
+        let Some(desired) = app.desired.as_ref().filter(|d| d.declared == app.declared) else {
+            return;
+        };
+        let back = self.resolve(app) == Resolved::Commit(desired.revision.commit.clone());
+        if back && let Some(app) = self.apps.get_mut(name) {
+            app.render_problem = None;
+        }
+    }
+
+    fn fetch_failed(&mut self, body: &FetchFailedV1) -> Touched {
+        let repo = self.repos.entry(body.repo.clone()).or_default();
+        repo.error = Some(body.error.clone());
+        // Others may have been waiting for what this repository would say.
+        if repo.fetched { Touched::nothing() } else { self.caught_up() }
+    }
+
+    /// The applications that wait until every other has caught up with its repository, once
+    /// that is so: those with something to remove.
+    fn caught_up(&self) -> Touched {
+        if self.behind().is_some() {
+            return Touched::nothing();
+        }
+        let mut touched = Touched::nothing();
+        touched.apps.extend(self.apps_with_extras().cloned());
+        touched.apps.extend(self.apps.values().filter_map(|app| match &app.origin {
+            Origin::Parent(parent) => Some(parent.clone()),
+            Origin::Config | Origin::Operator => None,
+        }));
+        touched
     }
 
     fn apps_of_repo(&self, repo: &str) -> Touched {
@@ -166,82 +178,80 @@ impl World {
         // cannot read leaves the former one in force.
         let Ok(spec) = AppSpec::parse(&manifest) else { return Touched::nothing() };
         let digest = Digest::of(&body.manifest);
-        match self.apps.get_mut(&body.app) {
-            Some(app) => {
+        let keep = self.keep_of_child(body);
+        let app = match self.apps.entry(body.app.clone()) {
+            Entry::Occupied(known) => {
+                let app = known.into_mut();
                 app.spec = spec;
                 app.manifest = digest;
                 app.origin = body.origin.clone();
                 app.declared = seq;
-                app.removing = false;
+                app
             }
-            None => {
-                let app = App {
-                    spec,
-                    manifest: digest,
-                    origin: body.origin.clone(),
-                    declared: seq,
-                    desired: None,
-                    render_problem: None,
-                    removing: false,
-                    paused: None,
-                    gate: None,
-                    approved: None,
-                    request: None,
-                    attempts: BTreeMap::new(),
-                    drift: BTreeMap::new(),
-                    health: Health::Unknown,
-                    health_message: String::new(),
-                    suspended: Vec::new(),
-                    last_sync: None,
-                    refused: BTreeMap::new(),
-                    counts: (0, 0, 0),
-                };
-                self.apps.insert(body.app.clone(), app);
-            }
+            Entry::Vacant(new) => new.insert(App::new(spec, digest, body.origin.clone(), seq)),
+        };
+        app.keep = keep;
+        if std::mem::take(&mut app.removing) {
+            self.want_all(&body.app);
         }
         // The parent's view of its child changed as well.
         Touched::all()
     }
 
+    /// What the manifest of a child says against its removal.
+    fn keep_of_child(&self, body: &AppDeclaredV1) -> Vec<String> {
+        let Origin::Parent(parent) = &body.origin else { return Vec::new() };
+        let desired = self.apps.get(parent).and_then(|parent| parent.desired.as_ref());
+        let objects = desired.into_iter().flat_map(|desired| desired.objects.values());
+        let objects = objects.filter(|object| is_child(object, body.app.as_str()));
+        let holds = objects.flat_map(|object| &object.holds).filter(|hold| hold.prune);
+        holds.map(|hold| hold.what.clone()).collect()
+    }
+
     fn app_refused(&mut self, body: &AppRefusedV1) -> Touched {
-        let (Origin::Parent(parent), Ok(child)) = (&body.origin, body.app.parse::<AppName>()) else {
+        let (Origin::Parent(parent), Ok(child)) = (&body.origin, body.app.parse::<AppName>())
+        else {
             return Touched::nothing();
         };
         self.with_app(parent, |app| {
             let objects = app.desired.iter().flat_map(|desired| desired.objects.values());
-            let mut manifests = objects.filter(|o| o.key.is_application() && o.key.name == body.app);
-            if let Some(manifest) = manifests.next().and_then(|object| object.application.as_ref()) {
+            let mut manifests = objects.filter(|object| is_child(object, &body.app));
+            if let Some(manifest) = manifests.next().and_then(|object| object.application.as_ref())
+            {
                 app.refused.insert(child, (Digest::of(manifest), body.error.clone()));
             }
         })
     }
 
     fn app_removed(&mut self, body: &AppRemovedV1) -> Touched {
-        if body.cascade {
+        if body.cascade && self.apps.contains_key(&body.app) {
+            self.count_removal(body);
+            self.unwant_all(&body.app);
             if let Some(app) = self.apps.get_mut(&body.app) {
                 app.removing = true;
                 app.attempts.clear();
             }
-            self.unwant(&body.app);
         } else {
-            self.unwant(&body.app);
+            self.unwant_all(&body.app);
             self.apps.remove(&body.app);
-            self.owned.retain(|_, owned| owned.app != body.app);
+            self.disown_all(&body.app);
         }
         Touched::all()
     }
 
-    /// Forgets which objects `name` wants.
-    fn unwant(&mut self, name: &AppName) {
-        self.wanted_by.retain(|_, apps| {
-            apps.remove(name);
-            !apps.is_empty()
-        });
+    /// The objects of a removed child count as deletions of the commit that removed it.
+    fn count_removal(&mut self, body: &AppRemovedV1) {
+        let Origin::Parent(parent) = &body.origin else { return };
+        let commit = self.apps.get(parent).and_then(App::commit).cloned();
+        if let Some(commit) = commit {
+            self.count_deletions(&commit, self.owned_count(&body.app));
+        }
     }
 
     fn render_succeeded(&mut self, seq: Seq, body: &RenderSucceededV1) -> Touched {
-        let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
-        let former = app.desired.take();
+        let Some(app) = self.apps.get_mut(&body.app).filter(|app| !app.removing) else {
+            return Touched::nothing();
+        };
         let objects: BTreeMap<_, _> =
             body.objects.iter().map(|object| (object.key.clone(), object.clone())).collect();
         // A manifest that changed deserves a new try at once.
@@ -251,18 +261,8 @@ impl World {
         });
         app.render_problem = None;
         app.drift.retain(|key, _| objects.contains_key(key));
-        for key in former.iter().flat_map(|desired| desired.objects.keys()) {
-            if !objects.contains_key(key)
-                && let Some(apps) = self.wanted_by.get_mut(key)
-            {
-                apps.remove(&body.app);
-            }
-        }
-        for key in objects.keys() {
-            self.wanted_by.entry(key.clone()).or_default().insert(body.app.clone());
-        }
-        self.wanted_by.retain(|_, apps| !apps.is_empty());
-        app.desired = Some(Desired {
+        app.refused.retain(|child, _| objects.values().any(|o| is_child(o, child.as_str())));
+        let new = Desired {
             seq,
             declared: app.declared,
             revision: body.revision.clone(),
@@ -270,28 +270,50 @@ impl World {
             objects,
             warnings: body.warnings.clone(),
             unknown_kinds: body.unknown_kinds.clone(),
-        });
-        self.forget_absent(&body.app);
-        Touched::all()
+        };
+        let (left, entered) = changed_keys(app.desired.as_ref(), &new);
+        app.desired = Some(new);
+        for key in &left {
+            self.unwant(key, &body.app);
+        }
+        for key in &entered {
+            self.want(key, &body.app);
+        }
+        let mut touched = self.caught_up();
+        touched.apps.insert(body.app.clone());
+        for key in left.iter().chain(&entered) {
+            // Others wait for their namespaces and kinds, whoever brings them.
+            touched.all |= key.is("", "Namespace") || key.group == "apiextensions.k8s.io";
+            touched.apps.extend(self.wanted_by.get(key).into_iter().flatten().cloned());
+            touched.apps.extend(self.owned.get(key).map(|owned| owned.app.clone()));
+        }
+        self.disown_absent(&body.app);
+        touched
     }
 
-    /// Forgets ownership of objects that `app` no longer wants and that are not there anyway.
-    fn forget_absent(&mut self, name: &AppName) {
-        let (live, wanted_by) = (&self.live, &self.wanted_by);
-        self.owned.retain(|key, owned| {
-            owned.app != *name || live.contains_key(key) || wanted_by.contains_key(key)
+    fn render_failed(&mut self, seq: Seq, body: &RenderFailedV1) -> Touched {
+        let mut touched = self.with_app(&body.app, |app| {
+            app.render_problem = Some(RenderProblem {
+                seq,
+                declared: app.declared,
+                commit: body.commit.clone(),
+                error: body.error.clone(),
+            });
         });
+        touched.apps.extend(self.caught_up().apps);
+        touched
     }
 
     fn revision_advanced(&mut self, body: &RevisionAdvancedV1) -> Touched {
-        let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
-        app.render_problem = None;
-        if let Some(desired) = &mut app.desired {
-            desired.revision = body.revision.clone();
-            desired.declared = app.declared;
-        }
-        // Others may be waiting with their prunes until this application has caught up.
-        Touched::all()
+        let mut touched = self.with_app(&body.app, |app| {
+            app.render_problem = None;
+            if let Some(desired) = &mut app.desired {
+                desired.revision = body.revision.clone();
+                desired.declared = app.declared;
+            }
+        });
+        touched.apps.extend(self.caught_up().apps);
+        touched
     }
 
     fn health_changed(&mut self, body: &AppHealthChangedV1) -> Touched {
@@ -307,14 +329,31 @@ impl World {
     }
 
     fn plan_gated(&mut self, seq: Seq, body: &PlanGatedV1) -> Touched {
+        // An approval covers what the person was shown. When that has moved on already, the plan
+        // is gated anew, and this gate can be approved only if it comes back.
+        let bases = self.deletion_bases(&body.writes, &body.apps);
+        let current = deletions_hash(&body.app, &bases) == body.plan;
         self.with_app(&body.app, |app| {
+            app.approved = None;
+            app.approved_bases.clear();
             app.gate = Some(Gate {
                 seq,
                 plan: body.plan,
                 reasons: body.reasons.clone(),
                 writes: body.writes.iter().map(|w| (w.verb, w.key.clone())).collect(),
                 apps: body.apps.clone(),
+                bases: if current { bases } else { BTreeSet::new() },
             });
+        })
+    }
+
+    fn plan_approved(&mut self, body: &PlanApprovedV1) -> Touched {
+        self.with_app(&body.app, |app| {
+            // An approval of anything but what is gated now came too late.
+            if let Some(gate) = app.gate.take_if(|gate| gate.plan == body.plan) {
+                app.approved = Some(body.plan);
+                app.approved_bases = gate.bases;
+            }
         })
     }
 
@@ -335,155 +374,6 @@ impl World {
         })
     }
 
-    fn intent_recorded(&mut self, seq: Seq, body: &IntentRecordedV1) -> Touched {
-        let open = |write: &Write| OpenWrite { write: write.clone(), unknown: false };
-        let writes = body.writes.iter().enumerate();
-        let writes: BTreeMap<u32, OpenWrite> = writes
-            .map(|(index, write)| (u32::try_from(index).unwrap_or(u32::MAX), open(write)))
-            .collect();
-        for write in &body.writes {
-            self.in_flight.insert(write.key.clone(), seq);
-        }
-        let deletions = body.writes.iter().filter(|write| write.verb == Verb::Prune).count();
-        if let Some(commit) = &body.commit
-            && deletions > 0
-        {
-            let entry = self.deletions.entry(commit.clone()).or_insert((seq, 0));
-            entry.1 = entry.1.saturating_add(u32::try_from(deletions).unwrap_or(u32::MAX));
-            while self.deletions.len() > DELETION_COMMITS_MAX {
-                let oldest = self.deletions.iter().min_by_key(|(_, (seq, _))| *seq);
-                let Some(oldest) = oldest.map(|(commit, _)| commit.clone()) else { break };
-                self.deletions.remove(&oldest);
-            }
-        }
-        let intent = OpenIntent {
-            app: body.app.clone(),
-            commit: body.commit.clone(),
-            writes,
-            recorded: self.now,
-            orphaned: false,
-        };
-        self.intents.insert(seq, intent);
-        Touched::nothing()
-    }
-
-    fn outcomes(
-        &mut self,
-        seq: Seq,
-        app: &AppName,
-        intent_seq: Seq,
-        results: &[(u32, WriteResult)],
-    ) -> Touched {
-        for (index, result) in results {
-            let Some(intent) = self.intents.get_mut(&intent_seq) else { break };
-            if let WriteResult::Unknown(_) = result {
-                if let Some(open) = intent.writes.get_mut(index) {
-                    open.unknown = true;
-                }
-                continue;
-            }
-            let Some(open) = intent.writes.remove(index) else { continue };
-            self.in_flight.remove(&open.write.key);
-            self.outcome(seq, app, &open.write, result);
-        }
-        if self.intents.get(&intent_seq).is_some_and(|intent| intent.writes.is_empty()) {
-            self.intents.remove(&intent_seq);
-        }
-        Touched::app(app)
-    }
-
-    fn outcome(&mut self, seq: Seq, name: &AppName, write: &Write, result: &WriteResult) {
-        let now = self.now;
-        match result {
-            WriteResult::Applied(applied) => self.applied(seq, name, write, applied),
-            WriteResult::Deleted | WriteResult::AlreadyGone => {
-                if matches!(result, WriteResult::AlreadyGone) {
-                    self.live.remove(&write.key);
-                    self.owned.remove(&write.key);
-                }
-                if let Some(live) = self.live.get_mut(&write.key) {
-                    live.deleting = true;
-                }
-                if let Some(app) = self.apps.get_mut(name) {
-                    app.attempts.remove(&write.key);
-                    app.drift.remove(&write.key);
-                    app.counts.2 += 1;
-                }
-            }
-            WriteResult::Refused(error) | WriteResult::Failed(error) => {
-                let refused = matches!(result, WriteResult::Refused(_));
-                if let Some(app) = self.apps.get_mut(name) {
-                    let failures =
-                        app.attempts.get(&write.key).map_or(0, |attempt| attempt.failures) + 1;
-                    let next = retry_at(now, refused, failures);
-                    let attempt =
-                        Attempt { failures, next, error: error.clone(), digest: write.digest };
-                    app.attempts.insert(write.key.clone(), attempt);
-                }
-            }
-            WriteResult::Unknown(_) | WriteResult::NotSent(_) => {}
-        }
-    }
-
-    fn applied(&mut self, seq: Seq, name: &AppName, write: &Write, applied: &Applied) {
-        let desired = self.apps.get(name).and_then(|app| app.desired.as_ref());
-        let desired = desired.and_then(|desired| desired.objects.get(&write.key));
-        let holds = desired.into_iter().flat_map(|object| &object.holds);
-        let keep = holds.filter(|hold| hold.prune).map(|hold| hold.what.clone()).collect();
-        let replicas = desired.and_then(|object| object.replicas);
-        let owned = Owned {
-            app: name.clone(),
-            version: write.version.clone(),
-            applied: write.digest,
-            baseline: applied.baseline,
-            object: applied.object,
-            uid: applied.uid.clone(),
-            resource_version: applied.resource_version.clone(),
-            replicas,
-            keep,
-            seq,
-        };
-        self.owned.insert(write.key.clone(), owned);
-        self.seen_in_answer(seq, write, applied);
-        if let Some(app) = self.apps.get_mut(name) {
-            app.attempts.remove(&write.key);
-            app.drift.remove(&write.key);
-            match write.verb {
-                Verb::Create => app.counts.0 += 1,
-                Verb::Update | Verb::Heal if applied.changed => app.counts.1 += 1,
-                Verb::Update | Verb::Heal | Verb::Reclaim | Verb::Prune => {}
-            }
-        }
-    }
-
-    /// The answer to an apply is an observation too, unless the watch was quicker.
-    fn seen_in_answer(&mut self, seq: Seq, write: &Write, applied: &Applied) {
-        let former = self.live.get(&write.key).filter(|live| live.uid == applied.uid);
-        if former.is_some_and(|live| !rv_older(&live.resource_version, &applied.resource_version)) {
-            return;
-        }
-        let (health, health_message, controller) = match former {
-            Some(live) => (live.health, live.health_message.clone(), live.controller.clone()),
-            None => (Health::Progressing, "just applied".to_owned(), String::new()),
-        };
-        let live = LiveObject {
-            version: write.version.clone(),
-            uid: applied.uid.clone(),
-            resource_version: applied.resource_version.clone(),
-            digest: Digest::default(),
-            owned: Some(applied.baseline),
-            object: applied.object,
-            managers: Digest::default(),
-            health,
-            health_message,
-            controller,
-            deleting: false,
-            seq,
-            seen: self.now,
-        };
-        self.live.insert(write.key.clone(), live);
-    }
-
     fn sync_finished(&mut self, seq: Seq, body: &SyncFinishedV1) -> Touched {
         let at = self.now;
         self.with_app(&body.app, |app| {
@@ -492,6 +382,7 @@ impl World {
                 app.request = None;
             }
             app.approved = None;
+            app.approved_bases.clear();
             app.last_sync = Some(SyncSummary {
                 seq,
                 commit: body.commit.clone(),
@@ -502,112 +393,30 @@ impl World {
         })
     }
 
-    fn cluster_found(&mut self) -> Touched {
-        self.cluster.lost = None;
-        // What failed while the API server was away deserves a try at once.
-        for app in self.apps.values_mut() {
-            app.attempts.retain(|_, attempt| attempt.next.is_none());
-        }
-        Touched::all()
-    }
-
-    fn kinds_served(&mut self, body: &KindsServedV1) -> Touched {
-        let kinds = body.kinds.iter().map(|served| (served.kind.clone(), served.clone()));
-        self.cluster.kinds = kinds.collect();
-        let served = &self.cluster.kinds;
-        self.cluster.listed.retain(|kind| served.contains_key(kind));
-        // An object whose kind is gone is gone with it.
-        self.live.retain(|key, _| served.contains_key(&key.group_kind()));
-        Touched::all()
-    }
-
-    fn object_observed(
-        &mut self,
-        seq: Seq,
-        recorded: Timestamp,
-        body: &ObjectObservedV1,
-    ) -> Touched {
-        if let Some(live) = self.live.get(&body.key)
-            && live.uid == body.uid
-            && rv_older(&body.resource_version, &live.resource_version)
-        {
-            // An echo of the time before our own write.
-            return Touched::nothing();
-        }
-        let controller = body.controller.as_ref().map_or("", |(_, _, uid)| uid.as_str());
-        let live = LiveObject {
-            version: body.version.clone(),
-            uid: body.uid.clone(),
-            resource_version: body.resource_version.clone(),
-            digest: body.digest,
-            owned: body.owned,
-            object: body.object,
-            managers: managers_digest(&body.managers),
-            health: body.health,
-            health_message: body.health_message.clone(),
-            controller: controller.to_owned(),
-            deleting: body.deleting,
-            seq,
-            seen: recorded,
-        };
-        let former = self.live.insert(body.key.clone(), live);
-        self.touched_by_object(&body.key, former.is_none())
-    }
-
-    fn object_gone(&mut self, body: &ObjectGoneV1) -> Touched {
-        if self.live.get(&body.key).is_some_and(|live| live.uid != body.uid) {
-            // The object that went is an earlier one of the same name.
-            return Touched::nothing();
-        }
-        self.live.remove(&body.key);
-        let touched = self.touched_by_object(&body.key, true);
-        if !self.wanted_by.contains_key(&body.key) {
-            self.owned.remove(&body.key);
-        }
-        touched
-    }
-
-    /// Which applications care about a live object. `appeared` says that it came or went.
-    fn touched_by_object(&self, key: &ObjectKey, appeared: bool) -> Touched {
-        let gates_others = key.is("", "Namespace")
-            || key.is("apiextensions.k8s.io", "CustomResourceDefinition");
-        if gates_others && (appeared || self.wanted_by.contains_key(key)) {
-            return Touched::all();
-        }
-        let mut touched = Touched::nothing();
-        touched.apps.extend(self.wanted_by.get(key).into_iter().flatten().cloned());
-        touched.apps.extend(self.owned.get(key).map(|owned| owned.app.clone()));
-        touched
-    }
-
-    fn deadline_reached(&mut self) -> Touched {
-        Touched::all()
+    fn deadline_reached(&mut self, deadline: Timestamp) -> Touched {
+        // The event says that the time has come, whatever clock recorded it.
+        self.now = self.now.max(deadline);
+        let now = self.now;
+        let due = self.apps.iter().filter(|(_, app)| {
+            let retries = app.attempts.values().filter_map(|attempt| attempt.next);
+            let pause = app.paused.as_ref().and_then(|pause| pause.until);
+            retries.chain(pause).any(|at| at <= now)
+        });
+        Touched { apps: due.map(|(name, _)| name.clone()).collect(), all: false }
     }
 }
 
-/// The digest of who owns which fields.
-fn managers_digest(managers: &[ManagerStamp]) -> Digest {
-    let mut bytes = Vec::with_capacity(managers.len() * 64);
-    for stamp in managers {
-        for text in [&stamp.manager, &stamp.operation, &stamp.subresource] {
-            bytes.extend_from_slice(text.as_bytes());
-            bytes.push(0);
-        }
-        bytes.extend_from_slice(&stamp.fields.0);
-    }
-    Digest::of(&bytes)
+/// Whether the object defines the child application `name`.
+fn is_child(object: &DesiredObject, name: &str) -> bool {
+    object.key.is_application() && object.key.name == name
 }
 
-/// When a failed write may be tried again; `None` = not before something changes.
-fn retry_at(now: Timestamp, refused: bool, failures: u32) -> Option<Timestamp> {
-    if refused && failures >= REFUSED_TRIES_MAX {
-        return None;
-    }
-    let (first, longest) = if refused {
-        (REFUSED_FIRST_MS, REFUSED_LONGEST_MS)
-    } else {
-        (RETRY_FIRST_MS, RETRY_LONGEST_MS)
-    };
-    let wait = first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(longest);
-    Some(now.plus_ms(wait))
+/// The objects that left and that entered an application with a render.
+fn changed_keys(former: Option<&Desired>, new: &Desired) -> (Vec<ObjectKey>, Vec<ObjectKey>) {
+    let former = former.map(|former| &former.objects);
+    let left = former.into_iter().flat_map(|objects| objects.keys());
+    let left = left.filter(|key| !new.objects.contains_key(*key)).cloned().collect();
+    let known = |key: &&ObjectKey| former.is_some_and(|objects| objects.contains_key(*key));
+    let entered = new.objects.keys().filter(|key| !known(key)).cloned().collect();
+    (left, entered)
 }

@@ -35,6 +35,10 @@ pub struct World {
     pub live: BTreeMap<ObjectKey, LiveObject>,
     /// What greffier applied.
     pub owned: BTreeMap<ObjectKey, Owned>,
+    /// The keys of `owned` by application. Derived, like `extras`: see `index.rs`.
+    pub(super) owned_keys: BTreeMap<AppName, BTreeSet<ObjectKey>>,
+    /// The keys of `owned` that no application wants, by the application that owns them.
+    pub(super) extras: BTreeMap<AppName, BTreeSet<ObjectKey>>,
     /// Which applications want an object; almost always one.
     pub wanted_by: BTreeMap<ObjectKey, BTreeSet<AppName>>,
     /// Intents without all their outcomes.
@@ -94,7 +98,8 @@ impl World {
         let wanted = match self.resolve(app) {
             Resolved::Commit(commit) => Some(commit),
             Resolved::Unknown => None,
-            Resolved::NotFetched => return false,
+            // A repository that cannot be fetched must not stop everybody else.
+            Resolved::NotFetched => return self.may_be_fetched(app),
         };
         if let Some(problem) = &app.render_problem
             && problem.declared == app.declared
@@ -112,12 +117,16 @@ impl World {
         }
     }
 
-    /// The objects that `app` owns.
-    pub fn owned_by<'a>(
-        &'a self,
-        app: &'a AppName,
-    ) -> impl Iterator<Item = (&'a ObjectKey, &'a Owned)> {
-        self.owned.iter().filter(move |(_, owned)| owned.app == *app)
+    fn may_be_fetched(&self, app: &App) -> bool {
+        let Some(source) = app.spec.sources.first() else { return false };
+        self.repos.get(&source.repo).is_none_or(|repo| repo.error.is_none())
+    }
+
+    /// An application whose newest revision still has to be rendered, if there is one. Until
+    /// there is none, an object that nobody wants may be on its way to another application.
+    #[must_use]
+    pub fn behind(&self) -> Option<&AppName> {
+        self.apps.iter().find(|(_, app)| self.render_pending(app)).map(|(name, _)| name)
     }
 
     /// The applications that `parent` declared.

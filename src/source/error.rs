@@ -312,6 +312,26 @@ impl Error {
     }
 }
 
+/// The longest text of an error with its causes, in bytes: a few lines of a terminal.
+const CAUSES_BYTES_MAX: usize = 2048;
+
+impl Error {
+    /// The message and its causes as one line, for an event or a person.
+    #[must_use]
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text.truncate(text.floor_char_boundary(CAUSES_BYTES_MAX));
+        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines.join(" ").replace(char::is_control, "?")
+    }
+}
+
 /// What the other side said, as the tail of a message; nothing when it said nothing.
 struct Said<'a>(&'a str);
 

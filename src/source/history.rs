@@ -169,7 +169,11 @@ impl Difference<'_> {
     /// States where the imported history begins.
     fn imported(&self, selected: &[Walked], cut: bool) -> HistoryImportedV1 {
         let present: HashSet<_> = selected.iter().map(|(id, _)| *id).collect();
-        let begins = |(_, parents): &&Walked| cut && parents.iter().any(|p| !present.contains(p));
+        // In a shallow original parents are missing although nothing was cut off here.
+        let missing = |parent: &ObjectId| {
+            !present.contains(parent) && (cut || !self.mirror.has_object(parent))
+        };
+        let begins = |(_, parents): &&Walked| parents.iter().any(missing);
         // One event for all refs: it is filed under HEAD, or the first ref where there is none.
         let name = if self.now.contains_key("HEAD") { Some("HEAD") } else { None };
         let name = name.or_else(|| self.now.keys().next().map(String::as_str)).unwrap_or("HEAD");
@@ -250,8 +254,10 @@ impl Difference<'_> {
         let object = self.mirror.find_commit(id)?;
         let commit = object.decode()?;
         let parents: Vec<_> = commit.parents().collect();
-        let (changed, changed_total) =
-            changed_paths(self.mirror, state, parents.first().copied(), commit.tree())?;
+        // The first parent is missing where the original is shallow: as far as anyone can tell,
+        // the commit adds everything.
+        let parent = parents.first().copied().filter(|parent| self.mirror.has_object(parent));
+        let (changed, changed_total) = changed_paths(self.mirror, state, parent, commit.tree())?;
         let signed = commit.extra_headers().find("gpgsig").is_some()
             || commit.extra_headers().find("gpgsig-sha256").is_some();
         Ok(CommitRecordedV1 {

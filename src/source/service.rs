@@ -343,7 +343,7 @@ impl Task {
 
     async fn failed(&mut self, error: Error) -> Result<(), Ended> {
         self.failures = self.failures.saturating_add(1);
-        let cause = chain(&error);
+        let cause = error.with_causes();
         if self.cause.as_ref() == Some(&cause) {
             tracing::debug!(cause, failures = self.failures, "still failing");
             return Ok(());
@@ -418,18 +418,6 @@ fn backoff(failures: u32, random: u32) -> Duration {
 fn random() -> u32 {
     // Without randomness the delays are merely not spread.
     getrandom::u32().unwrap_or_default()
-}
-
-/// An error with all its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

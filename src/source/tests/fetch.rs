@@ -304,6 +304,7 @@ fn a_folder_that_is_no_repository_says_what_git_says() {
     let error = fetch_error(&mirror, &Known::new());
     assert!(matches!(error, Error::Fetch { .. }), "{error:?}");
     assert!(error.to_string().contains("does not appear to be a git repository"), "{error}");
+    assert_eq!(error.with_causes().lines().count(), 1, "{}", error.with_causes());
 }
 
 #[test]
@@ -402,6 +403,79 @@ fn a_fetch_that_hangs_ends_at_its_deadline_and_when_cancelled() {
     assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
     let error = request(Duration::from_secs(3600), &AtomicBool::new(true));
     assert!(matches!(error, Error::Cancelled { .. }), "{error:?}");
+}
+
+#[test]
+fn a_shallow_original_is_imported_as_far_as_it_goes() {
+    let (fixture, _) = Fixture::with_commit();
+    let head = fixture.commit("b.yaml", "b: 1\n", "second");
+    fixture.push(["main"]);
+    let shallow = fixture.root.path().join("shallow");
+    let url = fixture.url();
+    git(fixture.root.path(), ["clone", "-q", "--bare", "--depth", "1", url.as_str(), "shallow"]);
+    let mirror = Mirror::open(&fixture.options(), &shallow.display().to_string()).unwrap();
+    let fetched = fetch(&mirror, &Known::new());
+    assert_eq!(outline(&fetched)[..2], ["commit second", "imported HEAD 1 1"]);
+    assert_eq!(commits(&fetched)[0].changed, ["a.yaml", "b.yaml"]);
+    assert_eq!(outline(&fetch(&mirror, &fetched.refs)), [""; 0]);
+    assert_eq!(mirror.resolve("main").unwrap(), head);
+}
+
+/// Histories of any shape, with clocks that go anywhere: the commits that are recorded are those
+/// that `git rev-list new ^old` lists, parents before children.
+#[test]
+fn new_commits_are_those_that_git_lists() {
+    let fixture = Fixture::new();
+    let mut seed = 7u64;
+    let mut random = |bound: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % bound
+    };
+    let count = 120;
+    let mut stream = String::new();
+    for n in 1..=count {
+        let time = 1_000_000 + random(1_000);
+        stream += &format!("commit refs/heads/c{n}\nmark :{n}\ncommitter B <b@x> {time} +0000\n");
+        stream += &format!("data <<.\nc{n}\n.\n");
+        for parent in 0..random(3).min(n - 1) {
+            let link = if parent == 0 { "from" } else { "merge" };
+            stream += &format!("{link} :{}\n", n - 1 - random((n - 1).min(6)));
+        }
+        stream += &format!("M 100644 inline f{n}\ndata <<.\n{n}\n.\n\n");
+    }
+    let input = fixture.root.path().join("stream");
+    std::fs::write(&input, stream).unwrap();
+    let mut import = Command::new("git");
+    import.current_dir(fixture.work()).args(["fast-import", "--quiet"]);
+    let status = import.stdin(std::fs::File::open(&input).unwrap()).status().unwrap();
+    assert!(status.success());
+    let mirror = fixture.mirror();
+    let mut known = Known::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..25 {
+        let tip = format!("c{}", 1 + random(count));
+        fixture.push([&format!("+{tip}:refs/heads/main")]);
+        let fetched = fetch(&mirror, &known);
+        let old = known.get("refs/heads/main").map(|old| format!("^{old}"));
+        let mut expected = Vec::new();
+        for line in
+            git(&fixture.work(), ["rev-list", &tip].into_iter().chain(old.as_deref())).lines()
+        {
+            // What was recorded for an earlier tip is not recorded again.
+            expected.extend(seen.insert(line.to_owned()).then(|| line.to_owned()));
+        }
+        let recorded = commits(&fetched);
+        let mut listed: Vec<_> = recorded.iter().map(|c| c.commit.to_string()).collect();
+        for (index, commit) in recorded.iter().enumerate() {
+            for parent in &commit.parents {
+                assert!(!listed[index..].contains(&parent.to_string()), "{parent} comes late");
+            }
+        }
+        listed.sort();
+        expected.sort();
+        assert_eq!(listed, expected);
+        known = fetched.refs;
+    }
 }
 
 #[test]

@@ -190,10 +190,10 @@ fn every_limit_is_an_error_that_names_it() {
 fn a_huge_file_is_refused_before_it_is_loaded() {
     let fixture = Fixture::new();
     let file = std::fs::File::create(fixture.work().join("huge.yaml")).unwrap();
-    file.set_len(100 << 20).unwrap();
+    file.set_len(24 << 20).unwrap();
     let read = fixture.pushed();
     let error = read.read(".").unwrap_err();
-    assert!(matches!(error, Error::FileTooLarge { bytes: 104_857_600, .. }), "{error:?}");
+    assert!(matches!(error, Error::FileTooLarge { bytes: 25_165_824, .. }), "{error:?}");
 }
 
 /// Makes a commit of one hand-made tree, as git itself would never make it.

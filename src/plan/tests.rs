@@ -1,0 +1,10 @@
+//! What is planned, and why, in one statement per test.
+
+mod children;
+mod drift;
+mod gate;
+mod order;
+mod policy;
+mod properties;
+mod prune;
+mod retry;

@@ -1,0 +1,226 @@
+//! Applications that applications define.
+
+use serde_json::{Value, json};
+
+use super::super::{Status, Sync};
+use crate::ledger::event::{AppHealthChangedV1, AppRefusedV1, DesiredObject, Health, Origin};
+use crate::replay::testing::{
+    Given, application, auto, cascading, child, hold, key, name, object, objects, said, writes,
+};
+
+const WEB: &str = "Application.argoproj.io/argocd/web";
+const A: &str = "ConfigMap/prod/a";
+
+fn root(manifests: &[Value]) -> Given {
+    let mut given = Given::app("root", auto());
+    given.renders("root", manifests.iter().map(child).collect());
+    given
+}
+
+#[test]
+fn a_parent_defines_and_redefines_its_children() {
+    let mut given = root(&[application("web", auto())]);
+    let plan = given.plan("root");
+    assert_eq!((plan.declare.len(), plan.writes.len(), plan.finished), (1, 0, None));
+    given.syncs("root");
+    assert_eq!(given.world.apps[&name("web")].origin, Origin::Parent(name("root")));
+    assert_eq!(given.plan("root").sync, Sync::Synced);
+
+    given.push(2);
+    given.renders("root", vec![child(&application("web", json!({})))]);
+    assert_eq!(given.plan("root").declare[0].0, name("web"));
+    given.follows("root");
+    assert_eq!(given.world.apps[&name("web")].spec.automated, None);
+    assert_eq!(given.plan("root").declare, []);
+}
+
+#[test]
+fn a_manual_or_paused_parent_defines_nothing() {
+    let mut given = Given::app("root", json!({}));
+    given.renders("root", vec![child(&application("web", auto()))]);
+    let plan = given.plan("root");
+    assert_eq!(plan.declare, []);
+    assert!(said(&plan, WEB).why.contains("synced by hand"));
+    given.requests("root", false, &[A]);
+    assert!(said(&given.plan("root"), WEB).why.contains("asked for other objects"));
+    given.requests("root", false, &[]);
+    assert_eq!(given.plan("root").declare.len(), 1);
+}
+
+#[test]
+fn an_observer_defines_children_to_plan_them() {
+    let mut given = root(&[application("web", auto())]);
+    given.starts(true);
+    assert_eq!(given.plan("root").declare.len(), 1);
+}
+
+#[test]
+fn a_restraint_of_the_parent_or_of_the_child_holds_its_definition() {
+    let mut restrained = application("root", auto());
+    restrained["spec"]["project"] = json!("payments");
+    let mut given = Given::cluster();
+    given.declares(&restrained, Origin::Config);
+    given.renders("root", vec![child(&application("web", auto()))]);
+    let plan = given.plan("root");
+    assert_eq!((plan.declare.len(), said(&plan, WEB).status), (0, Status::Held));
+    assert!(plan.suspended[0].starts_with(&format!("create {WEB}: project payments")), "{plan:?}");
+
+    let hook = DesiredObject {
+        holds: vec![hold("hook", true, true, true)],
+        ..child(&application("web", auto()))
+    };
+    let mut given = Given::app("root", auto());
+    given.renders("root", vec![hook]);
+    assert_eq!(given.plan("root").declare, []);
+}
+
+#[test]
+fn a_refused_child_is_not_tried_again_until_it_changes() {
+    let mut given = root(&[application("web", auto())]);
+    let error = "`spec.source` is missing".to_owned();
+    let origin = Origin::Parent(name("root"));
+    given.event(AppRefusedV1 { app: "web".into(), error: error.clone(), origin });
+    let plan = given.plan("root");
+    assert_eq!((plan.declare.len(), said(&plan, WEB).why.as_str()), (0, error.as_str()));
+    assert!(!given.finishes("root"));
+    given.push(2);
+    given.renders("root", vec![child(&application("web", json!({})))]);
+    assert_eq!(given.plan("root").declare.len(), 1);
+}
+
+#[test]
+fn a_child_that_is_defined_elsewhere_stays_there_and_is_reported() {
+    for origin in [Origin::Config, Origin::Operator, Origin::Parent(name("other"))] {
+        let mut given = root(&[application("web", auto())]);
+        given.declares(&application("web", json!({})), origin.clone());
+        let plan = given.plan("root");
+        assert_eq!((plan.declare.len(), said(&plan, WEB).status), (0, Status::Foreign));
+        assert!(!plan.finished.unwrap().succeeded, "{origin:?}");
+        // Dropping it from Git removes nothing either.
+        given.push(2);
+        given.renders("root", Vec::new());
+        assert_eq!(given.plan("root").remove, [], "{origin:?}");
+    }
+}
+
+#[test]
+fn an_application_may_contain_itself() {
+    let itself = application("root", auto());
+    let mut given = root(&[itself]);
+    let plan = given.plan("root");
+    assert_eq!((plan.declare.len(), plan.sync), (0, Sync::Synced));
+    given.renders("root", vec![child(&application("root", json!({})))]);
+    assert_eq!(given.plan("root").sync, Sync::OutOfSync, "who started it decides what it is");
+}
+
+#[test]
+fn a_child_that_left_git_is_removed_as_its_finalizer_says() {
+    for (manifest, cascade) in
+        [(application("web", auto()), false), (cascading("web", auto()), true)]
+    {
+        let mut given = root(&[manifest, application("api", auto()), application("etc", auto())]);
+        given.syncs("root");
+        for app in ["web", "api", "etc"] {
+            given.renders(app, Vec::new());
+        }
+        given.push(2);
+        let kept = ["api", "etc"].map(|name| child(&application(name, auto())));
+        given.renders("root", kept.to_vec());
+        assert_eq!(given.plan("root").remove, [], "not before everybody caught up");
+        for app in ["web", "api"] {
+            given.advances(app);
+        }
+        let touched = given.advances("etc");
+        assert!(touched.apps.contains(&name("root")), "the last to catch up wakes the parent");
+        assert_eq!(given.plan("root").remove, [(name("web"), cascade)]);
+    }
+}
+
+#[test]
+fn children_are_removed_only_where_pruning_is_permitted() {
+    let mut given = root(&[application("web", auto())]);
+    given.syncs("root");
+    given.renders("web", Vec::new());
+    given.redeclares(&application("root", json!({"automated": {"allowEmpty": true}})));
+    given.push(2);
+    given.advances("web");
+    given.renders("root", Vec::new());
+    let plan = given.plan("root");
+    assert_eq!(plan.remove, []);
+    let removed = "Application.argoproj.io/web";
+    assert!(said(&plan, removed).why.contains("automated policy"), "{plan:?}");
+    assert!(plan.finished.unwrap().succeeded);
+}
+
+#[test]
+fn a_child_whose_manifest_forbids_its_removal_stays() {
+    let kept = DesiredObject {
+        holds: vec![hold("Prune=false", false, false, true)],
+        ..child(&application("web", auto()))
+    };
+    let mut given = Given::app("root", auto());
+    given.renders("root", vec![kept, object(A, 1)]);
+    given.syncs("root");
+    given.renders("web", Vec::new());
+    given.push(2);
+    given.advances("web");
+    given.renders("root", objects(&[A]));
+    let plan = given.plan("root");
+    assert_eq!((plan.remove.len(), plan.gate), (0, None));
+    assert_eq!(plan.suspended, ["prune Application.argoproj.io/web: Prune=false"]);
+    // It does not keep its parent from going either.
+    given.removes("root", true, Origin::Config);
+    given.syncs("root");
+    assert!(!given.world.apps.contains_key(&name("root")));
+    assert!(given.world.apps.contains_key(&name("web")));
+}
+
+#[test]
+fn a_parent_goes_after_its_children() {
+    let mut given = root(&[cascading("web", auto())]);
+    given.syncs("root");
+    given.renders("web", objects(&[A]));
+    given.syncs("web");
+    given.removes("root", true, Origin::Config);
+    assert_eq!(given.plan("root").remove, [(name("web"), true)]);
+    given.follows("root");
+    assert!(!given.plan("root").removed);
+    assert_eq!(given.writes("web"), [format!("prune {A}")]);
+    given.syncs("web");
+    assert!(given.plan("root").removed);
+}
+
+#[test]
+fn a_removed_child_that_comes_back_is_defined_again() {
+    let mut given = root(&[cascading("web", auto())]);
+    given.syncs("root");
+    given.renders("web", objects(&[A]));
+    given.syncs("web");
+    given.removes("web", true, Origin::Operator);
+    assert_eq!(given.plan("root").declare.len(), 1, "Git still has it");
+    given.follows("root");
+    assert_eq!(writes(&given.plan("web")), [""; 0]);
+}
+
+#[test]
+fn a_parent_rests_on_the_health_of_its_children() {
+    let mut given = root(&[application("web", auto())]);
+    assert_eq!(given.plan("root").health, Health::Missing);
+    given.syncs("root");
+    let (was, now, message) = (Health::Unknown, Health::Degraded, "crash".to_owned());
+    let touched = given.event(AppHealthChangedV1 { app: name("web"), was, now, message });
+    assert!(touched.apps.contains(&name("root")));
+    let plan = given.plan("root");
+    assert_eq!((plan.health, said(&plan, WEB).health_message.as_str()), (now, "crash"));
+}
+
+#[test]
+fn a_child_in_a_later_wave_waits() {
+    let later = DesiredObject { wave: 1, ..child(&application("web", auto())) };
+    let mut given = Given::app("root", auto());
+    given.health.insert(key(A), Health::Progressing);
+    given.renders("root", vec![later, object(A, 1)]);
+    assert_eq!(given.plan("root").declare, []);
+    given.syncs("root");
+    assert!(said(&given.plan("root"), WEB).why.contains("wave 0 waits for"));
+}

@@ -1,0 +1,411 @@
+//! The gate: which deletions wait for a person, and what an approval covers.
+
+use serde_json::json;
+
+use super::super::Plan;
+use crate::ledger::event::{DesiredObject, Origin, PlanApprovedV1, Verb, WriteResult};
+use crate::replay::testing::{
+    Given, application, auto, cascading, child, key, map, maps, name, object, objects, writes,
+};
+
+const STAGE: &str = "Namespace/stage";
+
+/// `web` had `had` ConfigMaps applied; commit 2 keeps the first `keeps` of them.
+fn shrunk(had: usize, keeps: usize) -> Given {
+    let mut given = Given::synced(maps(had));
+    given.push(2);
+    given.renders("web", maps(keeps));
+    given
+}
+
+fn reasons(plan: &Plan) -> Vec<&str> {
+    let gate = plan.gate.as_ref();
+    gate.into_iter().flat_map(|gate| &gate.reasons).map(|reason| reason.what.as_str()).collect()
+}
+
+#[test]
+fn more_than_half_and_at_least_three_deletions_wait() {
+    // Objects before, objects after, whether it waits.
+    for (had, keeps, waits) in [
+        (5, 2, true),
+        (3, 1, false),
+        (6, 3, false),
+        (7, 3, true),
+        (100, 60, false),
+        (4, 1, true),
+        (2, 1, false),
+    ] {
+        let given = shrunk(had, keeps);
+        let plan = given.plan("web");
+        assert_eq!(plan.gate.is_some(), waits, "{had} to {keeps}: {:?}", reasons(&plan));
+        let made = plan.writes.iter().filter(|write| write.verb == Verb::Prune).count();
+        assert_eq!(made, if waits { 0 } else { had - keeps }, "{had} to {keeps}");
+        if waits {
+            let count = had - keeps;
+            let what = format!("would delete {count} of {had} objects of web (limit 50 %)");
+            assert_eq!(reasons(&plan), [what]);
+            assert!(!plan.finished.unwrap().succeeded);
+        }
+    }
+}
+
+#[test]
+fn more_than_fifty_deletions_for_one_commit_wait() {
+    assert_eq!(reasons(&shrunk(200, 150).plan("web")), [""; 0]);
+    let plan = shrunk(200, 149).plan("web");
+    assert_eq!(reasons(&plan), ["would delete 51 objects for one commit (limit 50)"]);
+}
+
+/// Two applications of 100 objects each, of which the next commit drops `web` and `api` many.
+fn two_shrunk(web: usize, api: usize) -> Given {
+    let mut given = Given::synced(maps(100));
+    given.declares(&application("api", auto()), Origin::Config);
+    let of_api = |keeps: usize| {
+        (0..keeps).map(|n| object(&format!("Secret/prod/s{n:04}"), 1)).collect::<Vec<_>>()
+    };
+    given.renders("api", of_api(100));
+    given.syncs("api");
+    given.push(2);
+    given.renders("web", maps(100 - web));
+    given.renders("api", of_api(100 - api));
+    given
+}
+
+#[test]
+fn deletions_are_counted_over_all_applications_of_a_commit() {
+    // Planned one after the other, and both before either begins.
+    let mut given = two_shrunk(40, 40);
+    assert_eq!(given.plan("api").gate, None);
+    let together = "would delete 80 objects for one commit (limit 50)";
+    assert_eq!(reasons(&given.plan("web")), [together]);
+    let intent = given.intends("api");
+    assert_eq!(reasons(&given.plan("web")), [together]);
+    given.carries_out(intent);
+    assert_eq!(reasons(&given.plan("web")), [together]);
+    // What is gated in one application does not hold the other.
+    let mut given = two_shrunk(10, 60);
+    given.gates("api");
+    assert_eq!(given.plan("web").gate, None);
+    // A later commit starts anew.
+    let mut given = two_shrunk(10, 45);
+    given.syncs("api");
+    given.push(3);
+    given.advances("api");
+    given.advances("web");
+    assert_eq!(given.plan("web").gate, None);
+}
+
+#[test]
+fn a_deletion_that_is_tried_again_counts_once() {
+    let mut given = shrunk(200, 160);
+    for _ in 0..3 {
+        given.tries("web", &WriteResult::Failed("conflict".into()));
+        given.after_ms(60_000);
+    }
+    assert_eq!(given.plan("web").gate, None);
+}
+
+#[test]
+fn what_holds_other_things_waits_whatever_the_number() {
+    let protected = [
+        STAGE,
+        "CustomResourceDefinition.apiextensions.k8s.io/widgets.example.org",
+        "PersistentVolume/disk",
+        "PersistentVolumeClaim/prod/disk",
+    ];
+    for text in protected {
+        let mut had = maps(10);
+        had.push(object(text, 1));
+        let mut given = Given::synced(had);
+        given.push(2);
+        given.renders("web", maps(10));
+        let what = format!("would delete {text}, and with it what it holds");
+        assert_eq!(reasons(&given.plan("web")), [what]);
+    }
+}
+
+#[test]
+fn limits_are_configuration() {
+    let mut given = shrunk(5, 2);
+    given.limits.app_percent_max = 60;
+    assert_eq!(given.plan("web").gate, None);
+    given.limits.kinds = vec!["ConfigMap".into()];
+    assert_eq!(reasons(&given.plan("web")).len(), 3);
+}
+
+#[test]
+fn emptying_an_application_waits_unless_it_is_allowed() {
+    for had in [1, 2] {
+        let mut given = shrunk(had, 0);
+        assert_eq!(reasons(&given.plan("web")), ["would empty web (allowEmpty is not set)"]);
+        let policy = json!({"automated": {"prune": true, "allowEmpty": true}});
+        given.redeclares(&application("web", policy));
+        let plan = given.plan("web");
+        assert_eq!((plan.writes.len(), plan.gate), (had, None));
+    }
+    // What is allowed to be empty is not allowed to lose much at once.
+    let mut given = shrunk(3, 0);
+    let policy = json!({"automated": {"prune": true, "allowEmpty": true}});
+    given.redeclares(&application("web", policy));
+    assert_eq!(reasons(&given.plan("web")), ["would delete 3 of 3 objects of web (limit 50 %)"]);
+}
+
+#[test]
+fn scaling_to_zero_counts_as_a_deletion() {
+    let deployment = |n: usize, replicas| DesiredObject {
+        replicas: Some(replicas),
+        ..object(&format!("Deployment.apps/prod/d{n}"), u64::from(replicas))
+    };
+    let mut given = Given::synced((0..4).map(|n| deployment(n, 2)).collect());
+    given.push(2);
+    let scaled = |n: usize| if n < 3 { 0 } else { 3 };
+    given.renders("web", (0..4).map(|n| deployment(n, scaled(n))).collect());
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), ["update Deployment.apps/prod/d3"], "scaling up goes on");
+    assert_eq!(reasons(&plan), ["would delete 3 of 4 objects of web (limit 50 %)"]);
+    given.approves("web");
+    assert_eq!(given.writes("web").len(), 4);
+}
+
+#[test]
+fn creates_and_updates_go_on_beside_a_gated_prune() {
+    let mut given = Given::synced(maps(5));
+    given.push(2);
+    given.renders("web", vec![object(&map(0), 2), object("ConfigMap/prod/new", 1)]);
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), ["update ConfigMap/prod/m0000", "create ConfigMap/prod/new"]);
+    assert_eq!(plan.gate.as_ref().unwrap().writes.len(), 4);
+    assert_eq!(plan.finished, None);
+    given.syncs("web");
+    assert!(!given.finishes("web"), "the rest waits");
+    assert_eq!(given.world.live.len(), 7, "nothing was deleted");
+}
+
+#[test]
+fn an_approval_lets_exactly_the_approved_plan_pass() {
+    let mut given = shrunk(5, 2);
+    given.approves("web");
+    let plan = given.plan("web");
+    assert_eq!((plan.writes.len(), plan.gate), (3, None));
+    assert_eq!(given.world.apps[&name("web")].gate, None, "nothing waits any more");
+    given.syncs("web");
+    assert!(given.finishes("web"));
+    // The next one has to be asked for again.
+    given.push(3);
+    given.renders("web", maps(7));
+    given.syncs("web");
+    given.push(4);
+    given.renders("web", maps(2));
+    assert!(given.plan("web").gate.is_some());
+}
+
+#[test]
+fn an_approval_of_something_else_changes_nothing() {
+    let mut given = shrunk(5, 2);
+    let gated = given.gates("web");
+    let mut plan = gated.plan;
+    plan.0[0] ^= 1;
+    given.event(PlanApprovedV1 { app: name("web"), plan, reason: String::new() });
+    assert_eq!(given.plan("web").gate.unwrap().hash, gated.plan);
+}
+
+#[test]
+fn an_approval_lapses_when_its_base_changes() {
+    type Change = fn(&mut Given);
+    let changes: [(&str, Change); 3] = [
+        ("one more deletion", |given| {
+            given.push(3);
+            given.renders("web", maps(1));
+        }),
+        ("an object that is to go was changed", |given| {
+            given.sees(&map(4));
+        }),
+        ("another object in the place of one", |given| {
+            given.loses(&map(4));
+            given.push(3);
+            given.renders("web", maps(5));
+            given.syncs("web");
+            given.push(4);
+            given.renders("web", maps(2));
+        }),
+    ];
+    for (what, change) in changes {
+        let mut given = shrunk(5, 2);
+        given.approves("web");
+        change(&mut given);
+        let plan = given.plan("web");
+        assert_eq!((plan.writes.len(), plan.gate.is_some()), (0, true), "{what}");
+    }
+}
+
+#[test]
+fn an_approval_that_lapsed_does_not_come_back() {
+    let mut given = shrunk(5, 2);
+    given.approves("web");
+    let approved = given.plan("web").writes.len();
+    given.push(3);
+    given.renders("web", maps(1));
+    given.gates("web");
+    given.push(4);
+    given.renders("web", maps(2));
+    assert_eq!((approved, given.writes("web").len()), (3, 0));
+}
+
+#[test]
+fn an_approval_covers_the_rest_when_a_part_is_done() {
+    // An intent lists a part only, one of its deletions fails, and the rest is still approved.
+    let mut given = shrunk(200, 100);
+    given.approves("web");
+    let mut writes = given.plan("web").writes;
+    writes.truncate(60);
+    let commit = given.world.apps[&name("web")].commit().cloned();
+    given.event(crate::ledger::event::IntentRecordedV1 { app: name("web"), writes, commit });
+    let intent = given.seq();
+    let plan = given.plan("web");
+    assert_eq!((plan.writes.len(), plan.gate), (40, None));
+    given.all_end(intent, &WriteResult::Failed("conflict".into()));
+    given.after_ms(60_000);
+    let plan = given.plan("web");
+    assert_eq!((plan.writes.len(), plan.gate), (100, None));
+    given.syncs("web");
+    assert!(given.finishes("web"));
+}
+
+#[test]
+fn a_gate_that_was_overtaken_before_it_was_recorded_cannot_be_approved() {
+    let mut given = shrunk(5, 2);
+    let gate = given.plan("web").gate.unwrap();
+    given.sees(&map(4));
+    given.event(crate::ledger::event::PlanGatedV1 {
+        app: name("web"),
+        plan: gate.hash,
+        reasons: gate.reasons,
+        writes: gate.writes,
+        apps: gate.apps,
+        commit: None,
+    });
+    given.event(PlanApprovedV1 { app: name("web"), plan: gate.hash, reason: String::new() });
+    assert!(given.plan("web").gate.is_some());
+}
+
+#[test]
+fn a_request_lasts_until_somebody_decided_about_its_gate() {
+    let mut given = shrunk(5, 2);
+    given.redeclares(&application("web", json!({})));
+    given.requests("web", true, &[]);
+    assert_eq!(given.plan("web").finished, None, "the request is what permits to prune");
+    given.approves("web");
+    given.syncs("web");
+    assert!(given.finishes("web"));
+    assert_eq!(given.world.apps[&name("web")].request, None);
+}
+
+// --- applications as objects
+
+/// `root` has `children`, each with `size` objects of its own, all synced.
+fn family(children: &[&str], size: usize, cascade: bool) -> Given {
+    let manifest = |name: &str| {
+        if cascade { cascading(name, auto()) } else { application(name, auto()) }
+    };
+    let mut given = Given::app("root", auto());
+    given.renders("root", children.iter().map(|name| child(&manifest(name))).collect());
+    given.syncs("root");
+    for name in children {
+        let objects = (0..size).map(|n| object(&format!("ConfigMap/prod/{name}-{n}"), 1));
+        given.renders(name, objects.collect());
+        given.syncs(name);
+    }
+    given
+}
+
+/// Commit 2 drops all children but `keeps`.
+fn drop_children(given: &mut Given, keeps: &[&str]) {
+    given.push(2);
+    let apps: Vec<_> = given.world.apps.keys().map(ToString::to_string).collect();
+    for app in apps.iter().filter(|app| *app != "root") {
+        given.advances(app);
+    }
+    let former = given.world.apps[&name("root")].desired.clone().unwrap().objects;
+    let kept = former.into_values().filter(|object| keeps.contains(&object.key.name.as_str()));
+    given.renders("root", kept.collect());
+}
+
+#[test]
+fn removed_applications_count_their_objects() {
+    let mut given = family(&["a", "b", "c"], 10, true);
+    drop_children(&mut given, &["a", "b"]);
+    let plan = given.plan("root");
+    assert_eq!((plan.gate, plan.remove.len()), (None, 1), "11 of 33");
+    drop_children(&mut given, &["a"]);
+    let plan = given.plan("root");
+    assert_eq!(reasons(&plan), ["would delete 22 of 33 objects of root (limit 50 %)"]);
+    let gate = plan.gate.unwrap();
+    assert_eq!((gate.apps, plan.remove.len()), (vec![name("b"), name("c")], 0));
+    given.approves("root");
+    assert_eq!(given.plan("root").remove.len(), 2);
+}
+
+#[test]
+fn an_approved_removal_lapses_when_the_application_grows() {
+    let mut given = family(&["a", "b"], 4, true);
+    drop_children(&mut given, &[]);
+    given.approves("root");
+    assert_eq!(given.plan("root").gate, None);
+    let more = (0..5).map(|n| object(&format!("ConfigMap/prod/b-{n}"), 1));
+    given.renders("b", more.collect());
+    given.syncs("b");
+    assert!(given.plan("root").gate.is_some());
+}
+
+#[test]
+fn protected_objects_of_removed_applications_count() {
+    for (cascade, waits) in [(true, true), (false, false)] {
+        let mut given = family(&["a", "b", "c"], 1, cascade);
+        given.renders("c", objects(&[STAGE]));
+        given.syncs("c");
+        drop_children(&mut given, &["a", "b"]);
+        let protected = reasons(&given.plan("root")).iter().any(|what| what.contains(STAGE));
+        assert_eq!(protected, waits, "cascade: {cascade}");
+    }
+}
+
+#[test]
+fn applications_below_a_removed_one_count_too() {
+    let mut given = family(&["a", "b", "middle"], 2, true);
+    let leaf = child(&cascading("leaf", auto()));
+    given.renders("middle", vec![leaf]);
+    given.syncs("middle");
+    given.renders("leaf", (0..60).map(|n| object(&format!("Secret/prod/{n}"), 1)).collect());
+    given.syncs("leaf");
+    given.syncs("middle");
+    drop_children(&mut given, &["a", "b"]);
+    let plan = given.plan("root");
+    assert!(
+        reasons(&plan).contains(&"would delete 62 objects for one commit (limit 50)"),
+        "{:?}",
+        reasons(&plan)
+    );
+    // Approved, everything goes without another question.
+    given.approves("root");
+    given.syncs("root");
+    for app in ["middle", "leaf", "middle"] {
+        given.syncs(app);
+    }
+    assert!(!given.world.apps.contains_key(&name("middle")));
+    assert!(!given.world.live.keys().any(|key| key.kind == "Secret"));
+    assert!(given.world.live.contains_key(&key("ConfigMap/prod/a-0")));
+}
+
+#[test]
+fn the_objects_of_a_removed_application_count_for_its_commit() {
+    let mut given = family(&["a", "b", "c"], 40, true);
+    drop_children(&mut given, &["a", "b"]);
+    given.syncs("root");
+    assert!(given.world.apps[&name("c")].removing);
+    // Eleven more in a sibling make more than fifty.
+    given.renders("a", (0..29).map(|n| object(&format!("ConfigMap/prod/a-{n}"), 1)).collect());
+    let what = "would delete 51 objects for one commit (limit 50)";
+    assert_eq!(reasons(&given.plan("a")), [what]);
+    given.syncs("c");
+    assert_eq!(reasons(&given.plan("a")), [what], "and count once");
+}

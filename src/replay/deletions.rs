@@ -1,0 +1,152 @@
+//! What counts as a deletion, and what it rests on.
+//!
+//! A person approves deletions by the hash of what each of them rests on: the object, as it is in
+//! the cluster. The fold and the planner must agree on it to the byte, so it is worked out here.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
+
+use super::application::App;
+use super::world::World;
+use crate::ledger::event::{Verb, Write};
+use crate::model::{AppName, CommitId, Digest, ObjectKey, PlanHash};
+
+/// For how many commits the number of deletions is remembered.
+const DELETION_COMMITS_MAX: usize = 64;
+
+impl World {
+    /// Whether `write` counts as a deletion: a prune, or a scaling to zero.
+    #[must_use]
+    pub fn is_deletion(&self, app: &App, write: &Write) -> bool {
+        match write.verb {
+            Verb::Prune => true,
+            Verb::Update => self.scales_to_zero(app, write),
+            Verb::Create | Verb::Heal | Verb::Reclaim => false,
+        }
+    }
+
+    fn scales_to_zero(&self, app: &App, write: &Write) -> bool {
+        let desired = app.desired.as_ref().and_then(|desired| desired.objects.get(&write.key));
+        let before = self.owned.get(&write.key).and_then(|owned| owned.replicas);
+        desired.and_then(|object| object.replicas) == Some(0) && before.is_some_and(|n| n > 0)
+    }
+
+    /// The applications whose objects go when `app` is removed: itself, if its finalizer says
+    /// so, and, as far as theirs do, the applications that it declared.
+    #[must_use]
+    pub fn cascade<'a>(&'a self, app: &'a AppName) -> BTreeSet<&'a AppName> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![app];
+        while let Some(name) = open.pop() {
+            let cascades = self.apps.get(name).is_some_and(|app| app.spec.cascade);
+            if cascades && found.insert(name) {
+                open.extend(self.children(name));
+            }
+        }
+        found
+    }
+
+    /// How much goes when `app` is removed: its definition, and its objects with those of the
+    /// applications below it.
+    #[must_use]
+    pub fn removal_count(&self, app: &AppName) -> usize {
+        let below: usize = self.cascade(app).iter().map(|name| self.owned_count(name) + 1).sum();
+        // Without its finalizer the objects are left, but nothing keeps them any more.
+        if below == 0 { self.owned_count(app) + 1 } else { below }
+    }
+
+    /// The objects that go when `app` is removed.
+    pub fn removal_keys<'a>(&'a self, app: &'a AppName) -> impl Iterator<Item = &'a ObjectKey> {
+        let apps = self.cascade(app).into_iter();
+        apps.flat_map(|name| self.owned_by(name).map(|(key, _)| key))
+    }
+
+    /// What a deletion rests on: the object as it is.
+    #[must_use]
+    pub fn deletion_base(&self, write: &Write) -> Digest {
+        let mut hash = Fields::default();
+        hash.field(write.verb.as_str().as_bytes());
+        hash.field(write.key.to_string().as_bytes());
+        hash.field(&write.digest.0);
+        if let Some(live) = self.live.get(&write.key) {
+            hash.field(live.uid.as_bytes());
+            hash.field(&live.digest.0);
+        }
+        Digest(hash.finish())
+    }
+
+    /// What the removal of an application rests on: everything that goes with it.
+    #[must_use]
+    pub fn removal_base(&self, app: &AppName) -> Digest {
+        let mut hash = Fields::default();
+        hash.field(app.as_str().as_bytes());
+        for name in self.cascade(app) {
+            hash.field(name.as_str().as_bytes());
+            for (key, owned) in self.owned_by(name) {
+                hash.field(key.to_string().as_bytes());
+                hash.field(owned.uid.as_bytes());
+            }
+        }
+        Digest(hash.finish())
+    }
+
+    /// What the deletions of a plan rest on.
+    #[must_use]
+    pub fn deletion_bases<'a>(
+        &self,
+        writes: impl IntoIterator<Item = &'a Write>,
+        apps: impl IntoIterator<Item = &'a AppName>,
+    ) -> BTreeSet<Digest> {
+        let writes = writes.into_iter().map(|write| self.deletion_base(write));
+        let apps = apps.into_iter().map(|app| self.removal_base(app));
+        writes.chain(apps).collect()
+    }
+
+    /// Counts deletions that are begun for a commit.
+    pub(super) fn count_deletions(&mut self, commit: &CommitId, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let entry = self.deletions.entry(commit.clone()).or_insert((self.seq, 0));
+        entry.1 = entry.1.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        while self.deletions.len() > DELETION_COMMITS_MAX {
+            let oldest = self.deletions.iter().min_by_key(|(_, (seq, _))| *seq);
+            let Some(oldest) = oldest.map(|(commit, _)| commit.clone()) else { break };
+            self.deletions.remove(&oldest);
+        }
+    }
+
+    /// Takes back the count of a deletion that did not happen: it will be tried again.
+    pub(super) fn uncount_deletion(&mut self, commit: Option<&CommitId>) {
+        if let Some((_, count)) = commit.and_then(|commit| self.deletions.get_mut(commit)) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// The hash that an approval of an application's deletions names.
+#[must_use]
+pub fn deletions_hash(app: &AppName, bases: &BTreeSet<Digest>) -> PlanHash {
+    let mut hash = Fields::default();
+    hash.field(app.as_str().as_bytes());
+    for base in bases {
+        hash.field(&base.0);
+    }
+    PlanHash(hash.finish())
+}
+
+/// A hash over fields, each with its length, so that no two lists of fields collide.
+#[derive(Default)]
+struct Fields(Sha256);
+
+impl Fields {
+    fn field(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}

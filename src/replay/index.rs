@@ -1,0 +1,139 @@
+//! Who wants and who owns which object, and the indexes derived from it.
+//!
+//! Invariants: `wanted_by` lists exactly the applications for which [`App::wants`] holds and has
+//! no empty set; `owned_keys` lists exactly the keys of `owned` by application; `extras` exactly
+//! those of them that nobody wants. Planning looks at `extras` instead of at everything that was
+//! ever applied, so that a commit that touches all of many applications stays cheap.
+//!
+//! [`App::wants`]: super::App::wants
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cluster::{LiveObject, Owned};
+use super::world::World;
+use crate::model::{AppName, ObjectKey};
+
+type KeysByApp = BTreeMap<AppName, BTreeSet<ObjectKey>>;
+
+impl World {
+    /// The objects that `app` owns.
+    pub fn owned_by<'a>(
+        &'a self,
+        app: &'a AppName,
+    ) -> impl Iterator<Item = (&'a ObjectKey, &'a Owned)> {
+        let keys = self.owned_keys.get(app).into_iter().flatten();
+        keys.filter_map(|key| self.owned.get_key_value(key))
+    }
+
+    /// How many objects `app` owns.
+    #[must_use]
+    pub fn owned_count(&self, app: &AppName) -> usize {
+        self.owned_keys.get(app).map_or(0, BTreeSet::len)
+    }
+
+    /// The objects that `app` owns, that nobody wants and that are in the cluster.
+    pub fn extras_of<'a>(
+        &'a self,
+        app: &'a AppName,
+    ) -> impl Iterator<Item = (&'a ObjectKey, &'a Owned, &'a LiveObject)> {
+        let keys = self.extras.get(app).into_iter().flatten();
+        keys.filter_map(|key| Some((key, self.owned.get(key)?, self.live.get(key)?)))
+    }
+
+    /// The applications that own objects which nobody wants.
+    pub fn apps_with_extras(&self) -> impl Iterator<Item = &AppName> {
+        self.extras.keys()
+    }
+
+    /// Notes that `app` wants the object.
+    pub(super) fn want(&mut self, key: &ObjectKey, app: &AppName) {
+        self.wanted_by.entry(key.clone()).or_default().insert(app.clone());
+        if let Some(owned) = self.owned.get(key) {
+            remove(&mut self.extras, &owned.app, key);
+        }
+    }
+
+    /// Notes that `app` wants the object no more.
+    pub(super) fn unwant(&mut self, key: &ObjectKey, app: &AppName) {
+        let Some(apps) = self.wanted_by.get_mut(key) else { return };
+        apps.remove(app);
+        if !apps.is_empty() {
+            return;
+        }
+        self.wanted_by.remove(key);
+        if let Some(owned) = self.owned.get(key) {
+            insert(&mut self.extras, &owned.app, key);
+        }
+    }
+
+    /// Notes that `app` wants none of what it rendered.
+    pub(super) fn unwant_all(&mut self, app: &AppName) {
+        for key in self.desired_keys(app) {
+            self.unwant(&key, app);
+        }
+    }
+
+    /// Notes that `app` wants everything that it rendered.
+    pub(super) fn want_all(&mut self, app: &AppName) {
+        for key in self.desired_keys(app) {
+            self.want(&key, app);
+        }
+    }
+
+    fn desired_keys(&self, app: &AppName) -> Vec<ObjectKey> {
+        let desired = self.apps.get(app).and_then(|app| app.desired.as_ref());
+        desired.into_iter().flat_map(|desired| desired.objects.keys().cloned()).collect()
+    }
+
+    /// Notes what was applied to the object, and by which application.
+    pub(super) fn own(&mut self, key: &ObjectKey, owned: Owned) {
+        self.disown(key);
+        insert(&mut self.owned_keys, &owned.app, key);
+        if !self.wanted_by.contains_key(key) {
+            insert(&mut self.extras, &owned.app, key);
+        }
+        self.owned.insert(key.clone(), owned);
+    }
+
+    /// Forgets that the object was ever applied.
+    pub(super) fn disown(&mut self, key: &ObjectKey) {
+        if let Some(owned) = self.owned.remove(key) {
+            remove(&mut self.owned_keys, &owned.app, key);
+            remove(&mut self.extras, &owned.app, key);
+        }
+    }
+
+    /// Forgets everything that `app` applied; the objects stay.
+    pub(super) fn disown_all(&mut self, app: &AppName) {
+        for key in self.owned_keys.get(app).cloned().unwrap_or_default() {
+            self.disown(&key);
+        }
+    }
+
+    /// Forgets the objects of `app` that nobody wants and that are not there anyway.
+    pub(super) fn disown_absent(&mut self, app: &AppName) {
+        let extras = self.extras.get(app).into_iter().flatten();
+        let absent: Vec<ObjectKey> =
+            extras.filter(|key| !self.live.contains_key(*key)).cloned().collect();
+        for key in &absent {
+            self.disown(key);
+        }
+    }
+}
+
+fn insert(index: &mut KeysByApp, app: &AppName, key: &ObjectKey) {
+    if let Some(keys) = index.get_mut(app) {
+        keys.insert(key.clone());
+    } else {
+        index.insert(app.clone(), BTreeSet::from([key.clone()]));
+    }
+}
+
+fn remove(index: &mut KeysByApp, app: &AppName, key: &ObjectKey) {
+    if let Some(keys) = index.get_mut(app) {
+        keys.remove(key);
+        if keys.is_empty() {
+            index.remove(app);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! How observations of the cluster change the world.
+//!
+//! Observations and the answers to our own writes come over different connections and in any
+//! order. Resource versions put them in order; what is older than what is known is dropped.
+
+use super::cluster::{LiveObject, rv_older};
+use super::world::{Touched, World};
+use crate::ledger::event::{KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1};
+use crate::model::{GroupKind, ObjectKey, Seq, Timestamp};
+
+impl World {
+    pub(super) fn cluster_found(&mut self) -> Touched {
+        self.cluster.lost = None;
+        // What failed while the API server was away deserves a try at once.
+        for app in self.apps.values_mut() {
+            app.attempts.retain(|_, attempt| attempt.next.is_none());
+        }
+        Touched::all()
+    }
+
+    pub(super) fn kinds_served(&mut self, body: &KindsServedV1) -> Touched {
+        // What a group serves whose discovery failed is not known: it is taken to be as before.
+        self.cluster.kinds.retain(|kind, _| body.broken_groups.contains(&kind.group));
+        for served in &body.kinds {
+            self.cluster.kinds.insert(served.kind.clone(), served.clone());
+        }
+        let served = &self.cluster.kinds;
+        self.cluster.listed.retain(|kind| served.contains_key(kind));
+        // An object whose kind is gone is gone with it.
+        self.live.retain(|key, _| served.contains_key(&key.group_kind()));
+        Touched::all()
+    }
+
+    pub(super) fn kind_listed(&mut self, kind: &GroupKind) -> Touched {
+        self.cluster.listed.insert(kind.clone());
+        Touched::all()
+    }
+
+    pub(super) fn object_observed(
+        &mut self,
+        seq: Seq,
+        recorded: Timestamp,
+        body: &ObjectObservedV1,
+    ) -> Touched {
+        // An echo of the time before our own write, or of an earlier object of the name. Before
+        // the first list nothing is certain: the cluster may have been restored from a backup,
+        // which sets its resource versions back.
+        if self.cluster.is_listed(&body.key.group_kind())
+            && let Some(live) = self.live.get(&body.key)
+            && rv_older(&body.resource_version, &live.resource_version)
+        {
+            return Touched::nothing();
+        }
+        let controller = body.controller.as_ref().map_or("", |(_, _, uid)| uid.as_str());
+        let live = LiveObject {
+            version: body.version.clone(),
+            uid: body.uid.clone(),
+            resource_version: body.resource_version.clone(),
+            digest: body.digest,
+            answered: false,
+            owned: body.owned,
+            object: body.object,
+            managers: ManagerStamp::digest_of(&body.managers),
+            health: body.health,
+            health_message: body.health_message.clone(),
+            controller: controller.to_owned(),
+            deleting: body.deleting,
+            seq,
+            seen: recorded,
+        };
+        let (object, health, deleting) = (live.object, live.health, live.deleting);
+        let former = self.live.insert(body.key.clone(), live);
+        // The echo of our own write says what its answer said.
+        let same = former.as_ref().is_some_and(|former| {
+            former.object == object
+                && former.health == health
+                && former.deleting == deleting
+                && !(former.answered && self.has_waves(&body.key))
+        });
+        if same {
+            return Touched::nothing();
+        }
+        self.touched_by_object(&body.key, former.is_none())
+    }
+
+    pub(super) fn object_gone(&mut self, body: &ObjectGoneV1) -> Touched {
+        let intent = self.in_flight.get(&body.key);
+        if let Some(intent) = intent.and_then(|seq| self.intents.get_mut(seq)) {
+            // The answer to a write of ours may come after the watch showed it undone.
+            for open in intent.writes.values_mut().filter(|open| open.write.key == body.key) {
+                open.gone.clone_from(&body.uid);
+            }
+        }
+        if self.live.get(&body.key).is_some_and(|live| live.uid != body.uid) {
+            // The object that went is an earlier one of the same name.
+            return Touched::nothing();
+        }
+        self.live.remove(&body.key);
+        let touched = self.touched_by_object(&body.key, true);
+        if !self.wanted_by.contains_key(&body.key) {
+            self.disown(&body.key);
+        }
+        touched
+    }
+
+    /// Whether an application that wants the object waits with some of its objects for others.
+    fn has_waves(&self, key: &ObjectKey) -> bool {
+        let apps = self.wanted_by.get(key).into_iter().flatten();
+        let mut desired = apps.filter_map(|app| self.apps.get(app)?.desired.as_ref());
+        desired.any(|desired| {
+            let mut waves = desired.objects.values().map(|object| object.wave);
+            let first = waves.next();
+            waves.any(|wave| Some(wave) != first)
+        })
+    }
+
+    /// Which applications care about a live object. `appeared` says that it came or went.
+    fn touched_by_object(&self, key: &ObjectKey, appeared: bool) -> Touched {
+        let gates_others =
+            key.is("", "Namespace") || key.is("apiextensions.k8s.io", "CustomResourceDefinition");
+        if gates_others && (appeared || self.wanted_by.contains_key(key)) {
+            return Touched::all();
+        }
+        let mut touched = Touched::nothing();
+        touched.apps.extend(self.wanted_by.get(key).into_iter().flatten().cloned());
+        touched.apps.extend(self.owned.get(key).map(|owned| owned.app.clone()));
+        touched
+    }
+}

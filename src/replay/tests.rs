@@ -1,0 +1,373 @@
+//! What events make of the world, in one statement per test. What is decided from it is tested
+//! beside the planner.
+
+use serde_json::json;
+
+use super::testing::{
+    Given, REPO, application, auto, cascading, child, commit, key, name, object, objects,
+};
+use super::{Repo, Resolved, Touched, World, rv_older};
+use crate::ledger::event::{
+    AppDeclaredV1, DeadlineReachedV1, Event, FetchFailedV1, FetchRecoveredV1, Health,
+    IntentSettledV1, Learned, ObjectGoneV1, ObjectObservedV1, Origin, OutcomeRecordedV1,
+    RefMovedV1, RenderFailedV1, SyncRequestedV1, WriteResult,
+};
+use crate::model::{CommitId, GroupKind, Seq, Timestamp};
+
+const A: &str = "ConfigMap/prod/a";
+const B: &str = "ConfigMap/prod/b";
+
+/// `web` creates A; the write is under way.
+fn creating() -> (Given, Seq) {
+    let mut given = Given::app("web", auto());
+    given.renders("web", objects(&[A]));
+    let intent = given.intends("web");
+    (given, intent)
+}
+
+// --- observations and answers, in any order
+
+#[test]
+fn an_echo_from_before_our_own_write_is_dropped() {
+    let (mut given, intent) = creating();
+    let early = given.observation(A);
+    let write = given.world.intents[&intent].writes[&0].write.clone();
+    let WriteResult::Applied(mut applied) = given.answer(&write) else { panic!("not applied") };
+    applied.uid.clone_from(&early.uid);
+    given.all_end(intent, &WriteResult::Applied(applied.clone()));
+    let after_answer = given.world.live[&key(A)].clone();
+    assert_eq!(given.event(early), Touched::nothing());
+    assert_eq!(given.world.live[&key(A)], after_answer);
+    assert_eq!(given.writes("web"), [""; 0]);
+}
+
+#[test]
+fn the_watch_may_be_quicker_than_the_answer() {
+    let (mut given, intent) = creating();
+    let write = given.world.intents[&intent].writes[&0].write.clone();
+    let answer = given.answer(&write);
+    given.shows(&key(A), &answer);
+    assert_eq!(given.writes("web"), [""; 0], "nothing is judged while an intent is open");
+    given.all_end(intent, &answer);
+    let live = &given.world.live[&key(A)];
+    assert!(!live.answered, "the observation says more than the answer");
+    let plan = given.plan("web");
+    assert_eq!((plan.writes.len(), plan.compare.len()), (0, 0));
+    assert!(given.finishes("web"));
+}
+
+#[test]
+fn an_observation_of_an_earlier_object_of_the_name_is_dropped() {
+    let mut given = Given::synced(objects(&[A]));
+    let late = ObjectObservedV1 { deleting: true, ..given.observation(A) };
+    given.loses(A);
+    given.follows("web");
+    let ours = given.world.live[&key(A)].clone();
+    assert_ne!(ours.uid, late.uid);
+    let gone = ObjectGoneV1 { key: key(A), uid: late.uid.clone(), learned: Learned::Watched };
+    given.event(late);
+    given.event(gone);
+    assert_eq!(given.world.live[&key(A)], ours);
+}
+
+#[test]
+fn before_the_first_list_an_older_resource_version_is_believed() {
+    // The cluster was restored from a backup while the daemon was away.
+    let mut given = Given::synced(objects(&[A]));
+    let old = ObjectObservedV1 { resource_version: "1".into(), ..given.observation(A) };
+    given.event(old.clone());
+    assert_ne!(given.world.live[&key(A)].resource_version, "1");
+    given.starts(false);
+    given.event(old);
+    assert_eq!(given.world.live[&key(A)].resource_version, "1");
+}
+
+#[test]
+fn an_object_that_went_before_the_answer_to_its_write_came_does_not_come_back() {
+    let (mut given, intent) = creating();
+    let write = given.world.intents[&intent].writes[&0].write.clone();
+    let answer = given.answer(&write);
+    given.shows(&key(A), &answer);
+    given.loses(A);
+    given.all_end(intent, &answer);
+    assert!(!given.world.live.contains_key(&key(A)));
+    let plan = given.plan("web");
+    assert_eq!(plan.deleted, [key(A)], "somebody deleted it");
+}
+
+#[test]
+fn an_answer_keeps_what_only_observations_tell() {
+    let mut given = Given::synced(objects(&[A]));
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    let intent = given.intends("web");
+    let write = given.world.intents[&intent].writes[&0].write.clone();
+    let answer = given.answer(&write);
+    given.all_end(intent, &answer);
+    let live = &given.world.live[&key(A)];
+    assert_eq!((live.health, live.answered), (Health::Healthy, true));
+}
+
+#[test]
+fn resource_versions_are_ordered_as_numbers_or_not_at_all() {
+    for (a, b, older) in [
+        ("9", "10", true),
+        ("10", "9", false),
+        ("7", "7", false),
+        ("a", "b", false),
+        ("", "1", false),
+    ] {
+        assert_eq!(rv_older(a, b), older, "{a} {b}");
+    }
+}
+
+// --- restarts
+
+#[test]
+fn a_restart_knows_nothing_of_absence() {
+    let mut given = Given::synced(objects(&[A]));
+    given.starts(false);
+    assert!(given.world.cluster.listed.is_empty());
+    assert!(given.world.live.contains_key(&key(A)), "what was seen is still the best guess");
+    assert_eq!(given.world.started, given.seq());
+}
+
+#[test]
+fn intents_of_an_earlier_run_are_orphans_until_they_are_settled() {
+    let (mut given, intent) = creating();
+    given.starts(false);
+    given.lists_everything();
+    assert!(given.world.intents[&intent].orphaned);
+    assert_eq!(given.writes("web"), [""; 0]);
+    let settled = |results| IntentSettledV1 { app: name("web"), intent, results };
+    given.event(settled(vec![(0, WriteResult::Unknown("still".into()))]));
+    assert!(given.world.intents[&intent].writes[&0].unknown);
+    given.event(settled(vec![(0, WriteResult::NotSent("it is not there".into()))]));
+    assert!(given.world.intents.is_empty() && given.world.in_flight.is_empty());
+    assert_eq!(given.writes("web"), [format!("create {A}")]);
+}
+
+#[test]
+fn outcomes_of_unknown_intents_and_writes_change_nothing() {
+    let (mut given, intent) = creating();
+    let before = given.world.clone();
+    let results = vec![(7, WriteResult::Deleted)];
+    for intent in [intent, Seq(1)] {
+        given.event(OutcomeRecordedV1 { app: name("web"), intent, results: results.clone() });
+    }
+    assert_eq!((&given.world.intents, &given.world.live), (&before.intents, &before.live));
+}
+
+#[test]
+fn an_intent_ends_write_by_write() {
+    let mut given = Given::app("web", auto());
+    given.renders("web", objects(&[A, B]));
+    let intent = given.intends("web");
+    let outcome = |index, result| OutcomeRecordedV1 {
+        app: name("web"),
+        intent,
+        results: vec![(index, result)],
+    };
+    given.event(outcome(1, WriteResult::Unknown("cut off".into())));
+    given.event(outcome(0, WriteResult::Failed("timeout".into())));
+    assert_eq!(given.world.in_flight.len(), 1);
+    assert!(given.world.intents[&intent].writes[&1].unknown);
+    given.event(outcome(1, WriteResult::NotSent("settled".into())));
+    assert!(given.world.intents.is_empty());
+}
+
+// --- what has to be rendered
+
+#[test]
+fn what_is_pending_follows_refs_definitions_and_problems() {
+    let pending = |given: &Given| given.world.render_pending(&given.world.apps[&name("web")]);
+    let mut given = Given::app("web", auto());
+    assert!(pending(&given), "never rendered");
+    given.renders("web", objects(&[A]));
+    assert!(!pending(&given));
+    given.push(2);
+    assert!(pending(&given), "a commit");
+    given.advances("web");
+    assert!(!pending(&given));
+    given.declares(&application("web", json!({})), Origin::Config);
+    assert!(pending(&given), "another definition");
+    given.fails_to_render("web");
+    assert!(!pending(&given), "the same would fail again");
+    given.declares(&application("web", auto()), Origin::Config);
+    assert!(pending(&given), "the definition may have been what was wrong");
+    given.renders("web", objects(&[A]));
+    let gone =
+        RefMovedV1 { repo: REPO.into(), name: "refs/heads/main".into(), old: None, new: None };
+    given.event(gone);
+    assert!(pending(&given), "the branch is gone, which has to be said");
+    let error = "no such branch".to_owned();
+    given.event(RenderFailedV1 { app: name("web"), commit: None, error });
+    assert!(!pending(&given));
+    assert!(given.world.apps[&name("web")].desired.is_some(), "the last good render stays");
+}
+
+#[test]
+fn a_guessed_scope_is_looked_up_once_the_kind_is_served() {
+    let widget = GroupKind::new("example.org", "Widget");
+    let mut given = Given::app("web", auto());
+    given.renders("web", objects(&["Widget.example.org/prod/w"]));
+    let Some((.., Event::RenderSucceeded(mut render))) = given.events.pop() else { panic!() };
+    render.unknown_kinds = vec![widget.clone()];
+    given.event(render);
+    assert_eq!(given.world.behind(), None);
+    given.serves(&[widget]);
+    assert_eq!(given.world.behind(), Some(&name("web")));
+}
+
+#[test]
+fn an_unfetched_repository_holds_others_until_it_fails() {
+    let mut given = Given::nothing();
+    given.declares(&application("web", auto()), Origin::Config);
+    assert_eq!(given.world.behind(), Some(&name("web")));
+    given.event(FetchFailedV1 { repo: REPO.into(), error: "not found".into() });
+    assert_eq!(given.world.behind(), None);
+    assert!(given.event(FetchRecoveredV1 { repo: REPO.into() }).apps.contains(&name("web")));
+    assert_eq!(given.world.repos[REPO].error, None);
+}
+
+#[test]
+fn revisions_resolve_as_git_does() {
+    let id = |n| commit(n);
+    let refs = [
+        ("HEAD", 1),
+        ("refs/heads/main", 1),
+        ("refs/heads/v1", 2),
+        ("refs/tags/v1", 3),
+        ("refs/tags/v2", 4),
+    ];
+    let refs = refs.map(|(name, n)| (name.to_owned(), id(n))).into();
+    let repo = Repo { refs, error: None, fetched: true };
+    let commit = |n| Resolved::Commit(id(n));
+    let whole: CommitId = id(9);
+    for (revision, resolved) in [
+        ("HEAD", commit(1)),
+        ("main", commit(1)),
+        ("v1", commit(2)),
+        ("v2", commit(4)),
+        ("refs/tags/v1", commit(3)),
+        (whole.as_str(), commit(9)),
+        ("nowhere", Resolved::Unknown),
+    ] {
+        assert_eq!(repo.resolve(revision), resolved, "{revision}");
+    }
+    assert_eq!(Repo::default().resolve("main"), Resolved::NotFetched);
+}
+
+// --- who is looked at again
+
+#[test]
+fn a_commit_over_many_applications_wakes_the_waiting_once() {
+    let mut given = Given::cluster();
+    let apps = ["api", "db", "web"];
+    for app in apps {
+        given.declares(&application(app, auto()), Origin::Config);
+        let texts = ["a", "b"].map(|object| format!("ConfigMap/prod/{app}-{object}"));
+        given.renders(app, texts.iter().map(|text| object(text, 1)).collect());
+        given.syncs(app);
+    }
+    let moved = given.push(2);
+    assert_eq!(moved.apps, apps.map(name).into());
+    // `db` drops an object and has to wait for the others; each wakes only itself.
+    let dropped = vec![object("ConfigMap/prod/db-a", 1)];
+    assert_eq!(given.renders("db", dropped), Touched::app(&name("db")));
+    assert_eq!(given.advances("api"), Touched::app(&name("api")));
+    let last = given.advances("web");
+    assert_eq!(last.apps, ["db", "web"].map(name).into());
+    assert!(!last.all);
+}
+
+#[test]
+fn a_render_wakes_those_who_share_its_objects() {
+    let mut given = Given::synced(objects(&[A, B]));
+    given.declares(&application("api", auto()), Origin::Config);
+    let shared = given.renders("api", objects(&[A]));
+    assert!(shared.apps.contains(&name("web")));
+    given.push(2);
+    let left = given.renders("web", objects(&[B]));
+    assert!(left.apps.contains(&name("api")), "it may have the object now");
+    assert!(given.renders("web", objects(&[B, "Namespace/stage"])).all);
+}
+
+#[test]
+fn an_object_wakes_those_who_want_or_own_it() {
+    let mut given = Given::synced(objects(&[A]));
+    assert_eq!(given.sees(A), Touched::app(&name("web")));
+    assert_eq!(given.sees("ConfigMap/prod/other"), Touched::nothing());
+    assert!(given.sees("Namespace/new").all);
+    assert_eq!(given.sees("Namespace/new"), Touched::nothing(), "it was there already");
+}
+
+// --- definitions
+
+#[test]
+fn a_definition_that_cannot_be_read_leaves_the_former_in_force() {
+    let mut given = Given::app("web", auto());
+    let before = given.world.apps.clone();
+    for manifest in ["{", "{}", r#"{"kind": "Application"}"#] {
+        let manifest = manifest.as_bytes().to_vec();
+        let origin = Origin::Config;
+        given.event(AppDeclaredV1 { app: name("web"), manifest, origin });
+    }
+    assert_eq!(given.world.apps, before);
+}
+
+#[test]
+fn events_about_unknown_applications_change_nothing() {
+    let mut given = Given::cluster();
+    let before = given.world.clone();
+    let (app, only, reason) = (name("ghost"), Vec::new(), String::new());
+    given.event(SyncRequestedV1 { app, prune: true, only, reason });
+    given.renders("ghost", objects(&[A]));
+    given.advances("ghost");
+    given.removes("ghost", true, Origin::Operator);
+    given.removes("ghost", false, Origin::Operator);
+    assert_eq!((&given.world.apps, &given.world.owned), (&before.apps, &before.owned));
+    assert!(given.world.wanted_by.is_empty());
+}
+
+#[test]
+fn removal_of_a_tree_follows_the_finalizers() {
+    let mut given = Given::app("root", auto());
+    let (kept, taken) = (application("kept", auto()), cascading("taken", auto()));
+    given.renders("root", vec![child(&cascading("middle", auto()))]);
+    given.syncs("root");
+    given.renders("middle", vec![child(&kept), child(&taken)]);
+    given.syncs("middle");
+    let middle = name("middle");
+    let goes = given.world.cascade(&middle);
+    assert_eq!(goes.into_iter().collect::<Vec<_>>(), [&name("middle"), &name("taken")]);
+    assert!(given.world.cascade(&name("kept")).is_empty());
+    assert_eq!(given.world.removal_count(&middle), 2);
+}
+
+// --- bounds and time
+
+#[test]
+fn the_number_of_remembered_commits_is_bounded() {
+    let mut given = Given::synced(objects(&[B]));
+    for n in 2..200 {
+        given.push(n);
+        given.renders("web", objects(if n % 2 == 0 { &[A, B] } else { &[B] }));
+        given.syncs("web");
+    }
+    assert_eq!(given.world.deletions.len(), 64);
+    assert!(given.world.deletions.contains_key(&commit(199)));
+}
+
+#[test]
+fn time_never_goes_back() {
+    let mut world = World::default();
+    let (late, early) = (Timestamp::from_seconds(100), Timestamp::from_seconds(50));
+    let deadline = Timestamp::from_seconds(200);
+    let recovered = Event::from(FetchRecoveredV1 { repo: REPO.into() });
+    world.apply(Seq(1), late, &recovered);
+    world.apply(Seq(2), early, &recovered);
+    assert_eq!(world.now, late);
+    world.apply(Seq(3), late, &DeadlineReachedV1 { deadline }.into());
+    assert_eq!(world.now, deadline, "a deadline that was reached is past");
+}

@@ -1,0 +1,238 @@
+//! How intents and their outcomes change the world.
+
+use std::collections::BTreeMap;
+
+use super::application::{App, Attempt};
+use super::cluster::{LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
+use super::world::{Touched, World};
+use crate::ledger::event::{Applied, IntentRecordedV1, Verb, Write, WriteResult};
+use crate::model::{AppName, Digest, Seq, Timestamp};
+
+/// Writes that failed are tried again after this long, doubling.
+const RETRY_FIRST_MS: u64 = 1_000;
+/// The longest wait between tries of a write that may succeed yet.
+const RETRY_LONGEST_MS: u64 = 60_000;
+/// Writes that the API server refused are tried again after this long, doubling (Argo CD's
+/// default retry: 5 s, factor 2, at most 3 min, 5 times).
+const REFUSED_FIRST_MS: u64 = 5_000;
+const REFUSED_LONGEST_MS: u64 = 180_000;
+const REFUSED_TRIES_MAX: u32 = 5;
+/// Why an object is kept whose manifest was replaced while its write was being recorded.
+const KEEP_UNKNOWN: &str = "whether its manifest forbids it is not known";
+
+impl World {
+    pub(super) fn intent_recorded(&mut self, seq: Seq, body: &IntentRecordedV1) -> Touched {
+        let app = self.apps.get(&body.app);
+        let writes: BTreeMap<u32, OpenWrite> = (0..)
+            .zip(&body.writes)
+            .map(|(index, write)| (index, self.open_write(app, write)))
+            .collect();
+        // Whoever removed the application counted its objects then.
+        let removing = app.is_some_and(|app| app.removing);
+        if let (Some(commit), false) = (&body.commit, removing) {
+            let deletions = writes.values().filter(|open| open.deletes).count();
+            self.count_deletions(commit, deletions);
+        }
+        for write in &body.writes {
+            self.in_flight.insert(write.key.clone(), seq);
+        }
+        let intent = OpenIntent {
+            app: body.app.clone(),
+            commit: body.commit.clone(),
+            writes,
+            recorded: self.now,
+            orphaned: false,
+        };
+        self.intents.insert(seq, intent);
+        Touched::nothing()
+    }
+
+    /// What has to be remembered of a write until its outcome: later renders replace the
+    /// manifest that it applies.
+    fn open_write(&self, app: Option<&App>, write: &Write) -> OpenWrite {
+        let desired = app.and_then(|app| app.desired.as_ref());
+        let desired = desired.and_then(|desired| desired.objects.get(&write.key));
+        let desired = desired.filter(|object| object.digest == write.digest);
+        let keep = match desired {
+            Some(object) => {
+                let holds = object.holds.iter().filter(|hold| hold.prune);
+                holds.map(|hold| hold.what.clone()).collect()
+            }
+            None if write.verb == Verb::Prune => Vec::new(),
+            // A newer render was recorded between the decision and the intent.
+            None => vec![KEEP_UNKNOWN.to_owned()],
+        };
+        OpenWrite {
+            write: write.clone(),
+            unknown: false,
+            deletes: app.is_some_and(|app| self.is_deletion(app, write)),
+            replicas: desired.and_then(|object| object.replicas),
+            keep,
+            gone: String::new(),
+        }
+    }
+
+    pub(super) fn outcomes(
+        &mut self,
+        seq: Seq,
+        app: &AppName,
+        intent_seq: Seq,
+        results: &[(u32, WriteResult)],
+    ) -> Touched {
+        for (index, result) in results {
+            let Some(intent) = self.intents.get_mut(&intent_seq) else { break };
+            if let WriteResult::Unknown(_) = result {
+                if let Some(open) = intent.writes.get_mut(index) {
+                    open.unknown = true;
+                }
+                continue;
+            }
+            let Some(open) = intent.writes.remove(index) else { continue };
+            let commit = intent.commit.clone();
+            if self.in_flight.get(&open.write.key) == Some(&intent_seq) {
+                self.in_flight.remove(&open.write.key);
+            }
+            let undone = matches!(
+                result,
+                WriteResult::Refused(_) | WriteResult::Failed(_) | WriteResult::NotSent(_)
+            );
+            if undone && open.deletes {
+                self.uncount_deletion(commit.as_ref());
+            }
+            self.outcome(seq, app, &open, result);
+        }
+        let open = self.intents.get(&intent_seq).is_some_and(|intent| !intent.writes.is_empty());
+        if !open {
+            self.intents.remove(&intent_seq);
+        }
+        // While an intent goes as planned, there is nothing to plan anew.
+        let as_planned =
+            |result: &WriteResult| matches!(result, WriteResult::Applied(_) | WriteResult::Deleted);
+        if open && results.iter().all(|(_, result)| as_planned(result)) {
+            return Touched::nothing();
+        }
+        Touched::app(app)
+    }
+
+    fn outcome(&mut self, seq: Seq, name: &AppName, open: &OpenWrite, result: &WriteResult) {
+        match result {
+            WriteResult::Applied(applied) => self.applied(seq, name, open, applied),
+            WriteResult::Deleted => self.deleted(name, &open.write, false),
+            WriteResult::AlreadyGone => self.deleted(name, &open.write, true),
+            WriteResult::Refused(error) => self.failed(name, &open.write, error, true),
+            WriteResult::Failed(error) => self.failed(name, &open.write, error, false),
+            WriteResult::Unknown(_) | WriteResult::NotSent(_) => {}
+        }
+    }
+
+    fn deleted(&mut self, name: &AppName, write: &Write, gone: bool) {
+        let key = &write.key;
+        let uid = write.precondition.as_ref().map(|(uid, _)| uid.as_str());
+        // What the watch shows may already be another object of the same name.
+        let same = self.live.get(key).is_some_and(|live| Some(live.uid.as_str()) == uid);
+        if gone {
+            if same {
+                self.live.remove(key);
+            }
+            self.disown(key);
+        } else {
+            if let Some(live) = self.live.get_mut(key).filter(|_| same) {
+                live.deleting = true;
+            }
+            if let Some(owned) = self.owned.get_mut(key) {
+                owned.applied = Digest::default();
+            }
+        }
+        if let Some(app) = self.apps.get_mut(name) {
+            app.attempts.remove(key);
+            app.drift.remove(key);
+            app.counts.2 += 1;
+        }
+    }
+
+    fn failed(&mut self, name: &AppName, write: &Write, error: &str, refused: bool) {
+        let now = self.now;
+        let Some(app) = self.apps.get_mut(name) else { return };
+        let former = app.attempts.get(&write.key);
+        let former = former.filter(|attempt| attempt.digest == write.digest);
+        let failures = former.map_or(0, |attempt| attempt.failures).saturating_add(1);
+        let next = retry_at(now, refused, failures);
+        let (error, digest) = (error.to_owned(), write.digest);
+        let attempt = Attempt { failures, next, error, digest, refused };
+        app.attempts.insert(write.key.clone(), attempt);
+    }
+
+    fn applied(&mut self, seq: Seq, name: &AppName, open: &OpenWrite, applied: &Applied) {
+        let write = &open.write;
+        if open.gone != applied.uid {
+            self.seen_in_answer(seq, write, applied);
+        }
+        // The objects of an application that was removed meanwhile are nobody's.
+        let Some(app) = self.apps.get_mut(name) else { return };
+        app.attempts.remove(&write.key);
+        app.drift.remove(&write.key);
+        match write.verb {
+            Verb::Create => app.counts.0 += 1,
+            Verb::Update | Verb::Heal if applied.changed => app.counts.1 += 1,
+            Verb::Update | Verb::Heal | Verb::Reclaim | Verb::Prune => {}
+        }
+        let owned = Owned {
+            app: name.clone(),
+            version: write.version.clone(),
+            applied: write.digest,
+            baseline: applied.baseline,
+            object: applied.object,
+            uid: applied.uid.clone(),
+            resource_version: applied.resource_version.clone(),
+            replicas: open.replicas,
+            keep: open.keep.clone(),
+            seq,
+        };
+        self.own(&write.key, owned);
+    }
+
+    /// The answer to an apply is an observation too, unless the watch was quicker.
+    fn seen_in_answer(&mut self, seq: Seq, write: &Write, applied: &Applied) {
+        let former = self.live.get(&write.key);
+        if former.is_some_and(|live| {
+            let same = live.uid == applied.uid;
+            let newer = rv_older(&applied.resource_version, &live.resource_version);
+            newer || (same && !rv_older(&live.resource_version, &applied.resource_version))
+        }) {
+            return;
+        }
+        let former = former.filter(|live| live.uid == applied.uid);
+        let controller = former.map(|live| live.controller.clone()).unwrap_or_default();
+        let live = LiveObject {
+            version: write.version.clone(),
+            uid: applied.uid.clone(),
+            resource_version: applied.resource_version.clone(),
+            digest: applied.digest,
+            answered: true,
+            owned: Some(applied.baseline),
+            object: applied.object,
+            managers: applied.managers,
+            health: applied.health,
+            health_message: applied.health_message.clone(),
+            controller,
+            deleting: false,
+            seq,
+            seen: self.now,
+        };
+        self.live.insert(write.key.clone(), live);
+    }
+}
+
+/// When a failed write may be tried again; `None` = not before something changes.
+fn retry_at(now: Timestamp, refused: bool, failures: u32) -> Option<Timestamp> {
+    if refused && failures >= REFUSED_TRIES_MAX {
+        return None;
+    }
+    let (first, longest) = if refused {
+        (REFUSED_FIRST_MS, REFUSED_LONGEST_MS)
+    } else {
+        (RETRY_FIRST_MS, RETRY_LONGEST_MS)
+    };
+    let wait = first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(longest);
+    Some(now.plus_ms(wait))
+}
