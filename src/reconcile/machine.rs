@@ -323,11 +323,12 @@ fn announce_gate(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
     }
 }
 
-/// The end of a revision is told once per commit and result, and once per request.
+/// The end of a revision is told once per render and result, and once per request. A commit that
+/// leaves the application as it was is no end of anything.
 fn announce_end(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
     let (Some(finished), Some(commit)) = (&plan.finished, app.commit()) else { return };
     let told = app.last_sync.as_ref().is_some_and(|last| {
-        last.commit == *commit
+        app.desired.as_ref().is_some_and(|desired| desired.seq < last.seq)
             && last.succeeded == finished.succeeded
             && last.message == finished.message
     });

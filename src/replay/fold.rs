@@ -139,6 +139,7 @@ impl World {
         let back = self.resolve(app) == Resolved::Commit(desired.revision.commit.clone());
         if back && let Some(app) = self.apps.get_mut(name) {
             app.render_problem = None;
+            app.counts = (0, 0, 0);
         }
     }
 
