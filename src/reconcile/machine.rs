@@ -380,3 +380,6 @@ pub fn declare(app: &AppName, manifest: &[u8], origin: Origin) -> Draft {
         Err(error) => Draft::new(AppRefusedV1 { app: app.to_string(), error, origin }),
     }
 }
+
+#[cfg(test)]
+mod tests;
