@@ -131,6 +131,10 @@ impl Machine {
     }
 
     fn take_dirty(&mut self, world: &World) -> Vec<AppName> {
+        // A deadline that has passed is over, whatever became of what it was for.
+        let passed = self.deadlines.iter().filter(|(_, at)| **at <= world.now);
+        self.dirty.extend(passed.map(|(app, _)| app.clone()));
+        self.deadlines.retain(|_, at| *at > world.now);
         let dirty = std::mem::take(&mut self.dirty);
         if std::mem::take(&mut self.all_dirty) {
             world.apps.keys().cloned().collect()
@@ -265,7 +269,8 @@ fn unknown_revision(name: &AppName, app: &App) -> Draft {
     let source = app.spec.sources.first();
     let (revision, repo) = source.map_or(("", ""), |s| (s.revision.as_str(), s.repo.as_str()));
     let error = format!("revision `{revision}` is not in repository {repo}");
-    Draft::new(RenderFailedV1 { app: name.clone(), commit: None, error })
+    let (app, declared) = (name.clone(), app.declared);
+    Draft::new(RenderFailedV1 { app, declared, commit: None, error })
 }
 
 /// Everything about a plan that people should be told, told once.
@@ -376,3 +381,6 @@ pub fn declare(app: &AppName, manifest: &[u8], origin: Origin) -> Draft {
         Err(error) => Draft::new(AppRefusedV1 { app: app.to_string(), error, origin }),
     }
 }
+
+#[cfg(test)]
+mod tests;
