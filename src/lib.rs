@@ -33,6 +33,8 @@ pub mod command;
 pub mod query;
 pub mod reconcile;
 
+pub mod cli;
 pub mod http;
+pub mod telemetry;
 
 pub mod daemon;

@@ -188,8 +188,10 @@ fn page(limit: Option<usize>) -> usize {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct EventQuery {
     pub(super) after: Option<u64>,
+    pub(super) before: Option<u64>,
     pub(super) limit: Option<usize>,
-    /// The newest that match, rather than the next after `after`.
+    /// The newest that match, rather than the next after `after`. `next` is then the position up
+    /// to which there is nothing newer: what to follow the stream after.
     pub(super) newest: bool,
     /// Comma-separated.
     pub(super) kind: Option<String>,
@@ -212,6 +214,7 @@ impl EventQuery {
         let kinds = self.kind.as_deref().unwrap_or_default().split(',').map(str::trim);
         let filter = Filter {
             after: Seq(self.after.unwrap_or(0)),
+            before: self.before.map(Seq),
             since,
             kinds: kinds.filter(|kind| !kind.is_empty()).map(str::to_owned).collect(),
             app: self.app.clone(),
@@ -244,7 +247,8 @@ pub(super) async fn events(
     let ledger = state.ledger.clone();
     let found = state.blocking(move || {
         if asked.newest {
-            Ok((search::newest(&ledger, &filter, limit)?, None))
+            let head = ledger.head();
+            Ok((search::newest(&ledger, &filter, limit)?, Some(head.to_string())))
         } else {
             let (found, cursor) = search::next(&ledger, &filter, limit)?;
             let more = cursor < ledger.head();

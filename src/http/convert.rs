@@ -293,7 +293,7 @@ pub fn dry_run(plan: &Plan) -> dto::DryRun {
 #[must_use]
 pub fn ledger(info: &Info) -> dto::Ledger {
     dto::Ledger {
-        id: info.ledger.to_string(),
+        ledger_id: info.ledger.to_string(),
         head: info.head.0,
         head_hash: info.head_hash.to_string(),
         events: info.events,

@@ -334,7 +334,7 @@ pub struct Field {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     /// Its identity.
-    pub id: String,
+    pub ledger_id: String,
     /// The last event.
     pub head: u64,
     /// The hash of the last event's frame.

@@ -65,7 +65,7 @@ pub trait Book: Send + Sync {
 const OUTCOMES_AFTER_INTENT: usize = 16;
 
 macro_rules! book {
-    ($ledger:ty) => {
+    ($ledger:ty { $($own:item)* }) => {
         impl Book for $ledger {
             fn head(&self) -> Seq {
                 <$ledger>::head(self)
@@ -100,12 +100,18 @@ macro_rules! book {
                 let commit: CommitId = filter.commit.as_ref()?.parse().ok()?;
                 Some(self.by_commit(&commit, filter.after, all))
             }
+
+            $($own)*
         }
     };
 }
 
-book!(Ledger);
-book!(Archive);
+book!(Ledger {
+    fn masked(&self, manifest: &Value) -> Option<Value> {
+        crate::cluster::normalize(manifest, self).ok().map(|normalised| normalised.object)
+    }
+});
+book!(Archive {});
 
 /// Adds the events after each intent among `found`: its outcomes may be among them.
 fn with_outcomes(

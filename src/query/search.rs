@@ -18,6 +18,8 @@ const CHUNK_EVENTS: u64 = 1_024;
 pub struct Filter {
     /// After this position.
     pub after: Seq,
+    /// Before this position; `None` = up to the head.
+    pub before: Option<Seq>,
     /// Recorded at or after this time.
     pub since: Option<Timestamp>,
     /// One of these kinds, e.g. `drift.detected`, or all kinds of an area, e.g. `drift`.
@@ -71,7 +73,9 @@ impl Filter {
     /// Describes the event if it is wanted.
     #[must_use]
     pub fn take(&self, book: &dyn Book, recorded: Arc<Recorded>) -> Option<Found> {
-        if recorded.seq() <= self.after || !self.wants_kind(&recorded) {
+        let seq = recorded.seq();
+        let outside = seq <= self.after || self.before.is_some_and(|before| seq >= before);
+        if outside || !self.wants_kind(&recorded) {
             return None;
         }
         if self.since.is_some_and(|since| recorded.envelope.recorded < since) {
@@ -148,7 +152,8 @@ pub fn newest(book: &dyn Book, filter: &Filter, limit: usize) -> Result<Vec<Foun
         found.reverse();
         return Ok(found);
     }
-    let mut to = book.head();
+    let last = filter.before.map(|before| Seq(before.0.saturating_sub(1)));
+    let mut to = last.map_or(book.head(), |last| last.min(book.head()));
     while to > filter.after && found.len() < limit {
         let from = Seq(to.0.saturating_sub(CHUNK_EVENTS).max(filter.after.0) + 1);
         let events = book.range(from, to)?;

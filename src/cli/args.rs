@@ -1,0 +1,356 @@
+//! Verbs and flags.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Period;
+use crate::model::ObjectKey;
+
+/// Keeps a Kubernetes cluster as Git says, and remembers everything that happened.
+#[derive(Debug, Parser)]
+#[command(name = "greffier", version, propagate_version = true, subcommand_required = true)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Global {
+    /// Read this configuration file instead of the usual ones.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub(super) config: Option<PathBuf>,
+    /// The daemon's socket.
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
+    pub(super) socket: Option<PathBuf>,
+    /// The data directory, for reading without a daemon.
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// How to print.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, help_heading = "Global options")]
+    pub(super) output: Format,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, help_heading = "Global options")]
+    pub(super) color: Color,
+    /// How long to wait: for an answer (30s), for a sync to finish (5m).
+    #[arg(long, global = true, value_name = "DURATION", help_heading = "Global options")]
+    pub(super) timeout: Option<Period>,
+    /// Say less on standard error.
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub(super) quiet: bool,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Columns for people.
+    Table,
+    /// More columns.
+    Wide,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Jsonl,
+    /// YAML.
+    Yaml,
+    /// Names only, one a line.
+    Name,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, as `NO_COLOR` and `CLICOLOR_FORCE` say.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Run the daemon.
+    #[command(after_help = "Example: greffier serve --config greffier.toml")]
+    Serve(ServeArgs),
+    /// Show everything on one screen.
+    #[command(after_help = "Example: greffier status")]
+    Status,
+    /// List applications, objects, repositories or events.
+    #[command(after_help = "Example: greffier get resources --app web -o wide")]
+    #[command(subcommand)]
+    Get(Get),
+    /// Show everything known about an application, an object or an event.
+    #[command(
+        after_help = "Examples:\n  greffier show web\n  greffier show Deployment.apps/prod/web\n  greffier show '#1234'"
+    )]
+    Show {
+        /// An application, an object (Kind.group/namespace/name) or an event (#number).
+        subject: String,
+    },
+    /// Show an application's children, objects and what those own.
+    #[command(after_help = "Example: greffier tree root")]
+    Tree {
+        /// The application.
+        app: String,
+    },
+    /// Show how the cluster differs from Git; exits with 1 when it does.
+    #[command(after_help = "Example: greffier diff web")]
+    Diff {
+        /// The application.
+        app: String,
+        /// Whether a difference changes the exit code.
+        #[arg(long, value_enum, default_value_t = ExitCodeRule::Auto)]
+        exit_code: ExitCodeRule,
+    },
+    /// Apply what Git says now.
+    #[command(after_help = "Example: greffier sync web --prune --reason 'release 1.4'")]
+    Sync(SyncArgs),
+    /// Let a plan that waits for approval go on.
+    #[command(
+        after_help = "Example: greffier approve web 1a2b3c4d5e6f --reason 'moved to another repository'"
+    )]
+    Approve(ApproveArgs),
+    /// Stop writing for an application.
+    #[command(after_help = "Example: greffier pause web --for 2h --reason 'incident 7'")]
+    Pause {
+        /// The application.
+        app: String,
+        /// When to go on without being told.
+        #[arg(long = "for", value_name = "DURATION")]
+        period: Option<Period>,
+        /// Why; recorded.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Go on writing for a paused application.
+    #[command(after_help = "Example: greffier resume web")]
+    Resume {
+        /// The application.
+        app: String,
+    },
+    /// Look at repositories now.
+    #[command(after_help = "Example: greffier refresh")]
+    Refresh {
+        /// The repository as Applications name it; all when not given.
+        repo: Option<String>,
+    },
+    /// Show what happened, with who did it and why.
+    #[command(
+        after_help = "Examples:\n  greffier log -f\n  greffier log web --since 2h\n  greffier log Deployment.apps/prod/web --actor kubectl"
+    )]
+    Log(LogArgs),
+    /// Define applications.
+    #[command(after_help = "Example: greffier app add -f root.yaml")]
+    #[command(subcommand)]
+    App(AppVerb),
+    /// Look after the ledger.
+    #[command(after_help = "Example: greffier ledger verify")]
+    #[command(subcommand)]
+    Ledger(LedgerVerb),
+    /// Show the configuration.
+    #[command(after_help = "Example: greffier config show --origin")]
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Show the version.
+    #[command(after_help = "Example: greffier version -o json")]
+    Version,
+    /// Print a completion script.
+    #[command(after_help = "Example: greffier completion bash > /etc/bash_completion.d/greffier")]
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Record and plan, but write nothing to the cluster.
+    #[arg(long)]
+    pub(super) observe: bool,
+    /// The kubeconfig.
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// The context in the kubeconfig.
+    #[arg(long)]
+    pub(super) context: Option<String>,
+    /// An Application manifest to keep; may be given several times.
+    #[arg(long = "app", value_name = "FILE")]
+    pub(super) apps: Vec<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or filters such as greffier=debug.
+    #[arg(long, env = "GREFFIER_LOG_LEVEL", default_value = "info")]
+    pub(super) log_level: String,
+    /// How to log.
+    #[arg(long, env = "GREFFIER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(super) log_format: LogFormat,
+}
+
+/// How to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to list.
+#[derive(Debug, Subcommand)]
+pub(super) enum Get {
+    /// Applications.
+    #[command(after_help = "Example: greffier get apps -o wide", visible_alias = "app")]
+    Apps {
+        /// Only these.
+        names: Vec<String>,
+    },
+    /// Objects.
+    #[command(after_help = "Example: greffier get resources --kind Deployment -n prod")]
+    Resources {
+        /// Only of this application: also what is missing.
+        #[arg(long)]
+        app: Option<String>,
+        /// Only in this namespace.
+        #[arg(short, long)]
+        namespace: Option<String>,
+        /// Only of this kind, e.g. Deployment or Deployment.apps.
+        #[arg(short, long)]
+        kind: Option<String>,
+    },
+    /// Repositories.
+    #[command(after_help = "Example: greffier get repos")]
+    Repos,
+    /// Events: the same as `log`.
+    #[command(after_help = "Example: greffier get events --app web -n 20")]
+    Events(LogArgs),
+}
+
+/// Whether a difference changes the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExitCodeRule {
+    /// 1 when it differs.
+    Auto,
+    /// 0 also when it differs.
+    Never,
+}
+
+/// Flags of `sync`.
+#[derive(Debug, Args)]
+pub(super) struct SyncArgs {
+    /// The applications.
+    #[arg(required = true, value_name = "APP")]
+    pub(super) apps: Vec<String>,
+    /// Also remove what left Git.
+    #[arg(long)]
+    pub(super) prune: bool,
+    /// Only this object (Kind.group/namespace/name); may be given several times.
+    #[arg(long, value_name = "OBJECT")]
+    pub(super) only: Vec<ObjectKey>,
+    /// Say what would be done and do nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Why; recorded.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) reason: String,
+    /// Wait until it has finished (the default).
+    #[arg(long, conflicts_with = "no_wait")]
+    pub(super) wait: bool,
+    /// Return as soon as the request is recorded.
+    #[arg(long)]
+    pub(super) no_wait: bool,
+}
+
+/// Flags of `approve`.
+#[derive(Debug, Args)]
+pub(super) struct ApproveArgs {
+    /// The application.
+    pub(super) app: String,
+    /// The plan's hash, or at least four digits of it; what waits now when not given.
+    pub(super) plan: Option<String>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// Why; recorded.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) reason: String,
+}
+
+/// Flags of `log`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LogArgs {
+    /// An application, an object (Kind.group/namespace/name) or an event (#number).
+    pub(super) subject: Option<String>,
+    /// Go on as events come.
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// Only this kind, e.g. drift.detected, or area, e.g. drift; may be given several times.
+    #[arg(short, long)]
+    pub(super) kind: Vec<String>,
+    /// Only by somebody whose name contains this.
+    #[arg(long)]
+    pub(super) actor: Option<String>,
+    /// Only about this application.
+    #[arg(long)]
+    pub(super) app: Option<String>,
+    /// Only about this object.
+    #[arg(long)]
+    pub(super) object: Option<ObjectKey>,
+    /// Only about commits whose id begins like this.
+    #[arg(long)]
+    pub(super) commit: Option<String>,
+    /// Only since a time (RFC 3339) or so long ago (e.g. 2h).
+    #[arg(long)]
+    pub(super) since: Option<String>,
+    /// At most so many.
+    #[arg(short = 'n', long = "lines", default_value_t = 50)]
+    pub(super) lines: usize,
+    /// Also observations, listings and other events of little interest.
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// What to do with an application's definition.
+#[derive(Debug, Subcommand)]
+pub(super) enum AppVerb {
+    /// Define an application, or define it differently.
+    #[command(after_help = "Example: greffier app add -f root.yaml")]
+    Add {
+        /// The Application manifest (YAML or JSON); `-` = standard input.
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Stop managing an application; its objects are left as they are.
+    #[command(after_help = "Example: greffier app remove root")]
+    Remove {
+        /// The application.
+        app: String,
+    },
+}
+
+/// What to do with the ledger.
+#[derive(Debug, Subcommand)]
+pub(super) enum LedgerVerb {
+    /// Show what the ledger has and takes.
+    #[command(after_help = "Example: greffier ledger info -o json")]
+    Info,
+    /// Check every record; exits with 7 when something is damaged.
+    #[command(after_help = "Example: greffier ledger verify")]
+    Verify,
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigVerb {
+    /// Show the values in force, as TOML.
+    #[command(after_help = "Example: greffier config show --origin")]
+    Show {
+        /// Also say where each value came from.
+        #[arg(long)]
+        origin: bool,
+    },
+}

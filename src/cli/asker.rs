@@ -1,0 +1,254 @@
+//! Who answers: the daemon if there is one, else the ledger's files.
+
+use std::time::Duration;
+
+use super::args::Global;
+use super::error::{Error, Exit};
+use super::files::Files;
+use super::output::say;
+use crate::config::{Config, Loaded};
+use crate::http::{Client, ClientError, dto, query_string};
+use crate::model::{Seq, Timestamp};
+use crate::query::ResourceFilter;
+use crate::query::search::{Filter, since};
+
+/// How long the daemon may take to answer when nobody says.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// How many rows are asked for at a time.
+const PAGE_ROWS: usize = 5_000;
+
+/// What every verb has.
+pub(super) struct Context {
+    pub(super) global: Global,
+    pub(super) loaded: Loaded,
+}
+
+impl Context {
+    pub(super) fn config(&self) -> &Config {
+        &self.loaded.config
+    }
+
+    pub(super) fn client(&self) -> Client {
+        let wait = self.global.timeout.map_or(ANSWER_WAIT, Into::into);
+        Client::new(&self.config().socket, wait)
+    }
+
+    /// A daemon, for verbs that change something.
+    pub(super) async fn daemon(&self) -> Result<Client, Error> {
+        let client = self.client();
+        client.probe().await?;
+        Ok(client)
+    }
+
+    /// Whoever can answer a question.
+    pub(super) async fn asker(&self) -> Result<Asker, Error> {
+        let client = self.client();
+        let unreachable = match client.probe().await {
+            Ok(()) => return Ok(Asker::Daemon(client)),
+            Err(error @ ClientError::Unreachable { .. }) => error,
+            Err(error) => return Err(error.into()),
+        };
+        if !self.config().ledger_dir().is_dir() {
+            let dir = self.config().ledger_dir();
+            let error: Error = unreachable.into();
+            return Err(
+                error.hint(format!("there is no ledger to read in {} either", dir.display()))
+            );
+        }
+        let files = Files::open(self.config(), self.global.quiet)?;
+        if !self.global.quiet {
+            let head = files.head();
+            say(&format!(
+                "note: no daemon is running: read from the ledger's files, as of event {head}"
+            ));
+        }
+        Ok(Asker::Files(Box::new(files)))
+    }
+}
+
+/// Who answers.
+pub(super) enum Asker {
+    Daemon(Client),
+    Files(Box<Files>),
+}
+
+/// Which events are wanted, as words.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted {
+    pub(super) kinds: Vec<String>,
+    pub(super) app: Option<String>,
+    pub(super) object: Option<String>,
+    pub(super) actor: Option<String>,
+    pub(super) commit: Option<String>,
+    pub(super) since: Option<String>,
+    pub(super) all: bool,
+}
+
+impl Wanted {
+    /// The query string of the API, with further pairs.
+    pub(super) fn query(&self, more: &[(&str, &str)]) -> String {
+        let kinds = self.kinds.join(",");
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (app, object, actor) = (text(&self.app), text(&self.object), text(&self.actor));
+        let (commit, since) = (text(&self.commit), text(&self.since));
+        let mut pairs = vec![
+            ("kind", kinds.as_str()),
+            ("app", &app),
+            ("object", &object),
+            ("actor", &actor),
+            ("commit", &commit),
+            ("since", &since),
+            ("all", if self.all { "true" } else { "" }),
+            ("detail", "true"),
+        ];
+        pairs.extend_from_slice(more);
+        query_string(&pairs)
+    }
+
+    fn filter(&self) -> Result<Filter, Error> {
+        let time = |text: &String| {
+            since(text, Timestamp::now()).ok_or_else(|| {
+                Error::usage(format!(
+                    "`{text}` is neither a time (RFC 3339) nor a duration such as 90s or 2h"
+                ))
+            })
+        };
+        let object = self.object.as_ref().map(|object| object.parse()).transpose();
+        let filter = Filter {
+            kinds: self.kinds.clone(),
+            app: self.app.clone(),
+            object: object.map_err(|error| Error::usage(format!("{error}")))?,
+            actor: self.actor.clone(),
+            commit: self.commit.clone(),
+            since: self.since.as_ref().map(time).transpose()?,
+            noise: self.all,
+            ..Filter::default()
+        };
+        filter.check().map_err(|error| {
+            let hint = match error.near.as_slice() {
+                [] => "docs/ledger-format.md lists every kind".to_owned(),
+                near => format!("did you mean {}?", near.join(", ")),
+            };
+            Error::usage(error.to_string()).hint(hint)
+        })?;
+        Ok(filter)
+    }
+}
+
+impl Asker {
+    pub(super) async fn status(&self) -> Result<dto::Status, Error> {
+        match self {
+            Self::Daemon(client) => Ok(client.get("status", "").await?),
+            Self::Files(files) => Ok(files.status()),
+        }
+    }
+
+    pub(super) async fn apps(&self) -> Result<Vec<dto::App>, Error> {
+        match self {
+            Self::Daemon(client) => {
+                let page: dto::Page<dto::App> = client.get("apps", "").await?;
+                Ok(page.items)
+            }
+            Self::Files(files) => Ok(files.apps()),
+        }
+    }
+
+    pub(super) async fn app(&self, name: &str) -> Result<dto::App, Error> {
+        match self {
+            Self::Daemon(client) => Ok(client.get(&Client::app_path(name, ""), "").await?),
+            Self::Files(files) => files.app(name),
+        }
+    }
+
+    pub(super) async fn resources(
+        &self,
+        filter: ResourceFilter,
+    ) -> Result<Vec<dto::Resource>, Error> {
+        let client = match self {
+            Self::Files(files) => return files.resources(filter),
+            Self::Daemon(client) => client,
+        };
+        let text = |text: Option<String>| text.unwrap_or_default();
+        let (namespace, kind) = (text(filter.namespace), text(filter.kind));
+        let app = text(filter.app);
+        let limit = PAGE_ROWS.to_string();
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let query = query_string(&[
+                ("namespace", &namespace),
+                ("kind", &kind),
+                ("app", &app),
+                ("limit", &limit),
+                ("after", &after),
+            ]);
+            let page: dto::Page<dto::Resource> = client.get("resources", &query).await?;
+            found.extend(page.items);
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(found),
+            }
+        }
+    }
+
+    pub(super) async fn tree(&self, name: &str) -> Result<dto::Node, Error> {
+        match self {
+            Self::Daemon(client) => Ok(client.get(&Client::app_path(name, "tree"), "").await?),
+            Self::Files(files) => files.tree(name),
+        }
+    }
+
+    pub(super) async fn diff(&self, name: &str) -> Result<dto::Diff, Error> {
+        match self {
+            Self::Daemon(client) => Ok(client.get(&Client::app_path(name, "diff"), "").await?),
+            Self::Files(files) => files.diff(name),
+        }
+    }
+
+    pub(super) async fn event(&self, seq: Seq) -> Result<dto::Event, Error> {
+        match self {
+            Self::Daemon(client) => Ok(client.get(&format!("events/{seq}"), "").await?),
+            Self::Files(files) => files.event(seq),
+        }
+    }
+
+    /// The newest `lines` events, oldest first, and the position after which newer ones come.
+    pub(super) async fn newest(
+        &self,
+        wanted: &Wanted,
+        lines: usize,
+    ) -> Result<(Vec<dto::Event>, u64), Error> {
+        let client = match self {
+            Self::Files(files) => {
+                return Ok((files.newest(&wanted.filter()?, lines)?, files.head().0));
+            }
+            Self::Daemon(client) => client,
+        };
+        let mut pages: Vec<Vec<dto::Event>> = Vec::new();
+        let (mut left, mut before, mut head) = (lines, String::new(), None);
+        loop {
+            let limit = left.min(PAGE_ROWS).to_string();
+            let more = [("newest", "true"), ("limit", &limit), ("before", &before)];
+            let page: dto::Page<dto::Event> = client.get("events", &wanted.query(&more)).await?;
+            let newest = page.next.and_then(|next| next.parse().ok()).unwrap_or(0);
+            let head = *head.get_or_insert(newest);
+            let count = page.items.len();
+            before = page.items.first().map(|row| row.seq.to_string()).unwrap_or_default();
+            left -= count.min(left);
+            pages.push(page.items);
+            if left == 0 || count < PAGE_ROWS {
+                return Ok((pages.into_iter().rev().flatten().collect(), head));
+            }
+        }
+    }
+
+    /// The client, where only a daemon can help.
+    pub(super) fn client(&self) -> Result<&Client, Error> {
+        match self {
+            Self::Daemon(client) => Ok(client),
+            Self::Files(_) => {
+                Err(Error::new(Exit::Unreachable, "no daemon is running, so nothing new comes")
+                    .hint("start the daemon with `greffier serve`"))
+            }
+        }
+    }
+}

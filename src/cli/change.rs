@@ -1,0 +1,261 @@
+//! Verbs that change something: `sync`, `approve`, `pause`, `resume`, `refresh`, `app`.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::args::{AppVerb, ApproveArgs, Format, SyncArgs};
+use super::asker::Context;
+use super::error::{Error, Exit};
+use super::follow::{self, Ended};
+use super::output;
+use super::read::short;
+use crate::command;
+use crate::config::Period;
+use crate::http::{Client, dto};
+use crate::model::AppSpec;
+use crate::query::text::{clean, count};
+
+/// Bound: how long a manifest may be, in bytes; also the API's limit.
+const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Says what was recorded, and how to undo it.
+fn accepted(context: &Context, accepted: &dto::Accepted, what: &str) -> Result<(), Error> {
+    let text = |accepted: &dto::Accepted| {
+        let already =
+            if accepted.already { "already so, since event" } else { "recorded as event" };
+        format!("{what}: {already} #{}\n", accepted.seq)
+    };
+    let text = output::one(accepted, context.global.output, text, |a| format!("#{}", a.seq));
+    output::print(&text)?;
+    if !accepted.undo.is_empty() && !context.global.quiet {
+        output::say(&format!("to undo it: {}", accepted.undo));
+    }
+    Ok(())
+}
+
+/// Runs `pause`.
+pub(super) async fn pause(
+    context: &Context,
+    app: &str,
+    period: Option<Period>,
+    reason: &str,
+) -> Result<(), Error> {
+    let client = context.daemon().await?;
+    let period = period.map(|period| period.to_string()).unwrap_or_default();
+    let body = json!({"for": period, "reason": reason});
+    let done: dto::Accepted = client.post(&Client::app_path(app, "pause"), &body).await?;
+    accepted(context, &done, &format!("{app} is paused"))
+}
+
+/// Runs `resume`.
+pub(super) async fn resume(context: &Context, app: &str) -> Result<(), Error> {
+    let client = context.daemon().await?;
+    let done: dto::Accepted = client.post(&Client::app_path(app, "resume"), &json!({})).await?;
+    accepted(context, &done, &format!("{app} goes on"))
+}
+
+/// Runs `refresh`.
+pub(super) async fn refresh(context: &Context, repo: Option<&str>) -> Result<(), Error> {
+    let client = context.daemon().await?;
+    let body = json!({"repo": repo.unwrap_or_default()});
+    let _: serde_json::Value = client.post("repos/refresh", &body).await?;
+    if !context.global.quiet {
+        output::say("the daemon looks now; `greffier log -f` shows what it finds");
+    }
+    Ok(())
+}
+
+/// Runs `app`.
+pub(super) async fn app(context: &Context, verb: AppVerb) -> Result<(), Error> {
+    match verb {
+        AppVerb::Add { file } => {
+            let bytes = read(&file)?;
+            let wrong = |error: &dyn std::error::Error| {
+                let text = format!("{} defines no application", file.display());
+                Error::usage(text)
+                    .because(error)
+                    .hint("expected one argoproj.io/v1alpha1 Application")
+            };
+            let manifest = command::read_manifest(&bytes).map_err(|error| wrong(&error))?;
+            let spec = AppSpec::parse(&manifest).map_err(|error| wrong(&error))?;
+            if !context.global.quiet {
+                for warning in &spec.warnings {
+                    output::say(&format!("warning: {}", clean(warning)));
+                }
+                for restraint in &spec.restraints {
+                    let what = clean(restraint.what()).into_owned();
+                    output::say(&format!(
+                        "warning: suspends writes, because it is not honoured yet: {what}"
+                    ));
+                }
+            }
+            let client = context.daemon().await?;
+            let done: dto::Accepted = client.post("apps", &manifest).await?;
+            accepted(context, &done, &format!("{} is defined", spec.name))
+        }
+        AppVerb::Remove { app } => {
+            let client = context.daemon().await?;
+            let done: dto::Accepted = client.delete(&Client::app_path(&app, "")).await?;
+            accepted(context, &done, &format!("{app} is removed, its objects are left"))
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let limit = MANIFEST_BYTES_MAX + 1;
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    read.map_err(|source| {
+        Error::usage(format!("cannot read {}", file.display())).because(&source)
+    })?;
+    if bytes.len() as u64 > MANIFEST_BYTES_MAX {
+        return Err(Error::usage(format!("{} is longer than 1 MiB", file.display())));
+    }
+    Ok(bytes)
+}
+
+/// Runs `sync`.
+pub(super) async fn sync(context: &Context, args: SyncArgs) -> Result<(), Error> {
+    let client = context.daemon().await?;
+    let only: Vec<String> = args.only.iter().map(ToString::to_string).collect();
+    let body =
+        dto::SyncBody { prune: args.prune, only, reason: args.reason, dry_run: args.dry_run };
+    if args.dry_run {
+        return dry_run(context, &client, &args.apps, &body).await;
+    }
+    // An unknown name stops everything before anything is recorded.
+    for app in &args.apps {
+        let _: dto::App = client.get(&Client::app_path(app, ""), "").await?;
+    }
+    let mut asked = Vec::new();
+    for app in &args.apps {
+        let done: dto::Accepted = client.post(&Client::app_path(app, "sync"), &body).await?;
+        accepted(context, &done, &format!("sync of {app} requested"))?;
+        asked.push((app, done.seq));
+    }
+    if args.no_wait {
+        return Ok(());
+    }
+    let wait = context.global.timeout.map_or(follow::SYNC_WAIT, Duration::from);
+    let (mut partial, mut gated) = (Vec::new(), Vec::new());
+    for (app, seq) in asked {
+        match follow::sync(&client, app, seq, wait, context.global.quiet).await? {
+            Ended::Complete => {}
+            Ended::Partial => partial.push(app.as_str()),
+            Ended::Gated => gated.push(app.as_str()),
+        }
+    }
+    if !partial.is_empty() {
+        return Err(Error::new(Exit::Partial, format!("not complete: {}", partial.join(", ")))
+            .hint(format!("`greffier show {}` says why", partial[0])));
+    }
+    if !gated.is_empty() {
+        return Err(Error::new(Exit::Refused, format!("waits for approval: {}", gated.join(", ")))
+            .hint(format!("`greffier approve {}` shows what waits", gated[0])));
+    }
+    Ok(())
+}
+
+async fn dry_run(
+    context: &Context,
+    client: &Client,
+    apps: &[String],
+    body: &dto::SyncBody,
+) -> Result<(), Error> {
+    let mut plans = Vec::new();
+    for app in apps {
+        let plan: dto::DryRun = client.post(&Client::app_path(app, "sync"), body).await?;
+        plans.push(plan);
+    }
+    let text = |plans: &[dto::DryRun], _: bool| plans.iter().map(plan_text).collect();
+    output::print(&output::list(&plans, context.global.output, text, |plan| plan.app.clone()))
+}
+
+fn plan_text(plan: &dto::DryRun) -> String {
+    let mut lines = vec![format!("{}: {}", plan.app, count(plan.writes.len(), "write"))];
+    lines.extend(plan.writes.iter().map(write_text));
+    lines.extend(plan.declare.iter().map(|app| format!("  define application {app}")));
+    lines.extend(plan.remove.iter().map(|app| format!("  remove application {app}")));
+    if let Some(gate) = &plan.gate {
+        lines.push(format!("would wait for approval: {}", gate.reasons.join("; ")));
+        lines.extend(gate.writes.iter().map(write_text));
+    }
+    if !plan.not_done.is_empty() {
+        lines.push("not done:".to_owned());
+        lines.extend(plan.not_done.iter().map(|note| format!("  {}", note.what)));
+    }
+    lines.iter().map(|line| format!("{}\n", clean(line))).collect()
+}
+
+fn write_text(write: &dto::Write) -> String {
+    let why = if write.reason.is_empty() { String::new() } else { format!(": {}", write.reason) };
+    format!("  {} {}{why}", write.verb, write.object)
+}
+
+/// Runs `approve`.
+pub(super) async fn approve(context: &Context, args: ApproveArgs) -> Result<(), Error> {
+    let client = context.daemon().await?;
+    let app: dto::App = client.get(&Client::app_path(&args.app, ""), "").await?;
+    let Some(gate) = app.gate.filter(|gate| !gate.approved) else {
+        return Err(Error::new(
+            Exit::Refused,
+            format!("nothing of {} waits for approval", args.app),
+        )
+        .hint("`greffier status` lists what waits"));
+    };
+    if let Some(given) = args.plan.as_deref()
+        && !gate.plan.starts_with(given)
+    {
+        let waits = short(&gate.plan);
+        let text = format!("the plan of {} that waits is {waits}, not {given}", args.app);
+        let hint =
+            format!("what waits has changed: look at it with `greffier approve {}`", args.app);
+        return Err(Error::new(Exit::Refused, text).hint(hint));
+    }
+    // Too short a prefix is refused by the daemon, before anybody is asked.
+    let named = args.plan.clone().unwrap_or_else(|| gate.plan.clone());
+    if context.global.output == Format::Table && (!context.global.quiet || !args.yes) {
+        output::say(gate_text(&gate).trim_end());
+    }
+    if !args.yes {
+        confirm(&args.app, &gate)?;
+    }
+    let body = dto::ApproveBody {
+        plan: if named.len() < 4 { named } else { gate.plan.clone() },
+        reason: args.reason,
+    };
+    let done: dto::Accepted = client.post(&Client::app_path(&args.app, "approve"), &body).await?;
+    accepted(context, &done, &format!("plan {} of {} is approved", short(&gate.plan), args.app))
+}
+
+/// Everything that waits, and why.
+pub(super) fn gate_text(gate: &dto::Gate) -> String {
+    let mut lines = vec![format!("plan {} of {} waits because it", short(&gate.plan), gate.app)];
+    lines.extend(gate.reasons.iter().map(|reason| format!("  {reason}")));
+    lines.push(format!("what waits: {}", count(gate.writes.len() + gate.apps.len(), "deletion")));
+    lines.extend(gate.writes.iter().map(write_text));
+    lines.extend(gate.apps.iter().map(|app| format!("  remove application {app}")));
+    lines.iter().map(|line| format!("{}\n", clean(line))).collect()
+}
+
+fn confirm(app: &str, gate: &dto::Gate) -> Result<(), Error> {
+    let refused = |why: &str| Error::new(Exit::Refused, why.to_owned());
+    if !std::io::stdin().is_terminal() {
+        return Err(refused("not approved: nobody is there to be asked")
+            .hint(format!("greffier approve {app} {} --yes", short(&gate.plan))));
+    }
+    output::say("type `yes` to approve:");
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    if read.is_err() || answer.trim() != "yes" {
+        return Err(refused("not approved"));
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Errors as people see them: what, why, what to do; and the exit code.
+
+use std::fmt::Write as _;
+
+use crate::http::{BindError, ClientError};
+use crate::query::text::clean;
+use crate::{config, ledger};
+
+/// How a command ends. The numbers are for scripts and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Something differs.
+    Differs = 1,
+    /// The command line or the configuration is wrong.
+    Usage = 2,
+    /// The daemon cannot be reached, or cannot answer now.
+    Unreachable = 3,
+    /// This user may not.
+    Forbidden = 4,
+    /// It took too long.
+    Timeout = 5,
+    /// A guard refused.
+    Refused = 6,
+    /// The ledger is damaged.
+    Ledger = 7,
+    /// Part of it failed.
+    Partial = 8,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// The exit code.
+    pub exit: Exit,
+    /// What failed.
+    pub message: String,
+    /// Why, outermost first.
+    pub causes: Vec<String>,
+    /// What to do.
+    pub hints: Vec<String>,
+}
+
+impl Error {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), causes: Vec::new(), hints: Vec::new() }
+    }
+
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        let hint = hint.into();
+        if !hint.is_empty() {
+            self.hints.push(hint);
+        }
+        self
+    }
+
+    /// Adds the causes of `error`, and with `whole` its own text.
+    pub(super) fn because(mut self, error: &dyn std::error::Error) -> Self {
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            self.causes.push(cause.to_string());
+            next = cause.source();
+        }
+        self
+    }
+
+    fn of(exit: Exit, error: &dyn std::error::Error) -> Self {
+        let made = Self::new(exit, error.to_string());
+        match error.source() {
+            Some(source) => made.because(source),
+            None => made,
+        }
+    }
+
+    /// The error as it is printed, with styles that a plain output strips.
+    #[must_use]
+    pub fn render(&self) -> String {
+        use anstyle::{AnsiColor, Style};
+        let bold = |color: AnsiColor| color.on_default().bold();
+        let line = |style: Style, word: &str, text: &str| {
+            let mut out = String::new();
+            for (index, part) in text.lines().enumerate() {
+                let head =
+                    if index == 0 { format!("{style}{word}:{style:#} ") } else { "  ".into() };
+                // Writing to a String cannot fail.
+                let _ = writeln!(out, "{head}{}", clean(part));
+            }
+            out
+        };
+        let mut out = line(bold(AnsiColor::Red), "error", &self.message);
+        for cause in &self.causes {
+            out.push_str(&line(bold(AnsiColor::Red), "caused by", cause));
+        }
+        for hint in &self.hints {
+            out.push_str(&line(bold(AnsiColor::Cyan), "hint", hint));
+        }
+        out
+    }
+}
+
+impl From<config::Error> for Error {
+    fn from(error: config::Error) -> Self {
+        Self::of(Exit::Usage, &error)
+            .hint("`greffier config show --origin` shows the values in force")
+    }
+}
+
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Unreachable { .. } => Self::of(Exit::Unreachable, &error)
+                .hint("start the daemon with `greffier serve`, or name its socket with --socket"),
+            ClientError::Denied { .. } => Self::of(Exit::Forbidden, &error)
+                .hint("run this as root, as the daemon's user, or as a member of its group"),
+            ClientError::Timeout(_) => {
+                Self::of(Exit::Timeout, &error).hint("give it longer with --timeout")
+            }
+            ClientError::Broken(_) | ClientError::Unreadable(_) => {
+                Self::of(Exit::Unreachable, &error).hint("is the daemon of the same version?")
+            }
+            ClientError::Api(error) => {
+                let made = Self::new(exit_of(&error.code), error.message).hint(error.hint);
+                match made.exit {
+                    Exit::Unreachable => made.hint(format!("request {}", error.request_id)),
+                    _ => made,
+                }
+            }
+        }
+    }
+}
+
+/// The exit code for a code of the API.
+fn exit_of(code: &str) -> Exit {
+    match code {
+        "nothing_gated" | "other_plan" | "observing" | "not_paused" | "defined_elsewhere" => {
+            Exit::Refused
+        }
+        "ledger_corrupt" => Exit::Ledger,
+        "ledger_full" | "ledger" | "stopping" | "too_many_streams" | "internal" => {
+            Exit::Unreachable
+        }
+        "forbidden" => Exit::Forbidden,
+        _ => Exit::Usage,
+    }
+}
+
+impl From<ledger::Error> for Error {
+    fn from(error: ledger::Error) -> Self {
+        use ledger::Error as Ledger;
+        let (exit, hint) = match &error {
+            Ledger::Corrupt { .. } | Ledger::Decode { .. } => {
+                (Exit::Ledger, "nothing more is written; `greffier ledger verify` lists all damage")
+            }
+            Ledger::Locked { .. } => (
+                Exit::Usage,
+                "another daemon has it open: stop it, or give this one another data_dir",
+            ),
+            Ledger::Full { .. } => (
+                Exit::Usage,
+                "make room on the file system of data_dir, or lower ledger.free_bytes_reserve",
+            ),
+            Ledger::Missing(_) => (
+                Exit::Usage,
+                "is data_dir right? `greffier config show` says where it is looked for",
+            ),
+            Ledger::KeyMissing(_) | Ledger::KeyFormat(_) | Ledger::KeyWrong { .. } => {
+                (Exit::Usage, "put the backup of the ledger's key in its place (key_file)")
+            }
+            _ => (Exit::Usage, "is data_dir readable and writable for this user?"),
+        };
+        Self::of(exit, &error).hint(hint)
+    }
+}
+
+impl From<anyhow::Error> for Error {
+    /// What stopped the daemon.
+    fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<ledger::Error>() {
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
+        let hint = match error.downcast_ref::<BindError>() {
+            Some(BindError::InUse(_)) => "stop the other daemon, or give this one another socket",
+            Some(_) => "is the directory of the socket writable for this user?",
+            None if error.chain().any(|cause| cause.is::<ledger::Error>()) => {
+                "`greffier ledger info` says how the ledger is"
+            }
+            None => "`greffier config show --origin` shows the configuration in force",
+        };
+        let mut chain = error.chain().map(ToString::to_string);
+        let mut made = Self::new(Exit::Usage, chain.next().unwrap_or_default()).hint(hint);
+        made.causes.extend(chain);
+        made
+    }
+}

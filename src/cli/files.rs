@@ -1,0 +1,152 @@
+//! Answers without a daemon: the ledger's files are folded here. Nothing is locked or written.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::error::{Error, Exit};
+use crate::config::Config;
+use crate::http::{self, dto};
+use crate::ledger::Archive;
+use crate::model::Seq;
+use crate::plan::{Compared, Limits};
+use crate::query::{self, Book, ResourceFilter, describe, search};
+use crate::replay::World;
+
+/// How many events are read at a time.
+const CHUNK_EVENTS: u64 = 4_096;
+/// After how long progress is shown.
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+
+/// The ledger's files, and the world that they fold to.
+pub(super) struct Files {
+    archive: Archive,
+    world: World,
+    compared: Compared,
+    limits: Limits,
+}
+
+/// Opens the ledger's files for reading. Without the key, Secrets stay sealed.
+pub(super) fn open(config: &Config) -> Result<Archive, Error> {
+    let key = config.key_file.is_file().then_some(config.key_file.as_path());
+    Ok(Archive::open(&config.ledger_dir(), key)?)
+}
+
+impl Files {
+    /// Opens and folds.
+    pub(super) fn open(config: &Config, quiet: bool) -> Result<Self, Error> {
+        let archive = open(config)?;
+        let world = fold(&archive, quiet)?;
+        let limits = query::limits(&config.gate);
+        Ok(Self { archive, world, compared: Compared::new(), limits })
+    }
+
+    pub(super) fn head(&self) -> Seq {
+        self.world.seq
+    }
+
+    pub(super) fn status(&self) -> dto::Status {
+        let views = query::apps(&self.world, &self.compared, &self.limits);
+        let mut status = http::status_dto(&self.world, &views);
+        status.ledger.id = self.archive.ledger_id().to_string();
+        status
+    }
+
+    pub(super) fn apps(&self) -> Vec<dto::App> {
+        let views = query::apps(&self.world, &self.compared, &self.limits);
+        views.iter().map(|view| http::app_dto(&self.world, view)).collect()
+    }
+
+    fn view(&self, name: &str) -> Result<query::AppView<'_>, Error> {
+        query::app(&self.world, &self.compared, &self.limits, name).map_err(|error| {
+            let hint = match error.near.as_slice() {
+                [] => "`greffier get apps` lists them".to_owned(),
+                near => format!("did you mean {}?", near.join(", ")),
+            };
+            Error::usage(error.to_string()).hint(hint)
+        })
+    }
+
+    pub(super) fn app(&self, name: &str) -> Result<dto::App, Error> {
+        Ok(http::app_dto(&self.world, &self.view(name)?))
+    }
+
+    pub(super) fn resources(&self, filter: ResourceFilter) -> Result<Vec<dto::Resource>, Error> {
+        if let Some(app) = &filter.app {
+            self.view(app)?;
+        }
+        let views = query::apps(&self.world, &self.compared, &self.limits);
+        let found = query::resources(&self.world, &views, &filter);
+        Ok(found.iter().map(http::resource_dto).collect())
+    }
+
+    pub(super) fn tree(&self, name: &str) -> Result<dto::Node, Error> {
+        let view = self.view(name)?;
+        Ok(http::tree_dto(&query::tree(&self.world, &self.compared, &self.limits, &view)))
+    }
+
+    pub(super) fn diff(&self, name: &str) -> Result<dto::Diff, Error> {
+        let view = self.view(name)?;
+        let commit = view.app.commit().map(ToString::to_string).unwrap_or_default();
+        let diff = query::diff::gather(&self.world, &view).read(&self.archive)?;
+        Ok(http::diff_dto(name, commit, diff))
+    }
+
+    pub(super) fn newest(
+        &self,
+        filter: &search::Filter,
+        limit: usize,
+    ) -> Result<Vec<dto::Event>, Error> {
+        let found = search::newest(&self.archive, filter, limit)?;
+        Ok(found.into_iter().map(|f| http::row(&f.recorded, f.described, true)).collect())
+    }
+
+    pub(super) fn event(&self, seq: Seq) -> Result<dto::Event, Error> {
+        let recorded = self.archive.get(seq)?.ok_or_else(|| {
+            let head = self.archive.head();
+            Error::usage(format!("there is no event {seq}; the last one is {head}"))
+        })?;
+        let intent = recorded.event.as_ref().and_then(|event| self.archive.intent_of(event));
+        Ok(http::row(&recorded, describe::describe(&recorded, intent.as_ref()), true))
+    }
+}
+
+fn fold(archive: &Archive, quiet: bool) -> Result<World, Error> {
+    let head = archive.head();
+    let begun = Instant::now();
+    let may_show = !quiet && std::io::stderr().is_terminal();
+    let mut bar: Option<ProgressBar> = None;
+    let mut world = World::default();
+    while world.seq < head {
+        let to = Seq((world.seq.0 + CHUNK_EVENTS).min(head.0));
+        let events = Book::range(archive, world.seq.next(), to)?;
+        if events.is_empty() {
+            let text = format!("the ledger ends at event {}, not at {head}", world.seq);
+            return Err(Error::new(Exit::Ledger, text).hint("run `greffier ledger verify`"));
+        }
+        for recorded in events {
+            let (seq, at) = (recorded.envelope.seq, recorded.envelope.recorded);
+            match &recorded.event {
+                Some(event) => drop(world.apply(seq, at, event)),
+                None => world.seq = seq,
+            }
+        }
+        if may_show && begun.elapsed() > PROGRESS_AFTER {
+            bar.get_or_insert_with(|| progress(head)).set_position(world.seq.0);
+        }
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(world)
+}
+
+fn progress(head: Seq) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("reading the ledger {bar:30} {pos}/{len} events, {eta} left");
+    let bar = ProgressBar::new(head.0);
+    // The template is a constant; were it wrong, the default style would do.
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

@@ -1,0 +1,57 @@
+//! Waiting for a sync to finish, saying what happens meanwhile.
+
+use std::time::Duration;
+
+use super::args::Format;
+use super::error::{Error, Exit};
+use super::{log, output};
+use crate::http::{Client, dto, query_string};
+
+/// How long a sync may take when nobody says.
+pub(super) const SYNC_WAIT: Duration = Duration::from_secs(300);
+
+/// How a sync ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Complete,
+    Partial,
+    Gated,
+}
+
+/// Waits for the sync that event `seq` asked for.
+pub(super) async fn sync(
+    client: &Client,
+    app: &str,
+    seq: u64,
+    wait: Duration,
+    quiet: bool,
+) -> Result<Ended, Error> {
+    let after = seq.to_string();
+    let mut stream = client.stream(&query_string(&[("app", app), ("after", &after)])).await?;
+    let finished = async {
+        while let Some(row) = stream.next().await? {
+            if !quiet {
+                output::say(log::rows(std::slice::from_ref(&row), Format::Table).trim_end());
+            }
+            match row.kind.as_str() {
+                "sync.finished" => return Ok(row),
+                "app.removed" => {
+                    return Err(Error::new(Exit::Partial, format!("{app} was removed meanwhile")));
+                }
+                _ => {}
+            }
+        }
+        Err(Error::new(Exit::Unreachable, "the daemon stopped before the sync had finished")
+            .hint(format!("`greffier log {app} -f` follows it when the daemon runs again")))
+    };
+    let row = tokio::time::timeout(wait, finished).await.map_err(|_| {
+        let seconds = wait.as_secs();
+        Error::new(Exit::Timeout, format!("the sync of {app} has not finished within {seconds} s"))
+            .hint(format!("it goes on: `greffier log {app} -f` follows it, `greffier show {app}` says what it waits for"))
+    })??;
+    if row.tone == "good" {
+        return Ok(Ended::Complete);
+    }
+    let app: dto::App = client.get(&Client::app_path(app, ""), "").await?;
+    Ok(if app.gate.is_some_and(|gate| !gate.approved) { Ended::Gated } else { Ended::Partial })
+}

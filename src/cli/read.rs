@@ -1,0 +1,399 @@
+//! Verbs that read: `status`, `get`, `tree`, `diff`, `ledger`.
+
+use std::fmt::Write as _;
+
+use super::args::{ExitCodeRule, Format, Get, LedgerVerb};
+use super::asker::Context;
+use super::error::{Error, Exit};
+use super::table::{local_time, size, table};
+use super::{files, log, output};
+use crate::http::dto;
+use crate::query::ResourceFilter;
+use crate::query::text::{clean, count, near_names};
+
+/// Runs `status`.
+pub(super) async fn status(context: &Context) -> Result<(), Error> {
+    let status = context.asker().await?.status().await?;
+    let text =
+        output::one(&status, context.global.output, status_text, |status| status.ledger.id.clone());
+    output::print(&text)
+}
+
+pub(super) fn status_text(status: &dto::Status) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let mut row = |name: &str, text: String| {
+        let _ = writeln!(out, "{name:<9} {}", clean(&text));
+    };
+    row(
+        "daemon",
+        match &status.daemon {
+            None => "not running".to_owned(),
+            Some(daemon) => {
+                let mode = if daemon.observe { ", only observing: nothing is written" } else { "" };
+                format!("greffier {} running, pid {}{mode}", daemon.version, daemon.pid)
+            }
+        },
+    );
+    row("cluster", cluster(&status.cluster));
+    let head = &status.ledger;
+    let behind = match head.seq.saturating_sub(head.folded) {
+        0 => String::new(),
+        n => format!(", answer is {n} behind"),
+    };
+    row(
+        "ledger",
+        format!("{}, last event #{} at {}{behind}", head.id, head.seq, local_time(&head.time)),
+    );
+    for repo in &status.repos {
+        row(
+            "repo",
+            match (&repo.error, repo.fetched) {
+                (Some(error), _) => format!("{} FAILED: {error}", repo.url),
+                (None, true) => format!("{} ok, {}", repo.url, count(repo.refs, "ref")),
+                (None, false) => format!("{} not fetched yet", repo.url),
+            },
+        );
+    }
+    row("apps", counts(status));
+    for gate in &status.gates {
+        let state = if gate.approved { "approved" } else { "WAITS" };
+        let size = count(gate.writes.len() + gate.apps.len(), "deletion");
+        row("gate", format!("{} {state}: {size}: {}", gate.app, gate.reasons.join("; ")));
+        if !gate.approved {
+            row("", format!("to allow it: greffier approve {} {}", gate.app, short(&gate.plan)));
+        }
+    }
+    for pause in &status.pauses {
+        let until = pause
+            .until
+            .as_deref()
+            .map_or_else(String::new, |until| format!(" until {}", local_time(until)));
+        let reason =
+            if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
+        row("paused", format!("{}{until}{reason} (greffier resume {})", pause.app, pause.app));
+    }
+    for note in &status.suspended {
+        row("suspended", format!("{}: {}", note.app, note.what));
+    }
+    for note in &status.problems {
+        row("problem", format!("{}: {}", note.app, note.what));
+    }
+    out
+}
+
+fn cluster(cluster: &dto::Cluster) -> String {
+    if cluster.server.is_empty() && cluster.lost.is_none() {
+        return "not known yet".to_owned();
+    }
+    let state = match &cluster.lost {
+        Some(error) => format!("LOST: {error}"),
+        None => format!(
+            "Kubernetes {}, {}, {} of {} kinds listed",
+            cluster.version,
+            count(cluster.objects, "object"),
+            cluster.listed,
+            cluster.kinds
+        ),
+    };
+    format!("{} {state}", cluster.server)
+}
+
+fn counts(status: &dto::Status) -> String {
+    let words = |counts: &std::collections::BTreeMap<String, usize>| {
+        counts.iter().map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ")
+    };
+    match status.apps {
+        0 => "none; add one with `greffier app add -f root.yaml`".to_owned(),
+        n => format!("{n}: {}; {}", words(&status.sync), words(&status.health)),
+    }
+}
+
+pub(super) fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
+/// Runs `get`.
+pub(super) async fn get(context: &Context, what: Get) -> Result<(), Error> {
+    let format = context.global.output;
+    match what {
+        Get::Events(args) => log::run(context, args).await,
+        Get::Apps { names } => {
+            let apps = context.asker().await?.apps().await?;
+            let apps = chosen(apps, &names)?;
+            output::print(&output::list(&apps, format, apps_table, |app| app.name.clone()))
+        }
+        Get::Repos => {
+            let repos = context.asker().await?.status().await?.repos;
+            output::print(&output::list(&repos, format, repos_table, |repo| repo.url.clone()))
+        }
+        Get::Resources { app, namespace, kind } => {
+            let filter = ResourceFilter { namespace, kind, app };
+            let found = context.asker().await?.resources(filter).await?;
+            output::print(&output::list(&found, format, resources_table, |r| r.object.clone()))
+        }
+    }
+}
+
+fn chosen(apps: Vec<dto::App>, names: &[String]) -> Result<Vec<dto::App>, Error> {
+    for name in names {
+        if !apps.iter().any(|app| app.name == *name) {
+            let near = near_names(name, apps.iter().map(|app| app.name.as_str()));
+            let hint = if near.is_empty() {
+                "`greffier get apps` lists them".to_owned()
+            } else {
+                format!("did you mean {}?", near.join(", "))
+            };
+            return Err(Error::usage(format!("there is no application `{name}`")).hint(hint));
+        }
+    }
+    Ok(apps.into_iter().filter(|app| names.is_empty() || names.contains(&app.name)).collect())
+}
+
+fn apps_table(apps: &[dto::App], wide: bool) -> String {
+    let mut header = vec!["NAME", "SYNC", "HEALTH", "COMMIT", "OBJECTS", "NOTE"];
+    if wide {
+        header.extend(["POLICY", "REPO", "PATH", "REVISION", "NAMESPACE", "ORIGIN"]);
+    }
+    table(
+        &header,
+        apps.iter().map(|app| {
+            let commit = app.commit.get(..10).unwrap_or(&app.commit).to_owned();
+            let mut row = vec![
+                app.name.clone(),
+                app.sync.clone(),
+                app.health.clone(),
+                commit,
+                app.objects.to_string(),
+                note(app),
+            ];
+            if wide {
+                row.extend([
+                    app.policy.join("+"),
+                    app.repo.clone(),
+                    app.path.clone(),
+                    app.revision.clone(),
+                    app.namespace.clone(),
+                    app.origin.clone(),
+                ]);
+            }
+            row
+        }),
+    )
+}
+
+/// The one thing about an application that people should know first.
+fn note(app: &dto::App) -> String {
+    if app.removing {
+        return "being removed".to_owned();
+    }
+    if app.gate.as_ref().is_some_and(|gate| !gate.approved) {
+        return "waits for approval".to_owned();
+    }
+    if app.paused.is_some() {
+        return "paused".to_owned();
+    }
+    if app.render_problem.is_some() {
+        return "does not render".to_owned();
+    }
+    if !app.suspended.is_empty() {
+        return format!("{} suspended", count(app.suspended.len(), "write"));
+    }
+    if app.last_sync.as_ref().is_some_and(|sync| !sync.succeeded) {
+        return "last sync not complete".to_owned();
+    }
+    String::new()
+}
+
+fn repos_table(repos: &[dto::Repo], _wide: bool) -> String {
+    table(
+        &["REPOSITORY", "STATE", "REFS"],
+        repos.iter().map(|repo| {
+            let state = match (&repo.error, repo.fetched) {
+                (Some(error), _) => format!("failed: {error}"),
+                (None, true) => "ok".to_owned(),
+                (None, false) => "not fetched yet".to_owned(),
+            };
+            vec![repo.url.clone(), state, repo.refs.to_string()]
+        }),
+    )
+}
+
+fn resources_table(resources: &[dto::Resource], wide: bool) -> String {
+    let mut header = vec!["OBJECT", "APP", "SYNC", "HEALTH"];
+    if wide {
+        header.extend(["VERSION", "SEEN", "NOTE"]);
+    }
+    table(
+        &header,
+        resources.iter().map(|r| {
+            let mut row = vec![r.object.clone(), r.app.clone(), r.sync.clone(), r.health.clone()];
+            if wide {
+                let note = if r.why.is_empty() { &r.health_message } else { &r.why };
+                row.extend([
+                    r.version.clone(),
+                    r.seen.as_deref().map(local_time).unwrap_or_default(),
+                    note.clone(),
+                ]);
+            }
+            row
+        }),
+    )
+}
+
+/// Runs `tree`.
+pub(super) async fn tree(context: &Context, app: &str) -> Result<(), Error> {
+    let root = context.asker().await?.tree(app).await?;
+    output::print(&output::one(&root, context.global.output, tree_text, |root| root.name.clone()))
+}
+
+pub(super) fn tree_text(root: &dto::Node) -> String {
+    let mut out = String::new();
+    branch(root, "", "", &mut out);
+    out
+}
+
+fn branch(node: &dto::Node, first: &str, rest: &str, out: &mut String) {
+    let states: Vec<&str> = [node.sync.as_str(), node.health.as_str()]
+        .into_iter()
+        .filter(|word| !word.is_empty())
+        .collect();
+    let note =
+        if node.note.is_empty() { String::new() } else { format!("  {}", clean(&node.note)) };
+    let _ = writeln!(out, "{first}{}  [{}]{note}", clean(&node.name), states.join(", "));
+    for (index, child) in node.children.iter().enumerate() {
+        let last = index + 1 == node.children.len();
+        let (head, tail) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        branch(child, &format!("{rest}{head}"), &format!("{rest}{tail}"), out);
+    }
+}
+
+/// Runs `diff`.
+pub(super) async fn diff(context: &Context, app: &str, rule: ExitCodeRule) -> Result<(), Error> {
+    let diff = context.asker().await?.diff(app).await?;
+    let format = context.global.output;
+    let people = matches!(format, Format::Table | Format::Wide);
+    if !people || !diff.objects.is_empty() {
+        output::print(&match format {
+            Format::Name => {
+                diff.objects.iter().map(|object| format!("{}\n", object.object)).collect()
+            }
+            _ => output::one(&diff, format, diff_text, |_| String::new()),
+        })?;
+    }
+    if people && !context.global.quiet {
+        for what in &diff.unknown {
+            output::say(&format!("note: not compared: {}", clean(what)));
+        }
+    }
+    if diff.objects.is_empty() || rule == ExitCodeRule::Never {
+        return Ok(());
+    }
+    Err(Error::new(Exit::Differs, ""))
+}
+
+/// The difference as text: `-` is the cluster, `+` is Git.
+pub(super) fn diff_text(diff: &dto::Diff) -> String {
+    use anstyle::AnsiColor;
+    let (red, green) = (AnsiColor::Red.on_default(), AnsiColor::Green.on_default());
+    let bold = anstyle::Style::new().bold();
+    let mut out = String::new();
+    let commit = diff.commit.get(..10).unwrap_or("none");
+    for object in &diff.objects {
+        let key = clean(&object.object);
+        let (live, git) = match object.change.as_str() {
+            "missing" => ("(not in the cluster)".into(), format!("git/{key} at {commit}")),
+            "extra" => (format!("live/{key}"), "(not in Git)".to_owned()),
+            _ => (format!("live/{key}"), format!("git/{key} at {commit}")),
+        };
+        let _ = writeln!(out, "{bold}--- {live}{bold:#}\n{bold}+++ {git}{bold:#}");
+        if !object.why.is_empty() {
+            let _ = writeln!(out, "    {}", clean(&object.why));
+        }
+        for field in &object.fields {
+            let _ = writeln!(out, "@@ {} @@", clean(&field.path));
+            for (value, sign, style) in [(&field.live, '-', red), (&field.git, '+', green)] {
+                if !value.is_empty() {
+                    let _ = writeln!(out, "{style}{sign}{}{style:#}", clean(value));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Runs `ledger`.
+pub(super) async fn ledger(context: &Context, verb: LedgerVerb) -> Result<(), Error> {
+    match verb {
+        LedgerVerb::Verify => verify(context),
+        LedgerVerb::Info => {
+            let client = context.client();
+            let info = match client.probe().await {
+                Ok(()) => client.get("ledger", "").await?,
+                Err(crate::http::ClientError::Unreachable { .. }) => {
+                    crate::http::ledger_dto(&files::open(context.config())?.info())
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let text = output::one(&info, context.global.output, ledger_text, |info| {
+                info.ledger_id.clone()
+            });
+            output::print(&text)
+        }
+    }
+}
+
+fn ledger_text(info: &dto::Ledger) -> String {
+    let time = |time: &Option<String>| time.as_deref().map_or_else(|| "-".to_owned(), local_time);
+    let index = if info.index_bytes == 0 {
+        "not open".to_owned()
+    } else {
+        format!("{}, up to event #{}", size(info.index_bytes), info.index_seq)
+    };
+    let rows = [
+        ("ledger", info.ledger_id.clone()),
+        ("head", format!("#{} {}", info.head, info.head_hash)),
+        (
+            "events",
+            format!("{}, from {} to {}", info.events, time(&info.oldest), time(&info.newest)),
+        ),
+        ("blobs", info.blobs.to_string()),
+        (
+            "segments",
+            format!(
+                "{} in {}",
+                size(info.segment_bytes),
+                count(usize::try_from(info.segments).unwrap_or(usize::MAX), "file")
+            ),
+        ),
+        ("index", index),
+        ("key", info.key_fingerprint.clone().unwrap_or_else(|| "not at hand".to_owned())),
+        ("damage", info.damage.clone().unwrap_or_else(|| "none met".to_owned())),
+    ];
+    rows.iter().map(|(name, text)| format!("{name:<9} {}\n", clean(text))).collect()
+}
+
+/// Reads and checks every record of the files; a running daemon need not be stopped for it.
+fn verify(context: &Context) -> Result<(), Error> {
+    let archive = files::open(context.config())?;
+    let verified = archive.verify();
+    if verified.is_whole() {
+        let unopened = match verified.sealed_unopened {
+            0 => String::new(),
+            n => format!(" ({n} sealed blobs were not opened: no key)"),
+        };
+        return output::print(&format!(
+            "{} events and {} blobs are as they were written, up to #{} {}{unopened}\n",
+            verified.events,
+            verified.blobs,
+            archive.head(),
+            archive.info().head_hash
+        ));
+    }
+    let mut error = Error::new(
+        Exit::Ledger,
+        format!("the ledger has {}", count(verified.problems.len(), "problem")),
+    );
+    error.causes = verified.problems.iter().map(ToString::to_string).collect();
+    Err(error.hint("restore the named files from a copy; everything else can still be read"))
+}

@@ -1,0 +1,137 @@
+//! `show`: everything known about one thing.
+
+use std::fmt::Write as _;
+
+use super::asker::{Asker, Context, Wanted};
+use super::error::Error;
+use super::log::{self, Subject};
+use super::output;
+use super::read::short;
+use super::table::local_time;
+use super::yaml::to_yaml;
+use crate::http::dto;
+use crate::model::ObjectKey;
+use crate::query::ResourceFilter;
+use crate::query::text::clean;
+
+/// How many of its events are shown with a thing.
+const EVENTS_SHOWN: usize = 10;
+
+/// Runs `show`.
+pub(super) async fn run(context: &Context, subject: &str) -> Result<(), Error> {
+    let subject = Subject::parse(subject)?;
+    let asker = context.asker().await?;
+    let format = context.global.output;
+    let text = match subject {
+        Subject::Event(seq) => {
+            let row = asker.event(seq).await?;
+            output::one(&row, format, event_text, |row| format!("#{}", row.seq))
+        }
+        Subject::App(name) => {
+            let app = asker.app(&name).await?;
+            let wanted = Wanted { app: Some(name), ..Wanted::default() };
+            let (rows, _) = asker.newest(&wanted, EVENTS_SHOWN).await?;
+            output::one(&app, format, |app| app_text(app, &rows), |app| app.name.clone())
+        }
+        Subject::Object(key) => {
+            let resource = find(&asker, &key).await?;
+            let wanted = Wanted { object: Some(key.to_string()), ..Wanted::default() };
+            let (rows, _) = asker.newest(&wanted, EVENTS_SHOWN).await?;
+            output::one(&resource, format, |r| object_text(r, &rows), |r| r.object.clone())
+        }
+    };
+    output::print(&text)
+}
+
+async fn find(asker: &Asker, key: &ObjectKey) -> Result<dto::Resource, Error> {
+    let filter = ResourceFilter {
+        namespace: Some(key.namespace.clone()),
+        kind: Some(key.group_kind().to_string()),
+        app: None,
+    };
+    let found = asker.resources(filter).await?;
+    let wanted = key.to_string();
+    found.into_iter().find(|resource| resource.object == wanted).ok_or_else(|| {
+        Error::usage(format!("nothing is known of {wanted}"))
+            .hint("`greffier get resources` lists objects; `greffier log OBJECT` what is gone")
+    })
+}
+
+fn event_text(row: &dto::Event) -> String {
+    let mut out = log::rows(std::slice::from_ref(row), super::args::Format::Table);
+    let causes: Vec<String> = row.causes.iter().map(|cause| format!("#{cause}")).collect();
+    let pairs = [
+        ("id", row.id.as_str()),
+        ("recorded", &row.time),
+        ("actor", &row.actor),
+        ("commit", &row.commit),
+        ("correlation", &row.correlation),
+    ];
+    for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = writeln!(out, "{name:<12} {}", clean(value));
+    }
+    if !causes.is_empty() {
+        let _ = writeln!(out, "{:<12} {}", "causes", causes.join(", "));
+    }
+    if let Some(detail) = &row.detail {
+        out.push_str(&crate::query::text::clean_lines(&to_yaml(detail)));
+    }
+    out
+}
+
+fn app_text(app: &dto::App, rows: &[dto::Event]) -> String {
+    let mut out = String::new();
+    let mut row = |name: &str, text: &str| {
+        if !text.is_empty() {
+            let _ = writeln!(out, "{name:<10} {}", clean(text));
+        }
+    };
+    row("name", &app.name);
+    row("sync", &app.sync);
+    row("health", &join(&app.health, &app.health_message));
+    row("source", &format!("{} {} {}", app.repo, app.revision, app.path));
+    row("commit", &app.commit);
+    row("policy", &app.policy.join("+"));
+    row("origin", &app.origin);
+    if let Some(sync) = &app.last_sync {
+        let word = if sync.succeeded { "complete" } else { "NOT COMPLETE" };
+        row("last sync", &format!("{} {word}: {}", local_time(&sync.time), sync.message));
+    }
+    if let Some(pause) = &app.paused {
+        row("paused", &join(pause.until.as_deref().unwrap_or("until resumed"), &pause.reason));
+    }
+    if let Some(gate) = &app.gate {
+        let command = format!("greffier approve {} {}", app.name, short(&gate.plan));
+        row("gate", &format!("{} ({command})", gate.reasons.join("; ")));
+    }
+    row("problem", app.render_problem.as_deref().unwrap_or_default());
+    for what in &app.suspended {
+        row("suspended", what);
+    }
+    for what in &app.warnings {
+        row("warning", what);
+    }
+    out.push_str(&log::rows(rows, super::args::Format::Table));
+    out
+}
+
+fn join(word: &str, message: &str) -> String {
+    if message.is_empty() { word.to_owned() } else { format!("{word}: {message}") }
+}
+
+fn object_text(resource: &dto::Resource, rows: &[dto::Event]) -> String {
+    let mut out = String::new();
+    let pairs = [
+        ("object", resource.object.clone()),
+        ("version", resource.version.clone()),
+        ("app", resource.app.clone()),
+        ("sync", join(&resource.sync, &resource.why)),
+        ("health", join(&resource.health, &resource.health_message)),
+        ("seen", resource.seen.as_deref().map(local_time).unwrap_or_default()),
+    ];
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = writeln!(out, "{name:<10} {}", clean(value));
+    }
+    out.push_str(&log::rows(rows, super::args::Format::Table));
+    out
+}
