@@ -42,8 +42,11 @@ bench: control-plane ## measure; ONLY=push,drift chooses; prints a table and wri
 	@$(CARGO) build --locked --release --quiet --bin greffier --example bench
 	@$(CARGO) run --locked --release --quiet --example bench -- $(if $(ONLY),--only $(ONLY))
 
-soak: control-plane ## run the crash loops for longer: SOAK=20 times what `make test` does
-	GREFFIER_SOAK=$(or $(SOAK),20) $(CARGO) test --locked --test it crash
+soak: control-plane ## run the crash loops again and again with fresh seeds: SOAK=20 times
+	@for round in $$(seq $(or $(SOAK),20)); do \
+	    echo "round $$round: GREFFIER_SEED=$${seed:=$$RANDOM$$RANDOM}"; \
+	    GREFFIER_SEED=$$seed $(CARGO) test --locked --quiet --test it crash; unset seed; \
+	done
 
 lint: format clippy deny ## check formatting, clippy (warnings are errors) and dependencies
 

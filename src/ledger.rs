@@ -57,9 +57,15 @@ mod writer;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod index_loss;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 pub(crate) mod samples;
+#[cfg(test)]
+mod store_contract;
 
 pub use archive::Archive;
 pub use draft::{Batch, Blob, Draft};

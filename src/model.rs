@@ -5,6 +5,7 @@
 
 mod actor;
 mod app;
+mod canonical;
 mod id;
 mod object;
 mod time;
@@ -14,6 +15,7 @@ pub use app::{
     AppError, AppName, AppSpec, Automated, DirectorySource, Helm, HelmParameter, Restraint, Source,
     Tool,
 };
+pub use canonical::canonical_json;
 pub use id::{BlobAddr, CommitId, Digest, ParseIdError, PlanHash, Seq};
 pub use object::{GroupKind, ObjectKey, Scope};
 pub use time::{Basis, Timestamp, ValidTime};

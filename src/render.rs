@@ -21,11 +21,13 @@ mod helm;
 mod json;
 mod manifest;
 mod process;
+mod single;
 mod yaml;
 
-pub use engine::{Error, Input, Rendered, Tools, parse_one, render};
+pub use engine::{Error, Input, Rendered, Tools, render};
 pub use files::{Content, FileKind, Files, FilesError, ListedFile, MemoryFiles};
 pub use helm::{Error as HelmError, helm_version};
 pub use manifest::{Error as ManifestError, Problem as ManifestProblem, RenderedObject};
 pub use process::Error as ProcessError;
+pub use single::{Error as SingleError, parse_one};
 pub use yaml::{Error as SyntaxError, Problem as SyntaxProblem};

@@ -201,7 +201,8 @@ fn outside_libraries_stay_where_they_belong() {
         for (number, line) in code_lines(&source.code) {
             for (library, homes) in HOMES {
                 let at_home = homes.iter().any(|home| path.starts_with(home));
-                let used = [format!("use {library}::"), format!(" {library}::"), format!("({library}::")];
+                let used =
+                    [format!("use {library}::"), format!(" {library}::"), format!("({library}::")];
                 if !at_home && used.iter().any(|used| line.contains(used.as_str())) {
                     problems.push(format!("{path}:{number}: {library} belongs in {homes:?}"));
                 }

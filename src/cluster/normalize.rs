@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::project::project_beside;
 use crate::health;
 use crate::ledger::event::{Health, ManagerStamp};
-use crate::model::{Digest, GroupKind, ObjectKey, Timestamp};
+use crate::model::{Digest, GroupKind, ObjectKey, Timestamp, canonical_json};
 
 /// The field manager of every write of greffier.
 pub const FIELD_MANAGER: &str = "greffier";
@@ -117,7 +117,7 @@ impl Normalised {
     /// The blob that the ledger keeps: canonical JSON of the object and its field managers.
     #[must_use]
     pub fn stored_bytes(&self) -> Vec<u8> {
-        canonical(&json!({
+        canonical_json(&json!({
             "object": self.object,
             "fields": self.fields.iter().map(StoredFields::from).collect::<Vec<_>>(),
         }))
@@ -218,7 +218,7 @@ impl From<StoredFields> for ManagerFields {
             operation: stored.operation,
             subresource: stored.subresource,
             time: stored.time.map(Timestamp::from_seconds),
-            fields: Digest::of(&canonical(&stored.fields_v1)),
+            fields: Digest::of(&canonical_json(&stored.fields_v1)),
         };
         Self { stamp, api_version: stored.api_version, fields_v1: stored.fields_v1 }
     }
@@ -248,7 +248,7 @@ pub fn normalize(raw: &Value, sealer: &dyn SecretDigest) -> Result<Normalised, E
         uid: text("/metadata/uid").to_owned(),
         resource_version: text("/metadata/resourceVersion").to_owned(),
         generation: raw.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0),
-        digest: Digest::of(&canonical(&object)),
+        digest: Digest::of(&canonical_json(&object)),
         owned: owned(&object, &fields),
         health,
         health_message,
@@ -265,18 +265,12 @@ pub fn normalize(raw: &Value, sealer: &dyn SecretDigest) -> Result<Normalised, E
     })
 }
 
-/// Canonical JSON (RFC 8785), the one byte form that is digested and stored.
-fn canonical(value: &Value) -> Vec<u8> {
-    // Only non-finite numbers and non-string keys cannot be written, and JSON has neither.
-    serde_json_canonicalizer::to_vec(value).unwrap_or_else(|_| value.to_string().into_bytes())
-}
-
 /// The digest of what greffier's own entry projects.
 fn owned(object: &Value, fields: &[ManagerFields]) -> Option<Digest> {
     let own = fields.iter().find(|entry| entry.is_own())?;
     let others: Vec<_> =
         fields.iter().filter(|entry| !entry.is_own()).map(|entry| &entry.fields_v1).collect();
-    Some(Digest::of(&canonical(&project_beside(object, &own.fields_v1, &others))))
+    Some(Digest::of(&canonical_json(&project_beside(object, &own.fields_v1, &others))))
 }
 
 /// Copies what is kept. Nothing that is dropped is ever cloned: it is most of the object.
@@ -324,7 +318,7 @@ fn seal(values: &Value, field: &str, key: &ObjectKey, sealer: &dyn SecretDigest)
     let digest = |name: &str, value: &Value| {
         // `stringData` is the same value before encoding; it never comes back from the server.
         let bytes =
-            value.as_str().map_or_else(|| canonical(value), |text| text.as_bytes().to_vec());
+            value.as_str().map_or_else(|| canonical_json(value), |text| text.as_bytes().to_vec());
         let place = format!("{}/{}\0{field}\0{name}\0", key.namespace, key.name);
         let digest = sealer.digest(&[place.as_bytes(), &bytes].concat());
         Value::String(format!("hmac:{digest}"))
@@ -355,7 +349,7 @@ fn managers(raw: &Value) -> Vec<ManagerFields> {
                 operation: text(entry, "operation"),
                 subresource: text(entry, "subresource"),
                 time: Timestamp::parse_rfc3339(&text(entry, "time")),
-                fields: Digest::of(&canonical(&fields_v1)),
+                fields: Digest::of(&canonical_json(&fields_v1)),
             };
             ManagerFields { stamp, api_version: text(entry, "apiVersion"), fields_v1 }
         })

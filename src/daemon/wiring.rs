@@ -88,7 +88,8 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
     let mut tasks = Tasks::new(cancel.clone());
     let sources = start_sources(config, &mut tasks, &parts, tracked, &cancel);
     let (reports, reported) = mpsc::channel(REPORTS_QUEUE_MAX);
-    let observer = Observer::new(connection, &options::cluster(config)?, known, Arc::new(ledger.clone()));
+    let observer =
+        Observer::new(connection, &options::cluster(config)?, known, Arc::new(ledger.clone()));
     let observing = cancel.clone();
     tasks.spawn("observer", async move {
         observer.run(reports, observing).await;

@@ -312,6 +312,20 @@ fn a_closed_ledger_takes_nothing_and_still_reads() {
 }
 
 #[test]
+fn ranges_end_where_the_ledger_ends() {
+    on_both(|ledger| {
+        ledger.append_blocking(vec![Draft::new(pause("1")), Draft::new(pause("2"))]).unwrap();
+        let seqs = |from, to| -> Vec<u64> {
+            ledger.range(Seq(from), Seq(to)).map(|event| event.unwrap().seq().0).collect()
+        };
+        assert_eq!(seqs(0, u64::MAX), [1, 2, 3]);
+        assert_eq!(seqs(2, 2), [2]);
+        assert_eq!(seqs(3, 2), [0; 0]);
+        assert_eq!(seqs(4, 9), [0; 0]);
+    });
+}
+
+#[test]
 fn an_empty_batch_is_acknowledged_with_nothing() {
     on_both(|ledger| {
         assert!(ledger.append_blocking(Batch::default()).unwrap().is_empty());

@@ -57,7 +57,7 @@ impl FileDisk {
     /// The files in `directory`; both directories are made, readable by their owner only, because
     /// manifests may contain what is not for everybody.
     pub(super) fn create(directory: PathBuf, aside: PathBuf) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        create_directories(&directory)?;
         Ok(Self { directory, aside, writable: true })
     }
 
@@ -65,6 +65,15 @@ impl FileDisk {
     pub(super) fn read_only(directory: PathBuf, aside: PathBuf) -> Self {
         Self { directory, aside, writable: false }
     }
+}
+
+/// Makes a directory and what is missing above it, for their owner only.
+/// Durability: they survive power loss.
+pub(super) fn create_directories(directory: &Path) -> io::Result<()> {
+    let directory = std::path::absolute(directory)?;
+    let missing: Vec<&Path> = directory.ancestors().take_while(|path| !path.exists()).collect();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+    missing.iter().filter_map(|path| path.parent()).try_for_each(sync_directory)
 }
 
 /// Makes the entries of a directory survive power loss.
@@ -105,7 +114,7 @@ impl Disk for FileDisk {
     }
 
     fn keep_aside(&self, name: &str, bytes: &[u8]) -> io::Result<String> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.aside)?;
+        create_directories(&self.aside)?;
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
         // Bound: as many tries as things were ever kept aside under this name.

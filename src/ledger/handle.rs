@@ -321,15 +321,15 @@ impl Ledger {
             return Ok(Some(Arc::new(recorded)));
         }
         // Either the index or the segment is damaged: reading in order tells which.
-        let mut found = Err(Error::NoBlob(BlobAddr::default()));
+        let mut found = Ok(None);
         for event in Events::new(shared.reader.clone(), shared.reader.cursor(seq), seq, seq) {
-            found = event;
+            found = event.map(Some);
             if found.is_ok() {
                 shared.index.replace(&store::Error::Damaged(format!("event {seq}")));
                 break;
             }
         }
-        found.map(Some)
+        found
     }
 
     /// The events `from..=to` as far as they are durable, in order, read from the segments.
@@ -369,7 +369,8 @@ impl Ledger {
         self.inner.shared.index.at_time(self.head(), time)
     }
 
-    /// The plaintext of a blob.
+    /// The plaintext of a blob. For addresses that events name: one that is nowhere costs reading
+    /// the whole ledger; [`Ledger::has_blob`] does not.
     ///
     /// # Errors
     /// [`Error::NoBlob`], or [`Error::Corrupt`] when it or one of its bases is damaged.

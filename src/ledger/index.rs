@@ -94,6 +94,7 @@ impl Index {
 
     /// The body of the index's thread: applies groups until the writer is gone.
     pub(super) fn follow(&self, groups: &Receiver<Group>) {
+        let _stopped = StoppedOnDrop(self);
         let mut since_sync = 0;
         while let Ok(group) = groups.recv() {
             since_sync += group.events.len() as u64;
@@ -105,8 +106,6 @@ impl Index {
         }
         self.sync();
         self.store.close();
-        lock(&self.progress).stopped = true;
-        self.advanced.notify_all();
     }
 
     fn apply(&self, group: Group) {
@@ -166,10 +165,16 @@ impl Index {
         self.recent.write().unwrap_or_else(PoisonError::into_inner).extend(blobs.iter().copied());
     }
 
+    /// Waits until the store has come to `seq`. When nothing advances it any more, it is replaced.
     fn wait_for(&self, seq: Seq) {
         let mut progress = lock(&self.progress);
         while progress.watermark.seq < seq && !progress.stopped {
             progress = self.advanced.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+        let behind = progress.watermark.seq < seq;
+        drop(progress);
+        if behind {
+            self.replace(&store::Error::Closed);
         }
     }
 
@@ -266,6 +271,46 @@ impl Places for Index {
             },
         };
         place.map_err(|error| Error::Index(Arc::new(error)))
+    }
+
+    fn named_blob_place(&self, addr: BlobAddr) -> Result<Option<BlobPlace>, Error> {
+        let place = self.blob_place(addr)?;
+        if place.is_some() || self.is_replaced() || !is_in_segments(&self.segments, addr) {
+            return Ok(place);
+        }
+        self.replace(&store::Error::Damaged(format!("blob {addr}")));
+        self.blob_place(addr)
+    }
+}
+
+/// Whether a blob is in the segments, by reading them.
+fn is_in_segments(segments: &Arc<Segments>, addr: BlobAddr) -> bool {
+    let mut cursor = Cursor::at_start(segments.clone());
+    loop {
+        match cursor.next() {
+            Ok(Some(found)) => {
+                if matches!(&found.record, Record::Blob(blob) if blob.addr == addr) {
+                    return true;
+                }
+            }
+            Ok(None) => return false,
+            Err(error) => {
+                segments.note_damage(&error);
+                if cursor.skip_damage().is_err() {
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+/// However the index's thread ends, nobody waits for it in vain.
+struct StoppedOnDrop<'a>(&'a Index);
+
+impl Drop for StoppedOnDrop<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.progress).stopped = true;
+        self.0.advanced.notify_all();
     }
 }
 

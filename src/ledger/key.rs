@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::disk::sync_directory;
+use super::disk::{create_directories, sync_directory};
 use super::error::Error;
 use super::seal::KeyBytes;
 
@@ -93,7 +93,7 @@ fn make(path: &Path) -> Result<KeyBytes, Error> {
     let shown = path.display().to_string();
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or_else(|| Path::new("."));
-    fs::create_dir_all(directory)
+    create_directories(directory)
         .map_err(|error| Error::io("create", directory.display().to_string(), error))?;
     let written = fs::OpenOptions::new()
         .write(true)

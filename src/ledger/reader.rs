@@ -28,6 +28,12 @@ const ACTORS_MAX: usize = 4096;
 pub(super) trait Places: Send + Sync {
     /// The place of a blob; `None` when there is no such blob.
     fn blob_place(&self, addr: BlobAddr) -> Result<Option<BlobPlace>, Error>;
+
+    /// The place of a blob that some event names: when it seems not to be there, a closer look
+    /// is worth reading the ledger.
+    fn named_blob_place(&self, addr: BlobAddr) -> Result<Option<BlobPlace>, Error> {
+        self.blob_place(addr)
+    }
 }
 
 /// Recently used blobs; the oldest are dropped first.
@@ -165,7 +171,7 @@ impl Reader {
         if let Some(bytes) = lock(&self.cache).blobs.get(&addr) {
             return Ok(bytes.clone());
         }
-        let place = self.place(addr)?.ok_or(Error::NoBlob(addr))?;
+        let place = self.places.named_blob_place(addr)?.ok_or(Error::NoBlob(addr))?;
         let (plain, cacheable) = self.read_blob(addr, place.at, depth_left)?;
         let plain: Arc<[u8]> = plain.into();
         // Security: what was sealed is not kept in clear longer than its reader keeps it.

@@ -399,3 +399,126 @@ impl Fields<'_> {
 
 /// How many bytes a blob's record takes beside its content, at most.
 pub const BLOB_OVERHEAD_BYTES: usize = PREFIX_BYTES + BLOB_FIXED_BYTES + 32;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ledger::frame::{PayloadSeal, valid_at};
+
+    fn event_bytes(payload: &[u8], stored: Stored) -> (Envelope, Vec<u8>) {
+        let (recorded, id) = (Timestamp(5), Uuid::from_u128(6));
+        let mut envelope = Envelope {
+            seq: Seq(7),
+            id,
+            cluster: Uuid::from_u128(8),
+            correlation: id,
+            causes: vec![Seq(3)],
+            actor: BlobAddr([9; 32]),
+            recorded,
+            valid: valid_at(recorded),
+            prev: Digest([1; 32]),
+            hash: Digest::default(),
+            kind: 0x0510,
+            schema: 1,
+            payload: PayloadSeal::of(payload, [2; 16]),
+            stored,
+        };
+        let frame = envelope.seal().unwrap();
+        let mut bytes = Vec::new();
+        put_event(&mut bytes, &frame, stored, payload);
+        (envelope, bytes)
+    }
+
+    fn inline(payload: &[u8]) -> Stored {
+        Stored::Inline { codec: Codec::Raw, len: u32::try_from(payload.len()).unwrap() }
+    }
+
+    proptest! {
+        #[test]
+        fn event_records_come_back(payload in prop::collection::vec(any::<u8>(), 0..200)) {
+            let (envelope, bytes) = event_bytes(&payload, inline(&payload));
+            let (record, length) = parse(&bytes).unwrap();
+            prop_assert_eq!(length, bytes.len());
+            let Record::Event(event) = record else { panic!("an event was put") };
+            prop_assert_eq!(event.envelope, envelope);
+            prop_assert_eq!(event.payload, payload);
+        }
+
+        #[test]
+        fn blob_records_come_back(
+            addr in any::<[u8; 32]>(), base in any::<[u8; 32]>(), codec in 0..4, depth in any::<u8>(),
+            content in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let codec = match codec {
+                0 => BlobCodec::Raw,
+                1 => BlobCodec::Zstd,
+                2 => BlobCodec::ZstdBase(BlobAddr(base)),
+                _ => BlobCodec::Sealed,
+            };
+            let blob = BlobRecord { addr: BlobAddr(addr), codec, depth, len: 77, content: &content };
+            let mut bytes = Vec::new();
+            put_blob(&mut bytes, &blob);
+            prop_assert!(bytes.len() <= BLOB_OVERHEAD_BYTES + content.len());
+            prop_assert_eq!(parse(&bytes).unwrap(), (Record::Blob(blob), bytes.len()));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = parse(&bytes);
+            let _ = resync(&bytes);
+            let _ = Header::decode(&bytes);
+        }
+
+        #[test]
+        fn bodies_under_a_right_checksum_never_panic(
+            kind in 0..5_u8, body in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut bytes = Vec::new();
+            put(&mut bytes, kind, |out| out.extend_from_slice(&body));
+            let _ = parse(&bytes);
+        }
+    }
+
+    #[test]
+    fn headers_and_footers_come_back() {
+        let header = Header {
+            ledger: Uuid::from_u128(1),
+            first: Seq(2),
+            prev: Digest([3; 32]),
+            key: [4; 8],
+        };
+        assert_eq!(header.encode().len(), HEADER_BYTES);
+        assert_eq!(Header::decode(&header.encode()).unwrap(), header);
+        let time_max = Timestamp(i64::MIN);
+        let footer = Footer { last: Seq(5), hash: Digest([6; 32]), events: 7, blobs: 8, time_max };
+        let mut bytes = Vec::new();
+        put_footer(&mut bytes, &footer);
+        assert_eq!(bytes.len(), FOOTER_RECORD_BYTES);
+        assert_eq!(parse(&bytes).unwrap(), (Record::Footer(footer), bytes.len()));
+    }
+
+    #[test]
+    fn a_header_of_another_format_says_so() {
+        let header =
+            Header { ledger: Uuid::nil(), first: Seq(1), prev: Digest::default(), key: [0; 8] };
+        let mut bytes = header.encode();
+        bytes[9] = 1;
+        let checksum = crc32c::crc32c(&bytes[..HEADER_BYTES - 4]).to_be_bytes();
+        bytes[HEADER_BYTES - 4..].copy_from_slice(&checksum);
+        let error = Header::decode(&bytes).unwrap_err();
+        assert!(error.to_string().contains("format that this greffier does not know"));
+    }
+
+    #[test]
+    fn reading_goes_on_behind_damage() {
+        let (_, first) = event_bytes(b"first", inline(b"first"));
+        let (_, second) = event_bytes(b"second", inline(b"second"));
+        for at in 0..first.len() {
+            let mut bytes = [first.clone(), second.clone()].concat();
+            bytes[at] ^= 0x80;
+            assert_eq!(resync(&bytes), Some(first.len()), "damage at {at}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! What a ledger must survive: power loss at any byte, a flipped bit anywhere, a truncated tail, a
-//! full disk, a failing disk, a lost or damaged index, a second process.
+//! full disk, a failing disk, a second process. What becomes of the index is in `index_loss`.
 //!
 //! Method: exhaustive over a small ledger wherever that is possible. On the disk in memory what
 //! was written and what was synced are kept apart, so a missing `fdatasync` fails these tests,
@@ -13,17 +13,18 @@ use zeroize::Zeroizing;
 
 use super::contract::{OnFiles, manifest, pause};
 use super::event::Event;
+use super::frame::{Codec, Envelope, PayloadSeal, Stored, valid_at};
 use super::memory_disk::MemoryDisk;
 use super::memory_store::MemoryStore;
+use super::record;
 use super::samples::{app, object, observed};
 use super::seal::KeyBytes;
-use super::store::{self, Store};
 use super::{Archive, Batch, Blob, Draft, Error, Ledger, OpenReport, Recorded};
-use crate::model::{Actor, BlobAddr, Seq};
+use crate::model::{Actor, BlobAddr, Digest, Seq, Timestamp};
 
-const SEGMENT_BYTES: u64 = 1500;
+pub(super) const SEGMENT_BYTES: u64 = 1500;
 
-fn key() -> KeyBytes {
+pub(super) fn key() -> KeyBytes {
     Zeroizing::new([7; 32])
 }
 
@@ -31,12 +32,12 @@ fn open(disk: &MemoryDisk) -> Result<(Ledger, OpenReport), Error> {
     Ledger::on_memory(disk.clone(), &key(), SEGMENT_BYTES, Arc::new(MemoryStore::default()))
 }
 
-fn all(ledger: &Ledger) -> Vec<Arc<Recorded>> {
+pub(super) fn all(ledger: &Ledger) -> Vec<Arc<Recorded>> {
     ledger.range(Seq(1), Seq(u64::MAX)).collect::<Result<_, _>>().unwrap()
 }
 
 /// A batch with an event, an actor and two blobs, one on top of the other.
-fn batch(n: usize) -> Batch {
+pub(super) fn batch(n: usize) -> Batch {
     let base = Blob::plain(manifest(n), None);
     let blob = Blob::plain(manifest(n + 1000), Some(base.addr));
     let mut event = observed();
@@ -49,7 +50,7 @@ fn batch(n: usize) -> Batch {
 }
 
 /// Blobs that events name are readable, and the chain is whole.
-fn assert_whole(ledger: &Ledger) {
+pub(super) fn assert_whole(ledger: &Ledger) {
     let verified = ledger.verify();
     assert!(verified.is_whole(), "{:?}", verified.problems);
     for recorded in all(ledger) {
@@ -60,7 +61,7 @@ fn assert_whole(ledger: &Ledger) {
 }
 
 /// A disk with some segments, and its events.
-fn filled(batches: usize) -> (MemoryDisk, Vec<Arc<Recorded>>) {
+pub(super) fn filled(batches: usize) -> (MemoryDisk, Vec<Arc<Recorded>>) {
     let disk = MemoryDisk::default();
     let (ledger, _) = open(&disk).unwrap();
     for n in 0..batches {
@@ -209,7 +210,7 @@ fn damage_in_front_of_acknowledged_events_is_no_torn_tail() {
     assert_whole(&files.open());
 }
 
-fn segment_files(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn segment_files(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir.join("segments")).unwrap();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -342,24 +343,8 @@ fn a_new_ledger_without_room_is_refused_and_leaves_nothing_behind() {
     assert_eq!(ledger.head(), Seq(1));
 }
 
-/// The reopened ledger has everything, and says that its index was rebuilt.
-fn assert_rebuilt(files: &OnFiles, events: &[Arc<Recorded>], what: &str) {
-    let (ledger, report) = Ledger::open(files.options()).unwrap();
-    assert_eq!(report.repairs.len(), 1, "{what}");
-    let now = all(&ledger);
-    assert_eq!(now[..events.len()], *events, "{what}");
-    assert!(matches!(now[events.len()].event, Some(Event::LedgerRepaired(_))), "{what}");
-    let expected: Vec<Seq> = events
-        .iter()
-        .filter(|r| matches!(r.event, Some(Event::ObjectObserved(_))))
-        .map(|r| r.seq())
-        .collect();
-    assert_eq!(ledger.by_object(&object(), Seq::ZERO, 1000), expected, "{what}");
-    assert_whole(&ledger);
-    ledger.shutdown();
-}
-
-fn with_index(files: &OnFiles) -> Vec<Arc<Recorded>> {
+/// Events in a ledger on files whose index is up to date.
+pub(super) fn with_index(files: &OnFiles) -> Vec<Arc<Recorded>> {
     let ledger = files.open();
     for n in 0..30 {
         ledger.append_blocking(batch(n)).unwrap();
@@ -367,241 +352,6 @@ fn with_index(files: &OnFiles) -> Vec<Arc<Recorded>> {
     let events = all(&ledger);
     ledger.shutdown();
     events
-}
-
-#[test]
-fn a_deleted_index_is_rebuilt() {
-    let files = OnFiles::with_segments(SEGMENT_BYTES);
-    let events = with_index(&files);
-    fs::remove_dir_all(files.dir().join("sled")).unwrap();
-    assert_rebuilt(&files, &events, "deleted");
-    // Rebuilt once, not for ever.
-    assert!(Ledger::open(files.options()).unwrap().1.repairs.is_empty());
-}
-
-#[test]
-fn an_index_that_is_no_database_is_set_aside_and_rebuilt() {
-    let files = OnFiles::new();
-    let events = with_index(&files);
-    fs::remove_dir_all(files.dir().join("sled")).unwrap();
-    fs::write(files.dir().join("sled"), b"not a directory").unwrap();
-    assert_rebuilt(&files, &events, "a file instead of a directory");
-    let aside = fs::read_dir(files.dir()).unwrap().map(|e| e.unwrap().file_name());
-    let aside = aside.filter(|name| name.to_string_lossy().starts_with("sled.damaged-"));
-    assert_eq!(aside.count(), 1);
-}
-
-#[test]
-fn an_index_of_another_ledger_is_set_aside_and_rebuilt() {
-    let (files, others) = (OnFiles::new(), OnFiles::new());
-    let events = with_index(&files);
-    with_index(&others);
-    fs::remove_dir_all(files.dir().join("sled")).unwrap();
-    fs::rename(others.dir().join("sled"), files.dir().join("sled")).unwrap();
-    assert_rebuilt(&files, &events, "another ledger's");
-}
-
-/// Copies a directory of files.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-#[test]
-fn whatever_happens_to_the_index_files_nothing_is_lost_and_answers_stay_right() {
-    // sled may or may not notice damage; the ledger's answers must be right either way.
-    let files = OnFiles::with_segments(SEGMENT_BYTES);
-    let events = with_index(&files);
-    let pristine = tempfile::tempdir().unwrap();
-    copy(&files.dir(), pristine.path());
-    let database = files.dir().join("sled/db");
-    let size = fs::metadata(&database).unwrap().len() as usize;
-    let used = fs::read(&database).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
-    let expected: Vec<Seq> = events
-        .iter()
-        .filter(|r| matches!(r.event, Some(Event::ObjectObserved(_))))
-        .map(|r| r.seq())
-        .collect();
-    for case in 0..24_usize {
-        fs::remove_dir_all(files.dir()).unwrap();
-        copy(pristine.path(), &files.dir());
-        let mut bytes = fs::read(&database).unwrap();
-        if case % 3 == 0 {
-            bytes.truncate(size * case / 24);
-        } else {
-            bytes[used * case / 24] ^= 1 << (case % 8);
-        }
-        fs::write(&database, bytes).unwrap();
-        let ledger = files.open();
-        assert_eq!(all(&ledger)[..events.len()], events, "case {case}");
-        for event in &events {
-            assert_eq!(ledger.get(event.seq()).unwrap().as_ref(), Some(event), "case {case}");
-        }
-        assert_eq!(ledger.by_object(&object(), Seq::ZERO, 1000), expected, "case {case}");
-        ledger.append_blocking(batch(77)).unwrap();
-        ledger.shutdown();
-    }
-}
-
-/// A store that works until it is told not to.
-#[derive(Default)]
-struct Unreliable {
-    store: MemoryStore,
-    mode: std::sync::atomic::AtomicU8,
-}
-
-const FAILS: u8 = 1;
-const FORGETS: u8 = 2;
-const MISLEADS: u8 = 3;
-
-impl Unreliable {
-    fn set(&self, mode: u8) {
-        self.mode.store(mode, std::sync::atomic::Ordering::SeqCst);
-    }
-
-    fn mode(&self) -> u8 {
-        self.mode.load(std::sync::atomic::Ordering::SeqCst)
-    }
-
-    fn check(&self) -> Result<(), store::Error> {
-        let failed = store::Error::Engine { operation: "test", source: std::io::Error::other("x") };
-        if self.mode() == FAILS { Err(failed) } else { Ok(()) }
-    }
-}
-
-impl Store for Unreliable {
-    fn apply(&self, changes: &store::Changes) -> Result<(), store::Error> {
-        self.check()?;
-        self.store.apply(changes)
-    }
-
-    fn watermark(&self) -> Result<store::Watermark, store::Error> {
-        self.check()?;
-        self.store.watermark()
-    }
-
-    fn event(&self, seq: Seq) -> Result<Option<store::EventEntry>, store::Error> {
-        self.check()?;
-        let entry = self.store.event(seq)?.filter(|_| self.mode() != FORGETS);
-        let misled = |entry: store::EventEntry| store::EventEntry { offset: 83, ..entry };
-        Ok(if self.mode() == MISLEADS { entry.map(misled) } else { entry })
-    }
-
-    fn blob(&self, addr: BlobAddr) -> Result<Option<store::BlobPlace>, store::Error> {
-        self.check()?;
-        let place = self.store.blob(addr)?;
-        let misled = |place: store::BlobPlace| store::BlobPlace {
-            at: store::Position { offset: 83, ..place.at },
-            ..place
-        };
-        Ok(if self.mode() == MISLEADS { place.map(misled) } else { place })
-    }
-
-    fn find(
-        &self,
-        key: store::SubjectKey,
-        after: Seq,
-        limit: usize,
-    ) -> Result<Vec<Seq>, store::Error> {
-        self.check()?;
-        self.store.find(key, after, limit)
-    }
-
-    fn sync(&self) -> Result<(), store::Error> {
-        self.check()
-    }
-
-    fn bytes_on_disk(&self) -> u64 {
-        0
-    }
-}
-
-#[test]
-fn an_index_that_fails_or_lies_while_the_ledger_runs_is_replaced() {
-    for mode in [FAILS, FORGETS, MISLEADS] {
-        let (disk, events) = filled(10);
-        let unreliable = Arc::new(Unreliable::default());
-        let opened = Ledger::on_memory(disk, &key(), SEGMENT_BYTES, unreliable.clone());
-        let ledger = opened.unwrap().0;
-        unreliable.set(mode);
-        for event in &events {
-            assert_eq!(ledger.get(event.seq()).unwrap().as_ref(), Some(event), "mode {mode}");
-        }
-        assert_eq!(all(&ledger), events);
-        assert!(ledger.info().index_replaced, "mode {mode}");
-        assert_whole(&ledger);
-        let time = events[9].envelope.recorded;
-        let until = events.iter().rev().find(|event| event.envelope.recorded <= time).unwrap();
-        assert_eq!(ledger.at_time(time), until.seq());
-        let before = ledger.by_object(&object(), Seq::ZERO, 1000);
-        let new = ledger.append_blocking(batch(50)).unwrap();
-        let after = ledger.by_object(&object(), Seq::ZERO, 1000);
-        assert_eq!(after, [before, vec![new[0]]].concat());
-    }
-}
-
-#[test]
-fn an_index_that_fails_on_a_write_still_shows_that_write() {
-    let unreliable = Arc::new(Unreliable::default());
-    let opened =
-        Ledger::on_memory(MemoryDisk::default(), &key(), SEGMENT_BYTES, unreliable.clone());
-    let ledger = opened.unwrap().0;
-    unreliable.set(FAILS);
-    let seqs = ledger.append_blocking(batch(1)).unwrap();
-    assert_eq!(ledger.by_object(&object(), Seq::ZERO, 1000), [seqs[0]]);
-    assert_whole(&ledger);
-}
-
-#[test]
-fn an_index_that_failed_is_set_aside_at_the_next_start() {
-    let files = OnFiles::new();
-    let events = with_index(&files);
-    fs::write(files.dir().join("sled.suspect"), "").unwrap();
-    assert_rebuilt(&files, &events, "marked");
-    assert!(!files.dir().join("sled.suspect").exists());
-}
-
-#[test]
-fn an_index_that_is_ahead_of_the_segments_is_salvaged() {
-    let files = OnFiles::new();
-    let events = with_index(&files);
-    // The segment loses its last events, as a disk that lied about fdatasync would lose them.
-    let segment = segment_files(&files.dir()).pop().unwrap();
-    let bytes = fs::read(&segment).unwrap();
-    fs::write(&segment, &bytes[..bytes.len() * 2 / 3]).unwrap();
-    let (ledger, report) = Ledger::open(files.options()).unwrap();
-    assert!(report.repairs.iter().all(|repair| repair.possibly_acknowledged));
-    assert_eq!(report.repairs.len(), 2, "a torn tail and an index ahead of it");
-    let kept = all(&ledger).len() - 2;
-    assert_eq!(all(&ledger)[..kept], events[..kept]);
-    let salvage = fs::read(&report.repairs[1].kept).unwrap();
-    let mut rest = salvage.as_slice();
-    for lost in &events[kept..] {
-        let (length, tail) = rest.split_first_chunk::<2>().unwrap();
-        let (frame, tail) = tail.split_at(usize::from(u16::from_be_bytes(*length)));
-        assert_eq!(super::frame::leaf_hash(frame), lost.envelope.hash);
-        rest = tail;
-    }
-    assert!(rest.is_empty());
-    assert_whole(&ledger);
-}
-
-#[test]
-fn segments_that_are_gone_while_the_index_is_there_are_reported_as_loss() {
-    let files = OnFiles::new();
-    with_index(&files);
-    fs::remove_dir_all(files.dir().join("segments")).unwrap();
-    let (ledger, report) = Ledger::open(files.options()).unwrap();
-    assert!(report.created && report.repairs[0].possibly_acknowledged);
-    assert_eq!(ledger.head(), Seq(2));
 }
 
 #[test]
@@ -645,4 +395,98 @@ fn snapshots_of_another_chain_are_ignored() {
     assert_eq!(ledger.load_snapshot("live", 1).unwrap().2, b"right");
     assert!(ledger.load_snapshot("desired", 1).is_none());
     assert!(ledger.load_snapshot("live", 2).is_none());
+}
+
+/// A disk whose only segment has these events: kind, body, how it is stored, recorded time.
+fn crafted(events: &[(u16, &[u8], bool, i64)]) -> MemoryDisk {
+    let disk = MemoryDisk::default();
+    let sealer = super::Sealer::new(&key());
+    let (ledger, key) = (uuid::Uuid::from_u128(1), sealer.fingerprint());
+    let header = record::Header { ledger, first: Seq(1), prev: Digest::default(), key };
+    let segment = super::writer::create_segment(&disk, header).unwrap();
+    let (mut bytes, mut prev) = (Vec::new(), Digest::default());
+    for (seq, (kind, body, dropped, recorded)) in (1..).zip(events) {
+        let inline = Stored::Inline { codec: Codec::Raw, len: u32::try_from(body.len()).unwrap() };
+        let stored = if *dropped { Stored::Dropped } else { inline };
+        let recorded = Timestamp(*recorded);
+        let mut envelope = Envelope {
+            seq: Seq(seq),
+            id: uuid::Uuid::from_u128(u128::from(seq)),
+            cluster: uuid::Uuid::nil(),
+            correlation: uuid::Uuid::nil(),
+            causes: vec![],
+            actor: BlobAddr::default(),
+            recorded,
+            valid: valid_at(recorded),
+            prev,
+            hash: Digest::default(),
+            kind: *kind,
+            schema: 1,
+            payload: PayloadSeal::of(body, [3; 16]),
+            stored,
+        };
+        let frame = envelope.seal().unwrap();
+        prev = envelope.hash;
+        record::put_event(&mut bytes, &frame, stored, if *dropped { &[] } else { body });
+    }
+    segment.file.write_at(&bytes, record::HEADER_BYTES as u64).unwrap();
+    segment.file.sync().unwrap();
+    disk
+}
+
+#[test]
+fn unknown_kinds_and_dropped_payloads_stay_in_the_chain() {
+    let body = super::codec::encode_event(&pause("x")).unwrap();
+    let known = pause("x").code();
+    let disk = crafted(&[
+        (known, &body, false, 1),
+        (0x7777, b"from the future", false, 2),
+        (known, &body, true, 3),
+    ]);
+    let (ledger, _) = open(&disk).unwrap();
+    let events = all(&ledger);
+    assert_eq!(events[0].event, Some(pause("x")));
+    assert_eq!(events[1].event, None);
+    assert_eq!(events[1].envelope.kind, 0x7777);
+    assert_eq!(events[2].event, None);
+    ledger.append_blocking(batch(1)).unwrap();
+    assert_whole(&ledger);
+}
+
+#[test]
+fn a_payload_that_is_not_what_was_hashed_is_refused() {
+    // Right checksum, right frame, another body: what somebody does who mends the checksums.
+    let body = super::codec::encode_event(&pause("x")).unwrap();
+    let other = super::codec::encode_event(&pause("y")).unwrap();
+    let disk = crafted(&[(pause("x").code(), &body, false, 1)]);
+    let name = names(&disk).remove(0);
+    disk.edit(&name, |bytes| {
+        let at = bytes.windows(body.len()).position(|window| window == body).unwrap();
+        bytes[at..at + other.len()].copy_from_slice(&other);
+        let start = record::HEADER_BYTES;
+        let body_crc = crc32c::crc32c(&bytes[start + 8..]);
+        let crc = crc32c::crc32c_combine(
+            crc32c::crc32c(&bytes[start..start + 4]),
+            body_crc,
+            bytes.len() - start - 8,
+        );
+        bytes[start + 4..start + 8].copy_from_slice(&crc.to_be_bytes());
+    });
+    let (ledger, report) = open(&disk).unwrap();
+    assert!(report.repairs.is_empty(), "the checksums fit");
+    assert!(matches!(ledger.get(Seq(1)), Err(Error::Corrupt { .. })));
+    assert!(!ledger.verify().is_whole());
+}
+
+#[test]
+fn instants_are_found_although_the_clock_jumped_back() {
+    let body = super::codec::encode_event(&pause("x")).unwrap();
+    let kind = pause("x").code();
+    let times = [100, 200, 50, 60, 300];
+    let disk = crafted(&times.map(|time| (kind, body.as_slice(), false, time)));
+    let (ledger, _) = open(&disk).unwrap();
+    let last_at = |time| ledger.at_time(Timestamp(time)).0;
+    assert_eq!((last_at(99), last_at(100), last_at(199)), (0, 1, 1));
+    // What was recorded after the jump is known from the time before it on.
+    assert_eq!((last_at(200), last_at(299), last_at(300)), (4, 4, 5));
 }

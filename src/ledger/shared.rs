@@ -170,6 +170,8 @@ impl Shared {
     pub(super) fn cursor(&self, from: Seq) -> Cursor {
         let segments = &self.reader.segments;
         let start = segments.holding(from).filter(|segment| segment.header.first < from);
+        // The index would wait for an event that may never come.
+        let start = start.filter(|_| from <= self.head().seq);
         // In the middle of a segment the index saves reading what comes before.
         match start.and_then(|_| self.index.event(from)) {
             Some(position) => Cursor::at(segments.clone(), position),

@@ -1,6 +1,6 @@
 //! The store in sled 0.34.7: the only file that imports it.
 //!
-//! sled is used so that none of its known faults can hurt (docs/ledger-format.md): it is never
+//! sled is used so that none of its known faults can hurt: it is never
 //! the only place of anything; one tree, so that a batch with its watermark is atomic; nothing is
 //! ever removed; no background flusher, because `flush` is not an fsync on Linux, so `sync`
 //! flushes and then syncs sled's file itself; every call is made under `catch_unwind`, because a
@@ -82,7 +82,7 @@ fn open_patiently(path: &Path, cache_bytes: u64) -> Result<sled::Db, Error> {
     };
     for _ in 0..LOCK_TRIES {
         match contain("open", open) {
-            Err(Error::Engine { source, .. }) if source.to_string().contains("lock") => {
+            Err(Error::Engine { source, .. }) if source.to_string().contains("acquire lock") => {
                 std::thread::sleep(LOCK_PAUSE);
             }
             result => return result,

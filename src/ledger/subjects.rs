@@ -117,3 +117,40 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::Resumed(body) => Subjects::app(&body.app),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::samples::sample_events;
+
+    #[test]
+    fn events_are_found_by_what_they_are_about() {
+        // Kind, then how many objects, applications and commits its sample is found by.
+        let expected = [
+            ("git.commit", (0, 0, 1)),
+            ("git.ref-moved", (0, 0, 1)),
+            ("git.history-rewritten", (0, 0, 3)),
+            ("app.declared", (0, 2, 0)),
+            ("app.refused", (0, 0, 0)),
+            ("render.succeeded", (0, 1, 1)),
+            ("render.failed", (0, 1, 0)),
+            ("plan.gated", (1, 2, 1)),
+            ("drift.detected", (1, 1, 0)),
+            ("apply.intent", (1, 1, 1)),
+            ("apply.outcome", (0, 1, 0)),
+            ("sync.finished", (0, 1, 1)),
+            ("object.observed", (1, 0, 0)),
+            ("object.gone", (1, 0, 0)),
+            ("operator.sync", (1, 1, 0)),
+            ("operator.pause", (0, 1, 0)),
+            ("cluster.kinds", (0, 0, 0)),
+        ];
+        let events = sample_events();
+        for (kind, counts) in expected {
+            let event = events.iter().find(|event| event.name() == kind).unwrap();
+            let found = subjects(event);
+            let found = (found.objects.len(), found.apps.len(), found.commits.len());
+            assert_eq!(found, counts, "{kind}");
+        }
+    }
+}

@@ -111,7 +111,6 @@ impl Writer {
             }
             self.commit(group);
         }
-        self.shared.publish_closed();
     }
 
     /// Appends what is owed, if anything is.
@@ -330,6 +329,13 @@ impl Writer {
         self.segment = segment;
         (self.end.events, self.end.blobs) = (0, 0);
         Ok(())
+    }
+}
+
+impl Drop for Writer {
+    /// However the writer ends, nobody waits for it in vain.
+    fn drop(&mut self) {
+        self.shared.publish_closed();
     }
 }
 

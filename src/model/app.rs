@@ -401,7 +401,8 @@ impl<'a> Parser<'a> {
         let pair = |entry: &Value, second: &str| {
             (text_at(entry, "/name"), text_at(entry, &format!("/{second}")))
         };
-        let list = |field: &str| helm.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
+        let list =
+            |field: &str| helm.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
         Ok(Helm {
             release_name: str_at(helm, "/releaseName").map(str::to_owned),
             value_files: strings(helm.get("valueFiles")),
@@ -413,7 +414,10 @@ impl<'a> Parser<'a> {
                     HelmParameter { name, value, force_string: bool_at(entry, "/forceString") }
                 })
                 .collect(),
-            file_parameters: list("fileParameters").iter().map(|entry| pair(entry, "path")).collect(),
+            file_parameters: list("fileParameters")
+                .iter()
+                .map(|entry| pair(entry, "path"))
+                .collect(),
             ignore_missing_value_files: bool_at(helm, "/ignoreMissingValueFiles"),
             skip_crds: bool_at(helm, "/skipCrds"),
             skip_tests: bool_at(helm, "/skipTests"),
@@ -488,10 +492,14 @@ impl SyncOptions {
                 | "FailOnSharedResource=true"
                 | "RespectIgnoreDifferences=true" => {}
                 "Prune=false" | "Prune=confirm" => {
-                    parser.restraints.push(Restraint::Prunes { what: format!("syncOption {option}") });
+                    parser
+                        .restraints
+                        .push(Restraint::Prunes { what: format!("syncOption {option}") });
                 }
                 "PrunePropagationPolicy=foreground" => {}
-                "PrunePropagationPolicy=background" => options.prune_propagation = "Background".into(),
+                "PrunePropagationPolicy=background" => {
+                    options.prune_propagation = "Background".into()
+                }
                 "PrunePropagationPolicy=orphan" => options.prune_propagation = "Orphan".into(),
                 "Replace=true" | "Force=true" => parser.restraints.push(Restraint::Updates {
                     what: format!("syncOption {option}"),
@@ -500,7 +508,9 @@ impl SyncOptions {
                     namespace: String::new(),
                     name: String::new(),
                 }),
-                other => parser.warnings.push(format!("syncOption `{other}` is not known: ignored")),
+                other => {
+                    parser.warnings.push(format!("syncOption `{other}` is not known: ignored"))
+                }
             }
         }
         options

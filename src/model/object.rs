@@ -117,7 +117,8 @@ impl FromStr for ObjectKey {
     type Err = ParseIdError;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let error = || ParseIdError { what: "object (Kind[.group]/[namespace/]name)", input: s.into() };
+        let error =
+            || ParseIdError { what: "object (Kind[.group]/[namespace/]name)", input: s.into() };
         let parts: Vec<&str> = s.split('/').collect();
         let (group_kind, namespace, name) = match parts.as_slice() {
             [group_kind, name] => (*group_kind, "", *name),

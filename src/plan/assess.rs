@@ -353,11 +353,13 @@ impl Judge<'_> {
         if owned.applied != object.digest {
             return write(Verb::Update, Status::Changed, "Git changed");
         }
-        if live.object == owned.object || live.digest.is_zero() {
+        if live.object == owned.object {
             return Need::Nothing(Status::Synced, String::new());
         }
         let drift = self.app.drift.get(&object.key);
-        if let Some(drift) = drift.filter(|drift| drift.observation == live.seq) {
+        // Compared again with the same result, which is told once.
+        let compared = self.compared.get(&object.key) == Some(&live.seq);
+        if let Some(drift) = drift.filter(|drift| drift.observation == live.seq || compared) {
             return match drift.kind {
                 DriftKind::Drift | DriftKind::Deleted => write(
                     Verb::Heal,
@@ -450,7 +452,7 @@ impl Judge<'_> {
     /// says nothing about health.
     fn is_observed(&self, object: &DesiredObject) -> bool {
         let live = self.world.live.get(&object.key);
-        live.is_none_or(|live| !live.digest.is_zero())
+        live.is_none_or(|live| !live.answered)
     }
 
     /// The application that has the object already and still wants it.

@@ -234,6 +234,10 @@ impl Story {
                 baseline: Digest::of(b"baseline"),
                 object: Blob::plain(canonical(&live), None).addr,
                 changed: true,
+                digest: Digest::of(&canonical(&live)),
+                managers: Digest::default(),
+                health: Health::Healthy,
+                health_message: String::new(),
             };
             results.push((u32::try_from(index).unwrap(), WriteResult::Applied(applied)));
         }

@@ -212,7 +212,8 @@ impl Driver {
                 self.jobs.spawn(super::compare_job::run(parts, comparisons, app, comparison));
             }
             Command::Execute(intent) => {
-                let job = execute::run(parts, Arc::clone(&self.writes), intent, self.cancel.clone());
+                let job =
+                    execute::run(parts, Arc::clone(&self.writes), intent, self.cancel.clone());
                 self.jobs.spawn(job);
             }
             Command::Settle(intent) => {

@@ -16,7 +16,7 @@ use super::driver::{Done, Parts};
 use crate::cluster::{
     self, ApplyRequest, DeleteRequest, DeleteResult, OWNER_ANNOTATION, Propagation, normalize,
 };
-use crate::ledger::event::{Applied, OutcomeRecordedV1, Verb, Write, WriteResult};
+use crate::ledger::event::{Applied, ManagerStamp, OutcomeRecordedV1, Verb, Write, WriteResult};
 use crate::ledger::{self, Batch, Blob, Draft};
 use crate::model::{AppName, Seq};
 use crate::plan::kind_rank;
@@ -190,6 +190,10 @@ pub(super) fn applied(
     let blob = Blob::plain(normalised.stored_bytes(), base);
     let applied = Applied {
         baseline: normalised.owned.unwrap_or_default(),
+        digest: normalised.digest,
+        managers: ManagerStamp::digest_of(&normalised.managers()),
+        health: normalised.health,
+        health_message: normalised.health_message,
         uid: normalised.uid,
         resource_version: normalised.resource_version,
         object: blob.addr,
@@ -206,7 +210,8 @@ pub(super) fn manifest(parts: &Parts, app: &AppName, write: &Write) -> Result<Va
         serde_json::from_slice(&bytes).map_err(|_| "the recorded manifest cannot be read")?;
     let metadata = manifest.get_mut("metadata").and_then(Value::as_object_mut);
     let metadata = metadata.ok_or("the recorded manifest has no metadata")?;
-    let annotations = metadata.entry("annotations").or_insert_with(|| Value::Object(<_>::default()));
+    let annotations =
+        metadata.entry("annotations").or_insert_with(|| Value::Object(<_>::default()));
     let annotations = annotations.as_object_mut().ok_or("the annotations are no map")?;
     annotations.insert(OWNER_ANNOTATION.into(), Value::String(app.to_string()));
     Ok(manifest)

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ledger::Draft;
 use crate::ledger::event::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DriftDetectedV1, DriftKind,
-    GateLapsedV1, IntentRecordedV1, Origin, PlanGatedV1, RenderFailedV1, ResumedV1,
-    SyncFinishedV1, Verb, Write, WritesSuspendedV1,
+    GateLapsedV1, IntentRecordedV1, Origin, PlanGatedV1, RenderFailedV1, ResumedV1, SyncFinishedV1,
+    Verb, Write, WritesSuspendedV1,
 };
 use crate::model::{AppName, AppSpec, CommitId, ObjectKey, Seq, Timestamp};
 use crate::plan::{self, Compared, Comparison, Limits, Plan, Violation};
@@ -234,7 +234,8 @@ impl Machine {
             let rendered = app.and_then(|app| app.desired.as_ref()).map(|desired| desired.seq);
             let drifted = writes.iter().filter(|write| write.verb == Verb::Heal);
             let drifted = drifted.filter_map(|write| Some(app?.drift.get(&write.key)?.seq));
-            let mut draft = Draft::new(IntentRecordedV1 { app: name, writes: writes.clone(), commit });
+            let mut draft =
+                Draft::new(IntentRecordedV1 { app: name, writes: writes.clone(), commit });
             for cause in rendered.into_iter().chain(drifted).take(8) {
                 draft = draft.caused_by(cause);
             }

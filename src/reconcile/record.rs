@@ -71,11 +71,9 @@ fn cluster_report(
         ClusterInput::Gone { key, uid, learned, last_seen } => {
             let draft = Draft::new(ObjectGoneV1 { key, uid, learned }).by(Actor::default());
             match (learned, last_seen) {
-                (Learned::Listed, Some(lo)) => draft.valid(ValidTime {
-                    lo,
-                    hi: Timestamp::now(),
-                    basis: Basis::RelistGap,
-                }),
+                (Learned::Listed, Some(lo)) => {
+                    draft.valid(ValidTime { lo, hi: Timestamp::now(), basis: Basis::RelistGap })
+                }
                 _ => draft,
             }
         }
@@ -165,12 +163,15 @@ pub async fn record_sources(
         match input {
             SourceInput::Fetched { url, fetched, ack } => {
                 let mut drafts: Vec<Draft> = fetched.events.into_iter().map(git_draft).collect();
-                let known = {
+                let owed = {
                     let view = parts.read();
-                    let repo = view.world.repos.get(&url);
-                    repo.is_some_and(|repo| repo.fetched && repo.error.is_none())
+                    match view.world.repos.get(&url) {
+                        Some(repo) => repo.error.is_some() || (!repo.fetched && drafts.is_empty()),
+                        // An empty repository has no ref to record, and it is fetched all the same.
+                        None => drafts.is_empty(),
+                    }
                 };
-                if !known {
+                if owed {
                     drafts.push(Draft::new(FetchRecoveredV1 { repo: url }));
                 }
                 if !drafts.is_empty() {

@@ -260,10 +260,7 @@ fn succeeded(
 }
 
 /// The destination namespace, where it is to be created and the source does not define it.
-fn namespace(
-    spec: &AppSpec,
-    objects: &[render::RenderedObject],
-) -> Option<render::RenderedObject> {
+fn namespace(spec: &AppSpec, objects: &[render::RenderedObject]) -> Option<render::RenderedObject> {
     let key = ObjectKey::new("", "Namespace", "", &spec.namespace);
     let defined = objects.iter().any(|object| object.key == key);
     if !spec.create_namespace || spec.namespace.is_empty() || defined {

@@ -180,14 +180,6 @@ pub enum Error {
         /// What is wrong.
         problem: yaml::Problem,
     },
-    /// A file that should hold one document holds more or none.
-    #[error("`{file}` holds {found} documents, not one")]
-    NotOneDocument {
-        /// The file.
-        file: String,
-        /// How many there are.
-        found: usize,
-    },
     /// A document is no acceptable object.
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
@@ -239,28 +231,6 @@ pub fn render(tools: &Tools, input: &Input<'_>) -> Result<Rendered, Error> {
     warnings.extend(more);
     manifest::cap(&mut warnings);
     Ok(Rendered { objects, tool, warnings, unknown_kinds })
-}
-
-/// Reads a file that holds one YAML (or JSON) document, such as an Application given by a person.
-/// `file` is its name for messages.
-///
-/// # Errors
-/// The file is no valid YAML, or does not hold exactly one document.
-pub fn parse_one(bytes: &[u8], file: &str) -> Result<serde_json::Value, Error> {
-    let limits = Limits::default();
-    let mut budget = yaml::Budget::new(limits.memory_bytes_max, limits.documents_max);
-    let parsed = yaml::parse(bytes, yaml::Duplicates::Refuse, &mut budget);
-    let parsed = parsed.map_err(|error| Error::Syntax {
-        file: file.to_owned(),
-        line: error.line,
-        column: error.column,
-        problem: error.problem,
-    })?;
-    let found = parsed.documents.len();
-    match <[_; 1]>::try_from(parsed.documents) {
-        Ok([document]) => Ok(document.value),
-        Err(_) => Err(Error::NotOneDocument { file: file.to_owned(), found }),
-    }
 }
 
 /// Which tool renders: what the manifest says, or else what the files say.

@@ -42,9 +42,11 @@ pub struct LiveObject {
     pub uid: String,
     /// Its resource version.
     pub resource_version: String,
-    /// The digest of the normalised object without status and field ownership; zero when it is
-    /// known only from the answer to our own write.
+    /// The digest of the normalised object without status and field ownership.
     pub digest: Digest,
+    /// Whether it is known only from the answer to our own write: what a controller makes of the
+    /// write is not seen yet, so its health ends no wave.
+    pub answered: bool,
     /// The digest of the fields that greffier owns.
     pub owned: Option<Digest>,
     /// The normalised object with field ownership.

@@ -57,6 +57,7 @@ impl World {
             uid: body.uid.clone(),
             resource_version: body.resource_version.clone(),
             digest: body.digest,
+            answered: false,
             owned: body.owned,
             object: body.object,
             managers: ManagerStamp::digest_of(&body.managers),
@@ -67,7 +68,18 @@ impl World {
             seq,
             seen: recorded,
         };
+        let (object, health, deleting) = (live.object, live.health, live.deleting);
         let former = self.live.insert(body.key.clone(), live);
+        // The echo of our own write says what its answer said.
+        let same = former.as_ref().is_some_and(|former| {
+            former.object == object
+                && former.health == health
+                && former.deleting == deleting
+                && !(former.answered && self.has_waves(&body.key))
+        });
+        if same {
+            return Touched::nothing();
+        }
         self.touched_by_object(&body.key, former.is_none())
     }
 
@@ -89,6 +101,17 @@ impl World {
             self.disown(&body.key);
         }
         touched
+    }
+
+    /// Whether an application that wants the object waits with some of its objects for others.
+    fn has_waves(&self, key: &ObjectKey) -> bool {
+        let apps = self.wanted_by.get(key).into_iter().flatten();
+        let mut desired = apps.filter_map(|app| self.apps.get(app)?.desired.as_ref());
+        desired.any(|desired| {
+            let mut waves = desired.objects.values().map(|object| object.wave);
+            let first = waves.next();
+            waves.any(|wave| Some(wave) != first)
+        })
     }
 
     /// Which applications care about a live object. `appeared` says that it came or went.

@@ -12,9 +12,9 @@ use super::{Touched, World};
 use crate::ledger::event::{
     AppDeclaredV1, AppRemovedV1, Applied, DaemonStartedV1, DeadlineReachedV1, DesiredObject,
     DriftDetectedV1, DriftKind, Event, Health, IntentRecordedV1, KindListedV1, KindsServedV1,
-    Learned, ObjectGoneV1, ObjectHold, ObjectObservedV1, Origin, OutcomeRecordedV1, PlanApprovedV1,
-    PlanGatedV1, RefMovedV1, RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, RevisionRef,
-    ServedKind, SyncFinishedV1, SyncRequestedV1, Verb, Write, WriteResult,
+    Learned, ManagerStamp, ObjectGoneV1, ObjectHold, ObjectObservedV1, Origin, OutcomeRecordedV1,
+    PlanApprovedV1, PlanGatedV1, RefMovedV1, RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1,
+    RevisionRef, ServedKind, SyncFinishedV1, SyncRequestedV1, Verb, Write, WriteResult,
 };
 use crate::model::{
     AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey, Scope, Seq, Timestamp,
@@ -406,6 +406,10 @@ impl Given {
             baseline: write.digest,
             object: seen.object,
             changed: true,
+            digest: seen.digest,
+            managers: ManagerStamp::digest_of(&seen.managers),
+            health: seen.health,
+            health_message: seen.health_message,
         })
     }
 

@@ -50,7 +50,7 @@ fn the_watch_may_be_quicker_than_the_answer() {
     assert_eq!(given.writes("web"), [""; 0], "nothing is judged while an intent is open");
     given.all_end(intent, &answer);
     let live = &given.world.live[&key(A)];
-    assert!(!live.digest.is_zero(), "the observation says more than the answer");
+    assert!(!live.answered, "the observation says more than the answer");
     let plan = given.plan("web");
     assert_eq!((plan.writes.len(), plan.compare.len()), (0, 0));
     assert!(given.finishes("web"));
@@ -105,7 +105,7 @@ fn an_answer_keeps_what_only_observations_tell() {
     let answer = given.answer(&write);
     given.all_end(intent, &answer);
     let live = &given.world.live[&key(A)];
-    assert_eq!((live.health, live.digest.is_zero()), (Health::Healthy, true));
+    assert_eq!((live.health, live.answered), (Health::Healthy, true));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::application::{App, Attempt};
 use super::cluster::{LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
 use super::world::{Touched, World};
-use crate::ledger::event::{Applied, Health, IntentRecordedV1, Verb, Write, WriteResult};
+use crate::ledger::event::{Applied, IntentRecordedV1, Verb, Write, WriteResult};
 use crate::model::{AppName, Digest, Seq, Timestamp};
 
 /// Writes that failed are tried again after this long, doubling.
@@ -101,8 +101,15 @@ impl World {
             }
             self.outcome(seq, app, &open, result);
         }
-        if self.intents.get(&intent_seq).is_some_and(|intent| intent.writes.is_empty()) {
+        let open = self.intents.get(&intent_seq).is_some_and(|intent| !intent.writes.is_empty());
+        if !open {
             self.intents.remove(&intent_seq);
+        }
+        // While an intent goes as planned, there is nothing to plan anew.
+        let as_planned =
+            |result: &WriteResult| matches!(result, WriteResult::Applied(_) | WriteResult::Deleted);
+        if open && results.iter().all(|(_, result)| as_planned(result)) {
+            return Touched::nothing();
         }
         Touched::app(app)
     }
@@ -195,20 +202,18 @@ impl World {
             return;
         }
         let former = former.filter(|live| live.uid == applied.uid);
-        let (health, health_message, controller) = match former {
-            Some(live) => (live.health, live.health_message.clone(), live.controller.clone()),
-            None => (Health::Progressing, "just applied".to_owned(), String::new()),
-        };
+        let controller = former.map(|live| live.controller.clone()).unwrap_or_default();
         let live = LiveObject {
             version: write.version.clone(),
             uid: applied.uid.clone(),
             resource_version: applied.resource_version.clone(),
-            digest: Digest::default(),
+            digest: applied.digest,
+            answered: true,
             owned: Some(applied.baseline),
             object: applied.object,
-            managers: Digest::default(),
-            health,
-            health_message,
+            managers: applied.managers,
+            health: applied.health,
+            health_message: applied.health_message.clone(),
             controller,
             deleting: false,
             seq,

@@ -38,11 +38,7 @@ impl Browser {
     ///
     /// # Errors
     /// A limit, a name that no file can have, damage.
-    pub fn list(
-        &self,
-        folder: &str,
-        deep: bool,
-    ) -> Result<Option<Vec<(String, FileKind)>>, Error> {
+    pub fn list(&self, folder: &str, deep: bool) -> Result<Option<Vec<(String, FileKind)>>, Error> {
         let reader = Reader::new(&self.mirror, &self.repo, &self.commit, &self.limits)?;
         let Some((id, EntryKind::Tree)) = reader.entry(folder)? else { return Ok(None) };
         let mut found = Vec::new();
@@ -117,13 +113,7 @@ impl Reader<'_> {
         Err(Error::FileTooLarge { repo: self.repo.to_owned(), path: path.to_owned(), bytes, limit })
     }
 
-    fn bound(
-        &self,
-        folder: &str,
-        prefix: &str,
-        depth: usize,
-        visited: usize,
-    ) -> Result<(), Error> {
+    fn bound(&self, folder: &str, prefix: &str, depth: usize, visited: usize) -> Result<(), Error> {
         let repo = self.repo.to_owned();
         if depth > self.limits.depth_max {
             let (path, limit) = (format!("{folder}/{prefix}"), self.limits.depth_max);

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use super::browse::Browser;
 use super::error::Error;
 use super::history::{Difference, Failure};
 use super::layout::{Layout, Lock, open_isolated};
 use super::location::{Location, redact};
-use super::browse::Browser;
 use super::options::{Limits, Options};
 use super::refs::{Refs, read_all};
 use super::transport;

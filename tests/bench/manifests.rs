@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use http::Request;
 use serde_json::{Value, json};
 
 use crate::repository::Repository;
@@ -94,6 +95,21 @@ pub(crate) fn bare_loop(
         .iter()
         .map(|manifest| apply_request(&path(namespace, manifest)?, manifest))
         .collect::<Result<_>>()?;
+    send_all(api, requests, parallelism)
+}
+
+/// Deletes the objects of a namespace, and does nothing else.
+pub(crate) fn bare_delete(api: &Api, namespace: &str, manifests: &[Value]) -> Result<Bare> {
+    let requests: Vec<_> = manifests
+        .iter()
+        .map(|manifest| request("DELETE", &path(namespace, manifest)?, "", Vec::new()))
+        .collect::<Result<_>>()?;
+    send_all(api, requests, PARALLELISM)
+}
+
+/// Sends requests, `parallelism` at a time, as fast as they are answered.
+fn send_all(api: &Api, requests: Vec<Request<Vec<u8>>>, parallelism: usize) -> Result<Bare> {
+    let (client, count) = (api.client(), requests.len());
     let queue = Arc::new(std::sync::Mutex::new(requests.into_iter()));
     let begun = Instant::now();
     let each = api.runtime().block_on(async {
@@ -117,7 +133,7 @@ pub(crate) fn bare_loop(
         }
         anyhow::Ok(all)
     })?;
-    ensure!(each.len() == manifests.len(), "the bare loop applied only {} objects", each.len());
+    ensure!(each.len() == count, "of {count} requests {} were answered", each.len());
     Ok(Bare { total: begun.elapsed(), each })
 }
 
@@ -135,7 +151,7 @@ pub(crate) fn path(namespace: &str, manifest: &Value) -> Result<String> {
     })
 }
 
-fn apply_request(path: &str, manifest: &Value) -> Result<http::Request<Vec<u8>>> {
+fn apply_request(path: &str, manifest: &Value) -> Result<Request<Vec<u8>>> {
     let path = format!("{path}?fieldManager=bare&force=true");
     request("PATCH", &path, "application/apply-patch+yaml", manifest.to_string().into_bytes())
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tokio::runtime::Handle;
 
-use crate::manifests::{config_map, name, write};
+use crate::manifests::{bare, bare_delete, config_map, name, write};
 use crate::report::{Figure, Report, Unit};
 use crate::serve::Daemon;
 use crate::site::{LIMIT, Site, application, settle};
@@ -50,10 +50,17 @@ pub(crate) fn measure(runtime: &Handle, report: &mut Report) -> Result<()> {
         gone.push(at.saturating_duration_since(pushed.begun).as_secs_f64());
         push.push(pushed.took.as_secs_f64());
     }
+    let half = &manifests[..DELETED];
+    let mut alone = Vec::new();
+    for _ in 0..ROUNDS {
+        bare(&site.admin, "bench-bare", half)?;
+        alone.push(bare_delete(&site.admin, "bench-bare", half)?.total.as_secs_f64());
+    }
     report.add(
         Figure::new("50 of 100 files deleted → gone", Unit::Seconds, gone)
             .aim("under 0.4 s")
-            .beside("git push alone", Unit::Seconds, push),
+            .beside("git push alone", Unit::Seconds, push)
+            .beside("50 bare deletes at 8", Unit::Seconds, alone),
     );
     Ok(())
 }

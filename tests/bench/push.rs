@@ -1,5 +1,6 @@
 //! From `git push` to the change in the API server, and back by `git revert`.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -93,7 +94,8 @@ pub(crate) fn helm(runtime: &Handle, report: &mut Report) -> Result<()> {
     settle(&daemon)?;
 
     let times = pushes(&repository, &witness, change)?;
-    let alone = (0..PUSHES).map(|_| template_alone(&repository)).collect::<Result<Vec<f64>>>()?;
+    let chart = repository.work().join("chart");
+    let alone = (0..PUSHES).map(|_| template_alone(&chart)).collect::<Result<Vec<f64>>>()?;
     report.add(
         Figure::new("push → changed in the API server, Helm chart", Unit::Seconds, times.seen)
             .aim("`helm template` + 0.10 s")
@@ -103,11 +105,12 @@ pub(crate) fn helm(runtime: &Handle, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn template_alone(repository: &Repository) -> Result<f64> {
+/// Returns how long Helm takes to render a chart, as a process of its own.
+pub(crate) fn template_alone(chart: &Path) -> Result<f64> {
     let begun = Instant::now();
     let output = Command::new(helm_program())
         .args(["template", "chart"])
-        .arg(repository.work().join("chart"))
+        .arg(chart)
         .output()
         .context("cannot run helm")?;
     let took = begun.elapsed().as_secs_f64();

@@ -3,6 +3,8 @@
 //! Every row of design §8.1 that is decided without a dry run has its test here, with kubectl as
 //! the other hand; so has what the API server answers to writes that it does not take.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test that calls them")]
+
 mod observe;
 
 use std::sync::Arc;
@@ -151,13 +153,16 @@ const ARGS_PATCH: &str =
     r#"[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["-q"]}]"#;
 const RESET_PATCH: &str = r#"[{"op":"replace","path":"/metadata/managedFields","value":[{}]}]"#;
 
+/// kubectl's verb, the arguments after the object, the path that differs, and who is named.
+type Edit<'a> = (&'a [&'a str], &'a [&'a str], &'a str, &'a [&'a str]);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_of_owned_fields_are_drift_with_path_and_manager() {
     let mut kept = Kept::apply(deployment("drift")).await;
     let web = ".spec.template.spec.containers[name=web]";
     let (image, args, env) =
         (format!("{web}.image"), format!("{web}.args"), format!("{web}.env[name=A]"));
-    let table: [(&[&str], &[&str], &str, &[&str]); 6] = [
+    let table: [Edit<'_>; 6] = [
         (&["label"], &["tier=x", "--overwrite"], ".metadata.labels.tier", &["kubectl-label/"]),
         (&["label"], &["tier-"], ".metadata.labels.tier", &[]),
         (&["scale"], &["--replicas=3"], ".spec.replicas", &["kubectl/scale"]),

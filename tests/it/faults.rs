@@ -48,9 +48,12 @@ fn the_api_server_may_go_away_and_come_back() {
     greffier.repo.write("web/c.yaml", &config_map("one", "2"));
     let commit = greffier.repo.push("while away");
     cluster.start_apiserver();
-    greffier.wait_after(lost["seq"].as_u64().unwrap(), "the return", |event| event["kind"] == "cluster.found");
+    greffier.wait_after(lost["seq"].as_u64().unwrap(), "the return", |event| {
+        event["kind"] == "cluster.found"
+    });
     greffier.wait_synced("away-web", &commit);
-    let value = cluster.kubectl_ok("admin", &["get", "cm/one", "-n", &ns, "-o", "jsonpath={.data.key}"]);
+    let value =
+        cluster.kubectl_ok("admin", &["get", "cm/one", "-n", &ns, "-o", "jsonpath={.data.key}"]);
     assert_eq!(value, "2");
 }
 
@@ -72,7 +75,8 @@ fn a_daemon_that_is_killed_again_and_again_converges_and_writes_nothing_without_
         let commit = greffier.repo.push(&format!("round {round}"));
         // A moment that wanders through the whole of fetch, render, intent, write and outcome:
         // the kill follows the first event of the commit by a growing number of events.
-        let first = greffier.wait("the commit", |event| event["detail"]["commit"] == commit.as_str());
+        let first =
+            greffier.wait("the commit", |event| event["detail"]["commit"] == commit.as_str());
         let after = first["seq"].as_u64().unwrap() + round % 6;
         if round % 6 > 0 {
             greffier.wait_after(after - 1, "some more events", |_| true);
@@ -99,7 +103,8 @@ fn a_daemon_that_is_killed_again_and_again_converges_and_writes_nothing_without_
 
 /// Every write that the API server's audit log names as greffier's is in a recorded intent.
 fn every_write_has_an_intent(greffier: &Greffier, ns: &str, events: &[Value]) {
-    let ledger = greffier.json(&["ledger", "info", "-o", "json"])["ledger_id"].as_str().unwrap().to_owned();
+    let ledger =
+        greffier.json(&["ledger", "info", "-o", "json"])["ledger_id"].as_str().unwrap().to_owned();
     let intents: BTreeSet<String> = events
         .iter()
         .filter(|event| event["kind"] == "apply.intent")
@@ -115,7 +120,10 @@ fn every_write_has_an_intent(greffier: &Greffier, ns: &str, events: &[Value]) {
     for line in audit.lines() {
         let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
         let ours = event["user"]["username"] == "greffier" && event["objectRef"]["namespace"] == ns;
-        if ours && event["stage"] == "ResponseComplete" && event["objectRef"]["resource"] == "configmaps" {
+        if ours
+            && event["stage"] == "ResponseComplete"
+            && event["objectRef"]["resource"] == "configmaps"
+        {
             let id = event["auditID"].as_str().unwrap();
             assert!(intents.contains(id), "{id} has no intent: {line}");
             written += 1;

@@ -29,7 +29,12 @@ fn a_commit_that_would_delete_everything_waits_and_its_approval_carries_it_out()
     assert!(refused.contains("error:"), "{refused}");
     greffier.cli_ends(6, &["approve", &app]);
     greffier.cli_ends(0, &["approve", &app, "--yes", "--reason", "spring cleaning"]);
-    until("everything is gone", || live(&ns, "cm", ".items[*].metadata.name").split(' ').all(|name| !name.starts_with('c')).then_some(()));
+    until("everything is gone", || {
+        live(&ns, "cm", ".items[*].metadata.name")
+            .split(' ')
+            .all(|name| !name.starts_with('c'))
+            .then_some(())
+    });
     greffier.cli_ends(6, &["approve", &app, "--yes"]);
 }
 
@@ -59,7 +64,11 @@ fn children_that_leave_git_keep_their_objects_unless_their_finalizer_says_otherw
     let (url, ns) = (greffier.repo.url(), namespace("children"));
     let plain = application("children-plain", &url, "plain", &ns, KEPT);
     let finalizer = "metadata:\n  finalizers: [resources-finalizer.argocd.argoproj.io]\n";
-    let cascading = application("children-cascade", &url, "cascade", &ns, KEPT).replacen("metadata:\n", finalizer, 1);
+    let cascading = application("children-cascade", &url, "cascade", &ns, KEPT).replacen(
+        "metadata:\n",
+        finalizer,
+        1,
+    );
     let stays = |n: u32| application(&format!("children-stays{n}"), &url, "stays", &ns, r#"{}"#);
     greffier.repo.write("apps/plain.yaml", &plain).write("apps/cascade.yaml", &cascading);
     for n in 0..6 {
@@ -75,7 +84,9 @@ fn children_that_leave_git_keep_their_objects_unless_their_finalizer_says_otherw
     greffier.wait_synced("children-cascade", &first);
     greffier.repo.remove("apps/plain.yaml").remove("apps/cascade.yaml");
     greffier.repo.push("remove two children");
-    until("the cascading child's object is gone", || live(&ns, "cm/cascade", ".data.key").is_empty().then_some(()));
+    until("the cascading child's object is gone", || {
+        live(&ns, "cm/cascade", ".data.key").is_empty().then_some(())
+    });
     greffier.wait_kind("app.removed", "children-plain");
     assert_eq!(live(&ns, "cm/plain", ".data.key"), "1");
 }

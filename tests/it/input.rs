@@ -21,25 +21,34 @@ fn bad_render(name: &str, files: &[(&str, &str)], words: &[&str]) {
         assert!(error.contains(word), "`{word}` is not in: {error}");
     }
     ControlPlane::shared().kubectl_ok("alice", &["delete", "cm/good", "-n", &ns]);
-    until("the last good state is healed", || (live(&ns, "cm/good", ".data.key") == "1").then_some(()));
+    until("the last good state is healed", || {
+        (live(&ns, "cm/good", ".data.key") == "1").then_some(())
+    });
     let (status, _) = greffier.cli_ends(0, &["status"]);
     assert!(status.contains(words[0]), "{status}");
 }
 
 #[test]
 fn invalid_yaml_is_named_with_file_and_line() {
-    bad_render("yaml", &[("web/bad.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\n")], &["bad.yaml"]);
+    bad_render(
+        "yaml",
+        &[("web/bad.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\n")],
+        &["bad.yaml"],
+    );
 }
 
 #[test]
 fn duplicate_keys_are_named_with_file_and_line() {
-    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n  a: \"1\"\n  a: \"2\"\n";
+    let text =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n  a: \"1\"\n  a: \"2\"\n";
     bad_render("dupkey", &[("web/bad.yaml", text)], &["bad.yaml:7"]);
 }
 
 #[test]
 fn an_alias_bomb_is_refused() {
-    let mut text = String::from("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    let mut text = String::from(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n",
+    );
     for n in 1..10 {
         let line: Vec<String> = (0..10).map(|_| format!("*a{}", n - 1)).collect();
         text.push_str(&format!("a{n}: &a{n} [{}]\n", line.join(", ")));
@@ -55,7 +64,14 @@ fn a_huge_file_is_refused_before_it_is_read() {
 
 #[test]
 fn a_missing_chart_file_and_a_missing_dependency_are_named() {
-    bad_render("nochart", &[("web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 0.1.0\ndependencies:\n  - name: redis\n    version: 1.0.0\n    repository: https://charts.example.org\n")], &["redis"]);
+    bad_render(
+        "nochart",
+        &[(
+            "web/Chart.yaml",
+            "apiVersion: v2\nname: web\nversion: 0.1.0\ndependencies:\n  - name: redis\n    version: 1.0.0\n    repository: https://charts.example.org\n",
+        )],
+        &["redis"],
+    );
 }
 
 #[test]
@@ -114,7 +130,11 @@ fn an_empty_repository_and_an_unknown_revision_are_said_and_mend_themselves() {
     greffier.wait_synced("unknown-web", &commit);
     // The branch is deleted: the last good state stays.
     greffier.repo.git(&["push", "-q", "origin", "main:other"]);
-    crate::daemon::run(crate::daemon::git(&greffier.repo.bare).args(["symbolic-ref", "HEAD", "refs/heads/other"]));
+    crate::daemon::run(crate::daemon::git(&greffier.repo.bare).args([
+        "symbolic-ref",
+        "HEAD",
+        "refs/heads/other",
+    ]));
     greffier.repo.git(&["push", "-q", "origin", ":main"]);
     greffier.wait_after(failed["seq"].as_u64().unwrap(), "the second failure", |event| {
         event["kind"] == "render.failed" && event["detail"]["app"] == "unknown-web"
@@ -192,10 +212,18 @@ spec:
   template:
     spec: {restartPolicy: Never, containers: [{name: m, image: m}]}
 ";
-    let keep = config_map("kept", "1").replace("metadata:\n", "metadata:\n  annotations: {argocd.argoproj.io/sync-options: Prune=false}\n");
+    let keep = config_map("kept", "1").replace(
+        "metadata:\n",
+        "metadata:\n  annotations: {argocd.argoproj.io/sync-options: Prune=false}\n",
+    );
     let (greffier, app, ns) = kept(
         "holds",
-        &[("web/hook.yaml", hook), ("web/kept.yaml", &keep), ("web/c.yaml", &config_map("one", "1")), ("web/d.yaml", &config_map("two", "1"))],
+        &[
+            ("web/hook.yaml", hook),
+            ("web/kept.yaml", &keep),
+            ("web/c.yaml", &config_map("one", "1")),
+            ("web/d.yaml", &config_map("two", "1")),
+        ],
     );
     let event = greffier.wait_kind("plan.suspended", &app);
     assert!(event["detail"]["reasons"].to_string().contains("hook PreSync"), "{event}");
@@ -218,7 +246,8 @@ fn a_forbidden_write_is_reported_by_name() {
     let root = application("rbac-web", &greffier.repo.url(), "web", &ns, KEPT);
     let greffier = greffier.root(&root);
     greffier.start();
-    let event = greffier.wait("the refusal", |event| event["summary"].as_str().unwrap().contains("forbidden"));
+    let event = greffier
+        .wait("the refusal", |event| event["summary"].as_str().unwrap().contains("forbidden"));
     assert!(event["summary"].as_str().unwrap().contains("limited"), "{event}");
     assert_eq!(live(&ns, "cm/one", ".data.key"), "");
 }

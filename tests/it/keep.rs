@@ -78,7 +78,10 @@ fn a_hand_edit_is_announced_with_its_manager_and_put_back() {
     let detail = &event["detail"];
     assert_eq!(detail["kind"], "Drift", "{event}");
     assert_eq!(detail["fields"][0]["path"], ".spec.replicas");
-    assert_eq!((&detail["fields"][0]["was"], &detail["fields"][0]["now"]), (&"2".into(), &"5".into()));
+    assert_eq!(
+        (&detail["fields"][0]["was"], &detail["fields"][0]["now"]),
+        (&"2".into(), &"5".into())
+    );
     assert!(event["summary"].as_str().unwrap().contains("kubectl"), "{}", event["summary"]);
     greffier.wait_after(event["seq"].as_u64().unwrap(), "the healing", |event| {
         event["kind"] == "apply.outcome" && event["detail"]["app"] == app.as_str()
@@ -128,8 +131,11 @@ fn a_removed_file_prunes_its_objects_only() {
 
 #[test]
 fn an_application_without_automated_is_written_to_only_when_synced() {
-    let (greffier, app, ns) =
-        kept_with("manual", r#"{"syncOptions": ["CreateNamespace=true"]}"#, &[("web/c.yaml", &config_map("one", "1"))]);
+    let (greffier, app, ns) = kept_with(
+        "manual",
+        r#"{"syncOptions": ["CreateNamespace=true"]}"#,
+        &[("web/c.yaml", &config_map("one", "1"))],
+    );
     greffier.wait_kind("render.succeeded", &app);
     let (status, _) = greffier.cli_ends(0, &["get", "apps", "-o", "json"]);
     assert!(status.contains("OutOfSync"), "{status}");
@@ -181,7 +187,8 @@ fn a_pause_stops_writes_and_resume_catches_up() {
     greffier.repo.write("web/c.yaml", &config_map("one", "2"));
     let commit = greffier.repo.push("while paused");
     greffier.wait("the render", |event| {
-        event["kind"] == "render.succeeded" && event["detail"]["revision"]["commit"] == commit.as_str()
+        event["kind"] == "render.succeeded"
+            && event["detail"]["revision"]["commit"] == commit.as_str()
     });
     assert_eq!(live(&ns, "cm/one", ".data.key"), "1");
     let (status, _) = greffier.cli_ends(0, &["status"]);
@@ -201,7 +208,8 @@ fn an_observing_daemon_records_and_plans_and_writes_nothing() {
     let greffier = greffier.root(&root);
     greffier.start_with(&["--observe"]);
     greffier.wait_kind("render.succeeded", "observe-web");
-    let resources = greffier.json(&["get", "resources", "--app", "observe-web", "-o", "json"]).to_string();
+    let resources =
+        greffier.json(&["get", "resources", "--app", "observe-web", "-o", "json"]).to_string();
     assert!(resources.contains("Missing"), "{resources}");
     let ended = greffier.json(&["log", "--all", "--kind", "apply.intent", "-o", "json"]);
     assert_eq!(ended.to_string().matches("apply.intent").count(), 0, "{ended}");
@@ -226,7 +234,8 @@ spec:
         openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
 ";
     let widget = "apiVersion: crdtest.example.org/v1\nkind: Widget\nmetadata:\n  name: w\nspec:\n  size: 3\n";
-    let (greffier, app, ns) = kept("crd", &[("web/a-widget.yaml", widget), ("web/b-crd.yaml", crd)]);
+    let (greffier, app, ns) =
+        kept("crd", &[("web/a-widget.yaml", widget), ("web/b-crd.yaml", crd)]);
     greffier.wait_synced(&app, &greffier.repo.head());
     assert_eq!(live(&ns, "widgets.crdtest.example.org/w", ".spec.size"), "3");
 }
@@ -250,15 +259,30 @@ fn secrets_are_applied_and_their_values_are_nowhere() {
     let encoded = "Y2FuYXJ5LWh1bnRlcjItdmFsdWU=";
     assert_eq!(live(&ns, "secret/s", ".data.password"), encoded);
     let cluster = ControlPlane::shared();
-    cluster.kubectl_ok("alice", &["patch", "secret/s", "-n", &ns, "--type=merge", "-p", r#"{"stringData":{"password":"canary-other-value"}}"#]);
+    cluster.kubectl_ok(
+        "alice",
+        &[
+            "patch",
+            "secret/s",
+            "-n",
+            &ns,
+            "--type=merge",
+            "-p",
+            r#"{"stringData":{"password":"canary-other-value"}}"#,
+        ],
+    );
     greffier.wait("the drift", drift(&app, "s"));
-    until("the secret is back", || (live(&ns, "secret/s", ".data.password") == encoded).then_some(()));
+    until("the secret is back", || {
+        (live(&ns, "secret/s", ".data.password") == encoded).then_some(())
+    });
     let out = greffier.cli_ends(0, &["log", "--all", "-n", "100000", "-o", "json"]).0;
     assert_eq!(greffier.stop(), Some(0));
     let mut places = vec![("log".to_owned(), out.into_bytes())];
     collect(&greffier.path("data/ledger"), &mut places);
     places.push(("daemon log".into(), std::fs::read(greffier.path("log")).unwrap()));
-    for canary in ["canary-hunter2-value", encoded, "canary-other-value", "Y2FuYXJ5LW90aGVyLXZhbHVl"] {
+    for canary in
+        ["canary-hunter2-value", encoded, "canary-other-value", "Y2FuYXJ5LW90aGVyLXZhbHVl"]
+    {
         for (place, bytes) in &places {
             let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
             assert!(!found, "{canary} is in {place}");

@@ -88,7 +88,9 @@ pub(crate) fn git(dir: &Path) -> Command {
     let mut command = Command::new("git");
     command.current_dir(dir).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
     for role in ["AUTHOR", "COMMITTER"] {
-        command.env(format!("GIT_{role}_NAME"), "Ada").env(format!("GIT_{role}_EMAIL"), "ada@example.org");
+        command
+            .env(format!("GIT_{role}_NAME"), "Ada")
+            .env(format!("GIT_{role}_EMAIL"), "ada@example.org");
     }
     command
 }
@@ -102,7 +104,13 @@ pub(crate) fn run(command: &mut Command) -> String {
 }
 
 /// An Application manifest. `policy` is the `syncPolicy` as JSON.
-pub(crate) fn application(name: &str, repo: &str, path: &str, namespace: &str, policy: &str) -> String {
+pub(crate) fn application(
+    name: &str,
+    repo: &str,
+    path: &str,
+    namespace: &str,
+    policy: &str,
+) -> String {
     format!(
         "apiVersion: argoproj.io/v1alpha1
 kind: Application
@@ -281,7 +289,8 @@ impl Greffier {
     /// Starts the daemon with further arguments and waits until it answers.
     pub(crate) fn start_with(&self, args: &[&str]) -> &Self {
         let daemon = self.spawn(args);
-        let mut running = Running { daemon, follower: never(), events: mpsc::channel().1, seen: Vec::new() };
+        let mut running =
+            Running { daemon, follower: never(), events: mpsc::channel().1, seen: Vec::new() };
         let socket = self.path("greffier.sock");
         let started = Instant::now();
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
@@ -331,7 +340,12 @@ impl Greffier {
     }
 
     /// Waits for the first event after sequence number `after` that `wanted` accepts.
-    pub(crate) fn wait_after(&self, after: u64, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait_after(
+        &self,
+        after: u64,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         let mut running = self.running.borrow_mut();
         let running = running.as_mut().expect("the daemon runs");
         let wanted = |event: &Value| event["seq"].as_u64().unwrap() > after && wanted(event);
@@ -354,7 +368,11 @@ impl Greffier {
                         RecvTimeoutError::Disconnected => "cannot happen: the daemon is gone",
                     };
                     let told: Vec<_> = running.seen.iter().rev().take(25).map(summary).collect();
-                    panic!("{what} {why}; last events, newest first:\n{}\n{}", told.join("\n"), self.log_tail());
+                    panic!(
+                        "{what} {why}; last events, newest first:\n{}\n{}",
+                        told.join("\n"),
+                        self.log_tail()
+                    );
                 }
             }
         }

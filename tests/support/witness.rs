@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use futures::TryStreamExt as _;
 use http::Request;
 use kube::Client;
@@ -42,8 +42,8 @@ pub(crate) struct Api {
 impl Api {
     /// Connects with the current context of a kubeconfig. Nothing is sent yet.
     pub(crate) fn connect(runtime: &Handle, kubeconfig: &Path) -> Result<Self> {
-        let config = Kubeconfig::read_from(kubeconfig)
-            .with_context(|| format!("cannot read the kubeconfig {}", kubeconfig.display()))?;
+        // The error names the file and its cause already.
+        let config = Kubeconfig::read_from(kubeconfig).map_err(|e| anyhow!("{e}"))?;
         let client = runtime.block_on(async {
             let options = KubeConfigOptions::default();
             let mut config = kube::Config::from_custom_kubeconfig(config, &options).await?;

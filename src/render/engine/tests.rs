@@ -116,15 +116,3 @@ fn the_digest_changes_with_every_input_that_counts() {
     let directory = fixture.input(&scopes).digest(&tree, "helm v1");
     assert_eq!(directory, fixture.input(&scopes).digest(&tree, "helm v2"));
 }
-
-#[test]
-fn one_document_is_read_alone() {
-    assert_eq!(parse_one(b"---\na: 1\n", "a.yaml").unwrap(), json!({"a": 1}));
-    for (text, expected) in [
-        ("", "`a.yaml` holds 0 documents, not one"),
-        ("a: 1\n---\nb: 2\n", "`a.yaml` holds 2 documents, not one"),
-        ("a: 1\na: 2\n", "a.yaml:2:1: duplicate key `a`"),
-    ] {
-        assert_eq!(parse_one(text.as_bytes(), "a.yaml").unwrap_err().to_string(), expected);
-    }
-}

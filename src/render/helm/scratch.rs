@@ -3,8 +3,9 @@
 //! Removed when dropped. Invariant: names in it are made here or checked here, so nothing is
 //! written outside it; only regular files and folders are written.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,7 +40,9 @@ impl Scratch {
             }
             _ => {}
         }
-        fs::create_dir_all(&folder).map_err(|source| Error::Scratch { source })?;
+        // Security: values may be secret, so nobody else may look in.
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        created.map_err(|source| Error::Scratch { source })?;
         Ok(Self {
             folder,
             path: path.to_owned(),

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{apply_of, config_map, connect, key, make_namespace, options, sealer};
-use crate::support_cluster::ControlPlane;
+use crate::cluster::ControlPlane;
 
 /// How long a test waits for what must come. Generous: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);

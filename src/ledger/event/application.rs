@@ -1,0 +1,181 @@
+//! What happens to applications: defined, rendered, healthy or not.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey};
+
+/// Where an application's definition came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// The configuration file.
+    Config,
+    /// `greffier app add`.
+    Operator,
+    /// A plan of the application that renders it.
+    Parent(AppName),
+}
+
+/// An application was defined, or its definition changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppDeclaredV1 {
+    /// Its name.
+    pub app: AppName,
+    /// The Application manifest as canonical JSON.
+    pub manifest: Vec<u8>,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// An application is no longer defined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRemovedV1 {
+    /// Its name.
+    pub app: AppName,
+    /// Whether its objects are removed first (its finalizer said so); otherwise they are left.
+    pub cascade: bool,
+    /// What removed it.
+    pub origin: Origin,
+}
+
+/// An application definition was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRefusedV1 {
+    /// Its name as far as readable.
+    pub app: String,
+    /// What is wrong.
+    pub error: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// An object's own restraint (annotation) that is not honoured yet: exactly the writes that it
+/// names are suspended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectHold {
+    /// The annotation, as people wrote it.
+    pub what: String,
+    /// Creating it is suspended.
+    pub create: bool,
+    /// Changing it is suspended.
+    pub update: bool,
+    /// Removing it is suspended.
+    pub prune: bool,
+}
+
+/// One object that a revision renders to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DesiredObject {
+    /// Its key; the namespace is filled from the destination.
+    pub key: ObjectKey,
+    /// The version of its API group, e.g. `v1`.
+    pub version: String,
+    /// Its manifest as canonical JSON (sealed for Secrets).
+    pub manifest: BlobAddr,
+    /// The digest of the manifest (keyed for Secrets).
+    pub digest: Digest,
+    /// Its sync wave.
+    pub wave: i32,
+    /// `spec.replicas`, where it is a number.
+    pub replicas: Option<u32>,
+    /// The file (and document) it came from, as far as known.
+    pub origin: String,
+    /// What its annotations restrain.
+    pub holds: Vec<ObjectHold>,
+    /// The manifest itself, for Applications only.
+    pub application: Option<Vec<u8>>,
+}
+
+/// A source of an application at the commit that it resolved to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionRef {
+    /// The repository.
+    pub repo: String,
+    /// The commit.
+    pub commit: CommitId,
+    /// The tree of the source's path, the identity of what was rendered.
+    pub tree: CommitId,
+}
+
+/// An application was rendered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderSucceededV1 {
+    /// The application.
+    pub app: AppName,
+    /// What was rendered.
+    pub revision: RevisionRef,
+    /// The digest of every input: tree, specification, tool versions, API list.
+    pub inputs: Digest,
+    /// The program that rendered, with its version.
+    pub tool: String,
+    /// The objects in order of their keys.
+    pub objects: Vec<DesiredObject>,
+    /// What a person should know and what does not stop anything.
+    pub warnings: Vec<String>,
+    /// Kinds that the cluster does not serve, so that their scope is a guess.
+    pub unknown_kinds: Vec<GroupKind>,
+}
+
+/// A commit left an application's inputs as they were: the last render stands for it too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionAdvancedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The commit that renders to the same.
+    pub revision: RevisionRef,
+}
+
+/// An application could not be rendered. Its last good render stays in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderFailedV1 {
+    /// The application.
+    pub app: AppName,
+    /// What was to be rendered; `None` when the revision could not be resolved.
+    pub commit: Option<CommitId>,
+    /// The cause, with file and line where there is one.
+    pub error: String,
+}
+
+/// Health as Argo CD words it, from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Health {
+    /// As it should be.
+    Healthy,
+    /// Waiting for a person.
+    Suspended,
+    /// Not yet there, may get there.
+    Progressing,
+    /// Not in the cluster.
+    Missing,
+    /// Failed, or unable to get there in time.
+    Degraded,
+    /// Cannot be told.
+    Unknown,
+}
+
+impl Health {
+    /// The word people are shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "Healthy",
+            Self::Suspended => "Suspended",
+            Self::Progressing => "Progressing",
+            Self::Missing => "Missing",
+            Self::Degraded => "Degraded",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// The health of an application changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppHealthChangedV1 {
+    /// The application.
+    pub app: AppName,
+    /// What it was.
+    pub was: Health,
+    /// What it is.
+    pub now: Health,
+    /// Which objects it rests on.
+    pub message: String,
+}

@@ -1,0 +1,163 @@
+//! What is seen of the cluster.
+
+use serde::{Deserialize, Serialize};
+
+use super::application::Health;
+use crate::model::{BlobAddr, Digest, GroupKind, ObjectKey, Scope, Timestamp};
+
+/// Which cluster this is became known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterIdentifiedV1 {
+    /// The uid of the namespace `kube-system`.
+    pub uid: String,
+    /// The server's version.
+    pub version: String,
+    /// Its address.
+    pub server: String,
+}
+
+/// The API server could not be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterLostV1 {
+    /// The cause.
+    pub error: String,
+}
+
+/// The API server can be reached again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterFoundV1 {}
+
+/// A kind that the API server serves.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ServedKind {
+    /// The kind.
+    pub kind: GroupKind,
+    /// The version that the server prefers.
+    pub version: String,
+    /// The resource name in URLs, e.g. `deployments`.
+    pub plural: String,
+    /// Whether its objects live in namespaces.
+    pub scope: Scope,
+    /// Whether greffier watches it.
+    pub watched: bool,
+}
+
+/// What the API server serves became known or changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindsServedV1 {
+    /// All kinds, in order.
+    pub kinds: Vec<ServedKind>,
+    /// Groups whose discovery failed; what they serve is not known.
+    pub broken_groups: Vec<String>,
+}
+
+/// How a fact about the cluster was learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Learned {
+    /// From a watch, as it happened.
+    Watched,
+    /// From a list: it happened some time before.
+    Listed,
+    /// From the answer to our own write.
+    Answered,
+}
+
+/// A field manager entry of an object, without its field set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManagerStamp {
+    /// The manager's name: free text set by the client.
+    pub manager: String,
+    /// `Apply` or `Update`.
+    pub operation: String,
+    /// The subresource, or empty.
+    pub subresource: String,
+    /// The time that it states, if it does.
+    pub time: Option<Timestamp>,
+    /// The digest of its field set.
+    pub fields: Digest,
+}
+
+impl ManagerStamp {
+    /// The digest of who owns which fields, in the order of the object. Times are left out: they
+    /// move without anything else changing.
+    #[must_use]
+    pub fn digest_of(stamps: &[Self]) -> Digest {
+        let mut bytes = Vec::with_capacity(stamps.len() * 64);
+        for stamp in stamps {
+            for text in [&stamp.manager, &stamp.operation, &stamp.subresource] {
+                bytes.extend_from_slice(text.as_bytes());
+                bytes.push(0);
+            }
+            bytes.extend_from_slice(&stamp.fields.0);
+        }
+        Digest::of(&bytes)
+    }
+}
+
+/// An object of the cluster was seen in a state that differs from the last recorded one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectObservedV1 {
+    /// Its key.
+    pub key: ObjectKey,
+    /// The version it was read in.
+    pub version: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its resource version.
+    pub resource_version: String,
+    /// Its generation; 0 where it has none.
+    pub generation: i64,
+    /// Whether it was not there before.
+    pub added: bool,
+    /// How this was learnt.
+    pub learned: Learned,
+    /// The digest of the normalised object without status and field ownership.
+    pub digest: Digest,
+    /// The digest of the fields that greffier owns; `None` when it owns none.
+    pub owned: Option<Digest>,
+    /// The normalised object with field ownership.
+    pub object: BlobAddr,
+    /// The field managers, in the order of the object.
+    pub managers: Vec<ManagerStamp>,
+    /// The controlling owner, if it has one: kind, name, uid.
+    pub controller: Option<(GroupKind, String, String)>,
+    /// Its health by the rules of `health_rules`.
+    pub health: Health,
+    /// What the health rests on.
+    pub health_message: String,
+    /// The version of the health rules.
+    pub health_rules: u16,
+    /// Whether its deletion was requested.
+    pub deleting: bool,
+    /// The application whose ownership annotation it bears, if any.
+    pub claimed_by: String,
+}
+
+/// An object is gone from the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectGoneV1 {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its uid.
+    pub uid: String,
+    /// `Watched`: seen as it happened. `Listed`: discovered by a list that no longer shows it.
+    pub learned: Learned,
+}
+
+/// Every object of a kind has been listed: what is recorded is complete as of now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindListedV1 {
+    /// The kind.
+    pub kind: GroupKind,
+    /// How many objects there are.
+    pub objects: u64,
+}
+
+/// A watch was interrupted: changes that were undone within the gap were not seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchGapV1 {
+    /// The kind.
+    pub kind: GroupKind,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,103 @@
+//! What happens in repositories.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{CommitId, Timestamp};
+
+/// A signature line of a commit: who, and when by their clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// The name as stated.
+    pub name: String,
+    /// The e-mail address as stated.
+    pub email: String,
+    /// The time as stated.
+    pub time: Timestamp,
+}
+
+/// A commit became known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRecordedV1 {
+    /// The repository, as Applications name it.
+    pub repo: String,
+    /// The commit.
+    pub commit: CommitId,
+    /// Its tree.
+    pub tree: CommitId,
+    /// Its parents.
+    pub parents: Vec<CommitId>,
+    /// Who wrote it, as it states.
+    pub author: Signature,
+    /// Who committed it, as it states.
+    pub committer: Signature,
+    /// The whole message.
+    pub message: String,
+    /// The paths that differ from the first parent, at most [`CHANGED_PATHS_MAX`].
+    pub changed: Vec<String>,
+    /// How many paths differ in all.
+    pub changed_total: u64,
+    /// Whether it carries a signature (not verified).
+    pub signed: bool,
+}
+
+/// How many changed paths a commit event lists.
+pub const CHANGED_PATHS_MAX: usize = 200;
+
+/// A ref of a repository appeared, moved or disappeared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefMovedV1 {
+    /// The repository.
+    pub repo: String,
+    /// The full ref name, or `HEAD`.
+    pub name: String,
+    /// Where it pointed, if it existed.
+    pub old: Option<CommitId>,
+    /// Where it points; `None` = deleted.
+    pub new: Option<CommitId>,
+}
+
+/// A ref moved to a commit that does not descend from the one it pointed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRewrittenV1 {
+    /// The repository.
+    pub repo: String,
+    /// The full ref name.
+    pub name: String,
+    /// The old tip; it stays reachable in the mirror.
+    pub old: CommitId,
+    /// The new tip.
+    pub new: CommitId,
+    /// Commits that are no longer reachable from the ref, at most 200.
+    pub dropped: Vec<CommitId>,
+    /// Whether both tips have the same tree.
+    pub same_tree: bool,
+}
+
+/// A repository's history was imported from a depth on; older commits are not in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryImportedV1 {
+    /// The repository.
+    pub repo: String,
+    /// The ref.
+    pub name: String,
+    /// How many commits were imported.
+    pub commits: u64,
+    /// The oldest imported commits that have parents which were not imported.
+    pub begins_at: Vec<CommitId>,
+}
+
+/// A repository could not be fetched. Written once per distinct cause, not once per try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchFailedV1 {
+    /// The repository.
+    pub repo: String,
+    /// The cause, for a person.
+    pub error: String,
+}
+
+/// A repository that could not be fetched can be fetched again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchRecoveredV1 {
+    /// The repository.
+    pub repo: String,
+}

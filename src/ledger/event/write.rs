@@ -1,0 +1,243 @@
+//! What is planned, gated, written, and found to differ.
+
+use serde::{Deserialize, Serialize};
+
+use super::application::Health;
+use super::cluster::ManagerStamp;
+use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, PlanHash, Seq};
+
+/// What an action does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Verb {
+    /// The object is absent and is created.
+    Create,
+    /// Git changed and the object follows.
+    Update,
+    /// The object drifted and is put back.
+    Heal,
+    /// Ownership was lost but the values are right: a quiet re-apply.
+    Reclaim,
+    /// The object left Git and is removed.
+    Prune,
+}
+
+impl Verb {
+    /// The word people are shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Heal => "heal",
+            Self::Reclaim => "reclaim",
+            Self::Prune => "prune",
+        }
+    }
+}
+
+/// One write of a plan or intent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    /// What it does.
+    pub verb: Verb,
+    /// To which object.
+    pub key: ObjectKey,
+    /// In which version of its group.
+    pub version: String,
+    /// The manifest to apply; `None` for a prune.
+    pub manifest: Option<BlobAddr>,
+    /// The digest of that manifest; zero for a prune.
+    pub digest: Digest,
+    /// For a prune: the uid and resource version that the delete is bound to.
+    pub precondition: Option<(String, String)>,
+    /// Why, as words for a person.
+    pub reason: String,
+}
+
+/// Why part of a plan waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateReason {
+    /// The rule, as words: what would happen and which limit it exceeds.
+    pub what: String,
+}
+
+/// A plan was gated: it would do more than may be done unasked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanGatedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The hash that an approval names.
+    pub plan: PlanHash,
+    /// Why.
+    pub reasons: Vec<GateReason>,
+    /// The writes that wait.
+    pub writes: Vec<Write>,
+    /// Applications whose removal waits.
+    pub apps: Vec<AppName>,
+    /// The commit that asks for it, if one does.
+    pub commit: Option<CommitId>,
+}
+
+/// A gated plan is no longer what greffier would do: Git or the cluster moved on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateLapsedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The plan that lapsed.
+    pub plan: PlanHash,
+}
+
+/// A person approved a gated plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanApprovedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The plan.
+    pub plan: PlanHash,
+    /// Why, if they said.
+    pub reason: String,
+}
+
+/// Cluster writes are about to be made. Durable before the first of them is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntentRecordedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The writes; the `Audit-ID` of each is `<ledger>-<seq of this event>-<index>`.
+    pub writes: Vec<Write>,
+    /// The commit whose render is applied, if there is one.
+    pub commit: Option<CommitId>,
+}
+
+/// How a write ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WriteResult {
+    /// The object was applied.
+    Applied(Applied),
+    /// The object was deleted, or its deletion was begun.
+    Deleted,
+    /// There was nothing to delete.
+    AlreadyGone,
+    /// The API server refused for good: trying the same again is useless.
+    Refused(String),
+    /// It failed in a way that may pass.
+    Failed(String),
+    /// The request was sent and its fate is not known.
+    Unknown(String),
+    /// It was not sent: an earlier write of the same intent had to come first and failed, or the
+    /// daemon stopped.
+    NotSent(String),
+}
+
+/// What an apply returned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The object's uid.
+    pub uid: String,
+    /// Its resource version after the apply.
+    pub resource_version: String,
+    /// The digest of the fields that greffier owns: the baseline drift is measured against.
+    pub baseline: Digest,
+    /// The returned object, normalised, with field ownership: what the baseline is projected
+    /// from. See `cluster::normalize`.
+    pub object: BlobAddr,
+    /// Whether the apply changed the object.
+    pub changed: bool,
+    /// The digest of the returned object without status and field ownership.
+    pub digest: Digest,
+    /// The digest of who owns which fields.
+    pub managers: Digest,
+    /// Its health in the answer.
+    pub health: Health,
+    /// What the health rests on.
+    pub health_message: String,
+}
+
+/// Writes of an intent ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeRecordedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The intent.
+    pub intent: Seq,
+    /// Index in the intent and how it ended.
+    pub results: Vec<(u32, WriteResult)>,
+}
+
+/// A write whose fate was not known was settled by observing the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntentSettledV1 {
+    /// The application.
+    pub app: AppName,
+    /// The intent.
+    pub intent: Seq,
+    /// Index in the intent and what the cluster shows.
+    pub results: Vec<(u32, WriteResult)>,
+}
+
+/// Everything that an application's revision asks for was done, or cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncFinishedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The commit.
+    pub commit: CommitId,
+    /// Whether every object is as desired.
+    pub succeeded: bool,
+    /// What happened, for a person.
+    pub message: String,
+    /// How many objects were created, changed, pruned.
+    pub counts: (u32, u32, u32),
+}
+
+/// One field that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Its path, e.g. `.spec.template.spec.containers[name=web].image`.
+    pub path: String,
+    /// What it was, as JSON; empty = absent. Never a Secret's value.
+    pub was: String,
+    /// What it is, as JSON; empty = absent. Never a Secret's value.
+    pub now: String,
+}
+
+/// How an object differs from what greffier applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DriftKind {
+    /// A field that greffier applied has another value or is gone.
+    Drift,
+    /// The object is gone.
+    Deleted,
+    /// The values are right but greffier no longer owns them.
+    OwnershipLost,
+    /// Somebody else added a field.
+    Addition,
+    /// Nothing differs any more.
+    None,
+}
+
+/// An object was compared with what greffier applied to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftDetectedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The object.
+    pub key: ObjectKey,
+    /// What was found.
+    pub kind: DriftKind,
+    /// The fields, at most 100.
+    pub fields: Vec<FieldChange>,
+    /// The field managers that changed it, as far as the object tells (claims, not proof).
+    pub managers: Vec<ManagerStamp>,
+    /// The observation that shows it; its blob keeps the object as it was.
+    pub observation: Seq,
+}
+
+/// Writes are suspended because something restrains them that is not honoured yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WritesSuspendedV1 {
+    /// The application.
+    pub app: AppName,
+    /// What restrains, and what it suspends; empty = nothing any more.
+    pub reasons: Vec<String>,
+}
