@@ -100,7 +100,7 @@ pub enum Error {
         /// The application.
         app: AppName,
         /// The object.
-        key: ObjectKey,
+        key: Box<ObjectKey>,
         /// Objects that look like it.
         near: Vec<String>,
     },
@@ -285,7 +285,11 @@ fn sync(
             let wanted = app.desired.iter().flat_map(|desired| desired.objects.keys());
             let candidates: Vec<String> = wanted.map(ToString::to_string).collect();
             let near = near_names(&key.to_string(), candidates.iter().map(String::as_str));
-            return Err(Error::UnknownObject { app: name.clone(), key: key.clone(), near });
+            return Err(Error::UnknownObject {
+                app: name.clone(),
+                key: Box::new(key.clone()),
+                near,
+            });
         }
     }
     let (app, only, reason) = (name.clone(), only.to_vec(), bounded(reason)?);

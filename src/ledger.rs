@@ -47,6 +47,7 @@ mod memory_store;
 mod prepare;
 mod reader;
 mod repair;
+mod run;
 mod seal;
 mod segment;
 mod shared;

@@ -4,6 +4,8 @@
 //! neither clock, disk, network nor chance. Each outside library is imported where it belongs.
 //! Files and functions stay short. The documents name what they must name.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -22,7 +22,9 @@ pub(super) async fn status(context: &Context) -> Result<(), Error> {
 pub(super) fn status_text(status: &dto::Status) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let mut row = |name: &str, text: String| drop(writeln!(out, "{name:<9} {}", clean(&text)));
+    let mut row = |name: &str, text: String| {
+        let _ = writeln!(out, "{name:<9} {}", clean(&text));
+    };
     row(
         "daemon",
         match &status.daemon {

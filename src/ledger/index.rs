@@ -28,9 +28,6 @@ use crate::model::{BlobAddr, Seq, Timestamp};
 
 /// How many groups may wait for the store.
 pub(super) const LAG_GROUPS_MAX: usize = 64;
-/// After how many events the store is made durable. What came after it is applied again at the
-/// next start: a fraction of a second.
-const SYNC_EVENTS: u64 = 8192;
 /// How many events are applied at once when the store is behind.
 const CATCH_UP_EVENTS: usize = 1024;
 
@@ -95,14 +92,8 @@ impl Index {
     /// The body of the index's thread: applies groups until the writer is gone.
     pub(super) fn follow(&self, groups: &Receiver<Group>) {
         let _stopped = StoppedOnDrop(self);
-        let mut since_sync = 0;
         while let Ok(group) = groups.recv() {
-            since_sync += group.events.len() as u64;
             self.apply(group);
-            if since_sync >= SYNC_EVENTS {
-                since_sync = 0;
-                self.sync();
-            }
         }
         self.sync();
         self.store.close();

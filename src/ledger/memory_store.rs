@@ -23,10 +23,33 @@ struct Inner {
 #[derive(Debug, Default)]
 pub(super) struct MemoryStore(RwLock<Inner>);
 
+/// All that a store has: events by number, blobs by address, subjects by key and event.
+pub(super) struct Contents {
+    pub(super) events: Vec<(Seq, u64, Timestamp)>,
+    pub(super) blobs: Vec<(BlobAddr, BlobPlace)>,
+    pub(super) subjects: Vec<(SubjectKey, Seq)>,
+}
+
 impl MemoryStore {
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         // Nothing panics while the lock is held, so its content is whole.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many events and blobs it has.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let inner = self.read();
+        (inner.events.len(), inner.blobs.len())
+    }
+
+    /// All that it has, in order.
+    pub(super) fn contents(&self) -> Contents {
+        let inner = self.read();
+        let events = inner.events.iter().map(|(seq, (offset, time))| (*seq, *offset, *time));
+        let mut blobs: Vec<_> = inner.blobs.iter().map(|(addr, place)| (*addr, *place)).collect();
+        blobs.sort_unstable_by_key(|(addr, _)| *addr);
+        let subjects = inner.subjects.iter().copied().collect();
+        Contents { events: events.collect(), blobs, subjects }
     }
 
     /// [`Store::find`], which cannot fail here.

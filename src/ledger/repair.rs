@@ -22,13 +22,12 @@ use uuid::Uuid;
 use super::disk::Disk;
 use super::error::Error;
 use super::event::LedgerRepairedV1;
-use super::frame::leaf_hash;
 use super::index::{CatchUpError, catch_up, fill};
 use super::load::{Loaded, Torn};
 use super::record::{self, Record};
 use super::segment::{Cursor, Segments};
 use super::sled_store::SledStore;
-use super::store::{self, Store, Watermark};
+use super::store::{self, Position, Store, Watermark};
 use super::writer::GROUP_BYTES_MAX;
 use crate::model::{Seq, Timestamp};
 
@@ -137,9 +136,9 @@ impl IndexFiles {
         }
         let store = SledStore::open(&self.path(), self.cache_bytes, ledger);
         let watermark = store.and_then(|store| {
-            let watermark = store.watermark();
+            let head = store.head();
             store.close();
-            watermark
+            head
         });
         Acknowledged(watermark.map(|watermark| watermark.seq).unwrap_or_default())
     }
@@ -247,13 +246,11 @@ impl IndexFiles {
 /// Compares the store with the segments and brings it up to date.
 fn check(store: &SledStore, loaded: &Loaded) -> Result<(), Unusable> {
     let watermark = store.watermark().map_err(Unusable::Failed)?;
-    if watermark.seq > loaded.end.seq {
-        return Err(Unusable::Ahead(watermark.seq, loaded.end.seq));
+    let head = store.head().map_err(Unusable::Failed)?.seq.max(watermark.seq);
+    if head > loaded.end.seq {
+        return Err(Unusable::Ahead(head, loaded.end.seq));
     }
-    check_frame(store, &watermark)?;
-    let synced = store.synced_watermark().map_err(Unusable::Failed)?;
-    check_frame(store, &synced)?;
-    let (mut cursor, mut time_max) = resume(store, &loaded.segments, &synced)?;
+    let (mut cursor, mut time_max) = resume(store, &loaded.segments, &watermark)?;
     catch_up(store, &mut cursor, &mut time_max).map_err(|error| match error {
         CatchUpError::Store(error) => Unusable::Failed(error),
         // What the store says about the segments leads nowhere; rebuilding meets real damage.
@@ -262,16 +259,6 @@ fn check(store: &SledStore, loaded: &Loaded) -> Result<(), Unusable> {
     let reached = store.watermark().map_err(Unusable::Failed)?;
     let whole = reached.seq == loaded.end.seq && reached.hash == loaded.end.hash;
     if whole { Ok(()) } else { Err(Unusable::Disagrees) }
-}
-
-/// Checks that a watermark names the frame that the store has for it.
-fn check_frame(store: &SledStore, watermark: &Watermark) -> Result<(), Unusable> {
-    if watermark.seq == Seq::ZERO {
-        return Ok(());
-    }
-    let entry = store.event(watermark.seq).map_err(Unusable::Failed)?;
-    let agrees = entry.is_some_and(|entry| leaf_hash(&entry.frame) == watermark.hash);
-    if agrees { Ok(()) } else { Err(Unusable::Disagrees) }
 }
 
 /// A cursor that goes on after a watermark and expects what must follow it.
@@ -287,9 +274,28 @@ fn resume(
     if watermark.end.offset > segment.end() {
         return Err(Unusable::Disagrees);
     }
-    let entry = store.event(watermark.seq).map_err(Unusable::Failed)?;
-    let time_max = entry.ok_or(Unusable::Disagrees)?.time_max;
+    let entry = store.event(watermark.seq).map_err(Unusable::Failed)?.ok_or(Unusable::Disagrees)?;
+    check_place(segments, watermark, entry.offset)?;
+    let time_max = entry.time_max;
     let mut cursor = Cursor::at(segments.clone(), watermark.end);
     cursor.expect(watermark.seq.next(), watermark.hash);
     Ok((cursor, time_max))
+}
+
+/// Checks that the event of a watermark stands where the store says, with the hash that it says.
+fn check_place(
+    segments: &Arc<Segments>,
+    watermark: &Watermark,
+    offset: u64,
+) -> Result<(), Unusable> {
+    let segment = segments.holding(watermark.seq).ok_or(Unusable::Disagrees)?;
+    let at = Position { segment: segment.header.first, offset };
+    let mut cursor = Cursor::at(segments.clone(), at);
+    match cursor.next() {
+        Ok(Some(found)) => match found.record {
+            Record::Event(event) if event.envelope.hash == watermark.hash => Ok(()),
+            _ => Err(Unusable::Disagrees),
+        },
+        _ => Err(Unusable::Disagrees),
+    }
 }

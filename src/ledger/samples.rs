@@ -174,6 +174,7 @@ fn apps() -> Vec<Event> {
         .into(),
         RenderSucceededV1 {
             app: app(),
+            declared: Seq(7),
             revision: revision(),
             inputs: Digest([9; 32]),
             tool: "directory".into(),
@@ -197,8 +198,14 @@ fn apps() -> Vec<Event> {
             unknown_kinds: vec![GroupKind::new("example.org", "Widget")],
         }
         .into(),
-        RevisionAdvancedV1 { app: app(), revision: revision() }.into(),
-        RenderFailedV1 { app: app(), commit: None, error: "apps/web.yaml:3: tab".into() }.into(),
+        RevisionAdvancedV1 { app: app(), declared: Seq(7), revision: revision() }.into(),
+        RenderFailedV1 {
+            app: app(),
+            declared: Seq(7),
+            commit: None,
+            error: "apps/web.yaml:3: tab".into(),
+        }
+        .into(),
         AppHealthChangedV1 {
             app: app(),
             was: Health::Missing,

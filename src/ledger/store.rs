@@ -7,7 +7,8 @@
 //!
 //! - [`Store::apply`] is all or nothing, watermark included, and repeating it changes nothing.
 //! - After `apply` returns, every read shows it.
-//! - After [`Store::sync`] returns, what was applied before survives power loss.
+//! - After [`Store::sync`] returns, what was applied before survives power loss. Of what came
+//!   later the watermark tells, after a crash, what did.
 //! - Nothing is ever removed.
 //!
 //! It does not promise that its content is undamaged: readers check what they find against the
@@ -138,6 +139,19 @@ pub struct Changes {
     pub blobs: Vec<(BlobAddr, BlobPlace)>,
     /// The watermark after them.
     pub watermark: Watermark,
+}
+
+impl Changes {
+    /// What is not already covered by `watermark`.
+    pub(super) fn after(&self, watermark: &Watermark) -> Self {
+        let new_event = |(seq, _, _): &&(Seq, EventEntry, Vec<SubjectKey>)| *seq > watermark.seq;
+        let new_blob = |(_, place): &&(BlobAddr, BlobPlace)| place.at >= watermark.end;
+        Self {
+            events: self.events.iter().filter(new_event).cloned().collect(),
+            blobs: self.blobs.iter().filter(new_blob).copied().collect(),
+            watermark: self.watermark,
+        }
+    }
 }
 
 /// A store; see the module's text for what it promises.

@@ -27,7 +27,7 @@ fn changes(from: u64, to: u64) -> Changes {
         (Seq(n), entry, vec![subject(n % 3), SubjectKey::commit("c")])
     });
     let place = |n| BlobPlace {
-        at: Position { segment: Seq(1), offset: n },
+        at: Position { segment: Seq(1), offset: n * 1000 + 500 },
         depth: u8::try_from(n % 17).unwrap(),
     };
     Changes {
@@ -55,8 +55,12 @@ fn a_new_store_has_nothing() {
 #[test]
 fn what_was_applied_is_found_and_applying_it_again_changes_nothing() {
     on_both(|store| {
-        for (from, to) in [(1, 50), (51, 60), (40, 60)] {
+        for (from, to) in [(1, 20), (21, 50), (51, 60), (40, 60)] {
             store.apply(&changes(from, to)).unwrap();
+            // A store on disk keeps in another form what was synced.
+            if to != 60 {
+                store.sync().unwrap();
+            }
         }
         assert_eq!(store.watermark().unwrap(), changes(40, 60).watermark);
         for (seq, entry, _) in changes(1, 60).events {
@@ -97,8 +101,7 @@ fn a_sled_store_is_the_same_after_it_was_opened_again() {
     assert!(store.watermark().is_err(), "a closed store answers nothing");
     let store = SledStore::open(&path, CACHE_BYTES, Uuid::nil()).unwrap();
     assert_eq!(store.watermark().unwrap(), changes(1, 60).watermark);
-    assert_eq!(store.synced_watermark().unwrap(), changes(1, 60).watermark);
-    assert_eq!(store.frames_after(Seq(58)), vec![vec![1; 20]; 2]);
+    assert_eq!(store.head().unwrap(), changes(1, 60).watermark);
     store.close();
     assert!(SledStore::open(&path, CACHE_BYTES, Uuid::max()).is_err(), "another ledger's");
 }

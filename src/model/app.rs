@@ -498,9 +498,11 @@ impl SyncOptions {
                 }
                 "PrunePropagationPolicy=foreground" => {}
                 "PrunePropagationPolicy=background" => {
-                    options.prune_propagation = "Background".into()
+                    options.prune_propagation = "Background".into();
                 }
-                "PrunePropagationPolicy=orphan" => options.prune_propagation = "Orphan".into(),
+                "PrunePropagationPolicy=orphan" => {
+                    options.prune_propagation = "Orphan".into();
+                }
                 "Replace=true" | "Force=true" => parser.restraints.push(Restraint::Updates {
                     what: format!("syncOption {option}"),
                     group: "*".into(),
@@ -509,7 +511,7 @@ impl SyncOptions {
                     name: String::new(),
                 }),
                 other => {
-                    parser.warnings.push(format!("syncOption `{other}` is not known: ignored"))
+                    parser.warnings.push(format!("syncOption `{other}` is not known: ignored"));
                 }
             }
         }

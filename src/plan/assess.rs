@@ -126,8 +126,6 @@ impl Assessed {
         };
         let mut objects: Vec<&DesiredObject> = desired.objects.values().collect();
         objects.sort_by_cached_key(|object| (object.wave, kind_rank(&object.key)));
-        let first_wave = objects.first().map(|object| object.wave);
-        let several_waves = objects.last().map(|object| object.wave) != first_wave;
         let judge = Judge { world, name, app, permission, compared };
         let mut barrier: Option<(i32, String)> = None;
         for object in objects {
@@ -136,7 +134,7 @@ impl Assessed {
                 need = need.after(why);
             }
             assessed.take(&judge, object, need);
-            if several_waves
+            if desired.several_waves
                 && barrier.is_none()
                 && let Some(last) = assessed.objects.last()
                 && !(last.is_done() && judge.is_observed(object))
@@ -343,15 +341,15 @@ impl Judge<'_> {
         if live.deleting {
             return being_deleted();
         }
+        if owned.applied != object.digest {
+            return write(Verb::Update, Status::Changed, "Git changed");
+        }
         if live.uid != owned.uid {
             return write(
                 Verb::Heal,
                 Status::Drifted,
                 "somebody replaced it by another of its name",
             );
-        }
-        if owned.applied != object.digest {
-            return write(Verb::Update, Status::Changed, "Git changed");
         }
         if live.object == owned.object {
             return Need::Nothing(Status::Synced, String::new());
@@ -461,10 +459,12 @@ impl Judge<'_> {
             if owned.app == *self.name {
                 return None;
             }
-            let owner = self.world.apps.get(&owned.app);
-            return owner.filter(|app| app.wants(key)).map(|_| owned.app.clone());
+            if self.world.apps.get(&owned.app).is_some_and(|owner| owner.wants(key)) {
+                return Some(owned.app.clone());
+            }
         }
-        // Nobody owns it yet: the first by definition gets it, so that two do not race.
+        // Nobody owns it any more or yet: the first by definition gets it, so that two do not
+        // race.
         let rivals = self.world.wanted_by.get(key)?.iter().filter(|rival| *rival != self.name);
         let first = rivals.filter_map(|rival| Some((self.world.apps.get(rival)?.declared, rival)));
         first.min().filter(|(declared, _)| *declared < self.app.declared).map(|(_, r)| r.clone())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Permission, Plan};
+use super::{CREATE_NAMESPACE, Permission, Plan};
 use crate::ledger::event::{GateReason, Verb, Write};
 use crate::model::{AppName, ObjectKey, PlanHash};
 use crate::replay::{App, World, deletions_hash};
@@ -118,7 +118,10 @@ fn reasons(
     for key in keys.chain(of_children).filter(|key| is_protected(limits, key)) {
         say(format!("would delete {key}, and with it what it holds"));
     }
-    let empty = app.desired.as_ref().is_some_and(|desired| desired.objects.is_empty());
+    // The namespace that comes with an option is not what Git says.
+    let empty = app.desired.as_ref().is_some_and(|desired| {
+        desired.objects.values().all(|object| object.origin == CREATE_NAMESPACE)
+    });
     if empty && count > 0 && !app.spec.automated.is_some_and(|a| a.allow_empty) {
         say(format!("would empty {name} (allowEmpty is not set)"));
     }

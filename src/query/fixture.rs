@@ -185,8 +185,10 @@ impl Story {
     }
 
     fn rendered(&mut self, app: &str, objects: Vec<DesiredObject>) {
+        let declared = self.world.apps[&name(app)].declared;
         self.event(RenderSucceededV1 {
             app: name(app),
+            declared,
             revision: RevisionRef {
                 repo: "/srv/infra.git".into(),
                 commit: commit('a'),

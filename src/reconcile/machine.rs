@@ -131,6 +131,10 @@ impl Machine {
     }
 
     fn take_dirty(&mut self, world: &World) -> Vec<AppName> {
+        // A deadline that has passed is over, whatever became of what it was for.
+        let passed = self.deadlines.iter().filter(|(_, at)| **at <= world.now);
+        self.dirty.extend(passed.map(|(app, _)| app.clone()));
+        self.deadlines.retain(|_, at| *at > world.now);
         let dirty = std::mem::take(&mut self.dirty);
         if std::mem::take(&mut self.all_dirty) {
             world.apps.keys().cloned().collect()
@@ -265,7 +269,8 @@ fn unknown_revision(name: &AppName, app: &App) -> Draft {
     let source = app.spec.sources.first();
     let (revision, repo) = source.map_or(("", ""), |s| (s.revision.as_str(), s.repo.as_str()));
     let error = format!("revision `{revision}` is not in repository {repo}");
-    Draft::new(RenderFailedV1 { app: name.clone(), commit: None, error })
+    let (app, declared) = (name.clone(), app.declared);
+    Draft::new(RenderFailedV1 { app, declared, commit: None, error })
 }
 
 /// Everything about a plan that people should be told, told once.
@@ -323,11 +328,12 @@ fn announce_gate(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
     }
 }
 
-/// The end of a revision is told once per commit and result, and once per request.
+/// The end of a revision is told once per render and result, and once per request. A commit that
+/// leaves the application as it was is no end of anything.
 fn announce_end(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
     let (Some(finished), Some(commit)) = (&plan.finished, app.commit()) else { return };
     let told = app.last_sync.as_ref().is_some_and(|last| {
-        last.commit == *commit
+        app.desired.as_ref().is_some_and(|desired| desired.seq < last.seq)
             && last.succeeded == finished.succeeded
             && last.message == finished.message
     });
@@ -375,3 +381,6 @@ pub fn declare(app: &AppName, manifest: &[u8], origin: Origin) -> Draft {
         Err(error) => Draft::new(AppRefusedV1 { app: app.to_string(), error, origin }),
     }
 }
+
+#[cfg(test)]
+mod tests;

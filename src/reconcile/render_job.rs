@@ -16,7 +16,7 @@ use crate::ledger::event::{
     ServedKind,
 };
 use crate::ledger::{self, Batch, Blob, Draft};
-use crate::model::{AppName, AppSpec, CommitId, Digest, GroupKind, ObjectKey, Scope, Tool};
+use crate::model::{AppName, AppSpec, CommitId, Digest, GroupKind, ObjectKey, Scope, Seq, Tool};
 use crate::plan::CREATE_NAMESPACE;
 use crate::render::{self, Content, FileKind, Files, FilesError, Input, ListedFile, Rendered};
 use crate::replay::App;
@@ -24,6 +24,7 @@ use crate::source::{self, Browser, Limits, Mirror};
 
 /// What a render works from, copied out of the world.
 struct Job {
+    declared: Seq,
     spec: AppSpec,
     inputs: Option<Digest>,
     scopes: BTreeMap<GroupKind, Scope>,
@@ -54,6 +55,7 @@ pub(super) async fn run(
 ) -> Result<Done, ledger::Error> {
     let _permit = permits.acquire_owned().await;
     let Some(job) = Job::of(&parts, &app) else { return Ok(Done::Rendered(app)) };
+    let declared = job.declared;
     let worker = (parts.clone(), app.clone(), commit.clone());
     let ended = tokio::task::spawn_blocking(move || {
         let (parts, app, commit) = worker;
@@ -64,7 +66,8 @@ pub(super) async fn run(
         Ok((job, ended)) => record(&parts, &app, commit, &job, ended),
         Err(_) => {
             let error = "BUG: the renderer panicked".to_owned();
-            Draft::new(RenderFailedV1 { app: app.clone(), commit: Some(commit), error }).into()
+            let (app, commit) = (app.clone(), Some(commit));
+            Draft::new(RenderFailedV1 { app, declared, commit, error }).into()
         }
     };
     parts.ledger.append(batch).await?;
@@ -90,6 +93,7 @@ impl Job {
         api_versions.sort();
         api_versions.dedup();
         Some(Self {
+            declared: state.declared,
             spec: state.spec.clone(),
             inputs: known_inputs(state, kinds),
             scopes: kinds.iter().map(|(kind, served)| (kind.clone(), served.scope)).collect(),
@@ -184,19 +188,21 @@ fn stays_inside(files: &CommitFiles, path: &str, tool: &Tool) -> bool {
 }
 
 fn record(parts: &Parts, app: &AppName, commit: CommitId, job: &Job, ended: Ended) -> Batch {
+    let declared = job.declared;
     match ended {
         Ended::Same(revision) => {
-            Draft::new(RevisionAdvancedV1 { app: app.clone(), revision }).into()
+            Draft::new(RevisionAdvancedV1 { app: app.clone(), declared, revision }).into()
         }
         Ended::Failed(error) => {
-            Draft::new(RenderFailedV1 { app: app.clone(), commit: Some(commit), error }).into()
+            let (app, commit) = (app.clone(), Some(commit));
+            Draft::new(RenderFailedV1 { app, declared, commit, error }).into()
         }
         Ended::New { revision, inputs, rendered } => {
             match succeeded(parts, app, job, revision, inputs, rendered) {
                 Ok(batch) => batch,
                 Err(error) => {
-                    let commit = Some(commit);
-                    Draft::new(RenderFailedV1 { app: app.clone(), commit, error }).into()
+                    let (app, commit) = (app.clone(), Some(commit));
+                    Draft::new(RenderFailedV1 { app, declared, commit, error }).into()
                 }
             }
         }
@@ -249,6 +255,7 @@ fn succeeded(
     objects.sort_by(|a, b| a.key.cmp(&b.key));
     batch.drafts.push(Draft::new(RenderSucceededV1 {
         app: app.clone(),
+        declared: job.declared,
         revision,
         inputs,
         tool: rendered.tool,

@@ -24,6 +24,8 @@ pub struct Desired {
     pub inputs: Digest,
     /// The objects.
     pub objects: BTreeMap<ObjectKey, DesiredObject>,
+    /// Whether the objects are in more than one wave.
+    pub several_waves: bool,
     /// What a person should know.
     pub warnings: Vec<String>,
     /// Kinds whose scope was a guess.

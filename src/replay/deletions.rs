@@ -56,10 +56,11 @@ impl World {
         if below == 0 { self.owned_count(app) + 1 } else { below }
     }
 
-    /// The objects that go when `app` is removed.
+    /// The objects that go when `app` is removed; not those that a restraint keeps.
     pub fn removal_keys<'a>(&'a self, app: &'a AppName) -> impl Iterator<Item = &'a ObjectKey> {
         let apps = self.cascade(app).into_iter();
-        apps.flat_map(|name| self.owned_by(name).map(|(key, _)| key))
+        let owned = apps.flat_map(|name| self.owned_by(name));
+        owned.filter(|(_, owned)| owned.keep.is_empty()).map(|(key, _)| key)
     }
 
     /// What a deletion rests on: the object as it is.

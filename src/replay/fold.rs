@@ -139,6 +139,7 @@ impl World {
         let back = self.resolve(app) == Resolved::Commit(desired.revision.commit.clone());
         if back && let Some(app) = self.apps.get_mut(name) {
             app.render_problem = None;
+            app.counts = (0, 0, 0);
         }
     }
 
@@ -249,7 +250,7 @@ impl World {
     }
 
     fn render_succeeded(&mut self, seq: Seq, body: &RenderSucceededV1) -> Touched {
-        let Some(app) = self.apps.get_mut(&body.app).filter(|app| !app.removing) else {
+        let Some(app) = self.rendered_app(&body.app, body.declared) else {
             return Touched::nothing();
         };
         let objects: BTreeMap<_, _> =
@@ -264,7 +265,8 @@ impl World {
         app.refused.retain(|child, _| objects.values().any(|o| is_child(o, child.as_str())));
         let new = Desired {
             seq,
-            declared: app.declared,
+            declared: body.declared,
+            several_waves: several_waves(&objects),
             revision: body.revision.clone(),
             inputs: body.inputs,
             objects,
@@ -291,28 +293,38 @@ impl World {
         touched
     }
 
+    /// The application that a render was for, unless its definition was replaced or removed
+    /// meanwhile: then the render says nothing about what is wanted now.
+    fn rendered_app(&mut self, name: &AppName, declared: Seq) -> Option<&mut App> {
+        self.apps.get_mut(name).filter(|app| app.declared == declared && !app.removing)
+    }
+
     fn render_failed(&mut self, seq: Seq, body: &RenderFailedV1) -> Touched {
-        let mut touched = self.with_app(&body.app, |app| {
-            app.render_problem = Some(RenderProblem {
-                seq,
-                declared: app.declared,
-                commit: body.commit.clone(),
-                error: body.error.clone(),
-            });
+        let Some(app) = self.rendered_app(&body.app, body.declared) else {
+            return Touched::nothing();
+        };
+        app.render_problem = Some(RenderProblem {
+            seq,
+            declared: body.declared,
+            commit: body.commit.clone(),
+            error: body.error.clone(),
         });
-        touched.apps.extend(self.caught_up().apps);
+        let mut touched = self.caught_up();
+        touched.apps.insert(body.app.clone());
         touched
     }
 
     fn revision_advanced(&mut self, body: &RevisionAdvancedV1) -> Touched {
-        let mut touched = self.with_app(&body.app, |app| {
-            app.render_problem = None;
-            if let Some(desired) = &mut app.desired {
-                desired.revision = body.revision.clone();
-                desired.declared = app.declared;
-            }
-        });
-        touched.apps.extend(self.caught_up().apps);
+        let Some(app) = self.rendered_app(&body.app, body.declared) else {
+            return Touched::nothing();
+        };
+        app.render_problem = None;
+        if let Some(desired) = &mut app.desired {
+            desired.revision = body.revision.clone();
+            desired.declared = body.declared;
+        }
+        let mut touched = self.caught_up();
+        touched.apps.insert(body.app.clone());
         touched
     }
 
@@ -409,6 +421,13 @@ impl World {
 /// Whether the object defines the child application `name`.
 fn is_child(object: &DesiredObject, name: &str) -> bool {
     object.key.is_application() && object.key.name == name
+}
+
+/// Whether some of the objects wait for others.
+fn several_waves(objects: &BTreeMap<ObjectKey, DesiredObject>) -> bool {
+    let mut waves = objects.values().map(|object| object.wave);
+    let first = waves.next();
+    waves.any(|wave| Some(wave) != first)
 }
 
 /// The objects that left and that entered an application with a render.

@@ -72,7 +72,8 @@ impl World {
         let former = self.live.insert(body.key.clone(), live);
         // The echo of our own write says what its answer said.
         let same = former.as_ref().is_some_and(|former| {
-            former.object == object
+            former.uid == body.uid
+                && former.object == object
                 && former.health == health
                 && former.deleting == deleting
                 && !(former.answered && self.has_waves(&body.key))
@@ -107,18 +108,12 @@ impl World {
     fn has_waves(&self, key: &ObjectKey) -> bool {
         let apps = self.wanted_by.get(key).into_iter().flatten();
         let mut desired = apps.filter_map(|app| self.apps.get(app)?.desired.as_ref());
-        desired.any(|desired| {
-            let mut waves = desired.objects.values().map(|object| object.wave);
-            let first = waves.next();
-            waves.any(|wave| Some(wave) != first)
-        })
+        desired.any(|desired| desired.several_waves)
     }
 
     /// Which applications care about a live object. `appeared` says that it came or went.
     fn touched_by_object(&self, key: &ObjectKey, appeared: bool) -> Touched {
-        let gates_others =
-            key.is("", "Namespace") || key.is("apiextensions.k8s.io", "CustomResourceDefinition");
-        if gates_others && (appeared || self.wanted_by.contains_key(key)) {
+        if gates_others(key) && (appeared || self.wanted_by.contains_key(key)) {
             return Touched::all();
         }
         let mut touched = Touched::nothing();
@@ -126,4 +121,9 @@ impl World {
         touched.apps.extend(self.owned.get(key).map(|owned| owned.app.clone()));
         touched
     }
+}
+
+/// Whether objects of other applications may wait for this one.
+pub(super) fn gates_others(key: &ObjectKey) -> bool {
+    key.is("", "Namespace") || key.is("apiextensions.k8s.io", "CustomResourceDefinition")
 }

@@ -267,11 +267,18 @@ impl Given {
         RevisionRef { repo: REPO.into(), tree: commit.clone(), commit }
     }
 
+    /// The event that defined an application as it is.
+    pub(crate) fn declared(&self, app: &str) -> Seq {
+        self.world.apps.get(&name(app)).map(|app| app.declared).unwrap_or_default()
+    }
+
     pub(crate) fn renders(&mut self, app: &str, mut objects: Vec<DesiredObject>) -> Touched {
         objects.sort_by(|a, b| a.key.cmp(&b.key));
         let (revision, unknown_kinds) = (self.revision(), Vec::new());
+        let declared = self.declared(app);
         self.event(RenderSucceededV1 {
             app: name(app),
+            declared,
             inputs: Digest::of(revision.commit.as_str().as_bytes()),
             revision,
             tool: "test".into(),
@@ -282,13 +289,14 @@ impl Given {
     }
 
     pub(crate) fn advances(&mut self, app: &str) -> Touched {
-        let revision = self.revision();
-        self.event(RevisionAdvancedV1 { app: name(app), revision })
+        let (declared, revision) = (self.declared(app), self.revision());
+        self.event(RevisionAdvancedV1 { app: name(app), declared, revision })
     }
 
     pub(crate) fn fails_to_render(&mut self, app: &str) -> Touched {
         let commit = Some(self.revision().commit);
-        self.event(RenderFailedV1 { app: name(app), commit, error: "web.yaml:3: bad".into() })
+        let (declared, error) = (self.declared(app), "web.yaml:3: bad".into());
+        self.event(RenderFailedV1 { app: name(app), declared, commit, error })
     }
 
     pub(crate) fn requests(&mut self, app: &str, prune: bool, only: &[&str]) {
@@ -382,10 +390,10 @@ impl Given {
     }
 
     /// Every open write of an intent ends like this.
-    pub(crate) fn all_end(&mut self, intent: Seq, result: &WriteResult) {
+    pub(crate) fn all_end(&mut self, intent: Seq, result: &WriteResult) -> Touched {
         let open = self.world.intents[&intent].clone();
         let results = open.writes.keys().map(|index| (*index, result.clone())).collect();
-        self.event(OutcomeRecordedV1 { app: open.app, intent, results });
+        self.event(OutcomeRecordedV1 { app: open.app, intent, results })
     }
 
     /// Every planned write is tried and ends like this.

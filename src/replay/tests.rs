@@ -201,9 +201,38 @@ fn what_is_pending_follows_refs_definitions_and_problems() {
     given.event(gone);
     assert!(pending(&given), "the branch is gone, which has to be said");
     let error = "no such branch".to_owned();
-    given.event(RenderFailedV1 { app: name("web"), commit: None, error });
+    let declared = given.world.apps[&name("web")].declared;
+    given.event(RenderFailedV1 { app: name("web"), declared, commit: None, error });
     assert!(!pending(&given));
     assert!(given.world.apps[&name("web")].desired.is_some(), "the last good render stays");
+}
+
+#[test]
+fn a_render_of_a_definition_that_was_replaced_meanwhile_does_not_count() {
+    type End = fn(&mut Given);
+    let ends: [End; 3] = [
+        |given| {
+            given.renders("web", objects(&[B]));
+        },
+        |given| {
+            given.advances("web");
+        },
+        |given| {
+            given.fails_to_render("web");
+        },
+    ];
+    for end in ends {
+        let mut given = Given::synced(objects(&[A]));
+        given.push(2);
+        let mut job = given.clone();
+        end(&mut job);
+        let ended = job.events.pop().unwrap().2;
+        given.declares(&application("web", json!({"automated": {}})), Origin::Config);
+        let before = given.world.apps.clone();
+        given.event(ended);
+        assert_eq!(given.world.apps, before);
+        assert_eq!(given.world.behind(), Some(&name("web")));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::application::{App, Attempt};
 use super::cluster::{LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
+use super::observed::gates_others;
 use super::world::{Touched, World};
 use crate::ledger::event::{Applied, IntentRecordedV1, Verb, Write, WriteResult};
 use crate::model::{AppName, Digest, Seq, Timestamp};
@@ -79,6 +80,7 @@ impl World {
         intent_seq: Seq,
         results: &[(u32, WriteResult)],
     ) -> Touched {
+        let mut wakes_others = false;
         for (index, result) in results {
             let Some(intent) = self.intents.get_mut(&intent_seq) else { break };
             if let WriteResult::Unknown(_) = result {
@@ -99,11 +101,16 @@ impl World {
             if undone && open.deletes {
                 self.uncount_deletion(commit.as_ref());
             }
+            // Its echo will say nothing new.
+            wakes_others |= gates_others(&open.write.key);
             self.outcome(seq, app, &open, result);
         }
         let open = self.intents.get(&intent_seq).is_some_and(|intent| !intent.writes.is_empty());
         if !open {
             self.intents.remove(&intent_seq);
+        }
+        if wakes_others {
+            return Touched::all();
         }
         // While an intent goes as planned, there is nothing to plan anew.
         let as_planned =

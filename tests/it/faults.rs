@@ -27,7 +27,7 @@ fn a_corrupt_configuration_is_named_with_file_and_line() {
 
 #[test]
 fn a_kubeconfig_that_is_not_there_is_named() {
-    let greffier = Greffier::new().as_user("/nowhere/kubeconfig".into());
+    let greffier = Greffier::new().connecting_as("/nowhere/kubeconfig".into());
     let (_, stderr) = greffier.cli_ends(2, &["serve"]);
     assert!(stderr.contains("/nowhere/kubeconfig"), "{stderr}");
 }

@@ -240,7 +240,7 @@ spec:
 fn a_forbidden_write_is_reported_by_name() {
     let cluster = ControlPlane::shared();
     let ns = namespace("rbac");
-    let greffier = Greffier::new().as_user(cluster.kubeconfig("limited"));
+    let greffier = Greffier::new().connecting_as(cluster.kubeconfig("limited"));
     greffier.repo.write("web/c.yaml", &config_map("one", "1"));
     greffier.repo.push("first");
     let root = application("rbac-web", &greffier.repo.url(), "web", &ns, KEPT);

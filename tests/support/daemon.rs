@@ -202,7 +202,7 @@ impl Greffier {
     }
 
     /// Connects as another user of the control plane.
-    pub(crate) fn as_user(mut self, kubeconfig: PathBuf) -> Self {
+    pub(crate) fn connecting_as(mut self, kubeconfig: PathBuf) -> Self {
         self.kubeconfig = kubeconfig;
         self
     }

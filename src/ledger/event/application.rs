@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey};
+use crate::model::{AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey, Seq};
 
 /// Where an application's definition came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +101,8 @@ pub struct RevisionRef {
 pub struct RenderSucceededV1 {
     /// The application.
     pub app: AppName,
+    /// The definition that was rendered: the event that declared it.
+    pub declared: Seq,
     /// What was rendered.
     pub revision: RevisionRef,
     /// The digest of every input: tree, specification, tool versions, API list.
@@ -120,6 +122,8 @@ pub struct RenderSucceededV1 {
 pub struct RevisionAdvancedV1 {
     /// The application.
     pub app: AppName,
+    /// The definition that was rendered: the event that declared it.
+    pub declared: Seq,
     /// The commit that renders to the same.
     pub revision: RevisionRef,
 }
@@ -129,6 +133,8 @@ pub struct RevisionAdvancedV1 {
 pub struct RenderFailedV1 {
     /// The application.
     pub app: AppName,
+    /// The definition that was rendered: the event that declared it.
+    pub declared: Seq,
     /// What was to be rendered; `None` when the revision could not be resolved.
     pub commit: Option<CommitId>,
     /// The cause, with file and line where there is one.

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::super::Plan;
+use super::super::{CREATE_NAMESPACE, Plan};
 use crate::ledger::event::{DesiredObject, Origin, PlanApprovedV1, Verb, WriteResult};
 use crate::replay::testing::{
-    Given, application, auto, cascading, child, key, map, maps, name, object, objects, writes,
+    Given, application, auto, cascading, child, hold, key, map, maps, name, object, objects, writes,
 };
 
 const STAGE: &str = "Namespace/stage";
@@ -148,6 +148,33 @@ fn emptying_an_application_waits_unless_it_is_allowed() {
     let policy = json!({"automated": {"prune": true, "allowEmpty": true}});
     given.redeclares(&application("web", policy));
     assert_eq!(reasons(&given.plan("web")), ["would delete 3 of 3 objects of web (limit 50 %)"]);
+}
+
+/// The namespace that `CreateNamespace=true` adds to a render.
+fn created_namespace() -> DesiredObject {
+    DesiredObject {
+        origin: CREATE_NAMESPACE.into(),
+        holds: vec![hold(CREATE_NAMESPACE, false, false, true)],
+        ..object(STAGE, 1)
+    }
+}
+
+#[test]
+fn the_namespace_that_comes_with_an_option_does_not_make_an_application_full() {
+    let mut given = Given::synced(vec![created_namespace(), object(&map(0), 1)]);
+    given.push(2);
+    given.renders("web", vec![created_namespace()]);
+    assert_eq!(reasons(&given.plan("web")), ["would empty web (allowEmpty is not set)"]);
+}
+
+#[test]
+fn what_a_removed_application_keeps_does_not_wait() {
+    let mut given = family(&["a", "b", "c"], 1, true);
+    given.renders("c", vec![created_namespace(), object("ConfigMap/prod/c-0", 1)]);
+    given.syncs("c");
+    drop_children(&mut given, &["a", "b"]);
+    let plan = given.plan("root");
+    assert_eq!((reasons(&plan), plan.remove.len()), (vec![], 1));
 }
 
 #[test]

@@ -56,7 +56,10 @@ fn a_namespace_of_another_application_is_waited_for() {
     let plan = given.plan("web");
     assert_eq!(said(&plan, IN_STAGE).why, "namespace stage is not created yet");
     assert_eq!(plan.finished, None);
-    given.syncs("base");
+    let intent = given.intends("base");
+    let write = given.world.intents[&intent].writes[&0].write.clone();
+    let answer = given.answer(&write);
+    assert!(given.all_end(intent, &answer).all, "whoever waits for it is looked at again");
     assert_eq!(given.writes("web"), ["create ConfigMap/stage/a"]);
 }
 
@@ -201,6 +204,12 @@ fn of_two_applications_the_first_keeps_an_object_and_the_second_reports() {
         given.syncs("web");
         assert_eq!(given.world.owned[&key(A)].app, name("web"));
     }
+    // When the owner lets go of it, it is one of the others that gets it.
+    let mut left = given.clone();
+    left.declares(&application("etc", auto()), Origin::Config);
+    left.renders("etc", vec![object(A, 3)]);
+    left.renders("web", Vec::new());
+    assert_eq!((left.writes("api").len(), left.writes("etc").len()), (1, 0));
     // Neither a new definition of the owner nor a new render of the other changes that.
     given.redeclares(&application("web", json!({"automated": {"prune": true}})));
     given.renders("api", vec![object(A, 8)]);

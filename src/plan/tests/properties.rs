@@ -4,7 +4,7 @@
 //! in every way, people's decisions, restarts) drives a world with a few applications that share
 //! a few objects. After each step every plan is checked; [`Given::plan`] does that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -259,8 +259,12 @@ fn run(steps: &[Step]) -> Given {
     let (mut given, mut pushes) = (begin(), 1);
     for step in steps {
         take(&mut given, step, &mut pushes);
-        for app in given.world.apps.keys().cloned().collect::<Vec<_>>() {
-            given.plan(app.as_str());
+        let mut written = BTreeSet::new();
+        for app in given.world.apps.keys() {
+            for write in given.plan(app.as_str()).writes {
+                let twice = !written.insert(write.key.clone());
+                assert!(!twice, "two applications would write {}", write.key);
+            }
         }
     }
     given
