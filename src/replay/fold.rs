@@ -139,7 +139,6 @@ impl World {
         let back = self.resolve(app) == Resolved::Commit(desired.revision.commit.clone());
         if back && let Some(app) = self.apps.get_mut(name) {
             app.render_problem = None;
-            app.counts = (0, 0, 0);
         }
     }
 
@@ -261,6 +260,7 @@ impl World {
             None => attempt.digest.is_zero(),
         });
         app.render_problem = None;
+        app.counts = (0, 0, 0);
         app.drift.retain(|key, _| objects.contains_key(key));
         app.refused.retain(|child, _| objects.values().any(|o| is_child(o, child.as_str())));
         let new = Desired {

@@ -109,6 +109,15 @@ fn an_answer_keeps_what_only_observations_tell() {
 }
 
 #[test]
+fn what_was_healed_before_a_revision_is_not_counted_as_its_work() {
+    let mut given = Given::synced(objects(&[A]));
+    given.world.apps.get_mut(&name("web")).unwrap().counts = (0, 3, 0);
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    assert_eq!(given.world.apps[&name("web")].counts, (0, 0, 0));
+}
+
+#[test]
 fn resource_versions_are_ordered_as_numbers_or_not_at_all() {
     for (a, b, older) in [
         ("9", "10", true),
