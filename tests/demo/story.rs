@@ -194,7 +194,7 @@ fn mass_deletion_is_gated(stage: &mut Stage) -> Result<()> {
     stage.terminal.verified(&format!("{STILL:?} later all {count} objects are still there"));
     stage.terminal.command("greffier status");
     let status = stage.home.run_ok(&["status"])?;
-    stage.terminal.quote(&status);
+    stage.terminal.quote_whole(&status);
     ensure!(status.contains("approve"), "greffier status does not say how to approve the plan");
     Ok(())
 }

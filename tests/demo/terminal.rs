@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The width that nothing exceeds, in characters.
 const COLUMNS_MAX: usize = 100;
 /// How many ledger events of one step are shown.
-const ROWS_MAX: usize = 16;
+const ROWS_MAX: usize = 18;
 /// Where measured times end.
 const TIME_COLUMN: usize = 74;
 
@@ -81,34 +81,56 @@ impl Terminal {
         let _ = writeln!(err, "{BAD}error:{BAD:#} {text}");
     }
 
-    /// Shows another program's output, indented.
+    /// Shows another program's output, indented; long lines are cut.
     pub(crate) fn quote(&mut self, text: &str) {
         for line in text.lines() {
-            self.line(&format!("   {DIM}│{DIM:#} {line}"));
+            self.raw(&format!("   {DIM}│{DIM:#} {}", clip(line, COLUMNS_MAX - 5)));
         }
     }
 
-    /// Shows ledger events.
+    /// Shows another program's output, indented; long lines are broken.
+    pub(crate) fn quote_whole(&mut self, text: &str) {
+        let whole: Vec<String> = text.lines().map(wrap).collect();
+        self.quote(&whole.join("\n"));
+    }
+
+    /// Shows ledger events: what says the same of several applications is one line.
     pub(crate) fn rows(&mut self, rows: &[Value]) {
-        if rows.is_empty() {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for row in rows {
+            let group = Group::of(row);
+            match groups.iter_mut().find(|other| other.says_as(&group)) {
+                Some(other) => other.apps.extend(group.apps),
+                None => groups.push(group),
+            }
+        }
+        // Health on its way to where it ends is of no use to a reader of a story.
+        groups.retain(|group| group.kind != "app.health" || group.summary.ends_with("→ Healthy"));
+        if groups.is_empty() {
             return;
         }
-        self.styled(DIM, "   ledger:");
-        for row in rows.iter().take(ROWS_MAX) {
-            self.row(row);
+        let hidden = groups.len().saturating_sub(ROWS_MAX);
+        self.styled(DIM, &format!("   ledger ({} events):", rows.len()));
+        for group in groups.iter().take(ROWS_MAX) {
+            self.group(group);
         }
-        if let Some(more) = rows.len().checked_sub(ROWS_MAX).filter(|more| *more > 0) {
-            self.styled(DIM, &format!("     … and {more} more"));
+        if hidden > 0 {
+            self.styled(DIM, &format!("     … and {hidden} more lines"));
         }
     }
 
     /// Shows one ledger event.
     pub(crate) fn row(&mut self, row: &Value) {
-        let kind = row["kind"].as_str().unwrap_or("?");
-        let summary = row["summary"].as_str().unwrap_or_default();
-        let seq = format!("#{}", row["seq"]);
-        let text = clip(&format!("{seq:>6} {kind:<18} {summary}"), COLUMNS_MAX - 3);
-        if kind == "drift.detected" || kind == "plan.gated" {
+        self.group(&Group::of(row));
+    }
+
+    fn group(&mut self, group: &Group<'_>) {
+        let apps = group.apps.join(", ");
+        let apps = if apps.is_empty() { apps } else { format!("{apps}: ") };
+        let seq = format!("#{}", group.seq);
+        let text = format!("{seq:>6} {:<16} {apps}{}", group.kind, group.summary);
+        let text = clip(&text, COLUMNS_MAX - 3);
+        if group.kind == "drift.detected" || group.kind == "plan.gated" {
             self.styled(ALERT, &format!("   {text}"));
         } else {
             self.line(&format!("   {text}"));
@@ -130,9 +152,48 @@ impl Terminal {
     }
 }
 
-/// Shortens a text to `columns` characters. Escape sequences count little and are kept whole.
+/// Events that say the same.
+struct Group<'a> {
+    seq: u64,
+    kind: &'a str,
+    summary: &'a str,
+    apps: Vec<&'a str>,
+}
+
+impl<'a> Group<'a> {
+    fn of(row: &'a Value) -> Self {
+        let text = |field: &str| row[field].as_str().unwrap_or_default();
+        let apps = Some(text("app")).filter(|app| !app.is_empty()).into_iter().collect();
+        let seq = row["seq"].as_u64().unwrap_or_default();
+        Self { seq, kind: text("kind"), summary: text("summary"), apps }
+    }
+
+    fn says_as(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.summary == other.summary && !self.apps.is_empty()
+    }
+}
+
+/// Breaks a line at spaces so that it fits; what follows is indented as the first text is.
+fn wrap(line: &str) -> String {
+    let indent =
+        line.find("  ").map_or(0, |at| at + line[at..].len() - line[at..].trim_start().len());
+    let (mut wrapped, mut column) = (String::new(), 0);
+    for word in line.split_inclusive(' ') {
+        let length = word.chars().count();
+        if column + length > COLUMNS_MAX - 5 && column > indent {
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(indent));
+            column = indent;
+        }
+        wrapped.push_str(word);
+        column += length;
+    }
+    wrapped
+}
+
+/// Shortens a text to `columns` characters.
 fn clip(text: &str, columns: usize) -> String {
-    if text.contains('\x1b') || text.chars().count() <= columns {
+    if text.chars().count() <= columns {
         return text.to_owned();
     }
     let mut short: String = text.chars().take(columns - 1).collect();
