@@ -424,4 +424,20 @@ mod tests {
         let again = file(&config.to_toml()).and_then(Layers::finish).unwrap().config;
         assert_eq!(again, config);
     }
+
+    #[test]
+    fn every_key_is_documented_with_its_built_in_value() {
+        let document = include_str!("../../docs/config.md");
+        let system = Layers::new(&Places { root: true, ..places() });
+        for key in system.keys() {
+            let row = document.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+            let row = row.unwrap_or_else(|| panic!("docs/config.md does not name `{key}`"));
+            let value = match get(&system.table, &key) {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Integer(number)) => number.to_string(),
+                _ => continue,
+            };
+            assert!(row.contains(&format!("`{value}`")), "{row}\n  built in: {value}");
+        }
+    }
 }
