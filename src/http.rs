@@ -21,7 +21,7 @@ mod server;
 mod stream;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use client::{Client, Error as ClientError, EventStream, query_string};
 pub use convert::{

@@ -184,10 +184,10 @@ pub(super) struct ServeArgs {
     #[arg(long = "app", value_name = "FILE")]
     pub(super) apps: Vec<PathBuf>,
     /// What to log: error, warn, info, debug, trace, or filters such as greffier=debug.
-    #[arg(long, env = "GREFFIER_LOG_LEVEL", default_value = "info")]
+    #[arg(long, env = "GREFFIER_LOG_LEVEL", hide_env_values = true, default_value = "info")]
     pub(super) log_level: String,
     /// How to log.
-    #[arg(long, env = "GREFFIER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, env = "GREFFIER_LOG_FORMAT", hide_env_values = true, value_enum, default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
 }
 

@@ -105,7 +105,7 @@ impl Error {
 impl From<config::Error> for Error {
     fn from(error: config::Error) -> Self {
         Self::of(Exit::Usage, &error)
-            .hint("`greffier config show --origin` shows the values in force")
+            .hint("correct it there; docs/config.md says what every key means")
     }
 }
 

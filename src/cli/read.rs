@@ -325,7 +325,7 @@ pub(super) fn diff_text(diff: &dto::Diff) -> String {
 /// Runs `ledger`.
 pub(super) async fn ledger(context: &Context, verb: LedgerVerb) -> Result<(), Error> {
     match verb {
-        LedgerVerb::Verify => verify(context),
+        LedgerVerb::Verify => verify(context).await,
         LedgerVerb::Info => {
             let client = context.client();
             let info = match client.probe().await {
@@ -374,8 +374,21 @@ fn ledger_text(info: &dto::Ledger) -> String {
 }
 
 /// Reads and checks every record of the files; a running daemon need not be stopped for it.
-fn verify(context: &Context) -> Result<(), Error> {
+async fn verify(context: &Context) -> Result<(), Error> {
     let archive = files::open(context.config())?;
+    // A daemon may be in the middle of an append: then the end is not torn, only unfinished.
+    if let Some(torn) = archive.torn_end()
+        && context.client().probe().await.is_err()
+    {
+        let mut error = Error::new(
+            Exit::Ledger,
+            format!("the ledger cannot be read beyond event #{}", archive.head()),
+        );
+        error.causes.push(torn);
+        return Err(error.hint(
+            "the daemon sets the unreadable bytes aside when it starts, and records that it did",
+        ));
+    }
     let verified = archive.verify();
     if verified.is_whole() {
         let unopened = match verified.sealed_unopened {

@@ -58,7 +58,7 @@ fn choose_color(color: Color) {
     }
 }
 
-fn execute(cli: Cli, serve: Serve) -> Result<(), Error> {
+pub(super) fn execute(cli: Cli, serve: Serve) -> Result<(), Error> {
     match cli.verb {
         Verb::Serve(args) => run_daemon(&cli.global, &args, serve),
         Verb::Version => version(cli.global.output),

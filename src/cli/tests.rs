@@ -1,1 +1,328 @@
-//! The command line.
+//! The command line: what it prints, how it ends, and that `docs/cli.md` says so.
+
+use std::path::Path;
+
+use clap::{CommandFactory as _, Parser as _};
+use tokio::runtime::Runtime;
+
+use super::args::Cli;
+use super::change::gate_text;
+use super::error::{Error, Exit};
+use super::read::{diff_text, status_text, tree_text};
+use super::run::execute;
+use crate::config::Config;
+use crate::http::tests::Daemon;
+use crate::http::{ClientError, app_dto, diff_dto, status_dto, tree_dto};
+use crate::ledger::{Draft, Ledger, Options};
+use crate::query::fixture::{Story, app_manifest, canonical, name};
+use crate::query::{app, apps, diff, tree};
+
+const ESCAPE: char = '\u{1b}';
+
+/// Runs a command line whose files lie in `dir`.
+fn run_in(dir: &Path, args: &[&str]) -> Result<(), Error> {
+    let config = dir.join("greffier.toml");
+    if !config.exists() {
+        let text = "data_dir = \"data\"\nsocket = \"greffier.sock\"\nkey_file = \"key\"\n";
+        std::fs::write(&config, text).unwrap();
+    }
+    run_with(&["--config", config.to_str().unwrap()], args)
+}
+
+fn run_with(global: &[&str], args: &[&str]) -> Result<(), Error> {
+    let all = ["greffier", "--quiet"].iter().chain(global).chain(args);
+    let cli = Cli::try_parse_from(all).unwrap();
+    execute(cli, |_: Config, _| unreachable!("no daemon is started here"))
+}
+
+/// A daemon of a story, and a runtime that keeps it answering.
+fn daemon(story: Story) -> (Runtime, Daemon) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let daemon = runtime.block_on(Daemon::start(story));
+    (runtime, daemon)
+}
+
+fn ask(daemon: &Daemon, args: &[&str]) -> Result<(), Error> {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = ["--socket", daemon.socket.to_str().unwrap()];
+    let args: Vec<&str> = socket.iter().chain(args).copied().collect();
+    run_in(dir.path(), &args)
+}
+
+#[test]
+fn verbs_and_flags_fit_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_verb_says_what_it_does_and_shows_an_example() {
+    fn check(command: &clap::Command) {
+        for verb in command.get_subcommands() {
+            assert!(verb.get_about().is_some(), "{} has no about", verb.get_name());
+            let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.starts_with("Example"), "{} has no example", verb.get_name());
+            check(verb);
+        }
+    }
+    check(&Cli::command());
+}
+
+#[test]
+fn the_reference_is_what_the_program_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
+    let reference = reference();
+    if std::env::var_os("GREFFIER_BLESS").is_some() {
+        std::fs::write(&path, &reference).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == reference,
+        "docs/cli.md is out of date: GREFFIER_BLESS=1 cargo test --lib cli::tests writes it anew"
+    );
+}
+
+fn reference() -> String {
+    let mut text = String::from(
+        "# Command line\n\nWritten by a test from the program itself; see `greffier help`.\n\n\
+         Data goes to standard output, everything else to standard error. Exit codes: 0 same or \
+         done, 1 differs,\n2 usage or configuration, 3 unreachable, 4 forbidden, 5 timeout, 6 \
+         refused by a guard, 7 ledger damaged,\n8 partial failure, 130 interrupted.\n",
+    );
+    let mut root = Cli::command().term_width(100);
+    root.build();
+    section(&mut root, "greffier", &mut text);
+    text
+}
+
+fn section(command: &mut clap::Command, path: &str, text: &mut String) {
+    let help = command.render_long_help().to_string();
+    // The options of every verb are shown once, at the top.
+    let help = match (path == "greffier", help.find("\nGlobal options:")) {
+        (false, Some(start)) => {
+            let end = help[start..].find("\n\nExample").map_or(help.len(), |at| start + at + 1);
+            format!("{}{}", &help[..start], &help[end..])
+        }
+        _ => help,
+    };
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    text.push_str(&format!("\n## {path}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()));
+    for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
+        let path = format!("{path} {}", verb.get_name());
+        section(verb, &path, text);
+    }
+}
+
+#[test]
+fn the_status_says_what_waits_and_how_to_approve_it() {
+    let mut story = Story::told();
+    let plan = story.gated();
+    let views = apps(&story.world, &story.compared, &story.limits);
+    let text = status_text(&status_dto(&story.world, &views));
+    assert!(text.contains("not running"), "{text}");
+    assert!(text.contains("https://127.0.0.1:6443 Kubernetes v1.36.3"), "{text}");
+    assert!(text.contains(&format!("greffier approve web {}", plan.short())), "{text}");
+    assert!(text.contains("2: 1 OutOfSync, 1 Synced"), "{text}");
+}
+
+#[test]
+fn the_tree_is_drawn_with_states() {
+    let story = Story::told();
+    let view = app(&story.world, &story.compared, &story.limits, "root").unwrap();
+    let text = tree_text(&tree_dto(&tree(&story.world, &story.compared, &story.limits, &view)));
+    assert!(text.starts_with("root  [Synced, "), "{text}");
+    assert!(text.contains("\n└── web  [OutOfSync, "), "{text}");
+    assert!(text.contains("        └── ReplicaSet.apps/prod/web-1  [Healthy]"), "{text}");
+}
+
+#[test]
+fn the_diff_shows_the_cluster_with_minus_and_git_with_plus() {
+    let story = Story::told();
+    let view = app(&story.world, &story.compared, &story.limits, "web").unwrap();
+    let diff = diff::gather(&story.world, &view).read(&story.ledger).unwrap();
+    let text = diff_text(&diff_dto("web", "a".repeat(40), diff));
+    let text = anstream::adapter::strip_str(&text).to_string();
+    assert!(text.contains("+++ git/Deployment.apps/prod/web at aaaaaaaaaa"), "{text}");
+    assert!(text.contains("@@ .spec.replicas @@\n-5\n+2\n"), "{text}");
+    assert!(text.contains("--- (not in the cluster)\n+++ git/ConfigMap/prod/web"), "{text}");
+    assert!(text.contains("--- live/ConfigMap/prod/old\n+++ (not in Git)"), "{text}");
+}
+
+#[test]
+fn the_whole_gate_is_shown_before_it_is_approved() {
+    let mut story = Story::told();
+    story.gated();
+    let view = app(&story.world, &story.compared, &story.limits, "web").unwrap();
+    let text = gate_text(&app_dto(&story.world, &view).gate.unwrap());
+    assert!(text.contains("would delete 3 of 3 objects of web"), "{text}");
+    assert!(text.contains("prune ConfigMap/prod/old"), "{text}");
+}
+
+#[test]
+fn errors_are_safe_lines_with_cause_and_hint() {
+    let error = Error::usage(format!("bad {ESCAPE}[2J name"))
+        .because(&std::io::Error::other("why"))
+        .hint("do this");
+    let text = anstream::adapter::strip_str(&error.render()).to_string();
+    assert_eq!(text, "error: bad \\u{1b}[2J name\ncaused by: why\nhint: do this\n");
+}
+
+#[test]
+fn an_unknown_application_ends_with_2_and_near_names() {
+    let (_runtime, daemon) = daemon(Story::told());
+    for args in [["tree", "wbe"], ["pause", "wbe"], ["show", "wbe"], ["sync", "wbe"]] {
+        let error = ask(&daemon, &args).unwrap_err();
+        assert_eq!(error.exit, Exit::Usage, "{args:?}");
+        assert_eq!(error.hints, ["did you mean web?"], "{args:?}");
+    }
+}
+
+#[test]
+fn approvals_name_the_plan_that_waits() {
+    let (_runtime, daemon) = daemon(Story::told());
+    let nothing = ask(&daemon, &["approve", "web", "--yes"]).unwrap_err();
+    assert_eq!(nothing.exit, Exit::Refused);
+    daemon.told.0.lock().unwrap().gated();
+    let other = ask(&daemon, &["approve", "web", "ffff", "--yes"]).unwrap_err();
+    assert_eq!(other.exit, Exit::Refused);
+    assert!(other.message.contains("that waits is abababababab"), "{}", other.message);
+    let ambiguous = ask(&daemon, &["approve", "web", "ab", "--yes"]).unwrap_err();
+    assert_eq!(ambiguous.exit, Exit::Usage);
+    assert!(ambiguous.message.contains("at least 4"), "{}", ambiguous.message);
+    ask(&daemon, &["approve", "web", "abab", "--yes"]).unwrap();
+    let again = ask(&daemon, &["approve", "web", "--yes"]).unwrap_err();
+    assert_eq!(again.exit, Exit::Refused);
+}
+
+#[test]
+fn a_difference_ends_with_1_unless_told_otherwise() {
+    let (_runtime, daemon) = daemon(Story::told());
+    let differs = ask(&daemon, &["diff", "web", "-o", "name"]).unwrap_err();
+    assert_eq!((differs.exit, differs.message.as_str()), (Exit::Differs, ""));
+    ask(&daemon, &["diff", "web", "-o", "name", "--exit-code", "never"]).unwrap();
+    ask(&daemon, &["diff", "root"]).unwrap();
+}
+
+#[test]
+fn commands_reach_the_daemon() {
+    let (_runtime, daemon) = daemon(Story::told());
+    ask(&daemon, &["pause", "web", "--for", "2h", "--reason", "incident"]).unwrap();
+    ask(&daemon, &["resume", "web"]).unwrap();
+    let not_paused = ask(&daemon, &["resume", "web"]).unwrap_err();
+    assert_eq!(not_paused.exit, Exit::Refused);
+    ask(&daemon, &["sync", "web", "--no-wait", "--only", "ConfigMap/prod/web"]).unwrap();
+    ask(&daemon, &["sync", "web", "--dry-run"]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("app.yaml");
+    std::fs::write(&file, app_manifest("extra").to_string()).unwrap();
+    ask(&daemon, &["app", "add", "-f", file.to_str().unwrap()]).unwrap();
+    ask(&daemon, &["app", "remove", "extra"]).unwrap();
+    std::fs::write(&file, "kind: Pod\n").unwrap();
+    let wrong = ask(&daemon, &["app", "add", "-f", file.to_str().unwrap()]).unwrap_err();
+    assert_eq!(wrong.exit, Exit::Usage);
+}
+
+#[test]
+fn a_sync_that_takes_too_long_ends_with_5() {
+    let (_runtime, daemon) = daemon(Story::told());
+    let error = ask(&daemon, &["sync", "web", "--timeout", "20ms"]).unwrap_err();
+    assert_eq!(error.exit, Exit::Timeout, "{error:?}");
+}
+
+#[test]
+fn a_bad_duration_is_refused_with_an_example() {
+    let parsed = Cli::try_parse_from(["greffier", "pause", "web", "--for", "soon"]);
+    let error = parsed.unwrap_err();
+    assert!(error.use_stderr() && error.to_string().contains("1h30m"), "{error}");
+}
+
+#[test]
+fn a_corrupt_configuration_ends_with_2_and_names_the_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("greffier.toml");
+    std::fs::write(&config, "data_dir = \"d\"\n[gate]\nlimit = 3\n").unwrap();
+    let error = run_in(dir.path(), &["status"]).unwrap_err();
+    assert_eq!(error.exit, Exit::Usage);
+    assert!(error.message.contains("greffier.toml:3: `gate.limit`"), "{}", error.message);
+    let missing = run_with(&["--config", "/nowhere/greffier.toml"], &["status"]).unwrap_err();
+    assert_eq!(missing.exit, Exit::Usage);
+}
+
+#[test]
+fn without_a_daemon_or_a_ledger_everything_ends_with_3() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [["status"].as_slice(), &["pause", "web"], &["log"], &["get", "apps"]] {
+        let error = run_in(dir.path(), args).unwrap_err();
+        assert_eq!(error.exit, Exit::Unreachable, "{args:?}");
+        assert!(error.hints[0].contains("greffier serve"), "{args:?}");
+    }
+}
+
+#[test]
+fn a_socket_of_others_ends_with_4_and_says_who_may() {
+    let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    let denied = ClientError::Denied { path: "/run/greffier.sock".into(), source };
+    let error = Error::from(denied);
+    assert_eq!(error.exit, Exit::Forbidden);
+    assert!(error.hints[0].contains("member of its group"));
+}
+
+/// A ledger in `dir/data/ledger` with a story of its own.
+fn ledger_in(dir: &Path) {
+    let options = Options::new(dir.join("data/ledger"), dir.join("key"));
+    let options = Options { free_bytes_reserve: 0, ..options };
+    let (ledger, _) = Ledger::open(options).unwrap();
+    let body = crate::ledger::event::AppDeclaredV1 {
+        app: name("web"),
+        manifest: canonical(&app_manifest("web")),
+        origin: crate::ledger::event::Origin::Operator,
+    };
+    for _ in 0..20 {
+        ledger.append_blocking(Draft::new(body.clone())).unwrap();
+    }
+    ledger.shutdown();
+}
+
+#[test]
+fn without_a_daemon_questions_are_answered_from_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    ledger_in(dir.path());
+    let questions = [
+        ["status"].as_slice(),
+        &["get", "apps", "-o", "wide"],
+        &["get", "resources"],
+        &["tree", "web"],
+        &["diff", "web"],
+        &["show", "web"],
+        &["show", "#2"],
+        &["log", "--all", "-o", "jsonl"],
+        &["ledger", "info"],
+        &["ledger", "verify"],
+    ];
+    for args in questions {
+        run_in(dir.path(), args).unwrap_or_else(|error| panic!("{args:?}: {error:?}"));
+    }
+    let follow = run_in(dir.path(), &["log", "-f"]).unwrap_err();
+    assert_eq!(follow.exit, Exit::Unreachable);
+    let write = run_in(dir.path(), &["sync", "web"]).unwrap_err();
+    assert_eq!(write.exit, Exit::Unreachable);
+    let unknown = run_in(dir.path(), &["tree", "wbe"]).unwrap_err();
+    assert_eq!((unknown.exit, unknown.hints[0].as_str()), (Exit::Usage, "did you mean web?"));
+}
+
+#[test]
+fn damage_ends_with_7_and_names_the_place() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    ledger_in(dir.path());
+    let segments = dir.path().join("data/ledger/segments");
+    let segment = std::fs::read_dir(segments).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let error = run_in(dir.path(), &["ledger", "verify"]).unwrap_err();
+    assert_eq!(error.exit, Exit::Ledger, "{error:?}");
+    let text = error.render();
+    assert!(text.contains(".seg") && text.contains("offset"), "{text}");
+}

@@ -28,7 +28,7 @@ impl Facts for Told {
 }
 
 #[derive(Default)]
-struct Refreshed(Mutex<Vec<Option<String>>>);
+pub(crate) struct Refreshed(Mutex<Vec<Option<String>>>);
 
 impl Control for Refreshed {
     fn refresh(&self, repo: Option<&str>) {
@@ -36,19 +36,19 @@ impl Control for Refreshed {
     }
 }
 
-struct Daemon {
-    client: Client,
+pub(crate) struct Daemon {
+    pub(crate) client: Client,
     ledger: crate::ledger::Ledger,
-    told: Arc<Told>,
+    pub(crate) told: Arc<Told>,
     refreshed: Arc<Refreshed>,
     cancel: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
-    socket: PathBuf,
+    pub(crate) socket: PathBuf,
     _dir: tempfile::TempDir,
 }
 
 impl Daemon {
-    async fn start(story: Story) -> Self {
+    pub(crate) async fn start(story: Story) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("run/greffier.sock");
         let listener = bind(&socket).await.unwrap();
@@ -81,7 +81,7 @@ async fn questions_are_answered() {
     let tree: dto::Node = daemon.client.get("apps/root/tree", "").await.unwrap();
     assert_eq!(tree.children[0].name, "web");
     let diff: dto::Diff = daemon.client.get("apps/web/diff", "").await.unwrap();
-    assert_eq!(diff.objects.len(), 3);
+    assert_eq!(diff.objects.len(), 4);
     let ledger: dto::Ledger = daemon.client.get("ledger", "").await.unwrap();
     assert_eq!(ledger.head, status.ledger.seq);
 }

@@ -15,7 +15,7 @@ use super::handle::check_key;
 use super::index::fill;
 use super::info::{Info, Sizes};
 use super::key;
-use super::load::load;
+use super::load::{Torn, load};
 use super::memory_store::MemoryStore;
 use super::reader::{Events, Places, Reader};
 use super::seal::Sealer;
@@ -55,6 +55,7 @@ pub struct Archive {
     head: (Seq, Digest),
     counts: Counts,
     key: Option<[u8; 8]>,
+    torn: Option<Torn>,
 }
 
 impl Archive {
@@ -84,7 +85,18 @@ impl Archive {
             head: (loaded.end.seq, loaded.end.hash),
             counts: Counts { blobs: loaded.totals.1, newest: loaded.end.time_max },
             key,
+            torn: loaded.torn,
         })
+    }
+
+    /// What follows the last record that can be read: file, offset, and what is wrong. A writer
+    /// that is in the middle of an append leaves such an end for a moment, a crash until the
+    /// ledger is opened for writing; anything else is damage.
+    #[must_use]
+    pub fn torn_end(&self) -> Option<String> {
+        let torn = self.torn.as_ref()?;
+        let Torn { name, offset, bytes, what } = torn;
+        Some(format!("{name} at offset {offset}: {what}; {bytes} bytes cannot be read"))
     }
 
     /// The last durable event when the archive was opened.

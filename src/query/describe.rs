@@ -4,16 +4,17 @@
 //! made from the event alone (and, for outcomes, the intent that they end), so a line reads the
 //! same in `log`, in the event stream and on the terminal of `serve`.
 
+mod git;
+
 use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
-use super::text::{clean, clip, count, first_line, list, repo_name};
+use super::text::{clean, clip, count, list, repo_name};
 use crate::ledger::event::{
-    AppDeclaredV1, AppRemovedV1, CommitRecordedV1, DriftDetectedV1, DriftKind, Event, FieldChange,
-    HistoryRewrittenV1, IntentRecordedV1, KindsServedV1, Learned, ManagerStamp, ObjectObservedV1,
-    Origin, PlanGatedV1, RefMovedV1, RenderSucceededV1, SyncFinishedV1, SyncRequestedV1, Verb,
-    Write, WriteResult,
+    AppDeclaredV1, AppRemovedV1, DriftDetectedV1, DriftKind, Event, FieldChange, IntentRecordedV1,
+    KindsServedV1, Learned, ManagerStamp, ObjectObservedV1, Origin, PlanGatedV1, RenderSucceededV1,
+    SyncFinishedV1, SyncRequestedV1, Verb, Write, WriteResult,
 };
 use crate::ledger::frame::Recorded;
 use crate::model::{Actor, CommitId, ObjectKey};
@@ -157,7 +158,7 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::HistoryRewritten(_)
         | Event::HistoryImported(_)
         | Event::FetchFailed(_)
-        | Event::FetchRecovered(_) => of_git(event),
+        | Event::FetchRecovered(_) => git::of_git(event),
         Event::AppDeclared(_)
         | Event::AppRemoved(_)
         | Event::AppRefused(_)
@@ -223,78 +224,6 @@ fn of_daemon(event: &Event) -> Described {
         }
         other => Described::new(other.name()),
     }
-}
-
-fn of_git(event: &Event) -> Described {
-    match event {
-        Event::CommitRecorded(body) => commit(body),
-        Event::RefMoved(body) => ref_moved(body),
-        Event::HistoryRewritten(body) => rewritten(body),
-        Event::HistoryImported(body) => Described::new(format!(
-            "{}: imported {} of {}",
-            repo_name(&body.repo),
-            count(usize::try_from(body.commits).unwrap_or(usize::MAX), "commit"),
-            clip(&body.name, 100)
-        )),
-        Event::FetchFailed(body) => {
-            let error = clip(&body.error, ERROR_CHARS_MAX);
-            let text = format!("{}: FETCH FAILED: {error}", repo_name(&body.repo));
-            Described::new(text).tone(Tone::Bad)
-        }
-        Event::FetchRecovered(body) => {
-            Described::new(format!("{}: can be fetched again", repo_name(&body.repo)))
-                .tone(Tone::Good)
-        }
-        other => Described::new(other.name()),
-    }
-}
-
-fn commit(body: &CommitRecordedV1) -> Described {
-    let subject = first_line(&body.message, 100);
-    let author = clip(&body.author.name, 60);
-    let paths = count(usize::try_from(body.changed_total).unwrap_or(usize::MAX), "path");
-    let text = format!(
-        "{}: commit {} \"{subject}\" by {author} ({paths})",
-        repo_name(&body.repo),
-        body.commit.short()
-    );
-    let by = vec![
-        format!("{} <{}>", body.author.name, body.author.email),
-        format!("{} <{}>", body.committer.name, body.committer.email),
-    ];
-    Described { by, ..Described::new(text) }.commit(Some(&body.commit))
-}
-
-fn short_ref(name: &str) -> String {
-    let short = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/"));
-    clip(short.unwrap_or(name), 100)
-}
-
-fn ref_moved(body: &RefMovedV1) -> Described {
-    let (repo, name) = (repo_name(&body.repo), short_ref(&body.name));
-    let text = match (&body.old, &body.new) {
-        (Some(old), Some(new)) => format!("{repo}: {name} {} → {}", old.short(), new.short()),
-        (None, Some(new)) => format!("{repo}: {name} appeared at {}", new.short()),
-        (Some(old), None) => format!("{repo}: {name} was deleted (was {})", old.short()),
-        (None, None) => format!("{repo}: {name} does not exist"),
-    };
-    let tone = if body.new.is_none() { Tone::Warn } else { Tone::Plain };
-    // HEAD moves with its branch, which is announced.
-    let noise = body.name == "HEAD";
-    Described { noise, ..Described::new(text) }.tone(tone).commit(body.new.as_ref())
-}
-
-fn rewritten(body: &HistoryRewrittenV1) -> Described {
-    let tree = if body.same_tree { "the same tree" } else { "another tree" };
-    let text = format!(
-        "{}: HISTORY REWRITTEN {} {} → {} with {tree}; {} no longer reachable",
-        repo_name(&body.repo),
-        short_ref(&body.name),
-        body.old.short(),
-        body.new.short(),
-        count(body.dropped.len(), "commit"),
-    );
-    Described::new(text).tone(Tone::Warn).commit(Some(&body.new))
 }
 
 fn origin(origin: &Origin, by: &str) -> String {

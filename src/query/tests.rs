@@ -123,10 +123,14 @@ fn the_diff_tells_changed_missing_and_extra_objects_and_hides_secrets() {
         [
             ("ConfigMap/prod/old".to_owned(), Side::Extra),
             ("ConfigMap/prod/web".to_owned(), Side::Missing),
+            ("Secret/prod/web".to_owned(), Side::Changed),
             ("Deployment.apps/prod/web".to_owned(), Side::Changed),
         ]
     );
     let field = &diff.objects[2].fields[0];
+    assert_eq!(field.path, ".data.password");
+    assert_eq!((field.was.as_str(), field.now.as_str()), (diff::SECRET, diff::SECRET));
+    let field = &diff.objects[3].fields[0];
     assert_eq!((field.was.as_str(), field.now.as_str()), ("5", "2"));
 }
 
