@@ -114,7 +114,8 @@ impl Stage {
         refuse_leftovers(&witness)?;
 
         let home = Home::create(&dir.path().join("greffier"), &settings(&cluster))?;
-        let daemon = Daemon::start(&home)?;
+        let mut daemon = Daemon::start(&home)?;
+        daemon.wait_until_listed()?;
         let follower = Follower::start(&home, &[])?;
         terminal.seen("greffier serve answers on its socket", daemon.ready_after);
         let mut stage =

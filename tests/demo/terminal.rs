@@ -100,7 +100,7 @@ impl Terminal {
         for row in rows {
             let group = Group::of(row);
             match groups.iter_mut().find(|other| other.says_as(&group)) {
-                Some(other) => other.apps.extend(group.apps),
+                Some(other) => other.add(&group),
                 None => groups.push(group),
             }
         }
@@ -166,6 +166,11 @@ impl<'a> Group<'a> {
         let apps = Some(text("app")).filter(|app| !app.is_empty()).into_iter().collect();
         let seq = row["seq"].as_u64().unwrap_or_default();
         Self { seq, kind: text("kind"), summary: text("summary"), apps }
+    }
+
+    fn add(&mut self, other: &Self) {
+        let new = other.apps.iter().filter(|app| !self.apps.contains(app)).copied();
+        self.apps.extend(new.collect::<Vec<_>>());
     }
 
     fn says_as(&self, other: &Self) -> bool {

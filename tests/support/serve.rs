@@ -23,6 +23,10 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// How often the socket is tried while the daemon starts.
 const READY_POLL: Duration = Duration::from_millis(2);
+/// How long no further kind must have been listed until all are taken to be…
+const LISTED_QUIET: Duration = Duration::from_millis(500);
+/// …and how often that is asked.
+const LISTED_POLL: Duration = Duration::from_millis(50);
 /// How long an answer over the socket may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// How much of the daemon's log is shown when something failed.
@@ -185,6 +189,28 @@ impl Daemon {
             std::thread::sleep(READY_POLL);
         }
         bail!("greffier serve did not answer within {READY_LIMIT:?}:\n{}", self.home.log_tail())
+    }
+
+    /// Waits until the daemon has listed the cluster: what it is asked then waits for nothing.
+    pub(crate) fn wait_until_listed(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        let (mut listed, mut since) = (0, Instant::now());
+        while begun.elapsed() < READY_LIMIT {
+            self.check()?;
+            if INTERRUPTED.load(Ordering::Relaxed) {
+                bail!("interrupted");
+            }
+            let (_, body) = self.home.request("GET", "/api/v1/status", "")?;
+            let status: Value = serde_json::from_str(&body).context("the status is not JSON")?;
+            let now = status["cluster"]["listed"].as_u64().unwrap_or_default();
+            if now != listed {
+                (listed, since) = (now, Instant::now());
+            } else if listed > 0 && since.elapsed() > LISTED_QUIET {
+                return Ok(());
+            }
+            std::thread::sleep(LISTED_POLL);
+        }
+        bail!("greffier has not listed the cluster within {READY_LIMIT:?}")
     }
 
     /// Returns the process id.
