@@ -93,10 +93,9 @@ fn once(site: &Site, home: &Home, count: usize, times: &mut Times) -> Result<Dae
     let begun = Instant::now();
     let daemon = Daemon::start(home)?;
     let at = witness.wait(LIMIT, "all objects", |seen| {
-        // Asked after every change: the count is only taken when it can be enough.
+        // Asked after every change: the log is only read when there can be enough.
         let enough = seen.objects.len() >= count;
-        let ours = || seen.objects.keys().filter(|id| id.name.starts_with("item-")).count();
-        (enough && ours() == count).then(|| seen.last_at()).flatten()
+        enough.then(|| seen.reached(0, count, |s| s.id.name.starts_with("item-"))).flatten()
     })?;
     times.cpu_there.push(probe::cpu_seconds(daemon.pid()));
     times.cpu_settled.push(settle(&daemon)?);

@@ -44,8 +44,7 @@ pub(crate) fn measure(runtime: &Handle, report: &mut Report) -> Result<()> {
         let from = witness.now();
         let pushed = repository.push()?;
         let at = witness.wait(LIMIT, "50 objects deleted", |seen| {
-            let deleted = seen.log[from..].iter().filter(|s| s.change == Change::Deleted);
-            (deleted.count() == DELETED).then(|| seen.last_at()).flatten()
+            seen.reached(from, DELETED, |sighting| sighting.change == Change::Deleted)
         })?;
         gone.push(at.saturating_duration_since(pushed.begun).as_secs_f64());
         push.push(pushed.took.as_secs_f64());

@@ -1,6 +1,5 @@
 //! A root Application over a Helm folder: to the objects of all its children, and one more file.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -77,12 +76,9 @@ fn grow(home: &Home, witness: &Witness, root: &str, round: usize) -> Result<f64>
     ensure!(status < 300, "the root Application was refused: {status} {body}");
     let namespaces = format!("bench-t{round}-");
     let at = witness.wait(LIMIT, "the objects of all children", |seen| {
-        let ours = seen.log[from..]
-            .iter()
-            .map(|sighting| &sighting.id)
-            .filter(|id| id.namespace.starts_with(&namespaces) && id.name == "item");
-        let there: BTreeSet<_> = ours.collect();
-        (there.len() == CHILDREN * PATHS.len()).then(|| seen.last_at()).flatten()
+        seen.reached(from, CHILDREN * PATHS.len(), |sighting| {
+            sighting.id.namespace.starts_with(&namespaces) && sighting.id.name == "item"
+        })
     })?;
     Ok(at.saturating_duration_since(begun).as_secs_f64())
 }

@@ -71,7 +71,7 @@ fn children_appear(stage: &mut Stage) -> Result<()> {
     stage.home.run_ok(&["app", "add", "-f", &root.to_string_lossy()])?;
     let wanted: Vec<Id> = FIRST_OBJECTS.iter().map(|(r, app, name)| id(r, app, name)).collect();
     let at = stage.witness.wait(LIMIT, "the objects of all four children", |seen| {
-        wanted.iter().all(|id| seen.objects.contains_key(id)).then(|| seen.last_at()).flatten()
+        seen.reached(0, wanted.len(), |sighting| wanted.contains(&sighting.id))
     })?;
     let what = format!("the {} objects of all 4 children are there", wanted.len());
     stage.terminal.seen(&what, at.saturating_duration_since(begun));

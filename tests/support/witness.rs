@@ -8,7 +8,7 @@
 
 #![allow(dead_code, reason = "each target that includes this file uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -175,9 +175,19 @@ impl Seen {
         self.log.push(Sighting { at: Instant::now(), change, id, object });
     }
 
-    /// Returns when the last change arrived.
-    pub(crate) fn last_at(&self) -> Option<Instant> {
-        self.log.last().map(|sighting| sighting.at)
+    /// Returns when `count` different objects had changed, after `from`, in a way that `wanted`
+    /// accepts: the time of the change that made it so, however late somebody asks.
+    pub(crate) fn reached(
+        &self,
+        from: usize,
+        count: usize,
+        wanted: impl Fn(&Sighting) -> bool,
+    ) -> Option<Instant> {
+        let mut there = BTreeSet::new();
+        self.log[from..].iter().filter(|sighting| wanted(sighting)).find_map(|sighting| {
+            there.insert(&sighting.id);
+            (there.len() == count).then_some(sighting.at)
+        })
     }
 }
 
