@@ -34,12 +34,12 @@ test: control-plane ## run every test, against a real API server too, and the de
 
 demo: control-plane ## play the story; stays up until Ctrl-C, with ONCE=1 verifies it and ends
 	@echo "building greffier (minutes the first time)" >&2
-	@$(CARGO) build --locked --release --quiet --bin greffier --example demo
+	@$(CARGO) build --locked --release --bin greffier --example demo
 	@$(CARGO) run --locked --release --quiet --example demo -- $(if $(filter-out 0,$(ONCE)),--once)
 
 bench: control-plane ## measure; ONLY=push,drift chooses; prints a table and writes target/bench.json
 	@echo "building greffier (minutes the first time)" >&2
-	@$(CARGO) build --locked --release --quiet --bin greffier --example bench
+	@$(CARGO) build --locked --release --bin greffier --example bench
 	@$(CARGO) run --locked --release --quiet --example bench -- $(if $(ONLY),--only $(ONLY))
 
 soak: control-plane ## run the crash loops again and again with fresh seeds: SOAK=20 times
