@@ -351,13 +351,18 @@ fn reason(reason: &str) -> String {
 
 fn gated(body: &PlanGatedV1) -> Described {
     let reasons = list(body.reasons.iter().map(|reason| clip(&reason.what, 160)), NAMED_MAX);
-    let apps = match body.apps.len() {
-        0 => String::new(),
-        n => format!(" and the removal of {}", count(n, "application")),
-    };
+    let mut waiting = Vec::new();
+    if !body.writes.is_empty() {
+        waiting.push(count(body.writes.len(), "write"));
+    }
+    if !body.apps.is_empty() {
+        waiting.push(format!("the removal of {}", count(body.apps.len(), "application")));
+    }
+    let verb = if body.writes.len() == 1 || body.writes.is_empty() { "waits" } else { "wait" };
+    let verb = if waiting.len() > 1 { "wait" } else { verb };
     let text = format!(
-        "GATED {}{apps} wait: {reasons}; to allow it: greffier approve {} {}",
-        count(body.writes.len(), "write"),
+        "GATED {} {verb}: {reasons}; to allow it: greffier approve {} {}",
+        waiting.join(" and "),
         body.app,
         body.plan.short()
     );
