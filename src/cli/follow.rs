@@ -29,12 +29,18 @@ pub(super) async fn sync(
     let after = seq.to_string();
     let mut stream = client.stream(&query_string(&[("app", app), ("after", &after)])).await?;
     let finished = async {
+        if waits_at_gate(client, app).await? {
+            return Ok(None);
+        }
         while let Some(row) = stream.next().await? {
             if !quiet {
                 output::say(log::rows(std::slice::from_ref(&row), Format::Table).trim_end());
             }
             match row.kind.as_str() {
-                "sync.finished" => return Ok(row),
+                // One that was decided before the request names it not as its cause.
+                "sync.finished" if row.causes.contains(&seq) => return Ok(Some(row)),
+                // What is gated waits for a person, and so would the sync.
+                "plan.gated" => return Ok(None),
                 "app.removed" => {
                     return Err(Error::new(Exit::Partial, format!("{app} was removed meanwhile")));
                 }
@@ -49,9 +55,15 @@ pub(super) async fn sync(
         Error::new(Exit::Timeout, format!("the sync of {app} has not finished within {seconds} s"))
             .hint(format!("it goes on: `greffier log {app} -f` follows it, `greffier show {app}` says what it waits for"))
     })??;
-    if row.tone == "good" {
-        return Ok(Ended::Complete);
+    match row {
+        None => Ok(Ended::Gated),
+        Some(row) if row.tone == "good" => Ok(Ended::Complete),
+        Some(_) if waits_at_gate(client, app).await? => Ok(Ended::Gated),
+        Some(_) => Ok(Ended::Partial),
     }
+}
+
+async fn waits_at_gate(client: &Client, app: &str) -> Result<bool, Error> {
     let app: dto::App = client.get(&Client::app_path(app, ""), "").await?;
-    Ok(if app.gate.is_some_and(|gate| !gate.approved) { Ended::Gated } else { Ended::Partial })
+    Ok(app.gate.is_some_and(|gate| !gate.approved))
 }

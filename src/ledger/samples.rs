@@ -253,6 +253,7 @@ fn plans() -> Vec<Event> {
             succeeded: true,
             message: "all applied".into(),
             counts: (1, 2, 3),
+            request: Some(Seq(4)),
         }
         .into(),
     ]

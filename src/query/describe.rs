@@ -5,6 +5,7 @@
 //! same in `log`, in the event stream and on the terminal of `serve`.
 
 mod git;
+mod operator;
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use super::text::{clean, clip, count, list, repo_name};
 use crate::ledger::event::{
     AppDeclaredV1, AppRemovedV1, DriftDetectedV1, DriftKind, Event, FieldChange, IntentRecordedV1,
     KindsServedV1, Learned, ManagerStamp, ObjectObservedV1, Origin, PlanGatedV1, RenderSucceededV1,
-    SyncFinishedV1, SyncRequestedV1, Verb, Write, WriteResult,
+    SyncFinishedV1, Verb, Write, WriteResult,
 };
 use crate::ledger::frame::Recorded;
 use crate::model::{Actor, CommitId, ObjectKey};
@@ -183,7 +184,9 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::ObjectGone(_)
         | Event::KindListed(_)
         | Event::WatchGap(_) => of_cluster(event),
-        Event::SyncRequested(_) | Event::Paused(_) | Event::Resumed(_) => of_operator(event, &by),
+        Event::SyncRequested(_) | Event::Paused(_) | Event::Resumed(_) => {
+            operator::of_operator(event, &by)
+        }
     };
     if described.by.is_empty() {
         described.by.push(by);
@@ -351,13 +354,18 @@ fn reason(reason: &str) -> String {
 
 fn gated(body: &PlanGatedV1) -> Described {
     let reasons = list(body.reasons.iter().map(|reason| clip(&reason.what, 160)), NAMED_MAX);
-    let apps = match body.apps.len() {
-        0 => String::new(),
-        n => format!(" and the removal of {}", count(n, "application")),
-    };
+    let mut waiting = Vec::new();
+    if !body.writes.is_empty() {
+        waiting.push(count(body.writes.len(), "write"));
+    }
+    if !body.apps.is_empty() {
+        waiting.push(format!("the removal of {}", count(body.apps.len(), "application")));
+    }
+    let verb = if body.writes.len() == 1 || body.writes.is_empty() { "waits" } else { "wait" };
+    let verb = if waiting.len() > 1 { "wait" } else { verb };
     let text = format!(
-        "GATED {}{apps} wait: {reasons}; to allow it: greffier approve {} {}",
-        count(body.writes.len(), "write"),
+        "GATED {} {verb}: {reasons}; to allow it: greffier approve {} {}",
+        waiting.join(" and "),
         body.app,
         body.plan.short()
     );
@@ -569,31 +577,4 @@ fn observed(body: &ObjectObservedV1) -> Described {
     let by = names.into_iter().collect();
     let app = clip(&body.claimed_by, 253);
     Described { by, ..Described::of_app(&app, text) }.object(&body.key).noise()
-}
-
-fn of_operator(event: &Event, by: &str) -> Described {
-    match event {
-        Event::SyncRequested(body) => sync_requested(body, by),
-        Event::Paused(body) => {
-            let until = body.until.map_or_else(String::new, |until| format!(" until {until}"));
-            let text = format!("PAUSED{until} by {by}{}", reason(&body.reason));
-            Described::of_app(&body.app, text).tone(Tone::Warn)
-        }
-        Event::Resumed(body) => {
-            let how =
-                if body.expired { "the pause expired".to_owned() } else { format!("by {by}") };
-            Described::of_app(&body.app, format!("resumed: {how}"))
-        }
-        other => Described::new(other.name()),
-    }
-}
-
-fn sync_requested(body: &SyncRequestedV1, by: &str) -> Described {
-    let prune = if body.prune { " with prune" } else { "" };
-    let only = match body.only.len() {
-        0 => String::new(),
-        _ => format!(" of {}", list(body.only.iter().map(clean_key), NAMED_MAX)),
-    };
-    let text = format!("sync{only}{prune} requested by {by}{}", reason(&body.reason));
-    Described { objects: body.only.clone(), ..Described::of_app(&body.app, text) }
 }

@@ -201,3 +201,14 @@ fn resources_of_the_cluster_and_of_one_application() {
     let filter = ResourceFilter { namespace: Some("none".into()), ..ResourceFilter::default() };
     assert!(resources(&story.world, &views, &filter).is_empty());
 }
+
+#[test]
+fn a_gate_counts_what_waits_and_names_the_command() {
+    let mut story = Story::told();
+    story.gated();
+    let filter = Filter { kinds: vec!["plan.gated".into()], ..Filter::default() };
+    let found = newest(&story.ledger, &filter, 1).unwrap();
+    let text = &found[0].described.summary;
+    assert!(text.starts_with("GATED 1 write waits: would delete 3 of 3 objects"), "{text}");
+    assert!(text.ends_with("to allow it: greffier approve web abababababab"), "{text}");
+}

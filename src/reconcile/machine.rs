@@ -346,6 +346,7 @@ fn announce_end(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
         succeeded: finished.succeeded,
         message: finished.message.clone(),
         counts: app.counts,
+        request: app.request.as_ref().map(|request| request.seq),
     });
     let causes = [app.desired.as_ref().map(|d| d.seq), app.request.as_ref().map(|r| r.seq)];
     for cause in causes.into_iter().flatten() {

@@ -390,7 +390,8 @@ impl World {
         let at = self.now;
         self.with_app(&body.app, |app| {
             app.counts = (0, 0, 0);
-            if app.request.as_ref().is_some_and(|request| request.seq < seq) {
+            // A request that came between the decision and its record is another one.
+            if app.request.as_ref().map(|request| request.seq) == body.request {
                 app.request = None;
             }
             app.approved = None;

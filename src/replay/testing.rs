@@ -520,12 +520,14 @@ impl Given {
         let finished = self.plan(app).finished.expect("the revision has not ended");
         let state = &self.world.apps[&name(app)];
         let (commit, counts) = (state.commit().unwrap().clone(), state.counts);
+        let request = state.request.as_ref().map(|request| request.seq);
         self.event(SyncFinishedV1 {
             app: name(app),
             commit,
             succeeded: finished.succeeded,
             message: finished.message,
             counts,
+            request,
         });
         finished.succeeded
     }

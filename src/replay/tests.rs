@@ -10,7 +10,7 @@ use super::{Repo, Resolved, Touched, World, rv_older};
 use crate::ledger::event::{
     AppDeclaredV1, DeadlineReachedV1, Event, FetchFailedV1, FetchRecoveredV1, Health,
     IntentSettledV1, Learned, ObjectGoneV1, ObjectObservedV1, Origin, OutcomeRecordedV1,
-    RefMovedV1, RenderFailedV1, SyncRequestedV1, WriteResult,
+    RefMovedV1, RenderFailedV1, SyncFinishedV1, SyncRequestedV1, WriteResult,
 };
 use crate::model::{CommitId, GroupKind, Seq, Timestamp};
 
@@ -115,6 +115,31 @@ fn what_was_healed_before_a_revision_is_not_counted_as_its_work() {
     given.push(2);
     given.renders("web", vec![object(A, 2)]);
     assert_eq!(given.world.apps[&name("web")].counts, (0, 0, 0));
+}
+
+#[test]
+fn a_request_that_came_after_the_decision_is_not_ended_by_it() {
+    let mut given = Given::synced(objects(&[A]));
+    let request = |prune| SyncRequestedV1 {
+        app: name("web"),
+        prune,
+        only: Vec::new(),
+        reason: String::new(),
+    };
+    given.event(request(false));
+    let decided = given.seq();
+    given.event(request(true));
+    let ended = SyncFinishedV1 {
+        app: name("web"),
+        commit: commit(1),
+        succeeded: true,
+        message: String::new(),
+        counts: (0, 0, 0),
+        request: Some(decided),
+    };
+    given.event(ended);
+    let left = given.world.apps[&name("web")].request.as_ref();
+    assert!(left.is_some_and(|request| request.prune && request.seq > decided));
 }
 
 #[test]

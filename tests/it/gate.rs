@@ -90,3 +90,28 @@ fn children_that_leave_git_keep_their_objects_unless_their_finalizer_says_otherw
     greffier.wait_kind("app.removed", "children-plain");
     assert_eq!(live(&ns, "cm/plain", ".data.key"), "1");
 }
+
+#[test]
+fn a_sync_by_hand_that_meets_the_gate_says_so_instead_of_waiting() {
+    use crate::keep::kept_with;
+    let files = files(4);
+    let refs: Vec<(&str, &str)> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    let manual = r#"{"syncOptions": ["CreateNamespace=true"]}"#;
+    let (greffier, app, ns) = kept_with("gatesync", manual, &refs);
+    greffier.wait_kind("render.succeeded", &app);
+    greffier.cli_ends(0, &["sync", &app]);
+    for n in 0..4 {
+        greffier.repo.remove(&format!("web/c{n}.yaml"));
+    }
+    greffier.repo.write("web/new.yaml", &config_map("new", "1"));
+    let commit = greffier.repo.push("remove most");
+    greffier.wait("the render", |event| {
+        event["kind"] == "render.succeeded"
+            && event["detail"]["revision"]["commit"] == commit.as_str()
+    });
+    let (_, stderr) = greffier.cli_ends(6, &["sync", &app, "--prune"]);
+    assert!(stderr.contains("approve"), "{stderr}");
+    assert_eq!(live(&ns, "cm/c0", ".data.key"), "1");
+    greffier.cli_ends(0, &["approve", &app, "--yes"]);
+    until("c0 is gone", || live(&ns, "cm/c0", ".data.key").is_empty().then_some(()));
+}

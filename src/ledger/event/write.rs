@@ -188,6 +188,8 @@ pub struct SyncFinishedV1 {
     pub message: String,
     /// How many objects were created, changed, pruned.
     pub counts: (u32, u32, u32),
+    /// The request that it ends, if a person asked.
+    pub request: Option<Seq>,
 }
 
 /// One field that differs.

@@ -1,0 +1,32 @@
+//! Sentences about what people ask for.
+
+use super::{Described, NAMED_MAX, Tone, clean_key, reason};
+use crate::ledger::event::{Event, SyncRequestedV1};
+use crate::query::text::list;
+
+pub(super) fn of_operator(event: &Event, by: &str) -> Described {
+    match event {
+        Event::SyncRequested(body) => sync_requested(body, by),
+        Event::Paused(body) => {
+            let until = body.until.map_or_else(String::new, |until| format!(" until {until}"));
+            let text = format!("PAUSED{until} by {by}{}", reason(&body.reason));
+            Described::of_app(&body.app, text).tone(Tone::Warn)
+        }
+        Event::Resumed(body) => {
+            let how =
+                if body.expired { "the pause expired".to_owned() } else { format!("by {by}") };
+            Described::of_app(&body.app, format!("resumed: {how}"))
+        }
+        other => Described::new(other.name()),
+    }
+}
+
+fn sync_requested(body: &SyncRequestedV1, by: &str) -> Described {
+    let prune = if body.prune { " with prune" } else { "" };
+    let only = match body.only.len() {
+        0 => String::new(),
+        _ => format!(" of {}", list(body.only.iter().map(clean_key), NAMED_MAX)),
+    };
+    let text = format!("sync{only}{prune} requested by {by}{}", reason(&body.reason));
+    Described { objects: body.only.clone(), ..Described::of_app(&body.app, text) }
+}
