@@ -9,7 +9,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::browse::Browser;
 use super::error::Error;
@@ -26,6 +27,9 @@ use crate::model::{CommitId, Digest};
 /// From how many packs on they are made into one. Every lookup may have to ask each of them, and
 /// every fetch adds one.
 const PACKS_MAX: usize = 50;
+/// How long a fetch waits for the lock, and how often it looks.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_POLL: Duration = Duration::from_millis(2);
 
 /// A bare mirror of one repository.
 ///
@@ -117,7 +121,7 @@ impl Mirror {
         known: &BTreeMap<String, CommitId>,
         cancel: &AtomicBool,
     ) -> Result<Fetched, Error> {
-        let _lock = self.lock()?;
+        let _lock = self.lock_for_fetch(cancel)?;
         let mirror = self.repository()?;
         let refs = match self.unmoved(&mirror)? {
             Some(refs) => refs,
@@ -288,6 +292,22 @@ impl Mirror {
             Ok(None) => Err(Error::Busy { repo: self.repo.clone() }),
             Err((action, path, source)) => {
                 Err(Error::Io { repo: self.repo.clone(), action, path, source })
+            }
+        }
+    }
+
+    /// As [`Mirror::lock`], but waits for a lock that is held only for a moment, as by
+    /// [`Mirror::open`]: a fetch that gave up at once would be reported as failed and come late.
+    fn lock_for_fetch(&self, cancel: &AtomicBool) -> Result<Lock, Error> {
+        let begun = Instant::now();
+        loop {
+            match self.lock() {
+                Err(Error::Busy { .. })
+                    if begun.elapsed() < LOCK_WAIT && !cancel.load(Ordering::Relaxed) =>
+                {
+                    std::thread::sleep(LOCK_POLL);
+                }
+                result => return result,
             }
         }
     }
