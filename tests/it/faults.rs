@@ -43,6 +43,10 @@ fn the_api_server_may_go_away_and_come_back() {
     let greffier = greffier.root(&root);
     greffier.start();
     greffier.wait_synced("away-web", &greffier.repo.head());
+    // The control plane's own controllers must be up: they end when they start without a server.
+    cluster.kubectl_ok("admin", &["create", "deployment", "up", "--image=up", "-n", "default"]);
+    let wait = ["wait", "--for=condition=Available", "deploy/up", "-n", "default", "--timeout=60s"];
+    cluster.kubectl_ok("admin", &wait);
     cluster.stop_apiserver();
     let lost = greffier.wait("the loss", |event| event["kind"] == "cluster.lost");
     greffier.repo.write("web/c.yaml", &config_map("one", "2"));
