@@ -196,12 +196,15 @@ func (c *cluster) processes() []*process {
 	return append(all, c.clients...)
 }
 
+// stopAPIServer begins an outage. The clients go first: a controller manager
+// that is still starting ends by itself when it finds no server, which would
+// look like a failure of the cluster.
 func (c *cluster) stopAPIServer(context.Context) error {
 	if c.apiServer == nil {
 		return errors.New("kube-apiserver is not running")
 	}
-	killAll(c.apiServer)
-	c.apiServer = nil
+	killAll(append(c.clients, c.apiServer)...)
+	c.clients, c.apiServer = nil, nil
 	return nil
 }
 
@@ -212,8 +215,6 @@ func (c *cluster) startAPIServer(ctx context.Context) error {
 	if c.apiServer != nil {
 		return errors.New("kube-apiserver is running already")
 	}
-	killAll(c.clients...)
-	c.clients = nil
 	if err := c.launchAPIServer(ctx); err != nil {
 		return err
 	}

@@ -137,8 +137,11 @@ fn an_application_without_automated_is_written_to_only_when_synced() {
         &[("web/c.yaml", &config_map("one", "1"))],
     );
     greffier.wait_kind("render.succeeded", &app);
-    let (status, _) = greffier.cli_ends(0, &["get", "apps", "-o", "json"]);
-    assert!(status.contains("OutOfSync"), "{status}");
+    // Until what the render contains has been looked up in the cluster, the answer is "Unknown".
+    until("the application is known to be out of sync", || {
+        let (status, _) = greffier.cli_ends(0, &["get", "apps", "-o", "json"]);
+        status.contains("OutOfSync").then_some(())
+    });
     assert_eq!(live(&ns, "cm/one", ".data.key"), "");
     let (out, _) = greffier.cli_ends(1, &["diff", &app]);
     assert!(out.contains("one"), "{out}");
@@ -208,9 +211,10 @@ fn an_observing_daemon_records_and_plans_and_writes_nothing() {
     let greffier = greffier.root(&root);
     greffier.start_with(&["--observe"]);
     greffier.wait_kind("render.succeeded", "observe-web");
-    let resources =
-        greffier.json(&["get", "resources", "--app", "observe-web", "-o", "json"]).to_string();
-    assert!(resources.contains("Missing"), "{resources}");
+    until("the object is known to be missing", || {
+        let resources = greffier.json(&["get", "resources", "--app", "observe-web", "-o", "json"]);
+        resources.to_string().contains("Missing").then_some(())
+    });
     let ended = greffier.json(&["log", "--all", "--kind", "apply.intent", "-o", "json"]);
     assert_eq!(ended.to_string().matches("apply.intent").count(), 0, "{ended}");
     assert_eq!(live(&ns, "cm/one", ".data.key"), "");
