@@ -10,6 +10,7 @@ mod execute;
 pub mod machine;
 mod record;
 mod render_job;
+mod rest;
 mod settle;
 
 pub use driver::{Driver, Parts, View};

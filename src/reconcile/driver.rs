@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::machine::{Command, Machine};
+use super::rest::Rest;
 use super::{execute, render_job, settle};
 use crate::cluster::Connection;
 use crate::ledger::event::DeadlineReachedV1;
@@ -27,7 +29,6 @@ use crate::replay::World;
 const RENDERS_MAX: usize = 2;
 /// How many comparisons run at once.
 const COMPARISONS_MAX: usize = 4;
-
 /// What surfaces read: the world, and the comparisons that found nothing.
 #[derive(Debug, Default)]
 pub struct View {
@@ -96,6 +97,9 @@ pub struct Driver {
     writes: Arc<tokio::sync::Semaphore>,
     /// The last event of our own that must be folded before the next decision.
     must_fold: Seq,
+    /// Something happened since the last decision.
+    undecided: bool,
+    rest: Rest,
     cancel: CancellationToken,
 }
 
@@ -111,6 +115,8 @@ impl Driver {
             comparisons: Arc::new(tokio::sync::Semaphore::new(COMPARISONS_MAX)),
             writes: Arc::new(tokio::sync::Semaphore::new(execute::WRITES_MAX)),
             must_fold: Seq::ZERO,
+            undecided: true,
+            rest: Rest::new(Instant::now()),
             cancel,
         }
     }
@@ -124,19 +130,21 @@ impl Driver {
         let mut tail = self.parts.ledger.subscribe(position);
         self.decide().await?;
         loop {
-            let deadline = self.until_deadline();
+            let wake = self.wake();
             tokio::select! {
                 // Cancel safety: a tail only advances when a batch is returned.
                 batch = tail.next_batch() => self.fold(&batch?),
                 // Cancel safety: a JoinSet loses nothing.
                 Some(done) = self.jobs.join_next() => self.done(done.map_err(Error::Job)??),
-                () = tokio::time::sleep(deadline) => self.deadline().await?,
+                () = tokio::time::sleep_until(wake) => self.deadline().await?,
                 () = self.cancel.cancelled() => break,
             }
             while let Some(done) = self.jobs.try_join_next() {
                 self.done(done.map_err(Error::Job)??);
             }
-            self.decide().await?;
+            if self.undecided && self.rest.wait(Instant::now()).is_zero() {
+                self.decide().await?;
+            }
         }
         self.drain(tail).await
     }
@@ -154,6 +162,7 @@ impl Driver {
     }
 
     fn fold(&mut self, batch: &[Arc<Recorded>]) {
+        self.undecided = true;
         let mut view = self.parts.view.write().unwrap_or_else(PoisonError::into_inner);
         for recorded in batch {
             let envelope = &recorded.envelope;
@@ -165,6 +174,7 @@ impl Driver {
     }
 
     fn done(&mut self, done: Done) {
+        self.undecided = true;
         match done {
             Done::Rendered(app) => self.machine.rendered(&app),
             Done::Compared { app, key, observation, nothing_new } => {
@@ -187,7 +197,11 @@ impl Driver {
             if view.world.seq < self.must_fold {
                 return Ok(());
             }
-            self.machine.decide(&view.world, &view.compared)
+            let begun = Instant::now();
+            let commands = self.machine.decide(&view.world, &view.compared);
+            self.undecided = false;
+            self.rest.earn(begun, Instant::now());
+            commands
         };
         for command in commands {
             self.carry_out(command).await?;
@@ -236,12 +250,16 @@ impl Driver {
         Ok(())
     }
 
-    fn until_deadline(&self) -> Duration {
+    /// When to wake up if nothing happens: for the decision that rests, or for what time brings.
+    fn wake(&self) -> Instant {
         const LONGEST: Duration = Duration::from_secs(3_600);
-        match self.machine.deadline() {
-            Some(at) => Duration::from_millis(at.ms_since(Timestamp::now()) + 1).min(LONGEST),
-            None => LONGEST,
-        }
+        let deadline = self.machine.deadline().map_or(LONGEST, |at| {
+            Duration::from_millis(at.ms_since(Timestamp::now()) + 1).min(LONGEST)
+        });
+        let now = Instant::now();
+        let rest = self.rest.wait(now);
+        // A decision that is due and was not taken waits for events, which wake it themselves.
+        now + if self.undecided && !rest.is_zero() { deadline.min(rest) } else { deadline }
     }
 
     async fn deadline(&mut self) -> Result<(), Error> {

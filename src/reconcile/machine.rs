@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::Draft;
+use crate::ledger::frame::CAUSES_MAX;
 use crate::ledger::event::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DriftDetectedV1, DriftKind,
     GateLapsedV1, IntentRecordedV1, Origin, PlanGatedV1, RenderFailedV1, ResumedV1, SyncFinishedV1,
@@ -226,24 +227,10 @@ impl Machine {
                 writes.retain(|write| write.verb != Verb::Prune);
                 self.dirty.insert(name.clone());
             }
-            if writes.len() > INTENT_WRITES_MAX {
-                writes.truncate(INTENT_WRITES_MAX);
-                self.dirty.insert(name.clone());
-            }
-            if writes.is_empty() {
-                continue;
-            }
             let app = world.apps.get(&name);
-            let commit = app.and_then(App::commit).cloned();
-            let rendered = app.and_then(|app| app.desired.as_ref()).map(|desired| desired.seq);
-            let drifted = writes.iter().filter(|write| write.verb == Verb::Heal);
-            let drifted = drifted.filter_map(|write| Some(app?.drift.get(&write.key)?.seq));
-            let mut draft =
-                Draft::new(IntentRecordedV1 { app: name, writes: writes.clone(), commit });
-            for cause in rendered.into_iter().chain(drifted).take(8) {
-                draft = draft.caused_by(cause);
+            for writes in writes.chunks(INTENT_WRITES_MAX) {
+                drafts.push(intent(&name, app, writes));
             }
-            drafts.push(draft);
         }
     }
 
@@ -263,6 +250,17 @@ impl Machine {
             });
         }
     }
+}
+
+/// The intent to make `writes`, caused by the render and the drift that ask for them.
+fn intent(name: &AppName, app: Option<&App>, writes: &[Write]) -> Draft {
+    let commit = app.and_then(App::commit).cloned();
+    let rendered = app.and_then(|app| app.desired.as_ref()).map(|desired| desired.seq);
+    let drifted = writes.iter().filter(|write| write.verb == Verb::Heal);
+    let drifted = drifted.filter_map(|write| Some(app?.drift.get(&write.key)?.seq));
+    let body = IntentRecordedV1 { app: name.clone(), writes: writes.to_vec(), commit };
+    let causes = rendered.into_iter().chain(drifted).take(CAUSES_MAX);
+    causes.fold(Draft::new(body), Draft::caused_by)
 }
 
 fn unknown_revision(name: &AppName, app: &App) -> Draft {
