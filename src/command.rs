@@ -13,7 +13,9 @@ use crate::ledger::event::{
     SyncRequestedV1,
 };
 use crate::ledger::{self, Draft, Ledger};
-use crate::model::{Actor, AppError, AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
+use crate::model::{
+    Actor, AppError, AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp, canonical_json,
+};
 use crate::query::{GateError, UnknownApp, gate_of, text::near_names};
 use crate::replay::{App, World};
 
@@ -249,12 +251,7 @@ fn not_defined_elsewhere(name: &AppName, app: &App) -> Result<(), Error> {
 
 fn add_app(world: &World, manifest: &Value) -> Result<Decision, Error> {
     let spec = AppSpec::parse(manifest)?;
-    // What was parsed from JSON or YAML is always representable: no NaN, keys are strings.
-    let manifest = serde_json_canonicalizer::to_vec(manifest).map_err(|_| AppError::Invalid {
-        app: spec.name.to_string(),
-        field: ".".to_owned(),
-        problem: "has no canonical form".to_owned(),
-    })?;
+    let manifest = canonical_json(manifest);
     if let Some(app) = world.apps.get(&spec.name) {
         not_defined_elsewhere(&spec.name, app)?;
         if app.manifest == Digest::of(&manifest) && !app.removing {

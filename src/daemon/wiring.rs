@@ -14,7 +14,7 @@ use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
 use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
 use crate::ledger::{self, Draft, Ledger};
-use crate::model::{AppName, Digest};
+use crate::model::{AppName, Digest, canonical_json};
 use crate::plan::Compared;
 use crate::reconcile::machine::declare;
 use crate::reconcile::{Driver, Parts, View, record_cluster, record_sources};
@@ -251,8 +251,7 @@ fn read_application(file: &Path) -> Result<(AppName, Vec<u8>)> {
     let manifest = render::parse_one(&text, &file.display().to_string())?;
     let spec = crate::model::AppSpec::parse(&manifest)
         .with_context(|| format!("{} is no usable Application", file.display()))?;
-    let canonical = serde_json_canonicalizer::to_vec(&manifest)?;
-    Ok((spec.name, canonical))
+    Ok((spec.name, canonical_json(&manifest)))
 }
 
 fn fold_rest(ledger: &Ledger, mut world: World) -> Result<World, ledger::Error> {

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::Draft;
-use crate::ledger::frame::CAUSES_MAX;
 use crate::ledger::event::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DriftDetectedV1, DriftKind,
     GateLapsedV1, IntentRecordedV1, Origin, PlanGatedV1, RenderFailedV1, ResumedV1, SyncFinishedV1,
     Verb, Write, WritesSuspendedV1,
 };
+use crate::ledger::frame::CAUSES_MAX;
 use crate::model::{AppName, AppSpec, CommitId, ObjectKey, Seq, Timestamp};
 use crate::plan::{self, Compared, Comparison, Limits, Plan, Violation};
 use crate::replay::{App, Resolved, Touched, World};

@@ -16,7 +16,9 @@ use crate::ledger::event::{
     ServedKind,
 };
 use crate::ledger::{self, Batch, Blob, Draft};
-use crate::model::{AppName, AppSpec, CommitId, Digest, GroupKind, ObjectKey, Scope, Seq, Tool};
+use crate::model::{
+    AppName, AppSpec, CommitId, Digest, GroupKind, ObjectKey, Scope, Seq, Tool, canonical_json,
+};
 use crate::plan::CREATE_NAMESPACE;
 use crate::render::{self, Content, FileKind, Files, FilesError, Input, ListedFile, Rendered};
 use crate::replay::App;
@@ -228,8 +230,7 @@ fn succeeded(
     let mut rendered_objects = rendered.objects;
     rendered_objects.extend(namespace(&job.spec, &rendered_objects));
     for object in rendered_objects {
-        let bytes = serde_json_canonicalizer::to_vec(&object.manifest)
-            .map_err(|error| format!("{}: {error}", object.key))?;
+        let bytes = canonical_json(&object.manifest);
         let seal = parts.ledger.seal();
         let (blob, digest) = if object.key.is_secret() {
             let blob = seal.blob_sealed(&bytes).map_err(|error| error_chain(&error))?;
