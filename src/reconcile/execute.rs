@@ -5,6 +5,7 @@
 //! its answers, so that a ServiceAccount is there before the Pod that names it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -26,6 +27,9 @@ use crate::plan::kind_rank;
 pub(super) const WRITES_MAX: usize = 8;
 /// How many outcomes one event lists.
 const OUTCOMES_MAX: usize = 64;
+/// How long outcomes are collected while more of the same intent are to come. The last one, and
+/// so the only one of a single write, is recorded at once.
+const OUTCOMES_LINGER: Duration = Duration::from_millis(5);
 
 /// One answered write.
 struct Answer {
@@ -43,24 +47,34 @@ pub(super) async fn run(
     let open = parts.read().world.intents.get(&intent).cloned();
     let Some(open) = open else { return Ok(Done::Executed(intent)) };
     let (answers, received) = mpsc::channel(OUTCOMES_MAX);
-    let recorder = record(&parts, &open.app, intent, received);
     let writes: Vec<(u32, Write)> =
         open.writes.into_iter().map(|(index, open)| (index, open.write)).collect();
+    let recorder = record(&parts, &open.app, intent, writes.len(), received);
     let sender = send(&parts, &permits, &open.app, intent, writes, answers, &cancel);
     let ((), recorded) = tokio::join!(sender, recorder);
     recorded?;
     Ok(Done::Executed(intent))
 }
 
-/// Appends outcomes as they come, as many at a time as have come.
+/// Appends the outcomes of `left` writes as they come, as many at a time as have come.
 async fn record(
     parts: &Parts,
     app: &AppName,
     intent: Seq,
+    mut left: usize,
     mut received: mpsc::Receiver<Answer>,
 ) -> Result<(), ledger::Error> {
     let mut answers = Vec::new();
     while received.recv_many(&mut answers, OUTCOMES_MAX).await > 0 {
+        if answers.len() < left {
+            tokio::time::sleep(OUTCOMES_LINGER).await;
+            while answers.len() < OUTCOMES_MAX
+                && let Ok(answer) = received.try_recv()
+            {
+                answers.push(answer);
+            }
+        }
+        left = left.saturating_sub(answers.len());
         let mut batch = Batch::default();
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers.drain(..) {

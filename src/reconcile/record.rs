@@ -1,6 +1,7 @@
 //! Recording: what sources and the cluster report becomes events, in the order it came.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -26,6 +27,11 @@ impl SecretDigest for Ledger {
 
 /// How many reports become one append. Bound: one group of the ledger's writer.
 const BATCH_MAX: usize = 256;
+/// Reports that come sooner than this after the last append are a flood…
+const FLOOD_GAP: Duration = Duration::from_millis(5);
+/// …and are collected for this long, so that they share an append. A report out of the blue, such
+/// as a hand edit, is recorded at once.
+const FLOOD_LINGER: Duration = Duration::from_millis(5);
 
 /// Records what the observer reports until it stops.
 ///
@@ -36,7 +42,16 @@ pub async fn record_cluster(
     mut inputs: mpsc::Receiver<ClusterInput>,
 ) -> Result<(), ledger::Error> {
     let mut reports = Vec::new();
+    let mut appended = None;
     while inputs.recv_many(&mut reports, BATCH_MAX).await > 0 {
+        if appended.is_some_and(|at: Instant| at.elapsed() < FLOOD_GAP) {
+            tokio::time::sleep(FLOOD_LINGER).await;
+            while reports.len() < BATCH_MAX
+                && let Ok(report) = inputs.try_recv()
+            {
+                reports.push(report);
+            }
+        }
         let mut batch = Batch::default();
         // The versions recorded in this very batch: the next one is stored as a difference.
         let mut recent: BTreeMap<ObjectKey, BlobAddr> = BTreeMap::new();
@@ -45,6 +60,7 @@ pub async fn record_cluster(
         }
         if !batch.drafts.is_empty() {
             parts.ledger.append(batch).await?;
+            appended = Some(Instant::now());
         }
     }
     Ok(())
