@@ -14,6 +14,7 @@ mod connection;
 mod discover;
 pub mod normalize;
 pub mod observe;
+mod preview;
 pub mod project;
 mod request;
 mod write;
@@ -25,6 +26,7 @@ pub use normalize::{
     FIELD_MANAGER, ManagerFields, Normalised, OWNER_ANNOTATION, SecretDigest, Stored, normalize,
 };
 pub use observe::{ClusterInput, Fingerprint, Known, Observation, Observer};
+pub use preview::preview;
 pub use project::project;
 pub use request::{Class, Error};
 pub use write::{AppliedObject, ApplyRequest, DeleteRequest, DeleteResult, Propagation};

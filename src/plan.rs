@@ -20,7 +20,7 @@ pub use gate::{Gated, Limits};
 pub use order::kind_rank;
 
 use crate::ledger::event::{Health, Write};
-use crate::model::{AppName, BlobAddr, ObjectKey, Seq, Timestamp};
+use crate::model::{AppName, BlobAddr, Digest, ObjectKey, Seq, Timestamp};
 use crate::replay::{App, World};
 
 /// Where a [`crate::ledger::event::DesiredObject`] came from that stands for `CreateNamespace=true`.
@@ -62,6 +62,26 @@ pub struct Comparison {
     pub observation: Seq,
 }
 
+/// A question to the API server that must be asked before an object can be judged: what would
+/// applying make of it?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DryRun {
+    /// The object.
+    pub key: ObjectKey,
+    /// The version of its group.
+    pub version: String,
+    /// The manifest.
+    pub manifest: BlobAddr,
+    /// The digest of the manifest.
+    pub digest: Digest,
+    /// The uid of the live object.
+    pub uid: String,
+    /// The digest of the live object.
+    pub live: Digest,
+    /// The live object as observed.
+    pub observed: BlobAddr,
+}
+
 /// Comparisons that were made and found nothing, by object: the observation they judged. They
 /// can be made again at any time with the same result, so they need not be recorded.
 pub type Compared = BTreeMap<ObjectKey, Seq>;
@@ -92,6 +112,8 @@ pub struct Plan {
     pub gate: Option<Gated>,
     /// Comparisons to be made.
     pub compare: Vec<Comparison>,
+    /// Dry runs to be made.
+    pub dry_runs: Vec<DryRun>,
     /// Objects that somebody deleted and nobody has announced yet.
     pub deleted: Vec<ObjectKey>,
     /// Every object with its state and the reason for it.
@@ -195,6 +217,7 @@ pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared)
         remove: pruned.remove,
         gate: None,
         compare: assessed.compare,
+        dry_runs: assessed.dry_runs,
         deleted: assessed.deleted,
         objects: assessed.objects,
         suspended: assessed.suspended,
@@ -221,7 +244,8 @@ pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared)
 fn deadline(world: &World, app: &App) -> Option<Timestamp> {
     let retries = app.attempts.values().filter_map(|attempt| attempt.next);
     let pause = app.paused.as_ref().and_then(|pause| pause.until);
-    retries.chain(pause).filter(|at| *at > world.now).min()
+    let previews = app.previews.values().filter_map(|preview| preview.next);
+    retries.chain(pause).chain(previews).filter(|at| *at > world.now).min()
 }
 
 fn sync(app: &App, plan: &Plan) -> Sync {
@@ -267,6 +291,7 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
     app.desired.as_ref()?;
     let busy = !plan.writes.is_empty()
         || !plan.compare.is_empty()
+        || !plan.dry_runs.is_empty()
         || !plan.declare.is_empty()
         || !plan.remove.is_empty()
         || plan.objects.iter().any(|object| object.status == Status::InFlight)

@@ -8,6 +8,7 @@ mod compare_job;
 mod driver;
 mod execute;
 pub mod machine;
+mod preview_job;
 mod record;
 mod render_job;
 mod rest;

@@ -12,11 +12,12 @@ mod fold;
 mod git;
 mod index;
 mod observed;
+mod previews;
 mod world;
 mod writes;
 
 pub use application::{
-    App, Attempt, Desired, Drift, Gate, Pause, RenderProblem, SyncRequest, SyncSummary,
+    App, Attempt, Desired, Drift, Gate, Pause, Previewed, RenderProblem, SyncRequest, SyncSummary,
 };
 pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
 pub use deletions::deletions_hash;

@@ -33,8 +33,8 @@ pub use git::{
 pub use operator::{DeadlineReachedV1, PausedV1, ResumedV1, SyncRequestedV1};
 pub use write::{
     Applied, DriftDetectedV1, DriftKind, FieldChange, GateLapsedV1, GateReason, IntentRecordedV1,
-    IntentSettledV1, OutcomeRecordedV1, PlanApprovedV1, PlanGatedV1, SyncFinishedV1, Verb, Write,
-    WriteResult, WritesSuspendedV1,
+    IntentSettledV1, ObjectPreviewedV1, OutcomeRecordedV1, PlanApprovedV1, PlanGatedV1, Preview,
+    SyncFinishedV1, Verb, Write, WriteResult, WritesSuspendedV1,
 };
 
 macro_rules! events {
@@ -163,6 +163,8 @@ events! {
     WritesSuspended(WritesSuspendedV1) = 0x0404, "plan.suspended";
     /// See [`DriftDetectedV1`].
     DriftDetected(DriftDetectedV1) = 0x0410, "drift.detected";
+    /// See [`ObjectPreviewedV1`].
+    ObjectPreviewed(ObjectPreviewedV1) = 0x0411, "object.previewed";
     /// See [`IntentRecordedV1`].
     IntentRecorded(IntentRecordedV1) = 0x0420, "apply.intent";
     /// See [`OutcomeRecordedV1`].

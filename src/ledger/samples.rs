@@ -244,6 +244,15 @@ fn plans() -> Vec<Event> {
             observation: Seq(17),
         }
         .into(),
+        ObjectPreviewedV1 {
+            app: app(),
+            key: object(),
+            digest: Digest([11; 32]),
+            uid: "u".into(),
+            live: Digest([12; 32]),
+            result: Preview::Refused("admission webhook".into()),
+        }
+        .into(),
         IntentRecordedV1 { app: app(), writes: vec![write()], commit: Some(commit('a')) }.into(),
         OutcomeRecordedV1 { app: app(), intent: Seq(3), results: results() }.into(),
         IntentSettledV1 { app: app(), intent: Seq(3), results: results() }.into(),

@@ -102,6 +102,9 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::DriftDetected(body) => {
             Subjects { apps: vec![body.app.clone()], ..Subjects::object(&body.key) }
         }
+        Event::ObjectPreviewed(body) => {
+            Subjects { apps: vec![body.app.clone()], ..Subjects::object(&body.key) }
+        }
         Event::IntentRecorded(body) => {
             Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes)
         }
@@ -136,6 +139,7 @@ mod tests {
             ("render.failed", (0, 1, 0)),
             ("plan.gated", (1, 2, 1)),
             ("drift.detected", (1, 1, 0)),
+            ("object.previewed", (1, 1, 0)),
             ("apply.intent", (1, 1, 1)),
             ("apply.outcome", (0, 1, 0)),
             ("sync.finished", (0, 1, 1)),

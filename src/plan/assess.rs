@@ -1,7 +1,9 @@
 //! Judging each desired object: is it as Git says, and if not, what is to be done about it?
 
+mod unapplied;
+
 use super::order::kind_rank;
-use super::{CREATE_NAMESPACE, Compared, Comparison, Permission};
+use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission};
 use crate::ledger::event::{DesiredObject, DriftKind, Health, Origin, Verb, Write};
 use crate::model::{AppName, Digest, GroupKind, ObjectKey, Restraint, Seq};
 use crate::replay::{App, LiveObject, Owned, World};
@@ -81,6 +83,7 @@ pub(super) struct Assessed {
     pub(super) writes: Vec<Write>,
     pub(super) declare: Vec<(AppName, Vec<u8>)>,
     pub(super) compare: Vec<Comparison>,
+    pub(super) dry_runs: Vec<DryRun>,
     pub(super) deleted: Vec<ObjectKey>,
     pub(super) objects: Vec<Assessment>,
     pub(super) suspended: Vec<String>,
@@ -90,6 +93,7 @@ pub(super) struct Assessed {
 enum Need {
     Nothing(Status, String),
     Compare(Comparison),
+    DryRun(DryRun),
     Write { verb: Verb, status: Status, reason: String },
     Declare(AppName),
     Wait { status: Status, why: String, progress: bool },
@@ -100,7 +104,7 @@ impl Need {
     /// once, what is new waits.
     fn after(self, why: &str) -> Self {
         let status = match self {
-            Self::Write { verb: Verb::Create | Verb::Update, status, .. }
+            Self::Write { verb: Verb::Create | Verb::Update | Verb::Adopt, status, .. }
                 if status != Status::Drifted =>
             {
                 status
@@ -166,6 +170,11 @@ impl Assessed {
                 self.compare.push(comparison);
                 assessment.status = Status::InFlight;
                 assessment.why = "being compared with what was applied".into();
+            }
+            Need::DryRun(dry_run) => {
+                self.dry_runs.push(dry_run);
+                assessment.status = Status::Unknown;
+                assessment.why = "being compared with Git by a dry run".into();
             }
             Need::Declare(child) => {
                 self.declare(judge, object, &mut assessment, child);
@@ -327,11 +336,11 @@ impl Judge<'_> {
                 reason: "it is in Git and not in the cluster".into(),
             },
             (None, Some(live)) if live.deleting => being_deleted(),
-            (None, Some(_)) => Need::Write {
-                verb: Verb::Update,
-                status: Status::Changed,
-                reason: "it exists and greffier has not applied it yet".into(),
-            },
+            (None, Some(live)) => {
+                let verb = if owned.is_some() { Verb::Update } else { Verb::Adopt };
+                let reason = "it exists and greffier has not applied it yet";
+                self.need_of_unapplied(object, live, verb, reason)
+            }
         }
     }
 
@@ -342,7 +351,7 @@ impl Judge<'_> {
             return being_deleted();
         }
         if owned.applied != object.digest {
-            return write(Verb::Update, Status::Changed, "Git changed");
+            return self.need_of_unapplied(object, live, Verb::Update, "Git changed");
         }
         if live.uid != owned.uid {
             return write(
@@ -474,13 +483,15 @@ impl Judge<'_> {
     fn hold(&self, object: &DesiredObject, verb: Verb) -> Option<String> {
         let restraint = |restraint: &&Restraint| match verb {
             Verb::Create => restraint.holds_all(),
-            Verb::Update | Verb::Heal | Verb::Reclaim => restraint.holds_update(&object.key),
+            Verb::Update | Verb::Heal | Verb::Reclaim | Verb::Adopt => {
+                restraint.holds_update(&object.key)
+            }
             Verb::Prune => restraint.holds_prunes(),
         };
         let of_app = self.app.spec.restraints.iter().find(restraint).map(Restraint::what);
         let of_object = object.holds.iter().find(|hold| match verb {
             Verb::Create => hold.create,
-            Verb::Update | Verb::Heal | Verb::Reclaim => hold.update,
+            Verb::Update | Verb::Heal | Verb::Reclaim | Verb::Adopt => hold.update,
             Verb::Prune => hold.prune,
         });
         of_app.or(of_object.map(|hold| hold.what.as_str())).map(str::to_owned)

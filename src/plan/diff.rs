@@ -22,6 +22,28 @@ pub fn diff(desired: &Value, live: &Value) -> Vec<FieldChange> {
     changes
 }
 
+/// Lists where two whole objects differ, at most [`CHANGES_MAX`]: `was` is `before`, `now` is
+/// `after`. Objects that differ in a way that has no path (the order of keyed items) give one
+/// change of the whole.
+#[must_use]
+pub fn changes(before: &Value, after: &Value) -> Vec<FieldChange> {
+    if before == after {
+        return Vec::new();
+    }
+    let mut found = diff(after, before);
+    for gone in diff(before, after).into_iter().filter(|change| change.was.is_empty()) {
+        let change = FieldChange { path: gone.path, was: gone.now, now: String::new() };
+        if found.len() < CHANGES_MAX && !found.contains(&change) {
+            found.push(change);
+        }
+    }
+    if found.is_empty() {
+        let (was, now) = ("(as it is)".to_owned(), "(other order or spelling)".to_owned());
+        found.push(FieldChange { path: ".".to_owned(), was, now });
+    }
+    found
+}
+
 /// Whether `live` has everything that `desired` says.
 #[must_use]
 pub fn contains(live: &Value, desired: &Value) -> bool {
@@ -181,6 +203,29 @@ mod tests {
         assert_eq!(paths(json!({"a": {"b": 1}}), json!({"a": {}})), [".a.b"]);
         assert_eq!(paths(json!({"a": [1]}), json!({"a": [1, 2]})), [".a[1]"]);
         assert_eq!(paths(json!({"m": {"x/y": "1"}}), json!({"m": {"x/y": "2"}})), [".m[\"x/y\"]"]);
+    }
+
+    #[test]
+    fn whole_objects_differ_in_what_either_has() {
+        let before = json!({"a": 1, "gone": "x", "l": [{"name": "a"}, {"name": "b", "v": 1}]});
+        let after = json!({"a": 2, "new": true, "l": [{"name": "b", "v": 2}]});
+        let found: Vec<_> =
+            changes(&before, &after).into_iter().map(|c| (c.path, c.was, c.now)).collect();
+        let text = |path: &str, was: &str, now: &str| (path.into(), was.into(), now.into());
+        assert_eq!(
+            found,
+            [
+                text(".a", "1", "2"),
+                text(".l[name=b].v", "1", "2"),
+                text(".new", "", "true"),
+                text(".gone", "\"x\"", ""),
+                text(".l[name=a].name", "\"a\"", ""),
+            ]
+        );
+        assert_eq!(changes(&before, &before), []);
+        let turned = json!({"l": [{"name": "b"}, {"name": "a"}]});
+        let kept = json!({"l": [{"name": "a"}, {"name": "b"}]});
+        assert_eq!(changes(&kept, &turned).len(), 1, "a change of order is a change");
     }
 
     #[test]

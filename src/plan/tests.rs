@@ -8,3 +8,4 @@ mod policy;
 mod properties;
 mod prune;
 mod retry;
+mod unapplied;

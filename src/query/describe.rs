@@ -6,6 +6,7 @@
 
 mod git;
 mod operator;
+mod plans;
 
 use std::fmt;
 
@@ -172,6 +173,7 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::PlanApproved(_)
         | Event::WritesSuspended(_)
         | Event::DriftDetected(_)
+        | Event::ObjectPreviewed(_)
         | Event::IntentRecorded(_)
         | Event::OutcomeRecorded(_)
         | Event::IntentSettled(_)
@@ -338,6 +340,7 @@ fn of_plan(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descri
             Described::of_app(&body.app, format!("WRITES SUSPENDED: {reasons}")).tone(Tone::Warn)
         }
         Event::DriftDetected(body) => drift(body),
+        Event::ObjectPreviewed(body) => plans::previewed(body),
         Event::IntentRecorded(body) => intended(body),
         Event::OutcomeRecorded(body) => ended(&body.app, &body.results, intent, ""),
         Event::IntentSettled(body) => {
@@ -456,6 +459,7 @@ fn done(verb: Verb) -> &'static str {
         Verb::Update => "updated",
         Verb::Heal => "PUT BACK",
         Verb::Reclaim => "reclaimed",
+        Verb::Adopt => "adopted",
         Verb::Prune => "pruned",
     }
 }

@@ -1,7 +1,8 @@
 //! Git against the cluster: what an application's objects should be and what they are.
 //!
-//! Compared is what the manifest says; fields that the API server defaulted or others added are
-//! no differences (see [`crate::plan::diff`]).
+//! Where the API server was asked what an apply would change, its answer is told. Elsewhere what
+//! the manifest says is compared; fields that the API server defaulted or others added are no
+//! differences (see [`crate::plan::diff`]).
 //!
 //! Security: of a Secret only the names of its keys are told, and whether a value differs.
 
@@ -10,10 +11,10 @@ use serde_json::Value;
 use super::apps::AppView;
 use super::book::Book;
 use crate::ledger;
-use crate::ledger::event::FieldChange;
+use crate::ledger::event::{FieldChange, Preview};
 use crate::model::{BlobAddr, ObjectKey};
 use crate::plan::{Assessment, Status, diff::diff};
-use crate::replay::World;
+use crate::replay::{LiveObject, World};
 
 /// What stands for a Secret's value.
 pub const SECRET: &str = "(secret)";
@@ -54,7 +55,17 @@ pub struct AppDiff {
 /// The manifests to compare, gathered under the world's lock; reading them comes after.
 #[derive(Debug, Clone)]
 pub struct Pending {
-    entries: Vec<(Assessment, Option<BlobAddr>, Option<BlobAddr>)>,
+    entries: Vec<Entry>,
+}
+
+/// An object that may differ.
+#[derive(Debug, Clone)]
+struct Entry {
+    object: Assessment,
+    manifest: Option<BlobAddr>,
+    live: Option<BlobAddr>,
+    /// What the API server said an apply would change, where it was asked.
+    previewed: Option<Vec<FieldChange>>,
 }
 
 /// Gathers what [`Pending::read`] compares. Does no I/O.
@@ -65,9 +76,28 @@ pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
     let entries = entries.map(|object| {
         let manifest = desired.and_then(|desired| desired.objects.get(&object.key));
         let live = world.live.get(&object.key);
-        (object.clone(), manifest.map(|m| m.manifest), live.map(|live| live.object))
+        Entry {
+            object: object.clone(),
+            manifest: manifest.map(|manifest| manifest.manifest),
+            live: live.map(|live| live.object),
+            previewed: previewed(view, object, live),
+        }
     });
     Pending { entries: entries.collect() }
+}
+
+/// What the API server said an apply would make of the object as it is.
+fn previewed(
+    view: &AppView<'_>,
+    object: &Assessment,
+    live: Option<&LiveObject>,
+) -> Option<Vec<FieldChange>> {
+    let preview = view.app.previews.get(&object.key)?;
+    let current = live.is_some_and(|l| l.uid == preview.uid && l.digest == preview.live);
+    match &preview.result {
+        Preview::Changes(fields) if current => Some(fields.clone()),
+        _ => None,
+    }
 }
 
 impl Pending {
@@ -78,7 +108,11 @@ impl Pending {
     /// key at hand is reported as unknown.
     pub fn read(self, book: &dyn Book) -> Result<AppDiff, ledger::Error> {
         let mut result = AppDiff::default();
-        for (object, manifest, live) in self.entries {
+        for Entry { object, manifest, live, previewed } in self.entries {
+            if let Some(fields) = previewed {
+                result.push(object, Side::Changed, fields);
+                continue;
+            }
             match (object.status, manifest, live) {
                 (Status::InFlight | Status::Unknown, ..) => {
                     result.unknown.push(format!("{}: {}", object.key, object.why));

@@ -29,6 +29,9 @@ use crate::replay::World;
 const RENDERS_MAX: usize = 2;
 /// How many comparisons run at once.
 const COMPARISONS_MAX: usize = 4;
+/// How many dry runs are asked for at once: fewer than writes, which come first.
+const DRY_RUNS_MAX: usize = 4;
+
 /// What surfaces read: the world, and the comparisons that found nothing.
 #[derive(Debug, Default)]
 pub struct View {
@@ -84,6 +87,7 @@ pub enum Error {
 pub(super) enum Done {
     Rendered(AppName),
     Compared { app: AppName, key: ObjectKey, observation: Seq, nothing_new: bool },
+    Previewed { app: AppName, key: ObjectKey },
     Executed(Seq),
 }
 
@@ -94,6 +98,7 @@ pub struct Driver {
     jobs: JoinSet<Result<Done, ledger::Error>>,
     renders: Arc<tokio::sync::Semaphore>,
     comparisons: Arc<tokio::sync::Semaphore>,
+    dry_runs: Arc<tokio::sync::Semaphore>,
     writes: Arc<tokio::sync::Semaphore>,
     /// The last event of our own that must be folded before the next decision.
     must_fold: Seq,
@@ -113,6 +118,7 @@ impl Driver {
             jobs: JoinSet::new(),
             renders: Arc::new(tokio::sync::Semaphore::new(RENDERS_MAX)),
             comparisons: Arc::new(tokio::sync::Semaphore::new(COMPARISONS_MAX)),
+            dry_runs: Arc::new(tokio::sync::Semaphore::new(DRY_RUNS_MAX)),
             writes: Arc::new(tokio::sync::Semaphore::new(execute::WRITES_MAX)),
             must_fold: Seq::ZERO,
             undecided: true,
@@ -184,6 +190,7 @@ impl Driver {
                 }
                 self.machine.compared(&app, &key);
             }
+            Done::Previewed { app, key } => self.machine.previewed(&app, &key),
             Done::Executed(intent) => self.machine.ended(intent),
         }
         // Whatever the job appended must be folded before its subject is judged again.
@@ -224,6 +231,10 @@ impl Driver {
             Command::Compare { app, comparison } => {
                 let comparisons = Arc::clone(&self.comparisons);
                 self.jobs.spawn(super::compare_job::run(parts, comparisons, app, comparison));
+            }
+            Command::DryRun { app, dry_run } => {
+                let dry_runs = Arc::clone(&self.dry_runs);
+                self.jobs.spawn(super::preview_job::run(parts, dry_runs, app, dry_run));
             }
             Command::Execute(intent) => {
                 let job =

@@ -19,7 +19,7 @@ use crate::cluster::{
 };
 use crate::ledger::event::{Applied, ManagerStamp, OutcomeRecordedV1, Verb, Write, WriteResult};
 use crate::ledger::{self, Batch, Blob, Draft};
-use crate::model::{AppName, Seq};
+use crate::model::{AppName, BlobAddr, Seq};
 use crate::plan::kind_rank;
 
 /// How many writes are under way at once over all intents. 1 000 server-side applies took 1.03 s
@@ -166,7 +166,7 @@ async fn apply(
     write: &Write,
     audit_id: String,
 ) -> (WriteResult, Option<Blob>) {
-    let manifest = match manifest(parts, app, write) {
+    let manifest = match manifest(parts, app, write.manifest) {
         Ok(manifest) => manifest,
         Err(why) => return (WriteResult::Refused(why), None),
     };
@@ -195,7 +195,7 @@ pub(super) fn applied(
     parts: &Parts,
     object: &Value,
     changed: bool,
-    base: Option<crate::model::BlobAddr>,
+    base: Option<BlobAddr>,
 ) -> (WriteResult, Option<Blob>) {
     let normalised = match normalize(object, &parts.ledger) {
         Ok(normalised) => normalised,
@@ -217,8 +217,12 @@ pub(super) fn applied(
 }
 
 /// The recorded manifest, with the annotation that names its application.
-pub(super) fn manifest(parts: &Parts, app: &AppName, write: &Write) -> Result<Value, String> {
-    let addr = write.manifest.ok_or("the write names no manifest")?;
+pub(super) fn manifest(
+    parts: &Parts,
+    app: &AppName,
+    addr: Option<BlobAddr>,
+) -> Result<Value, String> {
+    let addr = addr.ok_or("the write names no manifest")?;
     let bytes = parts.ledger.blob(addr).map_err(|error| error.to_string())?;
     let mut manifest: Value =
         serde_json::from_slice(&bytes).map_err(|_| "the recorded manifest cannot be read")?;

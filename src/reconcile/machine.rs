@@ -14,7 +14,7 @@ use crate::ledger::event::{
 };
 use crate::ledger::frame::CAUSES_MAX;
 use crate::model::{AppName, AppSpec, CommitId, ObjectKey, Seq, Timestamp};
-use crate::plan::{self, Compared, Comparison, Limits, Plan, Violation};
+use crate::plan::{self, Compared, Comparison, DryRun, Limits, Plan, Violation};
 use crate::replay::{App, Resolved, Touched, World};
 
 /// How many writes one intent lists. Bound: an intent is one frame's payload and one unit of
@@ -42,6 +42,13 @@ pub enum Command {
         /// What with what.
         comparison: Comparison,
     },
+    /// Ask the API server what an apply would change and append its answer.
+    DryRun {
+        /// The application.
+        app: AppName,
+        /// What to ask.
+        dry_run: DryRun,
+    },
     /// Carry out an intent, which is durable.
     Execute(Seq),
     /// Find out by observing what became of an intent's writes.
@@ -63,6 +70,8 @@ pub struct Machine {
     all_dirty: bool,
     rendering: BTreeSet<AppName>,
     comparing: BTreeMap<ObjectKey, Seq>,
+    /// Dry runs under way.
+    asking: BTreeSet<(AppName, ObjectKey)>,
     busy: BTreeSet<Seq>,
     tracked: Option<BTreeSet<String>>,
     deadlines: BTreeMap<AppName, Timestamp>,
@@ -90,6 +99,12 @@ impl Machine {
     /// A comparison ended: its event, if any, was folded.
     pub fn compared(&mut self, app: &AppName, key: &ObjectKey) {
         self.comparing.remove(key);
+        self.dirty.insert(app.clone());
+    }
+
+    /// A dry run ended: its event was folded.
+    pub fn previewed(&mut self, app: &AppName, key: &ObjectKey) {
+        self.asking.remove(&(app.clone(), key.clone()));
         self.dirty.insert(app.clone());
     }
 
@@ -198,6 +213,12 @@ impl Machine {
                 self.comparing.insert(comparison.key.clone(), comparison.observation);
                 let (app, comparison) = (plan.app.clone(), comparison.clone());
                 commands.push(Command::Compare { app, comparison });
+            }
+        }
+        for dry_run in &plan.dry_runs {
+            if self.asking.insert((plan.app.clone(), dry_run.key.clone())) {
+                let (app, dry_run) = (plan.app.clone(), dry_run.clone());
+                commands.push(Command::DryRun { app, dry_run });
             }
         }
         announce(world, app, &plan, drafts);

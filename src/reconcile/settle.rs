@@ -98,7 +98,7 @@ fn applied(
     live: &Value,
 ) -> (WriteResult, Option<Blob>) {
     let not = |why: &str| (WriteResult::NotSent(why.to_owned()), None);
-    let Ok(manifest) = execute::manifest(parts, app, write) else {
+    let Ok(manifest) = execute::manifest(parts, app, write.manifest) else {
         return not("the recorded manifest cannot be read");
     };
     let seal = &parts.ledger;

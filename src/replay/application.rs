@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::event::{
-    DesiredObject, DriftKind, FieldChange, GateReason, Health, Origin, RevisionRef, Verb,
+    DesiredObject, DriftKind, FieldChange, GateReason, Health, Origin, Preview, RevisionRef, Verb,
 };
 use crate::model::{
     AppName, AppSpec, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Seq, Timestamp,
@@ -114,6 +114,33 @@ pub struct Drift {
     pub managers: Vec<String>,
 }
 
+/// What an apply would make of an object that greffier has not applied as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previewed {
+    /// The event.
+    pub seq: Seq,
+    /// The digest of the manifest that it is about.
+    pub digest: Digest,
+    /// The uid of the live object that it is about.
+    pub uid: String,
+    /// The digest of that object.
+    pub live: Digest,
+    /// What the API server said.
+    pub result: Preview,
+    /// How often it could not be asked, in a row.
+    pub failures: u32,
+    /// When to ask again; `None` = not before something changes.
+    pub next: Option<Timestamp>,
+}
+
+impl Previewed {
+    /// Whether the API server said what would become of the object.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        matches!(self.result, Preview::Same | Preview::Changes(_))
+    }
+}
+
 /// How the last sync ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncSummary {
@@ -161,6 +188,8 @@ pub struct App {
     pub attempts: BTreeMap<ObjectKey, Attempt>,
     /// Differences by object; objects without one are not listed.
     pub drift: BTreeMap<ObjectKey, Drift>,
+    /// What applying would change, by object, where greffier has not applied what is wanted.
+    pub previews: BTreeMap<ObjectKey, Previewed>,
     /// Its health as last recorded.
     pub health: Health,
     /// What the health rests on.
@@ -195,6 +224,7 @@ impl App {
             request: None,
             attempts: BTreeMap::new(),
             drift: BTreeMap::new(),
+            previews: BTreeMap::new(),
             health: Health::Unknown,
             health_message: String::new(),
             suspended: Vec::new(),

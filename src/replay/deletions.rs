@@ -22,7 +22,7 @@ impl World {
         match write.verb {
             Verb::Prune => true,
             Verb::Update => self.scales_to_zero(app, write),
-            Verb::Create | Verb::Heal | Verb::Reclaim => false,
+            Verb::Create | Verb::Heal | Verb::Reclaim | Verb::Adopt => false,
         }
     }
 

@@ -61,6 +61,7 @@ impl World {
                 self.with_app(&body.app, |app| app.suspended.clone_from(&body.reasons))
             }
             Event::DriftDetected(body) => self.drift_detected(seq, body),
+            Event::ObjectPreviewed(body) => self.object_previewed(seq, body),
             Event::IntentRecorded(body) => self.intent_recorded(seq, body),
             Event::OutcomeRecorded(body) => {
                 self.outcomes(seq, &body.app, body.intent, &body.results)
@@ -85,6 +86,7 @@ impl World {
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
             Event::SyncRequested(body) => self.with_app(&body.app, |app| {
                 app.attempts.clear();
+                app.previews.retain(|_, preview| preview.is_answer());
                 app.request = Some(SyncRequest { seq, prune: body.prune, only: body.only.clone() });
             }),
             Event::Paused(body) => self.with_app(&body.app, |app| {
@@ -262,6 +264,9 @@ impl World {
         app.render_problem = None;
         app.counts = (0, 0, 0);
         app.drift.retain(|key, _| objects.contains_key(key));
+        app.previews.retain(|key, preview| {
+            objects.get(key).is_some_and(|object| object.digest == preview.digest)
+        });
         app.refused.retain(|child, _| objects.values().any(|o| is_child(o, child.as_str())));
         let new = Desired {
             seq,
@@ -413,7 +418,8 @@ impl World {
         let due = self.apps.iter().filter(|(_, app)| {
             let retries = app.attempts.values().filter_map(|attempt| attempt.next);
             let pause = app.paused.as_ref().and_then(|pause| pause.until);
-            retries.chain(pause).any(|at| at <= now)
+            let previews = app.previews.values().filter_map(|preview| preview.next);
+            retries.chain(pause).chain(previews).any(|at| at <= now)
         });
         Touched { apps: due.map(|(name, _)| name.clone()).collect(), all: false }
     }

@@ -14,6 +14,7 @@ impl World {
         // What failed while the API server was away deserves a try at once.
         for app in self.apps.values_mut() {
             app.attempts.retain(|_, attempt| attempt.next.is_none());
+            app.previews.retain(|_, preview| preview.next.is_none());
         }
         Touched::all()
     }

@@ -12,14 +12,15 @@ use super::{Touched, World};
 use crate::ledger::event::{
     AppDeclaredV1, AppRemovedV1, Applied, DaemonStartedV1, DeadlineReachedV1, DesiredObject,
     DriftDetectedV1, DriftKind, Event, Health, IntentRecordedV1, KindListedV1, KindsServedV1,
-    Learned, ManagerStamp, ObjectGoneV1, ObjectHold, ObjectObservedV1, Origin, OutcomeRecordedV1,
-    PlanApprovedV1, PlanGatedV1, RefMovedV1, RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1,
-    RevisionRef, ServedKind, SyncFinishedV1, SyncRequestedV1, Verb, Write, WriteResult,
+    Learned, ManagerStamp, ObjectGoneV1, ObjectHold, ObjectObservedV1, ObjectPreviewedV1, Origin,
+    OutcomeRecordedV1, PlanApprovedV1, PlanGatedV1, Preview, RefMovedV1, RenderFailedV1,
+    RenderSucceededV1, RevisionAdvancedV1, RevisionRef, ServedKind, SyncFinishedV1,
+    SyncRequestedV1, Verb, Write, WriteResult,
 };
 use crate::model::{
     AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey, Scope, Seq, Timestamp,
 };
-use crate::plan::{Assessment, Compared, Limits, Plan, check, plan};
+use crate::plan::{Assessment, Compared, DryRun, Limits, Plan, check, plan};
 
 /// The repository of every application.
 pub(crate) const REPO: &str = "/srv/infra.git";
@@ -368,6 +369,18 @@ impl Given {
         });
     }
 
+    /// The dry run that the plan asks for is answered like this.
+    pub(crate) fn previews(&mut self, app: &str, asked: &DryRun, result: Preview) -> Touched {
+        self.event(ObjectPreviewedV1 {
+            app: name(app),
+            key: asked.key.clone(),
+            digest: asked.digest,
+            uid: asked.uid.clone(),
+            live: asked.live,
+            result,
+        })
+    }
+
     // --- decisions
 
     pub(crate) fn plan(&self, app: &str) -> Plan {
@@ -481,6 +494,9 @@ impl Given {
         }
         for comparison in &plan.compare {
             self.compared.insert(comparison.key.clone(), comparison.observation);
+        }
+        for dry_run in &plan.dry_runs {
+            self.previews(app, dry_run, Preview::Same);
         }
         if plan.removed {
             self.removes(app, false, Origin::Config);

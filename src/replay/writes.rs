@@ -178,10 +178,11 @@ impl World {
         let Some(app) = self.apps.get_mut(name) else { return };
         app.attempts.remove(&write.key);
         app.drift.remove(&write.key);
+        app.previews.remove(&write.key);
         match write.verb {
             Verb::Create => app.counts.0 += 1,
-            Verb::Update | Verb::Heal if applied.changed => app.counts.1 += 1,
-            Verb::Update | Verb::Heal | Verb::Reclaim | Verb::Prune => {}
+            Verb::Update | Verb::Heal | Verb::Adopt if applied.changed => app.counts.1 += 1,
+            Verb::Update | Verb::Heal | Verb::Adopt | Verb::Reclaim | Verb::Prune => {}
         }
         let owned = Owned {
             app: name.clone(),
@@ -231,7 +232,7 @@ impl World {
 }
 
 /// When a failed write may be tried again; `None` = not before something changes.
-fn retry_at(now: Timestamp, refused: bool, failures: u32) -> Option<Timestamp> {
+pub(super) fn retry_at(now: Timestamp, refused: bool, failures: u32) -> Option<Timestamp> {
     if refused && failures >= REFUSED_TRIES_MAX {
         return None;
     }

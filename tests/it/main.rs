@@ -14,3 +14,4 @@ mod faults;
 mod gate;
 mod input;
 mod keep;
+mod trust_writes;

@@ -17,6 +17,8 @@ pub enum Verb {
     Heal,
     /// Ownership was lost but the values are right: a quiet re-apply.
     Reclaim,
+    /// The object was there before greffier, which applies to it for the first time.
+    Adopt,
     /// The object left Git and is removed.
     Prune,
 }
@@ -30,6 +32,7 @@ impl Verb {
             Self::Update => "update",
             Self::Heal => "heal",
             Self::Reclaim => "reclaim",
+            Self::Adopt => "adopt",
             Self::Prune => "prune",
         }
     }
@@ -233,6 +236,38 @@ pub struct DriftDetectedV1 {
     pub managers: Vec<ManagerStamp>,
     /// The observation that shows it; its blob keeps the object as it was.
     pub observation: Seq,
+}
+
+/// What an apply would make of an object, as the API server said in a dry run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Preview {
+    /// Nothing: the object is as the manifest says already.
+    Same,
+    /// It would change these fields, at most 100: `was` is the cluster, `now` what the apply
+    /// would make of it.
+    Changes(Vec<FieldChange>),
+    /// The API server refuses the apply for good.
+    Refused(String),
+    /// The API server could not be asked; it may be later.
+    Failed(String),
+}
+
+/// The API server was asked what an apply would make of an object that greffier has not applied
+/// as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectPreviewedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The object.
+    pub key: ObjectKey,
+    /// The digest of the manifest.
+    pub digest: Digest,
+    /// The uid of the live object.
+    pub uid: String,
+    /// The digest of the live object, without status and field ownership.
+    pub live: Digest,
+    /// What the API server said.
+    pub result: Preview,
 }
 
 /// Writes are suspended because something restrains them that is not honoured yet.

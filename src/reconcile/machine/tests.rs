@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ledger::event::{DesiredObject, Event, Health, PlanApprovedV1, WriteResult};
+use crate::ledger::event::{DesiredObject, Event, Health, PlanApprovedV1, Preview, WriteResult};
 use crate::replay::testing::{
     Given, REPO, application, auto, cascading, child, commit, key, map, maps, name, object, objects,
 };
@@ -38,6 +38,7 @@ fn kind(command: &Command) -> &'static str {
         Command::Track(_) => "track",
         Command::Render { .. } => "render",
         Command::Compare { .. } => "compare",
+        Command::DryRun { .. } => "dry run",
         Command::Execute(_) => "execute",
         Command::Settle(_) => "settle",
         Command::Refuse { .. } => "refuse",
@@ -117,6 +118,11 @@ impl Sim {
                 let (key, observation) = (comparison.key, comparison.observation);
                 self.given.compared.insert(key.clone(), observation);
                 self.machine.compared(&app, &key);
+            }
+            Command::DryRun { app, dry_run } => {
+                let touched = self.given.previews(app.as_str(), &dry_run, Preview::Same);
+                self.machine.touch(touched);
+                self.machine.previewed(&app, &dry_run.key);
             }
             Command::Execute(intent) => {
                 assert!(!self.given.world.intents[&intent].orphaned);

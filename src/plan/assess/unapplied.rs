@@ -1,0 +1,97 @@
+//! Objects that are in the cluster and that greffier has not applied as they are wanted: at first
+//! contact, and where a new revision may not be applied.
+//!
+//! Whether such an object is as Git says is not guessed from the manifest: the API server is asked
+//! by a dry run, once per manifest and live object, and its answer is an event. An object that
+//! greffier applied before and may write to is never asked about: there the apply is the answer.
+
+use super::{Judge, Need, Status};
+use crate::ledger::event::{DesiredObject, FieldChange, Preview, Verb};
+use crate::plan::DryRun;
+use crate::replay::{LiveObject, Previewed};
+
+/// How many fields are named in a reason.
+const FIELDS_NAMED_MAX: usize = 3;
+
+impl Judge<'_> {
+    /// What an object needs that is there and was not applied as it is wanted.
+    pub(super) fn need_of_unapplied(
+        &self,
+        object: &DesiredObject,
+        live: &LiveObject,
+        verb: Verb,
+        reason: &str,
+    ) -> Need {
+        let write = |status, reason: &str| Need::Write { verb, status, reason: reason.to_owned() };
+        let may = self.permits(object, verb, Status::Changed);
+        if self.hold(object, verb).is_some() || (may && verb != Verb::Adopt) {
+            return write(Status::Changed, reason);
+        }
+        let previewed = self.app.previews.get(&object.key).filter(|previewed| {
+            previewed.digest == object.digest
+                && previewed.uid == live.uid
+                && previewed.live == live.digest
+        });
+        let Some(previewed) = previewed else { return self.dry_run(object, live) };
+        match &previewed.result {
+            Preview::Same if may => {
+                write(Status::Synced, "it is as Git says; its fields become greffier's")
+            }
+            Preview::Same => {
+                let why = "it is as Git says, and greffier has not applied it";
+                Need::Nothing(Status::Synced, why.to_owned())
+            }
+            Preview::Changes(fields) => {
+                write(Status::Changed, &format!("{reason}; {}", differing(fields)))
+            }
+            // The apply is refused as well, and that is recorded and tried again.
+            Preview::Refused(_) if may => write(Status::Changed, reason),
+            Preview::Refused(error) => {
+                let why = format!("not compared with Git: {error}");
+                Need::Nothing(Status::Unknown, why)
+            }
+            Preview::Failed(error) => self.ask_again(object, live, previewed, error),
+        }
+    }
+
+    fn dry_run(&self, object: &DesiredObject, live: &LiveObject) -> Need {
+        if let Some(error) = &self.world.cluster.lost {
+            let why = format!("not compared with Git: the API server cannot be reached: {error}");
+            return Need::Nothing(Status::Unknown, why);
+        }
+        Need::DryRun(DryRun {
+            key: object.key.clone(),
+            version: object.version.clone(),
+            manifest: object.manifest,
+            digest: object.digest,
+            uid: live.uid.clone(),
+            live: live.digest,
+            observed: live.object,
+        })
+    }
+
+    fn ask_again(
+        &self,
+        object: &DesiredObject,
+        live: &LiveObject,
+        previewed: &Previewed,
+        error: &str,
+    ) -> Need {
+        if previewed.next.is_some_and(|next| next <= self.world.now) {
+            return self.dry_run(object, live);
+        }
+        let why = format!("not compared with Git yet: {error}");
+        Need::Wait { status: Status::Unknown, why, progress: true }
+    }
+}
+
+/// Which fields differ, as words.
+fn differing(fields: &[FieldChange]) -> String {
+    let named: Vec<_> =
+        fields.iter().take(FIELDS_NAMED_MAX).map(|field| field.path.as_str()).collect();
+    let more = match fields.len().saturating_sub(named.len()) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    format!("it differs in {}{more}", named.join(", "))
+}
