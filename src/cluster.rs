@@ -9,16 +9,21 @@
 //! quotes them; every request has a deadline; an answer whose fate is not known is
 //! [`Class::Unknown`], never "failed".
 
+mod admitted;
 pub mod compare;
 mod connection;
 mod discover;
+mod field_set;
 pub mod normalize;
 pub mod observe;
 mod preview;
 pub mod project;
+mod replaced;
 mod request;
+mod transfer;
 mod write;
 
+pub use admitted::admitted;
 pub use compare::{Comparison, compare};
 pub use connection::{Connection, Identity, Options};
 pub use discover::{Discovered, KindPattern};
@@ -28,5 +33,10 @@ pub use normalize::{
 pub use observe::{ClusterInput, Fingerprint, Known, Observation, Observer};
 pub use preview::preview;
 pub use project::project;
+pub use replaced::compare_replaced;
 pub use request::{Class, Error};
-pub use write::{AppliedObject, ApplyRequest, DeleteRequest, DeleteResult, Propagation};
+pub use transfer::{Transfer, co_owners, left_behind, transfer};
+pub use write::{
+    AppliedObject, ApplyRequest, DeleteRequest, DeleteResult, Propagation, ReplaceRequest,
+    TransferRequest,
+};

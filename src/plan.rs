@@ -19,7 +19,7 @@ pub use check::{Violation, check};
 pub use gate::{Gated, Limits};
 pub use order::kind_rank;
 
-use crate::ledger::event::{Health, Write};
+use crate::ledger::event::{Health, Method, Write};
 use crate::model::{AppName, BlobAddr, Digest, ObjectKey, Seq, Timestamp};
 use crate::replay::{App, World};
 
@@ -60,6 +60,11 @@ pub struct Comparison {
     pub observed: BlobAddr,
     /// The observation.
     pub observation: Seq,
+    /// The manifest that was applied.
+    pub manifest: BlobAddr,
+    /// Whether it was applied by replacing the object: then nothing says which fields are
+    /// greffier's but the manifest.
+    pub replaced: bool,
 }
 
 /// A question to the API server that must be asked before an object can be judged: what would
@@ -80,6 +85,10 @@ pub struct DryRun {
     pub live: Digest,
     /// The live object as observed.
     pub observed: BlobAddr,
+    /// How the manifest would be sent.
+    pub method: Method,
+    /// Whether the API server refuses what it does not know.
+    pub validate: bool,
 }
 
 /// Comparisons that were made and found nothing, by object: the observation they judged. They

@@ -285,6 +285,9 @@ pub(super) async fn diff(context: &Context, app: &str, rule: ExitCodeRule) -> Re
         for what in &diff.unknown {
             output::say(&format!("note: not compared: {}", clean(what)));
         }
+        for what in &diff.notes {
+            output::say(&format!("note: {}", clean(what)));
+        }
     }
     if diff.objects.is_empty() || rule == ExitCodeRule::Never {
         return Ok(());

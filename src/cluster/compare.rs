@@ -238,7 +238,7 @@ impl Changes {
 }
 
 /// A value as people are shown it.
-fn shown(value: &Value, sealed: bool) -> String {
+pub(super) fn shown(value: &Value, sealed: bool) -> String {
     if sealed {
         let digest = value.as_str().and_then(|text| text.strip_prefix("hmac:"));
         let digits = digest.and_then(|digest| digest.get(..SECRET_DIGITS));
@@ -254,7 +254,7 @@ fn shown(value: &Value, sealed: bool) -> String {
 }
 
 /// Edges as people write a path: `.spec.containers[name=web].image`.
-fn path(edges: &[String]) -> String {
+pub(super) fn path(edges: &[String]) -> String {
     let mut path = String::new();
     for edge in edges {
         match Step::parse(edge) {

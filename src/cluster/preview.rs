@@ -6,17 +6,23 @@
 use serde_json::Value;
 
 use super::normalize::{Normalised, OWNER_ANNOTATION, Stored};
+use super::transfer::would_remove;
 use crate::ledger::event::FieldChange;
-use crate::plan::diff::changes;
+use crate::plan::diff::{CHANGES_MAX, changes};
 
 /// What stands for a Secret's value.
 const SECRET: &str = "(secret)";
 
-/// Lists the fields of `live` that would change to become `would_be`; empty when none would.
-/// Values of Secrets do not leave here.
+/// Lists the fields of `live` that would change to become `would_be`, and those that adoption
+/// would remove after it; empty when none would. Values of Secrets do not leave here.
 #[must_use]
 pub fn preview(live: &Stored, would_be: &Normalised) -> Vec<FieldChange> {
-    let found = changes(&comparable(&live.object), &comparable(&would_be.object));
+    let mut found = changes(&comparable(&live.object), &comparable(&would_be.object));
+    for removed in would_remove(would_be) {
+        if found.len() < CHANGES_MAX && found.iter().all(|change| change.path != removed.path) {
+            found.push(removed);
+        }
+    }
     if would_be.key.is_secret() { found.into_iter().map(masked).collect() } else { found }
 }
 

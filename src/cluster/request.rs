@@ -23,6 +23,9 @@ const MESSAGE_BYTES_MAX: usize = 2_048;
 /// How long to wait when the API server is busy and does not say for how long.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 
+/// The media type of server-side apply.
+pub(super) const APPLY: &str = "application/apply-patch+yaml";
+
 /// What went wrong with the cluster. Every message names its subject; none quotes a Secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -57,6 +60,16 @@ pub enum Error {
         status: u16,
         /// The API server's reason, e.g. `Invalid`.
         reason: String,
+        /// The API server's message.
+        message: String,
+    },
+    /// The API has no server-side apply.
+    #[error("{subject}: the API has no server-side apply ({status}): {message}")]
+    NoApply {
+        /// What was asked for.
+        subject: String,
+        /// The HTTP status.
+        status: u16,
         /// The API server's message.
         message: String,
     },
@@ -199,6 +212,8 @@ pub enum Error {
 pub enum Class {
     /// Refused for good: a person has to change something.
     Refused,
+    /// The kind is served without server-side apply.
+    NoApply,
     /// The kind is not served (yet).
     NotServed,
     /// The object is not there.
@@ -233,6 +248,7 @@ impl Error {
             | Self::CredentialPlugin { .. }
             | Self::Refused { .. }
             | Self::Unaskable { .. } => Class::Refused,
+            Self::NoApply { .. } => Class::NoApply,
             Self::Unauthorized { .. } => Class::Unauthorized,
             Self::NotServed { .. } => Class::NotServed,
             Self::NamespaceMissing { .. } => Class::NamespaceMissing,
@@ -323,6 +339,10 @@ impl Call {
             kind,
             timeout,
         }
+    }
+
+    fn is_apply(&self) -> bool {
+        self.body.as_ref().is_some_and(|(_, kind)| *kind == APPLY)
     }
 
     fn is_write(&self) -> bool {
@@ -461,6 +481,8 @@ fn refusal(call: &Call, status: StatusCode, bytes: &[u8], wait: Option<Duration>
             Error::NamespaceMissing { subject, namespace: about("/details/name") }
         }
         404 => Error::NotFound { subject },
+        // Aggregated APIs that know no server-side apply, or no patch at all.
+        405 | 415 if call.is_apply() => Error::NoApply { subject, status: code, message },
         409 => Error::Conflict { subject, message },
         410 => Error::Expired { subject },
         // A watch from a version that this server has not reached: it is another cluster, or one
@@ -576,6 +598,18 @@ mod tests {
         assert_eq!(class(500, &misfit.to_string()), Class::Refused);
         let leader = json!({"kind": "Status", "message": "etcdserver: request timed out"});
         assert_eq!(class(500, &leader.to_string()), Class::Unknown);
+    }
+
+    #[test]
+    fn an_api_without_server_side_apply_is_told_from_a_refusal() {
+        let apply = Call { body: Some((b"{}".to_vec(), APPLY)), ..call(Method::PATCH, false) };
+        for code in [405, 415] {
+            let code = StatusCode::from_u16(code).unwrap();
+            let answer = status("UnsupportedMediaType", json!({}));
+            assert_eq!(refusal(&apply, code, answer.as_bytes(), None).class(), Class::NoApply);
+            let other = refusal(&call(Method::PUT, false), code, answer.as_bytes(), None);
+            assert_eq!(other.class(), Class::Refused);
+        }
     }
 
     #[test]

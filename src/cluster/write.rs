@@ -1,4 +1,4 @@
-//! Single writes and reads of objects: server-side apply, delete, get.
+//! Single writes and reads of objects: server-side apply, replace, takeover, delete, get.
 //!
 //! One call is one request and is never retried here: whoever calls has recorded an intent and
 //! must learn the fate of exactly that request.
@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 use super::connection::Connection;
 use super::discover::object_path;
 use super::normalize::FIELD_MANAGER;
-use super::request::{Answer, Call, Class, Error};
+use super::request::{APPLY, Answer, Call, Class, Error};
+use super::transfer::{self, Transfer};
 use crate::model::ObjectKey;
 
-/// The media type of server-side apply.
-const APPLY: &str = "application/apply-patch+yaml";
+/// The media type of a JSON patch (RFC 6902).
+const JSON_PATCH: &str = "application/json-patch+json";
+const JSON: &str = "application/json";
 
 /// A server-side apply.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,8 +34,42 @@ pub struct ApplyRequest {
     pub audit_id: String,
     /// Whether fields are taken from managers that have set them otherwise.
     pub force: bool,
+    /// Whether the API server refuses what it does not know.
+    pub validate: bool,
     /// The resource version the object is known in, to tell whether the apply changed it.
     pub known: Option<String>,
+}
+
+/// A replacement of a whole object, or its creation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplaceRequest {
+    /// The object.
+    pub key: ObjectKey,
+    /// The version of its group.
+    pub version: String,
+    /// The manifest: what is not in it is taken away.
+    pub manifest: Value,
+    /// The resource version that the object must have; `None` = it must not be there.
+    pub resource_version: Option<String>,
+    /// Whether the API server refuses what it does not know.
+    pub validate: bool,
+    /// The `Audit-ID`.
+    pub audit_id: String,
+}
+
+/// A takeover of field ownership, bound to the very object that was looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransferRequest {
+    /// The object.
+    pub key: ObjectKey,
+    /// The version of its group.
+    pub version: String,
+    /// Who owns what afterwards.
+    pub transfer: Transfer,
+    /// The resource version that the object must have.
+    pub resource_version: String,
+    /// The `Audit-ID`.
+    pub audit_id: String,
 }
 
 /// What an apply returned.
@@ -129,8 +165,7 @@ impl Connection {
     ) -> Result<(Answer, String), Error> {
         let subject = format!("{} {}", if dry_run { "dry-run" } else { "apply" }, request.key);
         let mut call = self.about(Method::PATCH, &request.key, &request.version, &subject).await?;
-        call.path.push_str("?fieldManager=");
-        call.path.push_str(FIELD_MANAGER);
+        call.path.push_str(&query(request.validate));
         if request.force {
             call.path.push_str("&force=true");
         }
@@ -141,6 +176,50 @@ impl Connection {
         call.audit_id = Some(request.audit_id.clone()).filter(|id| !id.is_empty());
         let answer = self.call_known(call, &request.key, &request.version).await?;
         Ok((answer, subject))
+    }
+
+    /// Replaces an object as a whole if it still is the one that was looked at, or creates it.
+    /// With `dry_run` it only says what would become of it.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply). [`Class::Conflict`] means that the object has changed, is there
+    /// already, or is gone.
+    pub async fn replace(&self, request: &ReplaceRequest, dry_run: bool) -> Result<Value, Error> {
+        let subject = format!("{} {}", if dry_run { "dry-run" } else { "replace" }, request.key);
+        let method = if request.resource_version.is_some() { Method::PUT } else { Method::POST };
+        let mut call = self.about(method.clone(), &request.key, &request.version, &subject).await?;
+        if method == Method::POST {
+            // Objects are created in their collection.
+            let collection = call.path.rfind('/').unwrap_or(call.path.len());
+            call.path.truncate(collection);
+        }
+        call.path.push_str(&query(request.validate));
+        if dry_run {
+            call.path.push_str("&dryRun=All");
+        }
+        let mut manifest = request.manifest.clone();
+        if let Some(resource_version) = &request.resource_version {
+            manifest["metadata"]["resourceVersion"] = json!(resource_version);
+        }
+        call.body = Some((manifest.to_string().into_bytes(), JSON));
+        call.audit_id = Some(request.audit_id.clone()).filter(|id| !id.is_empty());
+        let answer = self.call_known(call, &request.key, &request.version).await?;
+        parsed(&answer, subject)
+    }
+
+    /// Makes the fields of others greffier's own, if the object still is the one looked at.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply). [`Class::Conflict`] means that the object has changed.
+    pub async fn take_over(&self, request: &TransferRequest) -> Result<Value, Error> {
+        let subject = format!("take over the fields of {}", request.key);
+        let mut call = self.about(Method::PATCH, &request.key, &request.version, &subject).await?;
+        call.path.push_str(&query(true));
+        let patch = transfer::patch(&request.transfer, &request.resource_version);
+        call.body = Some((patch.to_string().into_bytes(), JSON_PATCH));
+        call.audit_id = Some(request.audit_id.clone()).filter(|id| !id.is_empty());
+        let answer = self.call_known(call, &request.key, &request.version).await?;
+        parsed(&answer, subject)
     }
 
     /// Deletes an object if it still is the one that was looked at.
@@ -159,7 +238,7 @@ impl Connection {
             "preconditions": preconditions,
             "propagationPolicy": request.propagation.as_str(),
         });
-        call.body = Some((options.to_string().into_bytes(), "application/json"));
+        call.body = Some((options.to_string().into_bytes(), JSON));
         call.audit_id = Some(request.audit_id.clone()).filter(|id| !id.is_empty());
         match self.call_known(call, &request.key, &request.version).await {
             Ok(_) => Ok(DeleteResult::Deleted),
@@ -214,6 +293,12 @@ impl Connection {
         }
         outcome
     }
+}
+
+/// The query of a write.
+fn query(validate: bool) -> String {
+    let validation = if validate { "Strict" } else { "Ignore" };
+    format!("?fieldManager={FIELD_MANAGER}&fieldValidation={validation}")
 }
 
 fn parsed(answer: &Answer, subject: String) -> Result<Value, Error> {

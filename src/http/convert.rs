@@ -252,7 +252,13 @@ pub fn diff(app: &str, commit: String, diff: AppDiff) -> dto::Diff {
             .map(|field| dto::Field { path: field.path, live: field.was, git: field.now })
             .collect(),
     });
-    dto::Diff { app: app.to_owned(), commit, objects: objects.collect(), unknown: diff.unknown }
+    dto::Diff {
+        app: app.to_owned(),
+        commit,
+        objects: objects.collect(),
+        unknown: diff.unknown,
+        notes: diff.notes,
+    }
 }
 
 /// What a sync would do.

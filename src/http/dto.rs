@@ -304,6 +304,9 @@ pub struct Diff {
     pub objects: Vec<ObjectDiff>,
     /// What could not be compared, and why.
     pub unknown: Vec<String>,
+    /// What is as greffier applied it and yet not as the manifest says, and why.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// An object that differs.

@@ -17,7 +17,8 @@ use serde::Serialize;
 
 pub use application::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DesiredObject, Health,
-    ObjectHold, Origin, RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, RevisionRef,
+    ObjectHold, ObjectOptions, Origin, RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1,
+    RevisionRef,
 };
 pub use cluster::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, KindListedV1, KindsServedV1, Learned,
@@ -32,9 +33,10 @@ pub use git::{
 };
 pub use operator::{DeadlineReachedV1, PausedV1, ResumedV1, SyncRequestedV1};
 pub use write::{
-    Applied, DriftDetectedV1, DriftKind, FieldChange, GateLapsedV1, GateReason, IntentRecordedV1,
-    IntentSettledV1, ObjectPreviewedV1, OutcomeRecordedV1, PlanApprovedV1, PlanGatedV1, Preview,
-    SyncFinishedV1, Verb, Write, WriteResult, WritesSuspendedV1,
+    Applied, ApplyNotes, DriftDetectedV1, DriftKind, FieldChange, GateLapsedV1, GateReason,
+    IntentRecordedV1, IntentSettledV1, Method, ObjectPreviewedV1, OutcomeRecordedV1,
+    PlanApprovedV1, PlanGatedV1, Preview, SyncFinishedV1, Verb, Write, WriteResult,
+    WritesSuspendedV1,
 };
 
 macro_rules! events {

@@ -36,6 +36,8 @@ fn write() -> Write {
         version: "v1".into(),
         manifest: Some(BlobAddr([1; 32])),
         digest: Digest([2; 32]),
+        method: Method::Apply,
+        validate: true,
         precondition: Some(("uid".into(), "41".into())),
         reason: "replicas differ".into(),
     }
@@ -48,6 +50,16 @@ fn stamp() -> ManagerStamp {
         subresource: String::new(),
         time: Some(Timestamp::from_seconds(1_700_000_001)),
         fields: Digest([3; 32]),
+    }
+}
+
+fn notes() -> ApplyNotes {
+    let (path, was, now) = (".spec.size".to_owned(), "1".to_owned(), "2".to_owned());
+    ApplyNotes {
+        admitted: vec![FieldChange { path, was, now }],
+        co_owners: vec!["kubectl-client-side-apply".into()],
+        surplus: true,
+        left: vec![(".data.a".into(), vec!["helm".into()])],
     }
 }
 
@@ -65,6 +77,7 @@ fn results() -> Vec<(u32, WriteResult)> {
                 managers: Digest([7; 32]),
                 health: Health::Healthy,
                 health_message: String::new(),
+                notes: Box::new(notes()),
             }),
         ),
         (1, WriteResult::Deleted),
@@ -73,6 +86,7 @@ fn results() -> Vec<(u32, WriteResult)> {
         (4, WriteResult::Failed("timeout".into())),
         (5, WriteResult::Unknown("connection reset".into())),
         (6, WriteResult::NotSent("stopping".into())),
+        (7, WriteResult::Unsupported("no apply".into())),
     ]
 }
 
@@ -192,6 +206,7 @@ fn apps() -> Vec<Event> {
                     update: false,
                     prune: true,
                 }],
+                options: ObjectOptions { replace: Some(true), force: None, validate: Some(false) },
                 application: Some(b"{}".to_vec()),
             }],
             warnings: vec!["empty document".into()],

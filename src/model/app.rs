@@ -251,6 +251,12 @@ pub struct AppSpec {
     pub namespace_annotations: Vec<(String, String)>,
     /// How dependents of pruned objects are removed: `Foreground`, `Background` or `Orphan`.
     pub prune_propagation: String,
+    /// Whether objects are replaced as a whole (`Replace=true`).
+    pub replace: bool,
+    /// Whether what is replaced is deleted and created anew (`Force=true`).
+    pub force: bool,
+    /// Whether the API server refuses what it does not know (`Validate=false` switches it off).
+    pub validate: bool,
     /// Whether removal of the application removes its objects (the finalizer says so).
     pub cascade: bool,
     /// What restrains writes and is not honoured yet.
@@ -314,6 +320,9 @@ impl<'a> Parser<'a> {
             namespace_labels: string_map(metadata.get("labels")),
             namespace_annotations: string_map(metadata.get("annotations")),
             prune_propagation: options.prune_propagation,
+            replace: options.replace,
+            force: options.force,
+            validate: options.validate,
             cascade: cascade.into_iter().any(|finalizer| finalizer.starts_with(CASCADE_FINALIZER)),
             sources,
             name: self.name,
@@ -474,11 +483,20 @@ impl<'a> Parser<'a> {
 struct SyncOptions {
     create_namespace: bool,
     prune_propagation: String,
+    replace: bool,
+    force: bool,
+    validate: bool,
 }
 
 impl SyncOptions {
     fn read(parser: &mut Parser<'_>, policy: &Value) -> Self {
-        let mut options = Self { create_namespace: false, prune_propagation: "Foreground".into() };
+        let mut options = Self {
+            create_namespace: false,
+            prune_propagation: "Foreground".into(),
+            replace: false,
+            force: false,
+            validate: true,
+        };
         for option in strings(policy.get("syncOptions")) {
             match option.trim() {
                 "CreateNamespace=true" => options.create_namespace = true,
@@ -487,7 +505,11 @@ impl SyncOptions {
                 | "ServerSideApply=true"
                 | "ApplyOutOfSyncOnly=true"
                 | "PruneLast=true"
-                | "Validate=false"
+                | "ClientSideApplyMigration=true"
+                | "ClientSideApplyMigration=false"
+                | "Replace=false"
+                | "Force=false"
+                | "Validate=true"
                 | "SkipDryRunOnMissingResource=true"
                 | "FailOnSharedResource=true"
                 | "RespectIgnoreDifferences=true" => {}
@@ -503,13 +525,13 @@ impl SyncOptions {
                 "PrunePropagationPolicy=orphan" => {
                     options.prune_propagation = "Orphan".into();
                 }
-                "Replace=true" | "Force=true" => parser.restraints.push(Restraint::Updates {
-                    what: format!("syncOption {option}"),
-                    group: "*".into(),
-                    kind: "*".into(),
-                    namespace: String::new(),
-                    name: String::new(),
-                }),
+                "Replace=true" => options.replace = true,
+                "Force=true" => options.force = true,
+                "Validate=false" => options.validate = false,
+                "ServerSideApply=false" => {
+                    let warning = "syncOption `ServerSideApply=false`: server-side apply is used";
+                    parser.warnings.push(warning.into());
+                }
                 other => {
                     parser.warnings.push(format!("syncOption `{other}` is not known: ignored"));
                 }
@@ -617,6 +639,21 @@ mod tests {
         let prune = parse(json!({"source": {"repoURL": "r"},
             "syncPolicy": {"syncOptions": ["Prune=false"]}}));
         assert!(prune.restraints[0].holds_prunes() && !prune.restraints[0].holds_update(&key));
+    }
+
+    #[test]
+    fn how_objects_are_written_is_read() {
+        let plain = parse(json!({"source": {"repoURL": "r"}}));
+        assert_eq!((plain.replace, plain.force, plain.validate), (false, false, true));
+        let spec = parse(json!({"source": {"repoURL": "r"}, "syncPolicy": {"syncOptions":
+            ["Replace=true", "Force=true", "Validate=false", "ServerSideApply=true",
+             "ClientSideApplyMigration=false"]}}));
+        assert_eq!((spec.replace, spec.force, spec.validate), (true, true, false));
+        assert_eq!(spec.restraints, []);
+        assert!(!spec.warnings.iter().any(|warning| warning.contains("syncOption")));
+        let off = parse(json!({"source": {"repoURL": "r"},
+            "syncPolicy": {"syncOptions": ["ServerSideApply=false"]}}));
+        assert!(off.warnings.iter().any(|w| w.contains("server-side apply is used")));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Judging each desired object: is it as Git says, and if not, what is to be done about it?
 
+mod method;
+mod settled;
 mod unapplied;
 
 use super::order::kind_rank;
 use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission};
-use crate::ledger::event::{DesiredObject, DriftKind, Health, Origin, Verb, Write};
+use crate::ledger::event::{DesiredObject, DriftKind, Health, Method, Origin, Verb, Write};
 use crate::model::{AppName, Digest, GroupKind, ObjectKey, Restraint, Seq};
 use crate::replay::{App, LiveObject, Owned, World};
 
@@ -104,11 +106,11 @@ impl Need {
     /// once, what is new waits.
     fn after(self, why: &str) -> Self {
         let status = match self {
-            Self::Write { verb: Verb::Create | Verb::Update | Verb::Adopt, status, .. }
-                if status != Status::Drifted =>
-            {
-                status
-            }
+            Self::Write {
+                verb: Verb::Create | Verb::Update | Verb::Adopt | Verb::Recreate,
+                status,
+                ..
+            } if status != Status::Drifted => status,
             Self::Declare(_) => Status::Missing,
             need => return need,
         };
@@ -242,20 +244,13 @@ impl Assessed {
             assessment.why = format!("{reason}; not written: {why}");
             return;
         }
-        if let Some((why, progress)) = judge.retry_wait(object) {
+        let write = judge.write(object, verb, reason);
+        if let Some((why, progress)) = judge.retry_wait(&write) {
             assessment.block(why, progress);
             return;
         }
-        assessment.why.clone_from(&reason);
-        self.writes.push(Write {
-            verb,
-            key: object.key.clone(),
-            version: object.version.clone(),
-            manifest: Some(object.manifest),
-            digest: object.digest,
-            precondition: None,
-            reason,
-        });
+        assessment.why.clone_from(&write.reason);
+        self.writes.push(write);
     }
 }
 
@@ -345,13 +340,21 @@ impl Judge<'_> {
     }
 
     fn need_of_known(&self, object: &DesiredObject, owned: &Owned, live: &LiveObject) -> Need {
+        match self.need_by_comparison(object, owned, live) {
+            Need::Nothing(Status::Synced, why) => self.need_of_settled(owned, why),
+            need => need,
+        }
+    }
+
+    fn need_by_comparison(&self, object: &DesiredObject, owned: &Owned, live: &LiveObject) -> Need {
         let write =
             |verb, status, reason: &str| Need::Write { verb, status, reason: reason.into() };
         if live.deleting {
             return being_deleted();
         }
         if owned.applied != object.digest {
-            return self.need_of_unapplied(object, live, Verb::Update, "Git changed");
+            let verb = if self.recreates(object) { Verb::Recreate } else { Verb::Update };
+            return self.need_of_unapplied(object, live, verb, "Git changed");
         }
         if live.uid != owned.uid {
             return write(
@@ -392,6 +395,8 @@ impl Judge<'_> {
             baseline: owned.object,
             observed: live.object,
             observation: live.seq,
+            manifest: object.manifest,
+            replaced: self.method(object) == Method::Replace,
         })
     }
 
@@ -483,15 +488,23 @@ impl Judge<'_> {
     fn hold(&self, object: &DesiredObject, verb: Verb) -> Option<String> {
         let restraint = |restraint: &&Restraint| match verb {
             Verb::Create => restraint.holds_all(),
-            Verb::Update | Verb::Heal | Verb::Reclaim | Verb::Adopt => {
-                restraint.holds_update(&object.key)
-            }
+            Verb::Update
+            | Verb::Heal
+            | Verb::Reclaim
+            | Verb::Adopt
+            | Verb::TakeOver
+            | Verb::Recreate => restraint.holds_update(&object.key),
             Verb::Prune => restraint.holds_prunes(),
         };
         let of_app = self.app.spec.restraints.iter().find(restraint).map(Restraint::what);
         let of_object = object.holds.iter().find(|hold| match verb {
             Verb::Create => hold.create,
-            Verb::Update | Verb::Heal | Verb::Reclaim | Verb::Adopt => hold.update,
+            Verb::Update
+            | Verb::Heal
+            | Verb::Reclaim
+            | Verb::Adopt
+            | Verb::TakeOver
+            | Verb::Recreate => hold.update,
             Verb::Prune => hold.prune,
         });
         of_app.or(of_object.map(|hold| hold.what.as_str())).map(str::to_owned)
@@ -530,9 +543,9 @@ impl Judge<'_> {
 
     /// Whether an earlier try failed and the next has to wait, and whether the revision waits for
     /// it: what the API server refused for good is tried again, but ends the revision.
-    fn retry_wait(&self, object: &DesiredObject) -> Option<(String, bool)> {
-        let attempt = self.app.attempts.get(&object.key)?;
-        if attempt.digest != object.digest {
+    fn retry_wait(&self, write: &Write) -> Option<(String, bool)> {
+        let attempt = self.app.attempts.get(&write.key)?;
+        if attempt.digest != write.digest {
             return None;
         }
         match attempt.next {

@@ -14,13 +14,13 @@ use crate::replay::World;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// It would delete an object that greffier never applied for this application.
-    #[error("would prune {0}, which the application does not own")]
+    #[error("would delete {0}, which the application does not own")]
     PrunesUnowned(ObjectKey),
     /// It would delete an object that some application wants.
     #[error("would prune {0}, which an application wants")]
     PrunesWanted(ObjectKey),
     /// It would delete without naming what exactly.
-    #[error("would prune {0} without a uid and resource version")]
+    #[error("would delete {0} without a uid and resource version")]
     PrunesUnbound(ObjectKey),
     /// It would write while nothing may be written.
     #[error("would write {0} while nothing may be written")]
@@ -54,14 +54,14 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         if gated.contains(key) {
             violations.push(Violation::WritesGated(key.clone()));
         }
-        if write.verb != Verb::Prune {
+        if write.verb != Verb::Prune && write.verb != Verb::Recreate {
             continue;
         }
         if world.owned.get(key).is_none_or(|owned| owned.app != plan.app) {
             violations.push(Violation::PrunesUnowned(key.clone()));
         }
         let wanted = world.apps.values().any(|app| app.wants(key));
-        if wanted {
+        if wanted && write.verb == Verb::Prune {
             violations.push(Violation::PrunesWanted(key.clone()));
         }
         if write.precondition.is_none() {

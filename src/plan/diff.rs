@@ -107,16 +107,14 @@ fn walk_list(
     depth: usize,
     changes: &mut Vec<FieldChange>,
 ) {
-    let key = LIST_KEYS
-        .iter()
-        .find(|key| !wanted.is_empty() && wanted.iter().all(|entry| entry.get(**key).is_some()));
+    let key = list_key(wanted);
     for (index, value) in wanted.iter().enumerate() {
         let length = path.len();
         let counterpart = match key {
             Some(key) => {
-                let id = &value[*key];
+                let id = &value[key];
                 path.push_str(&format!("[{key}={}]", id.as_str().unwrap_or(&id.to_string())));
-                found.iter().find(|entry| entry.get(*key) == Some(id))
+                found.iter().find(|entry| entry.get(key) == Some(id))
             }
             None => {
                 path.push_str(&format!("[{index}]"));
@@ -132,6 +130,22 @@ fn walk_list(
             changes.push(FieldChange { path, was: value.to_string(), now: String::new() });
         }
     }
+}
+
+/// The field that tells the entries of a list apart, if one does.
+pub(crate) fn list_key(entries: &[Value]) -> Option<&'static str> {
+    let tells_apart = |key: &&&str| {
+        let mut seen = Vec::with_capacity(entries.len());
+        !entries.is_empty()
+            && entries.iter().all(|entry| match entry.get(**key) {
+                Some(id) if !seen.contains(&id) => {
+                    seen.push(id);
+                    true
+                }
+                _ => false,
+            })
+    };
+    LIST_KEYS.iter().find(tells_apart).copied()
 }
 
 /// Whether two scalars mean the same: the API server writes quantities its own way.
@@ -216,10 +230,10 @@ mod tests {
             found,
             [
                 text(".a", "1", "2"),
-                text(".l[name=b].v", "1", "2"),
                 text(".new", "", "true"),
+                text(".l[name=b].v", "1", "2"),
                 text(".gone", "\"x\"", ""),
-                text(".l[name=a].name", "\"a\"", ""),
+                text(".l[name=a]", "{\"name\":\"a\"}", ""),
             ]
         );
         assert_eq!(changes(&before, &before), []);

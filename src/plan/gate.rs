@@ -114,7 +114,10 @@ fn reasons(
         say(format!("would delete {together} objects for one commit (limit {limit})"));
     }
     let of_children = removals.iter().flat_map(|(child, _)| world.removal_keys(child));
-    let keys = deletions.iter().filter(|w| w.verb == Verb::Prune).map(|write| &write.key);
+    let keys = deletions
+        .iter()
+        .filter(|write| matches!(write.verb, Verb::Prune | Verb::Recreate))
+        .map(|write| &write.key);
     for key in keys.chain(of_children).filter(|key| is_protected(limits, key)) {
         say(format!("would delete {key}, and with it what it holds"));
     }

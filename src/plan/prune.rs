@@ -7,7 +7,7 @@
 use super::Permission;
 use super::assess::{Assessment, Status};
 use super::order::kind_rank;
-use crate::ledger::event::{Health, Verb, Write};
+use crate::ledger::event::{Health, Method, Verb, Write};
 use crate::model::{AppName, Digest, ObjectKey, Restraint};
 use crate::replay::{App, LiveObject, Owned, World};
 
@@ -110,6 +110,8 @@ impl Prunes {
             version: owned.version.clone(),
             manifest: None,
             digest: Digest::default(),
+            method: Method::Apply,
+            validate: true,
             precondition: Some((live.uid.clone(), live.resource_version.clone())),
             reason: reason.to_owned(),
         });

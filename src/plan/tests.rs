@@ -8,4 +8,5 @@ mod policy;
 mod properties;
 mod prune;
 mod retry;
+mod settled;
 mod unapplied;

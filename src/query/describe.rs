@@ -460,6 +460,8 @@ fn done(verb: Verb) -> &'static str {
         Verb::Heal => "PUT BACK",
         Verb::Reclaim => "reclaimed",
         Verb::Adopt => "adopted",
+        Verb::TakeOver => "took over the fields of",
+        Verb::Recreate => "deleted to create anew",
         Verb::Prune => "pruned",
     }
 }
@@ -491,12 +493,14 @@ fn ended(
             WriteResult::Refused(error) => ("REFUSED", error),
             WriteResult::Failed(error) => ("FAILED", error),
             WriteResult::Unknown(error) => ("fate not known", error),
+            WriteResult::Unsupported(error) => ("will be replaced as a whole", error),
             WriteResult::NotSent(error) => ("not sent", error),
         };
         tone = Tone::Bad;
         let key = write(index).map_or_else(|| format!("write {index}"), |w| clean_key(&w.key));
         bad.push(format!("{key} {word}: {}", clip(error, ERROR_CHARS_MAX)));
     }
+    parts.extend(plans::notes(results, write));
     if !bad.is_empty() {
         parts.push(list(bad, NAMED_MAX));
     }

@@ -50,12 +50,15 @@ pub struct AppDiff {
     pub objects: Vec<ObjectDiff>,
     /// What could not be compared, and why.
     pub unknown: Vec<String>,
+    /// What is as greffier applied it and yet not as the manifest says, and why.
+    pub notes: Vec<String>,
 }
 
 /// The manifests to compare, gathered under the world's lock; reading them comes after.
 #[derive(Debug, Clone)]
 pub struct Pending {
     entries: Vec<Entry>,
+    notes: Vec<String>,
 }
 
 /// An object that may differ.
@@ -83,7 +86,13 @@ pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
             previewed: previewed(view, object, live),
         }
     });
-    Pending { entries: entries.collect() }
+    let noted = view.plan.objects.iter().filter(|object| {
+        let owned = world.owned.get(&object.key).map(|owned| &owned.notes);
+        object.status == Status::Synced
+            && owned.is_some_and(|notes| !notes.admitted.is_empty() || !notes.left.is_empty())
+    });
+    let notes = noted.map(|object| format!("{}: {}", object.key, object.why)).collect();
+    Pending { entries: entries.collect(), notes }
 }
 
 /// What the API server said an apply would make of the object as it is.
@@ -107,7 +116,7 @@ impl Pending {
     /// What the ledger says about a blob that cannot be read, except that a sealed one without a
     /// key at hand is reported as unknown.
     pub fn read(self, book: &dyn Book) -> Result<AppDiff, ledger::Error> {
-        let mut result = AppDiff::default();
+        let mut result = AppDiff { notes: self.notes, ..AppDiff::default() };
         for Entry { object, manifest, live, previewed } in self.entries {
             if let Some(fields) = previewed {
                 result.push(object, Side::Changed, fields);

@@ -73,6 +73,7 @@ fn desired(key: &ObjectKey, version: &str, manifest: &Value) -> DesiredObject {
         replicas: None,
         origin: "web/all.yaml:1".into(),
         holds: Vec::new(),
+        options: ObjectOptions::default(),
         application: key.is_application().then_some(bytes),
     }
 }
@@ -220,6 +221,8 @@ impl Story {
             version: "v1".into(),
             manifest: Some(object.manifest),
             digest: object.digest,
+            method: Method::Apply,
+            validate: true,
             precondition: None,
             reason: "it is in Git and not in the cluster".into(),
         };
@@ -240,6 +243,7 @@ impl Story {
                 managers: Digest::default(),
                 health: Health::Healthy,
                 health_message: String::new(),
+                notes: Box::default(),
             };
             results.push((u32::try_from(index).unwrap(), WriteResult::Applied(applied)));
         }
@@ -325,6 +329,8 @@ impl Story {
                 version: "v1".into(),
                 manifest: None,
                 digest: Digest::default(),
+                method: Method::Apply,
+                validate: true,
                 precondition: None,
                 reason: "it left Git".into(),
             }],

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::driver::{Done, Parts};
-use crate::cluster::{self, Stored};
+use super::execute;
+use crate::cluster::{self, Stored, normalize};
 use crate::ledger::event::{DriftDetectedV1, DriftKind, FieldChange};
 use crate::ledger::{self, Draft};
 use crate::model::{Actor, AppName, Scheme};
@@ -18,7 +19,7 @@ pub(super) async fn run(
     comparison: Comparison,
 ) -> Result<Done, ledger::Error> {
     let _permit = permits.acquire_owned().await;
-    let found = compare(&parts, &comparison)?;
+    let found = compare(&parts, &app, &comparison)?;
     let known = {
         let view = parts.read();
         view.world.apps.get(&app).and_then(|state| state.drift.get(&comparison.key).cloned())
@@ -49,22 +50,37 @@ pub(super) async fn run(
     Ok(Done::Compared { app, key, observation, nothing_new })
 }
 
-fn compare(parts: &Parts, comparison: &Comparison) -> Result<cluster::Comparison, ledger::Error> {
+fn compare(
+    parts: &Parts,
+    app: &AppName,
+    comparison: &Comparison,
+) -> Result<cluster::Comparison, ledger::Error> {
     let baseline = parts.ledger.blob(comparison.baseline)?;
     let observed = parts.ledger.blob(comparison.observed)?;
     let stored = (Stored::from_stored(&baseline), Stored::from_stored(&observed));
     Ok(match stored {
+        (Ok(baseline), Ok(observed)) if comparison.replaced || baseline.own().is_none() => {
+            let sent = execute::manifest(parts, app, Some(comparison.manifest)).ok();
+            match sent.and_then(|sent| normalize(&sent, &parts.ledger).ok()) {
+                Some(sent) => cluster::compare_replaced(&sent, &baseline, &observed),
+                None => unreadable(),
+            }
+        }
         (Ok(baseline), Ok(observed)) => cluster::compare(&baseline, &observed),
-        // What was recorded cannot be read by this version: to put Git's version back is safe,
-        // to say "no drift" would be a guess.
-        _ => cluster::Comparison {
-            kind: DriftKind::Drift,
-            fields: vec![FieldChange {
-                path: ".".into(),
-                was: String::new(),
-                now: "(the recorded object cannot be read)".into(),
-            }],
-            managers: Vec::new(),
-        },
+        _ => unreadable(),
     })
+}
+
+/// What was recorded cannot be read by this version: to put Git's version back is safe, to say
+/// "no drift" would be a guess.
+fn unreadable() -> cluster::Comparison {
+    cluster::Comparison {
+        kind: DriftKind::Drift,
+        fields: vec![FieldChange {
+            path: ".".into(),
+            was: String::new(),
+            now: "(the recorded object cannot be read)".into(),
+        }],
+        managers: Vec::new(),
+    }
 }

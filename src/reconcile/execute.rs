@@ -4,6 +4,10 @@
 //! group of equal kind and in parallel inside a group; the next group starts when the former has
 //! its answers, so that a ServiceAccount is there before the Pod that names it.
 
+mod notes;
+mod replace;
+pub(super) mod take_over;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +21,9 @@ use super::driver::{Done, Parts};
 use crate::cluster::{
     self, ApplyRequest, DeleteRequest, DeleteResult, OWNER_ANNOTATION, Propagation, normalize,
 };
-use crate::ledger::event::{Applied, ManagerStamp, OutcomeRecordedV1, Verb, Write, WriteResult};
+use crate::ledger::event::{
+    Applied, ManagerStamp, Method, OutcomeRecordedV1, Verb, Write, WriteResult,
+};
 use crate::ledger::{self, Batch, Blob, Draft};
 use crate::model::{AppName, BlobAddr, Seq};
 use crate::plan::kind_rank;
@@ -125,15 +131,16 @@ fn rank(write: &Write) -> (bool, usize) {
 
 async fn one(parts: &Parts, app: &AppName, intent: Seq, index: u32, write: &Write) -> Answer {
     let audit_id = format!("{}-{intent}-{index}", parts.ledger.ledger_id());
-    let (result, blob) = if write.verb == Verb::Prune {
-        (prune(parts, app, write, audit_id).await, None)
-    } else {
-        apply(parts, app, write, audit_id).await
+    let (result, blob) = match (write.verb, write.method) {
+        (Verb::Prune | Verb::Recreate, _) => (delete(parts, app, write, audit_id).await, None),
+        (Verb::TakeOver, _) => take_over::run(parts, write, audit_id).await,
+        (_, Method::Replace) => replace::run(parts, app, write, audit_id).await,
+        (_, Method::Apply) => apply(parts, app, write, audit_id).await,
     };
     Answer { index, result, blob }
 }
 
-async fn prune(parts: &Parts, app: &AppName, write: &Write, audit_id: String) -> WriteResult {
+async fn delete(parts: &Parts, app: &AppName, write: &Write, audit_id: String) -> WriteResult {
     let Some((uid, resource_version)) = write.precondition.clone() else {
         return WriteResult::NotSent("the delete names no uid".into());
     };
@@ -182,25 +189,32 @@ async fn apply(
         manifest,
         audit_id,
         force: true,
+        validate: write.validate,
         known: known_version,
     };
     match parts.cluster.apply(&request).await {
-        Ok(answer) => applied(parts, &answer.raw, answer.changed.unwrap_or(true), base),
+        Ok(answer) => {
+            let changed = answer.changed.unwrap_or(true);
+            applied(parts, &answer.raw, changed, base, Some(&request.manifest))
+        }
         Err(error) => (failure(&error), None),
     }
 }
 
-/// The outcome of an apply, from the object that the API server returned.
+/// The outcome of a write, from the object that the API server returned, and from the manifest
+/// where one was sent.
 pub(super) fn applied(
     parts: &Parts,
     object: &Value,
     changed: bool,
     base: Option<BlobAddr>,
+    sent: Option<&Value>,
 ) -> (WriteResult, Option<Blob>) {
     let normalised = match normalize(object, &parts.ledger) {
         Ok(normalised) => normalised,
         Err(error) => return (WriteResult::Unknown(error.to_string()), None),
     };
+    let notes = Box::new(notes::of(parts, &normalised, sent));
     let blob = Blob::plain(normalised.stored_bytes(), base);
     let applied = Applied {
         baseline: normalised.owned.unwrap_or_default(),
@@ -212,6 +226,7 @@ pub(super) fn applied(
         resource_version: normalised.resource_version,
         object: blob.addr,
         changed,
+        notes,
     };
     (WriteResult::Applied(applied), Some(blob))
 }
@@ -235,11 +250,12 @@ pub(super) fn manifest(
     Ok(manifest)
 }
 
-fn failure(error: &cluster::Error) -> WriteResult {
+pub(super) fn failure(error: &cluster::Error) -> WriteResult {
     use cluster::Class;
     let text = error.chain();
     match error.class() {
         Class::Unknown => WriteResult::Unknown(text),
+        Class::NoApply => WriteResult::Unsupported(text),
         Class::Refused | Class::Unauthorized => WriteResult::Refused(text),
         Class::Conflict
         | Class::Expired

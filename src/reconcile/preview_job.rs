@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::driver::{Done, Parts};
 use super::execute;
-use crate::cluster::{self, ApplyRequest, Class, Normalised, Stored, normalize};
-use crate::ledger::event::{ObjectPreviewedV1, Preview};
+use crate::cluster::{self, ApplyRequest, Class, Normalised, ReplaceRequest, Stored, normalize};
+use crate::ledger::event::{Method, ObjectPreviewedV1, Preview};
 use crate::ledger::{self, Draft};
 use crate::model::AppName;
 use crate::plan::DryRun;
@@ -35,20 +36,12 @@ async fn ask(parts: &Parts, app: &AppName, dry_run: &DryRun) -> Result<Preview, 
         Ok(manifest) => manifest,
         Err(why) => return Ok(Preview::Refused(why)),
     };
-    let request = ApplyRequest {
-        key: dry_run.key.clone(),
-        version: dry_run.version.clone(),
-        manifest,
-        audit_id: String::new(),
-        force: true,
-        known: None,
-    };
-    let answer = match parts.cluster.dry_run(&request).await {
+    let answer = match sent(parts, dry_run, manifest).await {
         Ok(answer) => answer,
-        Err(error) if error.class() == Class::Refused => {
-            return Ok(Preview::Refused(error.chain()));
-        }
-        Err(error) => return Ok(Preview::Failed(error.chain())),
+        Err(error) => match error.class() {
+            Class::Refused | Class::NoApply => return Ok(Preview::Refused(error.chain())),
+            _ => return Ok(Preview::Failed(error.chain())),
+        },
     };
     let would_be = match normalize(&answer, &parts.ledger) {
         Ok(would_be) => would_be,
@@ -60,6 +53,23 @@ async fn ask(parts: &Parts, app: &AppName, dry_run: &DryRun) -> Result<Preview, 
     };
     let fields = cluster::preview(&live, &would_be);
     Ok(if fields.is_empty() { Preview::Same } else { Preview::Changes(fields) })
+}
+
+/// Sends the manifest as the write would, without effect.
+async fn sent(parts: &Parts, dry_run: &DryRun, manifest: Value) -> Result<Value, cluster::Error> {
+    let (key, version) = (dry_run.key.clone(), dry_run.version.clone());
+    let (validate, audit_id) = (dry_run.validate, String::new());
+    if dry_run.method == Method::Apply {
+        let (force, known) = (true, None);
+        let request = ApplyRequest { key, version, manifest, audit_id, force, validate, known };
+        return parts.cluster.dry_run(&request).await;
+    }
+    let live = parts.cluster.get(&key, &version).await?;
+    let resource_version = live
+        .as_ref()
+        .and_then(|live| Some(live.pointer("/metadata/resourceVersion")?.as_str()?.to_owned()));
+    let request = ReplaceRequest { key, version, manifest, resource_version, validate, audit_id };
+    parts.cluster.replace(&request, true).await
 }
 
 /// The live object in the version of the answer: as observed, or read once more when it was

@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use super::driver::{Done, Parts};
 use super::record::error_chain;
 use crate::ledger::event::{
-    DesiredObject, ObjectHold, RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, RevisionRef,
-    ServedKind,
+    DesiredObject, ObjectHold, ObjectOptions, RenderFailedV1, RenderSucceededV1,
+    RevisionAdvancedV1, RevisionRef, ServedKind,
 };
 use crate::ledger::{self, Batch, Blob, Draft};
 use crate::model::{
@@ -249,6 +249,7 @@ fn succeeded(
             replicas: object.replicas,
             origin: object.origin,
             holds: object.holds,
+            options: object.options,
             application,
         });
         batch.blobs.push(blob);
@@ -302,6 +303,7 @@ fn namespace(spec: &AppSpec, objects: &[render::RenderedObject]) -> Option<rende
             update: false,
             prune: true,
         }],
+        options: ObjectOptions::default(),
         is_application: false,
     })
 }

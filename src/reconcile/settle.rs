@@ -9,9 +9,9 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{Done, Parts};
-use super::execute;
+use super::execute::{self, take_over};
 use crate::cluster::{self, normalize};
-use crate::ledger::event::{IntentSettledV1, Verb, Write, WriteResult};
+use crate::ledger::event::{IntentSettledV1, Method, Verb, Write, WriteResult};
 use crate::ledger::{self, Batch, Blob, Draft};
 use crate::model::{AppName, Seq, Timestamp};
 use crate::plan::diff;
@@ -72,8 +72,9 @@ async fn observe(
         Err(error) => return Err(error),
     };
     Ok(match (write.verb, live) {
-        (Verb::Prune, live) => (pruned(write, live.as_ref()), None),
+        (Verb::Prune | Verb::Recreate, live) => (pruned(write, live.as_ref()), None),
         (_, None) => (WriteResult::NotSent("the object is not there".into()), None),
+        (Verb::TakeOver, Some(live)) => taken_over(parts, &live),
         (_, Some(live)) => applied(parts, app, write, &live),
     })
 }
@@ -91,6 +92,17 @@ fn pruned(write: &Write, live: Option<&Value>) -> WriteResult {
     WriteResult::NotSent("the object is still there".into())
 }
 
+/// A takeover leaves its mark: nothing is left to be taken. What was taken is not known any more,
+/// so one more apply removes what Git does not have.
+fn taken_over(parts: &Parts, live: &Value) -> (WriteResult, Option<Blob>) {
+    match normalize(live, &parts.ledger) {
+        Ok(found) if take_over::is_done(&found) => {
+            take_over::with_surplus(execute::applied(parts, live, true, None, None), true)
+        }
+        _ => (WriteResult::NotSent("the fields are not taken over".into()), None),
+    }
+}
+
 fn applied(
     parts: &Parts,
     app: &AppName,
@@ -105,8 +117,9 @@ fn applied(
     let (Ok(found), Ok(wanted)) = (normalize(live, seal), normalize(&manifest, seal)) else {
         return not("the object cannot be read");
     };
-    if found.owned.is_none() || !diff::contains(&found.object, &wanted.object) {
+    let owned = found.owned.is_some() || write.method == Method::Replace;
+    if !owned || !diff::contains(&found.object, &wanted.object) {
         return not("the object is not as the write would have left it");
     }
-    execute::applied(parts, live, true, None)
+    execute::applied(parts, live, true, None, Some(&manifest))
 }

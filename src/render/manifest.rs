@@ -19,7 +19,7 @@ use std::io;
 use serde_json::{Map, Value};
 
 use self::scope::Scopes;
-use crate::ledger::event::ObjectHold;
+use crate::ledger::event::{ObjectHold, ObjectOptions};
 use crate::model::{GroupKind, ObjectKey, Scope};
 
 /// The most objects that one application may have. Fleets have hundreds; the bound keeps a
@@ -123,6 +123,8 @@ pub struct RenderedObject {
     pub origin: String,
     /// What its annotations restrain.
     pub holds: Vec<ObjectHold>,
+    /// How it is written.
+    pub options: ObjectOptions,
     /// Whether it is an `argoproj.io` Application.
     pub is_application: bool,
 }
@@ -257,6 +259,7 @@ impl Collector<'_> {
             replicas: replicas.and_then(|replicas| u32::try_from(replicas).ok()),
             is_application: key.is_application(),
             holds: notes.holds,
+            options: notes.options,
             key,
             manifest,
             origin,

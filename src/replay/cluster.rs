@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::event::{Health, ServedKind, Write};
+use crate::ledger::event::{ApplyNotes, Health, ServedKind, Write};
 use crate::model::{AppName, BlobAddr, CommitId, Digest, GroupKind, Seq, Timestamp};
 
 /// The cluster as a whole.
@@ -23,6 +23,8 @@ pub struct ClusterState {
     /// The kinds that have been listed since the daemon started. Absence means something only
     /// for these.
     pub listed: BTreeSet<GroupKind>,
+    /// The kinds whose API said that it has no server-side apply, since the daemon started.
+    pub no_apply: BTreeSet<GroupKind>,
 }
 
 impl ClusterState {
@@ -90,6 +92,8 @@ pub struct Owned {
     pub replicas: Option<u32>,
     /// What forbids to prune it, by the manifest that was applied; empty = nothing.
     pub keep: Vec<String>,
+    /// What else the apply told.
+    pub notes: ApplyNotes,
     /// The outcome event.
     pub seq: Seq,
 }

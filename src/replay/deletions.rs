@@ -16,13 +16,13 @@ use crate::model::{AppName, CommitId, Digest, ObjectKey, PlanHash};
 const DELETION_COMMITS_MAX: usize = 64;
 
 impl World {
-    /// Whether `write` counts as a deletion: a prune, or a scaling to zero.
+    /// Whether `write` counts as a deletion: a prune, a recreation, or a scaling to zero.
     #[must_use]
     pub fn is_deletion(&self, app: &App, write: &Write) -> bool {
         match write.verb {
-            Verb::Prune => true,
+            Verb::Prune | Verb::Recreate => true,
             Verb::Update => self.scales_to_zero(app, write),
-            Verb::Create | Verb::Heal | Verb::Reclaim | Verb::Adopt => false,
+            Verb::Create | Verb::Heal | Verb::Reclaim | Verb::Adopt | Verb::TakeOver => false,
         }
     }
 

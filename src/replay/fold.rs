@@ -15,7 +15,7 @@ use super::world::{Touched, World};
 use crate::ledger::event::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1,
     DriftKind, Event, FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1,
-    RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1,
+    RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1, SyncRequestedV1,
 };
 use crate::model::{AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
 
@@ -68,12 +68,7 @@ impl World {
             }
             Event::IntentSettled(body) => self.outcomes(seq, &body.app, body.intent, &body.results),
             Event::SyncFinished(body) => self.sync_finished(seq, body),
-            Event::ClusterIdentified(body) => {
-                self.cluster.uid.clone_from(&body.uid);
-                self.cluster.version.clone_from(&body.version);
-                self.cluster.server.clone_from(&body.server);
-                Touched::nothing()
-            }
+            Event::ClusterIdentified(body) => self.cluster_identified(body),
             Event::ClusterLost(body) => {
                 self.cluster.lost = Some(body.error.clone());
                 Touched::nothing()
@@ -84,11 +79,7 @@ impl World {
             Event::ObjectGone(body) => self.object_gone(body),
             Event::KindListed(body) => self.kind_listed(&body.kind),
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
-            Event::SyncRequested(body) => self.with_app(&body.app, |app| {
-                app.attempts.clear();
-                app.previews.retain(|_, preview| preview.is_answer());
-                app.request = Some(SyncRequest { seq, prune: body.prune, only: body.only.clone() });
-            }),
+            Event::SyncRequested(body) => self.sync_requested(seq, body),
             Event::Paused(body) => self.with_app(&body.app, |app| {
                 app.paused = Some(Pause { seq, until: body.until, reason: body.reason.clone() });
             }),
@@ -111,6 +102,7 @@ impl World {
         self.observe = observe;
         // What an earlier run knew of absence is stale until every kind is listed again.
         self.cluster.listed.clear();
+        self.cluster.no_apply.clear();
         self.cluster.lost = None;
         for intent in self.intents.values_mut() {
             intent.orphaned = true;
@@ -388,6 +380,15 @@ impl World {
                 managers: body.managers.iter().map(|m| m.manager.clone()).collect(),
             };
             app.drift.insert(body.key.clone(), drift);
+        })
+    }
+
+    /// A request tries at once what failed, and asks again what was refused.
+    fn sync_requested(&mut self, seq: Seq, body: &SyncRequestedV1) -> Touched {
+        self.with_app(&body.app, |app| {
+            app.attempts.clear();
+            app.previews.retain(|_, preview| preview.is_answer());
+            app.request = Some(SyncRequest { seq, prune: body.prune, only: body.only.clone() });
         })
     }
 

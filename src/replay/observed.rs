@@ -5,10 +5,19 @@
 
 use super::cluster::{LiveObject, rv_older};
 use super::world::{Touched, World};
-use crate::ledger::event::{KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1};
+use crate::ledger::event::{
+    ClusterIdentifiedV1, KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1,
+};
 use crate::model::{GroupKind, ObjectKey, Seq, Timestamp};
 
 impl World {
+    pub(super) fn cluster_identified(&mut self, body: &ClusterIdentifiedV1) -> Touched {
+        self.cluster.uid.clone_from(&body.uid);
+        self.cluster.version.clone_from(&body.version);
+        self.cluster.server.clone_from(&body.server);
+        Touched::nothing()
+    }
+
     pub(super) fn cluster_found(&mut self) -> Touched {
         self.cluster.lost = None;
         // What failed while the API server was away deserves a try at once.

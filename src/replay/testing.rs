@@ -12,9 +12,9 @@ use super::{Touched, World};
 use crate::ledger::event::{
     AppDeclaredV1, AppRemovedV1, Applied, DaemonStartedV1, DeadlineReachedV1, DesiredObject,
     DriftDetectedV1, DriftKind, Event, Health, IntentRecordedV1, KindListedV1, KindsServedV1,
-    Learned, ManagerStamp, ObjectGoneV1, ObjectHold, ObjectObservedV1, ObjectPreviewedV1, Origin,
-    OutcomeRecordedV1, PlanApprovedV1, PlanGatedV1, Preview, RefMovedV1, RenderFailedV1,
-    RenderSucceededV1, RevisionAdvancedV1, RevisionRef, ServedKind, SyncFinishedV1,
+    Learned, ManagerStamp, ObjectGoneV1, ObjectHold, ObjectObservedV1, ObjectOptions,
+    ObjectPreviewedV1, Origin, OutcomeRecordedV1, PlanApprovedV1, PlanGatedV1, Preview, RefMovedV1,
+    RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, RevisionRef, ServedKind, SyncFinishedV1,
     SyncRequestedV1, Verb, Write, WriteResult,
 };
 use crate::model::{
@@ -65,6 +65,7 @@ pub(crate) fn object(text: &str, content: u64) -> DesiredObject {
         replicas: None,
         origin: "file.yaml".into(),
         holds: Vec::new(),
+        options: ObjectOptions::default(),
         application: None,
     }
 }
@@ -417,7 +418,7 @@ impl Given {
 
     /// What a perfect cluster answers to a write.
     pub(crate) fn answer(&mut self, write: &Write) -> WriteResult {
-        if write.verb == Verb::Prune {
+        if matches!(write.verb, Verb::Prune | Verb::Recreate) {
             return WriteResult::Deleted;
         }
         let seen = self.observation(&write.key.to_string());
@@ -431,6 +432,7 @@ impl Given {
             managers: ManagerStamp::digest_of(&seen.managers),
             health: seen.health,
             health_message: seen.health_message,
+            notes: Box::default(),
         })
     }
 

@@ -6,7 +6,7 @@ use super::application::{App, Attempt};
 use super::cluster::{LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
 use super::observed::gates_others;
 use super::world::{Touched, World};
-use crate::ledger::event::{Applied, IntentRecordedV1, Verb, Write, WriteResult};
+use crate::ledger::event::{Applied, ApplyNotes, IntentRecordedV1, Verb, Write, WriteResult};
 use crate::model::{AppName, Digest, Seq, Timestamp};
 
 /// Writes that failed are tried again after this long, doubling.
@@ -96,7 +96,10 @@ impl World {
             }
             let undone = matches!(
                 result,
-                WriteResult::Refused(_) | WriteResult::Failed(_) | WriteResult::NotSent(_)
+                WriteResult::Refused(_)
+                    | WriteResult::Failed(_)
+                    | WriteResult::Unsupported(_)
+                    | WriteResult::NotSent(_)
             );
             if undone && open.deletes {
                 self.uncount_deletion(commit.as_ref());
@@ -123,7 +126,13 @@ impl World {
 
     fn outcome(&mut self, seq: Seq, name: &AppName, open: &OpenWrite, result: &WriteResult) {
         match result {
+            WriteResult::Applied(applied) if open.write.verb == Verb::TakeOver => {
+                self.taken_over(seq, name, open, applied);
+            }
             WriteResult::Applied(applied) => self.applied(seq, name, open, applied),
+            WriteResult::Unsupported(_) => {
+                self.cluster.no_apply.insert(open.write.key.group_kind());
+            }
             WriteResult::Deleted => self.deleted(name, &open.write, false),
             WriteResult::AlreadyGone => self.deleted(name, &open.write, true),
             WriteResult::Refused(error) => self.failed(name, &open.write, error, true),
@@ -174,6 +183,7 @@ impl World {
         if open.gone != applied.uid {
             self.seen_in_answer(seq, write, applied);
         }
+        let notes = self.notes_of(write, applied);
         // The objects of an application that was removed meanwhile are nobody's.
         let Some(app) = self.apps.get_mut(name) else { return };
         app.attempts.remove(&write.key);
@@ -182,7 +192,13 @@ impl World {
         match write.verb {
             Verb::Create => app.counts.0 += 1,
             Verb::Update | Verb::Heal | Verb::Adopt if applied.changed => app.counts.1 += 1,
-            Verb::Update | Verb::Heal | Verb::Adopt | Verb::Reclaim | Verb::Prune => {}
+            Verb::Update
+            | Verb::Heal
+            | Verb::Adopt
+            | Verb::Reclaim
+            | Verb::TakeOver
+            | Verb::Recreate
+            | Verb::Prune => {}
         }
         let owned = Owned {
             app: name.clone(),
@@ -194,9 +210,43 @@ impl World {
             resource_version: applied.resource_version.clone(),
             replicas: open.replicas,
             keep: open.keep.clone(),
+            notes,
             seq,
         };
         self.own(&write.key, owned);
+    }
+
+    /// What remains to be known of an apply. Fields are taken over on adoption only: who wrote to
+    /// the object later meant to.
+    fn notes_of(&self, write: &Write, applied: &Applied) -> ApplyNotes {
+        let former = self.owned.get(&write.key).filter(|owned| owned.uid == applied.uid);
+        let pending = former.map(|owned| &owned.notes.co_owners);
+        let mut notes = ApplyNotes::clone(&applied.notes);
+        if write.verb != Verb::Adopt {
+            notes.co_owners.retain(|manager| pending.is_some_and(|names| names.contains(manager)));
+        }
+        notes
+    }
+
+    /// Only who owns which fields changed. It is done once: what could not be taken over then
+    /// cannot be later.
+    fn taken_over(&mut self, seq: Seq, name: &AppName, open: &OpenWrite, applied: &Applied) {
+        let key = &open.write.key;
+        if open.gone != applied.uid {
+            self.seen_in_answer(seq, &open.write, applied);
+        }
+        if let Some(app) = self.apps.get_mut(name) {
+            app.attempts.remove(key);
+        }
+        let Some(owned) = self.owned.get_mut(key).filter(|owned| owned.uid == applied.uid) else {
+            return;
+        };
+        owned.baseline = applied.baseline;
+        owned.object = applied.object;
+        owned.resource_version.clone_from(&applied.resource_version);
+        owned.notes.co_owners.clear();
+        owned.notes.surplus = applied.notes.surplus;
+        owned.seq = seq;
     }
 
     /// The answer to an apply is an observation too, unless the watch was quicker.

@@ -62,6 +62,7 @@ pub(crate) fn apply_of(manifest: Value) -> ApplyRequest {
         version: version.to_owned(),
         audit_id: String::new(),
         force: true,
+        validate: true,
         known: None,
         manifest,
     }

@@ -62,6 +62,18 @@ pub struct ObjectHold {
     pub prune: bool,
 }
 
+/// What an object's own annotation says about how it is written; `None` = the application
+/// decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectOptions {
+    /// `Replace`: the whole object is replaced.
+    pub replace: Option<bool>,
+    /// `Force`: with `Replace`, it is deleted and created anew.
+    pub force: Option<bool>,
+    /// `Validate`: the API server refuses what it does not know.
+    pub validate: Option<bool>,
+}
+
 /// One object that a revision renders to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DesiredObject {
@@ -81,6 +93,8 @@ pub struct DesiredObject {
     pub origin: String,
     /// What its annotations restrain.
     pub holds: Vec<ObjectHold>,
+    /// How it is written.
+    pub options: ObjectOptions,
     /// The manifest itself, for Applications only.
     pub application: Option<Vec<u8>>,
 }

@@ -19,6 +19,11 @@ pub enum Verb {
     Reclaim,
     /// The object was there before greffier, which applies to it for the first time.
     Adopt,
+    /// The fields of whoever wrote the object before greffier become greffier's own, so that
+    /// what leaves Git later goes.
+    TakeOver,
+    /// The object is deleted so that it can be created anew (`Replace=true` with `Force=true`).
+    Recreate,
     /// The object left Git and is removed.
     Prune,
 }
@@ -33,9 +38,22 @@ impl Verb {
             Self::Heal => "heal",
             Self::Reclaim => "reclaim",
             Self::Adopt => "adopt",
+            Self::TakeOver => "take over",
+            Self::Recreate => "recreate",
             Self::Prune => "prune",
         }
     }
+}
+
+/// How a manifest is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Method {
+    /// Server-side apply.
+    #[default]
+    Apply,
+    /// The whole object is replaced, or created: `Replace=true`, or an API without server-side
+    /// apply.
+    Replace,
 }
 
 /// One write of a plan or intent.
@@ -51,7 +69,11 @@ pub struct Write {
     pub manifest: Option<BlobAddr>,
     /// The digest of that manifest; zero for a prune.
     pub digest: Digest,
-    /// For a prune: the uid and resource version that the delete is bound to.
+    /// How the manifest is sent.
+    pub method: Method,
+    /// Whether the API server refuses what it does not know (`Validate=false` switches it off).
+    pub validate: bool,
+    /// For a deletion or a takeover: the uid and resource version that it is bound to.
     pub precondition: Option<(String, String)>,
     /// Why, as words for a person.
     pub reason: String,
@@ -125,11 +147,26 @@ pub enum WriteResult {
     Refused(String),
     /// It failed in a way that may pass.
     Failed(String),
+    /// The API of the object has no server-side apply: it is replaced as a whole instead.
+    Unsupported(String),
     /// The request was sent and its fate is not known.
     Unknown(String),
     /// It was not sent: an earlier write of the same intent had to come first and failed, or the
     /// daemon stopped.
     NotSent(String),
+}
+
+/// What is worth knowing of a write beside its result.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyNotes {
+    /// Sent fields that came back otherwise: `was` is what was sent, `now` what was admitted.
+    pub admitted: Vec<FieldChange>,
+    /// Managers who wrote the object before greffier and own fields that become greffier's.
+    pub co_owners: Vec<String>,
+    /// Whether greffier owns fields that it did not send: the next apply removes them.
+    pub surplus: bool,
+    /// Fields that left the manifest and stay, because others own them too: the path, and who.
+    pub left: Vec<(String, Vec<String>)>,
 }
 
 /// What an apply returned.
@@ -154,6 +191,8 @@ pub struct Applied {
     pub health: Health,
     /// What the health rests on.
     pub health_message: String,
+    /// What else is worth knowing.
+    pub notes: Box<ApplyNotes>,
 }
 
 /// Writes of an intent ended.

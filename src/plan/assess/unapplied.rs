@@ -67,6 +67,8 @@ impl Judge<'_> {
             uid: live.uid.clone(),
             live: live.digest,
             observed: live.object,
+            method: self.method(object),
+            validate: self.validates(object),
         })
     }
 

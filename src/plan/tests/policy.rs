@@ -218,7 +218,6 @@ fn a_restraint_suspends_exactly_its_writes_by_name() {
         (json!({"project": "payments"}), [true; 4]),
         (json!({"destination": {"name": "elsewhere"}}), [true; 4]),
         (ignore, [false, true, false, false]),
-        (option("Replace=true"), [false, true, true, false]),
         (option("Prune=false"), [false, false, false, true]),
     ];
     for (fields, suspended) in cases {

@@ -1,7 +1,7 @@
-//! What people are told of dry runs.
+//! What people are told of dry runs, and of what applies made known beside their result.
 
 use super::{Described, ERROR_CHARS_MAX, NAMED_MAX, clean_key, field_change};
-use crate::ledger::event::{ObjectPreviewedV1, Preview};
+use crate::ledger::event::{ObjectPreviewedV1, Preview, Write, WriteResult};
 use crate::query::text::{clip, list};
 
 /// The answer of a dry run.
@@ -21,4 +21,24 @@ pub(super) fn previewed(body: &ObjectPreviewedV1) -> Described {
         }
     };
     Described::of_app(&body.app, text).noise().object(&body.key)
+}
+
+/// What admission changed, and what stays although it left Git.
+pub(super) fn notes<'a>(
+    results: &[(u32, WriteResult)],
+    write: impl Fn(&u32) -> Option<&'a Write>,
+) -> Option<String> {
+    let mut said = Vec::new();
+    for (index, result) in results {
+        let WriteResult::Applied(applied) = result else { continue };
+        let key = write(index).map_or_else(|| format!("write {index}"), |w| clean_key(&w.key));
+        let admitted = applied.notes.admitted.iter().map(field_change);
+        said.extend(admitted.map(|field| format!("{key} admitted differently: {field}")));
+        let left = applied.notes.left.iter();
+        said.extend(left.map(|(path, who)| {
+            let who = clip(&who.join(", "), 80);
+            format!("{key} keeps {}, which left Git and is also of {who}", clip(path, 200))
+        }));
+    }
+    (!said.is_empty()).then(|| list(said, NAMED_MAX))
 }

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::Problem;
-use crate::ledger::event::ObjectHold;
+use crate::ledger::event::{ObjectHold, ObjectOptions};
 
 const ARGO_HOOK: &str = "argocd.argoproj.io/hook";
 const ARGO_WAVE: &str = "argocd.argoproj.io/sync-wave";
@@ -21,6 +21,7 @@ const HELM_POLICY: &str = "helm.sh/resource-policy";
 pub(super) struct Notes {
     pub(super) wave: i32,
     pub(super) holds: Vec<ObjectHold>,
+    pub(super) options: ObjectOptions,
     pub(super) warnings: Vec<String>,
     /// The phase of a hook.
     pub(super) phase: Option<String>,
@@ -101,18 +102,25 @@ impl Notes {
     fn option(&mut self, option: &str) {
         let (update, prune) = match option {
             "Prune=false" | "Prune=confirm" | "Delete=false" | "Delete=confirm" => (false, true),
-            "Replace=true" | "Force=true" => (true, false),
+            "Replace=true" | "Replace=false" => {
+                self.options.replace = Some(option == "Replace=true");
+                return;
+            }
+            "Force=true" | "Force=false" => {
+                self.options.force = Some(option == "Force=true");
+                return;
+            }
+            "Validate=true" | "Validate=false" => {
+                self.options.validate = Some(option == "Validate=true");
+                return;
+            }
             // What these ask for is what greffier does, or they only relax a check.
             ""
             | "ServerSideApply=true"
-            | "Validate=false"
             | "SkipDryRunOnMissingResource=true"
             | "PruneLast=true"
             | "Prune=true"
             | "Delete=true"
-            | "Replace=false"
-            | "Force=false"
-            | "Validate=true"
             | "PruneLast=false"
             | "SkipDryRunOnMissingResource=false"
             | "ClientSideApplyMigration=true"

@@ -275,12 +275,12 @@ fn annotations_that_restrain_writes_suspend_exactly_those() {
         (vec![("helm.sh/hook", "crd-install")], vec![]),
         (vec![("helm.sh/hook", "pre-install"), (HOOK, "Sync")], vec!["hook Sync:cup"]),
         (
-            vec![(OPTIONS, "Prune=false , Replace=true")],
-            vec!["sync-options Prune=false:p", "sync-options Replace=true:u"],
+            vec![(OPTIONS, "Prune=false , Replace=true,Force=true")],
+            vec!["sync-options Prune=false:p"],
         ),
         (
-            vec![(OPTIONS, "Delete=confirm,Force=true")],
-            vec!["sync-options Delete=confirm:p", "sync-options Force=true:u"],
+            vec![(OPTIONS, "Delete=confirm, Prune=confirm")],
+            vec!["sync-options Delete=confirm:p", "sync-options Prune=confirm:p"],
         ),
         (
             vec![(

@@ -1,0 +1,127 @@
+//! Decides how an object differs that greffier replaced as a whole (design §8.1, row 9). Pure.
+//!
+//! Nothing in the object says which fields are greffier's: the manifest does. The values at the
+//! manifest's paths are compared as the API server returned them from the write, so that defaults
+//! and what admission changed are no drift. What others added elsewhere is not looked at: the
+//! next replacement removes it.
+
+use serde_json::Value;
+
+use super::compare::Comparison;
+use super::normalize::{Normalised, Stored};
+use crate::ledger::event::{DriftKind, FieldChange, ManagerStamp};
+use crate::plan::diff::{diff, list_key};
+
+/// What stands for a Secret's value.
+const SECRET: &str = "(secret)";
+/// How deep a manifest is followed.
+const DEPTH_MAX: usize = 100;
+
+/// Compares what was recorded after the write with what was observed, at the paths of `sent`.
+#[must_use]
+pub fn compare_replaced(sent: &Normalised, baseline: &Stored, observed: &Stored) -> Comparison {
+    let expected = at_paths(&sent.object, &baseline.object, 0);
+    let fields: Vec<_> = diff(&expected, &observed.object)
+        .into_iter()
+        .map(|change| shown(change, sent.key.is_secret()))
+        .collect();
+    if fields.is_empty() {
+        return Comparison { kind: DriftKind::None, fields, managers: Vec::new() };
+    }
+    Comparison { kind: DriftKind::Drift, fields, managers: since(baseline, observed) }
+}
+
+/// The values of `recorded` at the paths that `sent` names.
+fn at_paths(sent: &Value, recorded: &Value, depth: usize) -> Value {
+    match (sent, recorded) {
+        _ if depth > DEPTH_MAX => recorded.clone(),
+        (Value::Object(sent), Value::Object(recorded)) => {
+            let both = sent.iter().filter_map(|(name, value)| {
+                Some((name.clone(), at_paths(value, recorded.get(name)?, depth + 1)))
+            });
+            Value::Object(both.collect())
+        }
+        (Value::Array(sent), Value::Array(recorded)) => match list_key(sent) {
+            Some(key) => {
+                let entries = sent.iter().filter_map(|value| {
+                    let found = recorded.iter().find(|entry| entry.get(key) == value.get(key))?;
+                    Some(at_paths(value, found, depth + 1))
+                });
+                Value::Array(entries.collect())
+            }
+            None => Value::Array(recorded.clone()),
+        },
+        (_, recorded) => recorded.clone(),
+    }
+}
+
+/// The change as drift: from what was recorded to what is there.
+fn shown(change: FieldChange, secret: bool) -> FieldChange {
+    let sealed =
+        secret && (change.path.starts_with(".data") || change.path.starts_with(".stringData"));
+    let text = |text: String| {
+        if sealed && !text.is_empty() { SECRET.to_owned() } else { text }
+    };
+    FieldChange { was: text(change.now), now: text(change.was), path: change.path }
+}
+
+/// The managers of the object itself that came or changed since.
+fn since(baseline: &Stored, observed: &Stored) -> Vec<ManagerStamp> {
+    let known = |stamp: &ManagerStamp| baseline.fields.iter().any(|entry| entry.stamp == *stamp);
+    let stamps = observed.fields.iter().map(|entry| &entry.stamp);
+    stamps.filter(|stamp| stamp.subresource.is_empty() && !known(stamp)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::normalize::normalize;
+    use super::super::normalize::tests::TestKey;
+    use super::*;
+
+    fn found(sent: Value, recorded: Value, observed: Value) -> (DriftKind, Vec<String>) {
+        let object = |mut body: Value| {
+            body["apiVersion"] = json!("v1");
+            body["kind"] = json!("Secret");
+            body["metadata"] = json!({"name": "x"});
+            normalize(&body, &TestKey("key")).unwrap()
+        };
+        let comparison =
+            compare_replaced(&object(sent), &object(recorded).stored(), &object(observed).stored());
+        let fields = comparison.fields.iter();
+        (comparison.kind, fields.map(|f| format!("{} {} {}", f.path, f.was, f.now)).collect())
+    }
+
+    #[test]
+    fn only_the_paths_of_the_manifest_count_and_their_admitted_values() {
+        let sent = json!({"spec": {"size": 1, "ports": [{"name": "a", "port": 1}]}});
+        let recorded = json!({"spec": {"size": 2, "default": true,
+            "ports": [{"name": "a", "port": 1, "protocol": "TCP"}]}});
+        let mut observed = recorded.clone();
+        observed["spec"]["default"] = json!(false);
+        observed["spec"]["ports"].as_array_mut().unwrap().push(json!({"name": "b", "port": 2}));
+        assert_eq!(
+            found(sent.clone(), recorded.clone(), observed.clone()),
+            (DriftKind::None, vec![])
+        );
+        observed["spec"]["size"] = json!(1);
+        observed["spec"]["ports"][0]["port"] = json!(9);
+        assert_eq!(
+            found(sent, recorded, observed),
+            (
+                DriftKind::Drift,
+                vec![".spec.size 2 1".into(), ".spec.ports[name=a].port 1 9".into()]
+            )
+        );
+    }
+
+    #[test]
+    fn values_of_secrets_are_not_shown() {
+        let data = |value: &str| json!({"data": {"a": value}});
+        assert_eq!(
+            found(data("YQ=="), data("YQ=="), data("Yg==")).1,
+            [".data.a (secret) (secret)"]
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! How an object is written: applied or replaced, validated or not, and what a write is bound to.
+
+use super::Judge;
+use crate::ledger::event::{DesiredObject, Method, Verb, Write};
+use crate::model::{Digest, ObjectKey};
+
+impl Judge<'_> {
+    /// How the object is sent. Its own annotation wins over the application's option.
+    pub(super) fn method(&self, object: &DesiredObject) -> Method {
+        let asked = object.options.replace.unwrap_or(self.app.spec.replace);
+        if asked || self.world.cluster.no_apply.contains(&object.key.group_kind()) {
+            Method::Replace
+        } else {
+            Method::Apply
+        }
+    }
+
+    /// Whether the API server is to refuse what it does not know.
+    pub(super) fn validates(&self, object: &DesiredObject) -> bool {
+        object.options.validate.unwrap_or(self.app.spec.validate)
+    }
+
+    /// Whether a changed manifest deletes the object and creates it anew. What holds other
+    /// objects is replaced in place, as in Argo CD.
+    pub(super) fn recreates(&self, object: &DesiredObject) -> bool {
+        let replaced = object.options.replace.unwrap_or(self.app.spec.replace);
+        let forced = object.options.force.unwrap_or(self.app.spec.force);
+        replaced && forced && !holds_others(&object.key)
+    }
+
+    /// The write `verb` to the object.
+    pub(super) fn write(&self, object: &DesiredObject, verb: Verb, reason: String) -> Write {
+        let bound = matches!(verb, Verb::TakeOver | Verb::Recreate);
+        let live = self.world.live.get(&object.key).filter(|_| bound);
+        Write {
+            verb,
+            key: object.key.clone(),
+            version: object.version.clone(),
+            manifest: Some(object.manifest),
+            digest: match verb {
+                // Its failures must not keep anybody from applying the manifest.
+                Verb::TakeOver => take_over_digest(object),
+                _ => object.digest,
+            },
+            method: self.method(object),
+            validate: self.validates(object),
+            precondition: live.map(|live| (live.uid.clone(), live.resource_version.clone())),
+            reason,
+        }
+    }
+}
+
+fn holds_others(key: &ObjectKey) -> bool {
+    key.is("", "Namespace") || key.is("apiextensions.k8s.io", "CustomResourceDefinition")
+}
+
+fn take_over_digest(object: &DesiredObject) -> Digest {
+    Digest::of(&[b"take over".as_slice(), &object.digest.0].concat())
+}

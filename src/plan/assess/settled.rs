@@ -1,0 +1,59 @@
+//! Objects whose values are as applied: what is left to be done, and what is to be said.
+
+use super::{Judge, Need, Status};
+use crate::ledger::event::{ApplyNotes, FieldChange, Verb};
+use crate::replay::Owned;
+
+/// How many fields are named in a sentence.
+const FIELDS_NAMED_MAX: usize = 3;
+
+impl Judge<'_> {
+    /// What an object needs that is as it was applied: on adoption, the fields of whoever wrote
+    /// it before are taken over, and what of them Git does not have goes with one more apply.
+    pub(super) fn need_of_settled(&self, owned: &Owned, why: String) -> Need {
+        let notes = &owned.notes;
+        if notes.surplus {
+            let reason = "fields that earlier appliers left and Git does not have are removed";
+            let (verb, status) = (Verb::Update, Status::Changed);
+            return Need::Write { verb, status, reason: reason.into() };
+        }
+        if !notes.co_owners.is_empty() {
+            let from = notes.co_owners.join(", ");
+            let reason = format!("fields that {from} wrote before become greffier's own");
+            return Need::Write { verb: Verb::TakeOver, status: Status::Synced, reason };
+        }
+        let mut said = vec![why];
+        said.extend(self::said(notes));
+        said.retain(|sentence| !sentence.is_empty());
+        Need::Nothing(Status::Synced, said.join("; "))
+    }
+}
+
+/// What people should know of an apply that went well.
+fn said(notes: &ApplyNotes) -> Vec<String> {
+    let mut said = Vec::new();
+    if !notes.admitted.is_empty() {
+        let fields = notes.admitted.iter().map(admitted);
+        said.push(format!("admitted differently: {}", named(fields)));
+    }
+    if !notes.left.is_empty() {
+        let fields = notes.left.iter();
+        let fields = fields.map(|(path, who)| format!("{path} (also of {})", who.join(", ")));
+        said.push(format!("left Git and stays, because others own it too: {}", named(fields)));
+    }
+    said
+}
+
+fn admitted(field: &FieldChange) -> String {
+    let now = if field.now.is_empty() { "left out" } else { &field.now };
+    format!("{} sent {}, admitted {now}", field.path, field.was)
+}
+
+fn named(all: impl ExactSizeIterator<Item = String>) -> String {
+    let more = match all.len().saturating_sub(FIELDS_NAMED_MAX) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let named: Vec<_> = all.take(FIELDS_NAMED_MAX).collect();
+    format!("{}{more}", named.join(", "))
+}
