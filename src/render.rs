@@ -3,7 +3,7 @@
 //! ```text
 //! files ──▶ directory ─┐
 //!      └──▶ helm ──────┴──▶ documents (yaml, json) ──▶ manifest ──▶ Rendered
-//!            └ process (the only place that starts programs)
+//!            └ process (the only place that starts programs) ── sandbox
 //! ```
 //!
 //! Owns the choice of the tool, the reading of YAML as Kubernetes reads it, and the form in which
@@ -21,6 +21,7 @@ mod helm;
 mod json;
 mod manifest;
 mod process;
+pub mod sandbox;
 mod single;
 mod yaml;
 
@@ -29,5 +30,6 @@ pub use files::{Content, FileKind, Files, FilesError, ListedFile, MemoryFiles};
 pub use helm::{Error as HelmError, helm_version};
 pub use manifest::{Error as ManifestError, Problem as ManifestProblem, RenderedObject};
 pub use process::Error as ProcessError;
+pub use sandbox::Sandbox;
 pub use single::{Error as SingleError, parse_one};
 pub use yaml::{Error as SyntaxError, Problem as SyntaxProblem};

@@ -76,6 +76,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("k8s_openapi", &["src/cluster"]),
     ("axum", &["src/http"]),
     ("clap", &["src/cli", "src/main.rs"]),
+    ("landlock", &["src/render/sandbox"]),
+    ("seccompiler", &["src/render/sandbox"]),
 ];
 
 struct Source {
@@ -160,7 +162,7 @@ fn every_module_is_in_a_layer_and_uses_lower_ones_only() {
                     "ledger" | "reconcile" => Some(1),
                     _ if used.starts_with("ledger::") => {
                         let item = used.trim_start_matches("ledger::");
-                        let pure = ["event", "Draft", "Batch", "Blob"];
+                        let pure = ["event", "frame", "Draft", "Batch", "Blob"];
                         Some(if pure.iter().any(|p| item.starts_with(p)) { 1 } else { 3 })
                     }
                     _ => layer(used),

@@ -12,7 +12,8 @@ use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ServeArgs, 
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::{change, log, output, read, settings, show};
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, SandboxMode};
+use crate::render::sandbox::{self, Sandbox};
 use crate::telemetry;
 
 /// What `serve` runs: the daemon, with its configuration and whether it may only observe.
@@ -21,6 +22,11 @@ pub type Serve = fn(Config, bool) -> Pin<Box<dyn Future<Output = anyhow::Result<
 /// Runs the command line of this process.
 #[must_use]
 pub fn main(serve: Serve) -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == sandbox::HELPER_ARGUMENT) {
+        // Not a verb for people: the process is to become a program that renders, confined.
+        return sandbox::helper::main(arguments);
+    }
     run(std::env::args_os(), serve)
 }
 
@@ -61,7 +67,7 @@ fn choose_color(color: Color) {
 pub(super) fn execute(cli: Cli, serve: Serve) -> Result<(), Error> {
     match cli.verb {
         Verb::Serve(args) => run_daemon(&cli.global, &args, serve),
-        Verb::Version => version(cli.global.output),
+        Verb::Version => version(&cli.global),
         Verb::Completion { shell } => completion(shell),
         Verb::Config(ConfigVerb::Show { origin }) => {
             show_config(&settings::load(&cli.global, None)?, cli.global.output, origin)
@@ -116,15 +122,24 @@ fn run_daemon(global: &Global, args: &ServeArgs, serve: Serve) -> Result<(), Err
     Ok(runtime.block_on(serve(loaded.config, args.observe))?)
 }
 
-fn version(format: Format) -> Result<(), Error> {
+/// The version, and what the sandbox of the renderers is worth on this machine.
+fn version(global: &Global) -> Result<(), Error> {
     let version = env!("CARGO_PKG_VERSION");
-    let value = serde_json::json!({"name": "greffier", "version": version, "ledger_format": 0});
-    output::print(&output::one(
-        &value,
-        format,
-        |_| format!("greffier {version}\n"),
-        |_| version.to_owned(),
-    ))
+    let read = settings::load(global, None).map(|loaded| loaded.config.tools);
+    let checked = match &read {
+        Ok(tools) if tools.sandbox == SandboxMode::Off => sandbox::check(&Sandbox::Off),
+        // A configuration that cannot be read does not keep the version from being told.
+        Ok(_) | Err(_) => sandbox::check(&Sandbox::on(Vec::new())),
+    };
+    let sandbox = match checked {
+        Ok(strength) => strength.as_str().to_owned(),
+        Err(error) => format!("none: {error}"),
+    };
+    let value = serde_json::json!({
+        "name": "greffier", "version": version, "ledger_format": 0, "sandbox": sandbox,
+    });
+    let text = format!("greffier {version}\nsandbox {sandbox}\n");
+    output::print(&output::one(&value, global.output, |_| text.clone(), |_| version.to_owned()))
 }
 
 fn completion(shell: clap_complete::Shell) -> Result<(), Error> {

@@ -104,12 +104,30 @@ impl Default for GitConfig {
     }
 }
 
+/// Whether programs that render are confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxMode {
+    /// They are, and do not run where that is impossible.
+    On,
+    /// They are not: what they run can do what the daemon can do.
+    Off,
+}
+
 /// Programs that render.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToolsConfig {
     /// The Helm program: a path, or a name that is looked up in `$PATH`.
     pub helm: PathBuf,
+    /// The Kustomize program: a path, or a name that is looked up in `$PATH`.
+    pub kustomize: PathBuf,
+    /// Whether the programs are confined.
+    pub sandbox: SandboxMode,
+    /// What confined programs may read and execute beyond themselves and the system's libraries.
+    pub sandbox_read: Vec<PathBuf>,
+    /// How many renders may run at once; 0 = as many as there are processors.
+    pub parallel: u32,
     /// After how long a render is given up.
     pub timeout: Period,
     /// How much a render may print, in bytes.
@@ -120,6 +138,10 @@ impl Default for ToolsConfig {
     fn default() -> Self {
         Self {
             helm: PathBuf::from("helm"),
+            kustomize: PathBuf::from("kustomize"),
+            sandbox: SandboxMode::On,
+            sandbox_read: Vec::new(),
+            parallel: 0,
             timeout: Period::seconds(90),
             output_bytes_max: 64 * 1024 * 1024,
         }
@@ -272,6 +294,10 @@ impl Config {
         }
         if self.ledger.segment_bytes_max < 65_536 {
             return Err(("ledger.segment_bytes_max", "must be at least 65536".to_owned()));
+        }
+        if let Some(path) = self.tools.sandbox_read.iter().find(|path| !path.is_absolute()) {
+            let problem = format!("`{}` is not an absolute path", path.display());
+            return Err(("tools.sandbox_read", problem));
         }
         if self.git.history_commits_max == 0 {
             return Err(("git.history_commits_max", "must be at least 1".to_owned()));

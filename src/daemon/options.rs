@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::config::Config;
+use crate::config::{Config, SandboxMode};
 use crate::{cluster, ledger, plan, render, source};
 
 pub(super) fn ledger(config: &Config) -> ledger::Options {
@@ -48,9 +48,17 @@ pub(super) fn source(config: &Config) -> source::Options {
 }
 
 pub(super) fn tools(config: &Config) -> render::Tools {
-    let mut tools = render::Tools::new(program(&config.tools.helm));
+    let sandbox = match config.tools.sandbox {
+        SandboxMode::On => render::Sandbox::on(config.tools.sandbox_read.clone()),
+        SandboxMode::Off => render::Sandbox::Off,
+    };
+    let (helm, kustomize) = (program(&config.tools.helm), program(&config.tools.kustomize));
+    let mut tools = render::Tools::new(helm, kustomize, sandbox);
     tools.timeout = config.tools.timeout.duration();
     tools.output_bytes_max = config.tools.output_bytes_max;
+    if config.tools.parallel > 0 {
+        tools.parallel = config.tools.parallel as usize;
+    }
     tools
 }
 

@@ -84,6 +84,7 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
         track,
     };
     prepare_scratch(&parts.scratch)?;
+    tell_of_sandbox(parts.tools.sandbox.clone());
     let cancel = CancellationToken::new();
     let mut tasks = Tasks::new(cancel.clone());
     let sources = start_sources(config, &mut tasks, &parts, tracked, &cancel);
@@ -278,6 +279,20 @@ fn known_objects(world: &World) -> cluster::Known {
         known.insert(key, &live.uid, fingerprint);
     }
     known
+}
+
+/// Says once what the sandbox of the renderers is worth on this machine.
+fn tell_of_sandbox(sandbox: render::Sandbox) {
+    use render::sandbox::{Strength, check};
+    // Nothing waits for the answer: a render in a sandbox that cannot be had fails by itself.
+    tokio::task::spawn_blocking(move || match check(&sandbox) {
+        Ok(Strength::Full) => tracing::info!("sandbox: {}", Strength::Full.as_str()),
+        Ok(weak) => tracing::warn!("sandbox: {}", weak.as_str()),
+        Err(error) => tracing::error!(
+            %error,
+            "helm and kustomize are not run; tools.sandbox = \"off\" would run them unconfined"
+        ),
+    });
 }
 
 fn prepare_scratch(scratch: &Path) -> Result<()> {

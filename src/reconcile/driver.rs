@@ -25,8 +25,6 @@ use crate::plan::{Compared, Limits};
 use crate::render::Tools;
 use crate::replay::World;
 
-/// How many renders run at once. Bound: renders are CPU work of child processes.
-const RENDERS_MAX: usize = 2;
 /// How many comparisons run at once.
 const COMPARISONS_MAX: usize = 4;
 /// How many dry runs are asked for at once: fewer than writes, which come first.
@@ -114,15 +112,15 @@ impl Driver {
     pub fn new(parts: Parts, cancel: CancellationToken) -> Self {
         Self {
             machine: Machine::new(parts.limits.clone()),
-            parts,
             jobs: JoinSet::new(),
-            renders: Arc::new(tokio::sync::Semaphore::new(RENDERS_MAX)),
+            renders: Arc::new(tokio::sync::Semaphore::new(parts.tools.parallel)),
             comparisons: Arc::new(tokio::sync::Semaphore::new(COMPARISONS_MAX)),
             dry_runs: Arc::new(tokio::sync::Semaphore::new(DRY_RUNS_MAX)),
             writes: Arc::new(tokio::sync::Semaphore::new(execute::WRITES_MAX)),
             must_fold: Seq::ZERO,
             undecided: true,
             rest: Rest::new(Instant::now()),
+            parts,
             cancel,
         }
     }

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::files::{self, FileKind, Files, FilesError};
 use super::manifest::{self, Collected, RenderedObject, Target};
+use super::sandbox::Sandbox;
 use super::{directory, helm, process, yaml};
 use crate::model::{AppSpec, CommitId, Digest, GroupKind, Scope, Source, Tool};
 
@@ -24,42 +25,56 @@ const KUSTOMIZATION_NAMES: &[&str] = &["kustomization.yaml", "kustomization.yml"
 pub struct Tools {
     /// The `helm` program, by its absolute path.
     pub helm: PathBuf,
+    /// The `kustomize` program, by its absolute path.
+    pub kustomize: PathBuf,
+    /// What they are confined to.
+    pub sandbox: Sandbox,
     /// How long one run may take.
     pub timeout: Duration,
     /// How much one run may write.
     pub output_bytes_max: u64,
-    /// The version that the program gave, and which file gave it.
-    version: Arc<Mutex<Option<(FileStamp, String)>>>,
+    /// How many renders may run at once.
+    pub parallel: usize,
+    /// The version that each program gave, and which file gave it.
+    versions: Arc<Mutex<BTreeMap<PathBuf, (FileStamp, String)>>>,
 }
 
 /// What changes when a program is replaced.
 type FileStamp = (u64, Option<SystemTime>);
 
 impl Tools {
-    /// The program with the default limits: 90 s, as Argo CD has it, and 64 MiB, which is some
-    /// thirty times the largest chart output seen.
-    pub fn new(helm: impl Into<PathBuf>) -> Self {
-        let timeout = Duration::from_secs(90);
-        let version = Arc::default();
-        Self { helm: helm.into(), timeout, output_bytes_max: 64 << 20, version }
+    /// The programs with the default limits: 90 s, as Argo CD has it, 64 MiB, which is some
+    /// thirty times the largest chart output seen, and one render for each processor.
+    pub fn new(helm: impl Into<PathBuf>, kustomize: impl Into<PathBuf>, sandbox: Sandbox) -> Self {
+        Self {
+            helm: helm.into(),
+            kustomize: kustomize.into(),
+            sandbox,
+            timeout: Duration::from_secs(90),
+            output_bytes_max: 64 << 20,
+            parallel: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            versions: Arc::default(),
+        }
     }
 
     /// The version that this very program gave before.
-    pub(super) fn known_version(&self) -> Option<String> {
-        let stamp = self.stamp()?;
-        let known = self.version.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().filter(|(known, _)| *known == stamp).map(|(_, version)| version.clone())
+    pub(super) fn known_version(&self, program: &Path) -> Option<String> {
+        let stamp = stamp(program)?;
+        let known = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get(program).filter(|(known, _)| *known == stamp);
+        known.map(|(_, version)| version.clone())
     }
 
-    pub(super) fn remember_version(&self, version: &str) {
-        let known = self.stamp().map(|stamp| (stamp, version.to_owned()));
-        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    pub(super) fn remember_version(&self, program: &Path, version: &str) {
+        let Some(stamp) = stamp(program) else { return };
+        let mut known = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(program.to_owned(), (stamp, version.to_owned()));
     }
+}
 
-    fn stamp(&self) -> Option<FileStamp> {
-        let metadata = std::fs::metadata(&self.helm).ok()?;
-        Some((metadata.len(), metadata.modified().ok()))
-    }
+fn stamp(program: &Path) -> Option<FileStamp> {
+    let metadata = std::fs::metadata(program).ok()?;
+    Some((metadata.len(), metadata.modified().ok()))
 }
 
 /// What one render may use in memory.

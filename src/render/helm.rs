@@ -25,6 +25,7 @@ use super::engine::{Error as RenderError, Input, Limits, Tools};
 use super::files::FilesError;
 use super::manifest::Item;
 use super::process::{self, Task};
+use super::sandbox::Needs;
 use super::yaml::{self, Budget};
 use crate::model::Helm;
 
@@ -120,9 +121,9 @@ pub enum Error {
         problem: yaml::Problem,
     },
     /// The temporary folder could not be written.
-    #[error("could not write the temporary folder: {source}")]
+    #[error("could not write the temporary folder")]
     Scratch {
-        /// The cause; part of the message, because without it the message says nothing.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -166,10 +167,12 @@ pub(super) fn render(
     let finished = process::run(&Task {
         program: &tools.helm,
         arguments,
-        environment: environment(scratch.folder()),
+        environment: environment(&scratch.temporary()),
         folder: scratch.folder(),
         timeout: tools.timeout,
         output_bytes_max: tools.output_bytes_max,
+        sandbox: &tools.sandbox,
+        needs: Needs { read: Some(scratch.folder()), write: Some(&scratch.temporary()) },
     })?;
     if let Some(failure) = finished.failure {
         let message = output::message(&scratch.readable(&finished.stderr), &failure);
@@ -188,7 +191,7 @@ pub(super) fn render(
 /// # Errors
 /// The program cannot be run or does not say a version.
 pub fn helm_version(tools: &Tools) -> Result<String, RenderError> {
-    if let Some(version) = tools.known_version() {
+    if let Some(version) = tools.known_version(&tools.helm) {
         return Ok(version);
     }
     let folder = Path::new("/");
@@ -199,6 +202,8 @@ pub fn helm_version(tools: &Tools) -> Result<String, RenderError> {
         folder,
         timeout: tools.timeout,
         output_bytes_max: tools.output_bytes_max,
+        sandbox: &tools.sandbox,
+        needs: Needs::default(),
     })?;
     let text = String::from_utf8_lossy(&finished.stdout);
     // `v4.0.1+g1234567`: the build is not of interest.
@@ -208,7 +213,7 @@ pub fn helm_version(tools: &Tools) -> Result<String, RenderError> {
         return Err(Error::Refused { path: "helm version".to_owned(), message }.into());
     }
     let version = format!("helm {version}");
-    tools.remember_version(&version);
+    tools.remember_version(&tools.helm, &version);
     Ok(version)
 }
 
@@ -244,6 +249,8 @@ fn environment(home: &Path) -> Vec<(&'static str, OsString)> {
     vec![
         ("HOME", home.as_os_str().to_owned()),
         ("TMPDIR", home.as_os_str().to_owned()),
+        // Local time is the same everywhere.
+        ("TZ", "UTC".into()),
         ("HELM_CACHE_HOME", below("cache")),
         ("HELM_CONFIG_HOME", below("config")),
         ("HELM_DATA_HOME", below("data")),

@@ -3,7 +3,7 @@
 //! A program runs in its own process group with a cleared environment, no shell, no input, a
 //! deadline, a cap on its output and on its memory. However it ends (also by an error here), the
 //! whole group is killed and the child is reaped, so nothing that a template starts outlives the
-//! render. Does not confine what the program may open: that is the sandbox's work, later.
+//! render. What the program may open and call is confined by [`sandbox`].
 //!
 //! Ordering: the child is reaped only after its group was killed. Until then its process id, and
 //! with it the id of the group, cannot be given to somebody else.
@@ -17,15 +17,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::sandbox::{self, MEMORY_BYTES_MAX, Needs, Sandbox};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, prlimit, waitid,
 };
 
 /// How much of what a program says about its errors is kept; the rest is read and dropped.
 const STDERR_BYTES_MAX: u64 = 256 << 10;
-
-/// The memory that a program may allocate. `helm` needs some 100 MiB for the largest charts.
-const MEMORY_BYTES_MAX: u64 = 2 << 30;
 
 /// How long the pipes may stay open once the group is dead. Only a process that left the group
 /// can hold them.
@@ -35,12 +33,20 @@ const PIPES_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not be started.
-    #[error("could not start `{}`: {source}", program.display())]
+    #[error("could not start `{}`", program.display())]
     Start {
         /// The program.
         program: PathBuf,
-        /// The cause; part of the message, because without it the message says nothing.
+        /// The cause.
         source: io::Error,
+    },
+    /// It could not be confined, and so it was not run.
+    #[error("`{}` was not run, because its sandbox cannot be had: {reason}", program.display())]
+    Sandbox {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// It took too long and was killed.
     #[error("`{}` took longer than {seconds} s and was stopped", program.display())]
@@ -59,7 +65,7 @@ pub enum Error {
         bytes: u64,
     },
     /// It was started, and then its output or its end could not be had.
-    #[error("lost contact with `{}`: {source}", program.display())]
+    #[error("lost contact with `{}`", program.display())]
     Lost {
         /// The program.
         program: PathBuf,
@@ -72,7 +78,7 @@ impl Error {
     /// Whether trying again may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::OutputTooLarge { .. })
+        !matches!(self, Self::OutputTooLarge { .. } | Self::Sandbox { .. })
     }
 }
 
@@ -87,6 +93,17 @@ pub(super) struct Task<'a> {
     pub(super) folder: &'a Path,
     pub(super) timeout: Duration,
     pub(super) output_bytes_max: u64,
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) needs: Needs<'a>,
+}
+
+impl Task<'_> {
+    /// The CPU time that the program may use: all cores for as long as it may take. It ends what
+    /// nobody waits for any more, so it need not be exact.
+    fn cpu_seconds(&self) -> u64 {
+        let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        self.timeout.as_secs().saturating_add(1).saturating_mul(cores)
+    }
 }
 
 /// How a program ended.
@@ -107,8 +124,11 @@ pub(super) struct Finished {
 pub(super) fn run(task: &Task<'_>) -> Result<Finished, Error> {
     let deadline = Instant::now() + task.timeout;
     let start = |source| Error::Start { program: task.program.to_owned(), source };
-    let child = Command::new(task.program)
-        .args(&task.arguments)
+    let (program, arguments) =
+        sandbox::wrap(task.sandbox, task.program, task.needs, task.cpu_seconds(), &task.arguments)
+            .map_err(start)?;
+    let child = Command::new(program)
+        .args(arguments)
         .env_clear()
         .envs(task.environment.iter().map(|(name, value)| (name, value)))
         .current_dir(task.folder)
@@ -119,12 +139,21 @@ pub(super) fn run(task: &Task<'_>) -> Result<Finished, Error> {
         .spawn()
         .map_err(start)?;
     let mut running = Running { child, reaped: false };
-    running.limit_memory().map_err(start)?;
+    if *task.sandbox == Sandbox::Off {
+        // In the sandbox the program never runs without the limit.
+        running.limit_memory().map_err(start)?;
+    }
     let reports = running.report(task.output_bytes_max).map_err(start)?;
     let outcome = collect(task, &reports, deadline, &mut running);
     let status = running.stop();
     let (stdout, stderr) = outcome?;
     let status = status.map_err(|source| Error::Lost { program: task.program.into(), source })?;
+    if status.code() == Some(sandbox::HELPER_FAILED)
+        && let Some(reason) = stderr.strip_prefix(sandbox::HELPER_MESSAGE)
+    {
+        let reason = reason.trim_end().to_owned();
+        return Err(Error::Sandbox { program: task.program.into(), reason });
+    }
     Ok(Finished { failure: failure(status), stdout, stderr })
 }
 
@@ -275,6 +304,8 @@ fn failure(status: ExitStatus) -> Option<String> {
     }
     Some(match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
+        (None, Some(libc::SIGXCPU)) => "stopped: it used more CPU time than it may".to_owned(),
+        (None, Some(libc::SIGXFSZ)) => "stopped: it wrote a larger file than it may".to_owned(),
         (None, Some(signal)) => format!("killed by signal {signal}"),
         (None, None) => "ended in an unknown way".to_owned(),
     })
@@ -292,6 +323,8 @@ mod tests {
             folder: Path::new("/"),
             timeout,
             output_bytes_max,
+            sandbox: &Sandbox::Off,
+            needs: Needs::default(),
         })
     }
 
@@ -360,8 +393,11 @@ mod tests {
             folder: Path::new("/"),
             timeout: AMPLE,
             output_bytes_max: 10,
+            sandbox: &Sandbox::Off,
+            needs: Needs::default(),
         };
-        let error = run(&task).unwrap_err().to_string();
-        assert!(error.starts_with("could not start `/nowhere/helm`"), "{error}");
+        let error = run(&task).unwrap_err();
+        assert_eq!(error.to_string(), "could not start `/nowhere/helm`");
+        assert!(std::error::Error::source(&error).is_some());
     }
 }

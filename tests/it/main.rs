@@ -14,4 +14,5 @@ mod faults;
 mod gate;
 mod input;
 mod keep;
+mod sandbox;
 mod trust_writes;

@@ -38,7 +38,10 @@ impl Fixture {
     }
 
     fn render(&self) -> Result<Rendered, Error> {
-        render(&Tools::new("/nonexistent/helm"), &self.input(&BTreeMap::new()))
+        render(
+            &Tools::new("/nonexistent/helm", "/nonexistent/kustomize", Sandbox::Off),
+            &self.input(&BTreeMap::new()),
+        )
     }
 }
 

@@ -15,6 +15,9 @@ use crate::render::engine::Limits;
 /// The most files that a chart with all its dependencies may have.
 const FILES_MAX: usize = 20_000;
 
+/// The folder in it that programs may write into; they only read the rest.
+const TEMPORARY: &str = "tmp";
+
 /// Distinguishes the renders of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -42,6 +45,7 @@ impl Scratch {
         }
         // Security: values may be secret, so nobody else may look in.
         let created = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        let created = created.and_then(|()| DirBuilder::new().create(folder.join(TEMPORARY)));
         created.map_err(|source| Error::Scratch { source })?;
         Ok(Self {
             folder,
@@ -54,6 +58,11 @@ impl Scratch {
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The folder that programs may write into.
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.folder.join(TEMPORARY)
     }
 
     pub(super) fn chart_folder(&self) -> PathBuf {

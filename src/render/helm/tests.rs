@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::super::engine::{Rendered, render as render_source};
 use super::super::files::{Content, MemoryFiles};
+use super::super::sandbox::Sandbox;
 use super::*;
 use crate::model::{AppSpec, CommitId, HelmParameter, Source, Tool};
 
@@ -55,7 +56,7 @@ impl Fixture {
             files: BTreeMap::new(),
             helm: Helm::default(),
             scratch: tempfile::tempdir().unwrap(),
-            tools: Tools::new(helm()),
+            tools: Tools::new(helm(), "/nowhere", Sandbox::Off),
         };
         fixture.put("charts/web/Chart.yaml", CHART);
         for (path, text) in files {
@@ -426,7 +427,7 @@ fn the_version_is_asked_once() {
     std::fs::write(&program, script).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&program, mode).unwrap();
-    let tools = Tools::new(&program);
+    let tools = Tools::new(&program, "/nowhere", Sandbox::Off);
     for _ in 0..3 {
         assert_eq!(helm_version(&tools).unwrap(), "helm v4.9.9");
     }
