@@ -1,13 +1,17 @@
 //! Tells how an object fares, from the object alone.
 //!
-//! Built-in kinds follow the semantics that Argo CD publishes; every other kind is judged by the
-//! conditions that kstatus names (`Ready`, `Reconciling`, `Stalled`, `observedGeneration`), and a
-//! kind without conditions is healthy as soon as it exists. Verdicts are recorded together with
-//! [`RULES_VERSION`], so that a change of these rules can be told from a change in the cluster.
+//! Built-in kinds follow the semantics that Argo CD publishes (docs/health.md lists the rules and
+//! where they differ); every other kind is judged by the conditions that kstatus names (`Ready`,
+//! `Reconciling`, `Stalled`, `observedGeneration`), and a kind without conditions is healthy as
+//! soon as it exists. An object may ask not to be judged ([`IGNORE`]). Verdicts are recorded
+//! together with [`RULES_VERSION`], so that a change of these rules can be told from a change in
+//! the cluster.
 //!
 //! This module is pure. It does not look at other objects: what the children of an object say is
 //! the reader's business. It never says `Missing`, because there is an object.
 
+mod argo;
+mod batch;
 mod conditions;
 mod pod;
 mod workload;
@@ -17,7 +21,11 @@ use serde_json::Value;
 use crate::ledger::event::Health;
 
 /// The version of the rules. Raised whenever a verdict or its wording may change.
-pub const RULES_VERSION: u16 = 1;
+pub const RULES_VERSION: u16 = 2;
+
+/// The annotation by which an object asks not to be judged: it counts as healthy, and nothing
+/// waits for it.
+pub const IGNORE: &str = "argocd.argoproj.io/ignore-healthcheck";
 
 /// The longest message, in bytes. Conditions may carry any text.
 const MESSAGE_BYTES_MAX: usize = 512;
@@ -41,6 +49,9 @@ pub fn assess(object: &Value) -> (Health, String) {
 }
 
 fn verdict(object: &Value) -> Verdict {
+    if annotation(object, IGNORE) == "true" {
+        return (Health::Healthy, format!("not judged: {IGNORE}"));
+    }
     if object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()) {
         return (Health::Progressing, "deleting".into());
     }
@@ -51,7 +62,8 @@ fn verdict(object: &Value) -> Verdict {
         ("apps", "ReplicaSet") => workload::replica_set(object),
         ("apps", "StatefulSet") => workload::stateful_set(object),
         ("apps", "DaemonSet") => workload::daemon_set(object),
-        ("batch", "Job") => workload::job(object),
+        ("batch", "Job") => batch::job(object),
+        ("batch", "CronJob") => batch::cron_job(object),
         ("", "Pod") => pod::pod(object),
         ("", "Service") => service(object),
         ("", "PersistentVolumeClaim") => claim(object),
@@ -60,6 +72,8 @@ fn verdict(object: &Value) -> Verdict {
         ("autoscaling", "HorizontalPodAutoscaler") => conditions::autoscaler(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => conditions::definition(object),
         ("apiregistration.k8s.io", "APIService") => conditions::api_service(object),
+        ("argoproj.io", "Workflow") => argo::workflow(object),
+        ("argoproj.io", "Rollout") => argo::rollout(object),
         _ => conditions::conventional(object),
     }
 }
@@ -107,6 +121,21 @@ fn progressing(message: impl Into<String>) -> Verdict {
 
 fn degraded(message: impl Into<String>) -> Verdict {
     (Health::Degraded, message.into())
+}
+
+fn suspended(message: impl Into<String>) -> Verdict {
+    (Health::Suspended, message.into())
+}
+
+/// Whether a field of the object is `true`.
+fn is_set(object: &Value, pointer: &str) -> bool {
+    object.pointer(pointer) == Some(&Value::Bool(true))
+}
+
+/// An annotation of the object; empty when it does not have it.
+fn annotation<'a>(object: &'a Value, name: &str) -> &'a str {
+    let annotations = object.pointer("/metadata/annotations");
+    annotations.and_then(|all| all.get(name)?.as_str()).unwrap_or_default()
 }
 
 /// A string of the object; empty when it is not there.

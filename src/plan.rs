@@ -9,6 +9,7 @@ mod assess;
 mod check;
 pub mod diff;
 mod gate;
+mod health;
 mod order;
 mod prune;
 
@@ -141,21 +142,23 @@ pub struct Plan {
     pub finished: Option<Finished>,
     /// Whether the application was being removed and nothing of it is left.
     pub removed: bool,
+    /// Whether, and for what, greffier may write for the application.
+    pub permission: Permission,
 }
 
 /// Whether greffier may write for an application at all, and for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Permission {
+pub struct Permission {
     /// Creations and updates.
-    pub(crate) apply: bool,
+    pub apply: bool,
     /// Putting drift back.
-    pub(crate) heal: bool,
+    pub heal: bool,
     /// Removing what left Git.
-    pub(crate) prune: bool,
+    pub prune: bool,
     /// Why not, where something is not permitted.
-    pub(crate) why_not: String,
+    pub why_not: String,
     /// Only these objects; empty = all.
-    pub(crate) only: Vec<ObjectKey>,
+    pub only: Vec<ObjectKey>,
 }
 
 impl Permission {
@@ -236,6 +239,7 @@ pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared)
         deadline: deadline(world, app),
         finished: None,
         removed: pruned.nothing_left,
+        permission: permission.clone(),
     };
     plan.suspended.extend(pruned.suspended);
     plan.objects.extend(pruned.objects);
@@ -244,7 +248,7 @@ pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared)
     plan.suspended.sort();
     plan.suspended.dedup();
     plan.sync = sync(app, &plan);
-    (plan.health, plan.health_message) = health(app, &plan);
+    (plan.health, plan.health_message) = health::health(world, app, &plan);
     plan.finished = finished(world, app, &permission, &plan);
     Some(plan)
 }
@@ -276,23 +280,6 @@ fn sync(app: &App, plan: &Plan) -> Sync {
         }
     }
     sync
-}
-
-/// The worst health of the objects, and which of them it rests on.
-fn health(app: &App, plan: &Plan) -> (Health, String) {
-    if app.desired.is_none() {
-        let why = app.render_problem.as_ref().map_or("nothing rendered yet", |p| p.error.as_str());
-        return (Health::Unknown, why.to_owned());
-    }
-    let counted = plan.objects.iter();
-    let counted = counted.filter(|o| !matches!(o.status, Status::Held | Status::Extra));
-    let worst = counted.max_by_key(|object| object.health);
-    match worst {
-        Some(object) if object.health != Health::Healthy => {
-            (object.health, format!("{}: {}", object.key, object.health_message))
-        }
-        _ => (Health::Healthy, String::new()),
-    }
 }
 
 /// Whether the revision has ended, well or not.

@@ -10,6 +10,7 @@ mod cluster;
 mod deletions;
 mod fold;
 mod git;
+mod health;
 mod index;
 mod observed;
 mod previews;

@@ -4,7 +4,13 @@
 
 use serde_json::Value;
 
-use super::{Verdict, degraded, healthy, progressing, unseen, waiting_for_controller, word};
+use super::{
+    Verdict, annotation, degraded, healthy, is_set, progressing, suspended, unseen,
+    waiting_for_controller, word,
+};
+
+/// Where `autoscaling/v1` keeps conditions, as JSON.
+const AUTOSCALER_CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 
 /// A status condition.
 pub(super) struct Condition<'a> {
@@ -13,7 +19,15 @@ pub(super) struct Condition<'a> {
     message: &'a str,
 }
 
-impl Condition<'_> {
+impl<'a> Condition<'a> {
+    fn of(value: &'a Value) -> Self {
+        Self {
+            status: word(value, "/status"),
+            reason: word(value, "/reason"),
+            message: word(value, "/message"),
+        }
+    }
+
     pub(super) fn is_true(&self) -> bool {
         self.status == "True"
     }
@@ -32,16 +46,15 @@ impl Condition<'_> {
 /// The condition of this type, if the object has it.
 pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<Condition<'a>> {
     let all = object.pointer("/status/conditions")?.as_array()?;
-    let found = all.iter().find(|one| word(one, "/type") == kind)?;
-    Some(Condition {
-        status: word(found, "/status"),
-        reason: word(found, "/reason"),
-        message: word(found, "/message"),
-    })
+    all.iter().find(|one| word(one, "/type") == kind).map(Condition::of)
 }
 
-/// Kinds that greffier does not know, by the conventions of kstatus.
+/// Kinds that greffier does not know, by the conventions of kstatus; `spec.suspend` is what Flux
+/// and others call it when a person stopped the controller.
 pub(super) fn conventional(object: &Value) -> Verdict {
+    if is_set(object, "/spec/suspend") {
+        return suspended("suspended");
+    }
     if unseen(object) {
         return waiting_for_controller();
     }
@@ -58,6 +71,9 @@ pub(super) fn conventional(object: &Value) -> Verdict {
 }
 
 pub(super) fn definition(object: &Value) -> Verdict {
+    if let Some(ending) = condition(object, "Terminating").filter(Condition::is_true) {
+        return progressing(ending.words("terminating"));
+    }
     if let Some(names) = condition(object, "NamesAccepted").filter(Condition::is_false) {
         return degraded(names.words("its names are not accepted"));
     }
@@ -75,16 +91,23 @@ pub(super) fn api_service(object: &Value) -> Verdict {
     }
 }
 
+/// The first condition that decides, in the order in which the controller lists them, as Argo CD
+/// does it: being unable to scale comes before a metric that is missing.
 pub(super) fn autoscaler(object: &Value) -> Verdict {
-    let able = condition(object, "AbleToScale");
-    let active = condition(object, "ScalingActive");
-    if let Some(able) = able.as_ref().filter(|able| able.is_false()) {
-        return degraded(able.words("unable to scale"));
+    let listed = object.pointer("/status/conditions").and_then(Value::as_array).cloned();
+    let conditions = listed.unwrap_or_else(|| {
+        serde_json::from_str(annotation(object, AUTOSCALER_CONDITIONS)).unwrap_or_default()
+    });
+    for value in &conditions {
+        let condition = Condition::of(value);
+        match (word(value, "/type"), condition.reason) {
+            ("AbleToScale", "FailedGetScale" | "FailedUpdateScale")
+            | ("ScalingActive", "FailedGetResourceMetric" | "InvalidSelector") => {
+                return degraded(condition.words("unable to scale"));
+            }
+            ("AbleToScale" | "ScalingLimited", _) if condition.is_true() => return healthy(),
+            _ => {}
+        }
     }
-    // Scaled to zero by hand is a choice, not a fault.
-    let faulty = |active: &&Condition<'_>| active.is_false() && active.reason != "ScalingDisabled";
-    if let Some(active) = active.as_ref().filter(faulty) {
-        return degraded(active.words("scaling is not active"));
-    }
-    if able.is_some() || active.is_some() { healthy() } else { progressing("waiting to autoscale") }
+    progressing("waiting to autoscale")
 }

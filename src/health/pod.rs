@@ -6,10 +6,14 @@
 use serde_json::Value;
 
 use super::conditions::condition;
-use super::{Verdict, degraded, healthy, number, progressing, word};
+use super::{Verdict, annotation, degraded, healthy, number, progressing, word};
+
+/// The annotation of a Pod that is judged as one that runs for ever, whatever it says.
+const IGNORE_RESTART_POLICY: &str = "argocd.argoproj.io/ignore-restart-policy";
 
 pub(super) fn pod(object: &Value) -> Verdict {
-    let always = matches!(word(object, "/spec/restartPolicy"), "Always" | "");
+    let always = matches!(word(object, "/spec/restartPolicy"), "Always" | "")
+        || annotation(object, IGNORE_RESTART_POLICY) == "true";
     if always && let Some(failing) = failing_container(object) {
         return degraded(failing);
     }

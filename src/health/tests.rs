@@ -295,10 +295,9 @@ fn jobs_claims_namespaces_and_load_balancers() {
 }
 
 #[test]
-fn definitions_api_services_and_autoscalers_have_conditions_of_their_own() {
-    let (crd, api, hpa) = ("CustomResourceDefinition", "APIService", "HorizontalPodAutoscaler");
-    let (extensions, registration, scaling) =
-        ("apiextensions.k8s.io/v1", "apiregistration.k8s.io/v1", "autoscaling/v2");
+fn definitions_and_api_services_have_conditions_of_their_own() {
+    let (crd, api) = ("CustomResourceDefinition", "APIService");
+    let (extensions, registration) = ("apiextensions.k8s.io/v1", "apiregistration.k8s.io/v1");
     let one = |kind: &str, status: &str, reason: &str| json!([{"type": kind, "status": status, "reason": reason, "message": ""}]);
     let table = [
         (extensions, crd, json!([]), Progressing, "not established yet"),
@@ -326,17 +325,13 @@ fn definitions_api_services_and_autoscalers_have_conditions_of_their_own() {
             Progressing,
             "MissingEndpoints",
         ),
-        (scaling, hpa, json!([]), Progressing, "waiting to autoscale"),
-        (scaling, hpa, one("AbleToScale", "True", ""), Healthy, ""),
-        (scaling, hpa, one("AbleToScale", "False", "FailedGetScale"), Degraded, "FailedGetScale"),
         (
-            scaling,
-            hpa,
-            one("ScalingActive", "False", "FailedGetResourceMetric"),
-            Degraded,
-            "FailedGetResourceMetric",
+            extensions,
+            crd,
+            one("Terminating", "True", "InstancesRemain"),
+            Progressing,
+            "InstancesRemain",
         ),
-        (scaling, hpa, one("ScalingActive", "False", "ScalingDisabled"), Healthy, ""),
     ];
     for (version, kind, conditions, health, message) in table {
         check(with_conditions(version, kind, conditions), health, message);
@@ -378,4 +373,197 @@ fn long_messages_are_cut_between_characters() {
     let (_, message) = assess(&with_conditions("x.io/v1", "Shop", conditions));
     assert!(message.len() <= MESSAGE_BYTES_MAX + '…'.len_utf8());
     assert!(message.ends_with('…'));
+}
+
+/// The conditions of an autoscaler in the order in which the controller lists them.
+fn autoscaler_conditions(able: (&str, &str), active: (&str, &str), limited: &str) -> Value {
+    let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": ""});
+    json!([
+        condition("AbleToScale", able.0, able.1),
+        condition("ScalingActive", active.0, active.1),
+        condition("ScalingLimited", limited, "DesiredWithinRange"),
+    ])
+}
+
+#[test]
+fn autoscalers_of_every_version_are_judged_by_the_first_condition_that_decides() {
+    let able = ("True", "ReadyForNewScale");
+    let good = ("True", "ValidMetricFound");
+    let table = [
+        (json!([]), Progressing, "waiting to autoscale"),
+        (autoscaler_conditions(able, good, "False"), Healthy, ""),
+        (autoscaler_conditions(able, ("False", "FailedGetResourceMetric"), "False"), Healthy, ""),
+        (autoscaler_conditions(able, ("False", "ScalingDisabled"), "False"), Healthy, ""),
+        (
+            autoscaler_conditions(("False", "FailedGetScale"), good, "True"),
+            Degraded,
+            "FailedGetScale",
+        ),
+        (
+            autoscaler_conditions(("False", "FailedUpdateScale"), good, "True"),
+            Degraded,
+            "FailedUpdateScale",
+        ),
+        (
+            autoscaler_conditions(("False", "Backoff"), ("False", "InvalidSelector"), "False"),
+            Degraded,
+            "InvalidSelector",
+        ),
+        (
+            autoscaler_conditions(("False", "Backoff"), good, "False"),
+            Progressing,
+            "waiting to autoscale",
+        ),
+    ];
+    for (conditions, health, message) in table {
+        let v2 = with_conditions("autoscaling/v2", "HorizontalPodAutoscaler", conditions.clone());
+        check(v2, health, message);
+        let v1 = json!({
+            "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "x", "annotations": {
+                "autoscaling.alpha.kubernetes.io/conditions": conditions.to_string(),
+            }},
+            "status": {"currentReplicas": 1, "desiredReplicas": 1},
+        });
+        check(v1, health, message);
+    }
+    let broken = json!({
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"annotations": {"autoscaling.alpha.kubernetes.io/conditions": "no json"}},
+    });
+    check(broken, Progressing, "waiting to autoscale");
+}
+
+#[test]
+fn cron_jobs_are_judged_by_their_last_run() {
+    let (early, late) = ("2026-11-23T10:00:00Z", "2026-11-23T10:00:07Z");
+    let running = json!([{"kind": "Job", "name": "x-1"}]);
+    let table = [
+        (json!({"suspend": true}), json!({}), Suspended, "suspended"),
+        (json!({}), json!({}), Healthy, "not scheduled yet"),
+        (json!({}), json!({"lastScheduleTime": early}), Healthy, "no job has succeeded yet"),
+        (
+            json!({}),
+            json!({"lastScheduleTime": late, "lastSuccessfulTime": early, "active": running}),
+            Healthy,
+            "a job is running",
+        ),
+        (
+            json!({}),
+            json!({"lastScheduleTime": late, "lastSuccessfulTime": early}),
+            Degraded,
+            "the last job did not succeed",
+        ),
+        (
+            json!({"suspend": false}),
+            json!({"lastScheduleTime": early, "lastSuccessfulTime": late, "active": []}),
+            Healthy,
+            "",
+        ),
+    ];
+    for (spec, status, health, message) in table {
+        check(seen("batch/v1", "CronJob", spec, status), health, message);
+    }
+    let new = json!({"apiVersion": "batch/v1", "kind": "CronJob", "spec": {}});
+    check(new, Progressing, "waiting to be looked at");
+}
+
+#[test]
+fn workflows_are_judged_by_their_phase() {
+    for (status, health, message) in [
+        (json!({}), Progressing, "running"),
+        (json!({"phase": "Running", "message": "step 2"}), Progressing, "step 2"),
+        (json!({"phase": "Succeeded"}), Healthy, ""),
+        (json!({"phase": "Failed", "message": "child failed"}), Degraded, "child failed"),
+        (json!({"phase": "Error"}), Degraded, "failed"),
+        (json!({"phase": "Odd"}), Unknown, "phase Odd"),
+    ] {
+        check(seen("argoproj.io/v1alpha1", "Workflow", json!({}), status), health, message);
+    }
+}
+
+#[test]
+fn rollouts_are_judged_by_strategy_and_counters() {
+    let canary = json!({"replicas": 2, "strategy": {"canary": {}}});
+    let blue_green = json!({"replicas": 2, "strategy": {"blueGreen": {}}});
+    let done = |more: Value| {
+        let mut status = json!({
+            "observedGeneration": "2", "currentPodHash": "b", "stableRS": "b", "replicas": 2,
+            "updatedReplicas": 2, "availableReplicas": 2,
+        });
+        for (field, value) in more.as_object().unwrap() {
+            status[field] = value.clone();
+        }
+        status
+    };
+    let wait = "waiting for the controller to see the change";
+    let condition = |kind: &str, reason: &str| json!({"conditions": [{"type": kind, "reason": reason, "message": ""}]});
+    let table = [
+        (&canary, done(json!({})), Healthy, ""),
+        (&canary, done(json!({"observedGeneration": "1"})), Progressing, wait),
+        (&canary, done(json!({"currentPodHash": ""})), Progressing, wait),
+        (&canary, done(condition("InvalidSpec", "Bad")), Degraded, "Bad"),
+        (&canary, done(condition("Progressing", "RolloutAborted")), Degraded, "RolloutAborted"),
+        (
+            &canary,
+            done(json!({"pauseConditions": [{"reason": "CanaryPauseStep"}]})),
+            Suspended,
+            "paused",
+        ),
+        (&canary, done(json!({"updatedReplicas": 1})), Progressing, "1 of 2 replicas are updated"),
+        (
+            &canary,
+            done(json!({"availableReplicas": 1})),
+            Progressing,
+            "1 of 2 replicas are available",
+        ),
+        (&canary, done(json!({"replicas": 3})), Progressing, "1 old replicas are still there"),
+        (&canary, done(json!({"stableRS": "a"})), Progressing, "the steps are not finished"),
+        (&blue_green, done(json!({"blueGreen": {"activeSelector": "b"}})), Healthy, ""),
+        (
+            &blue_green,
+            done(json!({"blueGreen": {"activeSelector": "a"}})),
+            Progressing,
+            "the active service still points to the old version",
+        ),
+        (
+            &blue_green,
+            done(json!({"stableRS": "a", "blueGreen": {"activeSelector": "b"}})),
+            Progressing,
+            "waiting for the analysis",
+        ),
+    ];
+    for (spec, status, health, message) in table {
+        check(seen("argoproj.io/v1alpha1", "Rollout", spec.clone(), status), health, message);
+    }
+}
+
+#[test]
+fn an_object_that_asks_not_to_be_judged_is_healthy() {
+    let mut pod = seen("v1", "Pod", json!({}), json!({"phase": "Failed"}));
+    pod["metadata"]["deletionTimestamp"] = json!("2026-11-23T10:00:00Z");
+    pod["metadata"]["annotations"] = json!({"argocd.argoproj.io/ignore-healthcheck": "true"});
+    check(pod.clone(), Healthy, "not judged: argocd.argoproj.io/ignore-healthcheck");
+    pod["metadata"]["annotations"] = json!({"argocd.argoproj.io/ignore-healthcheck": "false"});
+    check(pod, Progressing, "deleting");
+}
+
+#[test]
+fn a_pod_may_ask_to_be_judged_as_one_that_runs_for_ever() {
+    let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+    let mut pod = seen("v1", "Pod", json!({"restartPolicy": "Never"}), ready);
+    check(pod.clone(), Progressing, "running");
+    pod["metadata"]["annotations"] = json!({"argocd.argoproj.io/ignore-restart-policy": "true"});
+    check(pod, Healthy, "");
+}
+
+#[test]
+fn a_controller_that_a_person_stopped_is_suspended() {
+    let stopped = seen(
+        "kustomize.toolkit.fluxcd.io/v1",
+        "Kustomization",
+        json!({"suspend": true}),
+        json!({}),
+    );
+    check(stopped, Suspended, "suspended");
 }

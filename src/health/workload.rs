@@ -1,4 +1,4 @@
-//! Health of workloads: Deployment, ReplicaSet, StatefulSet, DaemonSet, Job.
+//! Health of workloads: Deployment, ReplicaSet, StatefulSet, DaemonSet.
 //!
 //! A workload is judged by its own counters, not by its pods.
 
@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::conditions::{Condition, condition};
 use super::{
-    Verdict, degraded, healthy, number, progressing, unseen, waiting_for_controller, word,
+    Verdict, degraded, healthy, is_set, number, progressing, suspended, unseen,
+    waiting_for_controller, word,
 };
-use crate::ledger::event::Health;
 
 /// Whether the controller has not reported on the present specification at all. Counters of an
 /// object without `observedGeneration` are not its controller's.
@@ -22,8 +22,8 @@ fn wanted(object: &Value) -> i64 {
 }
 
 pub(super) fn deployment(object: &Value) -> Verdict {
-    if object.pointer("/spec/paused") == Some(&Value::Bool(true)) {
-        return (Health::Suspended, "paused".into());
+    if is_set(object, "/spec/paused") {
+        return suspended("paused");
     }
     if unreported(object) {
         return waiting_for_controller();
@@ -108,17 +108,4 @@ pub(super) fn daemon_set(object: &Value) -> Verdict {
     } else {
         healthy()
     }
-}
-
-pub(super) fn job(object: &Value) -> Verdict {
-    if let Some(failed) = condition(object, "Failed").filter(Condition::is_true) {
-        return degraded(failed.words("failed"));
-    }
-    if condition(object, "Complete").is_some_and(|complete| complete.is_true()) {
-        return healthy();
-    }
-    if condition(object, "Suspended").is_some_and(|suspended| suspended.is_true()) {
-        return (Health::Suspended, "suspended".into());
-    }
-    progressing("running")
 }

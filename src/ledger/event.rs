@@ -17,8 +17,8 @@ use serde::Serialize;
 
 pub use application::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DesiredObject, Health,
-    ObjectHold, ObjectOptions, Origin, RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1,
-    RevisionRef,
+    ObjectHealthChangedV1, ObjectHold, ObjectOptions, Origin, RenderFailedV1, RenderSucceededV1,
+    RevisionAdvancedV1, RevisionRef,
 };
 pub use cluster::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, KindListedV1, KindsServedV1, Learned,
@@ -155,6 +155,8 @@ events! {
     RenderFailed(RenderFailedV1) = 0x0312, "render.failed";
     /// See [`AppHealthChangedV1`].
     AppHealthChanged(AppHealthChangedV1) = 0x0320, "app.health";
+    /// See [`ObjectHealthChangedV1`].
+    ObjectHealthChanged(ObjectHealthChangedV1) = 0x0321, "object.health";
     /// See [`PlanGatedV1`].
     PlanGated(PlanGatedV1) = 0x0401, "plan.gated";
     /// See [`GateLapsedV1`].

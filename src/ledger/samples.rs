@@ -228,6 +228,14 @@ fn apps() -> Vec<Event> {
             message: String::new(),
         }
         .into(),
+        ObjectHealthChangedV1 {
+            app: app(),
+            key: object(),
+            was: Health::Healthy,
+            now: Health::Degraded,
+            message: "too late".into(),
+        }
+        .into(),
     ]
 }
 

@@ -90,6 +90,9 @@ pub fn subjects(event: &Event) -> Subjects {
         }
         Event::RenderFailed(body) => Subjects::app(&body.app).with_commits(&body.commit),
         Event::AppHealthChanged(body) => Subjects::app(&body.app),
+        Event::ObjectHealthChanged(body) => {
+            Subjects { apps: vec![body.app.clone()], ..Subjects::object(&body.key) }
+        }
         Event::PlanGated(body) => {
             let mut found =
                 Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes);
@@ -137,6 +140,7 @@ mod tests {
             ("app.refused", (0, 0, 0)),
             ("render.succeeded", (0, 1, 1)),
             ("render.failed", (0, 1, 0)),
+            ("object.health", (1, 1, 0)),
             ("plan.gated", (1, 2, 1)),
             ("drift.detected", (1, 1, 0)),
             ("object.previewed", (1, 1, 0)),

@@ -3,6 +3,7 @@
 mod children;
 mod drift;
 mod gate;
+mod health;
 mod order;
 mod policy;
 mod properties;

@@ -5,6 +5,7 @@
 //! same in `log`, in the event stream and on the terminal of `serve`.
 
 mod git;
+mod health;
 mod operator;
 mod plans;
 
@@ -166,8 +167,8 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::AppRefused(_)
         | Event::RenderSucceeded(_)
         | Event::RevisionAdvanced(_)
-        | Event::RenderFailed(_)
-        | Event::AppHealthChanged(_) => of_app(event, &by),
+        | Event::RenderFailed(_) => of_app(event, &by),
+        Event::AppHealthChanged(_) | Event::ObjectHealthChanged(_) => health::of_health(event),
         Event::PlanGated(_)
         | Event::GateLapsed(_)
         | Event::PlanApproved(_)
@@ -260,20 +261,6 @@ fn of_app(event: &Event, by: &str) -> Described {
             let error = clip(&body.error, ERROR_CHARS_MAX);
             let text = format!("RENDER FAILED{at}: {error}; the last good render stays in force");
             Described::of_app(&body.app, text).tone(Tone::Bad).commit(body.commit.as_ref())
-        }
-        Event::AppHealthChanged(body) => {
-            use crate::ledger::event::Health;
-            let message = clip(&body.message, ERROR_CHARS_MAX);
-            let why = if message.is_empty() { String::new() } else { format!(": {message}") };
-            let text = format!("health {} → {}{why}", body.was.as_str(), body.now.as_str());
-            let tone = match body.now {
-                Health::Healthy => Tone::Good,
-                Health::Degraded => Tone::Bad,
-                Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
-                    Tone::Plain
-                }
-            };
-            Described::of_app(&body.app, text).tone(tone)
         }
         other => Described::new(other.name()),
     }

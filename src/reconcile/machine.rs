@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ledger::Draft;
 use crate::ledger::event::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DriftDetectedV1, DriftKind,
-    GateLapsedV1, IntentRecordedV1, Origin, PlanGatedV1, RenderFailedV1, ResumedV1, SyncFinishedV1,
-    Verb, Write, WritesSuspendedV1,
+    GateLapsedV1, Health, IntentRecordedV1, ObjectHealthChangedV1, Origin, PlanGatedV1,
+    RenderFailedV1, ResumedV1, SyncFinishedV1, Verb, Write, WritesSuspendedV1,
 };
 use crate::ledger::frame::CAUSES_MAX;
 use crate::model::{AppName, AppSpec, CommitId, ObjectKey, Seq, Timestamp};
@@ -309,6 +309,7 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
         let (app, reasons) = (plan.app.clone(), plan.suspended.clone());
         drafts.push(Draft::new(WritesSuspendedV1 { app, reasons }));
     }
+    announce_turns(world, app, plan, drafts);
     if plan.health != app.health {
         drafts.push(Draft::new(AppHealthChangedV1 {
             app: plan.app.clone(),
@@ -321,6 +322,31 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
         drafts.push(Draft::new(ResumedV1 { app: plan.app.clone(), expired: true }));
     }
     announce_end(app, plan, drafts);
+}
+
+/// Objects that turned unwell, or are well again. An object that is neither is on its way and
+/// says so in the health of its application: a crash loop is told once, not at every restart.
+fn announce_turns(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
+    for object in plan.objects.iter().filter(|object| app.wants(&object.key)) {
+        let was = app.unwell.get(&object.key).copied().unwrap_or(Health::Healthy);
+        let on_its_way = matches!(object.health, Health::Progressing | Health::Missing);
+        // Child applications tell of their own health.
+        if on_its_way || object.health == was || object.key.is_application() {
+            continue;
+        }
+        let draft = Draft::new(ObjectHealthChangedV1 {
+            app: plan.app.clone(),
+            key: object.key.clone(),
+            was,
+            now: object.health,
+            message: object.health_message.clone(),
+        });
+        let observation = world.live.get(&object.key).map(|live| live.seq);
+        drafts.push(match observation {
+            Some(observation) => draft.caused_by(observation),
+            None => draft,
+        });
+    }
 }
 
 fn announce_gate(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {

@@ -194,6 +194,8 @@ pub struct App {
     pub health: Health,
     /// What the health rests on.
     pub health_message: String,
+    /// Objects that turned unwell and are not well again, as last recorded.
+    pub unwell: BTreeMap<ObjectKey, Health>,
     /// What suspends writes, as last recorded.
     pub suspended: Vec<String>,
     /// How its last sync ended.
@@ -227,6 +229,7 @@ impl App {
             previews: BTreeMap::new(),
             health: Health::Unknown,
             health_message: String::new(),
+            unwell: BTreeMap::new(),
             suspended: Vec::new(),
             last_sync: None,
             refused: BTreeMap::new(),

@@ -13,9 +13,9 @@ use super::deletions::deletions_hash;
 use super::git::Resolved;
 use super::world::{Touched, World};
 use crate::ledger::event::{
-    AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1,
-    DriftKind, Event, FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1,
-    RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1, SyncRequestedV1,
+    AppDeclaredV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1, DriftKind, Event,
+    FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1, RenderFailedV1,
+    RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1, SyncRequestedV1,
 };
 use crate::model::{AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
 
@@ -54,6 +54,7 @@ impl World {
             Event::RevisionAdvanced(body) => self.revision_advanced(body),
             Event::RenderFailed(body) => self.render_failed(seq, body),
             Event::AppHealthChanged(body) => self.health_changed(body),
+            Event::ObjectHealthChanged(body) => self.object_health_changed(body),
             Event::PlanGated(body) => self.plan_gated(seq, body),
             Event::GateLapsed(body) => self.with_app(&body.app, |app| app.gate = None),
             Event::PlanApproved(body) => self.plan_approved(body),
@@ -259,6 +260,7 @@ impl World {
         app.previews.retain(|key, preview| {
             objects.get(key).is_some_and(|object| object.digest == preview.digest)
         });
+        app.unwell.retain(|key, _| objects.contains_key(key));
         app.refused.retain(|child, _| objects.values().any(|o| is_child(o, child.as_str())));
         let new = Desired {
             seq,
@@ -323,18 +325,6 @@ impl World {
         let mut touched = self.caught_up();
         touched.apps.insert(body.app.clone());
         touched
-    }
-
-    fn health_changed(&mut self, body: &AppHealthChangedV1) -> Touched {
-        if let Some(app) = self.apps.get_mut(&body.app) {
-            app.health = body.now;
-            app.health_message.clone_from(&body.message);
-            // Parents' health rests on their children's.
-            if let Origin::Parent(parent) = &app.origin {
-                return Touched::app(parent);
-            }
-        }
-        Touched::nothing()
     }
 
     fn plan_gated(&mut self, seq: Seq, body: &PlanGatedV1) -> Touched {

@@ -199,3 +199,20 @@ pub struct AppHealthChangedV1 {
     /// Which objects it rests on.
     pub message: String,
 }
+
+/// An object of an application turned unwell, or is well again. Recorded are the turns to
+/// `Degraded`, `Suspended` and `Unknown`, and back to `Healthy`; what happens in between is in the
+/// observations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectHealthChangedV1 {
+    /// The application that wants the object.
+    pub app: AppName,
+    /// The object.
+    pub key: ObjectKey,
+    /// The turn before this one; `Healthy` when there was none.
+    pub was: Health,
+    /// What it is.
+    pub now: Health,
+    /// What that rests on.
+    pub message: String,
+}

@@ -201,6 +201,34 @@ fn a_push_becomes_objects_and_one_finished_sync() {
 }
 
 #[test]
+fn an_object_that_turns_unwell_is_told_once_and_again_when_it_is_well() {
+    let mut sim = Sim::web(auto(), objects(&[A, B]));
+    sim.runs();
+    let turns = |sim: &mut Sim, healths: &[Health]| {
+        for health in healths {
+            sim.happens(|given| {
+                given.health.insert(key(A), *health);
+                given.sees(A);
+            });
+            sim.runs();
+        }
+        sim.told("object.health")
+    };
+    use Health::{Degraded, Healthy, Progressing, Suspended};
+    assert_eq!(turns(&mut sim, &[Progressing, Healthy]), 0);
+    assert_eq!(turns(&mut sim, &[Degraded, Progressing, Degraded, Progressing]), 1);
+    assert_eq!(sim.app("web").unwell.get(&key(A)), Some(&Degraded));
+    assert_eq!(turns(&mut sim, &[Suspended, Suspended]), 1);
+    assert_eq!(turns(&mut sim, &[Healthy, Healthy]), 1);
+    assert!(sim.app("web").unwell.is_empty());
+    assert_eq!(turns(&mut sim, &[Degraded]), 1);
+    sim.at(2, "web", objects(&[B]));
+    sim.push(2);
+    sim.runs();
+    assert!(sim.app("web").unwell.is_empty(), "what is no longer wanted is forgotten");
+}
+
+#[test]
 fn a_revert_is_a_push_like_any_other() {
     let mut sim = Sim::web(auto(), vec![object(A, 1)]);
     sim.at(2, "web", vec![object(A, 2)]);
