@@ -15,6 +15,7 @@ use crate::ledger::event::{
 use crate::ledger::{self, Draft, Ledger};
 use crate::model::{
     Actor, AppError, AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp, canonical_json,
+    with_causes,
 };
 use crate::query::{GateError, UnknownApp, gate_of, text::near_names};
 use crate::replay::{App, World};
@@ -138,16 +139,8 @@ pub struct ManifestError {
 /// # Errors
 /// What is wrong, with line and column.
 pub fn read_manifest(bytes: &[u8]) -> Result<Value, ManifestError> {
-    crate::render::parse_one(bytes, "the manifest").map_err(|error| {
-        let mut problem = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            problem.push_str(": ");
-            problem.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        ManifestError { problem }
-    })
+    crate::render::parse_one(bytes, "the manifest")
+        .map_err(|error| ManifestError { problem: with_causes(&error) })
 }
 
 /// What a command comes to.

@@ -6,6 +6,7 @@
 mod actor;
 mod app;
 mod canonical;
+mod error;
 mod id;
 mod object;
 mod time;
@@ -16,6 +17,7 @@ pub use app::{
     Tool,
 };
 pub use canonical::canonical_json;
+pub use error::with_causes;
 pub use id::{BlobAddr, CommitId, Digest, ParseIdError, PlanHash, Seq};
 pub use object::{GroupKind, ObjectKey, Scope};
 pub use time::{Basis, Timestamp, ValidTime};

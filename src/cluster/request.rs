@@ -15,6 +15,7 @@ use kube::client::Body;
 use serde_json::Value;
 
 use super::connection::Connection;
+use crate::model::with_causes;
 
 /// The longest answer that is read. A page of the largest objects etcd takes (1.5 MB) fits.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -292,18 +293,7 @@ impl Error {
     /// The message with those of its causes, on one line.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let next = error.to_string();
-            // Foreign errors repeat their causes in their own text.
-            if !text.contains(&next) {
-                text.push_str(": ");
-                text.push_str(&next);
-            }
-            cause = error.source();
-        }
-        text
+        with_causes(self)
     }
 }
 

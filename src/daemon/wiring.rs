@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use anyhow::{Context, Result, anyhow};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
 use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
 use crate::ledger::{self, Draft, Ledger};
-use crate::model::{AppName, Digest, canonical_json};
+use crate::model::{AppName, Digest, Seq, canonical_json};
 use crate::plan::Compared;
 use crate::reconcile::machine::declare;
 use crate::reconcile::{Driver, Parts, View, record_cluster, record_sources};
@@ -76,6 +76,7 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
         ledger: ledger.clone(),
         cluster: connection.clone(),
         view,
+        folded: watch::Sender::new(Seq::ZERO),
         limits: options::limits(config),
         tools: options::tools(config),
         mirrors: options::source(config),
@@ -193,6 +194,10 @@ impl http::Facts for Reading {
     fn read(&self, reader: &mut dyn FnMut(&World, &Compared)) {
         let view = self.0.read();
         reader(&view.world, &view.compared);
+    }
+
+    fn folded(&self) -> watch::Receiver<Seq> {
+        self.0.folded.subscribe()
     }
 }
 

@@ -10,13 +10,14 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::peer::Peer;
-use super::{api, stream};
+use super::{api, stream, why};
 use crate::ledger::Ledger;
+use crate::model::Seq;
 use crate::plan::{Compared, Limits};
 use crate::replay::World;
 
@@ -26,8 +27,6 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 const STREAMS_MAX: usize = 64;
 /// How long a request waits for the world to fold what was durable when it came in.
 const CATCH_UP_MAX: Duration = Duration::from_millis(500);
-/// How often it looks.
-const CATCH_UP_STEP: Duration = Duration::from_millis(2);
 /// The socket: its user and group may connect.
 const SOCKET_MODE: u32 = 0o660;
 /// The directory of the socket, where greffier makes it.
@@ -37,6 +36,9 @@ const SOCKET_DIR_MODE: u32 = 0o750;
 pub trait Facts: Send + Sync {
     /// Calls `reader` once with the world and the comparisons, under a read lock.
     fn read(&self, reader: &mut dyn FnMut(&World, &Compared));
+
+    /// The position up to which the world is folded, as it moves on.
+    fn folded(&self) -> watch::Receiver<Seq>;
 }
 
 /// What the API may ask the daemon to do besides recording commands.
@@ -108,12 +110,9 @@ impl State {
     /// writes. A world that lags for longer is answered from as it is; answers say how far it is.
     async fn catch_up(&self) {
         let head = self.ledger.head();
-        let deadline = tokio::time::Instant::now() + CATCH_UP_MAX;
-        while self.with(|world, _| world.seq).is_some_and(|seq| seq < head)
-            && tokio::time::Instant::now() < deadline
-        {
-            tokio::time::sleep(CATCH_UP_STEP).await;
-        }
+        let mut folded = self.facts.folded();
+        // Neither a daemon that stops folding nor one that is slow is an error of the question.
+        let _ = tokio::time::timeout(CATCH_UP_MAX, folded.wait_for(|seq| *seq >= head)).await;
     }
 }
 
@@ -180,6 +179,7 @@ fn router(state: State) -> Router {
         .route("/apps/{name}/pause", post(api::pause))
         .route("/apps/{name}/resume", post(api::resume))
         .route("/resources", get(api::resources))
+        .route("/why", get(why::why))
         .route("/events", get(api::events))
         .route("/events/{seq}", get(api::event))
         .route("/stream", get(stream::stream))

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::ledger::Draft;
 use crate::ledger::event::ClusterFoundV1;
+use crate::model::Seq;
 use crate::plan::Compared;
 use crate::query::fixture::{Story, app_manifest};
 use crate::replay::World;
@@ -24,6 +26,10 @@ impl Facts for Told {
         let mut story = self.0.lock().unwrap();
         story.fold();
         reader(&story.world, &story.compared);
+    }
+
+    fn folded(&self) -> watch::Receiver<Seq> {
+        watch::channel(Seq(u64::MAX)).1
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,8 @@ pub struct Parts {
     pub cluster: Connection,
     /// The world, shared with surfaces; the driver alone writes it.
     pub view: Arc<RwLock<View>>,
+    /// The last folded event, for those who wait until the world has caught up.
+    pub folded: watch::Sender<Seq>,
     /// How much may be deleted without asking.
     pub limits: Limits,
     /// The renderers.
@@ -131,6 +133,7 @@ impl Driver {
     /// The ledger failed, or a job panicked.
     pub async fn run(mut self) -> Result<(), Error> {
         let position = self.parts.read().world.seq;
+        self.parts.folded.send_replace(position);
         let mut tail = self.parts.ledger.subscribe(position);
         self.decide().await?;
         loop {
@@ -170,11 +173,16 @@ impl Driver {
         let mut view = self.parts.view.write().unwrap_or_else(PoisonError::into_inner);
         for recorded in batch {
             let envelope = &recorded.envelope;
-            // Events of a kind that this version does not know change nothing that it knows.
-            let Some(event) = &recorded.event else { continue };
-            let touched = view.world.apply(envelope.seq, envelope.recorded, event);
-            self.machine.touch(touched);
+            match &recorded.event {
+                Some(event) => {
+                    let touched = view.world.apply(envelope.seq, envelope.recorded, event);
+                    self.machine.touch(touched);
+                }
+                // A kind that this version does not know changes nothing that it knows.
+                None => view.world.seq = envelope.seq,
+            }
         }
+        self.parts.folded.send_replace(view.world.seq);
     }
 
     fn done(&mut self, done: Done) {

@@ -14,7 +14,7 @@ use crate::ledger::event::{
 };
 use crate::ledger::{self, Batch, Blob, Draft, Ledger};
 use crate::model::{
-    Actor, Basis, BlobAddr, Claim, Digest, ObjectKey, Scheme, Timestamp, ValidTime,
+    Actor, Basis, BlobAddr, Claim, Digest, ObjectKey, Scheme, Timestamp, ValidTime, with_causes,
 };
 use crate::source::SourceInput;
 
@@ -196,7 +196,7 @@ pub async fn record_sources(
                 ack.recorded();
             }
             SourceInput::Failed { url, error } => {
-                let error = error_chain(&error);
+                let error = with_causes(&error);
                 let told = {
                     let view = parts.read();
                     let repo = view.world.repos.get(&url);
@@ -230,16 +230,4 @@ fn git_draft(event: Event) -> Draft {
     let at = commit.committer.time;
     let valid = ValidTime { lo: at, hi: at, basis: Basis::Committer };
     Draft::new(event).by(Actor { claims }).valid(valid)
-}
-
-/// An error with its causes, in one line.
-pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::driver::{Done, Parts};
-use super::record::error_chain;
 use crate::ledger::event::{
     DesiredObject, ObjectHold, ObjectOptions, RenderFailedV1, RenderSucceededV1,
     RevisionAdvancedV1, RevisionRef, ServedKind,
@@ -18,6 +17,7 @@ use crate::ledger::event::{
 use crate::ledger::{self, Batch, Blob, Draft};
 use crate::model::{
     AppName, AppSpec, CommitId, Digest, GroupKind, ObjectKey, Scope, Seq, Tool, canonical_json,
+    with_causes,
 };
 use crate::plan::CREATE_NAMESPACE;
 use crate::render::{self, Content, FileKind, Files, FilesError, Input, ListedFile, Rendered};
@@ -115,7 +115,7 @@ impl Job {
         let [source] = self.spec.sources.as_slice() else {
             return Err("several sources (`spec.sources`) are not rendered yet".into());
         };
-        let text = |error: &dyn std::error::Error| error_chain(error);
+        let text = |error: &dyn std::error::Error| with_causes(error);
         let mirror = Mirror::open(&parts.mirrors, &source.repo).map_err(|e| text(&e))?;
         let tree = mirror.tree(commit, &source.path).map_err(|e| text(&e))?;
         let whole = mirror.tree(commit, ".").map_err(|e| text(&e))?;
@@ -233,7 +233,7 @@ fn succeeded(
         let bytes = canonical_json(&object.manifest);
         let seal = parts.ledger.seal();
         let (blob, digest) = if object.key.is_secret() {
-            let blob = seal.blob_sealed(&bytes).map_err(|error| error_chain(&error))?;
+            let blob = seal.blob_sealed(&bytes).map_err(|error| with_causes(&error))?;
             (blob, seal.digest(&bytes))
         } else {
             let base = former.get(&object.key).copied();
@@ -336,7 +336,7 @@ impl Files for CommitFiles {
 }
 
 fn refused(path: &str, error: &source::Error) -> FilesError {
-    let (path, reason) = (path.to_owned(), error_chain(error));
+    let (path, reason) = (path.to_owned(), with_causes(error));
     if error.is_transient() {
         FilesError::Unreadable { path, reason }
     } else {

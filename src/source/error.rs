@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::model::CommitId;
+use crate::model::{CommitId, with_causes};
 
 /// What went wrong with a source.
 ///
@@ -319,13 +319,7 @@ impl Error {
     /// The message and its causes as one line, for an event or a person.
     #[must_use]
     pub fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
+        let mut text = with_causes(self);
         text.truncate(text.floor_char_boundary(CAUSES_BYTES_MAX));
         let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         lines.join(" ").replace(char::is_control, "?")
