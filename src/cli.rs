@@ -23,6 +23,7 @@ mod run;
 mod settings;
 mod show;
 mod table;
+mod why;
 mod yaml;
 
 #[cfg(test)]

@@ -93,6 +93,17 @@ pub(super) enum Verb {
         /// An application, an object (Kind.group/namespace/name) or an event (#number).
         subject: String,
     },
+    /// Explain why an application or an object is as it is, and what can be done.
+    #[command(
+        after_help = "Examples:\n  greffier why web\n  greffier why Deployment/web -n prod\n  greffier why web -o json"
+    )]
+    Why {
+        /// An application or an object (Kind[.group]/[namespace/]name).
+        subject: String,
+        /// The namespace of the object, where the subject does not say it.
+        #[arg(short, long)]
+        namespace: Option<String>,
+    },
     /// Show an application's children, objects and what those own.
     #[command(after_help = "Example: greffier tree root")]
     Tree {

@@ -11,6 +11,7 @@ use crate::http::{Client, ClientError, dto, query_string};
 use crate::model::{Seq, Timestamp};
 use crate::query::ResourceFilter;
 use crate::query::search::{Filter, since};
+use crate::query::why::Why;
 
 /// How long the daemon may take to answer when nobody says.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
@@ -144,12 +145,20 @@ impl Asker {
     }
 
     pub(super) async fn apps(&self) -> Result<Vec<dto::App>, Error> {
-        match self {
-            Self::Daemon(client) => {
-                let page: dto::Page<dto::App> = client.get("apps", "").await?;
-                Ok(page.items)
+        let client = match self {
+            Self::Files(files) => return Ok(files.apps()),
+            Self::Daemon(client) => client,
+        };
+        let (mut found, mut after) = (Vec::new(), String::new());
+        let limit = PAGE_ROWS.to_string();
+        loop {
+            let query = query_string(&[("limit", &limit), ("after", &after)]);
+            let page: dto::Page<dto::App> = client.get("apps", &query).await?;
+            found.extend(page.items);
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(found),
             }
-            Self::Files(files) => Ok(files.apps()),
         }
     }
 
@@ -187,6 +196,17 @@ impl Asker {
                 Some(next) => after = next,
                 None => return Ok(found),
             }
+        }
+    }
+
+    pub(super) async fn why(&self, subject: &str, namespace: Option<&str>) -> Result<Why, Error> {
+        match self {
+            Self::Daemon(client) => {
+                let namespace = namespace.unwrap_or_default();
+                let query = query_string(&[("subject", subject), ("namespace", namespace)]);
+                Ok(client.get("why", &query).await?)
+            }
+            Self::Files(files) => files.why(subject, namespace),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::http::{self, dto};
 use crate::ledger::Archive;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
-use crate::query::{self, Book, ResourceFilter, describe, search};
+use crate::query::{self, Book, ResourceFilter, describe, search, why};
 use crate::replay::World;
 
 /// How many events are read at a time.
@@ -91,6 +91,17 @@ impl Files {
         let commit = view.app.commit().map(ToString::to_string).unwrap_or_default();
         let diff = query::diff::gather(&self.world, &view).read(&self.archive)?;
         Ok(http::diff_dto(name, commit, diff))
+    }
+
+    pub(super) fn why(&self, subject: &str, namespace: Option<&str>) -> Result<why::Why, Error> {
+        let named = why::Subject::parse(subject, namespace);
+        let gathered = named
+            .and_then(|named| why::gather(&self.world, &self.compared, &self.limits, &named))
+            .map_err(|error| Error::usage(error.to_string()).hint(error.hint()))?;
+        gathered.read(&self.archive).map_err(|error| match error {
+            why::Error::Subject(error) => Error::usage(error.to_string()).hint(error.hint()),
+            why::Error::Ledger(error) => error.into(),
+        })
     }
 
     pub(super) fn newest(

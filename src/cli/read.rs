@@ -165,7 +165,7 @@ fn apps_table(apps: &[dto::App], wide: bool) -> String {
                 app.health.clone(),
                 commit,
                 app.objects.to_string(),
-                note(app),
+                app.note.clone(),
             ];
             if wide {
                 row.extend([
@@ -180,29 +180,6 @@ fn apps_table(apps: &[dto::App], wide: bool) -> String {
             row
         }),
     )
-}
-
-/// The one thing about an application that people should know first.
-fn note(app: &dto::App) -> String {
-    if app.removing {
-        return "being removed".to_owned();
-    }
-    if app.gate.as_ref().is_some_and(|gate| !gate.approved) {
-        return "waits for approval".to_owned();
-    }
-    if app.paused.is_some() {
-        return "paused".to_owned();
-    }
-    if app.render_problem.is_some() {
-        return "does not render".to_owned();
-    }
-    if !app.suspended.is_empty() {
-        return format!("{} suspended", count(app.suspended.len(), "write"));
-    }
-    if app.last_sync.as_ref().is_some_and(|sync| !sync.succeeded) {
-        return "last sync not complete".to_owned();
-    }
-    String::new()
 }
 
 fn repos_table(repos: &[dto::Repo], _wide: bool) -> String {

@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser as _};
 use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ServeArgs, Verb};
 use super::asker::Context;
 use super::error::{Error, Exit};
-use super::{change, log, output, read, settings, show};
+use super::{change, log, output, read, settings, show, why};
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
 use crate::telemetry;
@@ -89,6 +89,7 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Status => read::status(context).await,
         Verb::Get(what) => read::get(context, what).await,
         Verb::Show { subject } => show::run(context, &subject).await,
+        Verb::Why { subject, namespace } => why::run(context, &subject, namespace.as_deref()).await,
         Verb::Tree { app } => read::tree(context, &app).await,
         Verb::Diff { app, exit_code } => read::diff(context, &app, exit_code).await,
         Verb::Sync(args) => change::sync(context, args).await,

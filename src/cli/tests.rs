@@ -10,11 +10,13 @@ use super::change::gate_text;
 use super::error::{Error, Exit};
 use super::read::{diff_text, status_text, tree_text};
 use super::run::execute;
+use super::why::text as why_text;
 use crate::config::Config;
 use crate::http::tests::Daemon;
 use crate::http::{ClientError, app_dto, diff_dto, status_dto, tree_dto};
 use crate::ledger::{Draft, Ledger, Options};
 use crate::query::fixture::{Story, app_manifest, canonical, name};
+use crate::query::why::{Subject, gather};
 use crate::query::{app, apps, diff, tree};
 
 const ESCAPE: char = '\u{1b}';
@@ -169,11 +171,44 @@ fn errors_are_safe_lines_with_cause_and_hint() {
 #[test]
 fn an_unknown_application_ends_with_2_and_near_names() {
     let (_runtime, daemon) = daemon(Story::told());
-    for args in [["tree", "wbe"], ["pause", "wbe"], ["show", "wbe"], ["sync", "wbe"]] {
+    for args in
+        [["tree", "wbe"], ["pause", "wbe"], ["show", "wbe"], ["sync", "wbe"], ["why", "wbe"]]
+    {
         let error = ask(&daemon, &args).unwrap_err();
         assert_eq!(error.exit, Exit::Usage, "{args:?}");
         assert_eq!(error.hints, ["did you mean web?"], "{args:?}");
     }
+}
+
+#[test]
+fn an_unknown_or_ambiguous_object_ends_with_2() {
+    let (_runtime, daemon) = daemon(Story::told());
+    for (args, hint) in [
+        (["why", "Deployment.apps/prod/wbe"], "did you mean Deployment.apps/prod/web?"),
+        (["why", "no/such/thing/here"], "e.g. `web`, or `Deployment/web -n prod`"),
+        (["why", "Strange/x"], "`greffier get resources` lists what is known"),
+    ] {
+        let error = ask(&daemon, &args).unwrap_err();
+        assert_eq!((error.exit, error.hints[0].as_str()), (Exit::Usage, hint), "{args:?}");
+    }
+    ask(&daemon, &["why", "deployment/web", "-n", "prod"]).unwrap();
+}
+
+#[test]
+fn the_answer_to_why_has_its_sections_in_order() {
+    let story = Story::told();
+    let subject = Subject::parse("Deployment/web", None).unwrap();
+    let pending = gather(&story.world, &story.compared, &story.limits, &subject).unwrap();
+    let mut why = pending.read(&story.ledger).unwrap();
+    why.reasons[0].text.push(ESCAPE);
+    let text = anstream::adapter::strip_str(&why_text(&why)).to_string();
+    assert!(text.starts_with("Deployment.apps/prod/web is Drifted and Healthy: "), "{text}");
+    assert!(text.contains("\"Scale web to two\" by Alice <alice@example.org>, 2023-"), "{text}");
+    let sections = ["because", "last write", "next", "what you can do", "how it came to this"];
+    let found = sections.map(|section| text.find(&format!("\n{section}")));
+    assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{text}");
+    assert!(text.contains("  .spec.replicas 2 → 5 by kubectl-scale (#"), "{text}");
+    assert!(!text.contains(ESCAPE), "{text}");
 }
 
 #[test]
@@ -294,6 +329,8 @@ fn without_a_daemon_questions_are_answered_from_the_files() {
         &["tree", "web"],
         &["diff", "web"],
         &["show", "web"],
+        &["why", "web"],
+        &["why", "web", "-o", "json"],
         &["show", "#2"],
         &["log", "--all", "-o", "jsonl"],
         &["ledger", "info"],

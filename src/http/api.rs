@@ -72,15 +72,33 @@ pub(super) async fn ledger(Having(state): Having<State>) -> Answer<dto::Ledger> 
     Ok(Json(convert::ledger(&info)))
 }
 
-pub(super) async fn apps(Having(state): Having<State>) -> Answer<dto::Page<dto::App>> {
+/// Which page of a list by name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PageQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn apps(
+    Having(state): Having<State>,
+    asked: Asked<PageQuery>,
+) -> Answer<dto::Page<dto::App>> {
+    let Query(PageQuery { after, limit }) = asked?;
     let limits = state.limits.clone();
-    let items = state
-        .read(move |world, compared| {
-            let views = query::apps(world, compared, &limits);
-            views.iter().map(|view| convert::app(world, view)).collect()
-        })
-        .await?;
-    Ok(Json(dto::Page { items, next: None }))
+    let page = state.read(move |world, compared| {
+        let after = after.as_deref().unwrap_or_default();
+        let mut names = world.apps.keys().filter(|name| name.as_str() > after);
+        let items: Vec<_> = names
+            .by_ref()
+            .take(page(limit))
+            .filter_map(|name| query::app(world, compared, &limits, name.as_str()).ok())
+            .map(|view| convert::app(world, &view))
+            .collect();
+        let next = items.last().filter(|_| names.next().is_some()).map(|last| last.name.clone());
+        dto::Page { items, next }
+    });
+    Ok(Json(page.await?))
 }
 
 /// Answers a question about one application.

@@ -142,6 +142,7 @@ pub fn app(world: &World, view: &AppView<'_>) -> dto::App {
         warnings: spec.warnings.iter().chain(rendered).cloned().collect(),
         suspended: plan.suspended.clone(),
         removing: app.removing,
+        note: query::why::note(world, view),
     }
 }
 

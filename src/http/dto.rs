@@ -230,6 +230,9 @@ pub struct App {
     pub suspended: Vec<String>,
     /// Whether it is being removed with its objects.
     pub removing: bool,
+    /// The single most important reason why it is not as Git says and well; empty when it is.
+    #[serde(default)]
+    pub note: String,
 }
 
 /// How a sync ended.

@@ -7,8 +7,9 @@ use axum::response::{IntoResponse, Response};
 use super::dto;
 use crate::command;
 use crate::ledger;
+use crate::model::with_causes;
 use crate::query::search::UnknownKind;
-use crate::query::{GateError, UnknownApp};
+use crate::query::{GateError, UnknownApp, why};
 
 /// Why a request was not answered. `Display` is what the client is told.
 #[derive(Debug, thiserror::Error)]
@@ -61,10 +62,38 @@ impl From<UnknownKind> for Error {
     }
 }
 
+impl From<why::SubjectError> for Error {
+    fn from(error: why::SubjectError) -> Self {
+        use why::SubjectError as Subject;
+        let (message, hint) = (error.to_string(), error.hint());
+        match error {
+            Subject::App(error) => error.into(),
+            Subject::Malformed(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "bad_subject", message, hint)
+            }
+            Subject::Unknown { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_subject", message, hint)
+            }
+            Subject::Ambiguous { .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "ambiguous_subject", message, hint)
+            }
+        }
+    }
+}
+
+impl From<why::Error> for Error {
+    fn from(error: why::Error) -> Self {
+        match error {
+            why::Error::Subject(error) => error.into(),
+            why::Error::Ledger(error) => error.into(),
+        }
+    }
+}
+
 impl From<ledger::Error> for Error {
     fn from(error: ledger::Error) -> Self {
         use ledger::Error as Ledger;
-        let message = with_sources(&error);
+        let message = with_causes(&error);
         let (status, code, hint) = match error {
             Ledger::Corrupt { .. } | Ledger::Decode { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -84,17 +113,6 @@ impl From<ledger::Error> for Error {
         };
         Self::new(status, code, message, hint)
     }
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl From<GateError> for Error {

@@ -62,7 +62,7 @@ pub fn app<'a>(
     limits: &Limits,
     name: &str,
 ) -> Result<AppView<'a>, UnknownApp> {
-    let found = world.apps.iter().find(|(known, _)| known.as_str() == name);
+    let found = name.parse::<AppName>().ok().and_then(|name| world.apps.get_key_value(&name));
     let view = found.and_then(|(name, app)| {
         Some(AppView { name, app, plan: plan(world, name, limits, compared)? })
     });

@@ -16,3 +16,4 @@ mod input;
 mod keep;
 mod sandbox;
 mod trust_writes;
+mod why;

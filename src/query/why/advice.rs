@@ -1,0 +1,193 @@
+//! What a person can do, with the exact commands.
+//!
+//! Advice is worked out from facts of the world, beside the plan's reasons: it may be incomplete,
+//! and it never says what greffier will do.
+
+use super::super::apps::AppView;
+use super::Advice;
+use super::object::{Doing, Judge};
+use crate::ledger::event::DriftKind;
+use crate::model::{ObjectKey, Restraint};
+use crate::plan::{Assessment, Status};
+use crate::replay::World;
+
+/// Advice, each piece once, in the order it was thought of.
+#[derive(Default)]
+struct Advices(Vec<Advice>);
+
+/// Bound: how much advice is given at once; nobody follows more.
+const ADVICE_MAX: usize = 12;
+
+impl Advices {
+    fn say(&mut self, what: impl Into<String>, command: impl Into<String>) {
+        let advice = Advice { what: what.into(), command: command.into() };
+        if self.0.len() < ADVICE_MAX && !self.0.contains(&advice) {
+            self.0.push(advice);
+        }
+    }
+}
+
+/// What can be done about an application.
+pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Advice> {
+    let mut advices = Advices::default();
+    about_app(world, view, &mut advices);
+    let name = view.name;
+    let objects = || view.plan.objects.iter();
+    let judge = Judge::new(world, view);
+    let left = |object: &&Assessment| judge.doing(object) == Doing::LeftAlone;
+    if may_ask(world, view) && objects().any(|object| left(&object)) {
+        let extra = objects().any(|object| left(&object) && object.status == Status::Extra);
+        let prune = if extra { " --prune" } else { "" };
+        advices.say("see what a sync would do", format!("greffier sync {name}{prune} --dry-run"));
+        advices.say("apply what Git says once", format!("greffier sync {name}{prune}"));
+        advices.say("see how it differs", format!("greffier diff {name}"));
+    }
+    for object in objects() {
+        about_object(world, view, object, judge.doing(object), &mut advices);
+    }
+    advices.0
+}
+
+/// What can be done about one object.
+pub(super) fn of_object(world: &World, view: &AppView<'_>, key: &ObjectKey) -> Vec<Advice> {
+    let mut advices = Advices::default();
+    about_app(world, view, &mut advices);
+    let Some(object) = view.plan.objects.iter().find(|object| object.key == *key) else {
+        return advices.0;
+    };
+    let name = view.name;
+    let doing = Judge::new(world, view).doing(object);
+    if may_ask(world, view) && doing == Doing::LeftAlone {
+        let prune = if object.status == Status::Extra { " --prune" } else { "" };
+        let command = format!("greffier sync {name}{prune} --only {key}");
+        advices.say("apply what Git says once", command);
+        advices.say("see how it differs", format!("greffier diff {name}"));
+    }
+    about_object(world, view, object, doing, &mut advices);
+    advices.0
+}
+
+/// Whether a person's request would be followed.
+fn may_ask(world: &World, view: &AppView<'_>) -> bool {
+    !world.observe
+        && world.cluster.lost.is_none()
+        && !view.app.is_paused(world.now)
+        && !view.app.removing
+}
+
+fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
+    let (name, app) = (view.name, view.app);
+    if world.observe {
+        advices.say("let greffier write: restart the daemon without --observe", "");
+    }
+    if world.cluster.lost.is_some() {
+        advices.say("see since when the API server is away", "greffier log --kind cluster");
+    }
+    if app.is_paused(world.now) {
+        advices.say("end the pause", format!("greffier resume {name}"));
+    }
+    if let Some(gated) = &view.plan.gate {
+        let command = format!("greffier approve {name} {}", gated.hash.short());
+        advices.say("allow it", command);
+        advices.say("or put it back in Git, and the gate lapses", "");
+    }
+    let source = app.spec.sources.first();
+    let repo = source.and_then(|source| world.repos.get(&source.repo));
+    if let (Some(source), true) = (source, repo.is_some_and(|repo| repo.error.is_some())) {
+        let command = format!("greffier refresh {}", source.repo);
+        advices.say("try the repository again at once", command);
+    }
+    if let Some(problem) = &app.render_problem {
+        advices.say("correct it in Git and push: it is rendered at once", "");
+        if let Some(commit) = &problem.commit {
+            let command = format!("greffier log --commit {}", commit.short());
+            advices.say("see who committed it", command);
+        }
+    }
+    if app.spec.automated.is_none() && view.plan.objects.iter().any(|o| o.status.differs()) {
+        advices.say("let greffier keep it: set spec.syncPolicy.automated in the Application", "");
+    }
+    for restraint in &app.spec.restraints {
+        let what = Restraint::what(restraint);
+        advices.say(format!("take `{what}` out of the Application to let it write"), "");
+    }
+}
+
+fn about_object(
+    world: &World,
+    view: &AppView<'_>,
+    object: &Assessment,
+    doing: Doing,
+    advices: &mut Advices,
+) {
+    let (name, key, app) = (view.name, &object.key, view.app);
+    match doing {
+        Doing::Retries(..) | Doing::Refused(_) => {
+            advices.say("try it again at once", format!("greffier sync {name}"));
+            let command = format!("greffier log {key} --kind apply");
+            advices.say("see every try", command);
+        }
+        Doing::Foreign => {
+            advices.say(format!("take {key} out of one of the two applications"), "");
+        }
+        Doing::Waits | Doing::Blocked => about_wait(world, view, key, advices),
+        Doing::LeftAlone => {
+            let drifted = object.status == Status::Drifted;
+            if drifted && app.spec.automated.is_some_and(|policy| !policy.self_heal) {
+                advices.say("let greffier put back drift: set automated.selfHeal: true", "");
+            }
+            let extra = object.status == Status::Extra;
+            if extra && app.spec.automated.is_some_and(|policy| !policy.prune) {
+                advices.say("let greffier remove what left Git: set automated.prune: true", "");
+            }
+        }
+        Doing::Writes(crate::ledger::event::Verb::Heal) => {
+            let command = format!("greffier pause {name} --reason 'keep {key}'");
+            advices.say("keep the change that was made by hand", command);
+        }
+        Doing::Held | Doing::Nothing | Doing::Gated | Doing::Unknown => {}
+        Doing::Writes(_)
+        | Doing::Defines
+        | Doing::Removes
+        | Doing::UnderWay(_)
+        | Doing::Compares => {}
+    }
+    let added = app.drift.get(key).is_some_and(|drift| drift.kind == DriftKind::Addition);
+    if added {
+        advices.say(format!("keep what was added to {key}: put it into Git"), "");
+    }
+    if key.is_application() && object.status != Status::Foreign && is_told_elsewhere(world, object)
+    {
+        let child = &key.name;
+        advices.say(format!("see why {child} is as it is"), format!("greffier why {child}"));
+    }
+}
+
+/// Whether the child application itself has something to say.
+fn is_told_elsewhere(world: &World, object: &Assessment) -> bool {
+    let child = world.apps.iter().find(|(name, _)| name.as_str() == object.key.name);
+    child.is_some() && object.health != crate::ledger::event::Health::Healthy
+}
+
+/// What an object waits for that a person can bring about.
+fn about_wait(world: &World, view: &AppView<'_>, key: &ObjectKey, advices: &mut Advices) {
+    let kind = key.group_kind();
+    if !world.cluster.kinds.contains_key(&kind) && !key.is_application() {
+        let what = format!("install what defines {kind}, or take {key} out of Git");
+        advices.say(what, format!("kubectl api-resources --api-group={}", key.group));
+        return;
+    }
+    let namespace = ObjectKey::new("", "Namespace", "", &key.namespace);
+    let wanted = world.wanted_by.contains_key(&namespace);
+    if !key.namespace.is_empty() && !wanted && !world.live.contains_key(&namespace) {
+        let namespace = &key.namespace;
+        let option = "let greffier create it: syncOptions [CreateNamespace=true]";
+        advices.say(option, "");
+        advices.say("create it by hand", format!("kubectl create namespace {namespace}"));
+        return;
+    }
+    if let Some(behind) = world.behind().filter(|behind| *behind != view.name) {
+        let what = format!("see what {behind} waits for");
+        advices.say(what, format!("greffier why {behind}"));
+    }
+}

@@ -1,0 +1,237 @@
+//! The reasons, the most important first.
+//!
+//! What concerns the whole application comes first: it restrains every write. Then come the
+//! objects, grouped by what the plan says of them, and then their health.
+
+use std::collections::BTreeMap;
+
+use super::super::apps::AppView;
+use super::super::text::{count, list};
+use super::object::{Doing, Judge};
+use super::{NAMED_MAX, Next, ObjectWhy, Reason, named};
+use crate::ledger::event::Health;
+use crate::model::{CommitId, ObjectKey, Seq};
+use crate::plan::Assessment;
+use crate::replay::{Resolved, World};
+
+/// The code of the reason that there is nothing to explain.
+pub(super) const AS_GIT_SAYS: &str = "as_git_says";
+
+fn reason(code: &str, text: impl Into<String>, seq: Option<Seq>) -> Reason {
+    Reason { code: code.to_owned(), text: text.into(), seq: seq.map(|seq| seq.0) }
+}
+
+/// Why an application is as it is; never empty.
+pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Reason> {
+    let mut reasons = restraining(world, view);
+    reasons.extend(of_source(world, view));
+    reasons.extend(gated(view));
+    reasons.extend(groups(world, view));
+    let plan = &view.plan;
+    if !matches!(plan.health, Health::Healthy | Health::Missing) {
+        let text = format!("health is {}: {}", plan.health.as_str(), plan.health_message);
+        reasons.push(reason("unwell", text, None));
+    }
+    if reasons.is_empty() {
+        let at = view.app.commit().map_or_else(String::new, |c| format!(" at {}", c.short()));
+        let text = format!("every object is as Git says{at}");
+        reasons.push(reason(AS_GIT_SAYS, text, view.app.desired.as_ref().map(|d| d.seq)));
+    }
+    reasons
+}
+
+/// What restrains every write of the application. The words are the plan's.
+fn restraining(world: &World, view: &AppView<'_>) -> Vec<Reason> {
+    let (app, plan) = (view.app, &view.plan);
+    if plan.permission.apply {
+        return Vec::new();
+    }
+    let mut text = plan.permission.why_not.clone();
+    let (code, seq) = if world.observe {
+        ("observing", Some(world.started))
+    } else if world.cluster.lost.is_some() {
+        ("cluster_lost", None)
+    } else if let Some(pause) = app.paused.as_ref().filter(|_| app.is_paused(world.now)) {
+        if let Some(until) = pause.until {
+            text.push_str(&format!(" until {until}"));
+        }
+        if !pause.reason.is_empty() {
+            text.push_str(&format!(": {}", pause.reason));
+        }
+        ("paused", Some(pause.seq))
+    } else if app.removing {
+        ("removing", None)
+    } else if app.spec.automated.is_none() {
+        if !plan.objects.iter().any(|object| object.status.differs()) {
+            return Vec::new();
+        }
+        ("manual", None)
+    } else {
+        ("not_permitted", None)
+    };
+    vec![reason(code, text, seq)]
+}
+
+/// What is wrong with the source, or not done with it yet.
+fn of_source(world: &World, view: &AppView<'_>) -> Vec<Reason> {
+    let app = view.app;
+    let mut reasons = Vec::new();
+    let last = |app: &crate::replay::App| match app.commit() {
+        Some(commit) => format!("the last good render, of {}, stays in force", commit.short()),
+        None => "it was never rendered, so nothing is wanted".to_owned(),
+    };
+    if let Some(problem) = &app.render_problem {
+        let at = problem.commit.as_ref().map(|commit| format!(" {}", commit.short()));
+        let at = at.unwrap_or_default();
+        let text =
+            format!("the newest revision{at} does not render: {}; {}", problem.error, last(app));
+        reasons.push(reason("does_not_render", text, Some(problem.seq)));
+    }
+    let source = app.spec.sources.first();
+    let repo = source.and_then(|source| world.repos.get(&source.repo));
+    if let (Some(source), Some(error)) = (source, repo.and_then(|repo| repo.error.as_ref())) {
+        let text = format!("{} cannot be fetched: {error}; {}", source.repo, last(app));
+        reasons.push(reason("not_fetched", text, None));
+    } else if world.render_pending(app) {
+        let text = match world.resolve(app) {
+            Resolved::Commit(commit) => format!("{} is being rendered", short(&commit)),
+            Resolved::NotFetched => "its repository is not fetched yet".to_owned(),
+            Resolved::Unknown => "its revision is being looked for".to_owned(),
+        };
+        reasons.push(reason("rendering", text, None));
+    }
+    reasons
+}
+
+fn short(commit: &CommitId) -> String {
+    commit.short().to_string()
+}
+
+fn gated(view: &AppView<'_>) -> Option<Reason> {
+    let gated = view.plan.gate.as_ref()?;
+    let reasons = list(gated.reasons.iter().map(|reason| reason.what.clone()), NAMED_MAX);
+    let size = count(gated.writes.len() + gated.apps.len(), "deletion");
+    let verb = if gated.writes.len() + gated.apps.len() == 1 { "waits" } else { "wait" };
+    let text = format!("{size} {verb} for approval: {reasons}");
+    Some(reason("gated", text, view.app.gate.as_ref().map(|gate| gate.seq)))
+}
+
+/// The objects, grouped by what is done about them and why.
+fn groups(world: &World, view: &AppView<'_>) -> Vec<Reason> {
+    let mut groups: BTreeMap<(u8, &str, &str), Vec<&Assessment>> = BTreeMap::new();
+    let judge = Judge::new(world, view);
+    for object in &view.plan.objects {
+        let doing = judge.doing(object);
+        let code = match doing {
+            Doing::Nothing if object.why.is_empty() => continue,
+            // The gate says it for all of them.
+            Doing::Gated => continue,
+            Doing::Nothing => "noted",
+            ref doing => doing.code(),
+        };
+        groups.entry((doing.rank(), code, &object.why)).or_default().push(object);
+    }
+    let told = groups.into_iter().map(|((_, code, why), objects)| {
+        let keys: Vec<&ObjectKey> = objects.iter().map(|object| &object.key).collect();
+        let why = if why.is_empty() { objects[0].status.as_str() } else { why };
+        reason(code, format!("{}: {why}", named(keys.into_iter())), None)
+    });
+    told.collect()
+}
+
+/// Why one object of an application is as it is; never empty.
+pub(super) fn of_object(
+    world: &World,
+    view: &AppView<'_>,
+    key: &ObjectKey,
+    told: &ObjectWhy,
+) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if !told.why.is_empty() {
+        let seq = told.drift.as_ref().map(|drift| Seq(drift.seq));
+        reasons.push(reason(&told.doing, told.why.clone(), seq));
+    }
+    if let Some(drift) = &told.drift {
+        let by = if drift.by.is_empty() { "unknown".to_owned() } else { drift.by.join(", ") };
+        let what = list(drift.fields.iter().cloned(), NAMED_MAX);
+        let what = if what.is_empty() { "it was deleted".to_owned() } else { what };
+        reasons.push(reason("changed_by", format!("{what} by {by}"), Some(Seq(drift.seq))));
+    }
+    let calm = [AS_GIT_SAYS, "writing", "under_way", "comparing"];
+    if !calm.contains(&told.doing.as_str()) {
+        reasons.extend(restraining(world, view));
+        if told.doing == Doing::Gated.code() {
+            reasons.extend(gated(view));
+        }
+    }
+    reasons.extend(of_source(world, view));
+    if told.health != Health::Healthy.as_str() && told.health != Health::Missing.as_str() {
+        let text = format!("health is {}: {}", told.health, told.health_message);
+        let seq = world.live.get(key).map(|live| live.seq);
+        reasons.push(reason("unwell", text, seq));
+    }
+    if reasons.is_empty() {
+        let at = view.app.commit().map_or_else(String::new, |c| format!(" at {}", c.short()));
+        let owned = world.owned.get(key).map(|owned| owned.seq);
+        reasons.push(reason(AS_GIT_SAYS, format!("it is as Git says{at}"), owned));
+    }
+    reasons
+}
+
+/// What happens next to an application.
+pub(super) fn next(world: &World, view: &AppView<'_>) -> Vec<Next> {
+    let (app, plan) = (view.app, &view.plan);
+    let mut found = Vec::new();
+    let mut say = |at: Option<String>, what: String| found.push(Next { at, what });
+    let mut verbs: BTreeMap<&str, usize> = BTreeMap::new();
+    for write in &plan.writes {
+        *verbs.entry(write.verb.as_str()).or_default() += 1;
+    }
+    if !verbs.is_empty() {
+        let what = verbs.iter().map(|(verb, n)| format!("{verb} {n}")).collect::<Vec<_>>();
+        say(None, format!("now: {} of its objects", what.join(", ")));
+    }
+    let compared = plan.compare.len() + plan.dry_runs.len();
+    if compared > 0 {
+        let objects = count(compared, "object");
+        say(None, format!("now: {objects} compared with what was applied or would be"));
+    }
+    if !plan.declare.is_empty() || !plan.remove.is_empty() {
+        let (declare, remove) = (plan.declare.len(), plan.remove.len());
+        say(None, format!("now: define {declare} and remove {remove} child applications"));
+    }
+    if world.render_pending(app) {
+        say(None, "when the newest revision is rendered: what it changes".to_owned());
+    }
+    let pause = app.paused.as_ref().filter(|_| app.is_paused(world.now));
+    if let Some(until) = pause.and_then(|pause| pause.until) {
+        say(Some(until.to_string()), "the pause ends, and writes go on".to_owned());
+    }
+    let judge = Judge::new(world, view);
+    for object in &plan.objects {
+        if let Doing::Retries(at, failures) = judge.doing(object) {
+            let what = format!("{} is tried again (failed {failures} times)", object.key);
+            say(Some(at.to_string()), what);
+        }
+    }
+    if let Some(gated) = &plan.gate {
+        let size = count(gated.writes.len() + gated.apps.len(), "deletion");
+        say(None, format!("after an approval: {size}"));
+    }
+    if found.is_empty() {
+        let automated = plan.permission.apply && app.spec.automated.is_some();
+        let what = if automated {
+            "nothing, until Git or the cluster changes: a commit is applied as soon as it is known"
+        } else {
+            "nothing, until a person asks: a commit is rendered and shown, and not applied"
+        };
+        found.push(Next { at: None, what: what.to_owned() });
+    }
+    // The earliest first; what happens now comes before.
+    found.sort_by(|a, b| a.at.cmp(&b.at));
+    found.truncate(NEXT_MAX);
+    found
+}
+
+/// How many things that happen next are told.
+const NEXT_MAX: usize = 10;

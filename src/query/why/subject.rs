@@ -1,0 +1,207 @@
+//! What a question is about: an application, or an object that may be named in short.
+
+use super::super::UnknownApp;
+use super::super::text::near_names;
+use crate::model::{AppName, ObjectKey};
+use crate::replay::World;
+
+/// How many candidates an ambiguous name lists.
+const CANDIDATES_MAX: usize = 5;
+/// Bound: with how many objects an unknown name is compared.
+const NEAR_LOOKED_AT_MAX: usize = 5_000;
+
+/// What is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// An application, by its name.
+    App(String),
+    /// An object, as far as it was named.
+    Object(Wanted),
+}
+
+/// An object as people name it: the kind by any of its names, group and namespace where needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The kind, or its plural, in any case of letters.
+    kind: String,
+    /// The API group; `None` = any.
+    group: Option<String>,
+    /// The namespace; `None` = any, empty = none.
+    namespace: Option<String>,
+    name: String,
+}
+
+/// Why a name names nothing, or too much.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubjectError {
+    /// No application has the name.
+    #[error(transparent)]
+    App(#[from] UnknownApp),
+    /// It is no name at all.
+    #[error("`{0}` is neither an application nor an object (Kind[.group]/[namespace/]name)")]
+    Malformed(String),
+    /// Nothing is known of the object.
+    #[error("nothing is known of {wanted}")]
+    Unknown {
+        /// What was asked for.
+        wanted: String,
+        /// Objects that look like it.
+        near: Vec<String>,
+    },
+    /// Several objects have the name.
+    #[error("`{wanted}` could be {}", candidates.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// Some of them.
+        candidates: Vec<String>,
+    },
+}
+
+impl SubjectError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        let (near, otherwise) = match self {
+            Self::App(error) => (&error.near, "`greffier get apps` lists them"),
+            Self::Unknown { near, .. } => (near, "`greffier get resources` lists what is known"),
+            Self::Ambiguous { .. } => return "name its namespace with -n, or its group".to_owned(),
+            Self::Malformed(_) => return "e.g. `web`, or `Deployment/web -n prod`".to_owned(),
+        };
+        if near.is_empty() {
+            otherwise.to_owned()
+        } else {
+            format!("did you mean {}?", near.join(", "))
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    App(AppName),
+    /// An object, and the application that speaks for it.
+    Object(ObjectKey, Option<AppName>),
+}
+
+impl Subject {
+    /// Reads `APP` or `KIND[.group]/[NAMESPACE/]NAME`; `namespace` is a namespace that was given
+    /// apart from it.
+    ///
+    /// # Errors
+    /// [`SubjectError::Malformed`].
+    pub fn parse(text: &str, namespace: Option<&str>) -> Result<Self, SubjectError> {
+        let malformed = || SubjectError::Malformed(text.to_owned());
+        let parts: Vec<&str> = text.split('/').collect();
+        let (kind, inside, name) = match parts.as_slice() {
+            [app] => {
+                return match app.parse::<AppName>() {
+                    Ok(_) => Ok(Self::App((*app).to_owned())),
+                    Err(_) => Err(malformed()),
+                };
+            }
+            [kind, name] => (*kind, None, *name),
+            [kind, inside, name] => (*kind, Some((*inside).to_owned()), *name),
+            _ => return Err(malformed()),
+        };
+        let namespace = inside.or_else(|| namespace.map(str::to_owned));
+        let (kind, group) = match kind.split_once('.') {
+            Some((kind, group)) => (kind, Some(group.to_owned())),
+            None => (kind, None),
+        };
+        if kind.is_empty() || name.is_empty() {
+            return Err(malformed());
+        }
+        let (kind, name) = (kind.to_owned(), name.to_owned());
+        Ok(Self::Object(Wanted { kind, group, namespace, name }))
+    }
+
+    pub(super) fn find(&self, world: &World) -> Result<Found, SubjectError> {
+        match self {
+            Self::App(name) => {
+                let named = name.parse::<AppName>().ok();
+                let known = named.filter(|name| world.apps.contains_key(name));
+                known.map(Found::App).ok_or_else(|| {
+                    let near = near_names(name, world.apps.keys().map(AppName::as_str));
+                    UnknownApp { name: name.clone(), near }.into()
+                })
+            }
+            Self::Object(wanted) => wanted.find(world),
+        }
+    }
+}
+
+impl Wanted {
+    fn find(&self, world: &World) -> Result<Found, SubjectError> {
+        let plural = self.kind_by_plural(world);
+        let kinds = [Some(self.kind.as_str()), plural];
+        let fits = |key: &&ObjectKey| {
+            key.name == self.name
+                && kinds.iter().flatten().any(|kind| key.kind.eq_ignore_ascii_case(kind))
+                && self.group.as_ref().is_none_or(|group| key.group.eq_ignore_ascii_case(group))
+                && self.namespace.as_ref().is_none_or(|wanted| *wanted == key.namespace)
+        };
+        let keys = world.live.keys().chain(world.wanted_by.keys()).chain(world.owned.keys());
+        let mut found: Vec<&ObjectKey> = keys.filter(fits).collect();
+        found.sort();
+        found.dedup();
+        match found.as_slice() {
+            [key] => Ok(Found::Object((*key).clone(), spokesman(world, key))),
+            // What is gone is named by its whole key: the ledger may know it.
+            [] => Ok(Found::Object(self.key(world), None)),
+            several => Err(SubjectError::Ambiguous {
+                wanted: self.to_string(),
+                candidates: several.iter().take(CANDIDATES_MAX).map(ToString::to_string).collect(),
+            }),
+        }
+    }
+
+    fn kind_by_plural<'w>(&self, world: &'w World) -> Option<&'w str> {
+        let served = world.cluster.kinds.values();
+        let mut named = served.filter(|served| served.plural.eq_ignore_ascii_case(&self.kind));
+        named.next().map(|served| served.kind.kind.as_str())
+    }
+
+    /// The key as far as it can be told without an object: the kind is written as it is served.
+    fn key(&self, world: &World) -> ObjectKey {
+        let served = world.cluster.kinds.keys().find(|kind| {
+            kind.kind.eq_ignore_ascii_case(&self.kind)
+                && self.group.as_ref().is_none_or(|group| kind.group.eq_ignore_ascii_case(group))
+        });
+        let (group, kind) = match served {
+            Some(served) => (served.group.clone(), served.kind.clone()),
+            None => (self.group.clone().unwrap_or_default(), self.kind.clone()),
+        };
+        ObjectKey::new(group, kind, self.namespace.clone().unwrap_or_default(), &self.name)
+    }
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.kind)?;
+        if let Some(group) = self.group.as_ref().filter(|group| !group.is_empty()) {
+            write!(f, ".{group}")?;
+        }
+        match self.namespace.as_deref() {
+            None | Some("") => write!(f, "/{}", self.name),
+            Some(namespace) => write!(f, "/{namespace}/{}", self.name),
+        }
+    }
+}
+
+/// The application that speaks for an object: its owner, or else the first that wants it.
+pub(super) fn spokesman(world: &World, key: &ObjectKey) -> Option<AppName> {
+    let owner = world.owned.get(key).map(|owned| &owned.app);
+    let owner = owner.filter(|owner| world.apps.contains_key(owner));
+    let rivals = world.wanted_by.get(key).into_iter().flatten();
+    let declared = |app: &&AppName| world.apps.get(app).map(|app| app.declared);
+    owner.or_else(|| rivals.min_by_key(declared)).cloned()
+}
+
+/// Objects of the same kind whose names look like `key`'s.
+pub(super) fn near(world: &World, key: &ObjectKey) -> Vec<String> {
+    let same_kind = |known: &&ObjectKey| known.kind.eq_ignore_ascii_case(&key.kind);
+    let known = world.live.keys().filter(same_kind).take(NEAR_LOOKED_AT_MAX);
+    let names: Vec<String> = known.map(ToString::to_string).collect();
+    near_names(&key.to_string(), names.iter().map(String::as_str))
+}
