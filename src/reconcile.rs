@@ -13,6 +13,7 @@ mod record;
 mod render_job;
 mod rest;
 mod settle;
+mod variation;
 
 pub use driver::{Driver, Parts, View};
 pub use record::{record_cluster, record_sources};

@@ -18,7 +18,7 @@ use serde::Serialize;
 pub use application::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DesiredObject, Health,
     ObjectHealthChangedV1, ObjectHold, ObjectOptions, Origin, RenderFailedV1, RenderSucceededV1,
-    RevisionAdvancedV1, RevisionRef,
+    RenderVariedV1, RevisionAdvancedV1, RevisionRef,
 };
 pub use cluster::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, KindListedV1, KindsServedV1, Learned,
@@ -153,6 +153,8 @@ events! {
     RevisionAdvanced(RevisionAdvancedV1) = 0x0311, "render.unchanged";
     /// See [`RenderFailedV1`].
     RenderFailed(RenderFailedV1) = 0x0312, "render.failed";
+    /// See [`RenderVariedV1`].
+    RenderVaried(RenderVariedV1) = 0x0313, "render.varied";
     /// See [`AppHealthChangedV1`].
     AppHealthChanged(AppHealthChangedV1) = 0x0320, "app.health";
     /// See [`ObjectHealthChangedV1`].

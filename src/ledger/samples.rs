@@ -221,6 +221,13 @@ fn apps() -> Vec<Event> {
             error: "apps/web.yaml:3: tab".into(),
         }
         .into(),
+        RenderVariedV1 {
+            app: app(),
+            declared: Seq(7),
+            inputs: Digest([8; 32]),
+            fields: vec![(object(), ".data.password".into())],
+        }
+        .into(),
         AppHealthChangedV1 {
             app: app(),
             was: Health::Missing,

@@ -89,6 +89,10 @@ pub fn subjects(event: &Event) -> Subjects {
             Subjects::app(&body.app).with_commits([&body.revision.commit])
         }
         Event::RenderFailed(body) => Subjects::app(&body.app).with_commits(&body.commit),
+        Event::RenderVaried(body) => Subjects {
+            objects: body.fields.iter().map(|(key, _)| key.clone()).collect(),
+            ..Subjects::app(&body.app)
+        },
         Event::AppHealthChanged(body) => Subjects::app(&body.app),
         Event::ObjectHealthChanged(body) => {
             Subjects { apps: vec![body.app.clone()], ..Subjects::object(&body.key) }

@@ -167,7 +167,8 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::AppRefused(_)
         | Event::RenderSucceeded(_)
         | Event::RevisionAdvanced(_)
-        | Event::RenderFailed(_) => of_app(event, &by),
+        | Event::RenderFailed(_)
+        | Event::RenderVaried(_) => of_app(event, &by),
         Event::AppHealthChanged(_) | Event::ObjectHealthChanged(_) => health::of_health(event),
         Event::PlanGated(_)
         | Event::GateLapsed(_)
@@ -255,6 +256,7 @@ fn of_app(event: &Event, by: &str) -> Described {
             let text = format!("{} renders to the same", commit.short());
             Described::of_app(&body.app, text).commit(Some(commit)).noise()
         }
+        Event::RenderVaried(body) => plans::varied(body),
         Event::RenderFailed(body) => {
             let at =
                 body.commit.as_ref().map_or_else(String::new, |c| format!(" at {}", c.short()));

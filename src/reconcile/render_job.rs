@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::driver::{Done, Parts};
+use super::variation;
 use crate::ledger::event::{
-    DesiredObject, ObjectHold, ObjectOptions, RenderFailedV1, RenderSucceededV1,
+    DesiredObject, ObjectHold, ObjectOptions, RenderFailedV1, RenderSucceededV1, RenderVariedV1,
     RevisionAdvancedV1, RevisionRef, ServedKind,
 };
 use crate::ledger::{self, Batch, Blob, Draft};
@@ -45,7 +46,7 @@ fn known_inputs(state: &App, kinds: &BTreeMap<GroupKind, ServedKind>) -> Option<
 /// How a render ended.
 enum Ended {
     Same(RevisionRef),
-    New { revision: RevisionRef, inputs: Digest, rendered: Rendered },
+    New { revision: RevisionRef, inputs: Digest, rendered: Rendered, may_vary: bool },
     Failed(String),
 }
 
@@ -64,8 +65,14 @@ pub(super) async fn run(
         let ended = job.render(&parts, &app, &commit);
         (job, ended)
     });
+    let mut again = None;
     let batch = match ended.await {
-        Ok((job, ended)) => record(&parts, &app, commit, &job, ended),
+        Ok((job, ended)) => {
+            let first = First::of(&ended);
+            let batch = record(&parts, &app, commit.clone(), &job, ended);
+            again = first.map(|first| (job, first, commit));
+            batch
+        }
         Err(_) => {
             let error = "BUG: the renderer panicked".to_owned();
             let (app, commit) = (app.clone(), Some(commit));
@@ -73,7 +80,63 @@ pub(super) async fn run(
         }
     };
     parts.ledger.append(batch).await?;
+    if let Some((job, first, commit)) = again {
+        compare_again(&parts, &app, commit, job, first).await?;
+    }
     Ok(Done::Rendered(app))
+}
+
+/// What a render gave that was just recorded.
+struct First {
+    inputs: Digest,
+    /// The objects, where another render may give others.
+    objects: Option<Vec<render::RenderedObject>>,
+}
+
+impl First {
+    fn of(ended: &Ended) -> Option<Self> {
+        match ended {
+            Ended::New { inputs, rendered, may_vary, .. } => {
+                Some(Self { inputs: *inputs, objects: may_vary.then(|| rendered.objects.clone()) })
+            }
+            Ended::Same(_) | Ended::Failed(_) => None,
+        }
+    }
+}
+
+/// Renders the same once more and records in which fields it differs, unless that is known. What
+/// was recorded first stays.
+async fn compare_again(
+    parts: &Parts,
+    app: &AppName,
+    commit: CommitId,
+    mut job: Job,
+    first: First,
+) -> Result<(), ledger::Error> {
+    let known = parts.read().world.apps.get(app).map(|state| state.varies.clone());
+    let declared = job.declared;
+    let fields = match first.objects {
+        None => Vec::new(),
+        Some(objects) => {
+            let worker = (parts.clone(), app.clone());
+            job.inputs = None;
+            let second =
+                tokio::task::spawn_blocking(move || job.render(&worker.0, &worker.1, &commit));
+            match second.await {
+                Ok(Ended::New { inputs, rendered, .. }) if inputs == first.inputs => {
+                    variation::differences(&objects, &rendered.objects)
+                }
+                // It cannot be told: the cluster has come to serve other kinds, or it failed.
+                _ => return Ok(()),
+            }
+        }
+    };
+    if known.is_none_or(|known| known == fields) {
+        return Ok(());
+    }
+    let varied = RenderVariedV1 { app: app.clone(), declared, inputs: first.inputs, fields };
+    parts.ledger.append(Draft::new(varied)).await?;
+    Ok(())
 }
 
 impl Job {
@@ -139,7 +202,9 @@ impl Job {
             return Ok(Ended::Same(revision));
         }
         let rendered = render::render(&parts.tools, &input).map_err(|e| text(&e))?;
-        Ok(Ended::New { revision, inputs, rendered })
+        let may_vary =
+            rendered.tool.starts_with("helm") && variation::may_vary(&files, &source.path);
+        Ok(Ended::New { revision, inputs, rendered, may_vary })
     }
 
     /// Digests everything that the recorded objects depend on: what the renderer reads, and the
@@ -199,7 +264,7 @@ fn record(parts: &Parts, app: &AppName, commit: CommitId, job: &Job, ended: Ende
             let (app, commit) = (app.clone(), Some(commit));
             Draft::new(RenderFailedV1 { app, declared, commit, error }).into()
         }
-        Ended::New { revision, inputs, rendered } => {
+        Ended::New { revision, inputs, rendered, .. } => {
             match succeeded(parts, app, job, revision, inputs, rendered) {
                 Ok(batch) => batch,
                 Err(error) => {

@@ -171,6 +171,8 @@ pub struct App {
     pub desired: Option<Desired>,
     /// Why its newest revision does not render.
     pub render_problem: Option<RenderProblem>,
+    /// Fields that came out differently when the same inputs were rendered twice.
+    pub varies: Vec<(ObjectKey, String)>,
     /// Whether it is being removed with its objects.
     pub removing: bool,
     /// Its pause.
@@ -218,6 +220,7 @@ impl App {
             declared,
             desired: None,
             render_problem: None,
+            varies: Vec::new(),
             removing: false,
             paused: None,
             gate: None,

@@ -53,6 +53,9 @@ impl World {
             Event::RenderSucceeded(body) => self.render_succeeded(seq, body),
             Event::RevisionAdvanced(body) => self.revision_advanced(body),
             Event::RenderFailed(body) => self.render_failed(seq, body),
+            Event::RenderVaried(body) => self.with_app(&body.app, |app| {
+                app.varies.clone_from(&body.fields);
+            }),
             Event::AppHealthChanged(body) => self.health_changed(body),
             Event::ObjectHealthChanged(body) => self.object_health_changed(body),
             Event::PlanGated(body) => self.plan_gated(seq, body),
@@ -357,6 +360,14 @@ impl World {
     }
 
     fn drift_detected(&mut self, seq: Seq, body: &DriftDetectedV1) -> Touched {
+        // The comparison ended after the object was written again: what it judged is no more.
+        let state = self.live.get(&body.key).zip(self.owned.get(&body.key));
+        let written = state.is_some_and(|(live, owned)| {
+            live.object == owned.object && live.seq > body.observation
+        });
+        if written && body.kind != DriftKind::Deleted {
+            return Touched::app(&body.app);
+        }
         self.with_app(&body.app, |app| {
             if body.kind == DriftKind::None {
                 app.drift.remove(&body.key);

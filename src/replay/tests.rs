@@ -8,9 +8,9 @@ use super::testing::{
 };
 use super::{Repo, Resolved, Touched, World, rv_older};
 use crate::ledger::event::{
-    AppDeclaredV1, DeadlineReachedV1, Event, FetchFailedV1, FetchRecoveredV1, Health,
-    IntentSettledV1, Learned, ObjectGoneV1, ObjectObservedV1, Origin, OutcomeRecordedV1,
-    RefMovedV1, RenderFailedV1, SyncFinishedV1, SyncRequestedV1, WriteResult,
+    AppDeclaredV1, DeadlineReachedV1, DriftDetectedV1, DriftKind, Event, FetchFailedV1,
+    FetchRecoveredV1, Health, IntentSettledV1, Learned, ObjectGoneV1, ObjectObservedV1, Origin,
+    OutcomeRecordedV1, RefMovedV1, RenderFailedV1, SyncFinishedV1, SyncRequestedV1, WriteResult,
 };
 use crate::model::{CommitId, GroupKind, Seq, Timestamp};
 
@@ -106,6 +106,26 @@ fn an_answer_keeps_what_only_observations_tell() {
     given.all_end(intent, &answer);
     let live = &given.world.live[&key(A)];
     assert_eq!((live.health, live.answered), (Health::Healthy, true));
+}
+
+#[test]
+fn a_comparison_that_ends_after_its_object_was_written_again_is_forgotten() {
+    let mut given = Given::synced(objects(&[A]));
+    given.sees(A);
+    let observation = given.world.live[&key(A)].seq;
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    given.syncs("web");
+    given.event(DriftDetectedV1 {
+        app: name("web"),
+        key: key(A),
+        kind: DriftKind::Drift,
+        fields: Vec::new(),
+        managers: Vec::new(),
+        observation,
+    });
+    assert!(given.world.apps[&name("web")].drift.is_empty());
+    assert_eq!(given.writes("web"), [""; 0]);
 }
 
 #[test]

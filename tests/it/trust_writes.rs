@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cluster::ControlPlane;
-use crate::daemon::{Greffier, KEPT, application, config_map, until};
+use crate::daemon::{Greffier, KEPT, application, config_map, deployment, until};
 use crate::keep::{live, namespace};
 
 /// The policy of an application that is synced by hand.
@@ -358,4 +358,74 @@ fn a_key_that_leaves_string_data_leaves_the_secret() {
         (live(&ns, "secret/s", ".data.a"), live(&ns, "secret/s", ".data.b")),
         ("b25l".into(), String::new())
     );
+}
+
+#[test]
+fn a_chart_that_draws_random_values_is_named_once_and_its_first_render_stays() {
+    let secret = "apiVersion: v1
+kind: Secret
+metadata:
+  name: s
+data:
+  password: {{ randAlphaNum 12 | b64enc }}
+  fixed: eA==
+";
+    let chart = "apiVersion: v2\nname: web\nversion: 0.1.0\n";
+    let (greffier, app, ns) =
+        prepared("varies", KEPT, &[("web/Chart.yaml", chart), ("web/templates/s.yaml", secret)]);
+    greffier.start();
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let event = greffier.wait("the notice", of("render.varied", &app));
+    let fields = event["detail"]["fields"].to_string();
+    assert!(fields.contains(".data.password") && !fields.contains("fixed"), "{event}");
+    // A first render may come before it is known what the cluster serves, which is an input too.
+    greffier.repo.write("elsewhere/c.yaml", "a: 1\n");
+    let commit = greffier.repo.push("elsewhere");
+    greffier.wait("a revision", |event| {
+        (of("render.unchanged", &app)(event) || of("sync.finished", &app)(event))
+            && event["detail"].to_string().contains(&commit)
+    });
+    let password = live(&ns, "secret/s", ".data.password");
+    greffier.repo.write("elsewhere/c.yaml", "a: 2\n");
+    let commit = greffier.repo.push("elsewhere again");
+    greffier.wait("the commit", |event| {
+        of("render.unchanged", &app)(event)
+            && event["detail"]["revision"]["commit"] == commit.as_str()
+    });
+    assert_eq!(live(&ns, "secret/s", ".data.password"), password, "the first render stays");
+    assert_eq!(greffier.stop(), Some(0));
+    greffier.start();
+    greffier.repo.write("web/values.yaml", "other: 1\n");
+    let commit = greffier.repo.push("the chart changes");
+    greffier.wait("the render", |event| {
+        of("render.succeeded", &app)(event)
+            && event["detail"]["revision"]["commit"] == commit.as_str()
+    });
+    greffier.wait_synced(&app, &commit);
+    assert_ne!(live(&ns, "secret/s", ".data.password"), password, "other inputs, another value");
+    let told = greffier.json(&["log", &app, "--all", "--kind", "render.varied", "-o", "json"]);
+    assert_eq!(told.to_string().matches("NOT DETERMINISTIC").count(), 1, "{told}");
+}
+
+#[test]
+fn the_echoes_of_our_own_writes_are_never_taken_for_drift() {
+    let image = |n: usize| deployment("web", &format!("app:v{n}"), 2);
+    let (greffier, app, ns) = prepared("echo", KEPT, &[("web/d.yaml", &image(0))]);
+    greffier.start();
+    greffier.wait_synced(&app, &greffier.repo.head());
+    // Each write is made while the controllers answer to the one before.
+    let mut last = String::new();
+    for n in 1..=12 {
+        greffier.repo.write("web/d.yaml", &image(n));
+        last = greffier.repo.push(&format!("image {n}"));
+        greffier.wait("the write", |event| {
+            of("apply.outcome", &app)(event) && event["commit"] == last.as_str()
+                || of("sync.finished", &app)(event) && event["detail"]["commit"] == last.as_str()
+        });
+    }
+    greffier.wait_synced(&app, &last);
+    assert_eq!(live(&ns, "deploy/web", ".spec.template.spec.containers[0].image"), "app:v12");
+    let drifts = greffier.json(&["log", &app, "--all", "--kind", "drift.detected", "-o", "json"]);
+    assert!(!drifts.to_string().contains("drift.detected\""), "{drifts}");
+    assert!(verbs(&greffier, &app).iter().all(|verb| verb == "Create" || verb == "Update"));
 }

@@ -131,6 +131,20 @@ pub struct RenderSucceededV1 {
     pub unknown_kinds: Vec<GroupKind>,
 }
 
+/// The same inputs, rendered twice, gave different objects: the chart draws random values or looks
+/// at the clock. The render that was recorded first stays in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderVariedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The definition that was rendered: the event that declared it.
+    pub declared: Seq,
+    /// The digest of the inputs.
+    pub inputs: Digest,
+    /// The fields that differ, at most 100: object and path. Never a value.
+    pub fields: Vec<(ObjectKey, String)>,
+}
+
 /// A commit left an application's inputs as they were: the last render stands for it too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevisionAdvancedV1 {

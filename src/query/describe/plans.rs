@@ -1,7 +1,7 @@
-//! What people are told of dry runs, and of what applies made known beside their result.
+//! What people are told of dry runs, of charts that are not deterministic, and of what applies made known beside their result.
 
-use super::{Described, ERROR_CHARS_MAX, NAMED_MAX, clean_key, field_change};
-use crate::ledger::event::{ObjectPreviewedV1, Preview, Write, WriteResult};
+use super::{Described, ERROR_CHARS_MAX, NAMED_MAX, Tone, clean_key, field_change};
+use crate::ledger::event::{ObjectPreviewedV1, Preview, RenderVariedV1, Write, WriteResult};
 use crate::query::text::{clip, list};
 
 /// The answer of a dry run.
@@ -21,6 +21,20 @@ pub(super) fn previewed(body: &ObjectPreviewedV1) -> Described {
         }
     };
     Described::of_app(&body.app, text).noise().object(&body.key)
+}
+
+/// A chart that draws random values.
+pub(super) fn varied(body: &RenderVariedV1) -> Described {
+    if body.fields.is_empty() {
+        return Described::of_app(&body.app, "renders the same each time now").tone(Tone::Good);
+    }
+    let fields = body.fields.iter();
+    let fields = fields.map(|(key, path)| format!("{} {}", clean_key(key), clip(path, 200)));
+    let text = format!(
+        "NOT DETERMINISTIC: the same inputs rendered twice differ in {}; what was recorded first stays",
+        list(fields, NAMED_MAX)
+    );
+    Described::of_app(&body.app, text).tone(Tone::Warn)
 }
 
 /// What admission changed, and what stays although it left Git.
