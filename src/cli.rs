@@ -23,6 +23,7 @@ mod run;
 mod settings;
 mod show;
 mod table;
+mod trial;
 mod why;
 mod yaml;
 

@@ -19,6 +19,7 @@ mod error;
 mod peer;
 mod server;
 mod stream;
+mod trial;
 mod why;
 
 #[cfg(test)]

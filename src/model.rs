@@ -13,8 +13,8 @@ mod time;
 
 pub use actor::{Actor, Claim, Scheme};
 pub use app::{
-    AppError, AppName, AppSpec, Automated, DirectorySource, Helm, HelmParameter, Restraint, Source,
-    Tool,
+    AppError, AppName, AppSpec, Automated, DirectorySource, Helm, HelmParameter, Kustomize,
+    Restraint, Source, Tool,
 };
 pub use canonical::canonical_json;
 pub use error::with_causes;

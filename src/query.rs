@@ -17,6 +17,7 @@ pub mod search;
 mod status;
 pub mod text;
 mod tree;
+pub mod trial;
 pub mod why;
 
 #[cfg(test)]

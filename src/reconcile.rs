@@ -8,12 +8,15 @@ mod compare_job;
 mod driver;
 mod execute;
 pub mod machine;
+mod opened;
 mod preview_job;
 mod record;
 mod render_job;
 mod rest;
 mod settle;
+mod trial;
 mod variation;
 
 pub use driver::{Driver, Parts, View};
 pub use record::{record_cluster, record_sources};
+pub use trial::{Definition, Trial, TrialError, trial};

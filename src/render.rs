@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! files ──▶ directory ─┐
-//!      └──▶ helm ──────┴──▶ documents (yaml, json) ──▶ manifest ──▶ Rendered
+//!      ├──▶ kustomize ─┼──▶ documents (yaml, json) ──▶ manifest ──▶ Rendered
+//!      └──▶ helm ──────┘
 //!            └ process (the only place that starts programs) ── sandbox
 //! ```
 //!
@@ -14,22 +15,35 @@
 //! values excepted); every input is bounded; nothing outside the repository is read, also through
 //! links; an error names file and line and quotes no value.
 
+mod copy;
 mod directory;
 mod engine;
 mod files;
+mod folder;
 mod helm;
+mod inputs;
 mod json;
+mod kustomize;
 mod manifest;
 mod process;
+mod program;
 pub mod sandbox;
+mod scratch;
 mod single;
+mod tools;
+mod variables;
 mod yaml;
 
-pub use engine::{Error, Input, Rendered, Tools, render};
+pub use engine::{Error, Failed, Input, Rendered, render};
 pub use files::{Content, FileKind, Files, FilesError, ListedFile, MemoryFiles};
+pub use folder::FolderFiles;
 pub use helm::{Error as HelmError, helm_version};
+pub use inputs::{RULES, inputs_digest, roots};
+pub use kustomize::{Error as KustomizeError, kustomize_version};
 pub use manifest::{Error as ManifestError, Problem as ManifestProblem, RenderedObject};
 pub use process::Error as ProcessError;
 pub use sandbox::Sandbox;
+pub use scratch::Error as ScratchError;
 pub use single::{Error as SingleError, parse_one};
+pub use tools::Tools;
 pub use yaml::{Error as SyntaxError, Problem as SyntaxProblem};

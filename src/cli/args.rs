@@ -111,13 +111,32 @@ pub(super) enum Verb {
         app: String,
     },
     /// Show how the cluster differs from Git; exits with 1 when it does.
-    #[command(after_help = "Example: greffier diff web")]
+    #[command(
+        after_help = "Examples:\n  greffier diff web\n  greffier diff web --rev feature/x\n  greffier diff web --local ./apps/web"
+    )]
     Diff {
         /// The application.
         app: String,
+        /// What would change if this branch, tag or commit were synced.
+        #[arg(long, value_name = "REVISION", conflicts_with = "local")]
+        rev: Option<String>,
+        /// What would change if this folder were the application's in Git; rendered here.
+        #[arg(long, value_name = "DIR")]
+        local: Option<PathBuf>,
         /// Whether a difference changes the exit code.
         #[arg(long, value_enum, default_value_t = ExitCodeRule::Auto)]
         exit_code: ExitCodeRule,
+    },
+    /// Show what an application renders to; Secrets without their values.
+    #[command(
+        after_help = "Examples:\n  greffier render web\n  greffier render web --rev v1.4.0 -o yaml"
+    )]
+    Render {
+        /// The application.
+        app: String,
+        /// The branch, tag or commit; what is wanted now when not given.
+        #[arg(long, value_name = "REVISION")]
+        rev: Option<String>,
     },
     /// Apply what Git says now.
     #[command(after_help = "Example: greffier sync web --prune --reason 'release 1.4'")]

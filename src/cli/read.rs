@@ -248,6 +248,16 @@ fn branch(node: &dto::Node, first: &str, rest: &str, out: &mut String) {
 /// Runs `diff`.
 pub(super) async fn diff(context: &Context, app: &str, rule: ExitCodeRule) -> Result<(), Error> {
     let diff = context.asker().await?.diff(app).await?;
+    told(context, &diff, rule, diff_text)
+}
+
+/// Prints a difference with `text` for people, and ends as the rule says.
+pub(super) fn told(
+    context: &Context,
+    diff: &dto::Diff,
+    rule: ExitCodeRule,
+    text: impl FnOnce(&dto::Diff) -> String,
+) -> Result<(), Error> {
     let format = context.global.output;
     let people = matches!(format, Format::Table | Format::Wide);
     if !people || !diff.objects.is_empty() {
@@ -255,7 +265,7 @@ pub(super) async fn diff(context: &Context, app: &str, rule: ExitCodeRule) -> Re
             Format::Name => {
                 diff.objects.iter().map(|object| format!("{}\n", object.object)).collect()
             }
-            _ => output::one(&diff, format, diff_text, |_| String::new()),
+            _ => output::one(diff, format, text, |_| String::new()),
         })?;
     }
     if people && !context.global.quiet {
@@ -274,17 +284,22 @@ pub(super) async fn diff(context: &Context, app: &str, rule: ExitCodeRule) -> Re
 
 /// The difference as text: `-` is the cluster, `+` is Git.
 pub(super) fn diff_text(diff: &dto::Diff) -> String {
+    let commit = diff.commit.get(..10).unwrap_or("none");
+    diff_against(diff, &format!("at {commit}"), "git")
+}
+
+/// The difference between the cluster and something else: `-` is the cluster, `+` the other.
+pub(super) fn diff_against(diff: &dto::Diff, at: &str, side: &str) -> String {
     use anstyle::AnsiColor;
     let (red, green) = (AnsiColor::Red.on_default(), AnsiColor::Green.on_default());
     let bold = anstyle::Style::new().bold();
     let mut out = String::new();
-    let commit = diff.commit.get(..10).unwrap_or("none");
     for object in &diff.objects {
         let key = clean(&object.object);
         let (live, git) = match object.change.as_str() {
-            "missing" => ("(not in the cluster)".into(), format!("git/{key} at {commit}")),
+            "missing" => ("(not in the cluster)".into(), format!("{side}/{key} {at}")),
             "extra" => (format!("live/{key}"), "(not in Git)".to_owned()),
-            _ => (format!("live/{key}"), format!("git/{key} at {commit}")),
+            _ => (format!("live/{key}"), format!("{side}/{key} {at}")),
         };
         let _ = writeln!(out, "{bold}--- {live}{bold:#}\n{bold}+++ {git}{bold:#}");
         if !object.why.is_empty() {

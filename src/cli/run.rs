@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser as _};
 use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ServeArgs, Verb};
 use super::asker::Context;
 use super::error::{Error, Exit};
-use super::{change, log, output, read, settings, show, why};
+use super::{change, log, output, read, settings, show, trial, why};
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
 use crate::telemetry;
@@ -91,7 +91,14 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Show { subject } => show::run(context, &subject).await,
         Verb::Why { subject, namespace } => why::run(context, &subject, namespace.as_deref()).await,
         Verb::Tree { app } => read::tree(context, &app).await,
-        Verb::Diff { app, exit_code } => read::diff(context, &app, exit_code).await,
+        Verb::Diff { app, rev: Some(rev), exit_code, .. } => {
+            trial::diff_revision(context, &app, &rev, exit_code).await
+        }
+        Verb::Diff { app, local: Some(local), exit_code, .. } => {
+            trial::diff_local(context, &app, &local, exit_code).await
+        }
+        Verb::Diff { app, exit_code, .. } => read::diff(context, &app, exit_code).await,
+        Verb::Render { app, rev } => trial::render(context, &app, rev.as_deref()).await,
         Verb::Sync(args) => change::sync(context, args).await,
         Verb::Approve(args) => change::approve(context, args).await,
         Verb::Pause { app, period, reason } => change::pause(context, &app, period, &reason).await,

@@ -89,7 +89,17 @@ fn app_text(app: &dto::App, rows: &[dto::Event]) -> String {
     row("name", &app.name);
     row("sync", &app.sync);
     row("health", &join(&app.health, &app.health_message));
-    row("source", &format!("{} {} {}", app.repo, app.revision, app.path));
+    for source in &app.sources {
+        let lends = if source.lends.is_empty() {
+            String::new()
+        } else {
+            format!(" (lends ${})", source.lends)
+        };
+        let commit = source.commit.get(..10).unwrap_or_default();
+        let mut parts = vec![source.repo.as_str(), &source.revision, &source.path, commit];
+        parts.retain(|part| !part.is_empty());
+        row("source", &format!("{}{lends}", parts.join(" ")));
+    }
     row("commit", &app.commit);
     row("policy", &app.policy.join("+"));
     row("origin", &app.origin);

@@ -1,10 +1,8 @@
 //! What the configuration means for each part.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, Result};
 
-use crate::config::{Config, SandboxMode};
+use crate::config::Config;
 use crate::{cluster, ledger, plan, render, source};
 
 pub(super) fn ledger(config: &Config) -> ledger::Options {
@@ -48,27 +46,5 @@ pub(super) fn source(config: &Config) -> source::Options {
 }
 
 pub(super) fn tools(config: &Config) -> render::Tools {
-    let sandbox = match config.tools.sandbox {
-        SandboxMode::On => render::Sandbox::on(config.tools.sandbox_read.clone()),
-        SandboxMode::Off => render::Sandbox::Off,
-    };
-    let (helm, kustomize) = (program(&config.tools.helm), program(&config.tools.kustomize));
-    let mut tools = render::Tools::new(helm, kustomize, sandbox);
-    tools.timeout = config.tools.timeout.duration();
-    tools.output_bytes_max = config.tools.output_bytes_max;
-    if config.tools.parallel > 0 {
-        tools.parallel = config.tools.parallel as usize;
-    }
-    tools
-}
-
-/// A program by path, or by name in `$PATH`. What is not found stays as it is: the error then
-/// comes from the render that needs it, for that application alone.
-fn program(name: &Path) -> PathBuf {
-    if name.components().count() > 1 {
-        return name.to_owned();
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
-    found.unwrap_or_else(|| name.to_owned())
+    render::Tools::configured(&config.tools)
 }

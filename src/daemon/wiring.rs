@@ -17,7 +17,9 @@ use crate::ledger::{self, Draft, Ledger};
 use crate::model::{AppName, Digest, Seq, canonical_json};
 use crate::plan::Compared;
 use crate::reconcile::machine::declare;
-use crate::reconcile::{Driver, Parts, View, record_cluster, record_sources};
+use crate::reconcile::{
+    Driver, Parts, Trial, TrialError, View, record_cluster, record_sources, trial,
+};
 use crate::replay::World;
 use crate::{http, render, source};
 
@@ -180,7 +182,8 @@ async fn start_http(
     cancel: &CancellationToken,
 ) -> Result<()> {
     let listener = http::bind(&config.socket).await?;
-    let (facts, control) = (Arc::new(Reading(parts.clone())), Arc::new(Refreshing(sources)));
+    let (facts, control) =
+        (Arc::new(Reading(parts.clone())), Arc::new(Controlling { sources, parts: parts.clone() }));
     let state = http::State::new(facts, control, parts.ledger.clone(), parts.limits.clone());
     let cancel = cancel.clone();
     tasks.spawn("API", async move { Ok(http::serve(listener, state, cancel).await?) });
@@ -202,11 +205,18 @@ impl http::Facts for Reading {
 }
 
 /// What the API may ask for.
-struct Refreshing(source::Handle);
+struct Controlling {
+    sources: source::Handle,
+    parts: Parts,
+}
 
-impl http::Control for Refreshing {
+impl http::Control for Controlling {
     fn refresh(&self, repo: Option<&str>) {
-        self.0.hint(repo);
+        self.sources.hint(repo);
+    }
+
+    fn trial(&self, app: &str, revision: Option<&str>) -> Result<Trial, TrialError> {
+        trial(&self.parts, app, revision)
     }
 }
 

@@ -24,9 +24,9 @@ const PAGE_DEFAULT: usize = 500;
 /// Bound: how many entries a page has at most.
 const PAGE_MAX: usize = 5_000;
 
-type Answer<T> = Result<Json<T>, Error>;
-type Asked<T> = Result<Query<T>, QueryRejection>;
-type Given<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Answer<T> = Result<Json<T>, Error>;
+pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
+pub(super) type Given<T> = Result<Json<T>, JsonRejection>;
 
 impl From<JsonRejection> for Error {
     fn from(rejection: JsonRejection) -> Self {
@@ -102,7 +102,7 @@ pub(super) async fn apps(
 }
 
 /// Answers a question about one application.
-async fn about<R: Send + 'static>(
+pub(super) async fn about<R: Send + 'static>(
     state: &State,
     name: String,
     answer: impl FnOnce(&World, &AppView<'_>) -> R + Send + 'static,
@@ -131,20 +131,6 @@ pub(super) async fn tree(
         Ok(convert::tree(&query::tree(world, compared, &limits, &view)))
     });
     tree.await?.map(Json)
-}
-
-pub(super) async fn diff(
-    Having(state): Having<State>,
-    Path(name): Path<String>,
-) -> Answer<dto::Diff> {
-    let gathered = about(&state, name.clone(), |world, view| {
-        let commit = view.app.commit().map(ToString::to_string).unwrap_or_default();
-        (query::diff::gather(world, view), commit)
-    });
-    let (pending, commit) = gathered.await?;
-    let ledger = state.ledger.clone();
-    let diff = state.blocking(move || pending.read(&ledger)).await??;
-    Ok(Json(convert::diff(&name, commit, diff)))
 }
 
 /// Which objects, and which page of them.

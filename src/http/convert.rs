@@ -138,12 +138,31 @@ pub fn app(world: &World, view: &AppView<'_>) -> dto::App {
             succeeded: sync.succeeded,
             message: sync.message.clone(),
         }),
+        sources: sources(app),
         render_problem: app.render_problem.as_ref().map(|problem| problem.error.clone()),
         warnings: spec.warnings.iter().chain(rendered).cloned().collect(),
         suspended: plan.suspended.clone(),
         removing: app.removing,
         note: query::why::note(world, view),
     }
+}
+
+fn sources(app: &App) -> Vec<dto::Source> {
+    let revisions = app.desired.as_ref().map(|desired| desired.revisions.as_slice());
+    let sources = app.spec.sources.iter().enumerate();
+    sources
+        .map(|(index, source)| {
+            let rendered = revisions.and_then(|revisions| revisions.get(index));
+            let rendered = rendered.filter(|rendered| rendered.repo == source.repo);
+            dto::Source {
+                repo: source.repo.clone(),
+                path: if source.lends_only { String::new() } else { source.path.clone() },
+                revision: source.revision.clone(),
+                commit: rendered.map(|r| r.commit.to_string()).unwrap_or_default(),
+                lends: source.lends.clone().unwrap_or_default(),
+            }
+        })
+        .collect()
 }
 
 /// The overview. The caller adds the daemon, and the ledger's head and identity.

@@ -222,6 +222,9 @@ pub struct App {
     pub gate: Option<Gate>,
     /// How its last sync ended.
     pub last_sync: Option<Sync>,
+    /// All of its sources, in order; `repo`, `path` and `revision` are the first one's.
+    #[serde(default)]
+    pub sources: Vec<Source>,
     /// Why its newest revision does not render.
     pub render_problem: Option<String>,
     /// What a person should know.
@@ -233,6 +236,21 @@ pub struct App {
     /// The single most important reason why it is not as Git says and well; empty when it is.
     #[serde(default)]
     pub note: String,
+}
+
+/// A source of an application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// The repository.
+    pub repo: String,
+    /// The folder in it; empty for a source that only lends files.
+    pub path: String,
+    /// The revision as the Application names it.
+    pub revision: String,
+    /// The commit that was rendered last; empty when none was.
+    pub commit: String,
+    /// The name under which it lends files to the others; empty when it does not.
+    pub lends: String,
 }
 
 /// How a sync ended.
@@ -334,6 +352,52 @@ pub struct Field {
     pub live: String,
     /// What Git says, as JSON; empty = absent. Never a Secret's value.
     pub git: String,
+}
+
+/// What an application renders to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rendered {
+    /// The application.
+    pub app: String,
+    /// The commit of each of its sources.
+    pub commits: Vec<String>,
+    /// The programs that rendered.
+    pub tool: String,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// The objects, in order of their keys.
+    pub objects: Vec<RenderedObject>,
+}
+
+/// An object that an application renders to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RenderedObject {
+    /// Its key.
+    pub object: String,
+    /// Its sync wave.
+    pub wave: i32,
+    /// The file it came from.
+    pub origin: String,
+    /// Its manifest; never with a Secret's values.
+    pub manifest: Value,
+}
+
+/// The body of `POST apps/{name}/diff`: an application as somebody would have it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiffBody {
+    /// The objects.
+    pub objects: Vec<Manifest>,
+}
+
+/// An object's manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Its key.
+    pub object: String,
+    /// The manifest.
+    pub manifest: Value,
 }
 
 /// The ledger.

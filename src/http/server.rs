@@ -15,16 +15,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::peer::Peer;
-use super::{api, stream, why};
+use super::{api, stream, trial, why};
 use crate::ledger::Ledger;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
+use crate::reconcile::{Trial, TrialError};
 use crate::replay::World;
 
 /// Bound: how long a request body may be, in bytes. An Application is a few KiB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bound: how many event streams are open at once.
 const STREAMS_MAX: usize = 64;
+/// Bound: how many applications are rendered at once for people who ask.
+const TRIALS_MAX: usize = 2;
+/// Bound: how long the body of a comparison may be, in bytes: an application's whole manifests.
+const MANIFESTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long a request waits for the world to fold what was durable when it came in.
 const CATCH_UP_MAX: Duration = Duration::from_millis(500);
 /// The socket: its user and group may connect.
@@ -45,6 +50,12 @@ pub trait Facts: Send + Sync {
 pub trait Control: Send + Sync {
     /// Look at a repository now; `None` = at all of them. A hint: returns at once.
     fn refresh(&self, repo: Option<&str>);
+
+    /// Renders an application as it is now, or at a revision; blocking, recorded nowhere.
+    ///
+    /// # Errors
+    /// See [`TrialError`].
+    fn trial(&self, app: &str, revision: Option<&str>) -> Result<Trial, TrialError>;
 }
 
 /// What the handlers have.
@@ -55,6 +66,7 @@ pub struct State {
     pub(super) ledger: Ledger,
     pub(super) limits: Limits,
     pub(super) streams: Arc<Semaphore>,
+    trials: Arc<Semaphore>,
     pub(super) cancel: CancellationToken,
 }
 
@@ -68,7 +80,21 @@ impl State {
         limits: Limits,
     ) -> Self {
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-        Self { facts, control, ledger, limits, streams, cancel: CancellationToken::new() }
+        let (trials, cancel) = (Arc::new(Semaphore::new(TRIALS_MAX)), CancellationToken::new());
+        Self { facts, control, ledger, limits, streams, trials, cancel }
+    }
+
+    /// Renders an application on a blocking thread, when it is its turn.
+    pub(super) async fn trial(
+        &self,
+        app: String,
+        revision: Option<String>,
+    ) -> Result<Trial, Error> {
+        // The semaphore is never closed; without a permit the render is merely not bounded.
+        let _permit = self.trials.acquire().await;
+        let control = Arc::clone(&self.control);
+        let trial = self.blocking(move || control.trial(&app, revision.as_deref())).await?;
+        Ok(trial?)
     }
 
     pub(super) fn refresh(&self, repo: Option<&str>) {
@@ -173,7 +199,14 @@ fn router(state: State) -> Router {
         .route("/apps/{name}", get(api::app).delete(api::remove_app))
         .route("/apps/{name}/resources", get(api::app_resources))
         .route("/apps/{name}/tree", get(api::tree))
-        .route("/apps/{name}/diff", get(api::diff))
+        .route(
+            "/apps/{name}/diff",
+            get(trial::diff)
+                .post(trial::diff_against)
+                .layer(DefaultBodyLimit::max(MANIFESTS_BYTES_MAX)),
+        )
+        .route("/apps/{name}/render", get(trial::render))
+        .route("/apps/{name}/definition", get(trial::definition))
         .route("/apps/{name}/sync", post(api::sync))
         .route("/apps/{name}/approve", post(api::approve))
         .route("/apps/{name}/pause", post(api::pause))

@@ -40,6 +40,15 @@ impl Control for Refreshed {
     fn refresh(&self, repo: Option<&str>) {
         self.0.lock().unwrap().push(repo.map(str::to_owned));
     }
+
+    fn trial(
+        &self,
+        app: &str,
+        _: Option<&str>,
+    ) -> Result<crate::reconcile::Trial, crate::reconcile::TrialError> {
+        let problem = "nothing is mirrored here".to_owned();
+        Err(crate::reconcile::TrialError::Render { app: app.to_owned(), problem })
+    }
 }
 
 pub(crate) struct Daemon {

@@ -190,6 +190,7 @@ fn apps() -> Vec<Event> {
             app: app(),
             declared: Seq(7),
             revision: revision(),
+            revisions: vec![revision()],
             inputs: Digest([9; 32]),
             tool: "directory".into(),
             objects: vec![DesiredObject {
@@ -211,13 +212,22 @@ fn apps() -> Vec<Event> {
             }],
             warnings: vec!["empty document".into()],
             unknown_kinds: vec![GroupKind::new("example.org", "Widget")],
+            reused: Some(Seq(5)),
         }
         .into(),
-        RevisionAdvancedV1 { app: app(), declared: Seq(7), revision: revision() }.into(),
+        RevisionAdvancedV1 {
+            app: app(),
+            declared: Seq(7),
+            revision: revision(),
+            revisions: vec![revision()],
+        }
+        .into(),
         RenderFailedV1 {
             app: app(),
             declared: Seq(7),
             commit: None,
+            commits: vec![None, Some(commit('a'))],
+            transient: true,
             error: "apps/web.yaml:3: tab".into(),
         }
         .into(),

@@ -83,12 +83,14 @@ pub fn subjects(event: &Event) -> Subjects {
             app.map(|app| Subjects::app(&app)).unwrap_or_default().with_origin(&body.origin)
         }
         Event::RenderSucceeded(body) => {
-            Subjects::app(&body.app).with_commits([&body.revision.commit])
+            Subjects::app(&body.app).with_commits(body.revisions.iter().map(|r| &r.commit))
         }
         Event::RevisionAdvanced(body) => {
-            Subjects::app(&body.app).with_commits([&body.revision.commit])
+            Subjects::app(&body.app).with_commits(body.revisions.iter().map(|r| &r.commit))
         }
-        Event::RenderFailed(body) => Subjects::app(&body.app).with_commits(&body.commit),
+        Event::RenderFailed(body) => {
+            Subjects::app(&body.app).with_commits(body.commits.iter().flatten())
+        }
         Event::RenderVaried(body) => Subjects {
             objects: body.fields.iter().map(|(key, _)| key.clone()).collect(),
             ..Subjects::app(&body.app)

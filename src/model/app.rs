@@ -10,6 +10,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod helm;
+mod kustomize;
+
+pub use helm::{Helm, HelmParameter};
+pub use kustomize::Kustomize;
+
 use super::id::ParseIdError;
 use super::object::ObjectKey;
 
@@ -77,46 +83,6 @@ pub enum AppError {
     },
 }
 
-/// A Helm parameter (`--set`), or a forced string (`--set-string`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HelmParameter {
-    /// The path of the value.
-    pub name: String,
-    /// The value.
-    pub value: String,
-    /// Whether the value is a string whatever it looks like.
-    pub force_string: bool,
-}
-
-/// The `helm` block of a source.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Helm {
-    /// The release name; the application's name when not given.
-    pub release_name: Option<String>,
-    /// Value files relative to the source's path, last wins; a leading `/` is the repository.
-    pub value_files: Vec<String>,
-    /// Inline values: a YAML document. `valuesObject` is kept here as JSON, which is YAML.
-    pub values: Option<String>,
-    /// Parameters; they win over everything.
-    pub parameters: Vec<HelmParameter>,
-    /// Parameters whose value is the content of a file: (name, path).
-    pub file_parameters: Vec<(String, String)>,
-    /// Whether a missing value file is passed over.
-    pub ignore_missing_value_files: bool,
-    /// Whether the chart's `crds/` are left out.
-    pub skip_crds: bool,
-    /// Whether the chart's tests are left out.
-    pub skip_tests: bool,
-    /// Whether values are not checked against the chart's schema.
-    pub skip_schema_validation: bool,
-    /// The release namespace; the destination's when not given.
-    pub namespace: Option<String>,
-    /// The Kubernetes version the chart is told.
-    pub kube_version: Option<String>,
-    /// The API versions the chart is told.
-    pub api_versions: Vec<String>,
-}
-
 /// The `directory` block of a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirectorySource {
@@ -135,6 +101,8 @@ pub enum Tool {
     Detect,
     /// A Helm chart.
     Helm(Helm),
+    /// A kustomization.
+    Kustomize(Kustomize),
     /// A directory of YAML and JSON.
     Directory(DirectorySource),
     /// Something that is not rendered yet, by name.
@@ -152,6 +120,10 @@ pub struct Source {
     pub revision: String,
     /// How it is rendered.
     pub tool: Tool,
+    /// The name under which it lends files to the other sources (`$name/path`), if it does.
+    pub lends: Option<String>,
+    /// Whether it only lends files and has no manifests of its own.
+    pub lends_only: bool,
 }
 
 /// The `automated` block: present and enabled.
@@ -353,7 +325,11 @@ impl<'a> Parser<'a> {
         }
         let several = spec.get("sources").and_then(Value::as_array).filter(|list| !list.is_empty());
         match several {
-            Some(list) => list.iter().map(|source| self.source(source)).collect(),
+            Some(list) => {
+                let sources: Result<Vec<_>, _> =
+                    list.iter().map(|source| self.source(source)).collect();
+                self.lending(sources?)
+            }
             None => {
                 let source = spec.get("source").ok_or_else(|| self.missing("spec.source"))?;
                 Ok(vec![self.source(source)?])
@@ -361,31 +337,55 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Checks how sources lend files to each other.
+    fn lending(&self, sources: Vec<Source>) -> Result<Vec<Source>, AppError> {
+        // Nothing to render would look like an application that was emptied.
+        if sources.iter().all(|source| source.lends_only) {
+            return Err(self.invalid("spec.sources", "only lend files (`ref` without `path`)"));
+        }
+        let mut names: Vec<&String> = sources.iter().filter_map(|s| s.lends.as_ref()).collect();
+        names.sort();
+        let twice = names.iter().zip(names.iter().skip(1)).find(|(a, b)| a == b);
+        if let Some((name, _)) = twice {
+            let problem = format!("have the name `{name}` (`ref`) twice");
+            return Err(self.invalid("spec.sources", problem));
+        }
+        Ok(sources)
+    }
+
     fn source(&self, source: &Value) -> Result<Source, AppError> {
         let repo = str_at(source, "/repoURL").filter(|url| !url.is_empty());
         let repo = repo.ok_or_else(|| self.missing("spec.source.repoURL"))?;
         let revision = str_at(source, "/targetRevision").filter(|revision| !revision.is_empty());
+        let lends = str_at(source, "/ref").filter(|name| !name.is_empty()).map(str::to_owned);
         Ok(Source {
             repo: repo.to_owned(),
             path: str_at(source, "/path").filter(|p| !p.is_empty()).unwrap_or(".").to_owned(),
             revision: revision.unwrap_or("HEAD").to_owned(),
             tool: self.tool(source)?,
+            lends_only: lends.is_some() && str_at(source, "/path").is_none_or(str::is_empty),
+            lends,
         })
     }
 
     fn tool(&self, source: &Value) -> Result<Tool, AppError> {
-        for (field, words) in [
-            ("chart", "a chart from a chart repository"),
-            ("plugin", "a config management plugin"),
-            ("kustomize", "inline Kustomize overrides"),
-            ("ref", "a source that only lends value files (`ref`)"),
-        ] {
+        for (field, words) in
+            [("chart", "a chart from a chart repository"), ("plugin", "a config management plugin")]
+        {
             if source.get(field).is_some_and(|value| !value.is_null()) {
                 return Ok(Tool::Unsupported(words.to_owned()));
             }
         }
         if let Some(helm) = source.get("helm").filter(|helm| helm.is_object()) {
-            return Ok(Tool::Helm(self.helm(helm)?));
+            let helm = Helm::read(helm);
+            return helm
+                .map(Tool::Helm)
+                .ok_or_else(|| self.invalid("spec.source.helm.valuesObject", "is no object"));
+        }
+        if let Some(block) =
+            source.get("kustomize").filter(|block| block.as_object().is_some_and(|b| !b.is_empty()))
+        {
+            return Ok(Tool::Kustomize(Kustomize::read(block)));
         }
         let Some(directory) = source.get("directory").filter(|value| value.is_object()) else {
             return Ok(Tool::Detect);
@@ -398,43 +398,6 @@ impl<'a> Parser<'a> {
             include: str_at(directory, "/include").unwrap_or_default().to_owned(),
             exclude: str_at(directory, "/exclude").unwrap_or_default().to_owned(),
         }))
-    }
-
-    fn helm(&self, helm: &Value) -> Result<Helm, AppError> {
-        let values_object = helm.get("valuesObject").filter(|values| !values.is_null());
-        let values = match values_object {
-            Some(Value::Object(map)) => Some(Value::Object(map.clone()).to_string()),
-            Some(_) => return Err(self.invalid("spec.source.helm.valuesObject", "is no object")),
-            None => str_at(helm, "/values").filter(|text| !text.is_empty()).map(str::to_owned),
-        };
-        let pair = |entry: &Value, second: &str| {
-            (text_at(entry, "/name"), text_at(entry, &format!("/{second}")))
-        };
-        let list =
-            |field: &str| helm.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
-        Ok(Helm {
-            release_name: str_at(helm, "/releaseName").map(str::to_owned),
-            value_files: strings(helm.get("valueFiles")),
-            values,
-            parameters: list("parameters")
-                .iter()
-                .map(|entry| {
-                    let (name, value) = pair(entry, "value");
-                    HelmParameter { name, value, force_string: bool_at(entry, "/forceString") }
-                })
-                .collect(),
-            file_parameters: list("fileParameters")
-                .iter()
-                .map(|entry| pair(entry, "path"))
-                .collect(),
-            ignore_missing_value_files: bool_at(helm, "/ignoreMissingValueFiles"),
-            skip_crds: bool_at(helm, "/skipCrds"),
-            skip_tests: bool_at(helm, "/skipTests"),
-            skip_schema_validation: bool_at(helm, "/skipSchemaValidation"),
-            namespace: str_at(helm, "/namespace").map(str::to_owned),
-            kube_version: str_at(helm, "/kubeVersion").map(str::to_owned),
-            api_versions: strings(helm.get("apiVersions")),
-        })
     }
 
     fn destination(&mut self, spec: &Value) {

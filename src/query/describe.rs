@@ -299,11 +299,14 @@ fn rendered(body: &RenderSucceededV1) -> Described {
             format!("; warning: {}{more}", clip(first, 120))
         }
     };
+    let how = match body.reused {
+        Some(earlier) => format!("as in #{earlier}"),
+        None => format!("with {}", clip(&body.tool, 40)),
+    };
     let text = format!(
-        "rendered {} to {} with {}{warnings}",
+        "rendered {} to {} {how}{warnings}",
         body.revision.commit.short(),
         count(body.objects.len(), "object"),
-        clip(&body.tool, 40)
     );
     Described::of_app(&body.app, text).commit(Some(&body.revision.commit))
 }

@@ -187,19 +187,19 @@ impl Story {
 
     fn rendered(&mut self, app: &str, objects: Vec<DesiredObject>) {
         let declared = self.world.apps[&name(app)].declared;
+        let repo = "/srv/infra.git".into();
+        let revision = RevisionRef { repo, commit: commit('a'), tree: commit('b') };
         self.event(RenderSucceededV1 {
             app: name(app),
             declared,
-            revision: RevisionRef {
-                repo: "/srv/infra.git".into(),
-                commit: commit('a'),
-                tree: commit('b'),
-            },
+            revision: revision.clone(),
+            revisions: vec![revision],
             inputs: Digest::of(b"inputs"),
             tool: "directory".into(),
             objects,
             warnings: vec![],
             unknown_kinds: vec![],
+            reused: None,
         });
     }
 

@@ -230,9 +230,9 @@ impl Driver {
                 // A closed receiver means that the daemon is stopping.
                 let _ = self.parts.track.send(repos).await;
             }
-            Command::Render { app, commit } => {
+            Command::Render { app, commits } => {
                 let renders = Arc::clone(&self.renders);
-                self.jobs.spawn(render_job::run(parts, renders, app, commit));
+                self.jobs.spawn(render_job::run(parts, renders, app, commits));
             }
             Command::Compare { app, comparison } => {
                 let comparisons = Arc::clone(&self.comparisons);

@@ -15,7 +15,7 @@ use crate::ledger::event::{
 use crate::ledger::frame::CAUSES_MAX;
 use crate::model::{AppName, AppSpec, CommitId, ObjectKey, Seq, Timestamp};
 use crate::plan::{self, Compared, Comparison, DryRun, Limits, Plan, Violation};
-use crate::replay::{App, Resolved, Touched, World};
+use crate::replay::{App, Touched, World};
 
 /// How many writes one intent lists. Bound: an intent is one frame's payload and one unit of
 /// recovery; a thousand objects become a few intents.
@@ -32,8 +32,8 @@ pub enum Command {
     Render {
         /// The application.
         app: AppName,
-        /// The commit.
-        commit: CommitId,
+        /// The commit of each of its sources.
+        commits: Vec<CommitId>,
     },
     /// Compare an object with what was applied and append what was found.
     Compare {
@@ -183,14 +183,14 @@ impl Machine {
         if self.rendering.contains(name) || !world.render_pending(app) {
             return;
         }
-        match world.resolve(app) {
-            Resolved::Commit(commit) => {
-                self.rendering.insert(name.clone());
-                commands.push(Command::Render { app: name.clone(), commit });
-            }
-            Resolved::Unknown => drafts.push(unknown_revision(name, app)),
-            Resolved::NotFetched => {}
+        let Some(wanted) = world.wanted(app) else { return };
+        if let Some(index) = wanted.iter().position(Option::is_none) {
+            drafts.push(unknown_revision(name, app, index, wanted));
+            return;
         }
+        let commits = wanted.into_iter().flatten().collect();
+        self.rendering.insert(name.clone());
+        commands.push(Command::Render { app: name.clone(), commits });
     }
 
     /// Turns one plan into events and commands.
@@ -284,12 +284,17 @@ fn intent(name: &AppName, app: Option<&App>, writes: &[Write]) -> Draft {
     causes.fold(Draft::new(body), Draft::caused_by)
 }
 
-fn unknown_revision(name: &AppName, app: &App) -> Draft {
-    let source = app.spec.sources.first();
+fn unknown_revision(
+    name: &AppName,
+    app: &App,
+    index: usize,
+    commits: Vec<Option<CommitId>>,
+) -> Draft {
+    let source = app.spec.sources.get(index);
     let (revision, repo) = source.map_or(("", ""), |s| (s.revision.as_str(), s.repo.as_str()));
     let error = format!("revision `{revision}` is not in repository {repo}");
     let (app, declared) = (name.clone(), app.declared);
-    Draft::new(RenderFailedV1 { app, declared, commit: None, error })
+    Draft::new(RenderFailedV1 { app, declared, commit: None, commits, transient: false, error })
 }
 
 /// Everything about a plan that people should be told, told once.

@@ -1,4 +1,4 @@
-//! From a source at a commit to objects: which tool renders, and what comes out.
+//! From sources at commits to objects: which tool renders, and what comes out.
 //!
 //! Blocking; callers are in `spawn_blocking`. Does not fetch anything, does not know the ledger
 //! or the cluster beyond what [`Input`] says. One application that does not render is one
@@ -6,76 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
-
-use serde_json::json;
 
 use super::files::{self, FileKind, Files, FilesError};
 use super::manifest::{self, Collected, RenderedObject, Target};
-use super::sandbox::Sandbox;
-use super::{directory, helm, process, yaml};
-use crate::model::{AppSpec, CommitId, Digest, GroupKind, Scope, Source, Tool};
-
-/// The names under which Kustomize looks for its file.
-const KUSTOMIZATION_NAMES: &[&str] = &["kustomization.yaml", "kustomization.yml", "Kustomization"];
-
-/// The programs that render, and what they may use.
-#[derive(Debug, Clone)]
-pub struct Tools {
-    /// The `helm` program, by its absolute path.
-    pub helm: PathBuf,
-    /// The `kustomize` program, by its absolute path.
-    pub kustomize: PathBuf,
-    /// What they are confined to.
-    pub sandbox: Sandbox,
-    /// How long one run may take.
-    pub timeout: Duration,
-    /// How much one run may write.
-    pub output_bytes_max: u64,
-    /// How many renders may run at once.
-    pub parallel: usize,
-    /// The version that each program gave, and which file gave it.
-    versions: Arc<Mutex<BTreeMap<PathBuf, (FileStamp, String)>>>,
-}
-
-/// What changes when a program is replaced.
-type FileStamp = (u64, Option<SystemTime>);
-
-impl Tools {
-    /// The programs with the default limits: 90 s, as Argo CD has it, 64 MiB, which is some
-    /// thirty times the largest chart output seen, and one render for each processor.
-    pub fn new(helm: impl Into<PathBuf>, kustomize: impl Into<PathBuf>, sandbox: Sandbox) -> Self {
-        Self {
-            helm: helm.into(),
-            kustomize: kustomize.into(),
-            sandbox,
-            timeout: Duration::from_secs(90),
-            output_bytes_max: 64 << 20,
-            parallel: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            versions: Arc::default(),
-        }
-    }
-
-    /// The version that this very program gave before.
-    pub(super) fn known_version(&self, program: &Path) -> Option<String> {
-        let stamp = stamp(program)?;
-        let known = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get(program).filter(|(known, _)| *known == stamp);
-        known.map(|(_, version)| version.clone())
-    }
-
-    pub(super) fn remember_version(&self, program: &Path, version: &str) {
-        let Some(stamp) = stamp(program) else { return };
-        let mut known = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(program.to_owned(), (stamp, version.to_owned()));
-    }
-}
-
-fn stamp(program: &Path) -> Option<FileStamp> {
-    let metadata = std::fs::metadata(program).ok()?;
-    Some((metadata.len(), metadata.modified().ok()))
-}
+use super::tools::Tools;
+use super::{directory, helm, kustomize, process, scratch, yaml};
+use crate::model::{AppSpec, CommitId, GroupKind, Scope, Source, Tool};
 
 /// What one render may use in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +39,8 @@ pub struct Input<'a> {
     pub source: &'a Source,
     /// The files of the source's repository at `commit`.
     pub files: &'a dyn Files,
+    /// The files of the repositories that sources lend, by the names they are lent under.
+    pub lent: &'a BTreeMap<String, &'a dyn Files>,
     /// The commit, for messages.
     pub commit: &'a CommitId,
     /// What the cluster serves; empty when unknown.
@@ -115,31 +53,8 @@ pub struct Input<'a> {
     pub scratch: &'a Path,
 }
 
-impl Input<'_> {
-    /// The digest of every input: `tree` identifies the files that are read, `tool` is what
-    /// [`helm_version`](super::helm_version) says (for directories it changes nothing).
-    ///
-    /// What the cluster serves counts only for charts, which may ask for it. Scopes do not count:
-    /// render again when a kind in [`Rendered::unknown_kinds`] comes to be served.
-    #[must_use]
-    pub fn digest(&self, tree: &CommitId, tool: &str) -> Digest {
-        let uses_cluster = !matches!(self.source.tool, Tool::Directory(_));
-        let cluster = uses_cluster.then_some((tool, self.kube_version, self.api_versions));
-        // A tuple of plain values: the order and form of the bytes are fixed by this line.
-        let inputs = json!([
-            1, // the version of this renderer's own rules
-            tree.as_str(),
-            self.app.name.as_str(),
-            self.app.namespace,
-            self.source,
-            cluster,
-        ]);
-        Digest::of(inputs.to_string().as_bytes())
-    }
-}
-
-/// What a source renders to.
-#[derive(Debug, Clone, PartialEq)]
+/// What an application renders to.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rendered {
     /// The objects, sorted by key, each key once.
     pub objects: Vec<RenderedObject>,
@@ -201,6 +116,18 @@ pub enum Error {
     /// The chart could not be rendered.
     #[error(transparent)]
     Helm(#[from] helm::Error),
+    /// The kustomization could not be rendered.
+    #[error(transparent)]
+    Kustomize(#[from] kustomize::Error),
+    /// The inputs could not be laid out for the program.
+    #[error(transparent)]
+    Scratch(#[from] scratch::Error),
+    /// The program does not say which version it is.
+    #[error("`{}` does not say its version", program.display())]
+    NoVersion {
+        /// The program.
+        program: PathBuf,
+    },
     /// The program could not be run.
     #[error(transparent)]
     Process(#[from] process::Error),
@@ -212,44 +139,84 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Files(error) => matches!(error, FilesError::Unreadable { .. }),
-            Self::Helm(error) => error.is_transient(),
+            Self::Scratch(error) => error.is_transient(),
             Self::Process(error) => error.is_transient(),
             _ => false,
         }
     }
 }
 
-/// Renders one source.
+/// Why an application could not be rendered, and which of its sources is to blame.
+#[derive(Debug)]
+pub struct Failed {
+    /// The source's place in the application, from 0.
+    pub index: usize,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+/// Renders the sources of one application. Of an object that several have, the last one's is
+/// taken.
 ///
 /// # Errors
 /// The first problem, naming file and line where there is one.
-pub fn render(tools: &Tools, input: &Input<'_>) -> Result<Rendered, Error> {
-    if input.app.sources.len() > 1 {
-        return Err(Error::Unsupported { what: "an application with several sources".into() });
-    }
+pub fn render(tools: &Tools, inputs: &[Input<'_>]) -> Result<Rendered, Failed> {
     let limits = Limits::default();
-    let path = files::join("", &input.source.path)?;
-    let (items, mut warnings, tool) = match detect(input, &path)? {
-        Tool::Directory(source) => {
-            let documents = directory::read(input.files, &path, &source, &limits)?;
-            (documents.items, documents.warnings, "directory".to_owned())
+    let (mut documents, mut warnings) = (Vec::new(), Vec::new());
+    let mut programs: Vec<String> = Vec::new();
+    for (index, input) in inputs.iter().enumerate() {
+        let read = read(tools, input, &limits).map_err(|error| Failed { index, error })?;
+        documents.push(read.items);
+        warnings.extend(read.warnings);
+        if !read.tool.is_empty() && !programs.contains(&read.tool) {
+            programs.push(read.tool);
         }
-        Tool::Helm(helm) => {
-            let output = helm::render(tools, input, &path, &helm, &limits)?;
-            (output.items, output.warnings, output.tool)
-        }
-        Tool::Unsupported(what) => return Err(Error::Unsupported { what }),
-        Tool::Detect => return Err(Error::Unsupported { what: format!("`{path}`") }),
-    };
-    let target = Target { namespace: &input.app.namespace, scopes: input.scopes };
-    let Collected { objects, warnings: more, unknown_kinds } = manifest::collect(items, target)?;
+    }
+    let Some(first) = inputs.first() else { return Ok(Rendered::default()) };
+    let target = Target { namespace: &first.app.namespace, scopes: first.scopes };
+    let collected = manifest::collect(documents, target);
+    let Collected { objects, warnings: more, unknown_kinds } =
+        collected.map_err(|(index, error)| Failed { index, error: error.into() })?;
     warnings.extend(more);
     manifest::cap(&mut warnings);
-    Ok(Rendered { objects, tool, warnings, unknown_kinds })
+    Ok(Rendered { objects, tool: programs.join(", "), warnings, unknown_kinds })
+}
+
+/// What one source gives.
+struct Read {
+    items: Vec<manifest::Item>,
+    warnings: Vec<String>,
+    tool: String,
+}
+
+fn read(tools: &Tools, input: &Input<'_>, limits: &Limits) -> Result<Read, Error> {
+    if input.source.lends_only {
+        return Ok(Read { items: Vec::new(), warnings: Vec::new(), tool: String::new() });
+    }
+    let path = files::join("", &input.source.path)?;
+    match detect(input, &path)? {
+        Tool::Directory(source) => {
+            let directory::Documents { items, warnings } =
+                directory::read(input.files, &path, &source, limits)?;
+            Ok(Read { items, warnings, tool: "directory".to_owned() })
+        }
+        Tool::Helm(helm) => {
+            let helm::Output { items, warnings, tool } =
+                helm::render(tools, input, &path, &helm, limits)?;
+            Ok(Read { items, warnings, tool })
+        }
+        Tool::Kustomize(overrides) => {
+            let kustomize::Output { items, warnings, tool } =
+                kustomize::render(tools, input, &path, &overrides, limits)?;
+            Ok(Read { items, warnings, tool })
+        }
+        Tool::Unsupported(what) => Err(Error::Unsupported { what }),
+        Tool::Detect => Err(Error::Unsupported { what: format!("`{path}`") }),
+    }
 }
 
 /// Which tool renders: what the manifest says, or else what the files say.
-fn detect(input: &Input<'_>, path: &str) -> Result<Tool, Error> {
+pub(super) fn detect(input: &Input<'_>, path: &str) -> Result<Tool, Error> {
     if input.source.tool != Tool::Detect {
         return Ok(input.source.tool.clone());
     }
@@ -261,9 +228,8 @@ fn detect(input: &Input<'_>, path: &str) -> Result<Tool, Error> {
     if has(helm::CHART_FILE) {
         return Ok(Tool::Helm(crate::model::Helm::default()));
     }
-    if let Some(name) = KUSTOMIZATION_NAMES.iter().find(|name| has(name)) {
-        let file = files::join(&folder, name)?;
-        return Ok(Tool::Unsupported(format!("Kustomize (`{file}`)")));
+    if kustomize::FILE_NAMES.iter().any(|name| has(name)) {
+        return Ok(Tool::Kustomize(crate::model::Kustomize::default()));
     }
     Ok(Tool::Directory(crate::model::DirectorySource::default()))
 }

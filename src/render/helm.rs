@@ -1,7 +1,7 @@
 //! Helm charts: the real `helm template`, run on a copy of the chart.
 //!
 //! The chart, the charts that it depends on by `file://` and the value files are written into a
-//! folder of their own ([`scratch`]); nothing of the repository is executed in place and nothing
+//! folder of their own ([`scratch`](super::scratch)); nothing of the repository is executed in place and nothing
 //! outside it is copied. Helm never fetches: a dependency that is neither vendored nor in the
 //! repository is an error that names it. Precedence as in Argo CD: value files in order, inline
 //! values, parameters, file parameters; the last wins.
@@ -12,22 +12,22 @@
 
 mod chart;
 mod output;
-mod scratch;
 mod values;
 
 use std::ffi::OsString;
-use std::io;
-use std::path::Path;
 
 use self::chart::Chart;
-use self::scratch::Scratch;
-use super::engine::{Error as RenderError, Input, Limits, Tools};
-use super::files::FilesError;
+use super::directory;
+use super::engine::{Error as RenderError, Input, Limits};
+use super::files::{self, Content, Files, FilesError};
 use super::manifest::Item;
 use super::process::{self, Task};
+use super::program;
 use super::sandbox::Needs;
+use super::scratch::Scratch;
+use super::tools::Tools;
 use super::yaml::{self, Budget};
-use crate::model::Helm;
+use crate::model::{Digest, Helm};
 
 /// The file that makes a folder a chart.
 pub(super) const CHART_FILE: &str = "Chart.yaml";
@@ -80,7 +80,7 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// Charts and value files are too large together.
+    /// Charts are in charts in charts.
     #[error("the chart `{path}` is larger than {what}")]
     TooLarge {
         /// The folder of the chart.
@@ -120,20 +120,6 @@ pub enum Error {
         /// What is wrong.
         problem: yaml::Problem,
     },
-    /// The temporary folder could not be written.
-    #[error("could not write the temporary folder")]
-    Scratch {
-        /// The cause.
-        source: io::Error,
-    },
-}
-
-impl Error {
-    /// Whether trying again may help.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Scratch { .. })
-    }
 }
 
 /// What a chart renders to.
@@ -159,15 +145,15 @@ pub(super) fn render(
     let mut scratch = Scratch::create(input.scratch, path, limits)?;
     let chart = Chart::copy(input.files, path, &mut scratch)?;
     let mut arguments = arguments(input, helm);
-    arguments.extend(values::arguments(input.files, &chart.path, helm, &mut scratch)?);
+    arguments.extend(values::arguments(input, &chart.path, helm, &mut scratch)?);
     let release = helm.release_name.as_deref().filter(|name| !name.is_empty());
     arguments.push("--".into());
     arguments.push(release.unwrap_or(input.app.name.as_str()).into());
-    arguments.push(scratch.chart_folder().into());
+    arguments.push(scratch.inputs().into());
     let finished = process::run(&Task {
         program: &tools.helm,
         arguments,
-        environment: environment(&scratch.temporary()),
+        environment: program::environment(&scratch.temporary()),
         folder: scratch.folder(),
         timeout: tools.timeout,
         output_bytes_max: tools.output_bytes_max,
@@ -175,46 +161,47 @@ pub(super) fn render(
         needs: Needs { read: Some(scratch.folder()), write: Some(&scratch.temporary()) },
     })?;
     if let Some(failure) = finished.failure {
-        let message = output::message(&scratch.readable(&finished.stderr), &failure);
+        let message = program::message(&scratch.readable(&finished.stderr), &failure, "helm");
         return Err(Error::Refused { path: path.to_owned(), message }.into());
     }
     let mut budget = Budget::new(limits.memory_bytes_max, limits.documents_max);
     let (items, mut warnings) = output::items(&finished.stdout, &chart, &mut budget)?;
-    warnings.extend(output::notes(&scratch.readable(&finished.stderr)));
+    warnings.extend(program::notes(&scratch.readable(&finished.stderr), "helm"));
     warnings.extend(chart.warnings);
     Ok(Output { items, warnings, tool })
 }
 
-/// The version of the program, e.g. `helm v4.0.1`. It is asked once for each program; a program
-/// that was replaced is asked again.
+/// The version of the program, e.g. `helm v4.0.1`.
 ///
 /// # Errors
 /// The program cannot be run or does not say a version.
 pub fn helm_version(tools: &Tools) -> Result<String, RenderError> {
-    if let Some(version) = tools.known_version(&tools.helm) {
-        return Ok(version);
-    }
-    let folder = Path::new("/");
-    let finished = process::run(&Task {
-        program: &tools.helm,
-        arguments: vec!["version".into(), "--short".into()],
-        environment: environment(Path::new("/nonexistent")),
-        folder,
-        timeout: tools.timeout,
-        output_bytes_max: tools.output_bytes_max,
-        sandbox: &tools.sandbox,
-        needs: Needs::default(),
-    })?;
-    let text = String::from_utf8_lossy(&finished.stdout);
-    // `v4.0.1+g1234567`: the build is not of interest.
-    let version = text.trim().split('+').next().unwrap_or_default();
-    if finished.failure.is_some() || !version.starts_with('v') {
-        let message = format!("`{}` does not say its version", tools.helm.display());
-        return Err(Error::Refused { path: "helm version".to_owned(), message }.into());
-    }
-    let version = format!("helm {version}");
-    tools.remember_version(&tools.helm, &version);
-    Ok(version)
+    program::version(tools, &tools.helm, "helm", &["version", "--short"])
+}
+
+/// Digests the files that the values come from.
+///
+/// # Errors
+/// One of them cannot be had.
+pub(super) fn values_digest(
+    input: &Input<'_>,
+    path: &str,
+    helm: &Helm,
+) -> Result<Digest, RenderError> {
+    values::digest(input, &directory::folder(input.files, path)?, helm)
+}
+
+/// Whether a chart reads nothing outside its own folder but its values.
+pub(super) fn stays_inside(files: &dyn Files, folder: &str) -> bool {
+    let Ok(listed) = files.list(folder, true) else { return false };
+    let mut charts = listed.iter().filter(|file| file.path.ends_with(CHART_FILE));
+    charts.all(|chart| {
+        let path = files::join(folder, &chart.path);
+        match path.and_then(|path| files.read(&path)) {
+            Ok(Some(Content::Bytes(bytes))) => !bytes.windows(7).any(|w| w == b"file://"),
+            _ => false,
+        }
+    })
 }
 
 fn arguments(input: &Input<'_>, helm: &Helm) -> Vec<OsString> {
@@ -242,27 +229,8 @@ fn arguments(input: &Input<'_>, helm: &Helm) -> Vec<OsString> {
     arguments.into_iter().map(OsString::from).collect()
 }
 
-/// Everything that Helm would look for in the user's home is in the temporary folder, where it
-/// finds nothing. Charts can ask for a schema by URL: the proxy that nobody serves refuses that.
-fn environment(home: &Path) -> Vec<(&'static str, OsString)> {
-    let below = |name: &str| home.join(name).into_os_string();
-    vec![
-        ("HOME", home.as_os_str().to_owned()),
-        ("TMPDIR", home.as_os_str().to_owned()),
-        // Local time is the same everywhere.
-        ("TZ", "UTC".into()),
-        ("HELM_CACHE_HOME", below("cache")),
-        ("HELM_CONFIG_HOME", below("config")),
-        ("HELM_DATA_HOME", below("data")),
-        ("HELM_PLUGINS", below("plugins")),
-        ("KUBECONFIG", below("kubeconfig")),
-        ("HTTP_PROXY", "http://127.0.0.1:9".into()),
-        ("HTTPS_PROXY", "http://127.0.0.1:9".into()),
-    ]
-}
-
 /// A file or folder that cannot be had, as the outer error.
-fn files(error: FilesError) -> RenderError {
+fn unreadable(error: FilesError) -> RenderError {
     RenderError::Files(error)
 }
 

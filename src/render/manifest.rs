@@ -159,20 +159,31 @@ pub(super) fn looks_like_manifest(value: &Value) -> bool {
     ["apiVersion", "kind", "metadata"].iter().any(|field| value.get(field).is_some())
 }
 
-/// Turns documents into objects.
+/// Turns the documents of each source into objects. An object of two sources is taken from the
+/// last, with a warning, as in Argo CD.
 ///
 /// # Errors
-/// The first document that is no acceptable object, or an object that is there twice.
-pub(super) fn collect(items: Vec<Item>, target: Target<'_>) -> Result<Collected, Error> {
+/// The first document that is no acceptable object, or an object that is there twice in one
+/// source; with the index of the source.
+pub(super) fn collect(
+    sources: Vec<Vec<Item>>,
+    target: Target<'_>,
+) -> Result<Collected, (usize, Error)> {
     let mut single = Vec::new();
-    for item in items {
-        unpack(item, 0, &mut single)?;
+    // The source of each document: where the documents of the next one begin.
+    let mut ends = Vec::with_capacity(sources.len());
+    for (source, items) in sources.into_iter().enumerate() {
+        for item in items {
+            unpack(item, 0, &mut single).map_err(|error| (source, error))?;
+        }
+        ends.push(single.len());
     }
     let scopes = Scopes::new(target.scopes, single.iter().map(|item| &item.value));
     let mut collector =
         Collector { target, scopes, objects: BTreeMap::new(), warnings: Vec::new() };
-    for item in single {
-        collector.add(item)?;
+    for (index, item) in single.into_iter().enumerate() {
+        let source = ends.partition_point(|end| *end <= index);
+        collector.add(source, item).map_err(|error| (source, error))?;
     }
     Ok(collector.finish())
 }
@@ -222,12 +233,13 @@ fn list_kind(value: &Value) -> Option<String> {
 struct Collector<'a> {
     target: Target<'a>,
     scopes: Scopes<'a>,
-    objects: BTreeMap<ObjectKey, RenderedObject>,
+    /// The objects, and the source of each.
+    objects: BTreeMap<ObjectKey, (usize, RenderedObject)>,
     warnings: Vec<String>,
 }
 
 impl Collector<'_> {
-    fn add(&mut self, item: Item) -> Result<(), Error> {
+    fn add(&mut self, source: usize, item: Item) -> Result<(), Error> {
         let Item { origin, value } = item;
         let subject = subject(&value);
         let fail = |problem| Error { origin: origin.clone(), subject: subject.clone(), problem };
@@ -264,20 +276,35 @@ impl Collector<'_> {
             manifest,
             origin,
         };
-        self.insert(object)
+        self.insert(source, object)
     }
 
-    fn insert(&mut self, object: RenderedObject) -> Result<(), Error> {
+    fn insert(&mut self, source: usize, object: RenderedObject) -> Result<(), Error> {
         match self.objects.entry(object.key.clone()) {
             Entry::Vacant(entry) => {
-                entry.insert(object);
+                entry.insert((source, object));
                 Ok(())
             }
-            Entry::Occupied(entry) => Err(Error {
-                subject: object.key.to_string(),
-                origin: object.origin,
-                problem: Problem::Duplicate { first: entry.get().origin.clone() },
-            }),
+            Entry::Occupied(mut entry) => {
+                let (first, known) = entry.get();
+                if *first == source {
+                    return Err(Error {
+                        subject: object.key.to_string(),
+                        origin: object.origin,
+                        problem: Problem::Duplicate { first: known.origin.clone() },
+                    });
+                }
+                self.warnings.push(format!(
+                    "{}: is in source {} ({}) and in source {} ({}): the last one is taken",
+                    object.key,
+                    first + 1,
+                    known.origin,
+                    source + 1,
+                    object.origin
+                ));
+                entry.insert((source, object));
+                Ok(())
+            }
         }
     }
 
@@ -316,7 +343,7 @@ impl Collector<'_> {
         let mut warnings = self.warnings;
         cap(&mut warnings);
         Collected {
-            objects: self.objects.into_values().collect(),
+            objects: self.objects.into_values().map(|(_, object)| object).collect(),
             warnings,
             unknown_kinds: self.scopes.unknown(),
         }

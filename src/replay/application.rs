@@ -18,8 +18,11 @@ pub struct Desired {
     pub seq: Seq,
     /// The definition that was rendered.
     pub declared: Seq,
-    /// The commit it stands for; later than the rendered one when nothing changed since.
+    /// The commit it stands for; later than the rendered one when nothing changed since. Of
+    /// several sources the one that moved last.
     pub revision: RevisionRef,
+    /// The commits of every source, in order.
+    pub revisions: Vec<RevisionRef>,
     /// The digest of every input.
     pub inputs: Digest,
     /// The objects.
@@ -32,6 +35,15 @@ pub struct Desired {
     pub unknown_kinds: Vec<GroupKind>,
 }
 
+impl Desired {
+    /// Whether it is what these commits of the sources render to.
+    #[must_use]
+    pub fn stands_for(&self, wanted: &[Option<CommitId>]) -> bool {
+        let own = self.revisions.iter().map(|revision| Some(&revision.commit));
+        own.eq(wanted.iter().map(Option::as_ref))
+    }
+}
+
 /// Why the newest revision could not be rendered; the last good render stays in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenderProblem {
@@ -41,6 +53,8 @@ pub struct RenderProblem {
     pub declared: Seq,
     /// The commit, if the revision could be resolved.
     pub commit: Option<CommitId>,
+    /// What was to be rendered: each source's commit, where its revision could be resolved.
+    pub commits: Vec<Option<CommitId>>,
     /// The cause.
     pub error: String,
 }
@@ -208,7 +222,13 @@ pub struct App {
     pub keep: Vec<String>,
     /// Objects created, changed and pruned since the last sync ended.
     pub counts: (u32, u32, u32),
+    /// Earlier renders by their inputs, oldest first, so that a revert need not render again.
+    pub renders: Vec<(Digest, Seq)>,
 }
+
+/// Bound: how many earlier renders of an application are remembered. A revert goes back a few
+/// commits; the ledger has the rest.
+const RENDERS_MAX: usize = 16;
 
 impl App {
     /// An application of which nothing but its definition is known.
@@ -238,7 +258,17 @@ impl App {
             refused: BTreeMap::new(),
             keep: Vec::new(),
             counts: (0, 0, 0),
+            renders: Vec::new(),
         }
+    }
+
+    /// Remembers a render by its inputs.
+    pub(super) fn remember_render(&mut self, inputs: Digest, seq: Seq) {
+        self.renders.retain(|(known, _)| *known != inputs);
+        if self.renders.len() >= RENDERS_MAX {
+            self.renders.remove(0);
+        }
+        self.renders.push((inputs, seq));
     }
 
     /// Whether its pause, if any, is in force at `now`.

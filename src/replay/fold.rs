@@ -10,7 +10,6 @@ use super::application::{
     App, Desired, Drift, Gate, Pause, RenderProblem, SyncRequest, SyncSummary,
 };
 use super::deletions::deletions_hash;
-use super::git::Resolved;
 use super::world::{Touched, World};
 use crate::ledger::event::{
     AppDeclaredV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1, DriftKind, Event,
@@ -134,7 +133,7 @@ impl World {
         let Some(desired) = app.desired.as_ref().filter(|d| d.declared == app.declared) else {
             return;
         };
-        let back = self.resolve(app) == Resolved::Commit(desired.revision.commit.clone());
+        let back = self.wanted(app).is_some_and(|wanted| desired.stands_for(&wanted));
         if back && let Some(app) = self.apps.get_mut(name) {
             app.render_problem = None;
         }
@@ -258,6 +257,7 @@ impl World {
             None => attempt.digest.is_zero(),
         });
         app.render_problem = None;
+        app.remember_render(body.inputs, seq);
         app.counts = (0, 0, 0);
         app.drift.retain(|key, _| objects.contains_key(key));
         app.previews.retain(|key, preview| {
@@ -270,6 +270,7 @@ impl World {
             declared: body.declared,
             several_waves: several_waves(&objects),
             revision: body.revision.clone(),
+            revisions: body.revisions.clone(),
             inputs: body.inputs,
             objects,
             warnings: body.warnings.clone(),
@@ -309,6 +310,7 @@ impl World {
             seq,
             declared: body.declared,
             commit: body.commit.clone(),
+            commits: body.commits.clone(),
             error: body.error.clone(),
         });
         let mut touched = self.caught_up();
@@ -323,6 +325,7 @@ impl World {
         app.render_problem = None;
         if let Some(desired) = &mut app.desired {
             desired.revision = body.revision.clone();
+            desired.revisions.clone_from(&body.revisions);
             desired.declared = body.declared;
         }
         let mut touched = self.caught_up();

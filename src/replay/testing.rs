@@ -282,23 +282,34 @@ impl Given {
             app: name(app),
             declared,
             inputs: Digest::of(revision.commit.as_str().as_bytes()),
+            revisions: vec![revision.clone()],
             revision,
             tool: "test".into(),
             objects,
             warnings: Vec::new(),
             unknown_kinds,
+            reused: None,
         })
     }
 
     pub(crate) fn advances(&mut self, app: &str) -> Touched {
         let (declared, revision) = (self.declared(app), self.revision());
-        self.event(RevisionAdvancedV1 { app: name(app), declared, revision })
+        let revisions = vec![revision.clone()];
+        self.event(RevisionAdvancedV1 { app: name(app), declared, revision, revisions })
     }
 
     pub(crate) fn fails_to_render(&mut self, app: &str) -> Touched {
         let commit = Some(self.revision().commit);
         let (declared, error) = (self.declared(app), "web.yaml:3: bad".into());
-        self.event(RenderFailedV1 { app: name(app), declared, commit, error })
+        let commits = vec![commit.clone()];
+        self.event(RenderFailedV1 {
+            app: name(app),
+            declared,
+            commit,
+            commits,
+            transient: false,
+            error,
+        })
     }
 
     pub(crate) fn requests(&mut self, app: &str, prune: bool, only: &[&str]) {

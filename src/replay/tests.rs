@@ -256,7 +256,14 @@ fn what_is_pending_follows_refs_definitions_and_problems() {
     assert!(pending(&given), "the branch is gone, which has to be said");
     let error = "no such branch".to_owned();
     let declared = given.world.apps[&name("web")].declared;
-    given.event(RenderFailedV1 { app: name("web"), declared, commit: None, error });
+    given.event(RenderFailedV1 {
+        app: name("web"),
+        declared,
+        commit: None,
+        commits: vec![None],
+        transient: false,
+        error,
+    });
     assert!(!pending(&given));
     assert!(given.world.apps[&name("web")].desired.is_some(), "the last good render stays");
 }

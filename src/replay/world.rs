@@ -79,14 +79,30 @@ impl Touched {
 }
 
 impl World {
-    /// The commit that an application's revision resolves to now.
+    /// What each source's revision resolves to now, in order.
     #[must_use]
-    pub fn resolve(&self, app: &App) -> Resolved {
-        let Some(source) = app.spec.sources.first() else { return Resolved::Unknown };
-        match self.repos.get(&source.repo) {
-            Some(repo) => repo.resolve(&source.revision),
-            None => Resolved::NotFetched,
-        }
+    pub fn resolve(&self, app: &App) -> Vec<Resolved> {
+        let sources = app.spec.sources.iter();
+        sources
+            .map(|source| match self.repos.get(&source.repo) {
+                Some(repo) => repo.resolve(&source.revision),
+                None => Resolved::NotFetched,
+            })
+            .collect()
+    }
+
+    /// The commit that each source stands for now, `None` where its revision does not exist.
+    /// `None` in all while a repository was not fetched yet.
+    #[must_use]
+    pub fn wanted(&self, app: &App) -> Option<Vec<Option<CommitId>>> {
+        let resolved = self.resolve(app).into_iter();
+        resolved
+            .map(|resolved| match resolved {
+                Resolved::Commit(commit) => Some(Some(commit)),
+                Resolved::Unknown => Some(None),
+                Resolved::NotFetched => None,
+            })
+            .collect()
     }
 
     /// Whether the newest revision of `app` still has to be rendered.
@@ -95,21 +111,17 @@ impl World {
         if app.removing {
             return false;
         }
-        let wanted = match self.resolve(app) {
-            Resolved::Commit(commit) => Some(commit),
-            Resolved::Unknown => None,
-            // A repository that cannot be fetched must not stop everybody else.
-            Resolved::NotFetched => return self.may_be_fetched(app),
-        };
+        // A repository that cannot be fetched must not stop everybody else.
+        let Some(wanted) = self.wanted(app) else { return self.may_be_fetched(app) };
         if let Some(problem) = &app.render_problem
             && problem.declared == app.declared
-            && problem.commit == wanted
+            && problem.commits == wanted
         {
             return false;
         }
         match &app.desired {
             Some(desired) => {
-                wanted.as_ref() != Some(&desired.revision.commit)
+                !desired.stands_for(&wanted)
                     || desired.declared != app.declared
                     || desired.unknown_kinds.iter().any(|k| self.cluster.kinds.contains_key(k))
             }
@@ -117,9 +129,11 @@ impl World {
         }
     }
 
+    /// Whether every repository that was not fetched yet may still be.
     fn may_be_fetched(&self, app: &App) -> bool {
-        let Some(source) = app.spec.sources.first() else { return false };
-        self.repos.get(&source.repo).is_none_or(|repo| repo.error.is_none())
+        app.spec.sources.iter().all(|source| {
+            self.repos.get(&source.repo).is_none_or(|repo| repo.fetched || repo.error.is_none())
+        })
     }
 
     /// An application whose newest revision still has to be rendered, if there is one. Until

@@ -14,6 +14,7 @@ mod faults;
 mod gate;
 mod input;
 mod keep;
+mod render;
 mod sandbox;
 mod trust_writes;
 mod why;

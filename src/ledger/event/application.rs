@@ -117,8 +117,10 @@ pub struct RenderSucceededV1 {
     pub app: AppName,
     /// The definition that was rendered: the event that declared it.
     pub declared: Seq,
-    /// What was rendered.
+    /// The source that brought something new, or else the first: what the render is known by.
     pub revision: RevisionRef,
+    /// What was rendered: every source in its order.
+    pub revisions: Vec<RevisionRef>,
     /// The digest of every input: tree, specification, tool versions, API list.
     pub inputs: Digest,
     /// The program that rendered, with its version.
@@ -129,6 +131,8 @@ pub struct RenderSucceededV1 {
     pub warnings: Vec<String>,
     /// Kinds that the cluster does not serve, so that their scope is a guess.
     pub unknown_kinds: Vec<GroupKind>,
+    /// The earlier render of the same inputs whose objects these are; no program was run then.
+    pub reused: Option<Seq>,
 }
 
 /// The same inputs, rendered twice, gave different objects: the chart draws random values or looks
@@ -152,8 +156,10 @@ pub struct RevisionAdvancedV1 {
     pub app: AppName,
     /// The definition that was rendered: the event that declared it.
     pub declared: Seq,
-    /// The commit that renders to the same.
+    /// The commit that renders to the same: of the source that moved.
     pub revision: RevisionRef,
+    /// Every source in its order.
+    pub revisions: Vec<RevisionRef>,
 }
 
 /// An application could not be rendered. Its last good render stays in force.
@@ -163,8 +169,14 @@ pub struct RenderFailedV1 {
     pub app: AppName,
     /// The definition that was rendered: the event that declared it.
     pub declared: Seq,
-    /// What was to be rendered; `None` when the revision could not be resolved.
+    /// The commit of the source that is to blame, or else of the first; `None` when its revision
+    /// could not be resolved.
     pub commit: Option<CommitId>,
+    /// What was to be rendered: every source's commit in its order, `None` where the revision
+    /// could not be resolved.
+    pub commits: Vec<Option<CommitId>>,
+    /// Whether the machine was at fault and not the source, so that another try may succeed.
+    pub transient: bool,
     /// The cause, with file and line where there is one.
     pub error: String,
 }

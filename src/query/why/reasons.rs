@@ -12,7 +12,7 @@ use super::{NAMED_MAX, Next, ObjectWhy, Reason, named};
 use crate::ledger::event::Health;
 use crate::model::{CommitId, ObjectKey, Seq};
 use crate::plan::Assessment;
-use crate::replay::{Resolved, World};
+use crate::replay::World;
 
 /// The code of the reason that there is nothing to explain.
 pub(super) const AS_GIT_SAYS: &str = "as_git_says";
@@ -87,16 +87,21 @@ fn of_source(world: &World, view: &AppView<'_>) -> Vec<Reason> {
             format!("the newest revision{at} does not render: {}; {}", problem.error, last(app));
         reasons.push(reason("does_not_render", text, Some(problem.seq)));
     }
-    let source = app.spec.sources.first();
-    let repo = source.and_then(|source| world.repos.get(&source.repo));
-    if let (Some(source), Some(error)) = (source, repo.and_then(|repo| repo.error.as_ref())) {
+    let failing = app.spec.sources.iter().find_map(|source| {
+        let error = world.repos.get(&source.repo)?.error.as_ref()?;
+        Some((source, error))
+    });
+    if let Some((source, error)) = failing {
         let text = format!("{} cannot be fetched: {error}; {}", source.repo, last(app));
         reasons.push(reason("not_fetched", text, None));
     } else if world.render_pending(app) {
-        let text = match world.resolve(app) {
-            Resolved::Commit(commit) => format!("{} is being rendered", short(&commit)),
-            Resolved::NotFetched => "its repository is not fetched yet".to_owned(),
-            Resolved::Unknown => "its revision is being looked for".to_owned(),
+        let text = match world.wanted(app) {
+            None => "its repository is not fetched yet".to_owned(),
+            Some(wanted) if wanted.contains(&None) => "its revision is being looked for".to_owned(),
+            Some(wanted) => {
+                let commits: Vec<String> = wanted.iter().flatten().map(short).collect();
+                format!("{} is being rendered", commits.join(", "))
+            }
         };
         reasons.push(reason("rendering", text, None));
     }

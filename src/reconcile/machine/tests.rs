@@ -113,7 +113,7 @@ impl Sim {
                 }
             }
             Command::Track(repos) => assert!(repos.iter().all(|repo| repo == REPO)),
-            Command::Render { app, commit } => self.renders(&app, &commit),
+            Command::Render { app, commits } => self.renders(&app, &commits[0]),
             Command::Compare { app, comparison } => {
                 let (key, observation) = (comparison.key, comparison.observation);
                 self.given.compared.insert(key.clone(), observation);

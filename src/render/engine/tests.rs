@@ -1,4 +1,8 @@
+use serde_json::json;
+
 use super::super::files::{Content, MemoryFiles};
+use super::super::inputs::{inputs_digest, roots};
+use super::super::sandbox::Sandbox;
 use super::*;
 use crate::model::{DirectorySource, Helm};
 
@@ -29,6 +33,7 @@ impl Fixture {
             app: &self.app,
             source: &self.source,
             files: &self.files,
+            lent: const { &BTreeMap::new() },
             commit: &self.commit,
             scopes,
             kube_version: "1.36.3",
@@ -38,11 +43,12 @@ impl Fixture {
     }
 
     fn render(&self) -> Result<Rendered, Error> {
-        render(
-            &Tools::new("/nonexistent/helm", "/nonexistent/kustomize", Sandbox::Off),
-            &self.input(&BTreeMap::new()),
-        )
+        render(&no_tools(), &[self.input(&BTreeMap::new())]).map_err(|failed| failed.error)
     }
+}
+
+fn no_tools() -> Tools {
+    Tools::new("/nonexistent/helm", "/nonexistent/kustomize", Sandbox::Off)
 }
 
 const CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
@@ -75,19 +81,41 @@ fn the_tool_is_what_the_manifest_says_or_else_what_the_files_say() {
     check(Tool::Detect, &[manifest, chart], no_helm);
     check(directory, &[manifest, chart, kustomization], "directory");
     check(Tool::Helm(Helm::default()), &[manifest], no_helm);
-    let unsupported = "Kustomize (`apps/kustomization.yml`) is not rendered yet";
-    check(Tool::Detect, &[manifest, kustomization], unsupported);
+    check(Tool::Detect, &[manifest, kustomization], "could not start `/nonexistent/kustomize`");
     check(Tool::Unsupported("Jsonnet".into()), &[manifest], "Jsonnet is not rendered yet");
     check(Tool::Detect, &[("other/a.yaml", CONFIG_MAP)], "`apps` does not exist in the repository");
 }
 
 #[test]
-fn several_sources_are_refused_by_name() {
-    let mut fixture = Fixture::new(Tool::Detect, &[("apps/a.yaml", CONFIG_MAP)]);
-    fixture.app.sources.push(fixture.source.clone());
-    let error = fixture.render().unwrap_err();
-    assert_eq!(error.to_string(), "an application with several sources is not rendered yet");
-    assert!(!error.is_transient());
+fn of_an_object_in_two_sources_the_last_is_taken_with_a_warning() {
+    let text = |value: &str| format!("{CONFIG_MAP}data: {{key: {value}}}\n");
+    let first = Fixture::new(Tool::Detect, &[("apps/a.yaml", &text("one"))]);
+    let other = CONFIG_MAP.replace("name: a", "name: b");
+    let files = [("apps/x.yaml", text("two")), ("apps/y.yaml", other)];
+    let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let second = Fixture::new(Tool::Detect, &files);
+    let scopes = BTreeMap::new();
+    let inputs = [first.input(&scopes), second.input(&scopes)];
+    let rendered = render(&no_tools(), &inputs).unwrap();
+    let keys: Vec<_> = rendered.objects.iter().map(|object| object.key.to_string()).collect();
+    assert_eq!(keys, ["ConfigMap/prod/a", "ConfigMap/prod/b"]);
+    assert_eq!(rendered.objects[0].manifest["data"]["key"], "two");
+    assert_eq!(rendered.objects[0].origin, "apps/x.yaml:1");
+    let warning = "ConfigMap/prod/a: is in source 1 (apps/a.yaml:1) and in source 2 \
+                   (apps/x.yaml:1): the last one is taken";
+    assert_eq!(rendered.warnings, [warning]);
+    // Twice in one source stays an error, and names the source.
+    let twice =
+        Fixture::new(Tool::Detect, &[("apps/a.yaml", CONFIG_MAP), ("apps/b.yaml", CONFIG_MAP)]);
+    let failed = render(&no_tools(), &[first.input(&scopes), twice.input(&scopes)]).unwrap_err();
+    assert_eq!(failed.index, 1);
+}
+
+#[test]
+fn a_source_that_only_lends_files_has_no_objects() {
+    let mut fixture = Fixture::new(Tool::Detect, &[("apps/a.yaml", "not: [valid")]);
+    fixture.source.lends_only = true;
+    assert_eq!(fixture.render().unwrap().objects.len(), 0);
 }
 
 #[test]
@@ -104,18 +132,59 @@ fn a_path_out_of_the_repository_is_refused() {
 fn the_digest_changes_with_every_input_that_counts() {
     let scopes = BTreeMap::new();
     let tree: CommitId = "1111111111111111111111111111111111111111".parse().unwrap();
-    let mut fixture = Fixture::new(Tool::Detect, &[]);
-    let first = fixture.input(&scopes).digest(&tree, "helm v1");
-    assert_eq!(first, fixture.input(&scopes).digest(&tree, "helm v1"));
-    assert_ne!(first, fixture.input(&scopes).digest(&tree, "helm v2"));
-    assert_ne!(first, fixture.input(&scopes).digest(&fixture.commit, "helm v1"));
+    let other: CommitId = "2222222222222222222222222222222222222222".parse().unwrap();
+    let of = |input: &Input<'_>, tree: &CommitId| {
+        inputs_digest(&no_tools(), &[*input], &[vec![tree.clone()]])
+    };
+    let mut fixture = Fixture::new(Tool::Helm(Helm::default()), &[("apps/Chart.yaml", "name: x")]);
+    let first = of(&fixture.input(&scopes), &tree);
+    assert_eq!(first, of(&fixture.input(&scopes), &tree));
+    assert_ne!(first, of(&fixture.input(&scopes), &other));
     let apis = ["apps/v1".to_owned()];
     let input = Input { api_versions: &apis, ..fixture.input(&scopes) };
-    assert_ne!(first, input.digest(&tree, "helm v1"));
+    assert_ne!(first, of(&input, &tree));
+    let input = Input { kube_version: "1.37.0", ..fixture.input(&scopes) };
+    assert_ne!(first, of(&input, &tree));
+    // Nothing is the same when a value file changes, wherever it is.
+    let values = |content: &str| {
+        let helm = Helm { value_files: vec!["/env/prod.yaml".into()], ..Helm::default() };
+        let files = [("apps/Chart.yaml", "name: x"), ("env/prod.yaml", content)];
+        let fixture = Fixture::new(Tool::Helm(helm), &files);
+        of(&fixture.input(&BTreeMap::new()), &tree)
+    };
+    assert_eq!(values("a: 1"), values("a: 1"));
+    assert_ne!(values("a: 1"), values("a: 2"));
     fixture.app.namespace = "other".into();
-    assert_ne!(first, fixture.input(&scopes).digest(&tree, "helm v1"));
-    // A directory does not depend on the tool or the cluster.
+    assert_ne!(first, of(&fixture.input(&scopes), &tree));
+    // A directory does not depend on the cluster.
     fixture.source.tool = Tool::Directory(DirectorySource::default());
-    let directory = fixture.input(&scopes).digest(&tree, "helm v1");
-    assert_eq!(directory, fixture.input(&scopes).digest(&tree, "helm v2"));
+    let directory = of(&fixture.input(&scopes), &tree);
+    let input = Input { kube_version: "1.37.0", ..fixture.input(&scopes) };
+    assert_eq!(directory, of(&input, &tree));
+}
+
+#[test]
+fn a_render_depends_on_the_folders_that_it_reads() {
+    let check = |tool: Tool, files: &[(&str, &str)], expected: &[&str]| {
+        let fixture = Fixture::new(tool, files);
+        assert_eq!(roots(&fixture.input(&BTreeMap::new())), expected, "{files:?}");
+    };
+    check(Tool::Detect, &[("apps/a.yaml", CONFIG_MAP), ("x/y", "")], &["apps"]);
+    check(Tool::Detect, &[("apps/Chart.yaml", "name: web")], &["apps"]);
+    let local = "dependencies: [{name: db, repository: 'file://../db'}]";
+    check(Tool::Detect, &[("apps/Chart.yaml", local)], &[""]);
+    let bases = "resources: [../base, own.yaml]\ncomponents: [parts/a]\n";
+    check(
+        Tool::Detect,
+        &[
+            ("apps/kustomization.yaml", bases),
+            ("apps/own.yaml", CONFIG_MAP),
+            ("apps/parts/a/kustomization.yaml", "kind: Component\nresources: [../../../deep]\n"),
+            ("base/kustomization.yaml", "resources: []"),
+            ("deep/kustomization.yaml", "resources: []"),
+        ],
+        &["apps", "base", "deep"],
+    );
+    // What does not render depends on everything.
+    check(Tool::Detect, &[("apps/kustomization.yaml", "resources: [../gone]")], &[""]);
 }

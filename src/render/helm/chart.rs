@@ -1,24 +1,20 @@
 //! A chart from the repository to the temporary folder, with the charts that it depends on.
 //!
 //! A dependency in the chart's `charts/` folder is used as it is. One that is not there and says
-//! `file://` is copied there from the repository, with its own dependencies in turn. Links are
-//! followed inside the repository and become copies: Helm sees regular files only.
+//! `file://` is copied there from the repository, with its own dependencies in turn.
 
 use serde_json::Value;
 
-use super::scratch::Scratch;
-use super::{CHART_FILE, Error, files as files_error};
-use crate::render::directory;
+use super::{CHART_FILE, Error, unreadable as files_error};
 use crate::render::engine::Error as RenderError;
-use crate::render::files::{self, FileKind, Files, FilesError, Target};
+use crate::render::files::{self, FileKind, Files, Target};
+use crate::render::scratch::Scratch;
 use crate::render::yaml::{self, Budget, Duplicates};
+use crate::render::{copy, directory};
 
 /// How deep charts may depend on charts. Three levels are seen; a chart that depends on itself
 /// is stopped here.
 const CHARTS_DEPTH_MAX: usize = 8;
-
-/// How deep linked folders may lead to linked folders.
-const LINKED_FOLDERS_MAX: usize = 8;
 
 /// What one description may use: `Chart.yaml` is a few kilobytes.
 const DESCRIPTION_BYTES_MAX: u64 = 4 << 20;
@@ -67,31 +63,9 @@ impl Copier<'_, '_> {
     /// returns its description.
     fn chart(&mut self, from: &str, to: &str, depth: usize) -> Result<Value, RenderError> {
         let description = self.description(from)?;
-        self.folder(from, to, 0)?;
+        copy::folder(self.files, self.scratch, from, to, &mut self.warnings)?;
         self.dependencies(from, to, &description, depth)?;
         Ok(description)
-    }
-
-    fn folder(&mut self, from: &str, to: &str, links: usize) -> Result<(), RenderError> {
-        for file in self.files.list(from, true).map_err(files_error)? {
-            let source = files::join(from, &file.path)?;
-            let target = files::join(to, &file.path)?;
-            if file.kind == FileKind::Submodule {
-                self.warnings.push(format!("{source}: a submodule, ignored"));
-                continue;
-            }
-            match files::follow(self.files, &source)? {
-                Target::File(bytes) => self.scratch.write_chart(&target, &bytes)?,
-                Target::Folder(_) if links >= LINKED_FOLDERS_MAX => {
-                    return Err(FilesError::LinkLoop { path: source }.into());
-                }
-                Target::Folder(folder) => self.folder(&folder, &target, links + 1)?,
-                Target::Absent => {
-                    self.warnings.push(format!("{source}: a link to nothing, ignored"));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Reads `Chart.yaml`, with the dependencies of `requirements.yaml` where it has none.

@@ -1,4 +1,4 @@
-//! What Helm printed: documents with the templates that they came from, and messages. Pure.
+//! What Helm printed: documents with the templates that they came from. Pure.
 
 use super::Error;
 use super::chart::Chart;
@@ -7,13 +7,6 @@ use crate::render::yaml::{self, Budget, Duplicates};
 
 /// What Helm writes above each document.
 const SOURCE_COMMENT: &str = "# Source: ";
-
-/// The longest message that is kept of a failure.
-const MESSAGE_BYTES_MAX: usize = 4096;
-
-/// The most remarks of a successful run that are kept, and the longest.
-const NOTES_MAX: usize = 10;
-const NOTE_BYTES_MAX: usize = 500;
 
 /// The documents of a rendered chart, and what a person should know about them.
 ///
@@ -82,31 +75,6 @@ fn in_repository(template: &str, chart: &Chart) -> String {
     }
 }
 
-/// What Helm says about a failure, in one line and without its decoration.
-pub(super) fn message(stderr: &str, failure: &str) -> String {
-    let lines: Vec<&str> = stderr.lines().map(str::trim).collect();
-    let first = lines.iter().position(|line| line.starts_with("Error: "));
-    let wanted = lines[first.unwrap_or(0)..].iter().filter(|line| !line.is_empty());
-    let wanted = wanted.filter(|line| !line.starts_with("Use --debug flag"));
-    let text = wanted.copied().collect::<Vec<_>>().join(" ");
-    let text = text.strip_prefix("Error: ").unwrap_or(&text);
-    if text.is_empty() { format!("helm: {failure}") } else { cut(text, MESSAGE_BYTES_MAX) }
-}
-
-/// What Helm remarks although it succeeds.
-pub(super) fn notes(stderr: &str) -> Vec<String> {
-    let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.take(NOTES_MAX).map(|line| format!("helm: {}", cut(line, NOTE_BYTES_MAX))).collect()
-}
-
-/// The first `bytes_max` bytes of a text.
-fn cut(text: &str, bytes_max: usize) -> String {
-    if text.len() <= bytes_max {
-        return text.to_owned();
-    }
-    format!("{} [...]", &text[..text.floor_char_boundary(bytes_max)])
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -147,17 +115,5 @@ mod tests {
         let error = read("---\n# Source: web/templates/a.yaml\na: 1\nb: [\n").unwrap_err();
         let text = error.to_string();
         assert!(text.starts_with("apps/web/templates/a.yaml, in line "), "{text}");
-    }
-
-    #[test]
-    fn messages_are_helms_without_decoration() {
-        let stderr = "level=WARN msg=x\nError: web/templates/a.yaml:3:4\n  executing \"a\":\n    \
-                      boom\n\nUse --debug flag to render out invalid YAML\n";
-        let expected = "web/templates/a.yaml:3:4 executing \"a\": boom";
-        assert_eq!(message(stderr, "exit code 1"), expected);
-        assert_eq!(message("", "killed by signal 9"), "helm: killed by signal 9");
-        assert_eq!(message("odd\n", "exit code 1"), "odd");
-        assert!(message(&"é".repeat(9999), "").len() < MESSAGE_BYTES_MAX + 10);
-        assert_eq!(notes("a\n\nb\n"), ["helm: a", "helm: b"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Charts through the real `helm`, which is `GREFFIER_HELM` or what tests/cluster/build.sh makes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -74,6 +74,10 @@ impl Fixture {
     }
 
     fn render(&self) -> Result<Rendered, RenderError> {
+        self.render_with(&BTreeMap::new())
+    }
+
+    fn render_with(&self, lent: &BTreeMap<String, &dyn Files>) -> Result<Rendered, RenderError> {
         let app = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
             "metadata": {"name": "shop"}, "spec": {
                 "source": {"repoURL": "r", "path": "charts/web"},
@@ -83,20 +87,21 @@ impl Fixture {
         let commit: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
         let rendered = render_source(
             &self.tools,
-            &Input {
+            &[Input {
                 app: &app,
                 source: &source,
                 files: &MemoryFiles(self.files.clone()),
+                lent,
                 commit: &commit,
                 scopes: &BTreeMap::new(),
                 kube_version: "1.36.3",
                 api_versions: &["x.io/v1".to_owned(), "x.io/v1/Ring".to_owned()],
                 scratch: self.scratch.path(),
-            },
+            }],
         );
         let left: Vec<_> = std::fs::read_dir(self.scratch.path()).unwrap().collect();
         assert!(left.is_empty(), "temporary files stay behind: {left:?}");
-        rendered
+        rendered.map_err(|failed| failed.error)
     }
 
     #[track_caller]

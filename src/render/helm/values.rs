@@ -1,38 +1,57 @@
 //! Value files, inline values and parameters, as arguments in the order of their precedence.
 //!
 //! A value file is named relative to the chart, or with a leading `/` relative to the top of the
-//! repository; it may be anywhere in the repository and nowhere else. A glob stands for the files
+//! repository; it may be anywhere in the repository, with `$name/` in the repository that another
+//! source lends under that name, and nowhere else. A glob stands for the files
 //! that it matches, in the order of their names, without those that are listed already.
 
 use std::ffi::OsString;
 
 use globset::GlobBuilder;
 
-use super::scratch::Scratch;
-use super::{Error, files as files_error};
-use crate::model::Helm;
-use crate::render::engine::Error as RenderError;
+use super::{Error, unreadable as files_error};
+use crate::model::{Digest, Helm};
+use crate::render::engine::{Error as RenderError, Input};
 use crate::render::files::{self, Files, FilesError, Target};
+use crate::render::scratch::Scratch;
 
 /// The most value files of one application, globs resolved.
 const VALUE_FILES_MAX: usize = 1000;
 
+/// A file of this repository or of one that another source lends.
+struct Place<'a> {
+    files: &'a dyn Files,
+    path: String,
+    /// The name under which the repository is lent.
+    lent: Option<&'a str>,
+}
+
+impl Place<'_> {
+    /// What messages call it.
+    fn name(&self) -> String {
+        match self.lent {
+            Some(lent) => format!("${lent}/{}", self.path),
+            None => self.path.clone(),
+        }
+    }
+}
+
 /// The arguments that give a chart its values.
 ///
 /// # Errors
-/// A file that is missing, leads out of the repository, or would have to be fetched.
+/// A file that is missing, leads out of its repository, or would have to be fetched.
 pub(super) fn arguments(
-    files: &dyn Files,
+    input: &Input<'_>,
     chart: &str,
     helm: &Helm,
     scratch: &mut Scratch,
 ) -> Result<Vec<OsString>, RenderError> {
     let mut arguments = Vec::new();
-    for path in value_files(files, chart, helm)? {
-        let Target::File(bytes) = files::follow(files, &path)? else {
-            return Err(Error::MissingValueFile { file: path }.into());
+    for place in value_files(input, chart, helm)? {
+        let Target::File(bytes) = files::follow(place.files, &place.path)? else {
+            return Err(Error::MissingValueFile { file: place.name() }.into());
         };
-        arguments.push(option("--values=", scratch.write_named(&bytes, &path)?.into()));
+        arguments.push(option("--values=", scratch.write_named(&bytes, &place.name())?.into()));
     }
     if let Some(values) = &helm.values {
         let file = scratch.write_named(values.as_bytes(), "the Application's helm values")?;
@@ -44,14 +63,35 @@ pub(super) fn arguments(
         arguments.push(format!("{kind}={}={value}", parameter.name).into());
     }
     for (name, written) in &helm.file_parameters {
-        let path = locate(chart, written)?;
-        let Target::File(bytes) = files::follow(files, &path)? else {
+        let place = locate(input, chart, written)?;
+        let Target::File(bytes) = files::follow(place.files, &place.path)? else {
             return Err(Error::MissingValueFile { file: written.clone() }.into());
         };
-        let file = scratch.write_named(&bytes, &path)?;
+        let file = scratch.write_named(&bytes, &place.name())?;
         arguments.push(option(&format!("--set-file={name}="), file.into()));
     }
     Ok(arguments)
+}
+
+/// Digests every file that the values come from: they may be anywhere in the repository, or in
+/// another one, and change without the chart.
+///
+/// # Errors
+/// As [`arguments`].
+pub(super) fn digest(input: &Input<'_>, chart: &str, helm: &Helm) -> Result<Digest, RenderError> {
+    let mut digests = Vec::new();
+    let mut places = value_files(input, chart, helm)?;
+    for (_, written) in &helm.file_parameters {
+        places.push(locate(input, chart, written)?);
+    }
+    for place in places {
+        let digest = match files::follow(place.files, &place.path)? {
+            Target::File(bytes) => Digest::of(&bytes).to_string(),
+            Target::Folder(_) | Target::Absent => String::new(),
+        };
+        digests.push((place.name(), digest));
+    }
+    Ok(Digest::of(serde_json::json!(digests).to_string().as_bytes()))
 }
 
 fn option(name: &str, value: OsString) -> OsString {
@@ -60,15 +100,20 @@ fn option(name: &str, value: OsString) -> OsString {
     option
 }
 
-/// The value files by their paths in the repository, in order.
-fn value_files(files: &dyn Files, chart: &str, helm: &Helm) -> Result<Vec<String>, RenderError> {
-    let mut paths: Vec<String> = Vec::new();
+/// The value files by their paths in their repositories, in order.
+fn value_files<'a>(
+    input: &Input<'a>,
+    chart: &str,
+    helm: &Helm,
+) -> Result<Vec<Place<'a>>, RenderError> {
+    let mut places: Vec<Place<'a>> = Vec::new();
     for written in &helm.value_files {
-        let path = locate(chart, written)?;
-        let (found, is_glob) = match path.find(['*', '?', '[', '{']) {
-            Some(wildcard) => (matches(files, &path, wildcard, written)?, true),
-            None => match files::follow(files, &path)? {
-                Target::File(_) => (vec![path], false),
+        let place = locate(input, chart, written)?;
+        let (files, lent) = (place.files, place.lent);
+        let (found, is_glob) = match place.path.find(['*', '?', '[', '{']) {
+            Some(wildcard) => (matches(files, &place.path, wildcard, written)?, true),
+            None => match files::follow(files, &place.path)? {
+                Target::File(_) => (vec![place.path], false),
                 Target::Folder(_) | Target::Absent => (Vec::new(), false),
             },
         };
@@ -77,33 +122,39 @@ fn value_files(files: &dyn Files, chart: &str, helm: &Helm) -> Result<Vec<String
         }
         for path in found {
             // A file that is named twice wins where it is named last; a glob names it only once.
-            if !is_glob || !paths.contains(&path) {
-                paths.push(path);
+            let known = places.iter().any(|place| place.lent == lent && place.path == path);
+            if !is_glob || !known {
+                places.push(Place { files, path, lent });
             }
         }
-        if paths.len() > VALUE_FILES_MAX {
+        if places.len() > VALUE_FILES_MAX {
             let reason = format!("more than {VALUE_FILES_MAX} value files");
             return Err(Error::BadValueFile { file: written.clone(), reason }.into());
         }
     }
-    Ok(paths)
+    Ok(places)
 }
 
-/// The path in the repository of a file as written in the Application.
-fn locate(chart: &str, written: &str) -> Result<String, RenderError> {
-    let bad = |reason: &str| {
-        RenderError::from(Error::BadValueFile { file: written.into(), reason: reason.into() })
-    };
+/// The place of a file as written in the Application.
+fn locate<'a>(input: &Input<'a>, chart: &str, written: &str) -> Result<Place<'a>, RenderError> {
+    let bad =
+        |reason: String| RenderError::from(Error::BadValueFile { file: written.into(), reason });
     if written.is_empty() {
-        return Err(bad("an empty name"));
+        return Err(bad("an empty name".to_owned()));
     }
     if written.contains("://") {
-        return Err(bad("values by URL are not fetched yet"));
+        return Err(bad("values by URL are not fetched yet".to_owned()));
     }
-    if written.starts_with('$') {
-        return Err(bad("references to other sources are not rendered yet"));
-    }
-    files::join(chart, written).map_err(files_error)
+    let Some(reference) = written.strip_prefix('$') else {
+        let path = files::join(chart, written).map_err(files_error)?;
+        return Ok(Place { files: input.files, path, lent: None });
+    };
+    let (name, path) = reference.split_once('/').unwrap_or((reference, ""));
+    let Some((lent, files)) = input.lent.get_key_value(name) else {
+        return Err(bad(format!("no source has the name `{name}` (`ref`)")));
+    };
+    let path = files::join("", path).map_err(files_error)?;
+    Ok(Place { files: *files, path, lent: Some(lent) })
 }
 
 /// The files that a glob matches, sorted. `wildcard` is where its first wildcard stands; what is
@@ -154,8 +205,12 @@ fn escape_commas(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
     use super::super::super::files::{Content, MemoryFiles};
     use super::*;
+    use crate::model::AppSpec;
 
     fn repository(paths: &[&str]) -> MemoryFiles {
         let entry = |path: &&str| ((*path).to_owned(), Content::Bytes(b"a: 1".to_vec()));
@@ -204,11 +259,31 @@ mod tests {
         check(&["none/*.yaml"], Err("the value file `none/*.yaml` does not exist"));
         check(&["../../../etc/passwd"], Err("leads out of the repository"));
         check(&["https://example.org/values.yaml"], Err("not fetched yet"));
-        check(&["$other/values.yaml"], Err("other sources"));
+        check(&["$other/values.yaml"], Err("no source has the name `other`"));
+        check(&["$env/prod/a.yaml"], Ok(&["$env/prod/a.yaml"]));
+        check(&["$env/*/*.yaml"], Ok(&["$env/prod/a.yaml", "$env/prod/b.yaml"]));
+        check(&["$env/../prod/a.yaml"], Err("leads out of the repository"));
+        check(&["$env/none.yaml"], Err("the value file `$env/none.yaml` does not exist"));
     }
 
     fn value_files_of(files: &MemoryFiles, helm: &Helm) -> Result<Vec<String>, String> {
-        value_files(files, "apps/web", helm).map_err(|error| error.to_string())
+        let app = serde_json::json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": {"name": "web"}, "spec": {"source": {"repoURL": "r"}}});
+        let app = AppSpec::parse(&app).unwrap();
+        let lent = repository(&["prod/a.yaml", "prod/b.yaml"]);
+        let input = Input {
+            app: &app,
+            source: &app.sources[0],
+            files,
+            lent: &BTreeMap::from([("env".to_owned(), &lent as &dyn Files)]),
+            commit: &"0123456789012345678901234567890123456789".parse().unwrap(),
+            scopes: &BTreeMap::new(),
+            kube_version: "",
+            api_versions: &[],
+            scratch: Path::new("/nonexistent"),
+        };
+        let places = value_files(&input, "apps/web", helm).map_err(|error| error.to_string())?;
+        Ok(places.iter().map(Place::name).collect())
     }
 
     #[test]

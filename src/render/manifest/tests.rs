@@ -14,7 +14,7 @@ fn collect_with(
 ) -> Result<Collected, Error> {
     let items = values.into_iter().enumerate();
     let items = items.map(|(index, value)| Item { origin: format!("a.yaml:{}", index + 1), value });
-    collect(items.collect(), Target { namespace, scopes })
+    collect(vec![items.collect()], Target { namespace, scopes }).map_err(|(_, error)| error)
 }
 
 fn config_map(name: &str) -> Value {

@@ -9,10 +9,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Error;
-use crate::render::engine::Limits;
+use super::engine::Limits;
 
-/// The most files that a chart with all its dependencies may have.
+/// The most files that the inputs of one render may have.
 const FILES_MAX: usize = 20_000;
 
 /// The folder in it that programs may write into; they only read the rest.
@@ -21,10 +20,34 @@ const TEMPORARY: &str = "tmp";
 /// Distinguishes the renders of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
+/// Why the inputs could not be laid out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// They are too large together.
+    #[error("the inputs of `{path}` are larger than {what}")]
+    TooLarge {
+        /// The folder that is rendered.
+        path: String,
+        /// The limit that was exceeded.
+        what: &'static str,
+    },
+    /// The temporary folder could not be written.
+    #[error("could not write the temporary folder")]
+    Write(#[source] io::Error),
+}
+
+impl Error {
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Write(_))
+    }
+}
+
 /// The temporary folder of one render.
 pub(super) struct Scratch {
     folder: PathBuf,
-    /// The chart's folder in the repository, for messages.
+    /// What stands for the folder of inputs in messages: where it is in the repository.
     path: String,
     bytes_left: u64,
     files_left: usize,
@@ -35,18 +58,18 @@ pub(super) struct Scratch {
 impl Scratch {
     pub(super) fn create(parent: &Path, path: &str, limits: &Limits) -> Result<Self, Error> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = parent.join(format!("helm-{}-{number}", std::process::id()));
+        let folder = parent.join(format!("render-{}-{number}", std::process::id()));
         // What an earlier process of the same id left behind, if it was killed.
         match fs::remove_dir_all(&folder) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::Scratch { source });
+                return Err(Error::Write(source));
             }
             _ => {}
         }
         // Security: values may be secret, so nobody else may look in.
         let created = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         let created = created.and_then(|()| DirBuilder::new().create(folder.join(TEMPORARY)));
-        created.map_err(|source| Error::Scratch { source })?;
+        created.map_err(Error::Write)?;
         Ok(Self {
             folder,
             path: path.to_owned(),
@@ -65,13 +88,14 @@ impl Scratch {
         self.folder.join(TEMPORARY)
     }
 
-    pub(super) fn chart_folder(&self) -> PathBuf {
-        self.folder.join("chart")
+    /// The folder of what was copied from the repository.
+    pub(super) fn inputs(&self) -> PathBuf {
+        self.folder.join("inputs")
     }
 
-    /// Writes a file below the chart's folder. `relative` has no `.`, `..` or empty parts.
-    pub(super) fn write_chart(&mut self, relative: &str, bytes: &[u8]) -> Result<(), Error> {
-        let mut path = self.chart_folder();
+    /// Writes a file below the folder of inputs. `relative` has no `.`, `..` or empty parts.
+    pub(super) fn write_input(&mut self, relative: &str, bytes: &[u8]) -> Result<(), Error> {
+        let mut path = self.inputs();
         path.extend(relative.split('/'));
         self.write(&path, bytes)
     }
@@ -92,7 +116,7 @@ impl Scratch {
         self.bytes_left = bytes_left.ok_or_else(|| too_large("64 MiB"))?;
         let written = path.parent().map_or(Ok(()), fs::create_dir_all);
         let written = written.and_then(|()| fs::write(path, bytes));
-        written.map_err(|source| Error::Scratch { source })
+        written.map_err(Error::Write)
     }
 
     /// A message of the program in words of the repository.
@@ -102,8 +126,8 @@ impl Scratch {
         for (path, name) in self.names.iter().rev() {
             message = message.replace(&*path.to_string_lossy(), name);
         }
-        let chart = if self.path.is_empty() { "." } else { &self.path };
-        let message = message.replace(&*self.chart_folder().to_string_lossy(), chart);
+        let top = if self.path.is_empty() { "." } else { &self.path };
+        let message = message.replace(&*self.inputs().to_string_lossy(), top);
         message.replace(&format!("{}/", self.folder.to_string_lossy()), "")
     }
 }

@@ -1,0 +1,206 @@
+//! What would change if an application were synced to something else than it is: another
+//! revision, or somebody's working tree.
+//!
+//! Compared is what the manifests say with the cluster as last observed; a field that the render
+//! in force has and the new one has not counts as removed.
+//!
+//! Security: of a Secret only the names of its keys are told, and whether a value differs.
+
+use serde_json::Value;
+
+use super::book::Book;
+use super::diff::{AppDiff, ObjectDiff, SECRET, Side, secret_fields};
+use crate::ledger;
+use crate::ledger::event::{FieldChange, Origin};
+use crate::model::{AppName, BlobAddr, Digest, ObjectKey, canonical_json};
+use crate::plan::diff::diff;
+use crate::replay::World;
+
+/// The annotation in which kubectl keeps a copy of the whole object, values included.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// An object as it would be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// The object.
+    pub key: ObjectKey,
+    /// Its manifest.
+    pub manifest: Value,
+}
+
+/// The manifests to compare, gathered under the world's lock; reading them comes after.
+#[derive(Debug, Clone, Default)]
+pub struct PendingTrial {
+    entries: Vec<Entry>,
+    done: Vec<ObjectDiff>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    wanted: Wanted,
+    live: BlobAddr,
+    /// What the render in force says.
+    former: Option<BlobAddr>,
+}
+
+/// Gathers what [`PendingTrial::read`] compares. Does no I/O.
+#[must_use]
+pub fn gather(world: &World, app: &AppName, wanted: Vec<Wanted>) -> PendingTrial {
+    let mut pending = PendingTrial::default();
+    let Some(state) = world.apps.get(app) else { return pending };
+    let prunes = state.spec.automated.is_some_and(|automated| automated.prune);
+    let why = if prunes { "it would be pruned" } else { "it would stay: pruning is off" };
+    let wants = |key: &ObjectKey| wanted.iter().any(|wanted| wanted.key == *key);
+    for (key, _) in world.owned_by(app) {
+        if !wants(key) && world.live.contains_key(key) {
+            pending.push(key.clone(), Side::Extra, why);
+        }
+    }
+    for child in world.children(app) {
+        let key = ObjectKey::new("argoproj.io", "Application", "", child.as_str());
+        let kept = wanted.iter().any(|w| w.key.is_application() && w.key.name == key.name);
+        if !kept {
+            pending.push(key, Side::Extra, why);
+        }
+    }
+    let desired = state.desired.as_ref();
+    for wanted in wanted {
+        if wanted.key.is_application() {
+            pending.application(world, app, &wanted);
+            continue;
+        }
+        let former = desired.and_then(|desired| desired.objects.get(&wanted.key));
+        match world.live.get(&wanted.key) {
+            None => pending.push(wanted.key, Side::Missing, ""),
+            Some(live) => {
+                let (live, former) = (live.object, former.map(|former| former.manifest));
+                pending.entries.push(Entry { wanted, live, former });
+            }
+        }
+    }
+    pending
+}
+
+impl PendingTrial {
+    fn push(&mut self, key: ObjectKey, side: Side, why: &str) {
+        self.done.push(ObjectDiff { key, side, fields: Vec::new(), why: why.to_owned() });
+    }
+
+    /// A child is greffier's own and has no live object: its definition is compared.
+    fn application(&mut self, world: &World, parent: &AppName, wanted: &Wanted) {
+        let known = world.apps.iter().find(|(name, _)| name.as_str() == wanted.key.name);
+        match known {
+            None => self.push(wanted.key.clone(), Side::Missing, ""),
+            Some((_, child)) if child.origin != Origin::Parent(parent.clone()) => {
+                self.push(wanted.key.clone(), Side::Changed, "it is defined elsewhere");
+            }
+            Some((_, child)) => {
+                let same = Digest::of(&canonical_json(&wanted.manifest)) == child.manifest;
+                if !same {
+                    self.push(wanted.key.clone(), Side::Changed, "its definition would change");
+                }
+            }
+        }
+    }
+
+    /// Reads the manifests and compares.
+    ///
+    /// # Errors
+    /// What the ledger says about a blob that cannot be read.
+    pub fn read(self, book: &dyn Book) -> Result<AppDiff, ledger::Error> {
+        let mut result = AppDiff { objects: self.done, ..AppDiff::default() };
+        for Entry { wanted, live, former } in self.entries {
+            let live = book.blob(live)?;
+            let Ok(live) = serde_json::from_slice::<Value>(&live) else {
+                let key = &wanted.key;
+                result.unknown.push(format!("{key}: its recorded object cannot be read"));
+                continue;
+            };
+            // An observation is kept with its field managers beside it.
+            let live = live.get("object").unwrap_or(&live);
+            let mut fields = if wanted.key.is_secret() {
+                secret_fields(book, &wanted.manifest, live)
+            } else {
+                diff(&wanted.manifest, live)
+            };
+            // A sealed manifest without the key says nothing about what is removed.
+            let former = former.and_then(|former| book.blob(former).ok());
+            let former = former.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+            if let Some(former) = former {
+                fields.extend(removed(&former, &wanted));
+            }
+            if !fields.is_empty() {
+                let (key, side, why) = (wanted.key, Side::Changed, String::new());
+                result.objects.push(ObjectDiff { key, side, fields, why });
+            }
+        }
+        result.objects.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(result)
+    }
+}
+
+/// What the former manifest has and the wanted one has not.
+fn removed(former: &Value, wanted: &Wanted) -> impl Iterator<Item = FieldChange> {
+    let secret = wanted.key.is_secret();
+    let gone = diff(former, &wanted.manifest).into_iter().filter(|change| change.was.is_empty());
+    gone.map(move |change| {
+        let is_value = secret && is_secret_path(&change.path);
+        let was = if is_value { SECRET.to_owned() } else { change.now };
+        FieldChange { path: change.path, was, now: String::new() }
+    })
+}
+
+fn is_secret_path(path: &str) -> bool {
+    path.starts_with(".data") || path.starts_with(".stringData") || path.contains(LAST_APPLIED)
+}
+
+/// A manifest as it may be shown: of a Secret the keys, no value.
+#[must_use]
+pub fn shown(key: &ObjectKey, mut manifest: Value) -> Value {
+    if !key.is_secret() {
+        return manifest;
+    }
+    for field in ["data", "stringData"] {
+        let entries = manifest.get_mut(field).and_then(Value::as_object_mut);
+        for (_, value) in entries.into_iter().flatten() {
+            *value = Value::String(SECRET.to_owned());
+        }
+    }
+    let annotations = manifest.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    if let Some(copy) = annotations.and_then(|annotations| annotations.get_mut(LAST_APPLIED)) {
+        *copy = Value::String(SECRET.to_owned());
+    }
+    manifest
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn wanted(kind: &str, manifest: Value) -> Wanted {
+        Wanted { key: ObjectKey::new("", kind, "prod", "a"), manifest }
+    }
+
+    #[test]
+    fn a_shown_secret_has_keys_and_no_values() {
+        let key = ObjectKey::new("", "Secret", "prod", "a");
+        let secret = json!({"data": {"a": "aHVudGVyMg=="}, "stringData": {"b": "hunter2"},
+            "metadata": {"annotations": {LAST_APPLIED: "hunter2", "x": "y"}}});
+        let shown = shown(&key, secret).to_string();
+        assert!(!shown.contains("hunter2") && !shown.contains("aHVudGVyMg"), "{shown}");
+        assert!(shown.contains("\"a\":\"(secret)\"") && shown.contains("\"x\":\"y\""), "{shown}");
+    }
+
+    #[test]
+    fn fields_that_leave_are_named_and_secret_values_are_not() {
+        let former = json!({"data": {"a": "1", "b": "hunter2"}});
+        let new = json!({"data": {"a": "1"}});
+        let change = |kind| removed(&former, &wanted(kind, new.clone())).collect::<Vec<_>>();
+        let plain = change("ConfigMap");
+        assert_eq!((plain.len(), plain[0].path.as_str()), (1, ".data.b"));
+        assert_eq!((plain[0].was.as_str(), plain[0].now.as_str()), ("\"hunter2\"", ""));
+        assert_eq!(change("Secret")[0].was, SECRET);
+    }
+}

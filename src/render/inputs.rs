@@ -1,0 +1,104 @@
+//! What a render depends on, as a digest: the same digest, the same objects.
+//!
+//! Everything that is read counts: the folders of the source, the values wherever they are, the
+//! specification, the program's version and, for programs, what the cluster serves. In doubt the
+//! whole repository counts, which only makes renders more frequent.
+
+use serde_json::{Value, json};
+
+use super::engine::{Error, Input, detect};
+use super::tools::Tools;
+use super::variables::Variables;
+use super::{FileKind, directory, files, helm, kustomize};
+use crate::model::{CommitId, Digest, Tool};
+
+/// The version of this renderer's own rules: how documents become objects, which annotations are
+/// understood and how. It changes whenever the same documents would give other objects.
+pub const RULES: u32 = 2;
+
+/// The whole repository.
+const TOP: &str = "";
+
+/// The folders of the source's repository that hold everything that its render reads, values
+/// excepted.
+#[must_use]
+pub fn roots(input: &Input<'_>) -> Vec<String> {
+    if input.source.lends_only {
+        return Vec::new();
+    }
+    // What does not render has no folders; then any commit may mend it.
+    try_roots(input).ok().flatten().unwrap_or_else(|| vec![TOP.to_owned()])
+}
+
+/// `None` = the render may read anything.
+fn try_roots(input: &Input<'_>) -> Result<Option<Vec<String>>, Error> {
+    let path = files::join(TOP, &input.source.path)?;
+    let folders = match detect(input, &path)? {
+        Tool::Kustomize(overrides) => {
+            let roots = kustomize::roots(input.files, &path, &overrides)?;
+            roots.folders.into_iter().map(|(from, _)| from).collect()
+        }
+        Tool::Helm(_) => {
+            let folder = directory::folder(input.files, &path)?;
+            if !helm::stays_inside(input.files, &folder) {
+                return Ok(None);
+            }
+            vec![folder]
+        }
+        Tool::Directory(_) | Tool::Detect | Tool::Unsupported(_) => {
+            vec![directory::folder(input.files, &path)?]
+        }
+    };
+    for folder in &folders {
+        let listed = input.files.list(folder, true)?;
+        if listed.iter().any(|file| file.kind == FileKind::Symlink) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(folders))
+}
+
+/// The digest of everything that the sources' render depends on. `trees` are the trees of each
+/// source's [`roots`].
+///
+/// Scopes do not count: render again when a kind in
+/// [`Rendered::unknown_kinds`](super::Rendered::unknown_kinds) comes to be served.
+#[must_use]
+pub fn inputs_digest(tools: &Tools, inputs: &[Input<'_>], trees: &[Vec<CommitId>]) -> Digest {
+    let sources = inputs.iter().zip(trees).filter(|(input, _)| !input.source.lends_only);
+    let sources = sources.map(|(input, trees)| {
+        let trees: Vec<&str> = trees.iter().map(CommitId::as_str).collect();
+        json!([trees, input.source, depends(tools, input)])
+    });
+    let sources: Vec<Value> = sources.collect();
+    let app = inputs.first().map(|input| (input.app.name.as_str(), &input.app.namespace));
+    // A list of plain values: the order and form of the bytes are fixed by this line.
+    Digest::of(json!([RULES, app, sources]).to_string().as_bytes())
+}
+
+/// What the render of a source depends on beyond its folders and its specification.
+fn depends(tools: &Tools, input: &Input<'_>) -> Value {
+    let path = files::join(TOP, &input.source.path).unwrap_or_default();
+    // Without its program a source does not render either, and says so.
+    match detect(input, &path) {
+        Ok(Tool::Helm(helm)) => {
+            let version = helm::helm_version(tools).unwrap_or_default();
+            // Values that cannot be had do not render; the commit that mends them is another.
+            let values = helm::values_digest(input, &path, &helm);
+            let values = values.map_or_else(|_| input.commit.to_string(), |d| d.to_string());
+            // What the Application says itself is in its specification.
+            let kube_version = helm.kube_version.is_none().then_some(input.kube_version);
+            let api_versions = helm.api_versions.is_empty().then_some(input.api_versions);
+            json!([version, values, kube_version, api_versions])
+        }
+        Ok(Tool::Kustomize(overrides)) => {
+            let version = kustomize::kustomize_version(tools).unwrap_or_default();
+            let mut texts = overrides.images.iter();
+            let values = overrides.common_labels.iter().chain(&overrides.common_annotations);
+            let varies = texts.any(|text| Variables::vary_in(text))
+                || values.into_iter().any(|(_, value)| Variables::vary_in(value));
+            json!([version, varies.then_some((input.commit.as_str(), input.kube_version))])
+        }
+        Ok(Tool::Directory(_) | Tool::Detect | Tool::Unsupported(_)) | Err(_) => Value::Null,
+    }
+}
