@@ -42,10 +42,16 @@ bench: control-plane ## measure; ONLY=push,drift chooses; prints a table and wri
 	@$(CARGO) build --locked --release --bin greffier --example bench
 	@$(CARGO) run --locked --release --quiet --example bench -- $(if $(ONLY),--only $(ONLY))
 
-soak: control-plane ## run the crash loops again and again with fresh seeds: SOAK=20 times
+soak: control-plane ## look for what is rare: SEEDS=20000 simulated, KILLS=1000 real, SOAK=20 crash loops
+	@first=$$RANDOM$$RANDOM; echo "simulation: GREFFIER_SEED_FIRST=$$first"; \
+	GREFFIER_SEED_FIRST=$$first GREFFIER_SEEDS=$(or $(SEEDS),20000) \
+	    $(CARGO) test --locked --release --quiet --lib simulation
+	@seed=$$RANDOM$$RANDOM; echo "kills: GREFFIER_SEED=$$seed"; \
+	GREFFIER_SEED=$$seed KILLS=$(or $(KILLS),1000) \
+	    $(CARGO) test --locked --test it kills:: -- --nocapture
 	@for round in $$(seq $(or $(SOAK),20)); do \
 	    echo "round $$round: GREFFIER_SEED=$${seed:=$$RANDOM$$RANDOM}"; \
-	    GREFFIER_SEED=$$seed $(CARGO) test --locked --quiet --test it crash; unset seed; \
+	    GREFFIER_SEED=$$seed $(CARGO) test --locked --quiet --test it crash::; unset seed; \
 	done
 
 lint: format clippy deny ## check formatting, clippy (warnings are errors) and dependencies

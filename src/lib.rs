@@ -38,3 +38,7 @@ pub mod http;
 pub mod telemetry;
 
 pub mod daemon;
+
+// What tests share with the binaries of `tests/` names the crate as they do.
+#[cfg(test)]
+extern crate self as greffier;

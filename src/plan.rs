@@ -16,7 +16,7 @@ mod prune;
 use std::collections::BTreeMap;
 
 pub use assess::{Assessment, Status};
-pub use check::{Violation, check};
+pub use check::{Violation, check, withdrawn};
 pub use gate::{Gated, Limits};
 pub use order::kind_rank;
 

@@ -7,6 +7,7 @@
 mod compare_job;
 mod driver;
 mod execute;
+mod failpoint;
 pub mod machine;
 mod opened;
 mod preview_job;
@@ -14,6 +15,8 @@ mod record;
 mod render_job;
 mod rest;
 mod settle;
+#[cfg(test)]
+mod simulation;
 mod trial;
 mod variation;
 

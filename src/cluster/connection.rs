@@ -101,6 +101,13 @@ impl Connection {
         })
     }
 
+    /// The same connection, whose requests are given up after `timeout`, or as soon as before.
+    /// Writes tell the API server, so that it gives them up then as well.
+    #[must_use]
+    pub fn within(&self, timeout: Duration) -> Self {
+        Self { timeout: timeout.min(self.timeout), ..self.clone() }
+    }
+
     /// Returns the server's address, without credentials.
     #[must_use]
     pub fn server(&self) -> &str {

@@ -75,6 +75,8 @@ pub enum ClusterInput {
         kind: GroupKind,
         /// How many objects there are.
         objects: u64,
+        /// The resource version of the list.
+        resource_version: String,
     },
     /// Changes of a kind may have been missed, or cannot be seen.
     Gap {

@@ -404,9 +404,15 @@ impl Connection {
 }
 
 fn request_of(call: &Call) -> Result<http::Request<Body>, http::Error> {
+    let mut path = call.path.clone();
+    if call.is_write() {
+        // A write that was given up must not be made later: its fate is judged by then.
+        let mark = if path.contains('?') { '&' } else { '?' };
+        path.push_str(&format!("{mark}timeout={}ms", call.timeout.as_millis().max(1)));
+    }
     let mut builder = http::Request::builder()
         .method(call.method.clone())
-        .uri(&call.path)
+        .uri(path)
         .header(header::ACCEPT, call.accept)
         .header(header::USER_AGENT, concat!("greffier/", env!("CARGO_PKG_VERSION")));
     if let Some(audit_id) = &call.audit_id {
@@ -540,6 +546,14 @@ mod tests {
                 Duration::from_secs(1),
             )
         }
+    }
+
+    #[test]
+    fn a_write_tells_the_api_server_how_long_it_may_take() {
+        let write = request_of(&call(Method::PATCH, false)).unwrap();
+        assert!(write.uri().to_string().ends_with("?force=true&timeout=1000ms"), "{}", write.uri());
+        let read = request_of(&call(Method::GET, false)).unwrap();
+        assert!(!read.uri().to_string().contains("timeout"), "{}", read.uri());
     }
 
     fn class(status: u16, answer: &str) -> Class {

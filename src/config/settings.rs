@@ -69,6 +69,9 @@ pub struct ClusterConfig {
     pub exclude: Vec<String>,
     /// After how long a request to the API server is given up.
     pub request_timeout: Period,
+    /// For how long the writes of an intent may be made. After a crash, an object whose write may
+    /// still arrive waits for so long.
+    pub write_timeout: Period,
 }
 
 impl Default for ClusterConfig {
@@ -78,6 +81,7 @@ impl Default for ClusterConfig {
             context: None,
             exclude: Vec::new(),
             request_timeout: Period::seconds(30),
+            write_timeout: Period::seconds(10),
         }
     }
 }
@@ -280,6 +284,7 @@ impl Config {
         }
         let periods = [
             ("cluster.request_timeout", self.cluster.request_timeout),
+            ("cluster.write_timeout", self.cluster.write_timeout),
             ("git.poll_interval", self.git.poll_interval),
             ("git.fetch_timeout", self.git.fetch_timeout),
             ("tools.timeout", self.tools.timeout),

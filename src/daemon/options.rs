@@ -1,5 +1,7 @@
 //! What the configuration means for each part.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
 use crate::config::Config;
@@ -25,6 +27,11 @@ pub(super) fn cluster(config: &Config) -> Result<cluster::Options> {
         options.exclude.push(pattern.parse().context("configuration key `cluster.exclude`")?);
     }
     Ok(options)
+}
+
+/// No write may take longer than any request may.
+pub(super) fn write_timeout(config: &Config) -> Duration {
+    config.cluster.write_timeout.duration().min(config.cluster.request_timeout.duration())
 }
 
 pub(super) fn limits(config: &Config) -> plan::Limits {

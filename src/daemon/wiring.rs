@@ -83,7 +83,7 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
         tools: options::tools(config),
         mirrors: options::source(config),
         scratch: config.data_dir.join("scratch"),
-        write_timeout: config.cluster.request_timeout.duration(),
+        write_timeout: options::write_timeout(config),
         track,
     };
     prepare_scratch(&parts.scratch)?;
@@ -283,7 +283,7 @@ fn fold_rest(ledger: &Ledger, mut world: World) -> Result<World, ledger::Error> 
 /// What the ledger has of each object, so that a restart does not record the same again.
 fn known_objects(world: &World) -> cluster::Known {
     let mut known = cluster::Known::default();
-    for (key, live) in &world.live {
+    for (key, live) in world.observed() {
         let fingerprint = cluster::Fingerprint::of(
             &live.uid,
             (live.digest, live.owned),

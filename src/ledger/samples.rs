@@ -293,7 +293,13 @@ fn plans() -> Vec<Event> {
             result: Preview::Refused("admission webhook".into()),
         }
         .into(),
-        IntentRecordedV1 { app: app(), writes: vec![write()], commit: Some(commit('a')) }.into(),
+        IntentRecordedV1 {
+            app: app(),
+            writes: vec![write()],
+            commit: Some(commit('a')),
+            timeout_ms: 10_000,
+        }
+        .into(),
         OutcomeRecordedV1 { app: app(), intent: Seq(3), results: results() }.into(),
         IntentSettledV1 { app: app(), intent: Seq(3), results: results() }.into(),
         SyncFinishedV1 {
@@ -331,7 +337,12 @@ fn cluster() -> Vec<Event> {
         .into(),
         observed().into(),
         ObjectGoneV1 { key: object(), uid: "u".into(), learned: Learned::Listed }.into(),
-        KindListedV1 { kind: GroupKind::new("", "ConfigMap"), objects: 12 }.into(),
+        KindListedV1 {
+            kind: GroupKind::new("", "ConfigMap"),
+            objects: 12,
+            resource_version: "42".into(),
+        }
+        .into(),
         WatchGapV1 { kind: GroupKind::new("", "ConfigMap"), reason: "410 Gone".into() }.into(),
     ]
 }

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::ledger::event::Verb;
-use crate::model::ObjectKey;
+use crate::ledger::event::{Verb, Write};
+use crate::model::{AppName, ObjectKey};
 use crate::plan::Plan;
 use crate::replay::World;
 
@@ -69,4 +69,25 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// Why a write of an intent that is durable, and of which nothing was sent yet, must not be made
+/// any more in `world`; `None` = it may be made.
+///
+/// A decision is taken at one position of the ledger and its intent recorded at a later one. What
+/// came in between counts: whoever paused an application has been told that it is paused.
+#[must_use]
+pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static str> {
+    let Some(app) = world.apps.get(app) else { return Some("the application was removed") };
+    if world.observe {
+        return Some("greffier only observes (--observe)");
+    }
+    if app.is_paused(world.now) {
+        return Some("the application was paused");
+    }
+    if write.verb == Verb::Prune {
+        let wanted = world.apps.values().any(|app| app.wants(&write.key));
+        return wanted.then_some("an application wants the object now");
+    }
+    (!app.wants(&write.key)).then_some("the application does not want the object any more")
 }

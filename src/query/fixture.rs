@@ -154,7 +154,7 @@ impl Story {
             broken_groups: vec![],
         });
         for kind in kinds {
-            self.event(KindListedV1 { kind, objects: 0 });
+            self.event(KindListedV1 { kind, objects: 0, resource_version: String::new() });
         }
         self.observed(&key("Namespace/prod"), &json!({"kind": "Namespace"}), "ns", "");
     }
@@ -227,8 +227,12 @@ impl Story {
             reason: "it is in Git and not in the cluster".into(),
         };
         let writes: Vec<_> = wanted.iter().map(write).collect();
-        let intent =
-            self.event(IntentRecordedV1 { app: name("web"), writes, commit: Some(commit('a')) });
+        let intent = self.event(IntentRecordedV1 {
+            app: name("web"),
+            writes,
+            commit: Some(commit('a')),
+            timeout_ms: 10_000,
+        });
         let mut results = Vec::new();
         for (index, (key, manifest)) in objects.iter().enumerate() {
             let live = json!({"object": masked(manifest), "fields": []});

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::driver::{Done, Parts};
 use super::execute;
-use crate::cluster::{self, Stored, normalize};
+use crate::cluster::{self, SecretDigest, Stored, normalize};
 use crate::ledger::event::{DriftDetectedV1, DriftKind, FieldChange};
 use crate::ledger::{self, Draft};
 use crate::model::{Actor, AppName, Scheme};
 use crate::plan::Comparison;
+use crate::replay::Drift;
 
 pub(super) async fn run(
     parts: Parts,
@@ -19,56 +21,70 @@ pub(super) async fn run(
     comparison: Comparison,
 ) -> Result<Done, ledger::Error> {
     let _permit = permits.acquire_owned().await;
-    let found = compare(&parts, &app, &comparison)?;
-    let known = {
+    let baseline = parts.ledger.blob(comparison.baseline)?;
+    let observed = parts.ledger.blob(comparison.observed)?;
+    let sent = || execute::manifest(&parts, &app, Some(comparison.manifest)).ok();
+    let found = compare(&parts.ledger, &comparison, (&baseline, &observed), sent);
+    let draft = {
         let view = parts.read();
-        view.world.apps.get(&app).and_then(|state| state.drift.get(&comparison.key).cloned())
+        let known = view.world.apps.get(&app).and_then(|state| state.drift.get(&comparison.key));
+        news(&app, &comparison, known, found)
     };
-    // What is found again with every change of status is told once.
-    let nothing_new = match &known {
-        None => found.kind == DriftKind::None,
-        Some(known) => known.kind == found.kind && known.fields == found.fields,
-    };
-    if !nothing_new {
-        let claims = found.managers.iter().map(|m| (Scheme::FieldManager, m.manager.clone()));
-        let actor = claims.fold(Actor::default(), |mut actor, (scheme, value)| {
-            actor.claims.push(crate::model::Claim { scheme, value, strength: 2 });
-            actor
-        });
-        let drift = DriftDetectedV1 {
-            app: app.clone(),
-            key: comparison.key.clone(),
-            kind: found.kind,
-            fields: found.fields,
-            managers: found.managers,
-            observation: comparison.observation,
-        };
-        let draft = Draft::new(drift).by(actor).caused_by(comparison.observation);
+    let nothing_new = draft.is_none();
+    if let Some(draft) = draft {
         parts.ledger.append(draft).await?;
     }
     let (key, observation) = (comparison.key, comparison.observation);
     Ok(Done::Compared { app, key, observation, nothing_new })
 }
 
-fn compare(
-    parts: &Parts,
+/// What was found, if it is news: what is found again with every change of status is told once.
+pub(super) fn news(
     app: &AppName,
     comparison: &Comparison,
-) -> Result<cluster::Comparison, ledger::Error> {
-    let baseline = parts.ledger.blob(comparison.baseline)?;
-    let observed = parts.ledger.blob(comparison.observed)?;
-    let stored = (Stored::from_stored(&baseline), Stored::from_stored(&observed));
-    Ok(match stored {
+    known: Option<&Drift>,
+    found: cluster::Comparison,
+) -> Option<Draft> {
+    let nothing_new = match known {
+        None => found.kind == DriftKind::None,
+        Some(known) => known.kind == found.kind && known.fields == found.fields,
+    };
+    if nothing_new {
+        return None;
+    }
+    let claims = found.managers.iter().map(|m| (Scheme::FieldManager, m.manager.clone()));
+    let actor = claims.fold(Actor::default(), |mut actor, (scheme, value)| {
+        actor.claims.push(crate::model::Claim { scheme, value, strength: 2 });
+        actor
+    });
+    let drift = DriftDetectedV1 {
+        app: app.clone(),
+        key: comparison.key.clone(),
+        kind: found.kind,
+        fields: found.fields,
+        managers: found.managers,
+        observation: comparison.observation,
+    };
+    Some(Draft::new(drift).by(actor).caused_by(comparison.observation))
+}
+
+/// Compares two recorded objects; `sent` is the manifest that the first came of.
+pub(super) fn compare(
+    sealer: &dyn SecretDigest,
+    comparison: &Comparison,
+    (baseline, observed): (&[u8], &[u8]),
+    sent: impl FnOnce() -> Option<Value>,
+) -> cluster::Comparison {
+    match (Stored::from_stored(baseline), Stored::from_stored(observed)) {
         (Ok(baseline), Ok(observed)) if comparison.replaced || baseline.own().is_none() => {
-            let sent = execute::manifest(parts, app, Some(comparison.manifest)).ok();
-            match sent.and_then(|sent| normalize(&sent, &parts.ledger).ok()) {
+            match sent().and_then(|sent| normalize(&sent, sealer).ok()) {
                 Some(sent) => cluster::compare_replaced(&sent, &baseline, &observed),
                 None => unreadable(),
             }
         }
         (Ok(baseline), Ok(observed)) => cluster::compare(&baseline, &observed),
         _ => unreadable(),
-    })
+    }
 }
 
 /// What was recorded cannot be read by this version: to put Git's version back is safe, to say

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::machine::{Command, Machine};
 use super::rest::Rest;
-use super::{execute, render_job, settle};
+use super::{execute, failpoint, render_job, settle};
 use crate::cluster::Connection;
-use crate::ledger::event::DeadlineReachedV1;
+use crate::ledger::event::{DeadlineReachedV1, Event};
 use crate::ledger::{self, Draft, Ledger, Recorded, Tail};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 use crate::plan::{Compared, Limits};
@@ -58,7 +58,7 @@ pub struct Parts {
     pub mirrors: crate::source::Options,
     /// A directory for what a render needs on disk; emptied by its users.
     pub scratch: PathBuf,
-    /// How long a write may take; also how long an orphaned intent's writes may still arrive.
+    /// For how long the writes of an intent may be made.
     pub write_timeout: Duration,
     /// Says which repositories to mirror.
     pub track: mpsc::Sender<BTreeSet<String>>,
@@ -113,7 +113,7 @@ impl Driver {
     #[must_use]
     pub fn new(parts: Parts, cancel: CancellationToken) -> Self {
         Self {
-            machine: Machine::new(parts.limits.clone()),
+            machine: Machine::new(parts.limits.clone()).writing_within(parts.write_timeout),
             jobs: JoinSet::new(),
             renders: Arc::new(tokio::sync::Semaphore::new(parts.tools.parallel)),
             comparisons: Arc::new(tokio::sync::Semaphore::new(COMPARISONS_MAX)),
@@ -260,7 +260,14 @@ impl Driver {
     }
 
     async fn append(&mut self, drafts: Vec<Draft>) -> Result<(), Error> {
+        let intends = drafts.iter().any(|draft| matches!(draft.event, Event::IntentRecorded(_)));
+        if intends {
+            failpoint::reach(failpoint::DECIDED);
+        }
         let seqs = self.parts.ledger.append(drafts).await?;
+        if intends {
+            failpoint::reach(failpoint::INTENDED);
+        }
         if let Some(last) = seqs.last() {
             self.must_fold = self.must_fold.max(*last);
         }

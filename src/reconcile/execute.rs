@@ -18,14 +18,16 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{Done, Parts};
+use super::failpoint;
 use crate::cluster::{
-    self, ApplyRequest, DeleteRequest, DeleteResult, OWNER_ANNOTATION, Propagation, normalize,
+    self, ApplyRequest, DeleteRequest, DeleteResult, Normalised, OWNER_ANNOTATION, Propagation,
+    SecretDigest, Stored, normalize,
 };
 use crate::ledger::event::{
     Applied, ManagerStamp, Method, OutcomeRecordedV1, Verb, Write, WriteResult,
 };
 use crate::ledger::{self, Batch, Blob, Draft};
-use crate::model::{AppName, BlobAddr, Seq};
+use crate::model::{AppName, BlobAddr, Seq, Timestamp};
 use crate::plan::kind_rank;
 
 /// How many writes are under way at once over all intents. 1 000 server-side applies took 1.03 s
@@ -36,6 +38,8 @@ const OUTCOMES_MAX: usize = 64;
 /// How long outcomes are collected while more of the same intent are to come. The last one, and
 /// so the only one of a single write, is recorded at once.
 const OUTCOMES_LINGER: Duration = Duration::from_millis(5);
+/// A write that has less time left than this is not sent any more.
+const SENT_MS_MIN: u64 = 50;
 
 /// One answered write.
 struct Answer {
@@ -56,7 +60,8 @@ pub(super) async fn run(
     let writes: Vec<(u32, Write)> =
         open.writes.into_iter().map(|(index, open)| (index, open.write)).collect();
     let recorder = record(&parts, &open.app, intent, writes.len(), received);
-    let sender = send(&parts, &permits, &open.app, intent, writes, answers, &cancel);
+    let about = About { app: open.app.clone(), intent, deadline: open.deadline };
+    let sender = send(&parts, &permits, &about, writes, answers, &cancel);
     let ((), recorded) = tokio::join!(sender, recorder);
     recorded?;
     Ok(Done::Executed(intent))
@@ -90,15 +95,22 @@ async fn record(
         let outcome = OutcomeRecordedV1 { app: app.clone(), intent, results };
         batch.drafts.push(Draft::new(outcome).caused_by(intent));
         parts.ledger.append(batch).await?;
+        failpoint::reach(failpoint::RECORDED);
     }
     Ok(())
+}
+
+/// What the writes of an intent have in common.
+struct About {
+    app: AppName,
+    intent: Seq,
+    deadline: Timestamp,
 }
 
 async fn send(
     parts: &Parts,
     permits: &Semaphore,
-    app: &AppName,
-    intent: Seq,
+    about: &About,
     writes: Vec<(u32, Write)>,
     answers: mpsc::Sender<Answer>,
     cancel: &CancellationToken,
@@ -108,11 +120,19 @@ async fn send(
             .iter()
             .map(|(index, write)| async move {
                 let _permit = permits.acquire().await;
-                if cancel.is_cancelled() {
-                    let result = WriteResult::NotSent("the daemon stopped".into());
+                let left = about.deadline.ms_since(Timestamp::now());
+                let why = match left {
+                    _ if cancel.is_cancelled() => Some("the daemon stopped"),
+                    0..SENT_MS_MIN => Some("its time ran out before it could be sent"),
+                    _ => None,
+                };
+                if let Some(why) = why {
+                    let result = WriteResult::NotSent(why.into());
                     return Answer { index: *index, result, blob: None };
                 }
-                one(parts, app, intent, *index, write).await
+                let cluster = parts.cluster.within(Duration::from_millis(left));
+                let parts = Parts { cluster, ..parts.clone() };
+                one(&parts, about, *index, write).await
             })
             .collect();
         while let Some(answer) = under_way.next().await {
@@ -129,14 +149,17 @@ fn rank(write: &Write) -> (bool, usize) {
     (write.verb == Verb::Prune, kind_rank(&write.key))
 }
 
-async fn one(parts: &Parts, app: &AppName, intent: Seq, index: u32, write: &Write) -> Answer {
+async fn one(parts: &Parts, about: &About, index: u32, write: &Write) -> Answer {
+    let About { app, intent, .. } = about;
     let audit_id = format!("{}-{intent}-{index}", parts.ledger.ledger_id());
+    failpoint::reach(failpoint::SENDING);
     let (result, blob) = match (write.verb, write.method) {
         (Verb::Prune | Verb::Recreate, _) => (delete(parts, app, write, audit_id).await, None),
         (Verb::TakeOver, _) => take_over::run(parts, write, audit_id).await,
         (_, Method::Replace) => replace::run(parts, app, write, audit_id).await,
         (_, Method::Apply) => apply(parts, app, write, audit_id).await,
     };
+    failpoint::reach(failpoint::ANSWERED);
     Answer { index, result, blob }
 }
 
@@ -210,11 +233,24 @@ pub(super) fn applied(
     base: Option<BlobAddr>,
     sent: Option<&Value>,
 ) -> (WriteResult, Option<Blob>) {
-    let normalised = match normalize(object, &parts.ledger) {
+    let last = |returned: &Normalised| notes::last_applied(parts, returned);
+    outcome(&parts.ledger, object, changed, base, sent, last)
+}
+
+/// The same; `last` is what greffier applied to the object last, if it is still that object.
+pub(super) fn outcome(
+    sealer: &dyn SecretDigest,
+    object: &Value,
+    changed: bool,
+    base: Option<BlobAddr>,
+    sent: Option<&Value>,
+    last: impl FnOnce(&Normalised) -> Option<Stored>,
+) -> (WriteResult, Option<Blob>) {
+    let normalised = match normalize(object, sealer) {
         Ok(normalised) => normalised,
         Err(error) => return (WriteResult::Unknown(error.to_string()), None),
     };
-    let notes = Box::new(notes::of(parts, &normalised, sent));
+    let notes = Box::new(notes::of(sealer, &normalised, sent, last));
     let blob = Blob::plain(normalised.stored_bytes(), base);
     let applied = Applied {
         baseline: normalised.owned.unwrap_or_default(),
@@ -239,8 +275,13 @@ pub(super) fn manifest(
 ) -> Result<Value, String> {
     let addr = addr.ok_or("the write names no manifest")?;
     let bytes = parts.ledger.blob(addr).map_err(|error| error.to_string())?;
+    claimed(&bytes, app)
+}
+
+/// A recorded manifest with the annotation that names its application.
+pub(super) fn claimed(bytes: &[u8], app: &AppName) -> Result<Value, String> {
     let mut manifest: Value =
-        serde_json::from_slice(&bytes).map_err(|_| "the recorded manifest cannot be read")?;
+        serde_json::from_slice(bytes).map_err(|_| "the recorded manifest cannot be read")?;
     let metadata = manifest.get_mut("metadata").and_then(Value::as_object_mut);
     let metadata = metadata.ok_or("the recorded manifest has no metadata")?;
     let annotations =
@@ -250,6 +291,7 @@ pub(super) fn manifest(
     Ok(manifest)
 }
 
+/// How a write ended that failed.
 pub(super) fn failure(error: &cluster::Error) -> WriteResult {
     use cluster::Class;
     let text = error.chain();

@@ -5,21 +5,27 @@
 //! loses nothing; it asks for the same things again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::ledger::Draft;
 use crate::ledger::event::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DriftDetectedV1, DriftKind,
-    GateLapsedV1, Health, IntentRecordedV1, ObjectHealthChangedV1, Origin, PlanGatedV1,
-    RenderFailedV1, ResumedV1, SyncFinishedV1, Verb, Write, WritesSuspendedV1,
+    GateLapsedV1, Health, IntentRecordedV1, ObjectHealthChangedV1, Origin, OutcomeRecordedV1,
+    PlanGatedV1, RenderFailedV1, ResumedV1, SyncFinishedV1, Verb, Write, WriteResult,
+    WritesSuspendedV1,
 };
 use crate::ledger::frame::CAUSES_MAX;
 use crate::model::{AppName, AppSpec, CommitId, ObjectKey, Seq, Timestamp};
 use crate::plan::{self, Compared, Comparison, DryRun, Limits, Plan, Violation};
-use crate::replay::{App, Touched, World};
+use crate::replay::{App, OpenIntent, Touched, World};
 
 /// How many writes one intent lists. Bound: an intent is one frame's payload and one unit of
 /// recovery; a thousand objects become a few intents.
 pub const INTENT_WRITES_MAX: usize = 256;
+
+/// For how long the writes of an intent may be made, where nobody says otherwise: after a crash,
+/// what may still arrive keeps its objects waiting for so long.
+const WRITE_TIMEOUT_MS: u32 = 10_000;
 
 /// Something for the driver to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,9 +69,10 @@ pub enum Command {
 }
 
 /// The machine's own memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Machine {
     limits: Limits,
+    write_timeout_ms: u32,
     dirty: BTreeSet<AppName>,
     all_dirty: bool,
     rendering: BTreeSet<AppName>,
@@ -81,7 +88,25 @@ impl Machine {
     /// A machine that looks at every application first.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, all_dirty: true, ..Self::default() }
+        Self {
+            limits,
+            write_timeout_ms: WRITE_TIMEOUT_MS,
+            dirty: BTreeSet::new(),
+            all_dirty: true,
+            rendering: BTreeSet::new(),
+            comparing: BTreeMap::new(),
+            asking: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            tracked: None,
+            deadlines: BTreeMap::new(),
+        }
+    }
+
+    /// The same, with so long for the writes of an intent.
+    #[must_use]
+    pub fn writing_within(self, write_timeout: Duration) -> Self {
+        let ms = u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX);
+        Self { write_timeout_ms: ms, ..self }
     }
 
     /// Notes what an event touched.
@@ -250,7 +275,7 @@ impl Machine {
             }
             let app = world.apps.get(&name);
             for writes in writes.chunks(INTENT_WRITES_MAX) {
-                drafts.push(intent(&name, app, writes));
+                drafts.push(intent(&name, app, writes, self.write_timeout_ms));
             }
         }
     }
@@ -262,8 +287,17 @@ impl Machine {
             if self.busy.contains(seq) {
                 continue;
             }
-            self.busy.insert(*seq);
             let unknown = intent.writes.values().any(|open| open.unknown);
+            let withdrawn =
+                if intent.orphaned || unknown { Vec::new() } else { withdrawn(world, intent) };
+            if !withdrawn.is_empty() {
+                // What is left of the intent is carried out once this is folded.
+                let (app, intent, results) = (intent.app.clone(), *seq, withdrawn);
+                let outcome = OutcomeRecordedV1 { app, intent, results };
+                commands.push(Command::Append(vec![Draft::new(outcome).caused_by(intent)]));
+                continue;
+            }
+            self.busy.insert(*seq);
             commands.push(if intent.orphaned || unknown {
                 Command::Settle(*seq)
             } else {
@@ -274,14 +308,26 @@ impl Machine {
 }
 
 /// The intent to make `writes`, caused by the render and the drift that ask for them.
-fn intent(name: &AppName, app: Option<&App>, writes: &[Write]) -> Draft {
+fn intent(name: &AppName, app: Option<&App>, writes: &[Write], timeout_ms: u32) -> Draft {
     let commit = app.and_then(App::commit).cloned();
     let rendered = app.and_then(|app| app.desired.as_ref()).map(|desired| desired.seq);
     let drifted = writes.iter().filter(|write| write.verb == Verb::Heal);
     let drifted = drifted.filter_map(|write| Some(app?.drift.get(&write.key)?.seq));
-    let body = IntentRecordedV1 { app: name.clone(), writes: writes.to_vec(), commit };
     let causes = rendered.into_iter().chain(drifted).take(CAUSES_MAX);
+    let (app, writes) = (name.clone(), writes.to_vec());
+    let body = IntentRecordedV1 { app, writes, commit, timeout_ms };
     causes.fold(Draft::new(body), Draft::caused_by)
+}
+
+/// The writes of an intent that nobody wants any more: others may have recorded something
+/// between the decision and the intent, a pause or a render, and have been told that it counts.
+fn withdrawn(world: &World, intent: &OpenIntent) -> Vec<(u32, WriteResult)> {
+    let writes = intent.writes.iter();
+    let withdrawn = writes.filter_map(|(index, open)| {
+        let why = plan::withdrawn(world, &intent.app, &open.write)?;
+        Some((*index, WriteResult::NotSent(why.to_owned())))
+    });
+    withdrawn.collect()
 }
 
 fn unknown_revision(

@@ -108,7 +108,9 @@ fn cluster_report(
         ClusterInput::Kinds(found) => {
             Draft::new(KindsServedV1 { kinds: found.kinds, broken_groups: found.broken_groups })
         }
-        ClusterInput::Listed { kind, objects } => Draft::new(KindListedV1 { kind, objects }),
+        ClusterInput::Listed { kind, objects, resource_version } => {
+            Draft::new(KindListedV1 { kind, objects, resource_version })
+        }
         ClusterInput::Gap { kind, reason } => Draft::new(WatchGapV1 { kind, reason }),
         ClusterInput::Lost { error } => Draft::new(ClusterLostV1 { error }),
         ClusterInput::Found => Draft::new(ClusterFoundV1 {}),
@@ -116,7 +118,7 @@ fn cluster_report(
     batch.drafts.push(draft);
 }
 
-fn observed(observation: Observation, base: Option<BlobAddr>) -> (Draft, Blob) {
+pub(super) fn observed(observation: Observation, base: Option<BlobAddr>) -> (Draft, Blob) {
     let Observation { normalised, added, learned } = observation;
     let blob = Blob::plain(normalised.stored_bytes(), base);
     let managers = normalised.managers();

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::driver::{Done, Parts};
 use super::opened::{self, Opened, Problem, Served};
-use super::variation;
+use super::{failpoint, variation};
 use crate::ledger::event::{
     DesiredObject, Event, ObjectHold, ObjectOptions, RenderFailedV1, RenderSucceededV1,
     RenderVariedV1, RevisionAdvancedV1, RevisionRef, ServedKind,
@@ -81,6 +81,7 @@ pub(super) async fn run(
             job.failed(Problem { index: 0, text, transient: false })
         }
     };
+    failpoint::reach(failpoint::RENDERED);
     parts.ledger.append(batch).await?;
     if let Some(first) = first {
         compare_again(&parts, job, first).await?;

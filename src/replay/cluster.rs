@@ -124,8 +124,8 @@ pub struct OpenIntent {
     pub commit: Option<CommitId>,
     /// The writes without an outcome, by index.
     pub writes: BTreeMap<u32, OpenWrite>,
-    /// When it was recorded.
-    pub recorded: Timestamp,
+    /// Until when its requests may be sent, and may still be carried out.
+    pub deadline: Timestamp,
     /// Whether it was recorded by an earlier run of the daemon.
     pub orphaned: bool,
 }

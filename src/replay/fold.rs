@@ -80,7 +80,7 @@ impl World {
             Event::KindsServed(body) => self.kinds_served(body),
             Event::ObjectObserved(body) => self.object_observed(seq, recorded, body),
             Event::ObjectGone(body) => self.object_gone(body),
-            Event::KindListed(body) => self.kind_listed(&body.kind),
+            Event::KindListed(body) => self.kind_listed(body),
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
             Event::SyncRequested(body) => self.sync_requested(seq, body),
             Event::Paused(body) => self.with_app(&body.app, |app| {

@@ -6,9 +6,9 @@
 use super::cluster::{LiveObject, rv_older};
 use super::world::{Touched, World};
 use crate::ledger::event::{
-    ClusterIdentifiedV1, KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1,
+    ClusterIdentifiedV1, KindListedV1, KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1,
 };
-use crate::model::{GroupKind, ObjectKey, Seq, Timestamp};
+use crate::model::{ObjectKey, Seq, Timestamp};
 
 impl World {
     pub(super) fn cluster_identified(&mut self, body: &ClusterIdentifiedV1) -> Touched {
@@ -41,8 +41,17 @@ impl World {
         Touched::all()
     }
 
-    pub(super) fn kind_listed(&mut self, kind: &GroupKind) -> Touched {
-        self.cluster.listed.insert(kind.clone());
+    pub(super) fn kind_listed(&mut self, body: &KindListedV1) -> Touched {
+        self.cluster.listed.insert(body.kind.clone());
+        // What is known from the answer to our own write only was never shown by a watch. If the
+        // list is newer and has not shown it either, it is gone: nobody will say so.
+        let listed = &body.resource_version;
+        self.live.retain(|key, live| {
+            !live.answered
+                || key.group_kind() != body.kind
+                || listed.is_empty()
+                || rv_older(listed, &live.resource_version)
+        });
         Touched::all()
     }
 

@@ -233,7 +233,7 @@ impl Given {
     }
 
     pub(crate) fn lists(&mut self, kind: GroupKind) {
-        self.event(KindListedV1 { kind, objects: 0 });
+        self.event(KindListedV1 { kind, objects: 0, resource_version: String::new() });
     }
 
     pub(crate) fn lists_everything(&mut self) {
@@ -410,7 +410,7 @@ impl Given {
         let writes = self.plan(app).writes;
         assert_ne!(writes, [], "nothing is planned for {app}");
         let commit = self.world.apps[&name(app)].commit().cloned();
-        self.event(IntentRecordedV1 { app: name(app), writes, commit });
+        self.event(IntentRecordedV1 { app: name(app), writes, commit, timeout_ms: 10_000 });
         self.seq()
     }
 

@@ -9,8 +9,9 @@ use super::testing::{
 use super::{Repo, Resolved, Touched, World, rv_older};
 use crate::ledger::event::{
     AppDeclaredV1, DeadlineReachedV1, DriftDetectedV1, DriftKind, Event, FetchFailedV1,
-    FetchRecoveredV1, Health, IntentSettledV1, Learned, ObjectGoneV1, ObjectObservedV1, Origin,
-    OutcomeRecordedV1, RefMovedV1, RenderFailedV1, SyncFinishedV1, SyncRequestedV1, WriteResult,
+    FetchRecoveredV1, Health, IntentSettledV1, KindListedV1, Learned, ObjectGoneV1,
+    ObjectObservedV1, Origin, OutcomeRecordedV1, RefMovedV1, RenderFailedV1, SyncFinishedV1,
+    SyncRequestedV1, WriteResult,
 };
 use crate::model::{CommitId, GroupKind, Seq, Timestamp};
 
@@ -54,6 +55,25 @@ fn the_watch_may_be_quicker_than_the_answer() {
     let plan = given.plan("web");
     assert_eq!((plan.writes.len(), plan.compare.len()), (0, 0));
     assert!(given.finishes("web"));
+}
+
+#[test]
+fn an_object_that_no_watch_ever_showed_is_gone_when_a_newer_list_does_not_show_it() {
+    let (mut given, intent) = creating();
+    let write = given.world.intents[&intent].writes[&0].write.clone();
+    let answer = given.answer(&write);
+    given.all_end(intent, &answer);
+    let WriteResult::Applied(applied) = answer else { panic!("not applied") };
+    let listed = |resource_version: String| {
+        let kind = GroupKind::new("", "ConfigMap");
+        KindListedV1 { kind, objects: 0, resource_version }
+    };
+    let version: u64 = applied.resource_version.parse().unwrap();
+    given.event(listed((version - 1).to_string()));
+    assert!(given.world.live.contains_key(&key(A)), "the list is older than the answer");
+    given.event(listed((version + 1).to_string()));
+    assert!(!given.world.live.contains_key(&key(A)));
+    assert_eq!(given.writes("web"), ["create ConfigMap/prod/a"]);
 }
 
 #[test]

@@ -143,6 +143,12 @@ impl World {
         self.apps.iter().find(|(_, app)| self.render_pending(app)).map(|(name, _)| name)
     }
 
+    /// The live objects that a watch or a list has shown. What is known from the answer to our
+    /// own write alone must be shown by the next list, or it is gone.
+    pub fn observed(&self) -> impl Iterator<Item = (&ObjectKey, &LiveObject)> {
+        self.live.iter().filter(|(_, live)| !live.answered)
+    }
+
     /// The applications that `parent` declared.
     pub fn children<'a>(&'a self, parent: &'a AppName) -> impl Iterator<Item = &'a AppName> {
         use crate::ledger::event::Origin;

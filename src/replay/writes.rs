@@ -41,7 +41,7 @@ impl World {
             app: body.app.clone(),
             commit: body.commit.clone(),
             writes,
-            recorded: self.now,
+            deadline: self.now.plus_ms(body.timeout_ms.into()),
             orphaned: false,
         };
         self.intents.insert(seq, intent);

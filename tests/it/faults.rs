@@ -2,11 +2,9 @@
 //! configuration. Nothing acknowledged is lost, nothing is written without an intent, and the
 //! cluster ends up exactly as Git says.
 
-use std::collections::BTreeSet;
 use std::fs;
 
-use serde_json::Value;
-
+use crate::audit::checked;
 use crate::cluster::ControlPlane;
 use crate::daemon::{Greffier, KEPT, application, config_map, until};
 use crate::keep::{kept, live, namespace};
@@ -97,43 +95,7 @@ fn a_daemon_that_is_killed_again_and_again_converges_and_writes_nothing_without_
         all.then_some(())
     });
     greffier.wait_synced(&app, &head);
-    let events = greffier.json(&["log", "--all", "-n", "100000", "-o", "json"]);
-    let events = events.as_array().unwrap();
-    let mut seqs: Vec<u64> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
-    seqs.sort_unstable();
-    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "no gap, no duplicate");
-    every_write_has_an_intent(&greffier, &ns, events);
-}
-
-/// Every write that the API server's audit log names as greffier's is in a recorded intent.
-fn every_write_has_an_intent(greffier: &Greffier, ns: &str, events: &[Value]) {
-    let ledger =
-        greffier.json(&["ledger", "info", "-o", "json"])["ledger_id"].as_str().unwrap().to_owned();
-    let intents: BTreeSet<String> = events
-        .iter()
-        .filter(|event| event["kind"] == "apply.intent")
-        .flat_map(|event| {
-            let writes = event["detail"]["writes"].as_array().unwrap().len();
-            let seq = event["seq"].as_u64().unwrap();
-            (0..writes).map(move |index| (seq, index))
-        })
-        .map(|(seq, index)| format!("{ledger}-{seq}-{index}"))
-        .collect();
-    let audit = fs::read_to_string(ControlPlane::shared().audit_log()).unwrap();
-    let mut written = 0;
-    for line in audit.lines() {
-        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
-        let ours = event["user"]["username"] == "greffier" && event["objectRef"]["namespace"] == ns;
-        if ours
-            && event["stage"] == "ResponseComplete"
-            && event["objectRef"]["resource"] == "configmaps"
-        {
-            let id = event["auditID"].as_str().unwrap();
-            assert!(intents.contains(id), "{id} has no intent: {line}");
-            written += 1;
-        }
-    }
-    assert!(written > 0, "the audit log shows no write of greffier in {ns}");
+    assert!(checked(&greffier, &ns).writes > 0);
 }
 
 #[test]

@@ -6,15 +6,22 @@
 #[path = "../support/cluster.rs"]
 mod cluster;
 mod cluster_api;
+mod cluster_contract;
 #[path = "../support/daemon.rs"]
 mod daemon;
+#[path = "../support/proxy.rs"]
+mod proxy;
 
+mod audit;
 mod crash;
+mod failpoints;
 mod faults;
 mod gate;
 mod input;
 mod keep;
+mod kills;
 mod render;
 mod sandbox;
 mod trust_writes;
+mod weather;
 mod why;

@@ -170,6 +170,8 @@ pub(crate) struct Greffier {
     extra: String,
     roots: Vec<PathBuf>,
     running: RefCell<Option<Running>>,
+    /// Further variables of the daemon's environment.
+    pub(crate) environment: RefCell<Vec<(String, String)>>,
 }
 
 struct Running {
@@ -191,7 +193,16 @@ impl Greffier {
         let repo = Repo::new(dir.path(), "infra");
         let kubeconfig = cluster.kubeconfig("greffier");
         let running = RefCell::new(None);
-        Self { dir, repo, kubeconfig, extra: String::new(), roots: Vec::new(), running }
+        let environment = RefCell::default();
+        Self {
+            dir,
+            repo,
+            kubeconfig,
+            extra: String::new(),
+            roots: Vec::new(),
+            running,
+            environment,
+        }
     }
 
     /// Adds lines to the configuration file.
@@ -310,7 +321,9 @@ impl Greffier {
         let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let mut all = vec!["serve"];
         all.extend(args);
-        self.command(&all).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+        let mut command = self.command(&all);
+        command.envs(self.environment.borrow().iter().cloned());
+        command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
 
     fn follow(&self, running: &mut Running) {
@@ -410,6 +423,15 @@ impl Greffier {
             let _ = running.follower.wait();
         }
         self
+    }
+
+    /// Starts the daemon, which is to die by itself, and waits until it has. Says whether a
+    /// signal killed it.
+    pub(crate) fn start_to_die(&self) -> bool {
+        use std::os::unix::process::ExitStatusExt as _;
+        let mut daemon = self.spawn(&[]);
+        let status = until("the daemon dies", || daemon.try_wait().unwrap());
+        status.signal().is_some()
     }
 
     /// Stops the daemon in order and returns its exit code.

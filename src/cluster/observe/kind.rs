@@ -133,7 +133,8 @@ impl KindTask {
             self.say_gone(&namespace, &name, uid, Learned::Listed).await?;
         }
         let kind = self.served.kind.clone();
-        self.say(ClusterInput::Listed { kind, objects }).await?;
+        let listed = resource_version.clone();
+        self.say(ClusterInput::Listed { kind, objects, resource_version: listed }).await?;
         self.known.whole = Some(began);
         Ok(resource_version)
     }

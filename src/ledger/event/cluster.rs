@@ -151,6 +151,8 @@ pub struct KindListedV1 {
     pub kind: GroupKind,
     /// How many objects there are.
     pub objects: u64,
+    /// The resource version of the list.
+    pub resource_version: String,
 }
 
 /// A watch was interrupted: changes that were undone within the gap were not seen.

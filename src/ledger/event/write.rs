@@ -132,6 +132,10 @@ pub struct IntentRecordedV1 {
     pub writes: Vec<Write>,
     /// The commit whose render is applied, if there is one.
     pub commit: Option<CommitId>,
+    /// For how long after this event was recorded its requests may be sent and carried out, in
+    /// milliseconds: the API server is told what is left of it with each. What was not sent by
+    /// then is not sent any more.
+    pub timeout_ms: u32,
 }
 
 /// How a write ended.

@@ -286,7 +286,12 @@ fn an_approval_covers_the_rest_when_a_part_is_done() {
     let mut writes = given.plan("web").writes;
     writes.truncate(60);
     let commit = given.world.apps[&name("web")].commit().cloned();
-    given.event(crate::ledger::event::IntentRecordedV1 { app: name("web"), writes, commit });
+    given.event(crate::ledger::event::IntentRecordedV1 {
+        app: name("web"),
+        writes,
+        commit,
+        timeout_ms: 10_000,
+    });
     let intent = given.seq();
     let plan = given.plan("web");
     assert_eq!((plan.writes.len(), plan.gate), (40, None));

@@ -212,7 +212,12 @@ fn an_object_whose_manifest_is_not_known_any_more_is_kept() {
     let decided = given.plan("web").writes;
     given.push(2);
     given.renders("web", objects(&[B]));
-    given.event(IntentRecordedV1 { app: name("web"), writes: decided, commit: Some(commit(1)) });
+    given.event(IntentRecordedV1 {
+        app: name("web"),
+        writes: decided,
+        commit: Some(commit(1)),
+        timeout_ms: 10_000,
+    });
     given.carries_out(given.seq());
     assert_eq!(said(&given.plan("web"), A).status, Status::Held);
     given.push(3);

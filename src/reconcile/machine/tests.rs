@@ -647,3 +647,55 @@ fn a_plan_that_breaks_a_rule_is_refused_as_a_whole() {
     let intends = |draft: &Draft| matches!(draft.event, Event::IntentRecorded(_));
     assert!(!commands.iter().any(|c| matches!(c, Command::Append(d) if d.iter().any(intends))));
 }
+
+#[test]
+fn a_pause_that_was_recorded_before_the_intent_withdraws_its_writes() {
+    let mut sim = Sim::web(auto(), objects(&[A, B]));
+    sim.hold = vec!["append"];
+    sim.runs();
+    // Decided, and not recorded yet: whoever pauses now is told that it is paused.
+    let web = || name("web");
+    sim.happens(|given| {
+        let (until, reason) = (None, String::new());
+        given.event(crate::ledger::event::PausedV1 { app: web(), until, reason });
+    });
+    sim.releases();
+    assert!(!sim.live(A) && !sim.live(B));
+    assert_eq!((sim.count("apply.intent"), sim.count("apply.outcome")), (1, 1));
+    assert!(sim.given.world.intents.is_empty() && sim.given.world.in_flight.is_empty());
+    sim.happens(|given| {
+        given.event(ResumedV1 { app: web(), expired: false });
+    });
+    sim.runs();
+    assert!(sim.live(A) && sim.live(B), "what was withdrawn is decided anew");
+}
+
+#[test]
+fn an_object_that_is_wanted_again_before_the_intent_is_recorded_is_not_deleted() {
+    let mut sim = Sim::web(auto(), objects(&[A, B]));
+    sim.at(2, "web", objects(&[A]));
+    sim.runs();
+    sim.push(2);
+    sim.hold = vec!["append"];
+    sim.runs();
+    let uid = sim.given.world.live[&key(B)].uid.clone();
+    sim.happens(|given| {
+        given.push(3);
+        given.renders("web", objects(&[A, B]));
+    });
+    sim.at(3, "web", objects(&[A, B]));
+    sim.releases();
+    assert_eq!(sim.given.world.live[&key(B)].uid, uid);
+    assert_eq!(sim.app("web").counts.2, 0);
+}
+
+#[test]
+fn the_writes_of_an_intent_of_a_removed_application_are_withdrawn() {
+    let mut sim = Sim::web(auto(), objects(&[A]));
+    sim.hold = vec!["append"];
+    sim.runs();
+    sim.happens(|given| given.removes("web", false, Origin::Config));
+    sim.releases();
+    assert!(!sim.live(A));
+    assert!(sim.given.world.intents.is_empty());
+}

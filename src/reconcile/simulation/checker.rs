@@ -1,0 +1,311 @@
+//! What must hold whatever happens, judged from the events and from what reached the API server.
+//!
+//! Shares no code with the planner, the machine or the folds: it keeps its own small idea of who
+//! wants what, who may write, and who applied which object.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::jobs::{Action, Done, Id, Reply};
+use crate::ledger::event::{Event, Origin, Verb, Write, WriteResult};
+use crate::model::{AppName, Digest, ObjectKey, Seq, Timestamp};
+
+/// Kinds whose deletion always asks.
+const PROTECTED: &[&str] = &["Namespace", "PersistentVolumeClaim"];
+
+#[derive(Default)]
+struct App {
+    declared: Seq,
+    removing: bool,
+    paused: Option<Option<Timestamp>>,
+    wants: BTreeMap<ObjectKey, Digest>,
+    /// Whatever it ever wanted.
+    ever: BTreeMap<ObjectKey, BTreeSet<Digest>>,
+    gated: Option<String>,
+    approved: bool,
+}
+
+struct Intent {
+    app: AppName,
+    writes: Vec<Write>,
+    /// Writes that must not be sent, and why.
+    forbidden: BTreeMap<u32, String>,
+    sent: BTreeSet<u32>,
+    ended: BTreeSet<u32>,
+    unknown: BTreeSet<u32>,
+}
+
+/// The judge.
+#[derive(Default)]
+pub(super) struct Checker {
+    now: Timestamp,
+    observe: bool,
+    apps: BTreeMap<AppName, App>,
+    /// Applications that ever had children: their objects count with their children's.
+    parents: BTreeSet<AppName>,
+    intents: BTreeMap<Seq, Intent>,
+    /// Who applied the object with this uid last.
+    applied_by: BTreeMap<String, AppName>,
+    /// Objects that were let go on purpose: their application was removed without its objects.
+    orphans: BTreeSet<String>,
+    /// What was found wrong first.
+    pub(super) wrong: Option<String>,
+    /// How many requests had an effect.
+    pub(super) effects: usize,
+    /// How many requests were sent.
+    pub(super) sent: usize,
+}
+
+impl Checker {
+    fn fail(&mut self, what: String) {
+        self.wrong.get_or_insert(what);
+    }
+
+    /// An event became durable.
+    pub(super) fn event(&mut self, seq: Seq, now: Timestamp, event: &Event) {
+        self.now = self.now.max(now);
+        match event {
+            Event::DaemonStarted(body) => self.observe = body.observe,
+            Event::AppDeclared(body) => {
+                let app = self.apps.entry(body.app.clone()).or_default();
+                app.declared = seq;
+                app.removing = false;
+                if let Origin::Parent(parent) = &body.origin {
+                    self.parents.insert(parent.clone());
+                }
+            }
+            Event::AppRemoved(body) => self.removed(&body.app, body.cascade),
+            Event::RenderSucceeded(body) => {
+                let Some(app) = self.apps.get_mut(&body.app) else { return };
+                if app.declared != body.declared || app.removing {
+                    return;
+                }
+                app.wants = body.objects.iter().map(|o| (o.key.clone(), o.digest)).collect();
+                for object in &body.objects {
+                    app.ever.entry(object.key.clone()).or_default().insert(object.digest);
+                }
+            }
+            Event::Paused(body) => self.with(&body.app, |app| app.paused = Some(body.until)),
+            Event::Resumed(body) => self.with(&body.app, |app| app.paused = None),
+            Event::PlanGated(body) => self.with(&body.app, |app| {
+                app.gated = Some(body.plan.to_string());
+                app.approved = false;
+            }),
+            Event::PlanApproved(body) => self.with(&body.app, |app| {
+                app.approved |= app.gated.take() == Some(body.plan.to_string());
+            }),
+            Event::GateLapsed(body) => self.with(&body.app, |app| app.gated = None),
+            Event::SyncFinished(body) => self.with(&body.app, |app| app.approved = false),
+            Event::IntentRecorded(body) => self.intent(seq, &body.app, &body.writes),
+            Event::OutcomeRecorded(body) => self.results(body.intent, &body.results, false),
+            Event::IntentSettled(body) => self.results(body.intent, &body.results, true),
+            _ => {}
+        }
+    }
+
+    fn with(&mut self, name: &AppName, change: impl FnOnce(&mut App)) {
+        if let Some(app) = self.apps.get_mut(name) {
+            change(app);
+        }
+    }
+
+    fn removed(&mut self, name: &AppName, cascade: bool) {
+        if cascade {
+            self.with(name, |app| app.removing = true);
+            return;
+        }
+        if self.apps.remove(name).is_none_or(|app| !app.removing) {
+            let theirs = self.applied_by.iter().filter(|(_, app)| *app == name);
+            self.orphans.extend(theirs.map(|(uid, _)| uid.clone()));
+        }
+    }
+
+    fn intent(&mut self, seq: Seq, name: &AppName, writes: &[Write]) {
+        let indexed = (0_u32..).zip(writes);
+        let forbidden = indexed
+            .filter_map(|(index, write)| self.forbids(name, write, writes).map(|why| (index, why)));
+        let intent = Intent {
+            app: name.clone(),
+            writes: writes.to_vec(),
+            forbidden: forbidden.collect(),
+            sent: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+        };
+        self.intents.insert(seq, intent);
+    }
+
+    /// Why the write must not be sent by what was known when its intent became durable.
+    fn forbids(&self, name: &AppName, write: &Write, together: &[Write]) -> Option<String> {
+        if self.observe {
+            return Some("greffier only observes".into());
+        }
+        let Some(app) = self.apps.get(name) else { return Some("no such application".into()) };
+        if app.paused.is_some_and(|until| until.is_none_or(|until| until > self.now)) {
+            return Some("the application is paused".into());
+        }
+        let busy = self.intents.iter().find(|(_, other)| {
+            (0_u32..)
+                .zip(&other.writes)
+                .any(|(index, open)| open.key == write.key && !other.ended.contains(&index))
+        });
+        if let Some((seq, _)) = busy {
+            return Some(format!("intent {seq} is open on the same object"));
+        }
+        if write.verb != Verb::Prune {
+            let wanted = app.wants.contains_key(&write.key) && !app.removing;
+            return (!wanted).then(|| "the application does not want it".into());
+        }
+        self.forbids_prune(name, app, write, together)
+    }
+
+    fn forbids_prune(
+        &self,
+        name: &AppName,
+        app: &App,
+        write: &Write,
+        together: &[Write],
+    ) -> Option<String> {
+        let key = &write.key;
+        if self.apps.values().any(|app| !app.removing && app.wants.contains_key(key)) {
+            return Some("an application wants it".into());
+        }
+        if !app.ever.contains_key(key) {
+            return Some("it was never in a render of the application".into());
+        }
+        let Some((uid, version)) = &write.precondition else {
+            return Some("the delete is bound to nothing".into());
+        };
+        if uid.is_empty() || version.is_empty() {
+            return Some("the delete is bound to half an identity".into());
+        }
+        if !self.applied_by.contains_key(uid) {
+            return Some("greffier never applied that object".into());
+        }
+        if app.removing || app.approved {
+            return None;
+        }
+        if PROTECTED.contains(&key.kind.as_str()) {
+            return Some("its kind needs an approval".into());
+        }
+        let prunes = together.iter().filter(|write| write.verb == Verb::Prune).count();
+        // What an application has given to others, and what its children have, counts as left.
+        let left: BTreeSet<_> = self.apps.values().flat_map(|app| app.wants.keys()).collect();
+        let left = left.len();
+        let alone = !self.parents.contains(name);
+        (alone && prunes >= 3 && prunes > left)
+            .then(|| format!("{prunes} prunes beside {left} objects"))
+    }
+
+    fn results(&mut self, seq: Seq, results: &[(u32, WriteResult)], settled: bool) {
+        let Some(intent) = self.intents.get_mut(&seq) else {
+            return self.fail(format!("results of {seq}, which is no intent"));
+        };
+        let mut wrong = None;
+        for (index, result) in results {
+            if matches!(result, WriteResult::Unknown(_)) {
+                intent.unknown.insert(*index);
+            } else if !intent.ended.insert(*index) {
+                wrong = Some(format!("write {seq}-{index} ended twice"));
+            }
+            let sent = intent.sent.contains(index);
+            let done = matches!(result, WriteResult::Applied(_) | WriteResult::Deleted);
+            if done && !sent && !settled {
+                wrong = Some(format!("write {seq}-{index} was done and never sent"));
+            }
+        }
+        if let Some(wrong) = wrong {
+            self.fail(wrong);
+        }
+    }
+
+    /// A request is being sent.
+    pub(super) fn sends(&mut self, (seq, index): Id, action: &Action) {
+        self.sent += 1;
+        let Some(intent) = self.intents.get_mut(&seq) else {
+            return self.fail(format!("request {seq}-{index} has no intent"));
+        };
+        let mut wrong = Vec::new();
+        if !intent.sent.insert(index) {
+            wrong.push("is sent twice".to_owned());
+        }
+        if intent.ended.contains(&index) {
+            wrong.push("is sent after it ended".to_owned());
+        }
+        let fits = intent.writes.get(index as usize).is_some_and(|write| {
+            let fits = match action {
+                Action::Delete(_) => write.verb == Verb::Prune,
+                Action::TakeOver { .. } => write.verb == Verb::TakeOver,
+                Action::Apply(_) => write.verb != Verb::Prune && write.verb != Verb::TakeOver,
+            };
+            fits && write.key == *action.key()
+        });
+        if !fits {
+            wrong.push("is not what its intent says".to_owned());
+        }
+        wrong.extend(intent.forbidden.get(&index).cloned());
+        if !wrong.is_empty() {
+            let key = action.key().clone();
+            self.fail(format!("request {seq}-{index} ({key}): {}", wrong.join("; ")));
+        }
+    }
+
+    /// A request reached the API server. `uid` = the object that was there before; `effect` =
+    /// whether anything is different now.
+    pub(super) fn reached(
+        &mut self,
+        (seq, index): Id,
+        action: &Action,
+        reply: &Reply,
+        (uid, effect): (Option<&str>, bool),
+    ) {
+        let Some(intent) = self.intents.get(&seq) else { return };
+        let (app, ended) = (intent.app.clone(), intent.ended.contains(&index));
+        if ended && effect {
+            self.fail(format!("request {seq}-{index} had an effect after it was settled"));
+        }
+        self.effects += usize::from(effect);
+        let lives = self.apps.contains_key(&app);
+        match reply {
+            Ok(Done::Applied(object)) => {
+                let uid = object.raw["metadata"]["uid"].as_str().unwrap_or_default();
+                if lives {
+                    self.orphans.remove(uid);
+                } else {
+                    self.orphans.insert(uid.to_owned());
+                }
+                self.applied_by.insert(uid.to_owned(), app);
+            }
+            Ok(Done::Deleted(_)) => {
+                if uid.is_some_and(|uid| !self.applied_by.contains_key(uid)) {
+                    self.fail(format!("{} was deleted and never applied", action.key()));
+                }
+            }
+            Ok(Done::TakenOver { .. }) | Err(_) => {}
+        }
+    }
+
+    /// Somebody erased who owns what of an object.
+    pub(super) fn lets_go(&mut self, uid: &str) {
+        self.orphans.insert(uid.to_owned());
+    }
+
+    // --- at the end
+
+    /// Every write has an end.
+    pub(super) fn all_settled(&mut self) {
+        let open = self.intents.iter().find_map(|(seq, intent)| {
+            let mut indexes = (0_u32..).take(intent.writes.len());
+            indexes
+                .find(|index| !intent.ended.contains(index))
+                .map(|index| format!("{seq}-{index}"))
+        });
+        if let Some(open) = open {
+            self.fail(format!("write {open} has no end"));
+        }
+    }
+
+    /// Whether the object may still be there though nobody wants it.
+    pub(super) fn may_stay(&self, uid: &str) -> bool {
+        !self.applied_by.contains_key(uid) || self.orphans.contains(uid)
+    }
+}
