@@ -186,6 +186,26 @@ fn apps() -> Vec<Event> {
             origin: Origin::Config,
         }
         .into(),
+        AppHealthChangedV1 {
+            app: app(),
+            was: Health::Missing,
+            now: Health::Healthy,
+            message: String::new(),
+        }
+        .into(),
+        ObjectHealthChangedV1 {
+            app: app(),
+            key: object(),
+            was: Health::Healthy,
+            now: Health::Degraded,
+            message: "too late".into(),
+        }
+        .into(),
+    ]
+}
+
+fn renders() -> Vec<Event> {
+    vec![
         RenderSucceededV1 {
             app: app(),
             declared: Seq(7),
@@ -236,21 +256,6 @@ fn apps() -> Vec<Event> {
             declared: Seq(7),
             inputs: Digest([8; 32]),
             fields: vec![(object(), ".data.password".into())],
-        }
-        .into(),
-        AppHealthChangedV1 {
-            app: app(),
-            was: Health::Missing,
-            now: Health::Healthy,
-            message: String::new(),
-        }
-        .into(),
-        ObjectHealthChangedV1 {
-            app: app(),
-            key: object(),
-            was: Health::Healthy,
-            now: Health::Degraded,
-            message: "too late".into(),
         }
         .into(),
     ]
@@ -358,7 +363,7 @@ fn operators() -> Vec<Event> {
 
 /// At least one event of every kind.
 pub(crate) fn sample_events() -> Vec<Event> {
-    [lifecycle(), git(), apps(), plans(), cluster(), operators()].concat()
+    [lifecycle(), git(), apps(), renders(), plans(), cluster(), operators()].concat()
 }
 
 #[test]

@@ -43,6 +43,10 @@ impl Subjects {
         self
     }
 
+    fn object_of(app: &AppName, key: &ObjectKey) -> Self {
+        Self { apps: vec![app.clone()], ..Self::object(key) }
+    }
+
     fn with_writes(mut self, writes: &[Write]) -> Self {
         self.objects.extend(writes.iter().map(|write| write.key.clone()));
         self
@@ -96,9 +100,7 @@ pub fn subjects(event: &Event) -> Subjects {
             ..Subjects::app(&body.app)
         },
         Event::AppHealthChanged(body) => Subjects::app(&body.app),
-        Event::ObjectHealthChanged(body) => {
-            Subjects { apps: vec![body.app.clone()], ..Subjects::object(&body.key) }
-        }
+        Event::ObjectHealthChanged(body) => Subjects::object_of(&body.app, &body.key),
         Event::PlanGated(body) => {
             let mut found =
                 Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes);
@@ -108,12 +110,8 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::GateLapsed(body) => Subjects::app(&body.app),
         Event::PlanApproved(body) => Subjects::app(&body.app),
         Event::WritesSuspended(body) => Subjects::app(&body.app),
-        Event::DriftDetected(body) => {
-            Subjects { apps: vec![body.app.clone()], ..Subjects::object(&body.key) }
-        }
-        Event::ObjectPreviewed(body) => {
-            Subjects { apps: vec![body.app.clone()], ..Subjects::object(&body.key) }
-        }
+        Event::DriftDetected(body) => Subjects::object_of(&body.app, &body.key),
+        Event::ObjectPreviewed(body) => Subjects::object_of(&body.app, &body.key),
         Event::IntentRecorded(body) => {
             Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes)
         }
