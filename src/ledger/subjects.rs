@@ -143,7 +143,7 @@ mod tests {
             ("app.declared", (0, 2, 0)),
             ("app.refused", (0, 0, 0)),
             ("render.succeeded", (0, 1, 1)),
-            ("render.failed", (0, 1, 0)),
+            ("render.failed", (0, 1, 1)),
             ("object.health", (1, 1, 0)),
             ("plan.gated", (1, 2, 1)),
             ("drift.detected", (1, 1, 0)),

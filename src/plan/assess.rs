@@ -290,6 +290,10 @@ impl Judge<'_> {
             return self.need_of_application(object);
         }
         let kind = key.group_kind();
+        if self.world.cluster.kinds.is_empty() {
+            let why = "what the cluster serves is not known yet".into();
+            return Need::Wait { status: Status::Unknown, why, progress: true };
+        }
         if !self.world.cluster.kinds.contains_key(&kind) {
             let why = format!("{NOT_SERVED} {kind}");
             let progress = self.is_definition_wanted(&kind);

@@ -74,7 +74,7 @@ fn file(n: usize) -> String {
 
 #[test]
 fn a_refusal_that_passes_is_overcome() {
-    let behind = Behind::synced("refused", 1);
+    let behind = Behind::synced("overcome", 1);
     for (n, fault) in [
         Fault::Refuse(409, None),
         Fault::Refuse(429, Some(1)),

@@ -33,6 +33,11 @@ fn why_tells_of_a_manual_application_and_the_command_it_gives_works() {
     let policy = r#"{"syncOptions": ["CreateNamespace=true"]}"#;
     let (greffier, app, ns) = kept_with("why-manual", policy, &files);
     greffier.wait_kind("render.succeeded", &app);
+    // Whether a sync would help is known once the cluster has been looked at.
+    until("the difference is known", || {
+        let (apps, _) = greffier.cli_ends(0, &["get", "apps", "-o", "json"]);
+        apps.contains("OutOfSync").then_some(())
+    });
     let answer = why(&greffier, &[&app], "manual");
     assert_eq!(answer["git"]["subject"], "first");
     assert!(answer["git"]["author"].as_str().unwrap().contains("ada@example.org"), "{answer}");
@@ -62,8 +67,9 @@ fn why_tells_who_changed_what_while_nothing_may_be_put_back() {
     greffier.cli_ends(0, &["pause", &app, "--for", "2h", "--reason", "incident 7"]);
     let cluster = ControlPlane::shared();
     cluster.kubectl_ok("alice", &["scale", "deploy/web", "-n", &ns, "--replicas=5"]);
-    let answer = why(&greffier, &["deployment/web", "-n", &ns], "changed_by");
-    assert!(codes(&answer).contains(&"paused"), "{answer}");
+    // Between the observation and its comparison only the change itself is known.
+    let answer = why(&greffier, &["deployment/web", "-n", &ns], "paused");
+    assert!(codes(&answer).contains(&"changed_by"), "{answer}");
     let drift = &answer["objects"][0]["drift"];
     assert_eq!(drift["fields"][0], ".spec.replicas 2 → 5", "{answer}");
     assert!(drift["by"].to_string().contains("kubectl"), "{answer}");

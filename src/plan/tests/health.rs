@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::super::Sync;
-use crate::ledger::event::{AppHealthChangedV1, DesiredObject, FetchFailedV1, Health, Origin};
+use crate::ledger::event::{
+    AppHealthChangedV1, DesiredObject, FetchFailedV1, Health, Origin, Preview,
+};
 use crate::plan::CREATE_NAMESPACE;
 use crate::replay::testing::{Given, application, auto, child, hold, key, name, object, objects};
 
@@ -48,6 +50,10 @@ fn missing_is_an_application_of_which_nothing_is_there() {
     assert_eq!(plan.health_message, format!("{A}: not in the cluster"));
     // That some of it is missing is what `OutOfSync` says.
     given.sees(B);
+    // It was never applied: a dry run tells whether it is as Git says.
+    for dry_run in given.plan("web").dry_runs {
+        given.previews("web", &dry_run, Preview::Same);
+    }
     let plan = given.plan("web");
     assert_eq!((plan.health, plan.sync), (Health::Healthy, Sync::OutOfSync));
 }

@@ -38,6 +38,11 @@ pub(super) fn read(pending: Pending, book: &dyn Book) -> Result<Why, Error> {
             let filter = Filter { object: Some(key.clone()), noise: true, ..Filter::default() };
             let last = newest(book, &filter, 1)?;
             begin.extend(last.iter().map(|found| found.recorded.seq()));
+            if why.objects.is_empty() {
+                // Gone, or nobody's: that it went may have been seen before its deletion was
+                // answered, so the last write is looked up by itself.
+                begin.extend(last_write(book, key, &mut ObjectWhy::default())?);
+            }
             if begin.is_empty() {
                 return Err(SubjectError::Unknown { wanted: key.to_string(), near }.into());
             }

@@ -419,6 +419,14 @@ impl Story {
         wants.collect()
     }
 
+    /// Whether an application says that it leaves the object where it is, and why.
+    fn is_held_by_name(&self, key: &ObjectKey) -> bool {
+        let held = format!("prune {key}: ");
+        let daemon = self.sim.daemon.as_ref();
+        let mut apps = daemon.into_iter().flat_map(|daemon| daemon.world.apps.values());
+        apps.any(|app| app.suspended.iter().any(|reason| reason.starts_with(&held)))
+    }
+
     fn as_git_says(&self) -> Result<(), String> {
         let cluster = &self.sim.cluster;
         for (key, before) in &self.foreign {
@@ -437,7 +445,7 @@ impl Story {
             };
             if wanters.is_empty() {
                 let uid = cluster.uid(&key).unwrap();
-                if !self.sim.checker.may_stay(&uid) {
+                if !self.sim.checker.may_stay(&uid) && !self.is_held_by_name(&key) {
                     return Err(format!("{key} is in no folder and still in the cluster"));
                 }
             } else if !wanters.iter().any(|(app, manifest)| is_as(&live, app, manifest)) {
