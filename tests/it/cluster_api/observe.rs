@@ -10,6 +10,7 @@ use greffier::ledger::event::{Health, Learned, ManagerStamp};
 use greffier::model::{GroupKind, ObjectKey};
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{apply_of, config_map, connect, key, make_namespace, options, sealer};
@@ -48,34 +49,42 @@ impl Watching {
         if let Some(at) = self.said[from..].iter().position(&mut wanted) {
             return from + at;
         }
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let next = tokio::time::timeout_at(deadline, self.rx.recv()).await;
-            let Ok(Some(input)) = next else {
-                panic!("{what} was never said: {:#?}", self.brief())
-            };
-            let found = wanted(&input);
-            self.said.push(input);
-            if found {
-                return self.said.len() - 1;
-            }
-        }
+        let deadline = Instant::now() + PATIENCE;
+        while !wanted(self.next(what, deadline).await) {}
+        self.said.len() - 1
+    }
+
+    /// What the observer says next, while `what` is waited for.
+    async fn next(&mut self, what: &str, deadline: Instant) -> &ClusterInput {
+        let Ok(Some(input)) = tokio::time::timeout_at(deadline, self.rx.recv()).await else {
+            panic!("{what} was never said: {:#?}", self.brief())
+        };
+        self.said.push(input);
+        &self.said[self.said.len() - 1]
     }
 
     async fn until(&mut self, what: &str, wanted: impl FnMut(&ClusterInput) -> bool) -> usize {
         self.until_from(0, what, wanted).await
     }
 
-    /// Waits until every kind that is watched has been listed.
+    /// Waits until every kind that is watched has been listed. Other tests bring and remove kinds:
+    /// what counts is what is served by the observer's last word.
     async fn listed(&mut self) {
-        let kinds = self.until("kinds", |input| matches!(input, ClusterInput::Kinds(_))).await;
-        let ClusterInput::Kinds(discovered) = self.said[kinds].clone() else { unreachable!() };
-        for served in discovered.kinds.iter().filter(|served| served.watched) {
-            self.until(
-                "a list",
-                |input| matches!(input, ClusterInput::Listed { kind, .. } if *kind == served.kind),
-            )
-            .await;
+        let settled = |said: &[ClusterInput]| {
+            let served = said.iter().rev().find_map(|input| match input {
+                ClusterInput::Kinds(found) => Some(&found.kinds),
+                _ => None,
+            });
+            let is_listed = |wanted: &GroupKind| {
+                let mut inputs = said.iter();
+                inputs.any(|i| matches!(i, ClusterInput::Listed { kind, .. } if kind == wanted))
+            };
+            let mut watched = served.into_iter().flatten().filter(|served| served.watched);
+            served.is_some() && watched.all(|served| is_listed(&served.kind))
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while !settled(&self.said) {
+            self.next("all lists", deadline).await;
         }
     }
 
