@@ -99,8 +99,13 @@ fn reasons(
 ) -> Vec<GateReason> {
     let removed: usize = removals.iter().map(|(child, _)| world.removal_count(child)).sum();
     let children: usize = world.children(name).map(|child| world.removal_count(child)).sum();
-    let count = deletions.len() + removed;
-    let total = world.owned_count(name) + children;
+    let now = deletions.len() + removed;
+    let begun = app.desired.iter().flat_map(|desired| &desired.deleted);
+    let begun: BTreeSet<&ObjectKey> =
+        begun.filter(|key| deletions.iter().all(|write| write.key != **key)).collect();
+    let gone = begun.iter().filter(|key| world.owned.get(**key).is_none_or(|o| o.app != *name));
+    let count = now + begun.len();
+    let total = world.owned_count(name) + children + gone.count();
     let mut reasons = Vec::new();
     let mut say = |what: String| reasons.push(GateReason { what });
     let share_exceeded = count * 100 > total * limits.app_percent_max as usize;
@@ -108,7 +113,7 @@ fn reasons(
         let percent = limits.app_percent_max;
         say(format!("would delete {count} of {total} objects of {name} (limit {percent} %)"));
     }
-    let together = count + of_same_commit(world, name, app);
+    let together = now + of_same_commit(world, name, app);
     if together > limits.all_objects_max as usize {
         let limit = limits.all_objects_max;
         say(format!("would delete {together} objects for one commit (limit {limit})"));

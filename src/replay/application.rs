@@ -33,6 +33,9 @@ pub struct Desired {
     pub warnings: Vec<String>,
     /// Kinds whose scope was a guess.
     pub unknown_kinds: Vec<GroupKind>,
+    /// Objects of the application whose deletion was begun since this render. What it asks for in
+    /// several steps is judged as a whole.
+    pub deleted: BTreeSet<ObjectKey>,
 }
 
 impl Desired {

@@ -275,6 +275,7 @@ impl World {
             objects,
             warnings: body.warnings.clone(),
             unknown_kinds: body.unknown_kinds.clone(),
+            deleted: BTreeSet::new(),
         };
         let (left, entered) = changed_keys(app.desired.as_ref(), &new);
         app.desired = Some(new);

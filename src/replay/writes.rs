@@ -37,6 +37,11 @@ impl World {
         for write in &body.writes {
             self.in_flight.insert(write.key.clone(), seq);
         }
+        let desired = self.apps.get_mut(&body.app).and_then(|app| app.desired.as_mut());
+        if let Some(desired) = desired {
+            let deletions = writes.values().filter(|open| open.deletes);
+            desired.deleted.extend(deletions.map(|open| open.write.key.clone()));
+        }
         let intent = OpenIntent {
             app: body.app.clone(),
             commit: body.commit.clone(),
@@ -103,6 +108,7 @@ impl World {
             );
             if undone && open.deletes {
                 self.uncount_deletion(commit.as_ref());
+                self.undelete(app, &open.write);
             }
             // Its echo will say nothing new.
             wakes_others |= gates_others(&open.write.key);
@@ -122,6 +128,13 @@ impl World {
             return Touched::nothing();
         }
         Touched::app(app)
+    }
+
+    /// A deletion that was begun did not happen.
+    fn undelete(&mut self, app: &AppName, write: &Write) {
+        if let Some(desired) = self.apps.get_mut(app).and_then(|app| app.desired.as_mut()) {
+            desired.deleted.remove(&write.key);
+        }
     }
 
     fn outcome(&mut self, seq: Seq, name: &AppName, open: &OpenWrite, result: &WriteResult) {

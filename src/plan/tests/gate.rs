@@ -50,6 +50,29 @@ fn more_than_half_and_at_least_three_deletions_wait() {
 }
 
 #[test]
+fn deletions_in_several_steps_are_judged_as_a_whole() {
+    let mut given = Given::synced(maps(8));
+    given.push(2);
+    given.renders("web", maps(11));
+    let creations = given.intends("web");
+    given.push(3);
+    given.renders("web", maps(4));
+    // Half of the objects go…
+    assert!(given.plan("web").gate.is_none());
+    let deletions = given.intends("web");
+    given.carries_out(deletions);
+    // …and then it turns out that there are three more.
+    given.carries_out(creations);
+    assert_eq!(reasons(&given.plan("web")), ["would delete 7 of 11 objects of web (limit 50 %)"]);
+    // What did not happen does not count.
+    let gate = given.gates("web");
+    assert_eq!(gate.writes.len(), 3);
+    given.push(4);
+    given.renders("web", maps(4));
+    assert_eq!(reasons(&given.plan("web")), [""; 0], "another render asks for three of seven");
+}
+
+#[test]
 fn more_than_fifty_deletions_for_one_commit_wait() {
     assert_eq!(reasons(&shrunk(200, 150).plan("web")), [""; 0]);
     let plan = shrunk(200, 149).plan("web");
