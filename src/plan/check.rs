@@ -89,5 +89,13 @@ pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static
         let wanted = world.apps.values().any(|app| app.wants(&write.key));
         return wanted.then_some("an application wants the object now");
     }
-    (!app.wants(&write.key)).then_some("the application does not want the object any more")
+    let desired = app.desired.as_ref().filter(|_| !app.removing);
+    match desired.and_then(|desired| desired.objects.get(&write.key)) {
+        None => Some("the application does not want the object any more"),
+        // What the newer one restrains is known for it alone.
+        Some(object) if Some(object.manifest) != write.manifest => {
+            Some("a newer render replaced its manifest")
+        }
+        Some(_) => None,
+    }
 }

@@ -149,7 +149,7 @@ impl Driver {
             while let Some(done) = self.jobs.try_join_next() {
                 self.done(done.map_err(Error::Job)??);
             }
-            if self.undecided && self.rest.wait(Instant::now()).is_zero() {
+            if self.undecided {
                 self.decide().await?;
             }
         }
@@ -203,7 +203,8 @@ impl Driver {
         self.must_fold = self.must_fold.max(self.parts.ledger.head());
     }
 
-    /// Asks the machine, once everything that it should know is folded.
+    /// Asks the machine, once everything that it should know is folded. Planning may rest; what is
+    /// intended already is carried out all the same, because its time runs.
     async fn decide(&mut self) -> Result<(), Error> {
         let commands = {
             let view = self.parts.view.read().unwrap_or_else(PoisonError::into_inner);
@@ -211,10 +212,14 @@ impl Driver {
                 return Ok(());
             }
             let begun = Instant::now();
-            let commands = self.machine.decide(&view.world, &view.compared);
-            self.undecided = false;
-            self.rest.earn(begun, Instant::now());
-            commands
+            if self.rest.wait(begun).is_zero() || self.machine.has_room() {
+                let commands = self.machine.decide(&view.world, &view.compared);
+                self.undecided = false;
+                self.rest.earn(begun, Instant::now());
+                commands
+            } else {
+                self.machine.carry_out(&view.world)
+            }
         };
         for command in commands {
             self.carry_out(command).await?;
@@ -277,7 +282,7 @@ impl Driver {
     /// When to wake up if nothing happens: for the decision that rests, or for what time brings.
     fn wake(&self) -> Instant {
         const LONGEST: Duration = Duration::from_secs(3_600);
-        let deadline = self.machine.deadline().map_or(LONGEST, |at| {
+        let deadline = self.next_deadline().map_or(LONGEST, |at| {
             Duration::from_millis(at.ms_since(Timestamp::now()) + 1).min(LONGEST)
         });
         let now = Instant::now();
@@ -286,8 +291,15 @@ impl Driver {
         now + if self.undecided && !rest.is_zero() { deadline.min(rest) } else { deadline }
     }
 
+    /// The next deadline that no event has said yet. One that was said stays the machine's until
+    /// it decides, which may rest.
+    fn next_deadline(&self) -> Option<Timestamp> {
+        let now = self.parts.read().world.now;
+        self.machine.deadline().filter(|deadline| *deadline > now)
+    }
+
     async fn deadline(&mut self) -> Result<(), Error> {
-        match self.machine.deadline() {
+        match self.next_deadline() {
             Some(deadline) if deadline <= Timestamp::now() => {
                 self.append(vec![Draft::new(DeadlineReachedV1 { deadline })]).await
             }

@@ -22,6 +22,13 @@ use crate::replay::{App, OpenIntent, Touched, World};
 /// How many writes one intent lists. Bound: an intent is one frame's payload and one unit of
 /// recovery; a thousand objects become a few intents.
 pub const INTENT_WRITES_MAX: usize = 256;
+/// How many writes may have an intent at once, of one application and of all. Bound: their time
+/// runs from when the intent is recorded, so no more are intended than can be sent in it; at 8 at
+/// a time the larger number is sent within 10 s as long as one takes less than 100 ms. Two intents
+/// of an application, so that the writers never wait for a decision; and room beside them, so that
+/// the small do not wait for the large.
+pub const APP_WRITES_MAX: usize = 2 * INTENT_WRITES_MAX;
+const ALL_WRITES_MAX: usize = 3 * INTENT_WRITES_MAX;
 
 /// For how long the writes of an intent may be made, where nobody says otherwise: after a crash,
 /// what may still arrive keeps its objects waiting for so long.
@@ -80,6 +87,10 @@ pub struct Machine {
     /// Dry runs under way.
     asking: BTreeSet<(AppName, ObjectKey)>,
     busy: BTreeSet<Seq>,
+    /// Applications whose plans have more writes than may be open: looked at again when an
+    /// intent has ended.
+    postponed: BTreeSet<AppName>,
+    has_room: bool,
     tracked: Option<BTreeSet<String>>,
     deadlines: BTreeMap<AppName, Timestamp>,
 }
@@ -97,6 +108,8 @@ impl Machine {
             comparing: BTreeMap::new(),
             asking: BTreeSet::new(),
             busy: BTreeSet::new(),
+            postponed: BTreeSet::new(),
+            has_room: false,
             tracked: None,
             deadlines: BTreeMap::new(),
         }
@@ -136,6 +149,15 @@ impl Machine {
     /// The driver is done with an intent: carried out or settled as far as it got.
     pub fn ended(&mut self, intent: Seq) {
         self.busy.remove(&intent);
+        self.has_room = !self.postponed.is_empty();
+        self.dirty.append(&mut self.postponed);
+    }
+
+    /// Whether writes were postponed for which there is room now: the next decision must not wait,
+    /// or nobody would write meanwhile.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.has_room
     }
 
     /// The next time at which time alone changes a decision.
@@ -146,6 +168,7 @@ impl Machine {
 
     /// Decides what to do now. The driver folds everything it appended before it asks again.
     pub fn decide(&mut self, world: &World, compared: &Compared) -> Vec<Command> {
+        self.has_room = false;
         let mut commands = Vec::new();
         self.track(world, &mut commands);
         let apps = self.take_dirty(world);
@@ -167,7 +190,7 @@ impl Machine {
         if !drafts.is_empty() {
             commands.push(Command::Append(drafts));
         }
-        self.carry_out(world, &mut commands);
+        commands.extend(self.carry_out(world));
         commands
     }
 
@@ -256,22 +279,28 @@ impl Machine {
         }
     }
 
-    /// Writes become intents. While applications are being defined or removed, nothing is
-    /// deleted: an object may be on its way from one application to another.
+    /// Writes become intents, as many as may be open. While applications are being defined or
+    /// removed, nothing is deleted: an object may be on its way from one application to another.
     fn intend(
         &mut self,
         world: &World,
-        intents: Vec<(AppName, Vec<Write>)>,
+        mut intents: Vec<(AppName, Vec<Write>)>,
         drafts: &mut Vec<Draft>,
     ) {
         let defining = drafts.iter().any(|draft| {
             use crate::ledger::event::Event;
             matches!(draft.event, Event::AppDeclared(_) | Event::AppRemoved(_))
         });
+        let mut room = Room::of(world);
+        // The smallest first: it is done before the largest would notice.
+        intents.sort_by_key(|(_, writes)| writes.len());
         for (name, mut writes) in intents {
             if defining && writes.iter().any(|write| write.verb == Verb::Prune) {
                 writes.retain(|write| write.verb != Verb::Prune);
                 self.dirty.insert(name.clone());
+            }
+            if room.take(&name, &mut writes) {
+                self.postponed.insert(name.clone());
             }
             let app = world.apps.get(&name);
             for writes in writes.chunks(INTENT_WRITES_MAX) {
@@ -280,30 +309,63 @@ impl Machine {
         }
     }
 
-    /// Open intents are carried out once; those of an earlier run, and those with writes of
-    /// unknown fate, are settled by observing.
-    fn carry_out(&mut self, world: &World, commands: &mut Vec<Command>) {
+    /// What to do about the intents that are open, which is no planning and never waits. Each is
+    /// carried out once, those of an application one after the other, so that the order of its
+    /// plan holds; those of an earlier run, and those with writes of unknown fate, are settled by
+    /// observing.
+    pub fn carry_out(&mut self, world: &World) -> Vec<Command> {
+        let mut commands = Vec::new();
+        let mut earlier = BTreeSet::new();
         for (seq, intent) in &world.intents {
+            let unknown = intent.writes.values().any(|open| open.unknown);
+            let settles = intent.orphaned || unknown;
+            // Nobody waits for what is only looked for.
+            let is_first = settles || earlier.insert(&intent.app);
             if self.busy.contains(seq) {
                 continue;
             }
-            let unknown = intent.writes.values().any(|open| open.unknown);
-            let withdrawn =
-                if intent.orphaned || unknown { Vec::new() } else { withdrawn(world, intent) };
+            if settles {
+                self.busy.insert(*seq);
+                commands.push(Command::Settle(*seq));
+                continue;
+            }
+            let withdrawn = withdrawn(world, intent);
             if !withdrawn.is_empty() {
                 // What is left of the intent is carried out once this is folded.
                 let (app, intent, results) = (intent.app.clone(), *seq, withdrawn);
                 let outcome = OutcomeRecordedV1 { app, intent, results };
                 commands.push(Command::Append(vec![Draft::new(outcome).caused_by(intent)]));
-                continue;
+            } else if is_first {
+                self.busy.insert(*seq);
+                commands.push(Command::Execute(*seq));
             }
-            self.busy.insert(*seq);
-            commands.push(if intent.orphaned || unknown {
-                Command::Settle(*seq)
-            } else {
-                Command::Execute(*seq)
-            });
         }
+        commands
+    }
+}
+
+/// How many more writes may be intended.
+struct Room<'w> {
+    world: &'w World,
+    all: usize,
+}
+
+impl<'w> Room<'w> {
+    fn of(world: &'w World) -> Self {
+        let open: usize = world.intents.values().map(|intent| intent.writes.len()).sum();
+        Self { world, all: ALL_WRITES_MAX.saturating_sub(open) }
+    }
+
+    /// Takes room for as many of the application's writes as there is, and leaves out the others.
+    /// Returns whether there are any.
+    fn take(&mut self, app: &AppName, writes: &mut Vec<Write>) -> bool {
+        let intents = self.world.intents.values().filter(|intent| intent.app == *app);
+        let open: usize = intents.map(|intent| intent.writes.len()).sum();
+        let room = self.all.min(APP_WRITES_MAX.saturating_sub(open));
+        let postponed = writes.len() > room;
+        writes.truncate(room);
+        self.all -= writes.len();
+        postponed
     }
 }
 

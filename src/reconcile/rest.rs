@@ -15,6 +15,9 @@ const FACTOR: u32 = 16;
 /// How much rest may be owed before decisions wait for it. A push that touches hundreds of
 /// applications stays below.
 const OWED_MAX: Duration = Duration::from_millis(1_000);
+/// The longest that a decision ever waits: one that took long, because the machine stood still or
+/// has far too much to do, must not keep what people do from being seen for minutes.
+const WAIT_MAX: Duration = Duration::from_millis(2_000);
 
 /// The rest that is owed.
 #[derive(Debug)]
@@ -30,7 +33,8 @@ impl Rest {
 
     /// A decision was taken.
     pub(super) fn earn(&mut self, began: Instant, ended: Instant) {
-        self.taken = self.taken.max(ended) + (ended - began) * FACTOR;
+        let taken = self.taken.max(ended) + (ended - began) * FACTOR;
+        self.taken = taken.min(ended + OWED_MAX + WAIT_MAX);
     }
 
     /// How long the next decision has to wait.
@@ -57,6 +61,15 @@ mod tests {
             // The answer to what was decided is decided upon at once, too.
             assert_eq!(rest.wait(now), Duration::ZERO);
         }
+    }
+
+    #[test]
+    fn a_decision_that_took_long_is_not_paid_for_with_minutes() {
+        let start = Instant::now();
+        let mut rest = Rest::new(start);
+        let ended = start + Duration::from_secs(60);
+        rest.earn(start, ended);
+        assert_eq!(rest.wait(ended), WAIT_MAX);
     }
 
     #[test]

@@ -95,6 +95,40 @@ impl Story {
         })
     }
 
+    /// The API server is away for `ms` milliseconds while Git and greffier go on; says how many
+    /// events that made.
+    pub(super) fn outage(&mut self, ms: u64) -> Result<usize, String> {
+        const SLICES: u64 = 60;
+        self.sim.start(false, &self.roots);
+        self.calm();
+        self.rest()?;
+        let (events, sent) = (self.sim.appended(), self.sim.checker.sent);
+        self.sim.away = true;
+        for slice in 0..SLICES {
+            if slice == SLICES / 2 {
+                let trees = self.possible_trees();
+                self.sim.git.push(trees);
+            }
+            self.exhaust()?;
+            self.sim.pass(ms / SLICES);
+        }
+        self.exhaust()?;
+        if self.sim.checker.sent > sent {
+            return Err("something was sent to an API server that is known to be away".into());
+        }
+        let events = self.sim.appended() - events;
+        self.sim.away = false;
+        for round in 0..3 {
+            self.rest()?;
+            self.ask(round);
+        }
+        self.rest()?;
+        self.as_git_says()?;
+        self.stays_quiet()?;
+        self.verdict()?;
+        Ok(events)
+    }
+
     fn verdict(&self) -> Result<(), String> {
         match &self.sim.checker.wrong {
             Some(wrong) => Err(wrong.clone()),
@@ -307,8 +341,8 @@ impl Story {
 
     // --- calm
 
-    /// Nothing goes wrong any more, and Git says something that can be done.
-    fn calm(&mut self) {
+    /// Folders that can be followed.
+    fn possible_trees(&mut self) -> Vec<(String, Tree)> {
         let mut trees = FOLDERS.map_trees(&mut self.sim, true);
         if self.sim.random.chance(50) {
             // Nobody is in anybody's way.
@@ -317,6 +351,12 @@ impl Story {
             // Who comes second reports that and cannot end well: nothing may wait for it.
             trees.iter_mut().for_each(|(_, tree)| tree.flatten());
         }
+        trees
+    }
+
+    /// Nothing goes wrong any more, and Git says something that can be done.
+    fn calm(&mut self) {
+        let trees = self.possible_trees();
         let sim = &mut self.sim;
         sim.tell("calm");
         sim.faults = false;
@@ -419,14 +459,6 @@ impl Story {
         wants.collect()
     }
 
-    /// Whether an application says that it leaves the object where it is, and why.
-    fn is_held_by_name(&self, key: &ObjectKey) -> bool {
-        let held = format!("prune {key}: ");
-        let daemon = self.sim.daemon.as_ref();
-        let mut apps = daemon.into_iter().flat_map(|daemon| daemon.world.apps.values());
-        apps.any(|app| app.suspended.iter().any(|reason| reason.starts_with(&held)))
-    }
-
     fn as_git_says(&self) -> Result<(), String> {
         let cluster = &self.sim.cluster;
         for (key, before) in &self.foreign {
@@ -445,7 +477,7 @@ impl Story {
             };
             if wanters.is_empty() {
                 let uid = cluster.uid(&key).unwrap();
-                if !self.sim.checker.may_stay(&uid) && !self.is_held_by_name(&key) {
+                if !self.sim.checker.may_stay(&uid) {
                     return Err(format!("{key} is in no folder and still in the cluster"));
                 }
             } else if !wanters.iter().any(|(app, manifest)| is_as(&live, app, manifest)) {

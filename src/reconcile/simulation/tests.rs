@@ -94,6 +94,21 @@ fn the_same_seed_lives_the_same_life() {
     assert_eq!(one.sim.trace, two.sim.trace);
 }
 
+/// For seconds, minutes and an hour: what it costs does not depend on how long it lasts.
+#[test]
+fn an_api_server_may_be_away_for_an_hour() {
+    for seed in 0..20 {
+        let [seconds, minutes, hour] = [5_000, 300_000, 3_600_000].map(|ms| {
+            let mut story = Story::new(seed);
+            story.outage(ms).unwrap_or_else(|wrong| {
+                panic!("{}\nseed {seed}, {ms} ms: {wrong}", story.sim.trace.join("\n"))
+            })
+        });
+        assert!(seconds > 0, "seed {seed}: the outage is not even noticed");
+        assert_eq!((minutes, hour), (seconds, seconds), "seed {seed}: it is told again and again");
+    }
+}
+
 /// The fake, in the place of an API server.
 #[derive(Default)]
 struct Fake {
