@@ -168,8 +168,8 @@ pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decisi
         Command::RemoveApp { app } => {
             let (name, app) = find(world, app)?;
             not_defined_elsewhere(name, app)?;
-            let (app, origin) = (name.clone(), Origin::Operator);
-            Ok(Decision::record(AppRemovedV1 { app, cascade: false, origin }))
+            let (app, origin, orphans) = (name.clone(), Origin::Operator, world.orphans(name));
+            Ok(Decision::record(AppRemovedV1 { app, cascade: false, origin, orphans }))
         }
         Command::Sync { app, prune, only, reason } => sync(world, app, *prune, only, reason),
         Command::Approve { app, plan, reason } => {

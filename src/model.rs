@@ -9,6 +9,7 @@ mod canonical;
 mod error;
 mod id;
 mod object;
+mod removal;
 mod time;
 
 pub use actor::{Actor, Claim, Scheme};
@@ -20,4 +21,5 @@ pub use canonical::canonical_json;
 pub use error::with_causes;
 pub use id::{BlobAddr, CommitId, Digest, ParseIdError, PlanHash, Seq};
 pub use object::{GroupKind, ObjectKey, Scope};
+pub use removal::{Cascade, DELETION_APPROVED, Protection, Removal, Removals, Ruling, Stance};
 pub use time::{Basis, Timestamp, ValidTime};

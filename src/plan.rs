@@ -12,6 +12,7 @@ mod gate;
 mod health;
 mod order;
 mod prune;
+mod shared;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,9 @@ use crate::replay::{App, World};
 /// Where a [`crate::ledger::event::DesiredObject`] came from that stands for `CreateNamespace=true`.
 pub const CREATE_NAMESPACE: &str = "syncOption CreateNamespace=true";
 
+/// Why nothing is done for an application that is skipped.
+const SKIPPED: &str = "annotation argocd.argoproj.io/skip-reconcile: greffier leaves it alone";
+
 /// Whether an application is as Git says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
@@ -36,6 +40,8 @@ pub enum Sync {
     OutOfSync,
     /// Nothing is known to compare with.
     Unknown,
+    /// Nobody looks: the Application says so.
+    Skipped,
 }
 
 impl Sync {
@@ -46,6 +52,7 @@ impl Sync {
             Self::Synced => "Synced",
             Self::OutOfSync => "OutOfSync",
             Self::Unknown => "Unknown",
+            Self::Skipped => "Skipped",
         }
     }
 }
@@ -130,6 +137,8 @@ pub struct Plan {
     pub objects: Vec<Assessment>,
     /// Writes that something suspends, by name.
     pub suspended: Vec<String>,
+    /// Everything whose removal asks for a confirmation, confirmed or not, in order.
+    pub awaits: Vec<ObjectKey>,
     /// Whether the application is as Git says.
     pub sync: Sync,
     /// Its health.
@@ -169,6 +178,9 @@ impl Permission {
     fn of(world: &World, app: &App) -> Self {
         if world.observe {
             return Self::none("greffier only observes (--observe)");
+        }
+        if app.spec.skip {
+            return Self::none(SKIPPED);
         }
         if let Some(error) = &world.cluster.lost {
             return Self::none(format!("the API server cannot be reached: {error}"));
@@ -219,31 +231,28 @@ impl Permission {
 pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared) -> Option<Plan> {
     let app = world.apps.get(name)?;
     let permission = Permission::of(world, app);
+    let mut plan = Plan::nothing(world, name, app, permission.clone());
+    if app.spec.skip {
+        return Some(plan);
+    }
     let assessed = assess::Assessed::of(world, name, app, &permission, compared);
     let pruned = prune::prunes(world, name, app, &permission);
-    let mut plan = Plan {
-        app: name.clone(),
-        base: world.seq,
-        writes: assessed.writes,
-        declare: assessed.declare,
-        remove: pruned.remove,
-        gate: None,
-        compare: assessed.compare,
-        dry_runs: assessed.dry_runs,
-        deleted: assessed.deleted,
-        objects: assessed.objects,
-        suspended: assessed.suspended,
-        sync: Sync::Synced,
-        health: Health::Healthy,
-        health_message: String::new(),
-        deadline: deadline(world, app),
-        finished: None,
-        removed: pruned.nothing_left,
-        permission: permission.clone(),
-    };
+    plan.writes = assessed.writes;
+    plan.declare = assessed.declare;
+    plan.compare = assessed.compare;
+    plan.dry_runs = assessed.dry_runs;
+    plan.deleted = assessed.deleted;
+    plan.objects = assessed.objects;
+    plan.suspended = assessed.suspended;
+    plan.remove = pruned.remove;
+    plan.awaits = pruned.awaits;
+    plan.removed = pruned.nothing_left;
     plan.suspended.extend(pruned.suspended);
     plan.objects.extend(pruned.objects);
-    gate::gate(world, name, app, limits, &mut plan, pruned.writes);
+    gate::gate(world, name, app, limits, &mut plan, pruned.writes, pruned.asks);
+    prune::wave_by_wave(world, &mut plan);
+    shared::stop(app, &mut plan);
+    plan.awaits.sort();
     plan.objects.sort_by(|a, b| a.key.cmp(&b.key));
     plan.suspended.sort();
     plan.suspended.dedup();
@@ -251,6 +260,33 @@ pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared)
     (plan.health, plan.health_message) = health::health(world, app, &plan);
     plan.finished = finished(world, app, &permission, &plan);
     Some(plan)
+}
+
+impl Plan {
+    /// A plan that does nothing: the application is left alone, and its health is as last known.
+    fn nothing(world: &World, name: &AppName, app: &App, permission: Permission) -> Self {
+        Self {
+            app: name.clone(),
+            base: world.seq,
+            writes: Vec::new(),
+            declare: Vec::new(),
+            remove: Vec::new(),
+            gate: None,
+            compare: Vec::new(),
+            dry_runs: Vec::new(),
+            deleted: Vec::new(),
+            objects: Vec::new(),
+            suspended: Vec::new(),
+            awaits: Vec::new(),
+            sync: Sync::Skipped,
+            health: app.health,
+            health_message: app.health_message.clone(),
+            deadline: deadline(world, app),
+            finished: None,
+            removed: false,
+            permission,
+        }
+    }
 }
 
 /// The next time at which time alone changes the plan.
@@ -268,15 +304,19 @@ fn sync(app: &App, plan: &Plan) -> Sync {
     let mut sync = Sync::Synced;
     for object in &plan.objects {
         match object.status {
-            Status::Synced | Status::Held => {}
+            Status::Synced | Status::Held | Status::InFlight => {}
             Status::Unknown => return Sync::Unknown,
             Status::Missing
             | Status::Changed
             | Status::Drifted
             | Status::OwnershipLost
             | Status::Foreign
-            | Status::Extra => sync = Sync::OutOfSync,
-            Status::InFlight => {}
+            | Status::Extra
+            | Status::Kept => {
+                if object.counted {
+                    sync = Sync::OutOfSync;
+                }
+            }
         }
     }
     sync
@@ -296,6 +336,9 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
     if busy {
         return None;
     }
+    if let Some(message) = shared::found(app, plan) {
+        return Some(Finished { succeeded: false, message });
+    }
     let problems: Vec<String> = plan
         .objects
         .iter()
@@ -312,12 +355,7 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
         return Some(Finished { succeeded: false, message });
     }
     if problems.is_empty() {
-        let differs = plan.objects.iter().filter(|object| object.status.differs()).count();
-        let message = match differs {
-            0 => "every object is as Git says".to_owned(),
-            n => format!("{n} objects differ and are left as they are by policy"),
-        };
-        return Some(Finished { succeeded: true, message });
+        return Some(Finished { succeeded: true, message: left_message(plan) });
     }
     let waits = plan.objects.iter().any(|object| object.blocked && object.waits_for_progress);
     if waits {
@@ -327,6 +365,21 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
     let more = problems.len().saturating_sub(shown.len());
     let suffix = if more > 0 { format!("; and {more} more") } else { String::new() };
     Some(Finished { succeeded: false, message: format!("{}{suffix}", shown.join("; ")) })
+}
+
+/// What is left as it is by a revision that ended well.
+fn left_message(plan: &Plan) -> String {
+    let differing = plan.objects.iter().filter(|object| object.counted && object.status.differs());
+    let (foreign, left): (Vec<_>, Vec<_>) =
+        differing.partition(|object| object.status == Status::Foreign);
+    let mut parts = Vec::new();
+    if !left.is_empty() {
+        parts.push(format!("{} objects differ and are left as they are by policy", left.len()));
+    }
+    if !foreign.is_empty() {
+        parts.push(format!("{} objects are of other applications", foreign.len()));
+    }
+    if parts.is_empty() { "every object is as Git says".to_owned() } else { parts.join("; ") }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::project::project_beside;
 use crate::health;
 use crate::ledger::event::{Health, ManagerStamp};
-use crate::model::{Digest, GroupKind, ObjectKey, Timestamp, canonical_json};
+use crate::model::{Digest, GroupKind, ObjectKey, Protection, Timestamp, canonical_json};
 
 /// The field manager of every write of greffier.
 pub const FIELD_MANAGER: &str = "greffier";
@@ -111,6 +111,8 @@ pub struct Normalised {
     pub deleting: bool,
     /// The application whose ownership annotation it bears; empty when none.
     pub claimed_by: String,
+    /// What its annotations say about its removal.
+    pub protection: Protection,
 }
 
 impl Normalised {
@@ -259,6 +261,7 @@ pub fn normalize(raw: &Value, sealer: &dyn SecretDigest) -> Result<Normalised, E
             .and_then(|annotations| annotations.get(OWNER_ANNOTATION)?.as_str())
             .unwrap_or_default()
             .to_owned(),
+        protection: Protection::of(object.pointer("/metadata/annotations")),
         key,
         object,
         fields,

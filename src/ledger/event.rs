@@ -35,8 +35,8 @@ pub use operator::{DeadlineReachedV1, PausedV1, ResumedV1, SyncRequestedV1};
 pub use write::{
     Applied, ApplyNotes, DriftDetectedV1, DriftKind, FieldChange, GateLapsedV1, GateReason,
     IntentRecordedV1, IntentSettledV1, Method, ObjectPreviewedV1, OutcomeRecordedV1,
-    PlanApprovedV1, PlanGatedV1, Preview, SyncFinishedV1, Verb, Write, WriteResult,
-    WritesSuspendedV1,
+    PlanApprovedV1, PlanGatedV1, Preview, RemovalAwaitedV1, SyncFinishedV1, Verb, Write,
+    WriteResult, WritesSuspendedV1,
 };
 
 macro_rules! events {
@@ -179,6 +179,8 @@ events! {
     IntentSettled(IntentSettledV1) = 0x0422, "apply.settled";
     /// See [`SyncFinishedV1`].
     SyncFinished(SyncFinishedV1) = 0x0423, "sync.finished";
+    /// See [`RemovalAwaitedV1`].
+    RemovalAwaited(RemovalAwaitedV1) = 0x0450, "removal.awaited";
     /// See [`ClusterIdentifiedV1`].
     ClusterIdentified(ClusterIdentifiedV1) = 0x0501, "cluster.identified";
     /// See [`ClusterLostV1`].

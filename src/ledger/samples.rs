@@ -2,7 +2,8 @@
 
 use super::event::*;
 use crate::model::{
-    AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Scope, Seq, Timestamp,
+    AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Protection, Scope, Seq,
+    Stance, Timestamp,
 };
 
 pub(crate) fn app() -> AppName {
@@ -63,6 +64,16 @@ fn notes() -> ApplyNotes {
     }
 }
 
+fn protection() -> Protection {
+    Protection {
+        prune: Stance::Asks,
+        delete: Stance::Stays,
+        keep: true,
+        extraneous: true,
+        wave: -2,
+    }
+}
+
 fn results() -> Vec<(u32, WriteResult)> {
     vec![
         (
@@ -77,6 +88,7 @@ fn results() -> Vec<(u32, WriteResult)> {
                 managers: Digest([7; 32]),
                 health: Health::Healthy,
                 health_message: String::new(),
+                protection: protection(),
                 notes: Box::new(notes()),
             }),
         ),
@@ -109,6 +121,7 @@ pub(crate) fn observed() -> ObjectObservedV1 {
         health_rules: 1,
         deleting: false,
         claimed_by: "web".into(),
+        protection: protection(),
     }
 }
 
@@ -179,7 +192,13 @@ fn apps() -> Vec<Event> {
             origin: Origin::Parent("root".parse().unwrap()),
         }
         .into(),
-        AppRemovedV1 { app: app(), cascade: true, origin: Origin::Operator }.into(),
+        AppRemovedV1 {
+            app: app(),
+            cascade: false,
+            origin: Origin::Operator,
+            orphans: vec![object()],
+        }
+        .into(),
         AppRefusedV1 {
             app: "Not A Name".into(),
             error: "no source".into(),
@@ -274,6 +293,7 @@ fn plans() -> Vec<Event> {
         }
         .into(),
         GateLapsedV1 { app: app(), plan }.into(),
+        RemovalAwaitedV1 { app: app(), objects: vec![object()] }.into(),
         PlanApprovedV1 { app: app(), plan, reason: "yes".into() }.into(),
         WritesSuspendedV1 { app: app(), reasons: vec!["hooks".into()] }.into(),
         DriftDetectedV1 {

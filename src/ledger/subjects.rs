@@ -8,7 +8,7 @@ use super::event::{Event, Origin, Write};
 use crate::model::{AppName, CommitId, ObjectKey};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 1;
+pub const INDEX_VERSION: u32 = 2;
 
 /// What an event is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,9 +47,13 @@ impl Subjects {
         Self { apps: vec![app.clone()], ..Self::object(key) }
     }
 
-    fn with_writes(mut self, writes: &[Write]) -> Self {
-        self.objects.extend(writes.iter().map(|write| write.key.clone()));
+    fn with_objects<'a>(mut self, keys: impl IntoIterator<Item = &'a ObjectKey>) -> Self {
+        self.objects.extend(keys.into_iter().cloned());
         self
+    }
+
+    fn with_writes(self, writes: &[Write]) -> Self {
+        self.with_objects(writes.iter().map(|write| &write.key))
     }
 }
 
@@ -80,7 +84,9 @@ pub fn subjects(event: &Event) -> Subjects {
             .with_commits([&body.old, &body.new].into_iter().chain(&body.dropped)),
         Event::HistoryImported(body) => Subjects::default().with_commits(&body.begins_at),
         Event::AppDeclared(body) => Subjects::app(&body.app).with_origin(&body.origin),
-        Event::AppRemoved(body) => Subjects::app(&body.app).with_origin(&body.origin),
+        Event::AppRemoved(body) => {
+            Subjects::app(&body.app).with_origin(&body.origin).with_objects(&body.orphans)
+        }
         // The refused name may be no name at all; then only its origin finds it.
         Event::AppRefused(body) => {
             let app = body.app.parse::<AppName>();
@@ -95,10 +101,9 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::RenderFailed(body) => {
             Subjects::app(&body.app).with_commits(body.commits.iter().flatten())
         }
-        Event::RenderVaried(body) => Subjects {
-            objects: body.fields.iter().map(|(key, _)| key.clone()).collect(),
-            ..Subjects::app(&body.app)
-        },
+        Event::RenderVaried(body) => {
+            Subjects::app(&body.app).with_objects(body.fields.iter().map(|(key, _)| key))
+        }
         Event::AppHealthChanged(body) => Subjects::app(&body.app),
         Event::ObjectHealthChanged(body) => Subjects::object_of(&body.app, &body.key),
         Event::PlanGated(body) => {
@@ -109,6 +114,7 @@ pub fn subjects(event: &Event) -> Subjects {
         }
         Event::GateLapsed(body) => Subjects::app(&body.app),
         Event::PlanApproved(body) => Subjects::app(&body.app),
+        Event::RemovalAwaited(body) => Subjects::app(&body.app).with_objects(&body.objects),
         Event::WritesSuspended(body) => Subjects::app(&body.app),
         Event::DriftDetected(body) => Subjects::object_of(&body.app, &body.key),
         Event::ObjectPreviewed(body) => Subjects::object_of(&body.app, &body.key),
@@ -120,9 +126,7 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::SyncFinished(body) => Subjects::app(&body.app).with_commits([&body.commit]),
         Event::ObjectObserved(body) => Subjects::object(&body.key),
         Event::ObjectGone(body) => Subjects::object(&body.key),
-        Event::SyncRequested(body) => {
-            Subjects { objects: body.only.clone(), ..Subjects::app(&body.app) }
-        }
+        Event::SyncRequested(body) => Subjects::app(&body.app).with_objects(&body.only),
         Event::Paused(body) => Subjects::app(&body.app),
         Event::Resumed(body) => Subjects::app(&body.app),
     }

@@ -18,9 +18,10 @@ pub use kustomize::Kustomize;
 
 use super::id::ParseIdError;
 use super::object::ObjectKey;
+use super::removal::Removals;
 
-/// The finalizer prefix that makes removal of an Application remove its objects.
-const CASCADE_FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
+/// The annotation that makes greffier leave an Application alone.
+const SKIP: &str = "argocd.argoproj.io/skip-reconcile";
 /// The names under which an Application may name the cluster that the daemon is connected to.
 const IN_CLUSTER_SERVER: &str = "https://kubernetes.default.svc";
 const IN_CLUSTER_NAME: &str = "in-cluster";
@@ -158,11 +159,6 @@ pub enum Restraint {
         /// The name it applies to; empty = all.
         name: String,
     },
-    /// Nothing is pruned.
-    Prunes {
-        /// The field, as people wrote it.
-        what: String,
-    },
 }
 
 impl Restraint {
@@ -170,7 +166,7 @@ impl Restraint {
     #[must_use]
     pub fn what(&self) -> &str {
         match self {
-            Self::All { what } | Self::Updates { what, .. } | Self::Prunes { what } => what,
+            Self::All { what } | Self::Updates { what, .. } => what,
         }
     }
 
@@ -185,7 +181,6 @@ impl Restraint {
                     && (namespace.is_empty() || *namespace == key.namespace)
                     && (name.is_empty() || *name == key.name)
             }
-            Self::Prunes { .. } => false,
         }
     }
 
@@ -193,12 +188,6 @@ impl Restraint {
     #[must_use]
     pub fn holds_all(&self) -> bool {
         matches!(self, Self::All { .. })
-    }
-
-    /// Whether pruning is suspended.
-    #[must_use]
-    pub fn holds_prunes(&self) -> bool {
-        matches!(self, Self::All { .. } | Self::Prunes { .. })
     }
 }
 
@@ -229,8 +218,12 @@ pub struct AppSpec {
     pub force: bool,
     /// Whether the API server refuses what it does not know (`Validate=false` switches it off).
     pub validate: bool,
-    /// Whether removal of the application removes its objects (the finalizer says so).
-    pub cascade: bool,
+    /// What it says about removals.
+    pub removals: Removals,
+    /// Whether greffier leaves it alone (`skip-reconcile`): it is not even rendered.
+    pub skip: bool,
+    /// Whether it is not synced while another application has one of its objects.
+    pub fail_on_shared: bool,
     /// What restrains writes and is not honoured yet.
     pub restraints: Vec<Restraint>,
     /// What was not understood and does not restrain writes.
@@ -277,13 +270,12 @@ impl<'a> Parser<'a> {
         let spec = spec.ok_or_else(|| self.missing("spec"))?;
         let sources = self.sources(spec)?;
         self.destination(spec);
-        self.annotations();
         self.restraining_fields(spec);
         let policy = spec.get("syncPolicy").unwrap_or(&Value::Null);
         let options = SyncOptions::read(&mut self, policy);
         let metadata = policy.get("managedNamespaceMetadata").unwrap_or(&Value::Null);
-        let finalizers = self.manifest.pointer("/metadata/finalizers").and_then(Value::as_array);
-        let cascade = finalizers.into_iter().flatten().filter_map(Value::as_str);
+        let (removals, warnings) = Removals::read(self.manifest);
+        self.warnings.extend(warnings);
         Ok(AppSpec {
             project: str_at(spec, "/project").unwrap_or("default").to_owned(),
             namespace: str_at(spec, "/destination/namespace").unwrap_or_default().to_owned(),
@@ -295,7 +287,9 @@ impl<'a> Parser<'a> {
             replace: options.replace,
             force: options.force,
             validate: options.validate,
-            cascade: cascade.into_iter().any(|finalizer| finalizer.starts_with(CASCADE_FINALIZER)),
+            skip: self.skip(),
+            removals,
+            fail_on_shared: options.fail_on_shared,
             sources,
             name: self.name,
             restraints: self.restraints,
@@ -414,13 +408,11 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn annotations(&mut self) {
-        let annotation = |key: &str| {
-            self.manifest.pointer("/metadata/annotations")?.get(key)?.as_str().map(str::to_owned)
-        };
-        if annotation("argocd.argoproj.io/skip-reconcile").as_deref() == Some("true") {
-            self.hold_all("annotation argocd.argoproj.io/skip-reconcile");
-        }
+    /// Whether `skip-reconcile` has one of the values that Argo CD takes for true.
+    fn skip(&self) -> bool {
+        let annotations = self.manifest.pointer("/metadata/annotations");
+        let value = annotations.and_then(|annotations| annotations.get(SKIP)?.as_str());
+        matches!(value, Some("1" | "t" | "T" | "true" | "True" | "TRUE"))
     }
 
     fn restraining_fields(&mut self, spec: &Value) {
@@ -449,6 +441,7 @@ struct SyncOptions {
     replace: bool,
     force: bool,
     validate: bool,
+    fail_on_shared: bool,
 }
 
 impl SyncOptions {
@@ -459,6 +452,7 @@ impl SyncOptions {
             replace: false,
             force: false,
             validate: true,
+            fail_on_shared: false,
         };
         for option in strings(policy.get("syncOptions")) {
             match option.trim() {
@@ -474,13 +468,12 @@ impl SyncOptions {
                 | "Force=false"
                 | "Validate=true"
                 | "SkipDryRunOnMissingResource=true"
-                | "FailOnSharedResource=true"
+                | "FailOnSharedResource=false"
                 | "RespectIgnoreDifferences=true" => {}
-                "Prune=false" | "Prune=confirm" => {
-                    parser
-                        .restraints
-                        .push(Restraint::Prunes { what: format!("syncOption {option}") });
-                }
+                // Read with the other things that are said about removals.
+                "Prune=true" | "Prune=false" | "Prune=confirm" | "Delete=true" | "Delete=false"
+                | "Delete=confirm" => {}
+                "FailOnSharedResource=true" => options.fail_on_shared = true,
                 "PrunePropagationPolicy=foreground" => {}
                 "PrunePropagationPolicy=background" => {
                     options.prune_propagation = "Background".into();
@@ -571,7 +564,8 @@ mod tests {
         assert_eq!(spec.namespace, "prod");
         let automated = spec.automated.unwrap();
         assert!(automated.prune && automated.self_heal && !automated.allow_empty);
-        assert!(spec.create_namespace && spec.restraints.is_empty() && !spec.cascade);
+        assert!(spec.create_namespace && spec.restraints.is_empty());
+        assert_eq!((spec.removals, spec.skip), (Removals::default(), false));
         assert_eq!(spec.warnings.len(), 1, "an unknown sync option is a warning");
     }
 
@@ -599,9 +593,18 @@ mod tests {
             [{"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"]}]}));
         assert!(ignore.restraints[0].holds_update(&key) && !ignore.restraints[0].holds_all());
         assert!(!ignore.restraints[0].holds_update(&ObjectKey::new("", "Service", "prod", "web")));
-        let prune = parse(json!({"source": {"repoURL": "r"},
-            "syncPolicy": {"syncOptions": ["Prune=false"]}}));
-        assert!(prune.restraints[0].holds_prunes() && !prune.restraints[0].holds_update(&key));
+    }
+
+    #[test]
+    fn skip_reconcile_is_true_as_argo_cd_takes_it() {
+        for (value, skipped) in
+            [("true", true), ("True", true), ("1", true), ("false", false), ("yes", false)]
+        {
+            let mut manifest = app(json!({"source": {"repoURL": "r"}}));
+            manifest["metadata"]["annotations"] = json!({SKIP: value});
+            let spec = AppSpec::parse(&manifest).unwrap();
+            assert_eq!((spec.skip, spec.restraints.len()), (skipped, 0), "{value}");
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Judging each desired object: is it as Git says, and if not, what is to be done about it?
 
+mod child;
 mod method;
 mod settled;
 mod unapplied;
 
 use super::order::kind_rank;
 use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission};
-use crate::ledger::event::{DesiredObject, DriftKind, Health, Method, Origin, Verb, Write};
-use crate::model::{AppName, Digest, GroupKind, ObjectKey, Restraint, Seq};
+use crate::ledger::event::{DesiredObject, DriftKind, Health, Method, Verb, Write};
+use crate::model::{AppName, GroupKind, ObjectKey, Restraint, Seq};
 use crate::replay::{App, LiveObject, Owned, World};
 
 /// The state of an object.
@@ -27,6 +28,8 @@ pub enum Status {
     Foreign,
     /// Owned and no longer wanted.
     Extra,
+    /// Owned and no longer wanted, and something that people said keeps it.
+    Kept,
     /// A write to it, or a comparison, is under way.
     InFlight,
     /// Not written, because something that is not honoured yet restrains it.
@@ -47,6 +50,7 @@ impl Status {
             Self::OwnershipLost => "OwnershipLost",
             Self::Foreign => "OwnedByOther",
             Self::Extra => "Extra",
+            Self::Kept => "Kept",
             Self::InFlight => "InFlight",
             Self::Held => "Suspended",
             Self::Unknown => "Unknown",
@@ -77,6 +81,8 @@ pub struct Assessment {
     pub blocked: bool,
     /// Whether what blocks it may pass without a person: then the revision has not ended.
     pub waits_for_progress: bool,
+    /// Whether its state makes its application differ from Git, where it differs.
+    pub counted: bool,
 }
 
 /// Everything that the desired objects ask for.
@@ -162,10 +168,11 @@ impl Assessed {
             health_message,
             blocked: false,
             waits_for_progress: false,
+            counted: true,
         };
         match need {
             Need::Nothing(status, why) => {
-                assessment.blocked = status == Status::Foreign;
+                assessment.blocked = status == Status::Foreign && judge.app.spec.fail_on_shared;
                 (assessment.status, assessment.why) = (status, why);
             }
             Need::Compare(comparison) => {
@@ -275,6 +282,9 @@ impl Assessment {
 /// How a wait begins that ends when the cluster serves the kind.
 const NOT_SERVED: &str = "the cluster does not serve the kind";
 
+/// Why an object is adopted.
+const UNAPPLIED: &str = "it exists and greffier has not applied it yet";
+
 struct Judge<'a> {
     world: &'a World,
     name: &'a AppName,
@@ -336,8 +346,9 @@ impl Judge<'_> {
             },
             (None, Some(live)) if live.deleting => being_deleted(),
             (None, Some(live)) => {
-                let verb = if owned.is_some() { Verb::Update } else { Verb::Adopt };
-                let reason = "it exists and greffier has not applied it yet";
+                let moved = owned.map(|o| format!("it moved here from application {}", o.app));
+                let verb = if moved.is_some() { Verb::Update } else { Verb::Adopt };
+                let reason = moved.as_deref().unwrap_or(UNAPPLIED);
                 self.need_of_unapplied(object, live, verb, reason)
             }
         }
@@ -402,31 +413,6 @@ impl Judge<'_> {
             manifest: object.manifest,
             replaced: self.method(object) == Method::Replace,
         })
-    }
-
-    fn need_of_application(&self, object: &DesiredObject) -> Need {
-        let Ok(child) = object.key.name.parse::<AppName>() else {
-            let why = format!("`{}` is no application name", object.key.name);
-            return Need::Wait { status: Status::Missing, why, progress: false };
-        };
-        let digest = Digest::of(object.application.as_deref().unwrap_or_default());
-        if let Some((refused, error)) = self.app.refused.get(&child)
-            && *refused == digest
-        {
-            return Need::Wait { status: Status::Missing, why: error.clone(), progress: false };
-        }
-        let Some(known) = self.world.apps.get(&child) else { return Need::Declare(child) };
-        if child == *self.name && known.manifest == digest {
-            return Need::Nothing(Status::Synced, "the application defines itself".into());
-        }
-        if known.origin != Origin::Parent(self.name.clone()) {
-            let why = "the application is defined elsewhere, and was defined there first";
-            return Need::Nothing(Status::Foreign, why.into());
-        }
-        if known.manifest != digest || known.removing {
-            return Need::Declare(child);
-        }
-        Need::Nothing(Status::Synced, String::new())
     }
 
     /// Whether the object's namespace has to come first.
@@ -498,7 +484,7 @@ impl Judge<'_> {
             | Verb::Adopt
             | Verb::TakeOver
             | Verb::Recreate => restraint.holds_update(&object.key),
-            Verb::Prune => restraint.holds_prunes(),
+            Verb::Prune => restraint.holds_all(),
         };
         let of_app = self.app.spec.restraints.iter().find(restraint).map(Restraint::what);
         let of_object = object.holds.iter().find(|hold| match verb {

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use crate::ledger::event::{Verb, Write};
-use crate::model::{AppName, ObjectKey};
+use crate::model::{AppName, ObjectKey, Stance};
 use crate::plan::Plan;
-use crate::replay::World;
+use crate::replay::{App, World};
 
 /// A rule that a plan breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +19,9 @@ pub enum Violation {
     /// It would delete an object that some application wants.
     #[error("would prune {0}, which an application wants")]
     PrunesWanted(ObjectKey),
+    /// It would delete an object that its annotations or its application's options keep.
+    #[error("would prune {0}, which is protected")]
+    PrunesProtected(ObjectKey),
     /// It would delete without naming what exactly.
     #[error("would delete {0} without a uid and resource version")]
     PrunesUnbound(ObjectKey),
@@ -42,7 +45,8 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
     let paused = paused.is_some_and(|pause| pause.until.is_none_or(|until| until > world.now));
     let gated = plan.gate.iter().flat_map(|gate| &gate.writes);
     let gated: BTreeSet<&ObjectKey> = gated.map(|write| &write.key).collect();
-    let forbidden = world.observe || world.cluster.lost.is_some() || paused;
+    let skipped = app.is_some_and(|app| app.spec.skip);
+    let forbidden = world.observe || world.cluster.lost.is_some() || paused || skipped;
     for write in &plan.writes {
         let key = &write.key;
         if forbidden {
@@ -64,11 +68,25 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         if wanted && write.verb == Verb::Prune {
             violations.push(Violation::PrunesWanted(key.clone()));
         }
+        if write.verb == Verb::Prune && app.is_some_and(|app| is_protected(world, app, key)) {
+            violations.push(Violation::PrunesProtected(key.clone()));
+        }
         if write.precondition.is_none() {
             violations.push(Violation::PrunesUnbound(key.clone()));
         }
     }
     violations
+}
+
+/// Whether the object must not be deleted, or not before somebody has said so.
+fn is_protected(world: &World, app: &App, key: &ObjectKey) -> bool {
+    let own = world.live.get(key).map(|live| live.protection).unwrap_or_default();
+    let removals = &app.spec.removals;
+    let (said, of_app) =
+        if app.removing { (own.delete, removals.delete) } else { (own.prune, removals.prune) };
+    let stance = if said == Stance::Unsaid { of_app } else { said };
+    let approved = !app.approved_bases.is_empty() || app.is_confirmed(key);
+    own.keep || stance == Stance::Stays || (stance == Stance::Asks && !approved)
 }
 
 /// Why a write of an intent that is durable, and of which nothing was sent yet, must not be made
@@ -82,12 +100,20 @@ pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static
     if world.observe {
         return Some("greffier only observes (--observe)");
     }
+    if app.spec.skip {
+        return Some("the application is to be left alone now (skip-reconcile)");
+    }
     if app.is_paused(world.now) {
         return Some("the application was paused");
     }
     if write.verb == Verb::Prune {
         let wanted = world.apps.values().any(|app| app.wants(&write.key));
-        return wanted.then_some("an application wants the object now");
+        let protected = is_protected(world, app, &write.key);
+        return match (wanted, protected) {
+            (true, _) => Some("an application wants the object now"),
+            (false, true) => Some("the object is protected now"),
+            (false, false) => None,
+        };
     }
     let desired = app.desired.as_ref().filter(|_| !app.removing);
     match desired.and_then(|desired| desired.objects.get(&write.key)) {

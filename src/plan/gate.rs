@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CREATE_NAMESPACE, Permission, Plan};
 use crate::ledger::event::{GateReason, Verb, Write};
-use crate::model::{AppName, ObjectKey, PlanHash};
+use crate::model::{AppName, ObjectKey, PlanHash, Removal};
 use crate::replay::{App, World, deletions_hash};
 
 /// How much may be deleted without asking.
@@ -62,8 +62,9 @@ pub(super) fn gate(
     limits: &Limits,
     plan: &mut Plan,
     prunes: Vec<Write>,
+    asks: Vec<GateReason>,
 ) {
-    if app.removing {
+    if app.removing && asks.is_empty() {
         // Whoever removed the application was asked about its objects then.
         plan.writes.extend(prunes);
         return;
@@ -74,7 +75,12 @@ pub(super) fn gate(
     if deletions.is_empty() && plan.remove.is_empty() {
         return;
     }
-    let reasons = reasons(world, name, app, limits, &deletions, &plan.remove);
+    let mut reasons = if app.removing {
+        Vec::new()
+    } else {
+        reasons(world, name, app, limits, &deletions, &plan.remove)
+    };
+    reasons.extend(asks);
     let removed = plan.remove.iter().map(|(child, _)| child);
     let bases = world.deletion_bases(&deletions, removed);
     // A part of what was approved is approved: the rest may have been done already.
@@ -152,7 +158,8 @@ fn of_same_commit(world: &World, name: &AppName, app: &App) -> usize {
     });
     let waiting =
         others.flat_map(|(other, _)| world.extras_of(other)).filter(|(key, owned, live)| {
-            owned.keep.is_empty() && !live.deleting && !world.in_flight.contains_key(*key)
+            let stays = world.stays(key, owned, Removal::Prune);
+            !stays && !live.deleting && !world.in_flight.contains_key(*key)
         });
     begun + waiting.count()
 }

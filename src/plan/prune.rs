@@ -1,14 +1,17 @@
 //! Deletions. A file of its own because it is the dangerous one.
 //!
 //! Invariant: an object is pruned only when greffier applied it from a recorded render, a later
-//! successful render of the same application provably does not contain it, and no other
-//! application wants it. Deletes are bound to the uid and resource version last seen.
+//! successful render of the same application provably does not contain it, no other application
+//! wants it, and neither its annotations in the cluster nor the options of its application keep
+//! it. Deletes are bound to the uid and resource version last seen, and so to those annotations.
 
-use super::Permission;
+use std::collections::BTreeSet;
+
 use super::assess::{Assessment, Status};
 use super::order::kind_rank;
-use crate::ledger::event::{Health, Method, Verb, Write};
-use crate::model::{AppName, Digest, ObjectKey, Restraint};
+use super::{Permission, Plan};
+use crate::ledger::event::{GateReason, Health, Method, Verb, Write};
+use crate::model::{AppName, Digest, ObjectKey, Protection, Restraint, Ruling};
 use crate::replay::{App, LiveObject, Owned, World};
 
 /// What has to go.
@@ -18,6 +21,10 @@ pub(super) struct Prunes {
     pub(super) remove: Vec<(AppName, bool)>,
     pub(super) objects: Vec<Assessment>,
     pub(super) suspended: Vec<String>,
+    /// Everything whose removal asks for a confirmation, confirmed or not.
+    pub(super) awaits: Vec<ObjectKey>,
+    /// What of it has none.
+    pub(super) asks: Vec<GateReason>,
     /// The application is being removed and nothing of it is left to remove.
     pub(super) nothing_left: bool,
 }
@@ -36,15 +43,20 @@ pub(super) fn prunes(world: &World, name: &AppName, app: &App, permission: &Perm
         return prunes;
     }
     let extras: Vec<_> = world.extras_of(name).collect();
-    let children: Vec<_> = world.children(name).filter(|child| !defines(app, child)).collect();
+    let children: Vec<_> = world.children(name).filter(|child| !app.defines(child)).collect();
     let mut left = world.intents.values().filter(|intent| intent.app == *name).count();
     // Looking at every application is worth it only where something is to be removed.
     let nothing = extras.is_empty() && children.is_empty();
     let behind = if nothing { None } else { world.behind() };
-    let judge = Judge { world, app, permission, behind };
+    let hook = hook_of_removal(app);
+    let judge = Judge { world, name, app, permission, behind, hook };
+    if let Some(what) = &judge.hook {
+        prunes.suspended.push(format!("remove application {name}: {what}"));
+        left += 1;
+    }
     for (key, owned, live) in extras {
         let assessment = prunes.object(&judge, key, owned, live);
-        left += usize::from(assessment.status != Status::Held);
+        left += usize::from(!matches!(assessment.status, Status::Held | Status::Kept));
         prunes.objects.push(assessment);
     }
     // Dependents before what they depend on: the order of creation, reversed.
@@ -58,13 +70,33 @@ pub(super) fn prunes(world: &World, name: &AppName, app: &App, permission: &Perm
     prunes
 }
 
-/// Whether the present render of `app` defines the child.
-fn defines(app: &App, child: &AppName) -> bool {
-    let desired = app.desired.as_ref().filter(|_| !app.removing);
-    desired.is_some_and(|desired| {
-        let mut keys = desired.objects.keys();
-        keys.any(|key| key.is_application() && key.name == child.as_str())
-    })
+/// A hook that would have to run while the application is removed, and is not run yet.
+fn hook_of_removal(app: &App) -> Option<String> {
+    if !app.removing {
+        return None;
+    }
+    let objects = app.desired.iter().flat_map(|desired| desired.objects.values());
+    let mut hooks = objects.flat_map(|object| &object.holds).filter(|hold| hold.is_of_removal());
+    let hook = hooks.next().map(|hold| hold.what.clone());
+    app.spec.removals.hooks.first().cloned().or(hook)
+}
+
+/// The highest wave goes first, and the next when it is gone.
+pub(super) fn wave_by_wave(world: &World, plan: &mut Plan) {
+    let planned = plan.writes.iter().filter(|write| write.verb == Verb::Prune);
+    let planned: BTreeSet<ObjectKey> = planned.map(|write| write.key.clone()).collect();
+    let wave = |key: &ObjectKey| world.live.get(key).map_or(0, |live| live.protection.wave);
+    let going = plan.objects.iter().filter(|object| {
+        let extra = !world.wanted_by.contains_key(&object.key) && !object.key.is_application();
+        let waits = object.status == Status::Extra && object.blocked;
+        extra && (planned.contains(&object.key) || waits || object.status == Status::InFlight)
+    });
+    let Some(highest) = going.map(|object| wave(&object.key)).max() else { return };
+    let later = |key: &ObjectKey| planned.contains(key) && wave(key) < highest;
+    plan.writes.retain(|write| write.verb != Verb::Prune || !later(&write.key));
+    for object in plan.objects.iter_mut().filter(|object| later(&object.key)) {
+        object.block(format!("waits until what is in wave {highest} is gone"), true);
+    }
 }
 
 impl Prunes {
@@ -76,20 +108,31 @@ impl Prunes {
         live: &LiveObject,
     ) -> Assessment {
         let mut assessment = extra(key, live.health, &live.health_message);
+        assessment.counted = !live.protection.extraneous;
+        let ruling = judge.app.ruling(&live.protection);
+        self.awaits(judge, key, &ruling);
         if judge.world.in_flight.contains_key(key) || live.deleting {
             assessment.status = Status::InFlight;
             assessment.why = "being deleted".into();
             return assessment;
         }
-        if let Some(what) = judge.hold(&owned.keep) {
+        if let Some(what) = judge.restraint() {
             self.suspended.push(format!("prune {key}: {what}"));
-            assessment.status = Status::Held;
-            assessment.why = format!("left as it is: {what}");
+            assessment.hold(what);
             return assessment;
         }
         if live.uid != owned.uid {
-            assessment.status = Status::Held;
-            assessment.why = "left as it is: somebody replaced it by another of its name".into();
+            assessment.keep("somebody replaced it by another of its name");
+            assessment.counted = false;
+            return assessment;
+        }
+        if let Some(what) = owned.keep.first() {
+            assessment.keep(what);
+            assessment.counted = false;
+            return assessment;
+        }
+        if let Ruling::Stays(what) = &ruling {
+            assessment.keep(what);
             return assessment;
         }
         let kind = key.group_kind();
@@ -98,12 +141,13 @@ impl Prunes {
             assessment.block(format!("{kind} objects are not listed yet"), true);
             return assessment;
         }
-        if let Some(not_now) = judge.not_now(key) {
+        if let Some(not_now) = judge.not_now(key, &live.protection) {
             not_now.explain(&mut assessment);
             return assessment;
         }
         let reason = if judge.app.removing { "the application was removed" } else { "it left Git" };
         assessment.why = reason.to_owned();
+        self.asks(judge, key, &ruling);
         self.writes.push(Write {
             verb: Verb::Prune,
             key: key.clone(),
@@ -127,27 +171,65 @@ impl Prunes {
         }
         let key = ObjectKey::new("argoproj.io", "Application", "", name.as_str());
         let mut assessment = extra(&key, child.health, &child.health_message);
-        let held = judge.hold(&child.keep);
-        let goes = if let Some(what) = &held {
-            self.suspended.push(format!("prune {key}: {what}"));
-            assessment.status = Status::Held;
-            assessment.why = format!("left as it is: {what}");
-            false
-        } else if judge.app.removing {
-            // No write to the cluster: the child's own pause and policy guard its objects.
-            true
-        } else if let Some(not_now) = judge.not_now(&key) {
-            not_now.explain(&mut assessment);
-            false
-        } else {
-            true
-        };
-        if goes {
-            assessment.why = "its definition left Git".to_owned();
-            self.remove.push((name.clone(), child.spec.cascade));
+        let own = &child.spec.removals.own;
+        assessment.counted = !own.extraneous;
+        let ruling = judge.app.ruling(own);
+        let stays = self.child_stays(judge, name, &key, &ruling, &mut assessment);
+        if !stays {
+            self.awaits(judge, &key, &ruling);
+            // Where the parent is removed there is no write to the cluster: the child's own pause
+            // and policy guard its objects.
+            let not_now = judge.not_now(&key, own).filter(|_| !judge.app.removing);
+            if let Some(not_now) = not_now {
+                not_now.explain(&mut assessment);
+            } else if judge.hook.is_none() {
+                self.asks(judge, &key, &ruling);
+                assessment.why = "its definition left Git".to_owned();
+                self.remove.push((name.clone(), child.spec.removals.cascade.is_some()));
+            }
         }
         self.objects.push(assessment);
-        held.is_none()
+        !stays
+    }
+
+    /// Whether a child application stays although its parent does not define it any more.
+    fn child_stays(
+        &mut self,
+        judge: &Judge<'_>,
+        name: &AppName,
+        key: &ObjectKey,
+        ruling: &Ruling,
+        assessment: &mut Assessment,
+    ) -> bool {
+        let mut others = judge.world.apps.iter().filter(|(other, _)| *other != judge.name);
+        let other = others.find(|(other, app)| *other != name && app.defines(name));
+        if let Some((other, _)) = other {
+            assessment.keep(&format!("application {other} defines it now"));
+            assessment.counted = false;
+        } else if let Some(what) = judge.app.spec.restraints.iter().find(|r| r.holds_all()) {
+            self.suspended.push(format!("prune {key}: {}", what.what()));
+            assessment.hold(what.what());
+        } else if let Ruling::Stays(what) = ruling {
+            assessment.keep(what);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Notes what asks for a confirmation as long as it is to go, whatever it waits for beside.
+    fn awaits(&mut self, judge: &Judge<'_>, key: &ObjectKey, ruling: &Ruling) {
+        if matches!(ruling, Ruling::Asks(_)) && judge.is_to_go(key) {
+            self.awaits.push(key.clone());
+        }
+    }
+
+    fn asks(&mut self, judge: &Judge<'_>, key: &ObjectKey, ruling: &Ruling) {
+        if let Ruling::Asks(what) = ruling
+            && !judge.app.is_confirmed(key)
+        {
+            self.asks.push(GateReason { what: format!("would delete {key}: {what}") });
+        }
     }
 }
 
@@ -160,6 +242,20 @@ impl NotNow {
     }
 }
 
+impl Assessment {
+    /// Notes that something which is not honoured yet restrains the removal.
+    fn hold(&mut self, what: &str) {
+        self.status = Status::Held;
+        self.why = format!("left as it is: {what} is not honoured yet");
+    }
+
+    /// Notes that something keeps the object.
+    fn keep(&mut self, what: &str) {
+        self.status = Status::Kept;
+        self.why = format!("it is not in Git and stays: {what}");
+    }
+}
+
 fn extra(key: &ObjectKey, health: Health, health_message: &str) -> Assessment {
     Assessment {
         key: key.clone(),
@@ -169,30 +265,48 @@ fn extra(key: &ObjectKey, health: Health, health_message: &str) -> Assessment {
         health_message: health_message.to_owned(),
         blocked: false,
         waits_for_progress: false,
+        counted: true,
     }
 }
 
 struct Judge<'a> {
     world: &'a World,
+    name: &'a AppName,
     app: &'a App,
     permission: &'a Permission,
     /// An application that has not caught up with its repository.
     behind: Option<&'a AppName>,
+    /// A hook that would have to run while the application is removed.
+    hook: Option<String>,
 }
 
 impl Judge<'_> {
-    /// What forbids to remove something whose own manifest says `keep`.
-    fn hold(&self, keep: &[String]) -> Option<String> {
+    /// What is not honoured yet and forbids to remove anything.
+    fn restraint(&self) -> Option<&str> {
         let restraints = &self.app.spec.restraints;
-        let restraint = restraints.iter().find(|restraint| restraint.holds_prunes());
-        let restraint = restraint.map(Restraint::what);
-        restraint.or(keep.first().map(String::as_str)).map(str::to_owned)
+        let restraint = restraints.iter().find(|restraint| restraint.holds_all());
+        restraint.map(Restraint::what).or(self.hook.as_deref())
     }
 
-    fn not_now(&self, key: &ObjectKey) -> Option<NotNow> {
+    /// Whether the object is to go at all, now or when what it waits for has passed.
+    fn is_to_go(&self, key: &ObjectKey) -> bool {
+        let asked = self.app.request.as_ref().is_some_and(|request| {
+            request.prune && (request.only.is_empty() || request.only.contains(key))
+        });
+        let automated = self.app.spec.automated.is_some_and(|automated| automated.prune);
+        self.app.removing || asked || automated
+    }
+
+    fn not_now(&self, key: &ObjectKey, own: &Protection) -> Option<NotNow> {
         if !self.permission.prune || !self.permission.covers(key) {
             let why = format!("left as it is: {}", self.permission.why_not(key));
             return Some(NotNow::Policy(why));
+        }
+        // As in Argo CD, no sync is begun for it.
+        if own.extraneous && !self.app.removing && self.app.request.is_none() {
+            let why = "left as it is until somebody asks: annotation compare-options \
+                       IgnoreExtraneous";
+            return Some(NotNow::Policy(why.to_owned()));
         }
         if let Some(problem) = self.app.render_problem.as_ref().filter(|_| !self.app.removing) {
             let why =

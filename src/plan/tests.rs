@@ -8,6 +8,8 @@ mod order;
 mod policy;
 mod properties;
 mod prune;
+mod removal;
 mod retry;
 mod settled;
+mod transfer;
 mod unapplied;

@@ -174,6 +174,7 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::GateLapsed(_)
         | Event::PlanApproved(_)
         | Event::WritesSuspended(_)
+        | Event::RemovalAwaited(_)
         | Event::DriftDetected(_)
         | Event::ObjectPreviewed(_)
         | Event::IntentRecorded(_)
@@ -284,10 +285,18 @@ fn declared(body: &AppDeclaredV1, by: &str) -> Described {
 }
 
 fn removed(body: &AppRemovedV1, by: &str) -> Described {
-    let objects =
-        if body.cascade { "its objects are removed first" } else { "its objects are left" };
+    let orphans = &body.orphans;
+    let objects = match orphans.len() {
+        _ if body.cascade => "its objects are removed first".to_owned(),
+        0 => "nothing of it is left".to_owned(),
+        n => {
+            let names = list(orphans.iter().map(clean_key), NAMED_MAX);
+            format!("{} LEFT and nobody's: {names}", count(n, "object"))
+        }
+    };
     let text = format!("application removed {}; {objects}", origin(&body.origin, by));
-    Described::of_app(&body.app, text).tone(Tone::Warn)
+    let described = Described::of_app(&body.app, text).tone(Tone::Warn);
+    Described { objects: orphans.clone(), ..described }
 }
 
 fn rendered(body: &RenderSucceededV1) -> Described {
@@ -324,6 +333,7 @@ fn of_plan(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descri
                 format!("plan {} APPROVED by {by}{}", body.plan.short(), reason(&body.reason));
             Described::of_app(&body.app, text).tone(Tone::Warn)
         }
+        Event::RemovalAwaited(body) => plans::awaited(body),
         Event::WritesSuspended(body) if body.reasons.is_empty() => {
             Described::of_app(&body.app, "nothing suspends writes any more").tone(Tone::Good)
         }

@@ -75,7 +75,8 @@ struct Entry {
 #[must_use]
 pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
     let desired = view.app.desired.as_ref();
-    let entries = view.plan.objects.iter().filter(|object| object.status != Status::Synced);
+    let differs = |object: &&Assessment| object.status != Status::Synced && object.counted;
+    let entries = view.plan.objects.iter().filter(differs);
     let entries = entries.map(|object| {
         let manifest = desired.and_then(|desired| desired.objects.get(&object.key));
         let live = world.live.get(&object.key);
@@ -90,6 +91,7 @@ pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
         let owned = world.owned.get(&object.key).map(|owned| &owned.notes);
         object.status == Status::Synced
             && owned.is_some_and(|notes| !notes.admitted.is_empty() || !notes.left.is_empty())
+            || !object.counted
     });
     let notes = noted.map(|object| format!("{}: {}", object.key, object.why)).collect();
     Pending { entries: entries.collect(), notes }
@@ -140,7 +142,11 @@ impl Pending {
 }
 
 fn application(object: Assessment) -> ObjectDiff {
-    let side = if object.status == Status::Extra { Side::Extra } else { Side::Changed };
+    let side = if matches!(object.status, Status::Extra | Status::Kept) {
+        Side::Extra
+    } else {
+        Side::Changed
+    };
     ObjectDiff { key: object.key, side, fields: Vec::new(), why: object.why }
 }
 

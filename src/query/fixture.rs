@@ -6,7 +6,8 @@ use super::Book;
 use crate::ledger::event::*;
 use crate::ledger::{Batch, Blob, Draft, Ledger};
 use crate::model::{
-    Actor, AppName, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Scope, Seq, Timestamp,
+    Actor, AppName, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Protection, Scope, Seq,
+    Timestamp,
 };
 use crate::plan::{Compared, Limits};
 use crate::replay::World;
@@ -247,6 +248,7 @@ impl Story {
                 managers: Digest::default(),
                 health: Health::Healthy,
                 health_message: String::new(),
+                protection: Protection::default(),
                 notes: Box::default(),
             };
             results.push((u32::try_from(index).unwrap(), WriteResult::Applied(applied)));
@@ -315,6 +317,7 @@ impl Story {
             health_rules: 1,
             deleting: false,
             claimed_by: String::new(),
+            protection: Protection::default(),
         })
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::apps::AppView;
 use crate::model::{AppName, Timestamp};
+use crate::plan;
 use crate::replay::World;
 
 /// A pause.
@@ -61,6 +62,14 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> Status {
         }
         for (key, attempt) in &view.app.attempts {
             let what = format!("{key}: {} (failed {} times)", attempt.error, attempt.failures);
+            status.problems.push(ProblemNote { app: app(), what });
+        }
+        if view.app.spec.skip {
+            let what = format!("left alone: {}", view.plan.permission.why_not);
+            status.problems.push(ProblemNote { app: app(), what });
+        }
+        for object in view.plan.objects.iter().filter(|o| o.status == plan::Status::Foreign) {
+            let what = format!("{}: {}", object.key, object.why);
             status.problems.push(ProblemNote { app: app(), what });
         }
         for what in &view.plan.suspended {

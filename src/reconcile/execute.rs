@@ -27,8 +27,9 @@ use crate::ledger::event::{
     Applied, ManagerStamp, Method, OutcomeRecordedV1, Verb, Write, WriteResult,
 };
 use crate::ledger::{self, Batch, Blob, Draft};
-use crate::model::{AppName, BlobAddr, Seq, Timestamp};
+use crate::model::{AppName, BlobAddr, Cascade, Seq, Timestamp};
 use crate::plan::kind_rank;
+use crate::replay::App;
 
 /// How many writes are under way at once over all intents. 1 000 server-side applies took 1.03 s
 /// at 8 and 1.65 s at 4 on two cores (design §12); more does not help.
@@ -169,11 +170,7 @@ async fn delete(parts: &Parts, app: &AppName, write: &Write, audit_id: String) -
     };
     let propagation = {
         let view = parts.read();
-        match view.world.apps.get(app).map(|app| app.spec.prune_propagation.as_str()) {
-            Some("Background") => Propagation::Background,
-            Some("Orphan") => Propagation::Orphan,
-            _ => Propagation::Foreground,
-        }
+        view.world.apps.get(app).map_or(Propagation::Foreground, propagation)
     };
     let request = DeleteRequest {
         key: write.key.clone(),
@@ -187,6 +184,17 @@ async fn delete(parts: &Parts, app: &AppName, write: &Write, audit_id: String) -
         Ok(DeleteResult::Deleted) => WriteResult::Deleted,
         Ok(DeleteResult::AlreadyGone) => WriteResult::AlreadyGone,
         Err(error) => failure(&error),
+    }
+}
+
+/// How the dependents of what is deleted for an application go: on its removal, its finalizer
+/// decides.
+fn propagation(app: &App) -> Propagation {
+    let option = app.spec.prune_propagation.as_str();
+    match (app.spec.removals.cascade.filter(|_| app.removing), option) {
+        (Some(Cascade::Background), _) | (None, "Background") => Propagation::Background,
+        (None, "Orphan") if !app.removing => Propagation::Orphan,
+        _ => Propagation::Foreground,
     }
 }
 
@@ -258,6 +266,7 @@ pub(super) fn outcome(
         managers: ManagerStamp::digest_of(&normalised.managers()),
         health: normalised.health,
         health_message: normalised.health_message,
+        protection: normalised.protection,
         uid: normalised.uid,
         resource_version: normalised.resource_version,
         object: blob.addr,

@@ -11,8 +11,8 @@ use crate::ledger::Draft;
 use crate::ledger::event::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DriftDetectedV1, DriftKind,
     GateLapsedV1, Health, IntentRecordedV1, ObjectHealthChangedV1, Origin, OutcomeRecordedV1,
-    PlanGatedV1, RenderFailedV1, ResumedV1, SyncFinishedV1, Verb, Write, WriteResult,
-    WritesSuspendedV1,
+    PlanGatedV1, RemovalAwaitedV1, RenderFailedV1, ResumedV1, SyncFinishedV1, Verb, Write,
+    WriteResult, WritesSuspendedV1,
 };
 use crate::ledger::frame::CAUSES_MAX;
 use crate::model::{AppName, AppSpec, CommitId, ObjectKey, Seq, Timestamp};
@@ -211,6 +211,7 @@ impl Machine {
         let repos: BTreeSet<String> = world
             .apps
             .values()
+            .filter(|app| !app.spec.skip)
             .flat_map(|app| app.spec.sources.iter().map(|source| source.repo.clone()))
             .collect();
         if self.tracked.as_ref() != Some(&repos) {
@@ -270,9 +271,9 @@ impl Machine {
             }
         }
         announce(world, app, &plan, drafts);
-        children(&plan, drafts);
+        children(world, &plan, drafts);
         if plan.removed {
-            drafts.push(removed(&plan.app, &app.origin, false));
+            drafts.push(removed(world, &plan.app, &app.origin, false));
         }
         if !plan.writes.is_empty() {
             intents.push((plan.app, plan.writes));
@@ -418,6 +419,10 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
         }));
     }
     announce_gate(app, plan, drafts);
+    if !plan.awaits.iter().eq(app.awaits.keys()) {
+        let (app, objects) = (plan.app.clone(), plan.awaits.clone());
+        drafts.push(Draft::new(RemovalAwaitedV1 { app, objects }));
+    }
     if plan.suspended != app.suspended {
         let (app, reasons) = (plan.app.clone(), plan.suspended.clone());
         drafts.push(Draft::new(WritesSuspendedV1 { app, reasons }));
@@ -514,18 +519,19 @@ fn announce_end(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
 }
 
 /// Child applications that the plan defines or removes.
-fn children(plan: &Plan, drafts: &mut Vec<Draft>) {
+fn children(world: &World, plan: &Plan, drafts: &mut Vec<Draft>) {
     let origin = Origin::Parent(plan.app.clone());
     for (child, manifest) in &plan.declare {
         drafts.push(declare(child, manifest, origin.clone()));
     }
     for (child, cascade) in &plan.remove {
-        drafts.push(removed(child, &origin, *cascade));
+        drafts.push(removed(world, child, &origin, *cascade));
     }
 }
 
-fn removed(app: &AppName, origin: &Origin, cascade: bool) -> Draft {
-    Draft::new(AppRemovedV1 { app: app.clone(), cascade, origin: origin.clone() })
+fn removed(world: &World, app: &AppName, origin: &Origin, cascade: bool) -> Draft {
+    let orphans = if cascade { Vec::new() } else { world.orphans(app) };
+    Draft::new(AppRemovedV1 { app: app.clone(), cascade, origin: origin.clone(), orphans })
 }
 
 /// The event that defines an application, or says why its manifest is refused.

@@ -152,6 +152,7 @@ pub(super) fn observed(observation: Observation, base: Option<BlobAddr>) -> (Dra
         health_rules: health::RULES_VERSION,
         deleting: normalised.deleting,
         claimed_by: normalised.claimed_by,
+        protection: normalised.protection,
     };
     let mut draft = Draft::new(event).by(actor);
     if let Some(lo) = stated {

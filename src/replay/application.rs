@@ -8,7 +8,8 @@ use crate::ledger::event::{
     DesiredObject, DriftKind, FieldChange, GateReason, Health, Origin, Preview, RevisionRef, Verb,
 };
 use crate::model::{
-    AppName, AppSpec, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Seq, Timestamp,
+    AppName, AppSpec, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Protection, Removal,
+    Ruling, Seq, Timestamp,
 };
 
 /// What an application's last good render says.
@@ -221,8 +222,8 @@ pub struct App {
     pub last_sync: Option<SyncSummary>,
     /// Children whose definition was refused: the digest of the manifest and what is wrong.
     pub refused: BTreeMap<AppName, (Digest, String)>,
-    /// What forbids its parent to remove it, by the manifest that defined it; empty = nothing.
-    pub keep: Vec<String>,
+    /// Objects whose removal asks for a confirmation, and since when it is planned.
+    pub awaits: BTreeMap<ObjectKey, Timestamp>,
     /// Objects created, changed and pruned since the last sync ended.
     pub counts: (u32, u32, u32),
     /// Earlier renders by their inputs, oldest first, so that a revert need not render again.
@@ -259,7 +260,7 @@ impl App {
             suspended: Vec::new(),
             last_sync: None,
             refused: BTreeMap::new(),
-            keep: Vec::new(),
+            awaits: BTreeMap::new(),
             counts: (0, 0, 0),
             renders: Vec::new(),
         }
@@ -284,6 +285,36 @@ impl App {
     #[must_use]
     pub fn commit(&self) -> Option<&CommitId> {
         self.desired.as_ref().map(|desired| &desired.revision.commit)
+    }
+
+    /// Whether its render contains the child application.
+    #[must_use]
+    pub fn defines(&self, child: &AppName) -> bool {
+        let desired = self.desired.as_ref().filter(|_| !self.removing);
+        let mut keys = desired.into_iter().flat_map(|desired| desired.objects.keys());
+        keys.any(|key| key.is_application() && key.name == child.as_str())
+    }
+
+    /// Why its objects go, where they go.
+    #[must_use]
+    pub fn removal(&self) -> Removal {
+        if self.removing { Removal::Delete } else { Removal::Prune }
+    }
+
+    /// What its options and the object's own annotations say about removing the object now.
+    #[must_use]
+    pub fn ruling(&self, own: &Protection) -> Ruling {
+        let removal = self.removal();
+        own.ruling(removal, self.spec.removals.stance(removal))
+    }
+
+    /// Whether somebody confirmed the removal of the object on the Application, since it is
+    /// planned. Argo CD counts in whole seconds, as people write them.
+    #[must_use]
+    pub fn is_confirmed(&self, key: &ObjectKey) -> bool {
+        let planned = self.awaits.get(key).map(|at| at.0.div_euclid(1_000_000_000));
+        let approved = self.spec.removals.approved.map(|at| at.0.div_euclid(1_000_000_000));
+        planned.is_some_and(|planned| approved.is_some_and(|approved| approved >= planned))
     }
 
     /// Whether the desired state contains `key`.

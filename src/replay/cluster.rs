@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::event::{ApplyNotes, Health, ServedKind, Write};
-use crate::model::{AppName, BlobAddr, CommitId, Digest, GroupKind, Seq, Timestamp};
+use crate::model::{AppName, BlobAddr, CommitId, Digest, GroupKind, Protection, Seq, Timestamp};
 
 /// The cluster as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,8 @@ pub struct LiveObject {
     pub health_message: String,
     /// The uid of its controlling owner; empty when it has none.
     pub controller: String,
+    /// What its annotations say about its removal.
+    pub protection: Protection,
     /// Whether its deletion was requested.
     pub deleting: bool,
     /// The event that says so.
@@ -90,7 +92,8 @@ pub struct Owned {
     pub resource_version: String,
     /// `spec.replicas` as applied, to notice a scaling to zero.
     pub replicas: Option<u32>,
-    /// What forbids to prune it, by the manifest that was applied; empty = nothing.
+    /// Why it is never removed, whatever its annotations say: the namespace that comes with an
+    /// option; empty = it may be.
     pub keep: Vec<String>,
     /// What else the apply told.
     pub notes: ApplyNotes,
@@ -109,7 +112,7 @@ pub struct OpenWrite {
     pub deletes: bool,
     /// `spec.replicas` of its manifest.
     pub replicas: Option<u32>,
-    /// What forbids to prune the object, by its manifest; empty = nothing.
+    /// Why the object is never removed; empty = it may be.
     pub keep: Vec<String>,
     /// The uid of an object that went away while the write was open; empty = none did.
     pub gone: String,

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256};
 
 use super::application::App;
+use super::cluster::Owned;
 use super::world::World;
 use crate::ledger::event::{Verb, Write};
-use crate::model::{AppName, CommitId, Digest, ObjectKey, PlanHash};
+use crate::model::{AppName, CommitId, Digest, ObjectKey, PlanHash, Removal, Ruling};
 
 /// For how many commits the number of deletions is remembered.
 const DELETION_COMMITS_MAX: usize = 64;
@@ -39,9 +40,16 @@ impl World {
         let mut found = BTreeSet::new();
         let mut open = vec![app];
         while let Some(name) = open.pop() {
-            let cascades = self.apps.get(name).is_some_and(|app| app.spec.cascade);
+            let cascades =
+                self.apps.get(name).is_some_and(|app| app.spec.removals.cascade.is_some());
             if cascades && found.insert(name) {
-                open.extend(self.children(name));
+                let of_app = self.apps.get(name).map(|app| app.spec.removals.delete);
+                open.extend(self.children(name).filter(|child| {
+                    let own = self.apps.get(*child).map(|child| child.spec.removals.own);
+                    let own = own.unwrap_or_default();
+                    let ruling = own.ruling(Removal::Delete, of_app.unwrap_or_default());
+                    !matches!(ruling, Ruling::Stays(_))
+                }));
             }
         }
         found
@@ -51,16 +59,36 @@ impl World {
     /// applications below it.
     #[must_use]
     pub fn removal_count(&self, app: &AppName) -> usize {
-        let below: usize = self.cascade(app).iter().map(|name| self.owned_count(name) + 1).sum();
+        let below = self.cascade(app).len() + self.removal_keys(app).count();
         // Without its finalizer the objects are left, but nothing keeps them any more.
         if below == 0 { self.owned_count(app) + 1 } else { below }
     }
 
-    /// The objects that go when `app` is removed; not those that a restraint keeps.
+    /// The objects that go when `app` is removed; not those that something keeps.
     pub fn removal_keys<'a>(&'a self, app: &'a AppName) -> impl Iterator<Item = &'a ObjectKey> {
         let apps = self.cascade(app).into_iter();
         let owned = apps.flat_map(|name| self.owned_by(name));
-        owned.filter(|(_, owned)| owned.keep.is_empty()).map(|(key, _)| key)
+        owned.filter(|(key, owned)| !self.stays(key, owned, Removal::Delete)).map(|(key, _)| key)
+    }
+
+    /// Whether something keeps an object that greffier applied from being removed.
+    #[must_use]
+    pub fn stays(&self, key: &ObjectKey, owned: &Owned, removal: Removal) -> bool {
+        let of_app = self.apps.get(&owned.app).map(|app| app.spec.removals.stance(removal));
+        let own = self.live.get(key).map(|live| live.protection).unwrap_or_default();
+        let ruling = own.ruling(removal, of_app.unwrap_or_default());
+        !owned.keep.is_empty() || matches!(ruling, Ruling::Stays(_))
+    }
+
+    /// The objects that stay and that nobody wants or owns any more when `app` is removed now.
+    #[must_use]
+    pub fn orphans(&self, app: &AppName) -> Vec<ObjectKey> {
+        let owned = self.owned_by(app).map(|(key, _)| key);
+        let wanted = |key: &ObjectKey| {
+            let apps = self.wanted_by.get(key).into_iter().flatten();
+            apps.filter(|other| *other != app).count() > 0
+        };
+        owned.filter(|key| self.live.contains_key(*key) && !wanted(key)).cloned().collect()
     }
 
     /// What a deletion rests on: the object as it is.

@@ -13,8 +13,8 @@ use super::deletions::deletions_hash;
 use super::world::{Touched, World};
 use crate::ledger::event::{
     AppDeclaredV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1, DriftKind, Event,
-    FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1, RenderFailedV1,
-    RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1, SyncRequestedV1,
+    FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1, RemovalAwaitedV1,
+    RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1, SyncRequestedV1,
 };
 use crate::model::{AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
 
@@ -60,6 +60,7 @@ impl World {
             Event::PlanGated(body) => self.plan_gated(seq, body),
             Event::GateLapsed(body) => self.with_app(&body.app, |app| app.gate = None),
             Event::PlanApproved(body) => self.plan_approved(body),
+            Event::RemovalAwaited(body) => self.removal_awaited(body),
             Event::WritesSuspended(body) => {
                 self.with_app(&body.app, |app| app.suspended.clone_from(&body.reasons))
             }
@@ -175,7 +176,6 @@ impl World {
         // cannot read leaves the former one in force.
         let Ok(spec) = AppSpec::parse(&manifest) else { return Touched::nothing() };
         let digest = Digest::of(&body.manifest);
-        let keep = self.keep_of_child(body);
         let app = match self.apps.entry(body.app.clone()) {
             Entry::Occupied(known) => {
                 let app = known.into_mut();
@@ -187,22 +187,11 @@ impl World {
             }
             Entry::Vacant(new) => new.insert(App::new(spec, digest, body.origin.clone(), seq)),
         };
-        app.keep = keep;
         if std::mem::take(&mut app.removing) {
             self.want_all(&body.app);
         }
         // The parent's view of its child changed as well.
         Touched::all()
-    }
-
-    /// What the manifest of a child says against its removal.
-    fn keep_of_child(&self, body: &AppDeclaredV1) -> Vec<String> {
-        let Origin::Parent(parent) = &body.origin else { return Vec::new() };
-        let desired = self.apps.get(parent).and_then(|parent| parent.desired.as_ref());
-        let objects = desired.into_iter().flat_map(|desired| desired.objects.values());
-        let objects = objects.filter(|object| is_child(object, body.app.as_str()));
-        let holds = objects.flat_map(|object| &object.holds).filter(|hold| hold.prune);
-        holds.map(|hold| hold.what.clone()).collect()
     }
 
     fn app_refused(&mut self, body: &AppRefusedV1) -> Touched {
@@ -360,6 +349,15 @@ impl World {
                 app.approved = Some(body.plan);
                 app.approved_bases = gate.bases;
             }
+        })
+    }
+
+    fn removal_awaited(&mut self, body: &RemovalAwaitedV1) -> Touched {
+        let now = self.now;
+        self.with_app(&body.app, |app| {
+            let former = std::mem::take(&mut app.awaits);
+            let since = |key: &ObjectKey| former.get(key).copied().unwrap_or(now);
+            app.awaits = body.objects.iter().map(|key| (key.clone(), since(key))).collect();
         })
     }
 

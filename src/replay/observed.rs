@@ -83,6 +83,7 @@ impl World {
             health: body.health,
             health_message: body.health_message.clone(),
             controller: controller.to_owned(),
+            protection: body.protection,
             deleting: body.deleting,
             seq,
             seen: recorded,

@@ -14,11 +14,11 @@ use crate::ledger::event::{
     DriftDetectedV1, DriftKind, Event, Health, IntentRecordedV1, KindListedV1, KindsServedV1,
     Learned, ManagerStamp, ObjectGoneV1, ObjectHold, ObjectObservedV1, ObjectOptions,
     ObjectPreviewedV1, Origin, OutcomeRecordedV1, PlanApprovedV1, PlanGatedV1, Preview, RefMovedV1,
-    RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, RevisionRef, ServedKind, SyncFinishedV1,
-    SyncRequestedV1, Verb, Write, WriteResult,
+    RemovalAwaitedV1, RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, RevisionRef,
+    ServedKind, SyncFinishedV1, SyncRequestedV1, Verb, Write, WriteResult,
 };
 use crate::model::{
-    AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey, Scope, Seq, Timestamp,
+    AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey, Protection, Scope, Seq, Timestamp,
 };
 use crate::plan::{Assessment, Compared, DryRun, Limits, Plan, check, plan};
 
@@ -138,6 +138,8 @@ pub(crate) struct Given {
     pub(crate) compared: Compared,
     /// The health that the cluster reports of an object; healthy when not given.
     pub(crate) health: BTreeMap<ObjectKey, Health>,
+    /// What the objects' annotations in the cluster say about their removal.
+    pub(crate) protected: BTreeMap<ObjectKey, Protection>,
     /// Every event so far.
     pub(crate) events: Vec<(Seq, Timestamp, Event)>,
     now: Timestamp,
@@ -152,6 +154,7 @@ impl Given {
             limits: Limits::default(),
             compared: Compared::new(),
             health: BTreeMap::new(),
+            protected: BTreeMap::new(),
             events: Vec::new(),
             now: Timestamp::from_seconds(1_800_000_000),
             counter: 100,
@@ -318,7 +321,8 @@ impl Given {
     }
 
     pub(crate) fn removes(&mut self, app: &str, cascade: bool, origin: Origin) {
-        self.event(AppRemovedV1 { app: name(app), cascade, origin });
+        let orphans = if cascade { Vec::new() } else { self.world.orphans(&name(app)) };
+        self.event(AppRemovedV1 { app: name(app), cascade, origin, orphans });
     }
 
     // --- the cluster
@@ -346,6 +350,7 @@ impl Given {
             health_rules: 1,
             deleting: false,
             claimed_by: String::new(),
+            protection: self.protected.get(&key).copied().unwrap_or_default(),
             key,
         }
     }
@@ -443,6 +448,7 @@ impl Given {
             managers: ManagerStamp::digest_of(&seen.managers),
             health: seen.health,
             health_message: seen.health_message,
+            protection: seen.protection,
             notes: Box::default(),
         })
     }
@@ -503,7 +509,7 @@ impl Given {
             self.event(AppDeclaredV1 { app, manifest, origin: parent() });
         }
         for (child, cascade) in &plan.remove {
-            self.event(AppRemovedV1 { app: child.clone(), cascade: *cascade, origin: parent() });
+            self.removes(child.as_str(), *cascade, parent());
         }
         for comparison in &plan.compare {
             self.compared.insert(comparison.key.clone(), comparison.observation);
@@ -511,6 +517,7 @@ impl Given {
         for dry_run in &plan.dry_runs {
             self.previews(app, dry_run, Preview::Same);
         }
+        self.awaits(app);
         if plan.removed {
             self.removes(app, false, Origin::Config);
         }
@@ -520,6 +527,14 @@ impl Given {
             self.carries_out(intent);
         }
         self.seq() > before || !plan.compare.is_empty()
+    }
+
+    /// Records what asks for a confirmation now, as far as it is not recorded.
+    pub(crate) fn awaits(&mut self, app: &str) {
+        let objects = self.plan(app).awaits;
+        if !objects.iter().eq(self.world.apps[&name(app)].awaits.keys()) {
+            self.event(RemovalAwaitedV1 { app: name(app), objects });
+        }
     }
 
     /// Records the gate that is planned now.

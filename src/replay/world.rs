@@ -10,7 +10,7 @@ use super::git::{Repo, Resolved};
 use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ impl World {
     /// Whether the newest revision of `app` still has to be rendered.
     #[must_use]
     pub fn render_pending(&self, app: &App) -> bool {
-        if app.removing {
+        if app.removing || app.spec.skip {
             return false;
         }
         // A repository that cannot be fetched must not stop everybody else.

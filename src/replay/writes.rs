@@ -18,8 +18,8 @@ const RETRY_LONGEST_MS: u64 = 60_000;
 const REFUSED_FIRST_MS: u64 = 5_000;
 const REFUSED_LONGEST_MS: u64 = 180_000;
 const REFUSED_TRIES_MAX: u32 = 5;
-/// Why an object is kept whose manifest was replaced while its write was being recorded.
-const KEEP_UNKNOWN: &str = "whether its manifest forbids it is not known";
+/// Why a namespace is kept whose manifest was replaced while its write was being recorded.
+const KEEP_UNKNOWN: &str = "whether it came with an option is not known";
 
 impl World {
     pub(super) fn intent_recorded(&mut self, seq: Seq, body: &IntentRecordedV1) -> Touched {
@@ -64,9 +64,11 @@ impl World {
                 let holds = object.holds.iter().filter(|hold| hold.prune);
                 holds.map(|hold| hold.what.clone()).collect()
             }
-            None if write.verb == Verb::Prune => Vec::new(),
             // A newer render was recorded between the decision and the intent.
-            None => vec![KEEP_UNKNOWN.to_owned()],
+            None if write.verb != Verb::Prune && write.key.is("", "Namespace") => {
+                vec![KEEP_UNKNOWN.to_owned()]
+            }
+            None => Vec::new(),
         };
         OpenWrite {
             write: write.clone(),
@@ -286,6 +288,7 @@ impl World {
             health: applied.health,
             health_message: applied.health_message.clone(),
             controller,
+            protection: applied.protection,
             deleting: false,
             seq,
             seen: self.now,

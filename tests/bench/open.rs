@@ -234,6 +234,7 @@ fn observed(index: usize, number: usize, object: BlobAddr) -> Draft {
         health_rules: 1,
         deleting: false,
         claimed_by: String::new(),
+        protection: greffier::model::Protection::default(),
     })
 }
 

@@ -75,6 +75,7 @@ fn observation(key: ObjectKey, blob: &Blob) -> Event {
         health_rules: 1,
         deleting: false,
         claimed_by: String::new(),
+        protection: greffier::model::Protection::default(),
     }
     .into()
 }

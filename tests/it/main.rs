@@ -20,6 +20,7 @@ mod gate;
 mod input;
 mod keep;
 mod kills;
+mod protect;
 mod render;
 mod sandbox;
 mod trust_writes;

@@ -276,6 +276,7 @@ mod tests {
             health_rules: 1,
             deleting: false,
             claimed_by: String::new(),
+            protection: object.protection,
         };
         assert_eq!(Fingerprint::of_event(&body), Fingerprint::of_object(&object));
     }

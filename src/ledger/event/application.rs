@@ -35,6 +35,9 @@ pub struct AppRemovedV1 {
     pub cascade: bool,
     /// What removed it.
     pub origin: Origin,
+    /// The objects that are nobody's from now on and stay; empty while its objects are removed
+    /// first.
+    pub orphans: Vec<ObjectKey>,
 }
 
 /// An application definition was refused.
@@ -60,6 +63,15 @@ pub struct ObjectHold {
     pub update: bool,
     /// Removing it is suspended.
     pub prune: bool,
+}
+
+impl ObjectHold {
+    /// Whether it is a hook that runs when its application is removed.
+    #[must_use]
+    pub fn is_of_removal(&self) -> bool {
+        let phases = self.what.strip_prefix("hook ").unwrap_or_default();
+        phases.split(',').any(|phase| matches!(phase, "PreDelete" | "PostDelete"))
+    }
 }
 
 /// What an object's own annotation says about how it is written; `None` = the application

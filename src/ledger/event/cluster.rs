@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::application::Health;
-use crate::model::{BlobAddr, Digest, GroupKind, ObjectKey, Scope, Timestamp};
+use crate::model::{BlobAddr, Digest, GroupKind, ObjectKey, Protection, Scope, Timestamp};
 
 /// Which cluster this is became known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +131,8 @@ pub struct ObjectObservedV1 {
     pub deleting: bool,
     /// The application whose ownership annotation it bears, if any.
     pub claimed_by: String,
+    /// What its annotations say about its removal.
+    pub protection: Protection,
 }
 
 /// An object is gone from the cluster.

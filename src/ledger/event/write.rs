@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::application::Health;
 use super::cluster::ManagerStamp;
-use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, PlanHash, Seq};
+use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, PlanHash, Protection, Seq};
 
 /// What an action does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -112,6 +112,17 @@ pub struct GateLapsedV1 {
     pub plan: PlanHash,
 }
 
+/// Objects are to be removed whose annotations or options ask for a confirmation first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovalAwaitedV1 {
+    /// The application.
+    pub app: AppName,
+    /// Everything that it concerns now, confirmed or not, in the order of the keys; empty =
+    /// nothing any more. What is new in the list is planned since this event: an approval of
+    /// deletions on the Application must not be older.
+    pub objects: Vec<ObjectKey>,
+}
+
 /// A person approved a gated plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanApprovedV1 {
@@ -195,6 +206,8 @@ pub struct Applied {
     pub health: Health,
     /// What the health rests on.
     pub health_message: String,
+    /// What the annotations of the returned object say about its removal.
+    pub protection: Protection,
     /// What else is worth knowing.
     pub notes: Box<ApplyNotes>,
 }

@@ -91,11 +91,15 @@ fn a_refused_child_is_not_tried_again_until_it_changes() {
 #[test]
 fn a_child_that_is_defined_elsewhere_stays_there_and_is_reported() {
     for origin in [Origin::Config, Origin::Operator, Origin::Parent(name("other"))] {
-        let mut given = root(&[application("web", auto())]);
+        let mut given = Given::cluster();
+        given.declares(&application("other", auto()), Origin::Config);
+        given.renders("other", vec![child(&application("web", json!({})))]);
+        given.declares(&application("root", auto()), Origin::Config);
+        given.renders("root", vec![child(&application("web", auto()))]);
         given.declares(&application("web", json!({})), origin.clone());
         let plan = given.plan("root");
         assert_eq!((plan.declare.len(), said(&plan, WEB).status), (0, Status::Foreign));
-        assert!(!plan.finished.unwrap().succeeded, "{origin:?}");
+        assert_eq!(plan.sync, Sync::OutOfSync, "{origin:?}");
         // Dropping it from Git removes nothing either.
         given.push(2);
         given.renders("root", Vec::new());
@@ -154,20 +158,21 @@ fn children_are_removed_only_where_pruning_is_permitted() {
 
 #[test]
 fn a_child_whose_manifest_forbids_its_removal_stays() {
-    let kept = DesiredObject {
-        holds: vec![hold("Prune=false", false, false, true)],
-        ..child(&application("web", auto()))
-    };
+    let mut kept = application("web", auto());
+    let options = json!({"argocd.argoproj.io/sync-options": "Prune=false,Delete=false"});
+    kept["metadata"]["annotations"] = options;
     let mut given = Given::app("root", auto());
-    given.renders("root", vec![kept, object(A, 1)]);
+    given.renders("root", vec![child(&kept), object(A, 1)]);
     given.syncs("root");
     given.renders("web", Vec::new());
     given.push(2);
     given.advances("web");
     given.renders("root", objects(&[A]));
     let plan = given.plan("root");
-    assert_eq!((plan.remove.len(), plan.gate), (0, None));
-    assert_eq!(plan.suspended, ["prune Application.argoproj.io/web: Prune=false"]);
+    assert_eq!((plan.remove.len(), plan.gate.is_none()), (0, true));
+    let removed = said(&plan, "Application.argoproj.io/web");
+    assert_eq!((removed.status, plan.suspended.len()), (Status::Kept, 0));
+    assert!(removed.why.ends_with("annotation sync-options Prune=false"), "{}", removed.why);
     // It does not keep its parent from going either.
     given.removes("root", true, Origin::Config);
     given.syncs("root");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{CREATE_NAMESPACE, Status};
+use super::super::{CREATE_NAMESPACE, Status, Sync};
 use crate::ledger::event::{DesiredObject, DriftKind, Health, ObjectHold, Origin};
 use crate::replay::testing::{Given, application, auto, key, name, object, objects, said, writes};
 
@@ -97,7 +97,8 @@ fn a_namespace_asked_for_by_option_is_created_once_and_never_changed_or_pruned()
     given.renders("web", objects(&[A]));
     let plan = given.plan("web");
     assert_eq!((writes(&plan).len(), plan.gate.is_none()), (0, true));
-    assert_eq!(plan.suspended, [format!("prune {STAGE}: {CREATE_NAMESPACE}")]);
+    assert_eq!((said(&plan, STAGE).status, plan.sync), (Status::Kept, Sync::Synced));
+    assert!(said(&plan, STAGE).why.contains(CREATE_NAMESPACE), "{plan:?}");
 }
 
 #[test]
@@ -200,7 +201,9 @@ fn of_two_applications_the_first_keeps_an_object_and_the_second_reports() {
         let plan = given.plan("api");
         assert_eq!((writes(&plan).len(), said(&plan, A).status), (0, Status::Foreign));
         assert_eq!(said(&plan, A).why, "application web has it too, and had it first");
-        assert!(!plan.finished.unwrap().succeeded);
+        let finished = plan.finished.unwrap();
+        assert_eq!((finished.succeeded, plan.sync), (true, Sync::OutOfSync));
+        assert_eq!(finished.message, "1 objects are of other applications");
         given.syncs("web");
         assert_eq!(given.world.owned[&key(A)].app, name("web"));
     }

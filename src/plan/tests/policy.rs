@@ -208,17 +208,11 @@ fn a_restraint_suspends_exactly_its_writes_by_name() {
         }
         manifest
     };
-    let option = |text: &str| {
-        let mut policy = auto();
-        policy["syncOptions"] = json!([text]);
-        json!({"syncPolicy": policy})
-    };
     let ignore = json!({"ignoreDifferences": [{"kind": "ConfigMap", "name": "old"}]});
     let cases = [
         (json!({"project": "payments"}), [true; 4]),
         (json!({"destination": {"name": "elsewhere"}}), [true; 4]),
         (ignore, [false, true, false, false]),
-        (option("Prune=false"), [false, false, false, true]),
     ];
     for (fields, suspended) in cases {
         check_suspended(&fields.to_string(), &spec(fields.clone()), &|object| object, suspended);
@@ -232,7 +226,6 @@ fn a_hold_of_an_object_suspends_exactly_its_writes_by_name() {
         // What was applied before it became a hook is pruned as what it was.
         ("hook", hold("hook", true, true, true), [true, true, true, false]),
         ("Replace=true", hold("Replace=true", false, true, false), [false, true, true, false]),
-        ("Prune=false", hold("Prune=false", false, false, true), [false, false, false, true]),
     ];
     for (what, hold, suspended) in cases {
         let held = |object: DesiredObject| DesiredObject { holds: vec![hold.clone()], ..object };

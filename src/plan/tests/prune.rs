@@ -4,12 +4,10 @@ use serde_json::json;
 
 use super::super::Status;
 use crate::ledger::event::{
-    DesiredObject, FetchFailedV1, IntentRecordedV1, ObjectGoneV1, Origin, RefMovedV1, Verb,
-    WriteResult,
+    FetchFailedV1, IntentRecordedV1, ObjectGoneV1, Origin, RefMovedV1, Verb, WriteResult,
 };
 use crate::replay::testing::{
-    Given, REPO, application, auto, cascading, commit, hold, key, name, object, objects, said,
-    writes,
+    Given, REPO, application, auto, commit, key, name, objects, said, writes,
 };
 
 const A: &str = "ConfigMap/prod/a";
@@ -73,7 +71,7 @@ fn an_object_replaced_by_another_of_its_name_is_not_pruned() {
     replacement.uid = "somebody else's".into();
     given.event(replacement);
     let plan = given.plan("web");
-    assert_eq!((writes(&plan).len(), said(&plan, A).status), (0, Status::Held));
+    assert_eq!((writes(&plan).len(), said(&plan, A).status), (0, Status::Kept));
 }
 
 #[test]
@@ -180,35 +178,12 @@ fn a_ref_that_moves_back_to_what_was_rendered_ends_the_problem() {
 }
 
 #[test]
-fn what_a_manifest_forbade_when_it_was_applied_holds_after_it_left_git() {
-    let kept = |content| DesiredObject {
-        holds: vec![hold("sync-options: Prune=false", false, false, true)],
-        ..object(A, content)
-    };
-    // Applied in order; and with a commit that drops it while the write is under way.
-    for raced in [false, true] {
-        let mut given = Given::app("web", auto());
-        given.renders("web", vec![kept(1), object(B, 1)]);
-        let intent = given.intends("web");
-        if !raced {
-            given.carries_out(intent);
-        }
-        given.push(2);
-        given.renders("web", objects(&[B]));
-        if raced {
-            given.carries_out(intent);
-        }
-        let plan = given.plan("web");
-        assert_eq!((writes(&plan).len(), said(&plan, A).status), (0, Status::Held), "{raced}");
-        assert_eq!(plan.suspended, [format!("prune {A}: sync-options: Prune=false")], "{raced}");
-    }
-}
-
-#[test]
-fn an_object_whose_manifest_is_not_known_any_more_is_kept() {
-    // A newer render is recorded between the decision and the intent.
+fn a_namespace_whose_manifest_is_not_known_any_more_is_kept() {
+    // A newer render is recorded between the decision and the intent: whether the namespace came
+    // with an option is not known any more.
+    const STAGE: &str = "Namespace/stage";
     let mut given = Given::app("web", auto());
-    given.renders("web", objects(&[A, B]));
+    given.renders("web", objects(&[STAGE, A, B]));
     let decided = given.plan("web").writes;
     given.push(2);
     given.renders("web", objects(&[B]));
@@ -219,9 +194,13 @@ fn an_object_whose_manifest_is_not_known_any_more_is_kept() {
         timeout_ms: 10_000,
     });
     given.carries_out(given.seq());
-    assert_eq!(said(&given.plan("web"), A).status, Status::Held);
+    let plan = given.plan("web");
+    assert_eq!(
+        (writes(&plan), said(&plan, STAGE).status),
+        (vec![format!("prune {A}")], Status::Kept)
+    );
     given.push(3);
-    given.renders("web", objects(&[A, B]));
+    given.renders("web", objects(&[STAGE, A, B]));
     given.syncs("web");
     assert_eq!(given.writes("web"), [""; 0]);
 }
@@ -361,18 +340,6 @@ fn a_removal_ends_only_when_everything_is_gone() {
     assert!(!given.plan("web").removed, "finalizers of the object may take their time");
     given.loses(B);
     assert!(given.plan("web").removed);
-}
-
-#[test]
-fn a_removal_leaves_what_must_not_be_pruned() {
-    let mut manifest = cascading("web", auto());
-    manifest["spec"]["syncPolicy"]["syncOptions"] = json!(["Prune=false"]);
-    let mut given = Given::synced(objects(&[A]));
-    given.redeclares(&manifest);
-    given.removes("web", true, Origin::Config);
-    let plan = given.plan("web");
-    assert_eq!((writes(&plan).len(), plan.removed), (0, true));
-    assert_eq!(plan.suspended, [format!("prune {A}: syncOption Prune=false")]);
 }
 
 #[test]

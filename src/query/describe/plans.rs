@@ -1,7 +1,9 @@
 //! What people are told of dry runs, of charts that are not deterministic, and of what applies made known beside their result.
 
 use super::{Described, ERROR_CHARS_MAX, NAMED_MAX, Tone, clean_key, field_change};
-use crate::ledger::event::{ObjectPreviewedV1, Preview, RenderVariedV1, Write, WriteResult};
+use crate::ledger::event::{
+    ObjectPreviewedV1, Preview, RemovalAwaitedV1, RenderVariedV1, Write, WriteResult,
+};
 use crate::query::text::{clip, list};
 
 /// The answer of a dry run.
@@ -21,6 +23,18 @@ pub(super) fn previewed(body: &ObjectPreviewedV1) -> Described {
         }
     };
     Described::of_app(&body.app, text).noise().object(&body.key)
+}
+
+/// What waits for a confirmation before it is deleted.
+pub(super) fn awaited(body: &RemovalAwaitedV1) -> Described {
+    let (text, tone) = if body.objects.is_empty() {
+        ("no deletion asks for a confirmation any more".to_owned(), Tone::Plain)
+    } else {
+        let names = list(body.objects.iter().map(clean_key), NAMED_MAX);
+        (format!("the deletion of {names} asks for a confirmation"), Tone::Warn)
+    };
+    let described = Described::of_app(&body.app, text).tone(tone);
+    Described { objects: body.objects.clone(), ..described }
 }
 
 /// A chart that draws random values.

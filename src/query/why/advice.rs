@@ -7,7 +7,7 @@ use super::super::apps::AppView;
 use super::Advice;
 use super::object::{Doing, Judge};
 use crate::ledger::event::DriftKind;
-use crate::model::{ObjectKey, Restraint};
+use crate::model::{DELETION_APPROVED, ObjectKey, Restraint, Stance};
 use crate::plan::{Assessment, Status};
 use crate::replay::World;
 
@@ -73,6 +73,7 @@ fn may_ask(world: &World, view: &AppView<'_>) -> bool {
         && world.cluster.lost.is_none()
         && !view.app.is_paused(world.now)
         && !view.app.removing
+        && !view.app.spec.skip
 }
 
 fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
@@ -83,6 +84,10 @@ fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
     if world.cluster.lost.is_some() {
         advices.say("see since when the API server is away", "greffier log --kind cluster");
     }
+    if app.spec.skip {
+        let what = "let greffier keep it again: take skip-reconcile out of the Application";
+        advices.say(what, "");
+    }
     if app.is_paused(world.now) {
         advices.say("end the pause", format!("greffier resume {name}"));
     }
@@ -90,6 +95,14 @@ fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
         let command = format!("greffier approve {name} {}", gated.hash.short());
         advices.say("allow it", command);
         advices.say("or put it back in Git, and the gate lapses", "");
+    }
+    if let Some(planned) = view.plan.awaits.iter().find(|key| !app.is_confirmed(key)) {
+        let since = app.awaits.get(planned).map_or(world.now, |since| *since);
+        let what = format!(
+            "or confirm its deletions in the Application: annotation {DELETION_APPROVED} with a \
+             time that is not before {since}"
+        );
+        advices.say(what, "");
     }
     let source = app.spec.sources.first();
     let repo = source.and_then(|source| world.repos.get(&source.repo));
@@ -145,6 +158,7 @@ fn about_object(
             let command = format!("greffier pause {name} --reason 'keep {key}'");
             advices.say("keep the change that was made by hand", command);
         }
+        Doing::Kept => about_kept(world, key, advices),
         Doing::Held | Doing::Nothing | Doing::Gated | Doing::Unknown => {}
         Doing::Writes(_)
         | Doing::Defines
@@ -161,6 +175,32 @@ fn about_object(
         let child = &key.name;
         advices.say(format!("see why {child} is as it is"), format!("greffier why {child}"));
     }
+}
+
+/// How to let go what something keeps.
+fn about_kept(world: &World, key: &ObjectKey, advices: &mut Advices) {
+    let Some(live) = world.live.get(key) else { return };
+    let resource = resource(world, key);
+    let own = live.protection;
+    if own.prune == Stance::Stays {
+        let command = format!("kubectl annotate {resource} argocd.argoproj.io/sync-options-");
+        advices.say(format!("let {key} go: take its annotation off"), command);
+    } else if own.keep {
+        let command = format!("kubectl annotate {resource} helm.sh/resource-policy-");
+        advices.say(format!("let {key} go: take its annotation off"), command);
+    }
+    let command = format!("kubectl delete {resource}");
+    advices.say(format!("or delete {key} by hand: it is not made again"), command);
+}
+
+/// The object as kubectl names it.
+fn resource(world: &World, key: &ObjectKey) -> String {
+    let served = world.cluster.kinds.get(&key.group_kind());
+    let plural = served.map_or_else(|| key.kind.to_lowercase(), |served| served.plural.clone());
+    let kind = if key.group.is_empty() { plural } else { format!("{plural}.{}", key.group) };
+    let namespace =
+        if key.namespace.is_empty() { String::new() } else { format!(" -n {}", key.namespace) };
+    format!("{kind}/{}{namespace}", key.name)
 }
 
 /// Whether the child application itself has something to say.

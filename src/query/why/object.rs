@@ -35,8 +35,10 @@ pub(super) enum Doing {
     Waits,
     /// Something has to change first.
     Blocked,
-    /// Something that is not honoured yet, or a protection, restrains the write.
+    /// Something that is not honoured yet restrains the write.
     Held,
+    /// It is not in Git, and something that people said keeps it.
+    Kept,
     /// Another application has it.
     Foreign,
     /// Policy leaves it as it is.
@@ -59,6 +61,7 @@ impl Doing {
             Self::Waits => "waiting",
             Self::Blocked => "blocked",
             Self::Held => "held",
+            Self::Kept => "kept",
             Self::Foreign => "owned_by_other",
             Self::LeftAlone => "left_as_it_is",
             Self::Unknown => "not_known",
@@ -74,6 +77,7 @@ impl Doing {
             Self::Blocked => 3,
             Self::Foreign => 4,
             Self::Held => 5,
+            Self::Kept => 6,
             Self::LeftAlone => 6,
             Self::Waits => 7,
             Self::Unknown => 8,
@@ -106,6 +110,7 @@ impl Doing {
             Self::Waits => say("it goes on by itself when that is over"),
             Self::Blocked => say("nothing, until that is changed"),
             Self::Held => say("nothing, while that holds it"),
+            Self::Kept => say("nothing, while that keeps it; back in Git, it follows Git again"),
             Self::Foreign => say("nothing, while the other application has it"),
             Self::LeftAlone => match view.app.paused.as_ref().and_then(|pause| pause.until) {
                 Some(until) if view.plan.permission.why_not.contains("paused") => {
@@ -174,6 +179,7 @@ impl<'v> Judge<'v> {
                 return Doing::UnderWay(self.world.in_flight.get(&object.key).copied());
             }
             Status::Held => return Doing::Held,
+            Status::Kept => return Doing::Kept,
             Status::Foreign => return Doing::Foreign,
             Status::Unknown => return Doing::Unknown,
             _ => {}

@@ -49,6 +49,8 @@ fn restraining(world: &World, view: &AppView<'_>) -> Vec<Reason> {
     let mut text = plan.permission.why_not.clone();
     let (code, seq) = if world.observe {
         ("observing", Some(world.started))
+    } else if app.spec.skip {
+        ("skipped", Some(app.declared))
     } else if world.cluster.lost.is_some() {
         ("cluster_lost", None)
     } else if let Some(pause) = app.paused.as_ref().filter(|_| app.is_paused(world.now)) {

@@ -2,7 +2,8 @@
 //!
 //! An annotation that restrains writes in a way that is not honoured yet becomes a hold on
 //! exactly those writes. One that only relaxes a check, or asks for what greffier does anyway, is
-//! passed over; one that is not known is a warning.
+//! passed over; one that is not known is a warning. What restrains removals is not read here but
+//! from the object in the cluster ([`crate::model::Protection`]).
 
 use serde_json::{Map, Value};
 
@@ -100,50 +101,44 @@ impl Notes {
     }
 
     fn option(&mut self, option: &str) {
-        let (update, prune) = match option {
-            "Prune=false" | "Prune=confirm" | "Delete=false" | "Delete=confirm" => (false, true),
+        match option {
             "Replace=true" | "Replace=false" => {
                 self.options.replace = Some(option == "Replace=true");
-                return;
             }
             "Force=true" | "Force=false" => {
                 self.options.force = Some(option == "Force=true");
-                return;
             }
             "Validate=true" | "Validate=false" => {
                 self.options.validate = Some(option == "Validate=true");
-                return;
             }
-            // What these ask for is what greffier does, or they only relax a check.
+            // What is said about removals is read from the object in the cluster. What the others
+            // ask for is what greffier does, or they only relax a check.
             ""
+            | "Prune=true"
+            | "Prune=false"
+            | "Prune=confirm"
+            | "Delete=true"
+            | "Delete=false"
+            | "Delete=confirm"
             | "ServerSideApply=true"
             | "SkipDryRunOnMissingResource=true"
             | "PruneLast=true"
-            | "Prune=true"
-            | "Delete=true"
             | "PruneLast=false"
             | "SkipDryRunOnMissingResource=false"
             | "ClientSideApplyMigration=true"
-            | "ClientSideApplyMigration=false" => return,
+            | "ClientSideApplyMigration=false" => {}
             "ServerSideApply=false" => {
                 let warning = "sync option `ServerSideApply=false`: server-side apply is used";
                 self.warnings.push(warning.to_owned());
-                return;
             }
             other => {
                 self.warnings.push(format!("sync option `{other}` is not known: ignored"));
-                return;
             }
-        };
-        let what = format!("sync-options {option}");
-        self.holds.push(ObjectHold { what, create: false, update, prune });
+        }
     }
 
     fn resource_policy(&mut self, policy: &str) {
-        if policy == "keep" {
-            let what = format!("{HELM_POLICY}: keep");
-            self.holds.push(ObjectHold { what, create: false, update: false, prune: true });
-        } else if !policy.is_empty() {
+        if !["", "keep"].contains(&policy) {
             self.warnings.push(format!("{HELM_POLICY} `{policy}` is not known: ignored"));
         }
     }

@@ -274,14 +274,8 @@ fn annotations_that_restrain_writes_suspend_exactly_those() {
         (vec![("helm.sh/hook", "pre-delete")], vec!["hook PreDelete:cup"]),
         (vec![("helm.sh/hook", "crd-install")], vec![]),
         (vec![("helm.sh/hook", "pre-install"), (HOOK, "Sync")], vec!["hook Sync:cup"]),
-        (
-            vec![(OPTIONS, "Prune=false , Replace=true,Force=true")],
-            vec!["sync-options Prune=false:p"],
-        ),
-        (
-            vec![(OPTIONS, "Delete=confirm, Prune=confirm")],
-            vec!["sync-options Delete=confirm:p", "sync-options Prune=confirm:p"],
-        ),
+        (vec![(OPTIONS, "Prune=false , Replace=true,Force=true")], vec![]),
+        (vec![(OPTIONS, "Delete=confirm, Prune=confirm")], vec![]),
         (
             vec![(
                 OPTIONS,
@@ -289,7 +283,7 @@ fn annotations_that_restrain_writes_suspend_exactly_those() {
             )],
             vec![],
         ),
-        (vec![("helm.sh/resource-policy", "keep")], vec!["helm.sh/resource-policy: keep:p"]),
+        (vec![("helm.sh/resource-policy", "keep")], vec![]),
         (vec![("argocd.argoproj.io/compare-options", "IgnoreExtraneous")], vec![]),
     ] {
         assert_eq!(holds(&annotations), expected, "{annotations:?}");

@@ -1,0 +1,58 @@
+//! Child applications: defined by the parent that has them first, until it lets go of them.
+
+use super::{Judge, Need, Status};
+use crate::ledger::event::{DesiredObject, Origin};
+use crate::model::{AppName, Digest};
+use crate::replay::App;
+
+impl Judge<'_> {
+    /// What the definition of a child application needs.
+    pub(super) fn need_of_application(&self, object: &DesiredObject) -> Need {
+        let Ok(child) = object.key.name.parse::<AppName>() else {
+            let why = format!("`{}` is no application name", object.key.name);
+            return Need::Wait { status: Status::Missing, why, progress: false };
+        };
+        let digest = Digest::of(object.application.as_deref().unwrap_or_default());
+        if let Some((refused, error)) = self.app.refused.get(&child)
+            && *refused == digest
+        {
+            return Need::Wait { status: Status::Missing, why: error.clone(), progress: false };
+        }
+        let Some(known) = self.world.apps.get(&child) else { return Need::Declare(child) };
+        if child == *self.name && known.manifest == digest {
+            return Need::Nothing(Status::Synced, "the application defines itself".into());
+        }
+        if known.origin != Origin::Parent(self.name.clone()) {
+            if self.is_given_up(&child, known) {
+                return Need::Declare(child);
+            }
+            let why = "the application is defined elsewhere, and was defined there first";
+            return Need::Nothing(Status::Foreign, why.into());
+        }
+        if known.manifest != digest || known.removing {
+            return Need::Declare(child);
+        }
+        Need::Nothing(Status::Synced, String::new())
+    }
+
+    /// Whether the application that defines the child has let go of it, and no other parent comes
+    /// before this one.
+    fn is_given_up(&self, child: &AppName, known: &App) -> bool {
+        let Origin::Parent(parent) = &known.origin else { return false };
+        if child == self.name {
+            return false;
+        }
+        let apps = &self.world.apps;
+        let given_up = apps.get(parent).is_none_or(|parent| {
+            let knows = parent.desired.is_some() && !self.world.render_pending(parent);
+            parent.removing || (knows && !parent.defines(child))
+        });
+        let earlier = |(name, app): (&AppName, &App)| {
+            name != parent
+                && name != child
+                && app.declared < self.app.declared
+                && app.defines(child)
+        };
+        given_up && !apps.iter().any(earlier)
+    }
+}
