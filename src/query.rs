@@ -26,7 +26,7 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use apps::{AppView, GateError, UnknownApp, app, apps, dry_run, gate_of, limits};
-pub use book::Book;
+pub use book::{Book, as_intent};
 pub use resources::{Resource, ResourceFilter, app_resources, resources};
 pub use status::{PauseNote, ProblemNote, Status, status};
 pub use tree::{Node, NodeKind, tree};

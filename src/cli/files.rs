@@ -11,7 +11,7 @@ use crate::http::{self, dto};
 use crate::ledger::Archive;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
-use crate::query::{self, Book, ResourceFilter, describe, search, why};
+use crate::query::{self, Book, ResourceFilter, as_intent, describe, search, why};
 use crate::replay::World;
 
 /// How many events are read at a time.
@@ -119,7 +119,11 @@ impl Files {
             Error::usage(format!("there is no event {seq}; the last one is {head}"))
         })?;
         let intent = recorded.event.as_ref().and_then(|event| self.archive.intent_of(event));
-        Ok(http::row(&recorded, describe::describe(&recorded, intent.as_ref()), true))
+        Ok(http::row(
+            &recorded,
+            describe::describe(&recorded, intent.as_deref().and_then(as_intent)),
+            true,
+        ))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::command::{self, Command};
 use crate::config::Period;
 use crate::model::{ObjectKey, Seq, Timestamp};
 use crate::query::search::{self, Filter};
-use crate::query::{self, AppView, Book, ResourceFilter, describe};
+use crate::query::{self, AppView, Book, ResourceFilter, as_intent, describe};
 use crate::replay::World;
 
 /// How many entries a page has when nobody says.
@@ -275,7 +275,11 @@ pub(super) async fn event(
         let recorded = ledger.get(seq)?;
         Ok(recorded.map(|recorded| {
             let intent = recorded.event.as_ref().and_then(|event| ledger.intent_of(event));
-            convert::row(&recorded, describe::describe(&recorded, intent.as_ref()), true)
+            convert::row(
+                &recorded,
+                describe::describe(&recorded, intent.as_deref().and_then(as_intent)),
+                true,
+            )
         }))
     });
     let row: Result<_, crate::ledger::Error> = row.await?;

@@ -46,17 +46,24 @@ pub trait Book: Send + Sync {
         None
     }
 
-    /// The intent that an outcome ends.
-    fn intent_of(&self, event: &Event) -> Option<IntentRecordedV1> {
+    /// The intent that an outcome ends; [`as_intent`] opens it. Shared, because an intent may list
+    /// hundreds of writes and each of its outcomes asks for it.
+    fn intent_of(&self, event: &Event) -> Option<Arc<Recorded>> {
         let seq = match event {
             Event::OutcomeRecorded(body) => body.intent,
             Event::IntentSettled(body) => body.intent,
             _ => return None,
         };
-        match &self.get(seq).ok()??.event {
-            Some(Event::IntentRecorded(body)) => Some(body.clone()),
-            _ => None,
-        }
+        self.get(seq).ok()?
+    }
+}
+
+/// The intent that an event is.
+#[must_use]
+pub fn as_intent(recorded: &Recorded) -> Option<&IntentRecordedV1> {
+    match &recorded.event {
+        Some(Event::IntentRecorded(body)) => Some(body),
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::book::Book;
+use super::book::{Book, as_intent};
 use super::describe::{Described, describe};
 use super::text::near_names;
 use crate::config::Period;
@@ -82,7 +82,7 @@ impl Filter {
             return None;
         }
         let intent = recorded.event.as_ref().and_then(|event| book.intent_of(event));
-        let described = describe(&recorded, intent.as_ref());
+        let described = describe(&recorded, intent.as_deref().and_then(as_intent));
         self.wants(&recorded, &described).then_some(Found { recorded, described })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::book::Book;
+use super::super::book::{Book, as_intent};
 use super::super::describe::describe;
 use super::super::search::{Filter, Found, newest};
 use super::super::text::first_line;
@@ -96,7 +96,7 @@ fn last_write(
 
 fn link(book: &dyn Book, recorded: &Recorded) -> Link {
     let intent = recorded.event.as_ref().and_then(|event| book.intent_of(event));
-    let described = describe(recorded, intent.as_ref());
+    let described = describe(recorded, intent.as_deref().and_then(as_intent));
     Link {
         seq: recorded.seq().0,
         time: recorded.envelope.recorded.to_string(),
