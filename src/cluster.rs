@@ -29,6 +29,7 @@ pub use connection::{Connection, Identity, Options};
 pub use discover::{Discovered, KindPattern};
 pub use normalize::{
     FIELD_MANAGER, ManagerFields, Normalised, OWNER_ANNOTATION, SecretDigest, Stored, normalize,
+    normalize_owned,
 };
 pub use observe::{ClusterInput, Fingerprint, Known, Observation, Observer};
 pub use preview::preview;

@@ -17,7 +17,7 @@ pub use app::{
     AppError, AppName, AppSpec, Automated, DirectorySource, Helm, HelmParameter, Kustomize,
     Restraint, Source, Tool,
 };
-pub use canonical::canonical_json;
+pub use canonical::{canonical_json, put_canonical_string};
 pub use error::with_causes;
 pub use id::{BlobAddr, CommitId, Digest, ParseIdError, PlanHash, Seq};
 pub use object::{GroupKind, ObjectKey, Scope};

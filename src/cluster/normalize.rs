@@ -5,18 +5,20 @@
 //! manifest and leader-election annotations. Defaults stay, because a baseline is measured
 //! against what the API server made of a manifest.
 //!
-//! Security: values of a Secret are replaced by keyed digests here, and this is the only way from
-//! an answer of the API server to the ledger.
+//! Security: values of a Secret, and its annotations but for a few, are replaced by keyed digests
+//! here, and this is the only way of an object from the API server to the ledger.
 //!
 //! This module does not compare (see [`compare`](super::compare)) and does no I/O.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::project::project_beside;
 use crate::health;
 use crate::ledger::event::{Health, ManagerStamp};
-use crate::model::{Digest, GroupKind, ObjectKey, Protection, Timestamp, canonical_json};
+use crate::model::{
+    Digest, GroupKind, ObjectKey, Protection, Timestamp, canonical_json, put_canonical_string,
+};
 
 /// The field manager of every write of greffier.
 pub const FIELD_MANAGER: &str = "greffier";
@@ -36,6 +38,17 @@ const METADATA_NOISE: [&str; 5] =
 const ANNOTATION_NOISE: [&str; 2] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     "control-plane.alpha.kubernetes.io/leader",
+];
+
+/// Annotations of a Secret that are recorded as they are, by the beginnings of their names.
+const SECRET_ANNOTATIONS_KEPT: [&str; 7] = [
+    "greffier.dev/",
+    "argocd.argoproj.io/",
+    "helm.sh/",
+    "meta.helm.sh/",
+    "kubernetes.io/",
+    "kustomize.toolkit.fluxcd.io/",
+    "helm.toolkit.fluxcd.io/",
 ];
 
 /// Digests values that must not be recorded, under the ledger's key.
@@ -113,16 +126,29 @@ pub struct Normalised {
     pub claimed_by: String,
     /// What its annotations say about its removal.
     pub protection: Protection,
+    /// `object` as canonical JSON: what was digested is what is stored, written once.
+    object_json: Vec<u8>,
+    /// The field set of each of `fields`, likewise.
+    fields_json: Vec<Vec<u8>>,
 }
 
 impl Normalised {
     /// The blob that the ledger keeps: canonical JSON of the object and its field managers.
     #[must_use]
     pub fn stored_bytes(&self) -> Vec<u8> {
-        canonical_json(&json!({
-            "object": self.object,
-            "fields": self.fields.iter().map(StoredFields::from).collect::<Vec<_>>(),
-        }))
+        let sets: usize = self.fields_json.iter().map(|json| json.len() + 160).sum();
+        let mut bytes = Vec::with_capacity(self.object_json.len() + sets + 32);
+        bytes.extend_from_slice(b"{\"fields\":[");
+        for (index, (entry, json)) in self.fields.iter().zip(&self.fields_json).enumerate() {
+            if index > 0 {
+                bytes.push(b',');
+            }
+            put_fields(&mut bytes, entry, json);
+        }
+        bytes.extend_from_slice(b"],\"object\":");
+        bytes.extend_from_slice(&self.object_json);
+        bytes.push(b'}');
+        bytes
     }
 
     /// What [`stored_bytes`](Self::stored_bytes) holds, without the detour.
@@ -186,8 +212,9 @@ struct StoredFile {
     fields: Vec<StoredFields>,
 }
 
-/// The JSON form of a [`ManagerFields`]. The digest is derived, not stored.
-#[derive(Serialize, Deserialize)]
+/// The JSON form of a [`ManagerFields`]. The digest is derived, not stored. Times are whole
+/// seconds, as the API server has them: larger numbers do not survive canonical JSON.
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StoredFields {
     manager: String,
@@ -198,19 +225,25 @@ struct StoredFields {
     fields_v1: Value,
 }
 
-impl From<&ManagerFields> for StoredFields {
-    fn from(entry: &ManagerFields) -> Self {
-        Self {
-            manager: entry.stamp.manager.clone(),
-            operation: entry.stamp.operation.clone(),
-            subresource: entry.stamp.subresource.clone(),
-            // Whole seconds, as the API server has them: larger numbers do not survive
-            // canonical JSON.
-            time: entry.stamp.time.map(|time| time.0.div_euclid(1_000_000_000)),
-            api_version: entry.api_version.clone(),
-            fields_v1: entry.fields_v1.clone(),
-        }
+/// Writes an entry as [`StoredFields`] reads it; names are in canonical order.
+fn put_fields(bytes: &mut Vec<u8>, entry: &ManagerFields, fields_json: &[u8]) {
+    let ManagerFields { stamp, api_version, .. } = entry;
+    bytes.extend_from_slice(b"{\"apiVersion\":");
+    put_canonical_string(bytes, api_version);
+    bytes.extend_from_slice(b",\"fieldsV1\":");
+    bytes.extend_from_slice(fields_json);
+    for (name, text) in [
+        (&b",\"manager\":"[..], &stamp.manager),
+        (b",\"operation\":", &stamp.operation),
+        (b",\"subresource\":", &stamp.subresource),
+    ] {
+        bytes.extend_from_slice(name);
+        put_canonical_string(bytes, text);
     }
+    let time = stamp.time.map(|time| time.0.div_euclid(1_000_000_000).to_string());
+    bytes.extend_from_slice(b",\"time\":");
+    bytes.extend_from_slice(time.as_deref().unwrap_or("null").as_bytes());
+    bytes.push(b'}');
 }
 
 impl From<StoredFields> for ManagerFields {
@@ -226,12 +259,20 @@ impl From<StoredFields> for ManagerFields {
     }
 }
 
-/// Normalises an object of the API server.
+/// Normalises an object of the API server that is needed further.
+///
+/// # Errors
+/// See [`normalize_owned`].
+pub fn normalize(raw: &Value, sealer: &dyn SecretDigest) -> Result<Normalised, Error> {
+    normalize_owned(raw.clone(), sealer)
+}
+
+/// Normalises an object of the API server; what is kept of it is not copied.
 ///
 /// # Errors
 /// When `raw` has no `apiVersion`, `kind` or name. Whatever else is missing or malformed is
 /// taken as absent.
-pub fn normalize(raw: &Value, sealer: &dyn SecretDigest) -> Result<Normalised, Error> {
+pub fn normalize_owned(mut raw: Value, sealer: &dyn SecretDigest) -> Result<Normalised, Error> {
     let text = |pointer: &str| raw.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let required = |pointer: &str, field| match text(pointer) {
         "" => Err(Error::NotAnObject { field }),
@@ -242,20 +283,28 @@ pub fn normalize(raw: &Value, sealer: &dyn SecretDigest) -> Result<Normalised, E
     let name = required("/metadata/name", "metadata.name")?;
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let key = ObjectKey::new(group, kind, text("/metadata/namespace"), name);
+    let version = version.to_owned();
+    let uid = text("/metadata/uid").to_owned();
+    let resource_version = text("/metadata/resourceVersion").to_owned();
+    let generation = raw.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
+    let deletion = raw.pointer("/metadata/deletionTimestamp");
+    let deleting = deletion.is_some_and(|time| !time.is_null());
+    let controller = controller(&raw);
+    let (health, health_message) = health::assess(&raw);
+    let (fields, fields_json) = managers(&mut raw);
     let object = strip(raw, &key, sealer);
-    let fields = managers(raw);
-    let (health, health_message) = health::assess(raw);
+    let object_json = canonical_json(&object);
     Ok(Normalised {
-        version: version.to_owned(),
-        uid: text("/metadata/uid").to_owned(),
-        resource_version: text("/metadata/resourceVersion").to_owned(),
-        generation: raw.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0),
-        digest: Digest::of(&canonical_json(&object)),
+        version,
+        uid,
+        resource_version,
+        generation,
+        digest: Digest::of(&object_json),
         owned: owned(&object, &fields),
         health,
         health_message,
-        controller: controller(raw),
-        deleting: raw.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()),
+        controller,
+        deleting,
         claimed_by: object
             .pointer("/metadata/annotations")
             .and_then(|annotations| annotations.get(OWNER_ANNOTATION)?.as_str())
@@ -265,6 +314,8 @@ pub fn normalize(raw: &Value, sealer: &dyn SecretDigest) -> Result<Normalised, E
         key,
         object,
         fields,
+        object_json,
+        fields_json,
     })
 }
 
@@ -276,87 +327,102 @@ fn owned(object: &Value, fields: &[ManagerFields]) -> Option<Digest> {
     Some(Digest::of(&canonical_json(&project_beside(object, &own.fields_v1, &others))))
 }
 
-/// Copies what is kept. Nothing that is dropped is ever cloned: it is most of the object.
-fn strip(raw: &Value, key: &ObjectKey, sealer: &dyn SecretDigest) -> Value {
-    let mut object = Map::new();
-    for (field, value) in raw.as_object().into_iter().flatten() {
-        let kept = match field.as_str() {
-            "status" => continue,
-            "metadata" => strip_metadata(value),
-            "data" | "stringData" if key.is_secret() => seal(value, field, key, sealer),
-            _ => value.clone(),
-        };
-        object.insert(field.clone(), kept);
+/// Drops what is not kept.
+fn strip(mut raw: Value, key: &ObjectKey, sealer: &dyn SecretDigest) -> Value {
+    let Some(object) = raw.as_object_mut() else { return raw };
+    object.retain(|field, _| field != "status");
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        strip_metadata(metadata);
     }
-    Value::Object(object)
-}
-
-fn strip_metadata(metadata: &Value) -> Value {
-    let mut kept = Map::new();
-    for (field, value) in metadata.as_object().into_iter().flatten() {
-        if METADATA_NOISE.contains(&field.as_str()) {
-            continue;
+    if key.is_secret() {
+        for field in ["data", "stringData"] {
+            if let Some(values) = object.get_mut(field) {
+                *values = seal(values, field, key, sealer);
+            }
         }
-        if field != "annotations" {
-            kept.insert(field.clone(), value.clone());
-            continue;
-        }
-        let annotations: Map<_, _> = value
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| !ANNOTATION_NOISE.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        if !annotations.is_empty() {
-            kept.insert(field.clone(), Value::Object(annotations));
+        if let Some(annotations) = object.get_mut("metadata").and_then(|m| m.get_mut("annotations"))
+        {
+            seal_annotations(annotations, key, sealer);
         }
     }
-    Value::Object(kept)
+    raw
 }
 
-/// Replaces every value by its digest. The place is digested with it, so that equal passwords in
-/// two Secrets do not show as equal.
-fn seal(values: &Value, field: &str, key: &ObjectKey, sealer: &dyn SecretDigest) -> Value {
-    let digest = |name: &str, value: &Value| {
-        // `stringData` is the same value before encoding; it never comes back from the server.
-        let bytes =
-            value.as_str().map_or_else(|| canonical_json(value), |text| text.as_bytes().to_vec());
-        let place = format!("{}/{}\0{field}\0{name}\0", key.namespace, key.name);
-        let digest = sealer.digest(&[place.as_bytes(), &bytes].concat());
-        Value::String(format!("hmac:{digest}"))
+fn strip_metadata(metadata: &mut Map<String, Value>) {
+    metadata.retain(|field, _| !METADATA_NOISE.contains(&field.as_str()));
+    let Some(annotations) = metadata.get_mut("annotations") else { return };
+    let is_empty = match annotations.as_object_mut() {
+        Some(annotations) => {
+            annotations.retain(|name, _| !ANNOTATION_NOISE.contains(&name.as_str()));
+            annotations.is_empty()
+        }
+        None => true,
     };
-    match values {
-        Value::Object(map) => {
-            map.iter().map(|(name, value)| (name.clone(), digest(name, value))).collect()
+    if is_empty {
+        metadata.retain(|field, _| field != "annotations");
+    }
+}
+
+/// Replaces the annotations of a Secret by digests, but for those that are known to tell nothing
+/// of its values: deployers keep whole copies of what they applied in annotations of their own.
+fn seal_annotations(annotations: &mut Value, key: &ObjectKey, sealer: &dyn SecretDigest) {
+    for (name, value) in annotations.as_object_mut().into_iter().flatten() {
+        if !SECRET_ANNOTATIONS_KEPT.iter().any(|prefix| name.starts_with(prefix)) {
+            *value = sealed("annotations", name, value, key, sealer);
         }
+    }
+}
+
+/// Replaces every value by its digest.
+fn seal(values: &Value, field: &str, key: &ObjectKey, sealer: &dyn SecretDigest) -> Value {
+    match values {
+        Value::Object(map) => map
+            .iter()
+            .map(|(name, value)| (name.clone(), sealed(field, name, value, key, sealer)))
+            .collect(),
         Value::Null => Value::Null,
         // Not what a Secret has here, and all the more to be hidden.
-        other => digest("", other),
+        other => sealed(field, "", other, key, sealer),
     }
 }
 
-fn managers(raw: &Value) -> Vec<ManagerFields> {
-    let entries = raw.pointer("/metadata/managedFields").and_then(Value::as_array);
-    let text = |entry: &Value, field: &str| {
-        entry.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+/// The digest of a value. The place is digested with it, so that equal passwords in two Secrets do
+/// not show as equal.
+fn sealed(
+    field: &str,
+    name: &str,
+    value: &Value,
+    key: &ObjectKey,
+    sealer: &dyn SecretDigest,
+) -> Value {
+    // `stringData` is the same value before encoding; it never comes back from the server.
+    let bytes =
+        value.as_str().map_or_else(|| canonical_json(value), |text| text.as_bytes().to_vec());
+    let place = format!("{}/{}\0{field}\0{name}\0", key.namespace, key.name);
+    let digest = sealer.digest(&[place.as_bytes(), &bytes].concat());
+    Value::String(format!("hmac:{digest}"))
+}
+
+/// Takes the managers out of the object; with each field set as canonical JSON.
+fn managers(raw: &mut Value) -> (Vec<ManagerFields>, Vec<Vec<u8>>) {
+    let entries = raw.pointer_mut("/metadata/managedFields").map(Value::take);
+    let Some(Value::Array(entries)) = entries else { return (Vec::new(), Vec::new()) };
+    entries.into_iter().take(MANAGERS_MAX).map(manager).unzip()
+}
+
+fn manager(mut entry: Value) -> (ManagerFields, Vec<u8>) {
+    let fields_v1 = entry.get_mut("fieldsV1").map_or_else(|| json!({}), Value::take);
+    let json = canonical_json(&fields_v1);
+    let text =
+        |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let stamp = ManagerStamp {
+        manager: text("manager"),
+        operation: text("operation"),
+        subresource: text("subresource"),
+        time: Timestamp::parse_rfc3339(&text("time")),
+        fields: Digest::of(&json),
     };
-    entries
-        .into_iter()
-        .flatten()
-        .take(MANAGERS_MAX)
-        .map(|entry| {
-            let fields_v1 = entry.get("fieldsV1").cloned().unwrap_or_else(|| json!({}));
-            let stamp = ManagerStamp {
-                manager: text(entry, "manager"),
-                operation: text(entry, "operation"),
-                subresource: text(entry, "subresource"),
-                time: Timestamp::parse_rfc3339(&text(entry, "time")),
-                fields: Digest::of(&canonical_json(&fields_v1)),
-            };
-            ManagerFields { stamp, api_version: text(entry, "apiVersion"), fields_v1 }
-        })
-        .collect()
+    (ManagerFields { stamp, api_version: text("apiVersion"), fields_v1 }, json)
 }
 
 fn controller(raw: &Value) -> Option<(GroupKind, String, String)> {
@@ -508,6 +574,39 @@ pub(super) mod tests {
         broken["data"] = json!("canary-4");
         let stored = String::from_utf8(normalized(&broken).stored_bytes()).unwrap();
         assert!(!stored.contains("canary"), "{stored}");
+    }
+
+    #[test]
+    fn copies_of_a_secret_in_its_annotations_are_sealed() {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "annotations": {
+                "objectset.rio.cattle.io/applied": "canary-1",
+                "kapp.k14s.io/original": "canary-2",
+                "kubectl.kubernetes.io/last-applied-configuration": "canary-3",
+                "argocd.argoproj.io/tracking-id": "web:/Secret:a/db",
+                OWNER_ANNOTATION: "web",
+            }},
+        });
+        let normalised = normalized(&secret);
+        let stored = String::from_utf8(normalised.stored_bytes()).unwrap();
+        assert!(!stored.contains("canary"), "{stored}");
+        assert!(stored.contains("\"kapp.k14s.io/original\":\"hmac:"), "{stored}");
+        assert!(stored.contains("web:/Secret:a/db") && normalised.claimed_by == "web");
+        let mut map = secret;
+        map["kind"] = json!("ConfigMap");
+        let stored = String::from_utf8(normalized(&map).stored_bytes()).unwrap();
+        assert!(stored.contains("canary-1"), "only Secrets are secret: {stored}");
+    }
+
+    #[test]
+    fn what_is_stored_is_canonical() {
+        let mut raw = deployment();
+        raw["metadata"]["managedFields"][1]["manager"] = json!("a \"name\"\n😀");
+        for raw in [raw, json!({"apiVersion": "v1", "kind": "X", "metadata": {"name": "a"}})] {
+            let bytes = normalized(&raw).stored_bytes();
+            let read: Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(bytes, canonical_json(&read));
+        }
     }
 
     #[test]

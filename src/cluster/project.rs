@@ -102,11 +102,18 @@ fn node(value: &Value, fields: &Map<String, Value>, others: &[&Map<String, Value
     }
     let mut projected = Map::new();
     let mut edges = 0_usize;
+    let mut beside = Vec::new();
     for (edge, below) in fields {
         let (Some(step), Some(below)) = (Step::parse(edge), below.as_object()) else { continue };
         edges += 1;
-        let beside: Vec<_> =
-            others.iter().filter_map(|other| other.get(edge)?.as_object()).collect();
+        beside.clear();
+        beside.extend(others.iter().filter_map(|other| other.get(edge)?.as_object()));
+        // Fields, which are most of all edges, lead to one value at the most.
+        if let (Step::Field(name), Value::Object(map)) = (&step, value) {
+            let child = map.get(*name).map(|child| node(child, below, &beside));
+            projected.extend(child.map(|child| ((*name).to_owned(), child)));
+            continue;
+        }
         let mut found: Vec<_> =
             step.follow(value).into_iter().map(|child| node(child, below, &beside)).collect();
         match found.len() {

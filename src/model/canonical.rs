@@ -25,7 +25,7 @@ fn write(value: &Value, bytes: &mut Vec<u8>) {
         Value::Bool(true) => bytes.extend_from_slice(b"true"),
         Value::Bool(false) => bytes.extend_from_slice(b"false"),
         Value::Number(number) => write_number(number, bytes),
-        Value::String(text) => write_string(text, bytes),
+        Value::String(text) => put_canonical_string(bytes, text),
         Value::Array(items) => {
             bytes.push(b'[');
             for (index, item) in items.iter().enumerate() {
@@ -48,7 +48,7 @@ fn write_object(map: &Map<String, Value>, bytes: &mut Vec<u8>) {
         if index > 0 {
             bytes.push(b',');
         }
-        write_string(name, bytes);
+        put_canonical_string(bytes, name);
         bytes.push(b':');
         write(value, bytes);
     }
@@ -61,7 +61,8 @@ fn by_utf16(a: &str, b: &str) -> Ordering {
     if a.is_ascii() && b.is_ascii() { a.cmp(b) } else { a.encode_utf16().cmp(b.encode_utf16()) }
 }
 
-fn write_string(text: &str, bytes: &mut Vec<u8>) {
+/// Appends a string as canonical JSON writes it.
+pub fn put_canonical_string(bytes: &mut Vec<u8>, text: &str) {
     // serde_json escapes exactly what RFC 8785 escapes, in the same way.
     let written = serde_json::to_writer(bytes, text);
     debug_assert!(written.is_ok(), "writing a string to memory does not fail");

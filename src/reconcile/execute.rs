@@ -21,7 +21,7 @@ use super::driver::{Done, Parts};
 use super::failpoint;
 use crate::cluster::{
     self, ApplyRequest, DeleteRequest, DeleteResult, Normalised, OWNER_ANNOTATION, Propagation,
-    SecretDigest, Stored, normalize,
+    SecretDigest, Stored, normalize_owned,
 };
 use crate::ledger::event::{
     Applied, ManagerStamp, Method, OutcomeRecordedV1, Verb, Write, WriteResult,
@@ -226,7 +226,7 @@ async fn apply(
     match parts.cluster.apply(&request).await {
         Ok(answer) => {
             let changed = answer.changed.unwrap_or(true);
-            applied(parts, &answer.raw, changed, base, Some(&request.manifest))
+            applied(parts, answer.raw, changed, base, Some(&request.manifest))
         }
         Err(error) => (failure(&error), None),
     }
@@ -236,7 +236,7 @@ async fn apply(
 /// where one was sent.
 pub(super) fn applied(
     parts: &Parts,
-    object: &Value,
+    object: Value,
     changed: bool,
     base: Option<BlobAddr>,
     sent: Option<&Value>,
@@ -248,13 +248,13 @@ pub(super) fn applied(
 /// The same; `last` is what greffier applied to the object last, if it is still that object.
 pub(super) fn outcome(
     sealer: &dyn SecretDigest,
-    object: &Value,
+    object: Value,
     changed: bool,
     base: Option<BlobAddr>,
     sent: Option<&Value>,
     last: impl FnOnce(&Normalised) -> Option<Stored>,
 ) -> (WriteResult, Option<Blob>) {
-    let normalised = match normalize(object, sealer) {
+    let normalised = match normalize_owned(object, sealer) {
         Ok(normalised) => normalised,
         Err(error) => return (WriteResult::Unknown(error.to_string()), None),
     };
@@ -263,7 +263,7 @@ pub(super) fn outcome(
     let applied = Applied {
         baseline: normalised.owned.unwrap_or_default(),
         digest: normalised.digest,
-        managers: ManagerStamp::digest_of(&normalised.managers()),
+        managers: ManagerStamp::digest_of(normalised.fields.iter().map(|entry| &entry.stamp)),
         health: normalised.health,
         health_message: normalised.health_message,
         protection: normalised.protection,

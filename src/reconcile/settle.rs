@@ -113,10 +113,10 @@ async fn observe(
     Ok(match (write.verb, live) {
         (Verb::Prune | Verb::Recreate, live) => (pruned(write, live.as_ref()), None),
         (_, None) => (WriteResult::NotSent("the object is not there".into()), None),
-        (Verb::TakeOver, Some(live)) => taken_over(parts, &live),
+        (Verb::TakeOver, Some(live)) => taken_over(parts, live),
         (_, Some(live)) => match execute::manifest(parts, app, write.manifest) {
             Ok(manifest) if is_made(&parts.ledger, write, &manifest, &live) => {
-                execute::applied(parts, &live, true, None, Some(&manifest))
+                execute::applied(parts, live, true, None, Some(&manifest))
             }
             Ok(_) => not_made(),
             Err(_) => (WriteResult::NotSent("the recorded manifest cannot be read".into()), None),
@@ -140,8 +140,8 @@ pub(super) fn pruned(write: &Write, live: Option<&Value>) -> WriteResult {
 
 /// A takeover leaves its mark: nothing is left to be taken. What was taken is not known any more,
 /// so one more apply removes what Git does not have.
-fn taken_over(parts: &Parts, live: &Value) -> (WriteResult, Option<Blob>) {
-    match normalize(live, &parts.ledger) {
+fn taken_over(parts: &Parts, live: Value) -> (WriteResult, Option<Blob>) {
+    match normalize(&live, &parts.ledger) {
         Ok(found) if take_over::is_done(&found) => {
             take_over::with_surplus(execute::applied(parts, live, true, None, None), true)
         }

@@ -57,11 +57,12 @@ impl Hints {
     }
 
     /// An object was observed; some say what is served.
-    pub(super) fn observed(&self, object: &Normalised, raw: &Value) {
+    pub(super) fn observed(&self, object: &Normalised) {
         if !says_what_is_served(&object.key.group_kind()) {
             return;
         }
-        let text = |pointer| raw.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let spec = |pointer| object.object.pointer(pointer);
+        let text = |pointer| spec(pointer).and_then(Value::as_str).unwrap_or_default();
         if object.key.kind == "CustomResourceDefinition" && object.health == Health::Healthy {
             let kind = GroupKind::new(text("/spec/group"), text("/spec/names/kind"));
             self.expected().insert(kind, Instant::now() + EXPECTED_FOR);

@@ -16,7 +16,7 @@ use super::reach::{Backoff, Reach};
 use super::stream::{Event, Events};
 use super::{ClusterInput, Observation};
 use crate::cluster::connection::Connection;
-use crate::cluster::normalize::{Normalised, SecretDigest, normalize};
+use crate::cluster::normalize::{Normalised, SecretDigest, normalize_owned};
 use crate::cluster::request::{Class, Error};
 use crate::ledger::event::{Learned, ServedKind};
 use crate::model::{ObjectKey, Timestamp};
@@ -246,7 +246,7 @@ impl KindTask {
     /// Says what is new about an object, if anything is.
     async fn observe(&mut self, mut raw: Value, learned: Learned) -> Result<(), Stop> {
         self.name_kind(&mut raw);
-        let object = match normalize(&raw, &*self.shared.sealer) {
+        let object = match normalize_owned(raw, &*self.shared.sealer) {
             Ok(object) => object,
             Err(error) => {
                 tracing::warn!(kind = %self.served.kind, %error, "an object was passed over");
@@ -265,7 +265,7 @@ impl KindTask {
         if let Noted::Replaced(former) = noted {
             self.say_gone(&namespace, &name, former, Learned::Listed).await?;
         }
-        self.shared.hints.observed(&object, &raw);
+        self.shared.hints.observed(&object);
         let uid = object.uid.clone();
         let observation = Observation { normalised: object, added, learned };
         self.say(ClusterInput::Object(Box::new(observation))).await?;
@@ -291,7 +291,7 @@ impl KindTask {
     async fn in_owned_version(&self, object: Normalised) -> Result<Normalised, Stop> {
         let Some(version) = object.owned_in_other_version() else { return Ok(object) };
         match self.shared.connection.get(&object.key, version).await {
-            Ok(Some(raw)) => Ok(normalize(&raw, &*self.shared.sealer).unwrap_or(object)),
+            Ok(Some(raw)) => Ok(normalize_owned(raw, &*self.shared.sealer).unwrap_or(object)),
             // Gone meanwhile: the watch will say so.
             Ok(None) => Ok(object),
             Err(error) if error.is_outage() => Err(error.into()),

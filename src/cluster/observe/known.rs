@@ -52,7 +52,7 @@ impl Fingerprint {
         Self::of(
             &object.uid,
             (object.digest, object.owned),
-            ManagerStamp::digest_of(&object.managers()),
+            ManagerStamp::digest_of(object.fields.iter().map(|entry| &entry.stamp)),
             (object.health, &object.health_message),
             object.deleting,
         )

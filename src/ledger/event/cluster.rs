@@ -81,8 +81,8 @@ impl ManagerStamp {
     /// The digest of who owns which fields, in the order of the object. Times are left out: they
     /// move without anything else changing.
     #[must_use]
-    pub fn digest_of(stamps: &[Self]) -> Digest {
-        let mut bytes = Vec::with_capacity(stamps.len() * 64);
+    pub fn digest_of<'a>(stamps: impl IntoIterator<Item = &'a Self>) -> Digest {
+        let mut bytes = Vec::with_capacity(256);
         for stamp in stamps {
             for text in [&stamp.manager, &stamp.operation, &stamp.subresource] {
                 bytes.extend_from_slice(text.as_bytes());

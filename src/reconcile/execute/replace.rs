@@ -45,7 +45,7 @@ pub(super) async fn run(
         Ok(raw) => {
             let changed = text(&raw) != request.resource_version;
             let base = parts.read().world.live.get(&write.key).map(|live| live.object);
-            applied(parts, &raw, changed, base, Some(&request.manifest))
+            applied(parts, raw, changed, base, Some(&request.manifest))
         }
         Err(error) => (failure(&error), None),
     }

@@ -32,7 +32,7 @@ pub(super) async fn run(
     }
     let Some(transfer) = cluster::transfer(&raw, &live.fields) else {
         // Whoever owned them gave them up: there is nothing left to take.
-        return applied(parts, &raw, false, None, None);
+        return applied(parts, raw, false, None, None);
     };
     let surplus = transfer.surplus;
     let request = TransferRequest {
@@ -43,7 +43,7 @@ pub(super) async fn run(
         audit_id,
     };
     match parts.cluster.take_over(&request).await {
-        Ok(raw) => with_surplus(applied(parts, &raw, false, None, None), surplus),
+        Ok(raw) => with_surplus(applied(parts, raw, false, None, None), surplus),
         Err(error) => (failure(&error), None),
     }
 }

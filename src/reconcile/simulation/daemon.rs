@@ -452,7 +452,7 @@ impl Sim {
                 if !take_over::is_done(&normalize(&live, &Key).unwrap()) {
                     return not();
                 }
-                let taken = execute::outcome(&Key, &live, true, None, None, last);
+                let taken = execute::outcome(&Key, live, true, None, None, last);
                 take_over::with_surplus(taken, true)
             }
             (_, Some(live)) => {
@@ -460,7 +460,7 @@ impl Sim {
                 if !settle::is_made(&Key, write, &manifest, &live) {
                     return not();
                 }
-                execute::outcome(&Key, &live, true, None, Some(&manifest), last)
+                execute::outcome(&Key, live, true, None, Some(&manifest), last)
             }
         }
     }

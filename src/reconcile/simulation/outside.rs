@@ -188,12 +188,19 @@ impl Sim {
                 let Action::Apply(sent) = &request.action else { return };
                 let last = |returned: &Normalised| self.last_applied(daemon, returned);
                 let changed = object.changed.unwrap_or(true);
-                execute::outcome(&Key, &object.raw, changed, None, Some(&sent.manifest), last)
+                execute::outcome(
+                    &Key,
+                    object.raw.clone(),
+                    changed,
+                    None,
+                    Some(&sent.manifest),
+                    last,
+                )
             }
             Ok(Done::Deleted(DeleteResult::Deleted)) => (WriteResult::Deleted, None),
             Ok(Done::Deleted(_)) => (WriteResult::AlreadyGone, None),
             Ok(Done::TakenOver { raw, surplus }) => {
-                let taken = execute::outcome(&Key, &raw, false, None, None, |_| None);
+                let taken = execute::outcome(&Key, raw, false, None, None, |_| None);
                 take_over::with_surplus(taken, surplus)
             }
             Err(error) => (execute::failure(&error), None),
