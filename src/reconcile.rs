@@ -8,6 +8,7 @@ mod compare_job;
 mod driver;
 mod execute;
 mod failpoint;
+mod linger;
 pub mod machine;
 mod opened;
 mod preview_job;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::driver::{Done, Parts};
 use super::failpoint;
+use super::linger::Linger;
 use crate::cluster::{
     self, ApplyRequest, DeleteRequest, DeleteResult, Normalised, OWNER_ANNOTATION, Propagation,
     SecretDigest, Stored, normalize_owned,
@@ -36,9 +37,6 @@ use crate::replay::App;
 pub(super) const WRITES_MAX: usize = 8;
 /// How many outcomes one event lists.
 const OUTCOMES_MAX: usize = 64;
-/// How long outcomes are collected while more of the same intent are to come. The last one, and
-/// so the only one of a single write, is recorded at once.
-const OUTCOMES_LINGER: Duration = Duration::from_millis(5);
 /// A write that has less time left than this is not sent any more.
 const SENT_MS_MIN: u64 = 50;
 
@@ -68,7 +66,8 @@ pub(super) async fn run(
     Ok(Done::Executed(intent))
 }
 
-/// Appends the outcomes of `left` writes as they come, as many at a time as have come.
+/// Appends the outcomes of `left` writes as they come, as many at a time as have come. The last
+/// one, and so the only one of a single write, is recorded at once.
 async fn record(
     parts: &Parts,
     app: &AppName,
@@ -76,10 +75,10 @@ async fn record(
     mut left: usize,
     mut received: mpsc::Receiver<Answer>,
 ) -> Result<(), ledger::Error> {
-    let mut answers = Vec::new();
+    let (mut answers, mut linger) = (Vec::new(), Linger::new());
     while received.recv_many(&mut answers, OUTCOMES_MAX).await > 0 {
         if answers.len() < left {
-            tokio::time::sleep(OUTCOMES_LINGER).await;
+            linger.wait().await;
             while answers.len() < OUTCOMES_MAX
                 && let Ok(answer) = received.try_recv()
             {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::driver::Parts;
+use super::linger::Linger;
 use crate::cluster::{ClusterInput, Observation, SecretDigest};
 use crate::health;
 use crate::ledger::event::{
@@ -27,11 +28,9 @@ impl SecretDigest for Ledger {
 
 /// How many reports become one append. Bound: one group of the ledger's writer.
 const BATCH_MAX: usize = 256;
-/// Reports that come sooner than this after the last append are a flood…
+/// Reports that come sooner than this after the last append are a flood, and are collected. A
+/// report out of the blue, such as a hand edit, is recorded at once.
 const FLOOD_GAP: Duration = Duration::from_millis(5);
-/// …and are collected for this long, so that they share an append. A report out of the blue, such
-/// as a hand edit, is recorded at once.
-const FLOOD_LINGER: Duration = Duration::from_millis(5);
 
 /// Records what the observer reports until it stops.
 ///
@@ -41,16 +40,18 @@ pub async fn record_cluster(
     parts: Parts,
     mut inputs: mpsc::Receiver<ClusterInput>,
 ) -> Result<(), ledger::Error> {
-    let mut reports = Vec::new();
+    let (mut reports, mut linger) = (Vec::new(), Linger::new());
     let mut appended = None;
     while inputs.recv_many(&mut reports, BATCH_MAX).await > 0 {
         if appended.is_some_and(|at: Instant| at.elapsed() < FLOOD_GAP) {
-            tokio::time::sleep(FLOOD_LINGER).await;
+            linger.wait().await;
             while reports.len() < BATCH_MAX
                 && let Ok(report) = inputs.try_recv()
             {
                 reports.push(report);
             }
+        } else {
+            linger.end();
         }
         let mut batch = Batch::default();
         // The versions recorded in this very batch: the next one is stored as a difference.
