@@ -14,6 +14,7 @@ pub mod compare;
 mod connection;
 mod discover;
 mod field_set;
+pub mod mask;
 pub mod normalize;
 pub mod observe;
 mod preview;
@@ -27,6 +28,7 @@ pub use admitted::admitted;
 pub use compare::{Comparison, compare};
 pub use connection::{Connection, Identity, Options};
 pub use discover::{Discovered, KindPattern};
+pub use mask::{Masked, compare_masked, compare_replaced_masked, preview_masked};
 pub use normalize::{
     FIELD_MANAGER, ManagerFields, Normalised, OWNER_ANNOTATION, SecretDigest, Stored, normalize,
     normalize_owned,

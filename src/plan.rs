@@ -22,7 +22,7 @@ pub use gate::{Gated, Limits};
 pub use order::kind_rank;
 
 use crate::ledger::event::{Health, Method, Write};
-use crate::model::{AppName, BlobAddr, Digest, ObjectKey, Seq, Timestamp};
+use crate::model::{AppName, BlobAddr, Digest, Mask, ObjectKey, Seq, Timestamp};
 use crate::replay::{App, World};
 
 /// Where a [`crate::ledger::event::DesiredObject`] came from that stands for `CreateNamespace=true`.
@@ -73,6 +73,10 @@ pub struct Comparison {
     /// Whether it was applied by replacing the object: then nothing says which fields are
     /// greffier's but the manifest.
     pub replaced: bool,
+    /// The digest of the live object, without status and field ownership.
+    pub live: Digest,
+    /// What is ignored.
+    pub mask: Mask,
 }
 
 /// A question to the API server that must be asked before an object can be judged: what would
@@ -97,11 +101,18 @@ pub struct DryRun {
     pub method: Method,
     /// Whether the API server refuses what it does not know.
     pub validate: bool,
+    /// What is ignored.
+    pub mask: Mask,
+    /// What tells what is ignored from what was ignored when it was asked before.
+    pub mask_digest: Digest,
+    /// Whether the live value of what is ignored would be sent back.
+    pub respect: bool,
 }
 
-/// Comparisons that were made and found nothing, by object: the observation they judged. They
-/// can be made again at any time with the same result, so they need not be recorded.
-pub type Compared = BTreeMap<ObjectKey, Seq>;
+/// Comparisons that were made and found nothing, by object: the observation they judged, and the
+/// digest of what they ignored. They can be made again at any time with the same result, so they
+/// need not be recorded.
+pub type Compared = BTreeMap<ObjectKey, (Seq, Digest)>;
 
 /// How everything that a revision asks for ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -294,7 +305,8 @@ fn deadline(world: &World, app: &App) -> Option<Timestamp> {
     let retries = app.attempts.values().filter_map(|attempt| attempt.next);
     let pause = app.paused.as_ref().and_then(|pause| pause.until);
     let previews = app.previews.values().filter_map(|preview| preview.next);
-    retries.chain(pause).chain(previews).filter(|at| *at > world.now).min()
+    let ignored = app.ignore_failures.values().filter_map(|failure| failure.next);
+    retries.chain(pause).chain(previews).chain(ignored).filter(|at| *at > world.now).min()
 }
 
 fn sync(app: &App, plan: &Plan) -> Sync {

@@ -12,6 +12,7 @@ mod apps;
 pub mod book;
 pub mod describe;
 pub mod diff;
+mod ignored;
 mod resources;
 pub mod search;
 mod status;

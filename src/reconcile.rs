@@ -10,6 +10,7 @@ mod execute;
 mod failpoint;
 mod linger;
 pub mod machine;
+mod masking;
 mod opened;
 mod preview_job;
 mod record;

@@ -22,6 +22,7 @@ mod files;
 mod folder;
 mod helm;
 mod inputs;
+pub mod jq;
 mod json;
 mod kustomize;
 mod manifest;

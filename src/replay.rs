@@ -11,6 +11,7 @@ mod deletions;
 mod fold;
 mod git;
 mod health;
+mod ignore;
 mod index;
 mod observed;
 mod previews;
@@ -23,6 +24,7 @@ pub use application::{
 pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
 pub use deletions::deletions_hash;
 pub use git::{Repo, Resolved};
+pub use ignore::IgnoreFailure;
 pub use world::{Touched, VERSION, World};
 
 #[cfg(test)]

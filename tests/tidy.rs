@@ -78,6 +78,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["src/cli", "src/main.rs"]),
     ("landlock", &["src/render/sandbox"]),
     ("seccompiler", &["src/render/sandbox"]),
+    ("jaq_core", &["src/render/jq.rs"]),
+    ("jaq_std", &["src/render/jq.rs"]),
+    ("jaq_json", &["src/render/jq.rs"]),
 ];
 
 struct Source {

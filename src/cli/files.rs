@@ -12,6 +12,7 @@ use crate::ledger::Archive;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
 use crate::query::{self, Book, ResourceFilter, as_intent, describe, search, why};
+use crate::render::{Sandbox, Tools};
 use crate::replay::World;
 
 /// How many events are read at a time.
@@ -25,6 +26,7 @@ pub(super) struct Files {
     world: World,
     compared: Compared,
     limits: Limits,
+    sandbox: Sandbox,
 }
 
 /// Opens the ledger's files for reading. Without the key, Secrets stay sealed.
@@ -39,7 +41,8 @@ impl Files {
         let archive = open(config)?;
         let world = fold(&archive, quiet)?;
         let limits = query::limits(&config.gate);
-        Ok(Self { archive, world, compared: Compared::new(), limits })
+        let sandbox = Tools::configured(&config.tools).sandbox;
+        Ok(Self { archive, world, compared: Compared::new(), limits, sandbox })
     }
 
     pub(super) fn head(&self) -> Seq {
@@ -89,7 +92,7 @@ impl Files {
     pub(super) fn diff(&self, name: &str) -> Result<dto::Diff, Error> {
         let view = self.view(name)?;
         let commit = view.app.commit().map(ToString::to_string).unwrap_or_default();
-        let diff = query::diff::gather(&self.world, &view).read(&self.archive)?;
+        let diff = query::diff::gather(&self.world, &view).read(&self.archive, &self.sandbox)?;
         Ok(http::diff_dto(name, commit, diff))
     }
 

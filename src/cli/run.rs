@@ -23,9 +23,16 @@ pub type Serve = fn(Config, bool) -> Pin<Box<dyn Future<Output = anyhow::Result<
 #[must_use]
 pub fn main(serve: Serve) -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == sandbox::HELPER_ARGUMENT) {
-        // Not a verb for people: the process is to become a program that renders, confined.
-        return sandbox::helper::main(arguments);
+    // Not verbs for people: the process is to become a program that renders, confined, or
+    // evaluates jq expressions.
+    match arguments.next() {
+        Some(first) if first == sandbox::HELPER_ARGUMENT => {
+            return sandbox::helper::main(arguments);
+        }
+        Some(first) if first == sandbox::OWN_ARGUMENT => {
+            return sandbox::helper::own_program(arguments);
+        }
+        _ => {}
     }
     run(std::env::args_os(), serve)
 }

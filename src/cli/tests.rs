@@ -140,7 +140,9 @@ fn the_tree_is_drawn_with_states() {
 fn the_diff_shows_the_cluster_with_minus_and_git_with_plus() {
     let story = Story::told();
     let view = app(&story.world, &story.compared, &story.limits, "web").unwrap();
-    let diff = diff::gather(&story.world, &view).read(&story.ledger).unwrap();
+    let diff = diff::gather(&story.world, &view)
+        .read(&story.ledger, &crate::render::Sandbox::Off)
+        .unwrap();
     let text = diff_text(&diff_dto("web", "a".repeat(40), diff));
     let text = anstream::adapter::strip_str(&text).to_string();
     assert!(text.contains("+++ git/Deployment.apps/prod/web at aaaaaaaaaa"), "{text}");

@@ -10,7 +10,7 @@
 use serde_json::{Map, Value};
 
 use super::normalize::{ManagerFields, Stored};
-use super::project::{SELF, Step, covers, holds, plain, project, project_beside};
+use super::project::{SELF, Step, covers_except, holds, plain, project, project_beside};
 use crate::ledger::event::{DriftKind, FieldChange, ManagerStamp};
 
 /// The most fields that are listed.
@@ -60,21 +60,28 @@ struct Change {
 /// A baseline without fields of greffier can only show additions.
 #[must_use]
 pub fn compare(baseline: &Stored, observed: &Stored) -> Comparison {
+    judge(baseline, observed, &|_| false, &[])
+}
+
+/// The same, where the loss of some places does not matter, nor what some managers add.
+pub(super) fn judge(
+    baseline: &Stored,
+    observed: &Stored,
+    excused: &dyn Fn(&[String]) -> bool,
+    unheard: &[String],
+) -> Comparison {
     let secret = observed.is_secret();
     if let Some(own) = baseline.own() {
         let drift = drift(baseline, observed, own, secret);
         if !drift.is_empty() {
             return found(DriftKind::Drift, drift, baseline, observed);
         }
-        let kept = observed.own().is_some_and(|now| {
-            now.fields_v1.as_object().is_some_and(|fields| !fields.is_empty())
-                && covers(&now.fields_v1, &own.fields_v1)
-        });
-        if !kept {
+        let now = observed.own().map_or(&Value::Null, |now| &now.fields_v1);
+        if !covers_except(now, &own.fields_v1, &mut Vec::new(), excused) {
             return found(DriftKind::OwnershipLost, Vec::new(), baseline, observed);
         }
     }
-    let additions = additions(baseline, observed, secret);
+    let additions = additions(baseline, observed, secret, unheard);
     let kind = if additions.is_empty() { DriftKind::None } else { DriftKind::Addition };
     found(kind, additions, baseline, observed)
 }
@@ -114,12 +121,12 @@ fn drift(was: &Stored, now: &Stored, own: &ManagerFields, secret: bool) -> Vec<C
     changes.found
 }
 
-fn additions(was: &Stored, now: &Stored, secret: bool) -> Vec<Change> {
+fn additions(was: &Stored, now: &Stored, secret: bool, unheard: &[String]) -> Vec<Change> {
     let mut changes = Changes::new(secret);
     for entry in &now.fields {
         let person =
             entry.stamp.subresource.is_empty() && !is_cluster_manager(&entry.stamp.manager);
-        if person && !entry.is_own() {
+        if person && !entry.is_own() && !unheard.contains(&entry.stamp.manager) {
             changes.added(&entry.fields_v1, Some(&was.object), &now.object);
         }
     }

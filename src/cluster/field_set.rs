@@ -128,6 +128,24 @@ impl FieldSet {
         found
     }
 
+    /// The places that nothing of the set is below.
+    pub(crate) fn leaves(&self) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        self.gather(&mut Vec::new(), &mut found);
+        found
+    }
+
+    fn gather(&self, edges: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+        if self.member && self.below.is_empty() {
+            found.push(edges.clone());
+        }
+        for (edge, deeper) in &self.below {
+            edges.push(edge.clone());
+            deeper.gather(edges, found);
+            edges.pop();
+        }
+    }
+
     fn collect(&self, edges: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
         let item = edges.last().is_some_and(|edge| !edge.starts_with("f:"));
         if self.member && (item || self.below.is_empty()) {

@@ -133,6 +133,12 @@ pub struct Normalised {
 }
 
 impl Normalised {
+    /// The same with another object, for comparisons: its digests stay those of the whole one.
+    #[must_use]
+    pub(super) fn comparing(&self, object: Value) -> Self {
+        Self { object_json: canonical_json(&object), object, ..self.clone() }
+    }
+
     /// The blob that the ledger keeps: canonical JSON of the object and its field managers.
     #[must_use]
     pub fn stored_bytes(&self) -> Vec<u8> {

@@ -53,7 +53,7 @@ impl<'a> Step<'a> {
 
     /// What this edge leads to. More than one value where a list has several items with equal
     /// keys, which the API server tolerates in objects written without server-side apply.
-    fn follow<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
+    pub(super) fn follow<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
         match (self, value) {
             (Self::Field(name), Value::Object(map)) => map.get(*name).into_iter().collect(),
             (Self::Key(keys), Value::Array(items)) => items
@@ -141,15 +141,32 @@ fn existence(value: &Value) -> Value {
     }
 }
 
-/// Whether `wider` owns everything that `narrower` owns.
-pub(crate) fn covers(wider: &Value, narrower: &Value) -> bool {
-    let (Some(wider), Some(narrower)) = (wider.as_object(), narrower.as_object()) else {
-        return false;
-    };
-    narrower.iter().all(|(edge, below)| match wider.get(edge) {
-        Some(own) => covers(own, below),
+/// Whether `wider` owns everything that `narrower` owns below `edges` and that is not excused.
+pub(crate) fn covers_except(
+    wider: &Value,
+    narrower: &Value,
+    edges: &mut Vec<String>,
+    excused: &dyn Fn(&[String]) -> bool,
+) -> bool {
+    let Some(narrower) = narrower.as_object() else { return false };
+    let empty = Map::new();
+    let wider_map = wider.as_object();
+    if wider_map.is_some_and(Map::is_empty) && !edges.is_empty() {
         // A leaf owns itself and all below it.
-        None => wider.is_empty(),
+        return true;
+    }
+    if narrower.is_empty() {
+        return wider_map.is_some() || excused(edges);
+    }
+    narrower.iter().all(|(edge, below)| {
+        let theirs = wider_map.unwrap_or(&empty).get(edge).unwrap_or(&Value::Null);
+        if edge == SELF {
+            return theirs.is_object() || excused(edges);
+        }
+        edges.push(edge.clone());
+        let covered = covers_except(theirs, below, edges, excused);
+        edges.pop();
+        covered
     })
 }
 
@@ -275,6 +292,9 @@ mod tests {
     #[test]
     fn covering_and_holding_follow_leaves_upwards() {
         let wide = json!({"f:a": {".": {}, "f:b": {}, "f:c": {}}});
+        let covers = |wider: &Value, narrower: &Value| {
+            covers_except(wider, narrower, &mut Vec::new(), &|_| false)
+        };
         assert!(covers(&wide, &json!({"f:a": {"f:b": {}}})));
         assert!(covers(&wide, &json!({"f:a": {"f:b": {"f:deeper": {}}}})));
         assert!(!covers(&wide, &json!({"f:a": {"f:d": {}}})));

@@ -218,6 +218,10 @@ impl http::Control for Controlling {
     fn trial(&self, app: &str, revision: Option<&str>) -> Result<Trial, TrialError> {
         trial(&self.parts, app, revision)
     }
+
+    fn sandbox(&self) -> render::Sandbox {
+        self.parts.tools.sandbox.clone()
+    }
 }
 
 /// Tells on the terminal what happens, as it happens.

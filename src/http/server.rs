@@ -20,6 +20,7 @@ use crate::ledger::Ledger;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
 use crate::reconcile::{Trial, TrialError};
+use crate::render::Sandbox;
 use crate::replay::World;
 
 /// Bound: how long a request body may be, in bytes. An Application is a few KiB.
@@ -56,6 +57,9 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// See [`TrialError`].
     fn trial(&self, app: &str, revision: Option<&str>) -> Result<Trial, TrialError>;
+
+    /// What programs that people start with their questions are confined to.
+    fn sandbox(&self) -> Sandbox;
 }
 
 /// What the handlers have.
@@ -95,6 +99,10 @@ impl State {
         let control = Arc::clone(&self.control);
         let trial = self.blocking(move || control.trial(&app, revision.as_deref())).await?;
         Ok(trial?)
+    }
+
+    pub(super) fn sandbox(&self) -> Sandbox {
+        self.control.sandbox()
     }
 
     pub(super) fn refresh(&self, repo: Option<&str>) {

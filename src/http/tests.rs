@@ -49,6 +49,10 @@ impl Control for Refreshed {
         let problem = "nothing is mirrored here".to_owned();
         Err(crate::reconcile::TrialError::Render { app: app.to_owned(), problem })
     }
+
+    fn sandbox(&self) -> crate::render::Sandbox {
+        crate::render::Sandbox::Off
+    }
 }
 
 pub(crate) struct Daemon {

@@ -85,7 +85,8 @@ pub(super) async fn diff(
         });
         let (pending, commit) = gathered.await?;
         let ledger = state.ledger.clone();
-        let diff = state.blocking(move || pending.read(&ledger)).await??;
+        let sandbox = state.sandbox();
+        let diff = state.blocking(move || pending.read(&ledger, &sandbox)).await??;
         return Ok(Json(convert::diff(&name, commit, diff)));
     };
     about(&state, name.clone(), |_, _| ()).await?;
@@ -120,6 +121,7 @@ async fn compare(
     let pending =
         about(state, name.clone(), |world, view| gather(world, view.name, wanted)).await?;
     let ledger = state.ledger.clone();
-    let diff = state.blocking(move || pending.read(&ledger)).await??;
+    let sandbox = state.sandbox();
+    let diff = state.blocking(move || pending.read(&ledger, &sandbox)).await??;
     Ok(Json(convert::diff(&name, what, diff)))
 }

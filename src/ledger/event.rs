@@ -10,6 +10,7 @@ mod application;
 mod cluster;
 mod daemon;
 mod git;
+mod ignore;
 mod operator;
 mod write;
 
@@ -31,6 +32,7 @@ pub use git::{
     CHANGED_PATHS_MAX, CommitRecordedV1, FetchFailedV1, FetchRecoveredV1, HistoryImportedV1,
     HistoryRewrittenV1, RefMovedV1, Signature,
 };
+pub use ignore::{IgnoreCheckedV1, IgnoreFailedV1};
 pub use operator::{DeadlineReachedV1, PausedV1, ResumedV1, SyncRequestedV1};
 pub use write::{
     Applied, ApplyNotes, DriftDetectedV1, DriftKind, FieldChange, GateLapsedV1, GateReason,
@@ -181,6 +183,10 @@ events! {
     SyncFinished(SyncFinishedV1) = 0x0423, "sync.finished";
     /// See [`RemovalAwaitedV1`].
     RemovalAwaited(RemovalAwaitedV1) = 0x0450, "removal.awaited";
+    /// See [`IgnoreCheckedV1`].
+    IgnoreChecked(IgnoreCheckedV1) = 0x0430, "ignore.checked";
+    /// See [`IgnoreFailedV1`].
+    IgnoreFailed(IgnoreFailedV1) = 0x0431, "ignore.failed";
     /// See [`ClusterIdentifiedV1`].
     ClusterIdentified(ClusterIdentifiedV1) = 0x0501, "cluster.identified";
     /// See [`ClusterLostV1`].

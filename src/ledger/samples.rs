@@ -2,8 +2,8 @@
 
 use super::event::*;
 use crate::model::{
-    AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Protection, Scope, Seq,
-    Stance, Timestamp,
+    AppName, BlobAddr, CommitId, Digest, GroupKind, Mask, ObjectKey, PlanHash, Protection, Scope,
+    Seq, Stance, Timestamp,
 };
 
 pub(crate) fn app() -> AppName {
@@ -40,6 +40,11 @@ fn write() -> Write {
         method: Method::Apply,
         validate: true,
         precondition: Some(("uid".into(), "41".into())),
+        respect: Mask {
+            pointers: vec!["/spec/replicas".into()],
+            jq: vec![".a[]".into()],
+            managers: vec!["vpa".into()],
+        },
         reason: "replicas differ".into(),
     }
 }
@@ -307,6 +312,7 @@ fn plans() -> Vec<Event> {
             }],
             managers: vec![stamp()],
             observation: Seq(17),
+            mask: Digest([13; 32]),
         }
         .into(),
         ObjectPreviewedV1 {
@@ -315,7 +321,19 @@ fn plans() -> Vec<Event> {
             digest: Digest([11; 32]),
             uid: "u".into(),
             live: Digest([12; 32]),
+            mask: Digest([14; 32]),
             result: Preview::Refused("admission webhook".into()),
+        }
+        .into(),
+        IgnoreCheckedV1 { app: app(), problems: vec![("|".into(), "cannot be read".into())] }
+            .into(),
+        IgnoreFailedV1 {
+            app: app(),
+            key: object(),
+            mask: Digest([15; 32]),
+            live: Digest([16; 32]),
+            error: "stopped".into(),
+            transient: true,
         }
         .into(),
         IntentRecordedV1 {

@@ -26,6 +26,11 @@ impl Subjects {
         Self { apps: vec![app.clone()], ..Self::default() }
     }
 
+    /// The refused name may be no name at all; then only its origin finds it.
+    fn refused(app: &str) -> Self {
+        app.parse::<AppName>().map(|app| Self::app(&app)).unwrap_or_default()
+    }
+
     fn object(key: &ObjectKey) -> Self {
         Self { objects: vec![key.clone()], ..Self::default() }
     }
@@ -87,11 +92,7 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::AppRemoved(body) => {
             Subjects::app(&body.app).with_origin(&body.origin).with_objects(&body.orphans)
         }
-        // The refused name may be no name at all; then only its origin finds it.
-        Event::AppRefused(body) => {
-            let app = body.app.parse::<AppName>();
-            app.map(|app| Subjects::app(&app)).unwrap_or_default().with_origin(&body.origin)
-        }
+        Event::AppRefused(body) => Subjects::refused(&body.app).with_origin(&body.origin),
         Event::RenderSucceeded(body) => {
             Subjects::app(&body.app).with_commits(body.revisions.iter().map(|r| &r.commit))
         }
@@ -118,6 +119,8 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::WritesSuspended(body) => Subjects::app(&body.app),
         Event::DriftDetected(body) => Subjects::object_of(&body.app, &body.key),
         Event::ObjectPreviewed(body) => Subjects::object_of(&body.app, &body.key),
+        Event::IgnoreChecked(body) => Subjects::app(&body.app),
+        Event::IgnoreFailed(body) => Subjects::object_of(&body.app, &body.key),
         Event::IntentRecorded(body) => {
             Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes)
         }
@@ -152,6 +155,8 @@ mod tests {
             ("plan.gated", (1, 2, 1)),
             ("drift.detected", (1, 1, 0)),
             ("object.previewed", (1, 1, 0)),
+            ("ignore.checked", (0, 1, 0)),
+            ("ignore.failed", (1, 1, 0)),
             ("apply.intent", (1, 1, 1)),
             ("apply.outcome", (0, 1, 0)),
             ("sync.finished", (0, 1, 1)),

@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod helm;
+mod ignore;
 mod kustomize;
 
 pub use helm::{Helm, HelmParameter};
+pub use ignore::{IgnoreRule, Mask, Selection};
 pub use kustomize::Kustomize;
 
 use super::id::ParseIdError;
@@ -150,14 +152,8 @@ pub enum Restraint {
     Updates {
         /// The field, as people wrote it.
         what: String,
-        /// The API group it applies to; `*` = all.
-        group: String,
-        /// The kind it applies to; `*` = all.
-        kind: String,
-        /// The namespace it applies to; empty = all.
-        namespace: String,
-        /// The name it applies to; empty = all.
-        name: String,
+        /// The objects.
+        objects: Selection,
     },
 }
 
@@ -175,12 +171,7 @@ impl Restraint {
     pub fn holds_update(&self, key: &ObjectKey) -> bool {
         match self {
             Self::All { .. } => true,
-            Self::Updates { group, kind, namespace, name, .. } => {
-                (group == "*" || *group == key.group)
-                    && (kind == "*" || *kind == key.kind)
-                    && (namespace.is_empty() || *namespace == key.namespace)
-                    && (name.is_empty() || *name == key.name)
-            }
+            Self::Updates { objects, .. } => objects.covers(key),
         }
     }
 
@@ -224,6 +215,10 @@ pub struct AppSpec {
     pub skip: bool,
     /// Whether it is not synced while another application has one of its objects.
     pub fail_on_shared: bool,
+    /// What is ignored in which objects (`ignoreDifferences`).
+    pub ignore: Vec<IgnoreRule>,
+    /// Whether the live value of what is ignored is sent back (`RespectIgnoreDifferences=true`).
+    pub respect_ignore: bool,
     /// What restrains writes and is not honoured yet.
     pub restraints: Vec<Restraint>,
     /// What was not understood and does not restrain writes.
@@ -237,6 +232,20 @@ impl AppSpec {
     /// A missing or mistyped field that the application cannot do without.
     pub fn parse(manifest: &Value) -> Result<Self, AppError> {
         Parser::new(manifest)?.parse()
+    }
+
+    /// What is ignored in the object `key`.
+    #[must_use]
+    pub fn mask(&self, key: &ObjectKey) -> Mask {
+        ignore::mask(&self.ignore, key)
+    }
+
+    /// Every jq expression of `ignoreDifferences`, each once.
+    #[must_use]
+    pub fn expressions(&self) -> Vec<String> {
+        let all: std::collections::BTreeSet<&String> =
+            self.ignore.iter().flat_map(|rule| &rule.mask.jq).collect();
+        all.into_iter().cloned().collect()
     }
 }
 
@@ -273,6 +282,8 @@ impl<'a> Parser<'a> {
         self.restraining_fields(spec);
         let policy = spec.get("syncPolicy").unwrap_or(&Value::Null);
         let options = SyncOptions::read(&mut self, policy);
+        let (ignore, restraints) = ignore::read(spec.get("ignoreDifferences"));
+        self.restraints.extend(restraints);
         let metadata = policy.get("managedNamespaceMetadata").unwrap_or(&Value::Null);
         let (removals, warnings) = Removals::read(self.manifest);
         self.warnings.extend(warnings);
@@ -290,6 +301,8 @@ impl<'a> Parser<'a> {
             skip: self.skip(),
             removals,
             fail_on_shared: options.fail_on_shared,
+            ignore,
+            respect_ignore: options.respect_ignore,
             sources,
             name: self.name,
             restraints: self.restraints,
@@ -420,17 +433,6 @@ impl<'a> Parser<'a> {
         if !project.is_empty() && project != "default" {
             self.hold_all(format!("project {project} (its limits and sync windows)"));
         }
-        let rules = spec.get("ignoreDifferences").and_then(Value::as_array);
-        for rule in rules.into_iter().flatten() {
-            let text = |field: &str| text_at(rule, &format!("/{field}"));
-            self.restraints.push(Restraint::Updates {
-                what: format!("ignoreDifferences for {}", text("kind")),
-                group: text("group"),
-                kind: text("kind"),
-                namespace: text("namespace"),
-                name: text("name"),
-            });
-        }
     }
 }
 
@@ -442,6 +444,7 @@ struct SyncOptions {
     force: bool,
     validate: bool,
     fail_on_shared: bool,
+    respect_ignore: bool,
 }
 
 impl SyncOptions {
@@ -453,6 +456,7 @@ impl SyncOptions {
             force: false,
             validate: true,
             fail_on_shared: false,
+            respect_ignore: false,
         };
         for option in strings(policy.get("syncOptions")) {
             match option.trim() {
@@ -469,7 +473,8 @@ impl SyncOptions {
                 | "Validate=true"
                 | "SkipDryRunOnMissingResource=true"
                 | "FailOnSharedResource=false"
-                | "RespectIgnoreDifferences=true" => {}
+                | "RespectIgnoreDifferences=false" => {}
+                "RespectIgnoreDifferences=true" => options.respect_ignore = true,
                 // Read with the other things that are said about removals.
                 "Prune=true" | "Prune=false" | "Prune=confirm" | "Delete=true" | "Delete=false"
                 | "Delete=confirm" => {}
@@ -590,7 +595,7 @@ mod tests {
             assert!(parse(spec).restraints.iter().any(Restraint::holds_all), "{field}");
         }
         let ignore = parse(json!({"source": {"repoURL": "r"}, "ignoreDifferences":
-            [{"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"]}]}));
+            [{"group": "apps", "kind": "Deployment", "jsonPointers": ["spec/replicas"]}]}));
         assert!(ignore.restraints[0].holds_update(&key) && !ignore.restraints[0].holds_all());
         assert!(!ignore.restraints[0].holds_update(&ObjectKey::new("", "Service", "prod", "web")));
     }

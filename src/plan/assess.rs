@@ -1,6 +1,7 @@
 //! Judging each desired object: is it as Git says, and if not, what is to be done about it?
 
 mod child;
+mod ignored;
 mod method;
 mod settled;
 mod unapplied;
@@ -9,7 +10,7 @@ use super::order::kind_rank;
 use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission};
 use crate::ledger::event::{DesiredObject, DriftKind, Health, Method, Verb, Write};
 use crate::model::{AppName, GroupKind, ObjectKey, Restraint, Seq};
-use crate::replay::{App, LiveObject, Owned, World};
+use crate::replay::{App, Drift, LiveObject, Owned, World};
 
 /// The state of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,9 +103,19 @@ enum Need {
     Nothing(Status, String),
     Compare(Comparison),
     DryRun(DryRun),
-    Write { verb: Verb, status: Status, reason: String },
+    Write {
+        verb: Verb,
+        status: Status,
+        reason: String,
+    },
     Declare(AppName),
-    Wait { status: Status, why: String, progress: bool },
+    Wait {
+        status: Status,
+        why: String,
+        progress: bool,
+    },
+    /// It is not known what of the object is to be ignored.
+    Unknown(ignored::Unknown),
 }
 
 impl Need {
@@ -195,6 +206,11 @@ impl Assessed {
                 assessment.status = status;
                 assessment.block(why, progress);
             }
+            Need::Unknown(ignored::Unknown { why, may_pass }) => {
+                self.suspended.push(format!("update {}: {why}", object.key));
+                assessment.status = Status::Unknown;
+                assessment.block(format!("not compared and not written: {why}"), may_pass);
+            }
             Need::Write { verb, status, reason } => {
                 self.write(judge, object, &mut assessment, verb, status, reason);
             }
@@ -244,6 +260,12 @@ impl Assessed {
             self.suspended.push(format!("{} {}: {what}", verb.as_str(), object.key));
             assessment.status = Status::Held;
             assessment.why = format!("not written: {what} is not honoured yet");
+            return;
+        }
+        if let Some(ignored::Unknown { why, .. }) = judge.restrains(&object.key, verb) {
+            self.suspended.push(format!("{} {}: {why}", verb.as_str(), object.key));
+            assessment.status = Status::Held;
+            assessment.why = format!("not written: {why}");
             return;
         }
         if !judge.permits(object, verb, status) {
@@ -382,9 +404,15 @@ impl Judge<'_> {
             return Need::Nothing(Status::Synced, String::new());
         }
         let drift = self.app.drift.get(&object.key);
+        let mask = self.mask(&object.key);
+        let ignored = mask.digest();
         // Compared again with the same result, which is told once.
-        let compared = self.compared.get(&object.key) == Some(&live.seq);
-        if let Some(drift) = drift.filter(|drift| drift.observation == live.seq || compared) {
+        let compared = self.compared.get(&object.key) == Some(&(live.seq, ignored));
+        let current = |drift: &&Drift| {
+            drift.kind == DriftKind::Deleted
+                || (drift.observation == live.seq && drift.mask == ignored)
+        };
+        if let Some(drift) = drift.filter(|drift| current(drift) || compared) {
             return match drift.kind {
                 DriftKind::Drift | DriftKind::Deleted => write(
                     Verb::Heal,
@@ -402,8 +430,11 @@ impl Judge<'_> {
                 DriftKind::None => Need::Nothing(Status::Synced, String::new()),
             };
         }
-        if drift.is_none() && self.compared.get(&object.key) == Some(&live.seq) {
+        if drift.is_none() && compared {
             return Need::Nothing(Status::Synced, String::new());
+        }
+        if let Some(unknown) = self.not_understood(&object.key, &mask) {
+            return Need::Unknown(unknown);
         }
         Need::Compare(Comparison {
             key: object.key.clone(),
@@ -412,6 +443,8 @@ impl Judge<'_> {
             observation: live.seq,
             manifest: object.manifest,
             replaced: self.method(object) == Method::Replace,
+            live: live.digest,
+            mask,
         })
     }
 
@@ -522,13 +555,6 @@ impl Judge<'_> {
         let owned = self.world.owned.get(&object.key);
         let replaced = live.zip(owned).filter(|(live, owned)| live.uid != owned.uid);
         drift.or(replaced.map(|(live, _)| live.seq))
-    }
-
-    /// Whether a child application may be defined. That is no write to the cluster: it is allowed
-    /// wherever applying is, and to a daemon that only observes, so that it can plan the children.
-    fn may_define(&self, object: &DesiredObject) -> bool {
-        let observing = self.world.observe && self.app.spec.automated.is_some();
-        (self.permission.apply || observing) && self.permission.covers(&object.key)
     }
 
     /// Whether an earlier try failed and the next has to wait, and whether the revision waits for

@@ -11,7 +11,7 @@ use super::assess::{Assessment, Status};
 use super::order::kind_rank;
 use super::{Permission, Plan};
 use crate::ledger::event::{GateReason, Health, Method, Verb, Write};
-use crate::model::{AppName, Digest, ObjectKey, Protection, Restraint, Ruling};
+use crate::model::{AppName, Digest, Mask, ObjectKey, Protection, Restraint, Ruling};
 use crate::replay::{App, LiveObject, Owned, World};
 
 /// What has to go.
@@ -157,6 +157,7 @@ impl Prunes {
             method: Method::Apply,
             validate: true,
             precondition: Some((live.uid.clone(), live.resource_version.clone())),
+            respect: Mask::default(),
             reason: reason.to_owned(),
         });
         assessment

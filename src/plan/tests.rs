@@ -4,6 +4,7 @@ mod children;
 mod drift;
 mod gate;
 mod health;
+mod ignore;
 mod order;
 mod policy;
 mod properties;

@@ -177,6 +177,8 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::RemovalAwaited(_)
         | Event::DriftDetected(_)
         | Event::ObjectPreviewed(_)
+        | Event::IgnoreChecked(_)
+        | Event::IgnoreFailed(_)
         | Event::IntentRecorded(_)
         | Event::OutcomeRecorded(_)
         | Event::IntentSettled(_)
@@ -343,6 +345,8 @@ fn of_plan(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descri
         }
         Event::DriftDetected(body) => drift(body),
         Event::ObjectPreviewed(body) => plans::previewed(body),
+        Event::IgnoreChecked(body) => plans::checked(body),
+        Event::IgnoreFailed(body) => plans::not_understood(body),
         Event::IntentRecorded(body) => intended(body),
         Event::OutcomeRecorded(body) => ended(&body.app, &body.results, intent, ""),
         Event::IntentSettled(body) => {

@@ -2,7 +2,7 @@
 //!
 //! Where the API server was asked what an apply would change, its answer is told. Elsewhere what
 //! the manifest says is compared; fields that the API server defaulted or others added are no
-//! differences (see [`crate::plan::diff`]).
+//! differences (see [`crate::plan::diff`]), and neither is what `ignoreDifferences` ignores.
 //!
 //! Security: of a Secret only the names of its keys are told, and whether a value differs.
 
@@ -10,10 +10,12 @@ use serde_json::Value;
 
 use super::apps::AppView;
 use super::book::Book;
+use super::ignored::{left_out, managers};
 use crate::ledger;
 use crate::ledger::event::{FieldChange, Preview};
-use crate::model::{BlobAddr, ObjectKey};
+use crate::model::{BlobAddr, Mask, ObjectKey};
 use crate::plan::{Assessment, Status, diff::diff};
+use crate::render::Sandbox;
 use crate::replay::{LiveObject, World};
 
 /// What stands for a Secret's value.
@@ -69,6 +71,8 @@ struct Entry {
     live: Option<BlobAddr>,
     /// What the API server said an apply would change, where it was asked.
     previewed: Option<Vec<FieldChange>>,
+    /// What is ignored.
+    mask: Mask,
 }
 
 /// Gathers what [`Pending::read`] compares. Does no I/O.
@@ -85,6 +89,7 @@ pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
             manifest: manifest.map(|manifest| manifest.manifest),
             live: live.map(|live| live.object),
             previewed: previewed(view, object, live),
+            mask: view.app.spec.mask(&object.key),
         }
     });
     let noted = view.plan.objects.iter().filter(|object| {
@@ -117,9 +122,9 @@ impl Pending {
     /// # Errors
     /// What the ledger says about a blob that cannot be read, except that a sealed one without a
     /// key at hand is reported as unknown.
-    pub fn read(self, book: &dyn Book) -> Result<AppDiff, ledger::Error> {
+    pub fn read(self, book: &dyn Book, sandbox: &Sandbox) -> Result<AppDiff, ledger::Error> {
         let mut result = AppDiff { notes: self.notes, ..AppDiff::default() };
-        for Entry { object, manifest, live, previewed } in self.entries {
+        for Entry { object, manifest, live, previewed, mask } in self.entries {
             if let Some(fields) = previewed {
                 result.push(object, Side::Changed, fields);
                 continue;
@@ -133,7 +138,7 @@ impl Pending {
                 (_, None, Some(_)) => result.push(object, Side::Extra, Vec::new()),
                 (_, None, None) => {}
                 (_, Some(manifest), Some(live)) => {
-                    result.compare(book, object, manifest, live)?;
+                    result.compare(book, (sandbox, &mask), object, manifest, live)?;
                 }
             }
         }
@@ -158,6 +163,7 @@ impl AppDiff {
     fn compare(
         &mut self,
         book: &dyn Book,
+        (sandbox, mask): (&Sandbox, &Mask),
         object: Assessment,
         manifest: BlobAddr,
         live: BlobAddr,
@@ -170,19 +176,27 @@ impl AppDiff {
             }
             Err(error) => return Err(error),
         };
-        let live = book.blob(live)?;
+        let stored = book.blob(live)?;
         let (Ok(manifest), Ok(live)) =
-            (serde_json::from_slice::<Value>(&manifest), serde_json::from_slice::<Value>(&live))
+            (serde_json::from_slice::<Value>(&manifest), serde_json::from_slice::<Value>(&stored))
         else {
             self.unknown.push(format!("{}: its recorded manifest cannot be read", object.key));
             return Ok(());
         };
         // An observation is kept with its field managers beside it.
-        let live = live.get("object").unwrap_or(&live);
+        let live = live.get("object").unwrap_or(&live).clone();
+        let owners = managers(&stored);
+        let [manifest, live] = match left_out(sandbox, mask, &owners, [manifest, live]) {
+            Ok(left) => left,
+            Err(why) => {
+                self.unknown.push(format!("{}: {why}", object.key));
+                return Ok(());
+            }
+        };
         let fields = if object.key.is_secret() {
-            secret_fields(book, &manifest, live)
+            secret_fields(book, &manifest, &live)
         } else {
-            diff(&manifest, live)
+            diff(&manifest, &live)
         };
         // Equal fields and yet not in sync: the ownership or an earlier apply is what is missing.
         if !fields.is_empty() || object.status == Status::Foreign {

@@ -225,6 +225,7 @@ impl Story {
             method: Method::Apply,
             validate: true,
             precondition: None,
+            respect: crate::model::Mask::default(),
             reason: "it is in Git and not in the cluster".into(),
         };
         let writes: Vec<_> = wanted.iter().map(write).collect();
@@ -291,6 +292,7 @@ impl Story {
             }],
             managers: vec![manager],
             observation,
+            mask: Digest::default(),
         });
     }
 
@@ -339,6 +341,7 @@ impl Story {
                 method: Method::Apply,
                 validate: true,
                 precondition: None,
+                respect: crate::model::Mask::default(),
                 reason: "it left Git".into(),
             }],
             apps: vec![],

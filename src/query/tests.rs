@@ -116,7 +116,9 @@ fn pages_follow_each_other_without_gap_or_repetition() {
 fn the_diff_tells_changed_missing_and_extra_objects_and_hides_secrets() {
     let story = Story::told();
     let view = app(&story.world, &story.compared, &story.limits, "web").unwrap();
-    let diff = diff::gather(&story.world, &view).read(&story.ledger).unwrap();
+    let diff = diff::gather(&story.world, &view)
+        .read(&story.ledger, &crate::render::Sandbox::Off)
+        .unwrap();
     let told: Vec<_> = diff.objects.iter().map(|o| (o.key.to_string(), o.side)).collect();
     assert_eq!(
         told,

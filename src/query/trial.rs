@@ -2,7 +2,8 @@
 //! revision, or somebody's working tree.
 //!
 //! Compared is what the manifests say with the cluster as last observed; a field that the render
-//! in force has and the new one has not counts as removed.
+//! in force has and the new one has not counts as removed. What `ignoreDifferences` of the
+//! definition in force ignores is left out.
 //!
 //! Security: of a Secret only the names of its keys are told, and whether a value differs.
 
@@ -10,10 +11,12 @@ use serde_json::Value;
 
 use super::book::Book;
 use super::diff::{AppDiff, ObjectDiff, SECRET, Side, secret_fields};
+use super::ignored::{left_out, managers};
 use crate::ledger;
 use crate::ledger::event::{FieldChange, Origin};
-use crate::model::{AppName, BlobAddr, Digest, ObjectKey, canonical_json};
+use crate::model::{AppName, BlobAddr, Digest, Mask, ObjectKey, canonical_json};
 use crate::plan::diff::diff;
+use crate::render::Sandbox;
 use crate::replay::World;
 
 /// The annotation in which kubectl keeps a copy of the whole object, values included.
@@ -41,6 +44,8 @@ struct Entry {
     live: BlobAddr,
     /// What the render in force says.
     former: Option<BlobAddr>,
+    /// What is ignored.
+    mask: Mask,
 }
 
 /// Gathers what [`PendingTrial::read`] compares. Does no I/O.
@@ -74,7 +79,8 @@ pub fn gather(world: &World, app: &AppName, wanted: Vec<Wanted>) -> PendingTrial
             None => pending.push(wanted.key, Side::Missing, ""),
             Some(live) => {
                 let (live, former) = (live.object, former.map(|former| former.manifest));
-                pending.entries.push(Entry { wanted, live, former });
+                let mask = state.spec.mask(&wanted.key);
+                pending.entries.push(Entry { wanted, live, former, mask });
             }
         }
     }
@@ -107,26 +113,37 @@ impl PendingTrial {
     ///
     /// # Errors
     /// What the ledger says about a blob that cannot be read.
-    pub fn read(self, book: &dyn Book) -> Result<AppDiff, ledger::Error> {
+    pub fn read(self, book: &dyn Book, sandbox: &Sandbox) -> Result<AppDiff, ledger::Error> {
         let mut result = AppDiff { objects: self.done, ..AppDiff::default() };
-        for Entry { wanted, live, former } in self.entries {
-            let live = book.blob(live)?;
-            let Ok(live) = serde_json::from_slice::<Value>(&live) else {
+        for Entry { wanted, live, former, mask } in self.entries {
+            let stored = book.blob(live)?;
+            let Ok(live) = serde_json::from_slice::<Value>(&stored) else {
                 let key = &wanted.key;
                 result.unknown.push(format!("{key}: its recorded object cannot be read"));
                 continue;
             };
             // An observation is kept with its field managers beside it.
-            let live = live.get("object").unwrap_or(&live);
-            let mut fields = if wanted.key.is_secret() {
-                secret_fields(book, &wanted.manifest, live)
-            } else {
-                diff(&wanted.manifest, live)
-            };
+            let live = live.get("object").unwrap_or(&live).clone();
             // A sealed manifest without the key says nothing about what is removed.
             let former = former.and_then(|former| book.blob(former).ok());
             let former = former.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-            if let Some(former) = former {
+            let had = former.is_some();
+            let (owners, Wanted { key, manifest }) = (managers(&stored), wanted);
+            let objects = [manifest, live, former.unwrap_or_default()];
+            let [manifest, live, former] = match left_out(sandbox, &mask, &owners, objects) {
+                Ok(left) => left,
+                Err(why) => {
+                    result.unknown.push(format!("{key}: {why}"));
+                    continue;
+                }
+            };
+            let wanted = Wanted { key, manifest };
+            let mut fields = if wanted.key.is_secret() {
+                secret_fields(book, &wanted.manifest, &live)
+            } else {
+                diff(&wanted.manifest, &live)
+            };
+            if had {
                 fields.extend(removed(&former, &wanted));
             }
             if !fields.is_empty() {

@@ -7,8 +7,9 @@ use tokio::sync::Semaphore;
 
 use super::driver::{Done, Parts};
 use super::execute;
+use super::masking::{self, Problem};
 use crate::cluster::{self, SecretDigest, Stored, normalize};
-use crate::ledger::event::{DriftDetectedV1, DriftKind, FieldChange};
+use crate::ledger::event::{DriftDetectedV1, DriftKind, FieldChange, IgnoreFailedV1};
 use crate::ledger::{self, Draft};
 use crate::model::{Actor, AppName, Scheme};
 use crate::plan::Comparison;
@@ -24,7 +25,14 @@ pub(super) async fn run(
     let baseline = parts.ledger.blob(comparison.baseline)?;
     let observed = parts.ledger.blob(comparison.observed)?;
     let sent = || execute::manifest(&parts, &app, Some(comparison.manifest)).ok();
-    let found = compare(&parts.ledger, &comparison, (&baseline, &observed), sent);
+    let mut found = compare(&parts.ledger, &comparison, (&baseline, &observed), sent);
+    // What is ignored can only make less of a difference.
+    if found.kind != DriftKind::None && !comparison.mask.is_empty() {
+        match masked(&parts, &app, &comparison, (&baseline, &observed)).await {
+            Ok(masked) => found = masked.unwrap_or(found),
+            Err(problem) => return unknown(&parts, app, comparison, problem).await,
+        }
+    }
     let draft = {
         let view = parts.read();
         let known = view.world.apps.get(&app).and_then(|state| state.drift.get(&comparison.key));
@@ -34,8 +42,57 @@ pub(super) async fn run(
     if let Some(draft) = draft {
         parts.ledger.append(draft).await?;
     }
-    let (key, observation) = (comparison.key, comparison.observation);
-    Ok(Done::Compared { app, key, observation, nothing_new })
+    let judged = (comparison.observation, comparison.mask.digest());
+    Ok(Done::Compared { app, key: comparison.key, judged, nothing_new })
+}
+
+/// Records that it is not known what is ignored.
+async fn unknown(
+    parts: &Parts,
+    app: AppName,
+    comparison: Comparison,
+    problem: Problem,
+) -> Result<Done, ledger::Error> {
+    let (key, mask) = (comparison.key, comparison.mask.digest());
+    let failed = IgnoreFailedV1 {
+        app: app.clone(),
+        key: key.clone(),
+        mask,
+        live: comparison.live,
+        error: problem.text,
+        transient: problem.transient,
+    };
+    parts.ledger.append(Draft::new(failed).caused_by(comparison.observation)).await?;
+    let judged = (comparison.observation, mask);
+    Ok(Done::Compared { app, key, judged, nothing_new: false })
+}
+
+/// Compares without what is ignored; `None` when what was recorded cannot be read.
+async fn masked(
+    parts: &Parts,
+    app: &AppName,
+    comparison: &Comparison,
+    (baseline, observed): (&[u8], &[u8]),
+) -> Result<Option<cluster::Comparison>, Problem> {
+    let (Ok(baseline), Ok(observed)) =
+        (Stored::from_stored(baseline), Stored::from_stored(observed))
+    else {
+        return Ok(None);
+    };
+    let (sandbox, mask) = (&parts.tools.sandbox, &comparison.mask);
+    let sides = [&baseline.object, &observed.object];
+    let [was, now] = masking::masked(sandbox, mask, &observed.fields, sides).await?;
+    if !(comparison.replaced || baseline.own().is_none()) {
+        return Ok(Some(cluster::compare_masked((&baseline, &was), (&observed, &now), mask)));
+    }
+    let sent = execute::manifest(parts, app, Some(comparison.manifest)).ok();
+    let Some(sent) = sent.and_then(|sent| normalize(&sent, &parts.ledger).ok()) else {
+        return Ok(None);
+    };
+    let [of_sent] = masking::masked(sandbox, mask, &observed.fields, [&sent.object]).await?;
+    let compared =
+        cluster::compare_replaced_masked((&sent, &of_sent), (&baseline, &was), (&observed, &now));
+    Ok(Some(compared))
 }
 
 /// What was found, if it is news: what is found again with every change of status is told once.
@@ -64,6 +121,7 @@ pub(super) fn news(
         fields: found.fields,
         managers: found.managers,
         observation: comparison.observation,
+        mask: comparison.mask.digest(),
     };
     Some(Draft::new(drift).by(actor).caused_by(comparison.observation))
 }

@@ -20,7 +20,7 @@ use super::{execute, failpoint, render_job, settle};
 use crate::cluster::Connection;
 use crate::ledger::event::{DeadlineReachedV1, Event};
 use crate::ledger::{self, Draft, Ledger, Recorded, Tail};
-use crate::model::{AppName, ObjectKey, Seq, Timestamp};
+use crate::model::{AppName, Digest, ObjectKey, Seq, Timestamp};
 use crate::plan::{Compared, Limits};
 use crate::render::Tools;
 use crate::replay::World;
@@ -86,7 +86,7 @@ pub enum Error {
 /// A job that ended.
 pub(super) enum Done {
     Rendered(AppName),
-    Compared { app: AppName, key: ObjectKey, observation: Seq, nothing_new: bool },
+    Compared { app: AppName, key: ObjectKey, judged: (Seq, Digest), nothing_new: bool },
     Previewed { app: AppName, key: ObjectKey },
     Executed(Seq),
 }
@@ -189,10 +189,10 @@ impl Driver {
         self.undecided = true;
         match done {
             Done::Rendered(app) => self.machine.rendered(&app),
-            Done::Compared { app, key, observation, nothing_new } => {
+            Done::Compared { app, key, judged, nothing_new } => {
                 if nothing_new {
                     let mut view = self.parts.view.write().unwrap_or_else(PoisonError::into_inner);
-                    view.compared.insert(key.clone(), observation);
+                    view.compared.insert(key.clone(), judged);
                 }
                 self.machine.compared(&app, &key);
             }

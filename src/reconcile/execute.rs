@@ -18,8 +18,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{Done, Parts};
-use super::failpoint;
 use super::linger::Linger;
+use super::{failpoint, masking};
 use crate::cluster::{
     self, ApplyRequest, DeleteRequest, DeleteResult, Normalised, OWNER_ANNOTATION, Propagation,
     SecretDigest, Stored, normalize_owned,
@@ -207,6 +207,10 @@ async fn apply(
         Ok(manifest) => manifest,
         Err(why) => return (WriteResult::Refused(why), None),
     };
+    let manifest = match respecting(parts, app, write, manifest).await {
+        Ok(manifest) => manifest,
+        Err(result) => return (result, None),
+    };
     let known = {
         let view = parts.read();
         let live = view.world.live.get(&write.key);
@@ -229,6 +233,42 @@ async fn apply(
         }
         Err(error) => (failure(&error), None),
     }
+}
+
+/// The manifest with the live value of what is ignored, bound to the object that it was read of.
+async fn respecting(
+    parts: &Parts,
+    app: &AppName,
+    write: &Write,
+    manifest: Value,
+) -> Result<Value, WriteResult> {
+    if write.respect.is_empty() {
+        return Ok(manifest);
+    }
+    let read = parts.cluster.get(&write.key, &write.version).await;
+    let Some(live) = read.map_err(|error| failure(&error))? else { return Ok(manifest) };
+    let mut manifest = with_live(parts, app, write, &manifest, &live).await?;
+    if let Some(version) = live.pointer("/metadata/resourceVersion") {
+        manifest["metadata"]["resourceVersion"] = version.clone();
+    }
+    Ok(manifest)
+}
+
+/// The manifest with the live value of what is ignored.
+pub(super) async fn with_live(
+    parts: &Parts,
+    app: &AppName,
+    write: &Write,
+    manifest: &Value,
+    live: &Value,
+) -> Result<Value, WriteResult> {
+    let (sandbox, mask) = (&parts.tools.sandbox, &write.respect);
+    let respecting = masking::respecting(sandbox, &parts.ledger, mask, manifest, live).await;
+    let manifest = respecting.map_err(|problem| {
+        let text = format!("ignoreDifferences: {}", problem.text);
+        if problem.transient { WriteResult::Failed(text) } else { WriteResult::Refused(text) }
+    })?;
+    claim(manifest, app).map_err(WriteResult::Refused)
 }
 
 /// The outcome of a write, from the object that the API server returned, and from the manifest
@@ -288,8 +328,13 @@ pub(super) fn manifest(
 
 /// A recorded manifest with the annotation that names its application.
 pub(super) fn claimed(bytes: &[u8], app: &AppName) -> Result<Value, String> {
-    let mut manifest: Value =
+    let manifest: Value =
         serde_json::from_slice(bytes).map_err(|_| "the recorded manifest cannot be read")?;
+    claim(manifest, app)
+}
+
+/// A manifest with the annotation that names its application.
+pub(super) fn claim(mut manifest: Value, app: &AppName) -> Result<Value, String> {
     let metadata = manifest.get_mut("metadata").and_then(Value::as_object_mut);
     let metadata = metadata.ok_or("the recorded manifest has no metadata")?;
     let annotations =

@@ -15,7 +15,7 @@ use crate::ledger::event::{
     WriteResult, WritesSuspendedV1,
 };
 use crate::ledger::frame::CAUSES_MAX;
-use crate::model::{AppName, AppSpec, CommitId, ObjectKey, Seq, Timestamp};
+use crate::model::{AppName, AppSpec, CommitId, Digest, ObjectKey, Seq, Timestamp};
 use crate::plan::{self, Compared, Comparison, DryRun, Limits, Plan, Violation};
 use crate::replay::{App, OpenIntent, Touched, World};
 
@@ -83,7 +83,7 @@ pub struct Machine {
     dirty: BTreeSet<AppName>,
     all_dirty: bool,
     rendering: BTreeSet<AppName>,
-    comparing: BTreeMap<ObjectKey, Seq>,
+    comparing: BTreeMap<ObjectKey, (Seq, Digest)>,
     /// Dry runs under way.
     asking: BTreeSet<(AppName, ObjectKey)>,
     busy: BTreeSet<Seq>,
@@ -257,9 +257,9 @@ impl Machine {
             None => self.deadlines.remove(&plan.app),
         };
         for comparison in &plan.compare {
-            let under_way = self.comparing.get(&comparison.key);
-            if under_way != Some(&comparison.observation) {
-                self.comparing.insert(comparison.key.clone(), comparison.observation);
+            let asked = (comparison.observation, comparison.mask.digest());
+            if self.comparing.get(&comparison.key) != Some(&asked) {
+                self.comparing.insert(comparison.key.clone(), asked);
                 let (app, comparison) = (plan.app.clone(), comparison.clone());
                 commands.push(Command::Compare { app, comparison });
             }
@@ -416,6 +416,7 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
             fields: Vec::new(),
             managers: Vec::new(),
             observation: world.seq,
+            mask: Digest::default(),
         }));
     }
     announce_gate(app, plan, drafts);

@@ -10,8 +10,9 @@ use tokio::sync::Semaphore;
 
 use super::driver::{Done, Parts};
 use super::execute;
+use super::masking::{self, Problem};
 use crate::cluster::{self, ApplyRequest, Class, Normalised, ReplaceRequest, Stored, normalize};
-use crate::ledger::event::{Method, ObjectPreviewedV1, Preview};
+use crate::ledger::event::{IgnoreFailedV1, Method, ObjectPreviewedV1, Preview};
 use crate::ledger::{self, Draft};
 use crate::model::AppName;
 use crate::plan::DryRun;
@@ -23,36 +24,91 @@ pub(super) async fn run(
     dry_run: DryRun,
 ) -> Result<Done, ledger::Error> {
     let _permit = permits.acquire_owned().await;
-    let result = ask(&parts, &app, &dry_run).await?;
-    let DryRun { key, digest, uid, live, .. } = dry_run;
-    let previewed =
-        ObjectPreviewedV1 { app: app.clone(), key: key.clone(), digest, uid, live, result };
-    parts.ledger.append(Draft::new(previewed)).await?;
+    let (key, live) = (dry_run.key.clone(), dry_run.live);
+    let draft = match ask(&parts, &app, &dry_run).await? {
+        Ok(result) => Draft::new(ObjectPreviewedV1 {
+            app: app.clone(),
+            key: key.clone(),
+            digest: dry_run.digest,
+            uid: dry_run.uid,
+            live,
+            mask: dry_run.mask_digest,
+            result,
+        }),
+        Err(problem) => Draft::new(IgnoreFailedV1 {
+            app: app.clone(),
+            key: key.clone(),
+            mask: dry_run.mask.digest(),
+            live,
+            error: problem.text,
+            transient: problem.transient,
+        }),
+    };
+    parts.ledger.append(draft).await?;
     Ok(Done::Previewed { app, key })
 }
 
-async fn ask(parts: &Parts, app: &AppName, dry_run: &DryRun) -> Result<Preview, ledger::Error> {
+/// What the API server says, unless it is not known what is ignored.
+async fn ask(
+    parts: &Parts,
+    app: &AppName,
+    dry_run: &DryRun,
+) -> Result<Result<Preview, Problem>, ledger::Error> {
     let manifest = match execute::manifest(parts, app, Some(dry_run.manifest)) {
         Ok(manifest) => manifest,
-        Err(why) => return Ok(Preview::Refused(why)),
+        Err(why) => return Ok(Ok(Preview::Refused(why))),
+    };
+    let manifest = match respecting(parts, app, dry_run, manifest).await {
+        Ok(Ok(manifest)) => manifest,
+        Ok(Err(unasked)) => return Ok(Ok(unasked)),
+        Err(problem) => return Ok(Err(problem)),
     };
     let answer = match sent(parts, dry_run, manifest).await {
         Ok(answer) => answer,
-        Err(error) => match error.class() {
-            Class::Refused | Class::NoApply => return Ok(Preview::Refused(error.chain())),
-            _ => return Ok(Preview::Failed(error.chain())),
-        },
+        Err(error) => return Ok(Ok(unanswered(&error))),
     };
     let would_be = match normalize(&answer, &parts.ledger) {
         Ok(would_be) => would_be,
-        Err(error) => return Ok(Preview::Refused(error.to_string())),
+        Err(error) => return Ok(Ok(Preview::Refused(error.to_string()))),
     };
     let live = match observed(parts, dry_run, &would_be).await? {
         Ok(live) => live,
-        Err(unknown) => return Ok(unknown),
+        Err(unknown) => return Ok(Ok(unknown)),
     };
-    let fields = cluster::preview(&live, &would_be);
-    Ok(if fields.is_empty() { Preview::Same } else { Preview::Changes(fields) })
+    let (sandbox, sides) = (&parts.tools.sandbox, [&live.object, &would_be.object]);
+    let masked = masking::masked(sandbox, &dry_run.mask, &live.fields, sides).await;
+    Ok(masked.map(|[of_live, of_would_be]| {
+        let fields = cluster::preview_masked((&live, &of_live), (&would_be, &of_would_be));
+        if fields.is_empty() { Preview::Same } else { Preview::Changes(fields) }
+    }))
+}
+
+fn unanswered(error: &cluster::Error) -> Preview {
+    match error.class() {
+        Class::Refused | Class::NoApply => Preview::Refused(error.chain()),
+        _ => Preview::Failed(error.chain()),
+    }
+}
+
+/// The manifest as the write would send it: with the live value of what is ignored, where that is
+/// asked for.
+async fn respecting(
+    parts: &Parts,
+    app: &AppName,
+    dry_run: &DryRun,
+    manifest: Value,
+) -> Result<Result<Value, Preview>, Problem> {
+    if !dry_run.respect || dry_run.mask.is_empty() {
+        return Ok(Ok(manifest));
+    }
+    let raw = match parts.cluster.get(&dry_run.key, &dry_run.version).await {
+        Ok(Some(raw)) => raw,
+        Ok(None) => return Ok(Err(Preview::Failed("the object is gone".into()))),
+        Err(error) => return Ok(Err(unanswered(&error))),
+    };
+    let (sandbox, mask) = (&parts.tools.sandbox, &dry_run.mask);
+    let manifest = masking::respecting(sandbox, &parts.ledger, mask, &manifest, &raw).await?;
+    Ok(Ok(execute::claim(manifest, app).unwrap_or_default()))
 }
 
 /// Sends the manifest as the write would, without effect.

@@ -14,8 +14,8 @@ use super::driver::{Done, Parts};
 use super::opened::{self, Opened, Problem, Served};
 use super::{failpoint, variation};
 use crate::ledger::event::{
-    DesiredObject, Event, ObjectHold, ObjectOptions, RenderFailedV1, RenderSucceededV1,
-    RenderVariedV1, RevisionAdvancedV1, RevisionRef, ServedKind,
+    DesiredObject, Event, IgnoreCheckedV1, ObjectHold, ObjectOptions, RenderFailedV1,
+    RenderSucceededV1, RenderVariedV1, RevisionAdvancedV1, RevisionRef, ServedKind,
 };
 use crate::ledger::{self, Batch, Blob, Draft};
 use crate::model::{
@@ -71,7 +71,7 @@ pub(super) async fn run(
         job.render(&parts).unwrap_or_else(Ended::Failed)
     });
     let mut first = None;
-    let batch = match ended.await {
+    let mut batch = match ended.await {
         Ok(ended) => {
             first = First::of(&ended);
             job.record(&parts, ended)
@@ -81,12 +81,29 @@ pub(super) async fn run(
             job.failed(Problem { index: 0, text, transient: false })
         }
     };
+    batch.drafts.extend(checked(&parts, &job).await);
     failpoint::reach(failpoint::RENDERED);
     parts.ledger.append(batch).await?;
     if let Some(first) = first {
         compare_again(&parts, job, first).await?;
     }
     Ok(Done::Rendered(app))
+}
+
+/// Which jq expressions of the definition cannot be read, if those are others than before. A
+/// definition is rendered as soon as it is known, so they are named then.
+async fn checked(parts: &Parts, job: &Arc<Job>) -> Option<Draft> {
+    let known = {
+        let view = parts.read();
+        let state = view.world.apps.get(&job.app)?;
+        state.ignore_problems.clone()
+    };
+    let (sandbox, expressions) = (parts.tools.sandbox.clone(), job.spec.expressions());
+    let found = tokio::task::spawn_blocking(move || render::jq::check(&sandbox, &expressions));
+    // What could not be checked is found out when it is needed.
+    let found = found.await.ok()?.ok()?;
+    let problems: Vec<_> = found.into_iter().map(|one| (one.expression, one.what)).collect();
+    (problems != known).then(|| Draft::new(IgnoreCheckedV1 { app: job.app.clone(), problems }))
 }
 
 /// What a render gave that was just recorded.

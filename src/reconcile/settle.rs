@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::driver::{Done, Parts};
 use super::execute::{self, take_over};
-use super::failpoint;
+use super::{failpoint, masking};
 use crate::cluster::{self, SecretDigest, Stored, normalize};
 use crate::ledger::event::{IntentSettledV1, Method, Verb, Write, WriteResult};
 use crate::ledger::{self, Batch, Blob, Draft};
@@ -115,10 +115,7 @@ async fn observe(
         (_, None) => (WriteResult::NotSent("the object is not there".into()), None),
         (Verb::TakeOver, Some(live)) => taken_over(parts, live),
         (_, Some(live)) => match execute::manifest(parts, app, write.manifest) {
-            Ok(manifest) if is_made(&parts.ledger, write, &manifest, &live) => {
-                execute::applied(parts, live, true, None, Some(&manifest))
-            }
-            Ok(_) => not_made(),
+            Ok(manifest) => sent(parts, write, &manifest, live).await,
             Err(_) => (WriteResult::NotSent("the recorded manifest cannot be read".into()), None),
         },
     })
@@ -136,6 +133,24 @@ pub(super) fn pruned(write: &Write, live: Option<&Value>) -> WriteResult {
         return WriteResult::Deleted;
     }
     WriteResult::NotSent("the object is still there".into())
+}
+
+/// What the cluster shows of an apply or a replacement. Live values that were sent back tell
+/// nothing: they may have been there before.
+async fn sent(
+    parts: &Parts,
+    write: &Write,
+    manifest: &Value,
+    live: Value,
+) -> (WriteResult, Option<Blob>) {
+    let made = if write.respect.is_empty() {
+        is_made(&parts.ledger, write, manifest, &live)
+    } else {
+        let (sandbox, mask) = (&parts.tools.sandbox, &write.respect);
+        let told = masking::without_ignored(sandbox, &parts.ledger, mask, manifest, &live).await;
+        told.is_ok_and(|(manifest, live)| is_made(&parts.ledger, write, &manifest, &live))
+    };
+    if made { execute::applied(parts, live, true, None, Some(manifest)) } else { not_made() }
 }
 
 /// A takeover leaves its mark: nothing is left to be taken. What was taken is not known any more,
@@ -239,6 +254,7 @@ mod tests {
             method: Method::Apply,
             validate: true,
             precondition: None,
+            respect: crate::model::Mask::default(),
             reason: String::new(),
         };
         super::is_made(&Key, &write, &manifest, live)

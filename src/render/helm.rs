@@ -158,7 +158,12 @@ pub(super) fn render(
         timeout: tools.timeout,
         output_bytes_max: tools.output_bytes_max,
         sandbox: &tools.sandbox,
-        needs: Needs { read: Some(scratch.folder()), write: Some(&scratch.temporary()) },
+        needs: Needs {
+            read: Some(scratch.folder()),
+            write: Some(&scratch.temporary()),
+            ..Needs::default()
+        },
+        input: None,
     })?;
     if let Some(failure) = finished.failure {
         let message = program::message(&scratch.readable(&finished.stderr), &failure, "helm");

@@ -190,7 +190,9 @@ impl Building<'_> {
             needs: Needs {
                 read: Some(self.scratch.folder()),
                 write: Some(if edits { self.folder } else { &temporary }),
+                ..Needs::default()
             },
+            input: None,
         })?;
         match &finished.failure {
             None => Ok(finished),

@@ -1,6 +1,6 @@
 //! The only place in the library that starts programs.
 //!
-//! A program runs in its own process group with a cleared environment, no shell, no input, a
+//! A program runs in its own process group with a cleared environment, no shell, no input but what is given, a
 //! deadline, a cap on its output and on its memory. However it ends (also by an error here), the
 //! whole group is killed and the child is reaped, so nothing that a template starts outlives the
 //! render. What the program may open and call is confined by [`sandbox`].
@@ -9,7 +9,7 @@
 //! with it the id of the group, cannot be given to somebody else.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -95,12 +95,17 @@ pub(super) struct Task<'a> {
     pub(super) output_bytes_max: u64,
     pub(super) sandbox: &'a Sandbox,
     pub(super) needs: Needs<'a>,
+    /// What it reads from its standard input; `None` = it has none.
+    pub(super) input: Option<&'a [u8]>,
 }
 
 impl Task<'_> {
     /// The CPU time that the program may use: all cores for as long as it may take. It ends what
     /// nobody waits for any more, so it need not be exact.
     fn cpu_seconds(&self) -> u64 {
+        if let Some(seconds) = self.needs.cpu_seconds {
+            return seconds;
+        }
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         self.timeout.as_secs().saturating_add(1).saturating_mul(cores)
     }
@@ -132,7 +137,7 @@ pub(super) fn run(task: &Task<'_>) -> Result<Finished, Error> {
         .env_clear()
         .envs(task.environment.iter().map(|(name, value)| (name, value)))
         .current_dir(task.folder)
-        .stdin(Stdio::null())
+        .stdin(if task.input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -142,6 +147,9 @@ pub(super) fn run(task: &Task<'_>) -> Result<Finished, Error> {
     if *task.sandbox == Sandbox::Off {
         // In the sandbox the program never runs without the limit.
         running.limit_memory().map_err(start)?;
+    }
+    if let Some(input) = task.input {
+        running.feed(input.to_vec()).map_err(start)?;
     }
     let reports = running.report(task.output_bytes_max).map_err(start)?;
     let outcome = collect(task, &reports, deadline, &mut running);
@@ -183,6 +191,14 @@ impl Running {
             Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Writes the child's input beside everything else. A child that does not read it to its end
+    /// has its reasons, and the thread ends with the child's group.
+    fn feed(&mut self, input: Vec<u8>) -> io::Result<()> {
+        let Some(mut pipe) = self.child.stdin.take() else { return Ok(()) };
+        let write = move || drop(pipe.write_all(&input));
+        thread::Builder::new().name("render-child".to_owned()).spawn(write).map(drop)
     }
 
     fn pid(&self) -> Pid {
@@ -325,6 +341,7 @@ mod tests {
             output_bytes_max,
             sandbox: &Sandbox::Off,
             needs: Needs::default(),
+            input: None,
         })
     }
 
@@ -347,6 +364,27 @@ mod tests {
         let text = String::from_utf8(done.stdout).unwrap();
         assert!(text.contains("GIVEN=yes\n"), "{text}");
         assert!(!text.contains("HOME=") && !text.contains("CARGO"), "{text}");
+    }
+
+    #[test]
+    fn a_program_reads_the_input_that_it_is_given() {
+        let program = |script: &'static str, input: &[u8]| {
+            run(&Task {
+                program: Path::new("/bin/sh"),
+                arguments: vec!["-c".into(), script.into()],
+                environment: Vec::new(),
+                folder: Path::new("/"),
+                timeout: AMPLE,
+                output_bytes_max: 2 << 20,
+                sandbox: &Sandbox::Off,
+                needs: Needs::default(),
+                input: Some(input),
+            })
+        };
+        // More than a pipe holds, both ways at once; and more than anybody reads.
+        let long = vec![b'x'; 1 << 20];
+        assert_eq!(program("cat", &long).unwrap().stdout, long);
+        assert_eq!(program("exit 0", &long).unwrap().stdout, b"");
     }
 
     #[test]
@@ -395,6 +433,7 @@ mod tests {
             output_bytes_max: 10,
             sandbox: &Sandbox::Off,
             needs: Needs::default(),
+            input: None,
         };
         let error = run(&task).unwrap_err();
         assert_eq!(error.to_string(), "could not start `/nowhere/helm`");

@@ -58,6 +58,7 @@ pub(super) fn version(
         output_bytes_max: tools.output_bytes_max,
         sandbox: &tools.sandbox,
         needs: Needs::default(),
+        input: None,
     })?;
     let text = String::from_utf8_lossy(&finished.stdout);
     // `v4.0.1+g1234567`: the build is not of interest.

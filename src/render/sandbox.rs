@@ -27,10 +27,19 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::jq;
+
 pub use check::{Strength, check};
 
 /// The hidden first argument that makes greffier the helper.
 pub const HELPER_ARGUMENT: &str = "sandbox-exec";
+
+/// The hidden first argument that makes greffier one of its own programs where the sandbox is
+/// switched off.
+pub const OWN_ARGUMENT: &str = "own-program";
+
+/// This very program, also when its file was replaced since.
+const OWN_FILE: &str = "/proc/self/exe";
 
 /// The helper's exit code when the program could not be confined or executed. Together with
 /// [`HELPER_MESSAGE`] it tells the helper's failure from the program's.
@@ -67,7 +76,7 @@ impl Sandbox {
     /// The sandbox with this very program as its helper, also when its file was replaced since.
     #[must_use]
     pub fn on(read: Vec<PathBuf>) -> Self {
-        Self::On { helper: PathBuf::from("/proc/self/exe"), read }
+        Self::On { helper: PathBuf::from(OWN_FILE), read }
     }
 }
 
@@ -84,6 +93,8 @@ struct Policy {
     write: Vec<PathBuf>,
     /// The CPU time that may be used, in seconds.
     cpu_seconds: u64,
+    /// The memory that may be allocated, in bytes.
+    memory_bytes: u64,
 }
 
 /// What a run needs of the file system besides its program.
@@ -93,7 +104,14 @@ pub(super) struct Needs<'a> {
     pub(super) read: Option<&'a Path>,
     /// The folder that it may write into.
     pub(super) write: Option<&'a Path>,
+    /// The CPU time that it may use, in seconds; `None` = as long as it may take.
+    pub(super) cpu_seconds: Option<u64>,
+    /// The memory that it may allocate, in bytes; `None` = [`MEMORY_BYTES_MAX`].
+    pub(super) memory_bytes: Option<u64>,
 }
+
+/// The programs that are greffier itself: what the helper does instead of executing something.
+const OWN_PROGRAMS: [&str; 2] = [check::PROGRAM, jq::PROGRAM];
 
 /// The program and the arguments that run `program` inside the sandbox.
 ///
@@ -106,11 +124,16 @@ pub(super) fn wrap(
     cpu_seconds: u64,
     arguments: &[OsString],
 ) -> std::io::Result<(PathBuf, Vec<OsString>)> {
+    let own = program.to_str().is_some_and(|program| OWN_PROGRAMS.contains(&program));
     let Sandbox::On { helper, read } = sandbox else {
-        return Ok((program.to_owned(), arguments.to_vec()));
+        return Ok(if own {
+            (PathBuf::from(OWN_FILE), vec![OWN_ARGUMENT.into(), program.into()])
+        } else {
+            (program.to_owned(), arguments.to_vec())
+        });
     };
     let mut execute = read.clone();
-    if program.as_os_str() != check::PROGRAM {
+    if !own {
         // The rule is about the file, not about the links that lead to it.
         execute.push(program.canonicalize()?);
     }
@@ -120,6 +143,7 @@ pub(super) fn wrap(
         execute,
         write: needs.write.map(Path::to_owned).into_iter().collect(),
         cpu_seconds,
+        memory_bytes: needs.memory_bytes.unwrap_or(MEMORY_BYTES_MAX),
     };
     let policy = serde_json::to_string(&policy)?;
     let mut all = vec![HELPER_ARGUMENT.into(), policy.into(), program.into()];

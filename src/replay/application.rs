@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::ignore::IgnoreFailure;
 use crate::ledger::event::{
     DesiredObject, DriftKind, FieldChange, GateReason, Health, Origin, Preview, RevisionRef, Verb,
 };
@@ -124,6 +125,8 @@ pub struct Drift {
     pub seq: Seq,
     /// The observation that it judges.
     pub observation: Seq,
+    /// The digest of what was ignored.
+    pub mask: Digest,
     /// What was found.
     pub kind: DriftKind,
     /// The fields.
@@ -143,6 +146,8 @@ pub struct Previewed {
     pub uid: String,
     /// The digest of that object.
     pub live: Digest,
+    /// The digest of what was ignored.
+    pub mask: Digest,
     /// What the API server said.
     pub result: Preview,
     /// How often it could not be asked, in a row.
@@ -210,6 +215,10 @@ pub struct App {
     pub drift: BTreeMap<ObjectKey, Drift>,
     /// What applying would change, by object, where greffier has not applied what is wanted.
     pub previews: BTreeMap<ObjectKey, Previewed>,
+    /// jq expressions of `ignoreDifferences` that cannot be read, and what is wrong with them.
+    pub ignore_problems: Vec<(String, String)>,
+    /// Objects of which it could not be found out what is ignored.
+    pub ignore_failures: BTreeMap<ObjectKey, IgnoreFailure>,
     /// Its health as last recorded.
     pub health: Health,
     /// What the health rests on.
@@ -254,6 +263,8 @@ impl App {
             attempts: BTreeMap::new(),
             drift: BTreeMap::new(),
             previews: BTreeMap::new(),
+            ignore_problems: Vec::new(),
+            ignore_failures: BTreeMap::new(),
             health: Health::Unknown,
             health_message: String::new(),
             unwell: BTreeMap::new(),

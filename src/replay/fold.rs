@@ -66,6 +66,8 @@ impl World {
             }
             Event::DriftDetected(body) => self.drift_detected(seq, body),
             Event::ObjectPreviewed(body) => self.object_previewed(seq, body),
+            Event::IgnoreChecked(body) => self.ignore_checked(body),
+            Event::IgnoreFailed(body) => self.ignore_failed(seq, body),
             Event::IntentRecorded(body) => self.intent_recorded(seq, body),
             Event::OutcomeRecorded(body) => {
                 self.outcomes(seq, &body.app, body.intent, &body.results)
@@ -253,6 +255,7 @@ impl World {
             objects.get(key).is_some_and(|object| object.digest == preview.digest)
         });
         app.unwell.retain(|key, _| objects.contains_key(key));
+        app.ignore_failures.retain(|key, _| objects.contains_key(key));
         app.refused.retain(|child, _| objects.values().any(|o| is_child(o, child.as_str())));
         let new = Desired {
             seq,
@@ -371,6 +374,7 @@ impl World {
             return Touched::app(&body.app);
         }
         self.with_app(&body.app, |app| {
+            app.ignore_failures.remove(&body.key);
             if body.kind == DriftKind::None {
                 app.drift.remove(&body.key);
                 return;
@@ -378,6 +382,7 @@ impl World {
             let drift = Drift {
                 seq,
                 observation: body.observation,
+                mask: body.mask,
                 kind: body.kind,
                 fields: body.fields.clone(),
                 managers: body.managers.iter().map(|m| m.manager.clone()).collect(),
@@ -391,6 +396,7 @@ impl World {
         self.with_app(&body.app, |app| {
             app.attempts.clear();
             app.previews.retain(|_, preview| preview.is_answer());
+            app.ignore_failures.clear();
             app.request = Some(SyncRequest { seq, prune: body.prune, only: body.only.clone() });
         })
     }
@@ -423,7 +429,8 @@ impl World {
             let retries = app.attempts.values().filter_map(|attempt| attempt.next);
             let pause = app.paused.as_ref().and_then(|pause| pause.until);
             let previews = app.previews.values().filter_map(|preview| preview.next);
-            retries.chain(pause).chain(previews).any(|at| at <= now)
+            let ignored = app.ignore_failures.values().filter_map(|failure| failure.next);
+            retries.chain(pause).chain(previews).chain(ignored).any(|at| at <= now)
         });
         Touched { apps: due.map(|(name, _)| name.clone()).collect(), all: false }
     }

@@ -11,7 +11,10 @@ impl World {
         let now = self.now;
         let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
         let former = app.previews.get(&body.key).filter(|former| {
-            former.digest == body.digest && former.uid == body.uid && former.live == body.live
+            former.digest == body.digest
+                && former.uid == body.uid
+                && former.live == body.live
+                && former.mask == body.mask
         });
         let failed = matches!(body.result, Preview::Failed(_));
         let before = former.map_or(0, |former| former.failures);
@@ -21,10 +24,12 @@ impl World {
             digest: body.digest,
             uid: body.uid.clone(),
             live: body.live,
+            mask: body.mask,
             result: body.result.clone(),
             failures,
             next: if failed { retry_at(now, false, failures) } else { None },
         };
+        app.ignore_failures.remove(&body.key);
         app.previews.insert(body.key.clone(), previewed);
         Touched::app(&body.app)
     }

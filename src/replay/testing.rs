@@ -383,6 +383,7 @@ impl Given {
             fields: Vec::new(),
             managers: Vec::new(),
             observation,
+            mask: self.mask(app, text),
         });
     }
 
@@ -394,8 +395,14 @@ impl Given {
             digest: asked.digest,
             uid: asked.uid.clone(),
             live: asked.live,
+            mask: asked.mask_digest,
             result,
         })
+    }
+
+    /// What the application ignores of the object, as events tell it.
+    pub(crate) fn mask(&self, app: &str, text: &str) -> Digest {
+        self.world.apps[&name(app)].spec.mask(&key(text)).digest()
     }
 
     // --- decisions
@@ -512,7 +519,8 @@ impl Given {
             self.removes(child.as_str(), *cascade, parent());
         }
         for comparison in &plan.compare {
-            self.compared.insert(comparison.key.clone(), comparison.observation);
+            let found = (comparison.observation, comparison.mask.digest());
+            self.compared.insert(comparison.key.clone(), found);
         }
         for dry_run in &plan.dry_runs {
             self.previews(app, dry_run, Preview::Same);

@@ -143,6 +143,7 @@ fn a_comparison_that_ends_after_its_object_was_written_again_is_forgotten() {
         fields: Vec::new(),
         managers: Vec::new(),
         observation,
+        mask: crate::model::Digest::default(),
     });
     assert!(given.world.apps[&name("web")].drift.is_empty());
     assert_eq!(given.writes("web"), [""; 0]);

@@ -17,6 +17,7 @@ mod crash;
 mod failpoints;
 mod faults;
 mod gate;
+mod ignore;
 mod input;
 mod keep;
 mod kills;

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::application::Health;
 use super::cluster::ManagerStamp;
-use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, PlanHash, Protection, Seq};
+use crate::model::{
+    AppName, BlobAddr, CommitId, Digest, Mask, ObjectKey, PlanHash, Protection, Seq,
+};
 
 /// What an action does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,6 +77,9 @@ pub struct Write {
     pub validate: bool,
     /// For a deletion or a takeover: the uid and resource version that it is bound to.
     pub precondition: Option<(String, String)>,
+    /// What is sent as it is live instead of as the manifest has it
+    /// (`RespectIgnoreDifferences=true`).
+    pub respect: Mask,
     /// Why, as words for a person.
     pub reason: String,
 }
@@ -292,6 +297,8 @@ pub struct DriftDetectedV1 {
     pub managers: Vec<ManagerStamp>,
     /// The observation that shows it; its blob keeps the object as it was.
     pub observation: Seq,
+    /// The digest of what was ignored in the comparison; zero = nothing.
+    pub mask: Digest,
 }
 
 /// What an apply would make of an object, as the API server said in a dry run.
@@ -322,6 +329,8 @@ pub struct ObjectPreviewedV1 {
     pub uid: String,
     /// The digest of the live object, without status and field ownership.
     pub live: Digest,
+    /// The digest of what was ignored in the comparison; zero = nothing.
+    pub mask: Digest,
     /// What the API server said.
     pub result: Preview,
 }

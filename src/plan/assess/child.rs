@@ -55,4 +55,11 @@ impl Judge<'_> {
         };
         given_up && !apps.iter().any(earlier)
     }
+
+    /// Whether a child application may be defined. That is no write to the cluster: it is allowed
+    /// wherever applying is, and to a daemon that only observes, so that it can plan the children.
+    pub(super) fn may_define(&self, object: &DesiredObject) -> bool {
+        let observing = self.world.observe && self.app.spec.automated.is_some();
+        (self.permission.apply || observing) && self.permission.covers(&object.key)
+    }
 }

@@ -45,6 +45,7 @@ impl Judge<'_> {
             method: self.method(object),
             validate: self.validates(object),
             precondition: live.map(|live| (live.uid.clone(), live.resource_version.clone())),
+            respect: self.respected(&object.key, verb),
             reason,
         }
     }

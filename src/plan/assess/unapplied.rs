@@ -7,6 +7,7 @@
 
 use super::{Judge, Need, Status};
 use crate::ledger::event::{DesiredObject, FieldChange, Preview, Verb};
+use crate::model::{Digest, Mask};
 use crate::plan::DryRun;
 use crate::replay::{LiveObject, Previewed};
 
@@ -27,12 +28,18 @@ impl Judge<'_> {
         if self.hold(object, verb).is_some() || (may && verb != Verb::Adopt) {
             return write(Status::Changed, reason);
         }
+        let mask = self.mask(&object.key);
+        if let Some(unknown) = self.not_understood(&object.key, &mask) {
+            return Need::Unknown(unknown);
+        }
+        let digest = preview_digest(&mask, live);
         let previewed = self.app.previews.get(&object.key).filter(|previewed| {
             previewed.digest == object.digest
                 && previewed.uid == live.uid
                 && previewed.live == live.digest
+                && previewed.mask == digest
         });
-        let Some(previewed) = previewed else { return self.dry_run(object, live) };
+        let Some(previewed) = previewed else { return self.dry_run(object, live, mask) };
         match &previewed.result {
             Preview::Same if may => {
                 write(Status::Synced, "it is as Git says; its fields become greffier's")
@@ -50,11 +57,11 @@ impl Judge<'_> {
                 let why = format!("not compared with Git: {error}");
                 Need::Nothing(Status::Unknown, why)
             }
-            Preview::Failed(error) => self.ask_again(object, live, previewed, error),
+            Preview::Failed(error) => self.ask_again(object, live, mask, previewed, error),
         }
     }
 
-    fn dry_run(&self, object: &DesiredObject, live: &LiveObject) -> Need {
+    fn dry_run(&self, object: &DesiredObject, live: &LiveObject, mask: Mask) -> Need {
         if let Some(error) = &self.world.cluster.lost {
             let why = format!("not compared with Git: the API server cannot be reached: {error}");
             return Need::Nothing(Status::Unknown, why);
@@ -69,6 +76,9 @@ impl Judge<'_> {
             observed: live.object,
             method: self.method(object),
             validate: self.validates(object),
+            mask_digest: preview_digest(&mask, live),
+            respect: self.app.spec.respect_ignore,
+            mask,
         })
     }
 
@@ -76,15 +86,25 @@ impl Judge<'_> {
         &self,
         object: &DesiredObject,
         live: &LiveObject,
+        mask: Mask,
         previewed: &Previewed,
         error: &str,
     ) -> Need {
         if previewed.next.is_some_and(|next| next <= self.world.now) {
-            return self.dry_run(object, live);
+            return self.dry_run(object, live, mask);
         }
         let why = format!("not compared with Git yet: {error}");
         Need::Wait { status: Status::Unknown, why, progress: true }
     }
+}
+
+/// What tells one preview's mask from another: who owns which fields matters as well where the
+/// fields of managers are left to them.
+fn preview_digest(mask: &Mask, live: &LiveObject) -> Digest {
+    if mask.managers.is_empty() {
+        return mask.digest();
+    }
+    Digest::of(&[mask.digest().0, live.managers.0].concat())
 }
 
 /// Which fields differ, as words.

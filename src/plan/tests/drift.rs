@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::super::{Status, Sync};
 use crate::ledger::event::{DriftKind, WriteResult};
+use crate::model::Digest;
 use crate::replay::testing::{Given, application, key, name, object, objects, said, writes};
 
 const A: &str = "ConfigMap/prod/a";
@@ -41,7 +42,7 @@ fn what_a_comparison_finds_decides() {
         let mut given = Given::synced(objects(&[A]));
         given.sees(A);
         if kind == DriftKind::None {
-            given.compared.insert(key(A), given.seq());
+            given.compared.insert(key(A), (given.seq(), Digest::default()));
         } else {
             given.finds("web", A, kind);
         }

@@ -1,8 +1,10 @@
-//! What people are told of dry runs, of charts that are not deterministic, and of what applies made known beside their result.
+//! What people are told of dry runs, of `ignoreDifferences` that is not understood, of charts that
+//! are not deterministic, and of what applies made known beside their result.
 
 use super::{Described, ERROR_CHARS_MAX, NAMED_MAX, Tone, clean_key, field_change};
 use crate::ledger::event::{
-    ObjectPreviewedV1, Preview, RemovalAwaitedV1, RenderVariedV1, Write, WriteResult,
+    IgnoreCheckedV1, IgnoreFailedV1, ObjectPreviewedV1, Preview, RemovalAwaitedV1, RenderVariedV1,
+    Write, WriteResult,
 };
 use crate::query::text::{clip, list};
 
@@ -35,6 +37,30 @@ pub(super) fn awaited(body: &RemovalAwaitedV1) -> Described {
     };
     let described = Described::of_app(&body.app, text).tone(tone);
     Described { objects: body.objects.clone(), ..described }
+}
+
+/// Expressions of `ignoreDifferences` that cannot be read.
+pub(super) fn checked(body: &IgnoreCheckedV1) -> Described {
+    if body.problems.is_empty() {
+        let text = "every expression of ignoreDifferences can be read now";
+        return Described::of_app(&body.app, text).tone(Tone::Good);
+    }
+    let problems = body.problems.iter().map(|(expression, what)| {
+        format!("`{}` {}", clip(expression, 120), clip(what, ERROR_CHARS_MAX))
+    });
+    let text = format!(
+        "NOT UNDERSTOOD: jqPathExpressions of ignoreDifferences: {}; the objects that they select \
+         are not changed",
+        list(problems, NAMED_MAX)
+    );
+    Described::of_app(&body.app, text).tone(Tone::Bad)
+}
+
+/// What is ignored of an object could not be found out.
+pub(super) fn not_understood(body: &IgnoreFailedV1) -> Described {
+    let (key, error) = (clean_key(&body.key), clip(&body.error, ERROR_CHARS_MAX));
+    let text = format!("NOT COMPARED {key}: ignoreDifferences: {error}; it is not changed");
+    Described::of_app(&body.app, text).tone(Tone::Bad).object(&body.key)
 }
 
 /// A chart that draws random values.

@@ -181,7 +181,9 @@ impl<'v> Judge<'v> {
             Status::Held => return Doing::Held,
             Status::Kept => return Doing::Kept,
             Status::Foreign => return Doing::Foreign,
-            Status::Unknown => return Doing::Unknown,
+            Status::Unknown if !object.blocked || object.waits_for_progress => {
+                return Doing::Unknown;
+            }
             _ => {}
         }
         if !object.blocked {

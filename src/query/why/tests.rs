@@ -103,6 +103,7 @@ fn drifted(policy: serde_json::Value) -> Given {
         fields: vec![field],
         managers: vec![manager],
         observation,
+        mask: Digest::default(),
     });
     given
 }

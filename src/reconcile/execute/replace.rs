@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{applied, failure, manifest};
+use super::{applied, failure, manifest, with_live};
 use crate::cluster::{ReplaceRequest, normalize};
 use crate::ledger::Blob;
 use crate::ledger::event::{Write, WriteResult};
@@ -30,6 +30,13 @@ pub(super) async fn run(
         let why = format!("replace {}: the object has changed meanwhile", write.key);
         return (WriteResult::Failed(why), None);
     }
+    let manifest = match live.as_ref().filter(|_| !write.respect.is_empty()) {
+        Some(live) => match with_live(parts, app, write, &manifest, live).await {
+            Ok(manifest) => manifest,
+            Err(result) => return (result, None),
+        },
+        None => manifest,
+    };
     let text = |object: &Value| {
         object.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(str::to_owned)
     };

@@ -4,10 +4,12 @@
 //! that somebody changed meanwhile must not become what drift is measured against.
 
 use super::{applied, failure};
-use crate::cluster::{self, Normalised, TransferRequest, normalize};
+use crate::cluster::{self, Normalised, Stored, TransferRequest, normalize};
 use crate::ledger::Blob;
-use crate::ledger::event::{Write, WriteResult};
+use crate::ledger::event::{DriftKind, Write, WriteResult};
 use crate::reconcile::driver::Parts;
+use crate::reconcile::masking;
+use crate::replay::Owned;
 
 pub(super) async fn run(
     parts: &Parts,
@@ -27,7 +29,7 @@ pub(super) async fn run(
         Ok(live) => live,
         Err(error) => return (WriteResult::Refused(error.to_string()), None),
     };
-    if !is_as_applied(parts, write, &live) {
+    if !is_as_applied(parts, write, &live).await {
         return changed();
     }
     let Some(transfer) = cluster::transfer(&raw, &live.fields) else {
@@ -48,12 +50,33 @@ pub(super) async fn run(
     }
 }
 
-/// Whether greffier's fields have the values that it applied.
-fn is_as_applied(parts: &Parts, write: &Write, live: &Normalised) -> bool {
-    let view = parts.read();
-    let uid = write.precondition.as_ref().map(|(uid, _)| uid);
-    view.world.owned.get(&write.key).is_some_and(|owned| {
-        owned.uid == live.uid && Some(&live.uid) == uid && live.owned == Some(owned.baseline)
+/// Whether greffier's fields have the values that it applied, apart from what is ignored.
+async fn is_as_applied(parts: &Parts, write: &Write, live: &Normalised) -> bool {
+    let (applied, mask) = {
+        let view = parts.read();
+        let uid = write.precondition.as_ref().map(|(uid, _)| uid);
+        let owned = view.world.owned.get(&write.key);
+        let same = |owned: &&Owned| owned.uid == live.uid && Some(&live.uid) == uid;
+        let Some(owned) = owned.filter(same) else { return false };
+        if live.owned == Some(owned.baseline) {
+            return true;
+        }
+        let app = view.world.apps.get(&owned.app);
+        (owned.object, app.map(|app| app.spec.mask(&write.key)).unwrap_or_default())
+    };
+    if mask.is_empty() {
+        return false;
+    }
+    let applied = parts.ledger.blob(applied).ok();
+    let Some(applied) = applied.and_then(|bytes| Stored::from_stored(&bytes).ok()) else {
+        return false;
+    };
+    let live = live.stored();
+    let (sandbox, sides) = (&parts.tools.sandbox, [&applied.object, &live.object]);
+    let masked = masking::masked(sandbox, &mask, &live.fields, sides).await;
+    masked.is_ok_and(|[was, now]| {
+        let found = cluster::compare_masked((&applied, &was), (&live, &now), &mask);
+        matches!(found.kind, DriftKind::None | DriftKind::Addition)
     })
 }
 

@@ -115,8 +115,9 @@ impl Sim {
             Command::Track(repos) => assert!(repos.iter().all(|repo| repo == REPO)),
             Command::Render { app, commits } => self.renders(&app, &commits[0]),
             Command::Compare { app, comparison } => {
-                let (key, observation) = (comparison.key, comparison.observation);
-                self.given.compared.insert(key.clone(), observation);
+                let judged = (comparison.observation, comparison.mask.digest());
+                let key = comparison.key;
+                self.given.compared.insert(key.clone(), judged);
                 self.machine.compared(&app, &key);
             }
             Command::DryRun { app, dry_run } => {

@@ -35,7 +35,7 @@ pub(super) const MAIN: &str = "refs/heads/main";
 /// What a job says at its end.
 enum Ended {
     Rendered(AppName),
-    Compared { app: AppName, key: ObjectKey, observation: Seq, nothing_new: bool },
+    Compared { app: AppName, key: ObjectKey, judged: (Seq, Digest), nothing_new: bool },
     Previewed(AppName, ObjectKey),
     Executed(Seq),
 }
@@ -184,9 +184,9 @@ impl Sim {
             ended = true;
             match job {
                 Ended::Rendered(app) => daemon.machine.rendered(&app),
-                Ended::Compared { app, key, observation, nothing_new } => {
+                Ended::Compared { app, key, judged, nothing_new } => {
                     if nothing_new {
-                        daemon.compared.insert(key.clone(), observation);
+                        daemon.compared.insert(key.clone(), judged);
                     }
                     daemon.machine.compared(&app, &key);
                 }
@@ -345,7 +345,7 @@ impl Sim {
         daemon.ended.push_back(Ended::Compared {
             app: app.clone(),
             key: comparison.key.clone(),
-            observation: comparison.observation,
+            judged: (comparison.observation, comparison.mask.digest()),
             nothing_new,
         });
     }
@@ -368,8 +368,8 @@ impl Sim {
                 }
             }
         };
-        let DryRun { key, digest, uid, live, .. } = dry_run.clone();
-        let event = ObjectPreviewedV1 { app: app.clone(), key, digest, uid, live, result };
+        let DryRun { key, digest, uid, live, mask_digest: mask, .. } = dry_run.clone();
+        let event = ObjectPreviewedV1 { app: app.clone(), key, digest, uid, live, mask, result };
         self.append(event, Vec::new());
         daemon.ended.push_back(Ended::Previewed(app.clone(), dry_run.key.clone()));
     }

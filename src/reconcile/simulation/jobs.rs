@@ -17,7 +17,6 @@ use crate::replay::OpenIntent;
 pub(super) type Id = (Seq, u32);
 
 /// Something under way.
-#[expect(clippy::large_enum_variant, reason = "there are only ever a few")]
 pub(super) enum Job {
     /// An application is being rendered; the event that comes of it, once that is known.
     Render { app: AppName, commit: CommitId, ended: Option<(Event, Vec<Blob>)> },

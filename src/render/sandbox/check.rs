@@ -76,6 +76,7 @@ pub fn check(sandbox: &Sandbox) -> Result<Strength, process::Error> {
         output_bytes_max: 64 << 10,
         sandbox,
         needs: Needs::default(),
+        input: None,
     })?;
     if let Some(failure) = finished.failure {
         return Err(refused(format!("its check ended with {failure}")));

@@ -16,9 +16,9 @@ use rustix::process::{
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
 use super::{
-    FILE_BYTES_MAX, HELPER_FAILED, HELPER_MESSAGE, MEMORY_BYTES_MAX, OPEN_FILES_MAX, Policy, calls,
-    check, files,
+    FILE_BYTES_MAX, HELPER_FAILED, HELPER_MESSAGE, OPEN_FILES_MAX, Policy, calls, check, files,
 };
+use crate::render::jq;
 
 /// Why a program was not executed.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(HELPER_FAILED.unsigned_abs() as u8)
 }
 
+/// Runs one of greffier's own programs without a sandbox: the argument after
+/// [`OWN_ARGUMENT`](super::OWN_ARGUMENT) names it.
+#[must_use]
+pub fn own_program(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    match arguments.next() {
+        Some(program) if program == jq::PROGRAM => jq::answer(),
+        _ => ExitCode::FAILURE,
+    }
+}
+
 fn become_program(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode, Error> {
     let policy = arguments.next().and_then(|policy| policy.into_string().ok());
     let policy = policy.and_then(|policy| serde_json::from_str::<Policy>(&policy).ok());
@@ -70,6 +80,9 @@ fn become_program(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitC
     calls::confine()?;
     if program.as_os_str() == check::PROGRAM {
         return Ok(check::answer(confined));
+    }
+    if program.as_os_str() == jq::PROGRAM {
+        return Ok(jq::answer());
     }
     let source = Command::new(&program).args(arguments).exec();
     Err(Error::Execute { program, source })
@@ -85,7 +98,7 @@ fn stay_with(parent: u32) -> Result<(), Error> {
 
 fn limit(policy: &Policy) -> Result<(), rustix::io::Errno> {
     for (resource, maximum) in [
-        (Resource::Data, MEMORY_BYTES_MAX),
+        (Resource::Data, policy.memory_bytes),
         (Resource::Cpu, policy.cpu_seconds),
         (Resource::Fsize, FILE_BYTES_MAX),
         (Resource::Nofile, OPEN_FILES_MAX),
@@ -93,8 +106,11 @@ fn limit(policy: &Policy) -> Result<(), rustix::io::Errno> {
     ] {
         // A limit that is tighter already stays; who may not raise it is not meant to.
         let now = rustix::process::getrlimit(resource);
-        let value = now.maximum.map_or(maximum, |now| now.min(maximum));
-        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })?;
+        let within = |value: u64| now.maximum.map_or(value, |now| now.min(value));
+        // At the hard limit of CPU time the kernel kills without saying why.
+        let grace = u64::from(resource == Resource::Cpu);
+        let hard = within(maximum.saturating_add(grace));
+        setrlimit(resource, Rlimit { current: Some(within(maximum)), maximum: Some(hard) })?;
     }
     Ok(())
 }
