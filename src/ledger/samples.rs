@@ -45,6 +45,7 @@ fn write() -> Write {
             jq: vec![".a[]".into()],
             managers: vec!["vpa".into()],
         },
+        failed_before: "quota".into(),
         reason: "replicas differ".into(),
     }
 }

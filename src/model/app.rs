@@ -13,10 +13,12 @@ use serde_json::Value;
 mod helm;
 mod ignore;
 mod kustomize;
+mod retry;
 
 pub use helm::{Helm, HelmParameter};
 pub use ignore::{IgnoreRule, Mask, Selection};
 pub use kustomize::Kustomize;
+pub use retry::Retry;
 
 use super::id::ParseIdError;
 use super::object::ObjectKey;
@@ -219,6 +221,8 @@ pub struct AppSpec {
     pub ignore: Vec<IgnoreRule>,
     /// Whether the live value of what is ignored is sent back (`RespectIgnoreDifferences=true`).
     pub respect_ignore: bool,
+    /// How what was refused is tried again.
+    pub retry: Retry,
     /// What restrains writes and is not honoured yet.
     pub restraints: Vec<Restraint>,
     /// What was not understood and does not restrain writes.
@@ -282,6 +286,8 @@ impl<'a> Parser<'a> {
         self.restraining_fields(spec);
         let policy = spec.get("syncPolicy").unwrap_or(&Value::Null);
         let options = SyncOptions::read(&mut self, policy);
+        let automated = automated(policy);
+        let retry = retry::read(policy, automated.is_some(), &mut self.warnings);
         let (ignore, restraints) = ignore::read(spec.get("ignoreDifferences"));
         self.restraints.extend(restraints);
         let metadata = policy.get("managedNamespaceMetadata").unwrap_or(&Value::Null);
@@ -290,7 +296,7 @@ impl<'a> Parser<'a> {
         Ok(AppSpec {
             project: str_at(spec, "/project").unwrap_or("default").to_owned(),
             namespace: str_at(spec, "/destination/namespace").unwrap_or_default().to_owned(),
-            automated: automated(policy),
+            automated,
             create_namespace: options.create_namespace,
             namespace_labels: string_map(metadata.get("labels")),
             namespace_annotations: string_map(metadata.get("annotations")),
@@ -303,6 +309,7 @@ impl<'a> Parser<'a> {
             fail_on_shared: options.fail_on_shared,
             ignore,
             respect_ignore: options.respect_ignore,
+            retry,
             sources,
             name: self.name,
             restraints: self.restraints,

@@ -158,6 +158,7 @@ impl Prunes {
             validate: true,
             precondition: Some((live.uid.clone(), live.resource_version.clone())),
             respect: Mask::default(),
+            failed_before: judge.failed_before(key),
             reason: reason.to_owned(),
         });
         assessment
@@ -287,6 +288,12 @@ impl Judge<'_> {
         let restraints = &self.app.spec.restraints;
         let restraint = restraints.iter().find(|restraint| restraint.holds_all());
         restraint.map(Restraint::what).or(self.hook.as_deref())
+    }
+
+    /// What the last try to delete the object ended with, if it failed.
+    fn failed_before(&self, key: &ObjectKey) -> String {
+        let attempt = self.app.attempts.get(key).filter(|attempt| attempt.digest.is_zero());
+        attempt.map(|attempt| attempt.error.clone()).unwrap_or_default()
     }
 
     /// Whether the object is to go at all, now or when what it waits for has passed.

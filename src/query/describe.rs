@@ -493,6 +493,7 @@ fn ended(
     }
     let mut tone = Tone::Good;
     let mut bad = Vec::new();
+    let mut news = !good.is_empty();
     for (index, result) in results {
         let (word, error) = match result {
             WriteResult::Applied(_) | WriteResult::Deleted | WriteResult::AlreadyGone => continue,
@@ -504,7 +505,11 @@ fn ended(
         };
         tone = Tone::Bad;
         let key = write(index).map_or_else(|| format!("write {index}"), |w| clean_key(&w.key));
-        bad.push(format!("{key} {word}: {}", clip(error, ERROR_CHARS_MAX)));
+        // What ended like the try before it was told then.
+        let again = write(index).is_some_and(|write| write.failed_before == *error);
+        news |= !again;
+        let again = if again { " again" } else { "" };
+        bad.push(format!("{key} {word}{again}: {}", clip(error, ERROR_CHARS_MAX)));
     }
     parts.extend(plans::notes(results, write));
     if !bad.is_empty() {
@@ -513,7 +518,9 @@ fn ended(
     let objects = results.iter().filter_map(|(index, _)| Some(write(index)?.key.clone())).collect();
     let commit = intent.and_then(|intent| intent.commit.as_ref());
     let text = format!("{prefix}{}", parts.join("; "));
-    Described { objects, ..Described::of_app(app, text) }.tone(tone).commit(commit)
+    let described = Described { objects, ..Described::of_app(app, text) };
+    let described = if news { described } else { described.noise() };
+    described.tone(tone).commit(commit)
 }
 
 fn finished(body: &SyncFinishedV1) -> Described {

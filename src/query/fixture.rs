@@ -226,6 +226,7 @@ impl Story {
             validate: true,
             precondition: None,
             respect: crate::model::Mask::default(),
+            failed_before: String::new(),
             reason: "it is in Git and not in the cluster".into(),
         };
         let writes: Vec<_> = wanted.iter().map(write).collect();
@@ -342,6 +343,7 @@ impl Story {
                 validate: true,
                 precondition: None,
                 respect: crate::model::Mask::default(),
+                failed_before: String::new(),
                 reason: "it left Git".into(),
             }],
             apps: vec![],

@@ -255,6 +255,7 @@ mod tests {
             validate: true,
             precondition: None,
             respect: crate::model::Mask::default(),
+            failed_before: String::new(),
             reason: String::new(),
         };
         super::is_made(&Key, &write, &manifest, live)

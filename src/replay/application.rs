@@ -108,6 +108,8 @@ pub struct SyncRequest {
 pub struct Attempt {
     /// How many failed in a row.
     pub failures: u32,
+    /// How many of them the API server refused for good: these the application has limited.
+    pub refusals: u32,
     /// When the next may be made; `None` = not before something changes.
     pub next: Option<Timestamp>,
     /// What the last one ended with.

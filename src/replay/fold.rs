@@ -181,6 +181,10 @@ impl World {
         let app = match self.apps.entry(body.app.clone()) {
             Entry::Occupied(known) => {
                 let app = known.into_mut();
+                if app.spec.retry != spec.retry {
+                    // What was given up under another policy is tried under this one.
+                    app.attempts.retain(|_, attempt| attempt.next.is_some());
+                }
                 app.spec = spec;
                 app.manifest = digest;
                 app.origin = body.origin.clone();
@@ -375,6 +379,12 @@ impl World {
         }
         self.with_app(&body.app, |app| {
             app.ignore_failures.remove(&body.key);
+            if matches!(body.kind, DriftKind::Drift | DriftKind::Deleted)
+                && app.attempts.get(&body.key).is_some_and(|attempt| attempt.next.is_none())
+            {
+                // A failed sync ends no healing: another change by somebody deserves other tries.
+                app.attempts.remove(&body.key);
+            }
             if body.kind == DriftKind::None {
                 app.drift.remove(&body.key);
                 return;

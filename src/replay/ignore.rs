@@ -43,7 +43,7 @@ impl World {
             live: body.live,
             error: body.error.clone(),
             failures,
-            next: if body.transient { retry_at(now, false, failures) } else { None },
+            next: body.transient.then(|| retry_at(now, failures)),
         };
         app.ignore_failures.insert(body.key.clone(), failure);
         Touched::app(&body.app)

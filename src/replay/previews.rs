@@ -27,7 +27,7 @@ impl World {
             mask: body.mask,
             result: body.result.clone(),
             failures,
-            next: if failed { retry_at(now, false, failures) } else { None },
+            next: failed.then(|| retry_at(now, failures)),
         };
         app.ignore_failures.remove(&body.key);
         app.previews.insert(body.key.clone(), previewed);

@@ -13,11 +13,6 @@ use crate::model::{AppName, Digest, Seq, Timestamp};
 const RETRY_FIRST_MS: u64 = 1_000;
 /// The longest wait between tries of a write that may succeed yet.
 const RETRY_LONGEST_MS: u64 = 60_000;
-/// Writes that the API server refused are tried again after this long, doubling (Argo CD's
-/// default retry: 5 s, factor 2, at most 3 min, 5 times).
-const REFUSED_FIRST_MS: u64 = 5_000;
-const REFUSED_LONGEST_MS: u64 = 180_000;
-const REFUSED_TRIES_MAX: u32 = 5;
 /// Why a namespace is kept whose manifest was replaced while its write was being recorded.
 const KEEP_UNKNOWN: &str = "whether it came with an option is not known";
 
@@ -186,10 +181,18 @@ impl World {
         let Some(app) = self.apps.get_mut(name) else { return };
         let former = app.attempts.get(&write.key);
         let former = former.filter(|attempt| attempt.digest == write.digest);
-        let failures = former.map_or(0, |attempt| attempt.failures).saturating_add(1);
-        let next = retry_at(now, refused, failures);
+        let (failures, refusals) =
+            former.map_or((0, 0), |attempt| (attempt.failures, attempt.refusals));
+        let failures = failures.saturating_add(1);
+        let refusals = refusals.saturating_add(u32::from(refused));
+        let next = if refused {
+            // What the API server refuses is tried again as the application says.
+            app.spec.retry.wait_ms(refusals).map(|wait| now.plus_ms(wait))
+        } else {
+            Some(retry_at(now, failures))
+        };
         let (error, digest) = (error.to_owned(), write.digest);
-        let attempt = Attempt { failures, next, error, digest, refused };
+        let attempt = Attempt { failures, refusals, next, error, digest, refused };
         app.attempts.insert(write.key.clone(), attempt);
     }
 
@@ -297,16 +300,9 @@ impl World {
     }
 }
 
-/// When a failed write may be tried again; `None` = not before something changes.
-pub(super) fn retry_at(now: Timestamp, refused: bool, failures: u32) -> Option<Timestamp> {
-    if refused && failures >= REFUSED_TRIES_MAX {
-        return None;
-    }
-    let (first, longest) = if refused {
-        (REFUSED_FIRST_MS, REFUSED_LONGEST_MS)
-    } else {
-        (RETRY_FIRST_MS, RETRY_LONGEST_MS)
-    };
-    let wait = first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(longest);
-    Some(now.plus_ms(wait))
+/// When what failed and may pass is tried again. It is not the application's fault, so it is tried
+/// for ever, whatever the application says about what is refused.
+pub(super) fn retry_at(now: Timestamp, failures: u32) -> Timestamp {
+    let doubled = RETRY_FIRST_MS.saturating_mul(1 << failures.saturating_sub(1).min(20));
+    now.plus_ms(doubled.min(RETRY_LONGEST_MS))
 }

@@ -23,6 +23,7 @@ mod keep;
 mod kills;
 mod protect;
 mod render;
+mod retry;
 mod sandbox;
 mod trust_writes;
 mod weather;

@@ -80,6 +80,8 @@ pub struct Write {
     /// What is sent as it is live instead of as the manifest has it
     /// (`RespectIgnoreDifferences=true`).
     pub respect: Mask,
+    /// What the try before this one ended with; empty = it is the first.
+    pub failed_before: String,
     /// Why, as words for a person.
     pub reason: String,
 }

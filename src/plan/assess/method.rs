@@ -32,20 +32,23 @@ impl Judge<'_> {
     pub(super) fn write(&self, object: &DesiredObject, verb: Verb, reason: String) -> Write {
         let bound = matches!(verb, Verb::TakeOver | Verb::Recreate);
         let live = self.world.live.get(&object.key).filter(|_| bound);
+        let digest = match verb {
+            // Its failures must not keep anybody from applying the manifest.
+            Verb::TakeOver => take_over_digest(object),
+            _ => object.digest,
+        };
+        let former = self.app.attempts.get(&object.key).filter(|former| former.digest == digest);
         Write {
             verb,
             key: object.key.clone(),
             version: object.version.clone(),
             manifest: Some(object.manifest),
-            digest: match verb {
-                // Its failures must not keep anybody from applying the manifest.
-                Verb::TakeOver => take_over_digest(object),
-                _ => object.digest,
-            },
+            digest,
             method: self.method(object),
             validate: self.validates(object),
             precondition: live.map(|live| (live.uid.clone(), live.resource_version.clone())),
             respect: self.respected(&object.key, verb),
+            failed_before: former.map(|former| former.error.clone()).unwrap_or_default(),
             reason,
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::ledger::event::{ClusterFoundV1, ClusterLostV1, WriteResult};
+use crate::ledger::event::{ClusterFoundV1, ClusterLostV1, DriftKind, WriteResult};
 use crate::replay::testing::{Given, application, auto, key, name, object, objects, said};
 
 const A: &str = "ConfigMap/prod/a";
@@ -39,11 +39,12 @@ fn what_may_pass_is_tried_again_at_growing_intervals_for_ever() {
 }
 
 #[test]
-fn what_was_refused_is_tried_five_times() {
+fn what_was_refused_is_tried_again_five_times() {
     let mut given = waiting();
     let waits: Vec<_> =
         (0..5).map(|_| fail(&mut given, &WriteResult::Refused("immutable".into()))).collect();
-    assert_eq!(waits, [Some(5_000), Some(10_000), Some(20_000), Some(40_000), None]);
+    assert_eq!(waits, [5, 10, 20, 40, 80].map(|s| Some(s * 1_000)));
+    assert_eq!(fail(&mut given, &WriteResult::Refused("immutable".into())), None);
     assert_eq!(said(&given.plan("web"), A).why, "immutable");
     given.after_ms(3_600_000);
     assert_eq!(given.writes("web"), [""; 0]);
@@ -144,4 +145,75 @@ fn a_failure_of_an_older_manifest_does_not_hold_what_comes_after() {
         given.all_end(intent, &WriteResult::Refused("immutable".into()));
         assert_eq!(given.writes("web").len(), 1);
     }
+}
+
+fn waiting_with(retry: serde_json::Value) -> Given {
+    let mut policy = auto();
+    policy["retry"] = retry;
+    let mut given = waiting();
+    given.redeclares(&application("web", policy));
+    given
+}
+
+#[test]
+fn the_application_says_how_often_and_after_how_long() {
+    let refused = || WriteResult::Refused("immutable".into());
+    let backoff = json!({"duration": "30s", "factor": 3, "maxDuration": "2m"});
+    let mut given = waiting_with(json!({"limit": 3, "backoff": backoff}));
+    let waits: Vec<_> = (0..4).map(|_| fail(&mut given, &refused())).collect();
+    assert_eq!(waits, [Some(30_000), Some(90_000), Some(120_000), None]);
+    let mut given = waiting_with(json!({"limit": 0}));
+    assert_eq!(fail(&mut given, &refused()), None);
+    // What may pass does not count.
+    let mut given = waiting_with(json!({"limit": 0}));
+    assert_eq!(fail(&mut given, &WriteResult::Failed("timeout".into())), Some(1_000));
+    let mut given = waiting_with(json!({"limit": 1}));
+    fail(&mut given, &WriteResult::Failed("timeout".into()));
+    fail(&mut given, &WriteResult::Failed("timeout".into()));
+    assert_eq!(fail(&mut given, &refused()), Some(5_000));
+    assert_eq!(fail(&mut given, &refused()), None);
+    // Another policy tries what was given up.
+    let mut given = waiting_with(json!({"limit": 0}));
+    fail(&mut given, &refused());
+    given.redeclares(&application("web", auto()));
+    assert_eq!(given.writes("web"), ["create ConfigMap/prod/a"]);
+}
+
+#[test]
+fn a_sync_by_hand_is_tried_once_where_nothing_else_is_said() {
+    let mut given = waiting();
+    given.redeclares(&application("web", json!({})));
+    given.requests("web", false, &[]);
+    given.tries("web", &WriteResult::Refused("immutable".into()));
+    assert_eq!(given.plan("web").deadline, None);
+    assert!(!given.finishes("web"), "and the request has ended");
+}
+
+#[test]
+fn a_failed_sync_ends_no_healing() {
+    let mut given = Given::synced(objects(&[A]));
+    let drifts = |given: &mut Given| {
+        given.sees(A);
+        given.finds("web", A, DriftKind::Drift);
+    };
+    drifts(&mut given);
+    for _ in 0..6 {
+        given.tries("web", &WriteResult::Refused("a webhook".into()));
+        given.after_ms(180_000);
+    }
+    assert_eq!(given.writes("web"), [""; 0], "given up");
+    drifts(&mut given);
+    assert_eq!(given.writes("web"), [format!("heal {A}")], "changed anew");
+}
+
+#[test]
+fn a_write_says_what_the_try_before_it_ended_with() {
+    let mut given = waiting();
+    assert_eq!(given.plan("web").writes[0].failed_before, "");
+    given.tries("web", &WriteResult::Refused("immutable".into()));
+    given.after_ms(5_000);
+    assert_eq!(given.plan("web").writes[0].failed_before, "immutable");
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    assert_eq!(given.plan("web").writes[0].failed_before, "", "another manifest");
 }

@@ -302,7 +302,7 @@ fn what_failed_says_when_it_is_tried_again() {
     // Refused for good: the words say that it is over.
     let mut given = Given::app("web", auto());
     given.renders("web", objects(&[A]));
-    for _ in 0..5 {
+    for _ in 0..6 {
         given.tries("web", &WriteResult::Refused("immutable".into()));
         if let Some(deadline) = given.plan("web").deadline {
             given.after_ms(deadline.ms_since(given.now()) + 1);
