@@ -6,6 +6,8 @@ mod method;
 mod settled;
 mod unapplied;
 
+pub(super) use method::recreates;
+
 use super::order::kind_rank;
 use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission};
 use crate::ledger::event::{DesiredObject, DriftKind, Health, Method, Verb, Write};
@@ -390,7 +392,7 @@ impl Judge<'_> {
             return being_deleted();
         }
         if owned.applied != object.digest {
-            let verb = if self.recreates(object) { Verb::Recreate } else { Verb::Update };
+            let verb = if recreates(self.app, object) { Verb::Recreate } else { Verb::Update };
             return self.need_of_unapplied(object, live, verb, "Git changed");
         }
         if live.uid != owned.uid {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::assess::recreates;
 use super::{CREATE_NAMESPACE, Permission, Plan};
 use crate::ledger::event::{GateReason, Verb, Write};
 use crate::model::{AppName, ObjectKey, PlanHash, Removal};
@@ -111,7 +112,9 @@ fn reasons(
         begun.filter(|key| deletions.iter().all(|write| write.key != **key)).collect();
     let gone = begun.iter().filter(|key| world.owned.get(**key).is_none_or(|o| o.app != *name));
     let count = now + begun.len();
-    let total = world.owned_count(name) + children + gone.count();
+    // What is adopted becomes the application's own with the very write.
+    let adopted = deletions.iter().filter(|write| write.verb == Verb::Adopt).count();
+    let total = world.owned_count(name) + children + gone.count() + adopted;
     let mut reasons = Vec::new();
     let mut say = |what: String| reasons.push(GateReason { what });
     let share_exceeded = count * 100 > total * limits.app_percent_max as usize;
@@ -148,20 +151,44 @@ fn reasons(
 fn of_same_commit(world: &World, name: &AppName, app: &App) -> usize {
     let Some(commit) = app.commit() else { return 0 };
     let begun = world.deletions.get(commit).map_or(0, |(_, count)| *count as usize);
-    let others = world.apps_with_extras().take_while(|other| *other < name);
-    let others = others.filter_map(|other| Some((other, world.apps.get(other)?)));
-    let others = others.filter(|(_, other)| {
-        other.commit() == Some(commit)
-            && other.gate.is_none()
-            && !other.removing
-            && Permission::of(world, other).prune
+    let others = world.apps.range(..name.clone()).filter(|(_, other)| {
+        other.commit() == Some(commit) && other.gate.is_none() && !other.removing
     });
-    let waiting =
-        others.flat_map(|(other, _)| world.extras_of(other)).filter(|(key, owned, live)| {
-            let stays = world.stays(key, owned, Removal::Prune);
-            !stays && !live.deleting && !world.in_flight.contains_key(*key)
+    let waiting = others.map(|(other, state)| about_to_go(world, other, state));
+    begun + waiting.sum::<usize>()
+}
+
+/// How many objects of an application go with what is decided about it now.
+fn about_to_go(world: &World, name: &AppName, app: &App) -> usize {
+    let permission = Permission::of(world, app);
+    let mut count = 0;
+    if permission.prune {
+        let extras = world.extras_of(name).filter(|(key, owned, live)| {
+            !world.stays(key, owned, Removal::Prune) && !live.deleting && !world.in_flight.contains_key(*key)
         });
-    begun + waiting.count()
+        let children = world.children(name).filter(|child| {
+            let going = world.apps.get(*child).is_none_or(|child| child.removing);
+            !going && !app.defines(child)
+        });
+        let removed = children.map(|child| world.removal_count(child));
+        count += extras.count() + removed.sum::<usize>();
+    }
+    if permission.apply {
+        let desired = app.desired.iter().flat_map(|desired| desired.objects.values());
+        let replaced = desired.filter(|object| {
+            let owned = world.owned.get(&object.key);
+            owned.is_some_and(|owned| {
+                let zeroed = object.replicas == Some(0) && owned.replicas.is_some_and(|n| n > 0);
+                owned.app == *name
+                    && owned.applied != object.digest
+                    && (zeroed || recreates(app, object))
+                    && world.live.contains_key(&object.key)
+                    && !world.in_flight.contains_key(&object.key)
+            })
+        });
+        count += replaced.count();
+    }
+    count
 }
 
 fn is_protected(limits: &Limits, key: &ObjectKey) -> bool {

@@ -10,20 +10,22 @@ use sha2::{Digest as _, Sha256};
 use super::application::App;
 use super::cluster::Owned;
 use super::world::World;
-use crate::ledger::event::{Verb, Write};
+use crate::ledger::event::{Preview, Verb, Write};
 use crate::model::{AppName, CommitId, Digest, ObjectKey, PlanHash, Removal, Ruling};
 
 /// For how many commits the number of deletions is remembered.
 const DELETION_COMMITS_MAX: usize = 64;
 
 impl World {
-    /// Whether `write` counts as a deletion: a prune, a recreation, or a scaling to zero.
+    /// Whether `write` counts as a deletion: a prune, a recreation, or a scaling to
+    /// zero.
     #[must_use]
     pub fn is_deletion(&self, app: &App, write: &Write) -> bool {
         match write.verb {
             Verb::Prune | Verb::Recreate => true,
             Verb::Update => self.scales_to_zero(app, write),
-            Verb::Create | Verb::Heal | Verb::Reclaim | Verb::Adopt | Verb::TakeOver => false,
+            Verb::Adopt => adopts_to_zero(app, write),
+            Verb::Create | Verb::Heal | Verb::Reclaim | Verb::TakeOver => false,
         }
     }
 
@@ -152,6 +154,19 @@ impl World {
             *count = count.saturating_sub(1);
         }
     }
+}
+
+/// Whether the dry run said that adopting the object would stop what runs.
+fn adopts_to_zero(app: &App, write: &Write) -> bool {
+    let previewed = app.previews.get(&write.key).filter(|found| found.digest == write.digest);
+    let Some(Preview::Changes(fields)) = previewed.map(|found| &found.result) else { return false };
+    fields.iter().any(|field| {
+        field.path == ".spec.replicas" && field.now == "0" && field.was.parse().is_ok_and(positive)
+    })
+}
+
+fn positive(n: u32) -> bool {
+    n > 0
 }
 
 /// The hash that an approval of an application's deletions names.

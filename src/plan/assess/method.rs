@@ -3,6 +3,7 @@
 use super::Judge;
 use crate::ledger::event::{DesiredObject, Method, Verb, Write};
 use crate::model::{Digest, ObjectKey};
+use crate::replay::App;
 
 impl Judge<'_> {
     /// How the object is sent. Its own annotation wins over the application's option.
@@ -18,14 +19,6 @@ impl Judge<'_> {
     /// Whether the API server is to refuse what it does not know.
     pub(super) fn validates(&self, object: &DesiredObject) -> bool {
         object.options.validate.unwrap_or(self.app.spec.validate)
-    }
-
-    /// Whether a changed manifest deletes the object and creates it anew. What holds other
-    /// objects is replaced in place, as in Argo CD.
-    pub(super) fn recreates(&self, object: &DesiredObject) -> bool {
-        let replaced = object.options.replace.unwrap_or(self.app.spec.replace);
-        let forced = object.options.force.unwrap_or(self.app.spec.force);
-        replaced && forced && !holds_others(&object.key)
     }
 
     /// The write `verb` to the object.
@@ -52,6 +45,14 @@ impl Judge<'_> {
             reason,
         }
     }
+}
+
+/// Whether a changed manifest deletes the object and creates it anew. What holds other objects is
+/// replaced in place, as in Argo CD.
+pub(in crate::plan) fn recreates(app: &App, object: &DesiredObject) -> bool {
+    let replaced = object.options.replace.unwrap_or(app.spec.replace);
+    let forced = object.options.force.unwrap_or(app.spec.force);
+    replaced && forced && !holds_others(&object.key)
 }
 
 fn holds_others(key: &ObjectKey) -> bool {

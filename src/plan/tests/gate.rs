@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::super::{CREATE_NAMESPACE, Plan};
-use crate::ledger::event::{DesiredObject, Origin, PlanApprovedV1, Verb, WriteResult};
+use crate::ledger::event::{
+    DesiredObject, FieldChange, ObjectOptions, Origin, PlanApprovedV1, Preview, Verb, WriteResult,
+};
 use crate::replay::testing::{
     Given, application, auto, cascading, child, hold, key, map, maps, name, object, objects, writes,
 };
@@ -218,6 +220,59 @@ fn scaling_to_zero_counts_as_a_deletion() {
 }
 
 #[test]
+fn what_several_applications_stop_or_recreate_with_one_commit_is_counted_together() {
+    let forced = ObjectOptions { replace: Some(true), force: Some(true), validate: None };
+    let stopped = |app: &str, n: usize, content: u64| DesiredObject {
+        replicas: Some(if content == 1 { 2 } else { 0 }),
+        ..object(&format!("Deployment.apps/prod/{app}{n}"), content)
+    };
+    let recreated = |app: &str, n: usize, content: u64| DesiredObject {
+        options: forced,
+        ..object(&format!("ConfigMap/prod/{app}{n}"), content)
+    };
+    type Kind<'k> = &'k dyn Fn(&str, usize, u64) -> DesiredObject;
+    for make in [&stopped as Kind<'_>, &recreated as Kind<'_>] {
+        let all = |app: &str, changed: usize| {
+            let content = |n| if n < changed { 2 } else { 1 };
+            (0..100).map(|n| make(app, n, content(n))).collect::<Vec<_>>()
+        };
+        let mut given = Given::synced(all("web", 0));
+        given.declares(&application("api", auto()), Origin::Config);
+        given.renders("api", all("api", 0));
+        given.syncs("api");
+        given.push(2);
+        given.renders("web", all("web", 30));
+        given.renders("api", all("api", 30));
+        assert_eq!(given.plan("api").gate, None);
+        let together = "would delete 60 objects for one commit (limit 50)";
+        assert_eq!(reasons(&given.plan("web")), [together]);
+    }
+}
+
+#[test]
+fn adopting_what_runs_in_order_to_stop_it_counts_as_a_deletion() {
+    let deployment = |n: usize| format!("Deployment.apps/prod/d{n}");
+    for (was, waits) in [("2", true), ("0", false)] {
+        let mut given = Given::app("web", auto());
+        (0..3).for_each(|n| drop(given.sees(&deployment(n))));
+        let zero = |n| DesiredObject { replicas: Some(0), ..object(&deployment(n), 1) };
+        given.renders("web", (0..3).map(zero).collect());
+        for asked in given.plan("web").dry_runs {
+            let path = ".spec.replicas".to_owned();
+            let change = FieldChange { path, was: was.into(), now: "0".into() };
+            given.previews("web", &asked, Preview::Changes(vec![change]));
+        }
+        let plan = given.plan("web");
+        assert_eq!((plan.gate.is_some(), plan.writes.is_empty()), (waits, waits), "{was}");
+        if waits {
+            assert_eq!(reasons(&plan), ["would delete 3 of 3 objects of web (limit 50 %)"]);
+            given.approves("web");
+            assert_eq!(given.writes("web").len(), 3);
+        }
+    }
+}
+
+#[test]
 fn creates_and_updates_go_on_beside_a_gated_prune() {
     let mut given = Given::synced(maps(5));
     given.push(2);
@@ -410,6 +465,33 @@ fn an_approved_removal_lapses_when_the_application_grows() {
     given.renders("b", more.collect());
     given.syncs("b");
     assert!(given.plan("root").gate.is_some());
+}
+
+#[test]
+fn what_several_parents_remove_with_one_commit_is_counted_together() {
+    let mut given = family(&["a", "b", "c"], 30, true);
+    let parents = [("second", ["x", "y", "z"]), ("third", ["p", "q", "r"])];
+    for (parent, children) in parents {
+        given.declares(&application(parent, auto()), Origin::Config);
+        given.renders(parent, children.map(|name| child(&cascading(name, auto()))).to_vec());
+        given.syncs(parent);
+        for name in children {
+            let objects = (0..30).map(|n| object(&format!("ConfigMap/prod/{name}-{n}"), 1));
+            given.renders(name, objects.collect());
+            given.syncs(name);
+        }
+    }
+    drop_children(&mut given, &["a", "b"]);
+    for (parent, children) in parents {
+        let kept = children[1..].iter().map(|name| child(&cascading(name, auto())));
+        given.renders(parent, kept.collect());
+    }
+    assert_eq!(given.plan("root").gate, None);
+    let what = "would delete 62 objects for one commit (limit 50)";
+    assert_eq!(reasons(&given.plan("second")), [what]);
+    // What waits already is not counted again.
+    given.gates("second");
+    assert_eq!(reasons(&given.plan("third")), [what]);
 }
 
 #[test]
