@@ -14,6 +14,7 @@ pub mod compare;
 mod connection;
 mod discover;
 mod field_set;
+mod gitops;
 pub mod mask;
 pub mod normalize;
 pub mod observe;

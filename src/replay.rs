@@ -22,7 +22,7 @@ pub use application::{
     App, Attempt, Desired, Drift, Gate, Pause, Previewed, RenderProblem, SyncRequest, SyncSummary,
 };
 pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
-pub use deletions::deletions_hash;
+pub use deletions::gate_hash;
 pub use git::{Repo, Resolved};
 pub use ignore::IgnoreFailure;
 pub use world::{Touched, VERSION, World};

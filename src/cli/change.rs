@@ -239,7 +239,7 @@ pub(super) async fn approve(context: &Context, args: ApproveArgs) -> Result<(), 
 pub(super) fn gate_text(gate: &dto::Gate) -> String {
     let mut lines = vec![format!("plan {} of {} waits because it", short(&gate.plan), gate.app)];
     lines.extend(gate.reasons.iter().map(|reason| format!("  {reason}")));
-    lines.push(format!("what waits: {}", count(gate.writes.len() + gate.apps.len(), "deletion")));
+    lines.push(format!("what waits: {}", count(gate.writes.len() + gate.apps.len(), "write")));
     lines.extend(gate.writes.iter().map(write_text));
     lines.extend(gate.apps.iter().map(|app| format!("  remove application {app}")));
     lines.iter().map(|line| format!("{}\n", clean(line))).collect()

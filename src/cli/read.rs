@@ -58,7 +58,7 @@ pub(super) fn status_text(status: &dto::Status) -> String {
     row("apps", counts(status));
     for gate in &status.gates {
         let state = if gate.approved { "approved" } else { "WAITS" };
-        let size = count(gate.writes.len() + gate.apps.len(), "deletion");
+        let size = count(gate.writes.len() + gate.apps.len(), "write");
         row("gate", format!("{} {state}: {size}: {}", gate.app, gate.reasons.join("; ")));
         if !gate.approved {
             row("", format!("to allow it: greffier approve {} {}", gate.app, short(&gate.plan)));

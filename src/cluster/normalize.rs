@@ -13,6 +13,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::gitops::managed_by;
 use super::project::project_beside;
 use crate::health;
 use crate::ledger::event::{Health, ManagerStamp};
@@ -126,6 +127,8 @@ pub struct Normalised {
     pub claimed_by: String,
     /// What its annotations say about its removal.
     pub protection: Protection,
+    /// The other GitOps manager that it shows, in words; empty when none.
+    pub managed_by: String,
     /// `object` as canonical JSON: what was digested is what is stored, written once.
     object_json: Vec<u8>,
     /// The field set of each of `fields`, likewise.
@@ -317,6 +320,7 @@ pub fn normalize_owned(mut raw: Value, sealer: &dyn SecretDigest) -> Result<Norm
             .unwrap_or_default()
             .to_owned(),
         protection: Protection::of(object.pointer("/metadata/annotations")),
+        managed_by: managed_by(raw, &key),
         key,
         object,
         fields,

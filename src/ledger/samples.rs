@@ -128,6 +128,7 @@ pub(crate) fn observed() -> ObjectObservedV1 {
         deleting: false,
         claimed_by: "web".into(),
         protection: protection(),
+        managed_by: "Argo CD (application web)".into(),
     }
 }
 

@@ -106,6 +106,11 @@ pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static
     if app.is_paused(world.now) {
         return Some("the application was paused");
     }
+    if world.first_contact(write).is_some()
+        && !app.approved_bases.contains(&world.write_base(write))
+    {
+        return Some("another GitOps manager manages the object now");
+    }
     if write.verb == Verb::Prune {
         let wanted = world.apps.values().any(|app| app.wants(&write.key));
         let protected = is_protected(world, app, &write.key);

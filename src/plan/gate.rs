@@ -1,6 +1,7 @@
-//! The gate: deletions are judged by their blast radius before they are made.
+//! The gate: what waits for a person. Deletions are judged by their blast radius before they are
+//! made, and nothing of another GitOps manager is touched for the first time unasked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,10 @@ use super::assess::recreates;
 use super::{CREATE_NAMESPACE, Permission, Plan};
 use crate::ledger::event::{GateReason, Verb, Write};
 use crate::model::{AppName, ObjectKey, PlanHash, Removal};
-use crate::replay::{App, World, deletions_hash};
+use crate::replay::{App, World, gate_hash};
+
+/// How many objects a reason names.
+const NAMED_MAX: usize = 3;
 
 /// How much may be deleted without asking.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +59,15 @@ pub struct Gated {
     pub apps: Vec<AppName>,
 }
 
-/// Adds `prunes` to the plan, or gates them together with every other deletion of the plan.
+/// What waits, while it is collected.
+#[derive(Default)]
+struct Waiting {
+    reasons: Vec<GateReason>,
+    writes: Vec<Write>,
+    apps: Vec<AppName>,
+}
+
+/// Adds `prunes` to the plan and takes out of it what has to wait for a person.
 pub(super) fn gate(
     world: &World,
     name: &AppName,
@@ -70,8 +82,58 @@ pub(super) fn gate(
         plan.writes.extend(prunes);
         return;
     }
-    let zeroes = plan.writes.iter().filter(|write| world.is_deletion(app, write));
-    let mut deletions: Vec<Write> = prunes.iter().chain(zeroes).cloned().collect();
+    let mut waiting = Waiting::default();
+    first_contacts(world, app, plan, &mut waiting);
+    deletions(world, (name, app), limits, plan, (prunes, asks), &mut waiting);
+    let Waiting { reasons, writes, apps } = waiting;
+    if writes.is_empty() && apps.is_empty() {
+        return;
+    }
+    let hash = gate_hash(name, &world.gate_bases(&writes, &apps));
+    plan.gate = Some(Gated { hash, reasons, writes, apps });
+}
+
+/// Objects that show another GitOps manager wait one by one; the rest of the application goes on.
+fn first_contacts(world: &World, app: &App, plan: &mut Plan, waiting: &mut Waiting) {
+    let mut of_manager: BTreeMap<&str, Vec<ObjectKey>> = BTreeMap::new();
+    plan.writes.retain(|write| {
+        let Some(manager) = world.first_contact(write) else { return true };
+        if app.approved_bases.contains(&world.write_base(write)) {
+            return true;
+        }
+        of_manager.entry(manager).or_default().push(write.key.clone());
+        waiting.writes.push(write.clone());
+        false
+    });
+    for (manager, keys) in of_manager {
+        let what = format!("would write to {}, which {manager} manages", named(&keys));
+        waiting.reasons.push(GateReason { what });
+    }
+}
+
+/// `A`, or `3 objects (A, B, C)`.
+fn named(keys: &[ObjectKey]) -> String {
+    let mut names: Vec<_> = keys.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    if keys.len() > names.len() {
+        names.push(format!("and {} more", keys.len() - names.len()));
+    }
+    match keys {
+        [key] => key.to_string(),
+        keys => format!("{} objects ({})", keys.len(), names.join(", ")),
+    }
+}
+
+/// The deletions wait together, when they are too many or hit what holds other things.
+fn deletions(
+    world: &World,
+    (name, app): (&AppName, &App),
+    limits: &Limits,
+    plan: &mut Plan,
+    (prunes, asks): (Vec<Write>, Vec<GateReason>),
+    waiting: &mut Waiting,
+) {
+    let replaced = plan.writes.iter().filter(|write| world.is_deletion(app, write));
+    let mut deletions: Vec<Write> = prunes.iter().chain(replaced).cloned().collect();
     deletions.sort_by(|a, b| a.key.cmp(&b.key));
     if deletions.is_empty() && plan.remove.is_empty() {
         return;
@@ -83,17 +145,17 @@ pub(super) fn gate(
     };
     reasons.extend(asks);
     let removed = plan.remove.iter().map(|(child, _)| child);
-    let bases = world.deletion_bases(&deletions, removed);
+    let bases = world.gate_bases(&deletions, removed);
     // A part of what was approved is approved: the rest may have been done already.
     if reasons.is_empty() || bases.is_subset(&app.approved_bases) {
         plan.writes.extend(prunes);
         return;
     }
-    let waiting: BTreeSet<&ObjectKey> = deletions.iter().map(|deletion| &deletion.key).collect();
-    plan.writes.retain(|write| !waiting.contains(&write.key));
-    let apps = std::mem::take(&mut plan.remove).into_iter().map(|(child, _)| child).collect();
-    let hash = deletions_hash(name, &bases);
-    plan.gate = Some(Gated { hash, reasons, writes: deletions, apps });
+    let keys: BTreeSet<&ObjectKey> = deletions.iter().map(|deletion| &deletion.key).collect();
+    plan.writes.retain(|write| !keys.contains(&write.key));
+    waiting.apps.extend(std::mem::take(&mut plan.remove).into_iter().map(|(child, _)| child));
+    waiting.reasons.extend(reasons);
+    waiting.writes.extend(deletions);
 }
 
 fn reasons(

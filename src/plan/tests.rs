@@ -1,6 +1,7 @@
 //! What is planned, and why, in one statement per test.
 
 mod children;
+mod contact;
 mod drift;
 mod gate;
 mod health;

@@ -595,6 +595,10 @@ fn observed(body: &ObjectObservedV1) -> Described {
         clip(&body.resource_version, 40),
         body.health.as_str(),
     );
+    let text = match body.managed_by.as_str() {
+        "" => text,
+        other => format!("{text}; {} manages it", clip(other, 300)),
+    };
     let by = names.into_iter().collect();
     let app = clip(&body.claimed_by, 253);
     Described { by, ..Described::of_app(&app, text) }.object(&body.key).noise()

@@ -321,6 +321,7 @@ impl Story {
             deleting: false,
             claimed_by: String::new(),
             protection: Protection::default(),
+            managed_by: String::new(),
         })
     }
 

@@ -154,6 +154,7 @@ pub(super) fn observed(observation: Observation, base: Option<BlobAddr>) -> (Dra
         deleting: normalised.deleting,
         claimed_by: normalised.claimed_by,
         protection: normalised.protection,
+        managed_by: normalised.managed_by,
     };
     let mut draft = Draft::new(event).by(actor);
     if let Some(lo) = stated {

@@ -63,6 +63,8 @@ pub struct LiveObject {
     pub controller: String,
     /// What its annotations say about its removal.
     pub protection: Protection,
+    /// The other GitOps manager that it shows, in words; empty when none.
+    pub managed_by: Box<str>,
     /// Whether its deletion was requested.
     pub deleting: bool,
     /// The event that says so.

@@ -1,6 +1,6 @@
-//! What counts as a deletion, and what it rests on.
+//! What counts as a deletion or as a first contact, and what an approval of it rests on.
 //!
-//! A person approves deletions by the hash of what each of them rests on: the object, as it is in
+//! A person approves writes by the hash of what each of them rests on: the object, as it is in
 //! the cluster. The fold and the planner must agree on it to the byte, so it is worked out here.
 
 use std::collections::BTreeSet;
@@ -93,9 +93,18 @@ impl World {
         owned.filter(|key| self.live.contains_key(*key) && !wanted(key)).cloned().collect()
     }
 
-    /// What a deletion rests on: the object as it is.
+    /// The other GitOps manager of an object that `write` would touch for the first time: greffier
+    /// never applied the object that is there.
     #[must_use]
-    pub fn deletion_base(&self, write: &Write) -> Digest {
+    pub fn first_contact(&self, write: &Write) -> Option<&str> {
+        let live = self.live.get(&write.key).filter(|live| !live.managed_by.is_empty())?;
+        let known = self.owned.get(&write.key).is_some_and(|owned| owned.uid == live.uid);
+        (!known).then_some(&*live.managed_by)
+    }
+
+    /// What a write that waits for approval rests on: the object as it is.
+    #[must_use]
+    pub fn write_base(&self, write: &Write) -> Digest {
         let mut hash = Fields::default();
         hash.field(write.verb.as_str().as_bytes());
         hash.field(write.key.to_string().as_bytes());
@@ -122,14 +131,14 @@ impl World {
         Digest(hash.finish())
     }
 
-    /// What the deletions of a plan rest on.
+    /// What the gated part of a plan rests on.
     #[must_use]
-    pub fn deletion_bases<'a>(
+    pub fn gate_bases<'a>(
         &self,
         writes: impl IntoIterator<Item = &'a Write>,
         apps: impl IntoIterator<Item = &'a AppName>,
     ) -> BTreeSet<Digest> {
-        let writes = writes.into_iter().map(|write| self.deletion_base(write));
+        let writes = writes.into_iter().map(|write| self.write_base(write));
         let apps = apps.into_iter().map(|app| self.removal_base(app));
         writes.chain(apps).collect()
     }
@@ -169,9 +178,9 @@ fn positive(n: u32) -> bool {
     n > 0
 }
 
-/// The hash that an approval of an application's deletions names.
+/// The hash that an approval of the gated part of an application's plan names.
 #[must_use]
-pub fn deletions_hash(app: &AppName, bases: &BTreeSet<Digest>) -> PlanHash {
+pub fn gate_hash(app: &AppName, bases: &BTreeSet<Digest>) -> PlanHash {
     let mut hash = Fields::default();
     hash.field(app.as_str().as_bytes());
     for base in bases {

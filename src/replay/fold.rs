@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::application::{
     App, Desired, Drift, Gate, Pause, RenderProblem, SyncRequest, SyncSummary,
 };
-use super::deletions::deletions_hash;
+use super::deletions::gate_hash;
 use super::world::{Touched, World};
 use crate::ledger::event::{
     AppDeclaredV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1, DriftKind, Event,
@@ -333,8 +333,8 @@ impl World {
     fn plan_gated(&mut self, seq: Seq, body: &PlanGatedV1) -> Touched {
         // An approval covers what the person was shown. When that has moved on already, the plan
         // is gated anew, and this gate can be approved only if it comes back.
-        let bases = self.deletion_bases(&body.writes, &body.apps);
-        let current = deletions_hash(&body.app, &bases) == body.plan;
+        let bases = self.gate_bases(&body.writes, &body.apps);
+        let current = gate_hash(&body.app, &bases) == body.plan;
         self.with_app(&body.app, |app| {
             app.approved = None;
             app.approved_bases.clear();

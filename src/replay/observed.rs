@@ -84,6 +84,7 @@ impl World {
             health_message: body.health_message.clone(),
             controller: controller.to_owned(),
             protection: body.protection,
+            managed_by: body.managed_by.as_str().into(),
             deleting: body.deleting,
             seq,
             seen: recorded,

@@ -351,6 +351,7 @@ impl Given {
             deleting: false,
             claimed_by: String::new(),
             protection: self.protected.get(&key).copied().unwrap_or_default(),
+            managed_by: String::new(),
             key,
         }
     }
@@ -359,6 +360,12 @@ impl Given {
     pub(crate) fn sees(&mut self, text: &str) -> Touched {
         let observation = self.observation(text);
         self.event(observation)
+    }
+
+    /// An object came or was changed that shows another GitOps manager.
+    pub(crate) fn sees_managed(&mut self, text: &str, manager: &str) {
+        let observation = self.observation(text);
+        self.event(ObjectObservedV1 { managed_by: manager.into(), ..observation });
     }
 
     /// The object is on its way out.

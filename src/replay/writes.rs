@@ -279,6 +279,7 @@ impl World {
         }
         let former = former.filter(|live| live.uid == applied.uid);
         let controller = former.map(|live| live.controller.clone()).unwrap_or_default();
+        let managed_by = former.map(|live| live.managed_by.clone()).unwrap_or_default();
         let live = LiveObject {
             version: write.version.clone(),
             uid: applied.uid.clone(),
@@ -292,6 +293,7 @@ impl World {
             health_message: applied.health_message.clone(),
             controller,
             protection: applied.protection,
+            managed_by,
             deleting: false,
             seq,
             seen: self.now,

@@ -235,6 +235,7 @@ fn observed(index: usize, number: usize, object: BlobAddr) -> Draft {
         deleting: false,
         claimed_by: String::new(),
         protection: greffier::model::Protection::default(),
+        managed_by: String::new(),
     })
 }
 

@@ -76,6 +76,7 @@ fn observation(key: ObjectKey, blob: &Blob) -> Event {
         deleting: false,
         claimed_by: String::new(),
         protection: greffier::model::Protection::default(),
+        managed_by: String::new(),
     }
     .into()
 }

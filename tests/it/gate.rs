@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::cluster::ControlPlane;
 use crate::daemon::{Greffier, KEPT, application, config_map, deployment, until};
 use crate::keep::{kept, kept_with, live, namespace};
 
@@ -132,8 +133,12 @@ spec:
         let what = format!("would delete {key}, and with it what it holds");
         assert!(reasons.contains(&what), "{key}: {reasons:?}");
     }
-    let objects =
-        [format!("ns/{held}"), format!("crd/widgets.{group}"), format!("pv/{volume}"), "pvc/claim".into()];
+    let objects = [
+        format!("ns/{held}"),
+        format!("crd/widgets.{group}"),
+        format!("pv/{volume}"),
+        "pvc/claim".into(),
+    ];
     let going = |object: &String| {
         live(&ns, object, ".metadata.name").is_empty()
             || !live(&ns, object, ".metadata.deletionTimestamp").is_empty()
@@ -147,7 +152,8 @@ spec:
 fn an_application_may_be_emptied_where_allow_empty_says_so() {
     let policy = r#"{"automated": {"prune": true, "allowEmpty": true},
         "syncOptions": ["CreateNamespace=true"]}"#;
-    let (greffier, app, ns) = kept_with("allowed", policy, &[("web/a.yaml", &config_map("a", "1"))]);
+    let (greffier, app, ns) =
+        kept_with("allowed", policy, &[("web/a.yaml", &config_map("a", "1"))]);
     greffier.wait_synced(&app, &greffier.repo.head());
     greffier.repo.remove("web/a.yaml").write("web/.keep", "");
     greffier.repo.push("empty");
@@ -158,9 +164,8 @@ fn an_application_may_be_emptied_where_allow_empty_says_so() {
 fn recreations_count_as_deletions() {
     let forced = |value: &str| {
         let options = "metadata:\n  annotations:\n    argocd.argoproj.io/sync-options: Replace=true,Force=true\n";
-        let maps = (0..4).map(|n| {
-            config_map(&format!("c{n}"), value).replacen("metadata:\n", options, 1)
-        });
+        let maps =
+            (0..4).map(|n| config_map(&format!("c{n}"), value).replacen("metadata:\n", options, 1));
         maps.collect::<Vec<_>>().join("---\n")
     };
     let (greffier, app, ns) = kept("recreate", &[("web/all.yaml", &forced("1"))]);
@@ -270,6 +275,71 @@ fn an_object_that_enters_another_application_with_the_same_commit_is_no_deletion
     assert_eq!(claimed, "move-b");
     let gates = greffier.json(&["log", "--kind", "plan.gated", "-o", "json"]);
     assert_eq!(gates.as_array().map(Vec::len), Some(0), "{gates}");
+}
+
+#[test]
+fn first_contact_with_the_objects_of_another_gitops_manager_waits_for_approval() {
+    let (greffier, ns) = prepared("", "contact", &[("contact", "web")]);
+    let cluster = ControlPlane::shared();
+    cluster.kubectl_ok("admin", &["create", "namespace", &ns]);
+    let with = |name: &str, metadata: &str| {
+        let manifest = config_map(name, "theirs").replacen("metadata:\n", metadata, 1);
+        manifest.replacen("  name:", &format!("  namespace: {ns}\n  name:"), 1)
+    };
+    let tracked = |name: &str, id: &str| {
+        let id = format!("shop:/ConfigMap:{ns}/{id}");
+        with(
+            name,
+            &format!("metadata:\n  annotations: {{argocd.argoproj.io/tracking-id: '{id}'}}\n"),
+        )
+    };
+    let flux = "metadata:\n  labels: {kustomize.toolkit.fluxcd.io/name: apps, kustomize.toolkit.fluxcd.io/namespace: flux-system}\n";
+    let theirs =
+        [tracked("tracked", "tracked"), tracked("copied", "other"), with("labelled", flux)];
+    for manifest in &theirs {
+        cluster.apply("admin", manifest);
+    }
+    let file = greffier.path("applied.yaml");
+    std::fs::write(&file, with("owned", "metadata:\n")).unwrap();
+    let file = file.to_str().unwrap();
+    let manager = "--field-manager=argocd-controller";
+    cluster.kubectl_ok("admin", &["apply", "--server-side", manager, "-f", file]);
+    for name in ["tracked", "copied", "labelled", "owned", "fresh"] {
+        greffier.repo.write(&format!("web/{name}.yaml"), &config_map(name, "ours"));
+    }
+    let commit = greffier.repo.push("first");
+    greffier.start();
+    let (event, reasons) = gated(&greffier, "contact");
+    let told = reasons.join("; ");
+    for manager in [
+        "Argo CD (application shop)",
+        "Argo CD (argocd-controller)",
+        "Flux (Kustomization flux-system/apps)",
+    ] {
+        assert!(told.contains(manager), "{told}");
+    }
+    assert_eq!(event["detail"]["writes"].as_array().unwrap().len(), 3, "{event}");
+    // The rest goes on: what is new, and what was copied with somebody's tracking id.
+    let value = |name: &str| live(&ns, &format!("cm/{name}"), ".data.key");
+    until("the rest is written", || {
+        (value("fresh") == "ours" && value("copied") == "ours").then_some(())
+    });
+    for name in ["tracked", "labelled", "owned"] {
+        assert_eq!(value(name), "theirs", "{name}");
+    }
+    greffier.cli_ends(0, &["approve", "contact", "--yes"]);
+    greffier.wait_synced("contact", &commit);
+    for name in ["tracked", "labelled", "owned"] {
+        assert_eq!(value(name), "ours", "{name}");
+    }
+    let id = live(&ns, "cm/tracked", r".metadata.annotations.argocd\.argoproj\.io/tracking-id");
+    assert_eq!(id, format!("shop:/ConfigMap:{ns}/tracked"), "their mark stays theirs");
+    // What is greffier's own now is healed without another question.
+    cluster.kubectl_ok(
+        "alice",
+        &["patch", "cm/tracked", "-n", &ns, "--type=merge", "-p", r#"{"data":{"key":"edited"}}"#],
+    );
+    until("it is healed", || (value("tracked") == "ours").then_some(()));
 }
 
 #[test]

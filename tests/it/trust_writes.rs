@@ -190,7 +190,9 @@ fn what_argo_cd_applied_is_taken_over_and_its_mark_stays_with_it() {
     );
     apply_as(&greffier, "argocd-controller", &marked);
     greffier.start();
-    // It may have to be approved first: the object shows another GitOps manager.
+    // The object shows another GitOps manager.
+    greffier.wait_kind("plan.gated", &app);
+    greffier.cli_ends(0, &["approve", &app, "--yes"]);
     greffier.wait_synced(&app, &greffier.repo.head());
     let preview = greffier.wait("the dry run", of("object.previewed", &app));
     assert!(preview["summary"].as_str().unwrap().contains(".data.b"), "announced: {preview}");

@@ -277,6 +277,7 @@ mod tests {
             deleting: false,
             claimed_by: String::new(),
             protection: object.protection,
+            managed_by: String::new(),
         };
         assert_eq!(Fingerprint::of_event(&body), Fingerprint::of_object(&object));
     }

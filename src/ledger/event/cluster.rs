@@ -133,6 +133,8 @@ pub struct ObjectObservedV1 {
     pub claimed_by: String,
     /// What its annotations say about its removal.
     pub protection: Protection,
+    /// The other GitOps manager that it shows, in words; empty when none.
+    pub managed_by: String,
 }
 
 /// An object is gone from the cluster.

@@ -117,7 +117,7 @@ fn short(commit: &CommitId) -> String {
 fn gated(view: &AppView<'_>) -> Option<Reason> {
     let gated = view.plan.gate.as_ref()?;
     let reasons = list(gated.reasons.iter().map(|reason| reason.what.clone()), NAMED_MAX);
-    let size = count(gated.writes.len() + gated.apps.len(), "deletion");
+    let size = count(gated.writes.len() + gated.apps.len(), "write");
     let verb = if gated.writes.len() + gated.apps.len() == 1 { "waits" } else { "wait" };
     let text = format!("{size} {verb} for approval: {reasons}");
     Some(reason("gated", text, view.app.gate.as_ref().map(|gate| gate.seq)))
@@ -222,7 +222,7 @@ pub(super) fn next(world: &World, view: &AppView<'_>) -> Vec<Next> {
         }
     }
     if let Some(gated) = &plan.gate {
-        let size = count(gated.writes.len() + gated.apps.len(), "deletion");
+        let size = count(gated.writes.len() + gated.apps.len(), "write");
         say(None, format!("after an approval: {size}"));
     }
     if found.is_empty() {
