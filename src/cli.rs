@@ -10,6 +10,7 @@
 //!
 //! Nothing here knows the daemon's parts: `main` hands in what `serve` runs.
 
+mod approve;
 mod args;
 mod asker;
 mod change;
@@ -18,6 +19,7 @@ mod files;
 mod follow;
 mod log;
 mod output;
+mod plan;
 mod read;
 mod run;
 mod settings;

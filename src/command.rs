@@ -17,7 +17,7 @@ use crate::model::{
     Actor, AppError, AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp, canonical_json,
     with_causes,
 };
-use crate::query::{GateError, UnknownApp, gate_of, text::near_names};
+use crate::query::{GateError, NamedPlan, UnknownApp, plan_named, text::near_names};
 use crate::replay::{App, World};
 
 /// How long a reason may be, in bytes.
@@ -174,7 +174,13 @@ pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decisi
         Command::Sync { app, prune, only, reason } => sync(world, app, *prune, only, reason),
         Command::Approve { app, plan, reason } => {
             let (name, app) = find(world, app)?;
-            let gate = gate_of(name, app, plan)?;
+            if plan.is_empty() {
+                return Err(GateError::Prefix { given: String::new() }.into());
+            }
+            let gate = match plan_named(world, (name, app), plan)? {
+                NamedPlan::Approved(approval) => return Ok(Decision::AlreadySo(approval.seq)),
+                NamedPlan::Waits(gate) => gate,
+            };
             writable(world)?;
             let (plan, reason) = (gate.plan, bounded(reason)?);
             Ok(Decision::record(PlanApprovedV1 { app: name.clone(), plan, reason }))

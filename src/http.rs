@@ -17,6 +17,7 @@ mod convert;
 pub mod dto;
 mod error;
 mod peer;
+mod plan;
 mod server;
 mod stream;
 mod trial;

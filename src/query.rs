@@ -13,6 +13,7 @@ pub mod book;
 pub mod describe;
 pub mod diff;
 mod ignored;
+pub mod planned;
 mod resources;
 pub mod search;
 mod status;
@@ -26,7 +27,7 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
-pub use apps::{AppView, GateError, UnknownApp, app, apps, dry_run, gate_of, limits};
+pub use apps::{AppView, GateError, NamedPlan, UnknownApp, app, apps, dry_run, limits, plan_named};
 pub use book::{Book, as_intent};
 pub use resources::{Resource, ResourceFilter, app_resources, resources};
 pub use status::{PauseNote, ProblemNote, Status, status};

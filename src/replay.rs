@@ -19,7 +19,8 @@ mod world;
 mod writes;
 
 pub use application::{
-    App, Attempt, Desired, Drift, Gate, Pause, Previewed, RenderProblem, SyncRequest, SyncSummary,
+    App, Approval, Attempt, Desired, Drift, Gate, Pause, Previewed, RenderProblem, SyncRequest,
+    SyncSummary,
 };
 pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
 pub use deletions::gate_hash;

@@ -141,7 +141,14 @@ pub(super) enum Verb {
     /// Apply what Git says now.
     #[command(after_help = "Example: greffier sync web --prune --reason 'release 1.4'")]
     Sync(SyncArgs),
-    /// Let a plan that waits for approval go on.
+    /// Show what would be done now, what would not and why; exits with 1 when there is something to do.
+    #[command(after_help = "Examples:\n  greffier plan\n  greffier plan web -o json")]
+    Plan {
+        /// The applications; all when none is given.
+        #[arg(value_name = "APP")]
+        apps: Vec<String>,
+    },
+    /// Show the whole of a plan that waits for approval, and let it go on.
     #[command(
         after_help = "Example: greffier approve web 1a2b3c4d5e6f --reason 'moved to another repository'"
     )]
@@ -300,7 +307,8 @@ pub(super) struct SyncArgs {
 pub(super) struct ApproveArgs {
     /// The application.
     pub(super) app: String,
-    /// The plan's hash, or at least four digits of it; what waits now when not given.
+    /// The plan's hash, or at least four digits of it; what waits now when not given. Without a
+    /// terminal it takes the place of the confirmation.
     pub(super) plan: Option<String>,
     /// Do not ask.
     #[arg(short, long)]

@@ -10,6 +10,7 @@ use crate::config::{Config, Loaded};
 use crate::http::{Client, ClientError, dto, query_string};
 use crate::model::{Seq, Timestamp};
 use crate::query::ResourceFilter;
+use crate::query::planned::Planned;
 use crate::query::search::{Filter, since};
 use crate::query::why::Why;
 
@@ -207,6 +208,16 @@ impl Asker {
                 Ok(client.get("why", &query).await?)
             }
             Self::Files(files) => files.why(subject, namespace),
+        }
+    }
+
+    pub(super) async fn plan(&self, apps: &[String]) -> Result<Vec<Planned>, Error> {
+        match self {
+            Self::Daemon(client) => {
+                let query = query_string(&[("app", &apps.join(","))]);
+                Ok(client.get("plan", &query).await?)
+            }
+            Self::Files(files) => files.plan(apps),
         }
     }
 

@@ -1,17 +1,16 @@
-//! Verbs that change something: `sync`, `approve`, `pause`, `resume`, `refresh`, `app`.
+//! Verbs that change something: `sync`, `pause`, `resume`, `refresh`, `app`.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::args::{AppVerb, ApproveArgs, Format, SyncArgs};
+use super::args::{AppVerb, SyncArgs};
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::follow::{self, Ended};
 use super::output;
-use super::read::short;
 use crate::command;
 use crate::config::Period;
 use crate::http::{Client, dto};
@@ -22,7 +21,11 @@ use crate::query::text::{clean, count};
 const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Says what was recorded, and how to undo it.
-fn accepted(context: &Context, accepted: &dto::Accepted, what: &str) -> Result<(), Error> {
+pub(super) fn accepted(
+    context: &Context,
+    accepted: &dto::Accepted,
+    what: &str,
+) -> Result<(), Error> {
     let text = |accepted: &dto::Accepted| {
         let already =
             if accepted.already { "already so, since event" } else { "recorded as event" };
@@ -197,65 +200,4 @@ fn plan_text(plan: &dto::DryRun) -> String {
 fn write_text(write: &dto::Write) -> String {
     let why = if write.reason.is_empty() { String::new() } else { format!(": {}", write.reason) };
     format!("  {} {}{why}", write.verb, write.object)
-}
-
-/// Runs `approve`.
-pub(super) async fn approve(context: &Context, args: ApproveArgs) -> Result<(), Error> {
-    let client = context.daemon().await?;
-    let app: dto::App = client.get(&Client::app_path(&args.app, ""), "").await?;
-    let Some(gate) = app.gate.filter(|gate| !gate.approved) else {
-        return Err(Error::new(
-            Exit::Refused,
-            format!("nothing of {} waits for approval", args.app),
-        )
-        .hint("`greffier status` lists what waits"));
-    };
-    if let Some(given) = args.plan.as_deref()
-        && !gate.plan.starts_with(given)
-    {
-        let waits = short(&gate.plan);
-        let text = format!("the plan of {} that waits is {waits}, not {given}", args.app);
-        let hint =
-            format!("what waits has changed: look at it with `greffier approve {}`", args.app);
-        return Err(Error::new(Exit::Refused, text).hint(hint));
-    }
-    // Too short a prefix is refused by the daemon, before anybody is asked.
-    let named = args.plan.clone().unwrap_or_else(|| gate.plan.clone());
-    if context.global.output == Format::Table && (!context.global.quiet || !args.yes) {
-        output::say(gate_text(&gate).trim_end());
-    }
-    if !args.yes {
-        confirm(&args.app, &gate)?;
-    }
-    let body = dto::ApproveBody {
-        plan: if named.len() < 4 { named } else { gate.plan.clone() },
-        reason: args.reason,
-    };
-    let done: dto::Accepted = client.post(&Client::app_path(&args.app, "approve"), &body).await?;
-    accepted(context, &done, &format!("plan {} of {} is approved", short(&gate.plan), args.app))
-}
-
-/// Everything that waits, and why.
-pub(super) fn gate_text(gate: &dto::Gate) -> String {
-    let mut lines = vec![format!("plan {} of {} waits because it", short(&gate.plan), gate.app)];
-    lines.extend(gate.reasons.iter().map(|reason| format!("  {reason}")));
-    lines.push(format!("what waits: {}", count(gate.writes.len() + gate.apps.len(), "write")));
-    lines.extend(gate.writes.iter().map(write_text));
-    lines.extend(gate.apps.iter().map(|app| format!("  remove application {app}")));
-    lines.iter().map(|line| format!("{}\n", clean(line))).collect()
-}
-
-fn confirm(app: &str, gate: &dto::Gate) -> Result<(), Error> {
-    let refused = |why: &str| Error::new(Exit::Refused, why.to_owned());
-    if !std::io::stdin().is_terminal() {
-        return Err(refused("not approved: nobody is there to be asked")
-            .hint(format!("greffier approve {app} {} --yes", short(&gate.plan))));
-    }
-    output::say("type `yes` to approve:");
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    if read.is_err() || answer.trim() != "yes" {
-        return Err(refused("not approved"));
-    }
-    Ok(())
 }

@@ -11,6 +11,7 @@ use crate::http::{self, dto};
 use crate::ledger::Archive;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
+use crate::query::planned::{self, Planned};
 use crate::query::{self, Book, ResourceFilter, as_intent, describe, search, why};
 use crate::render::{Sandbox, Tools};
 use crate::replay::World;
@@ -62,13 +63,7 @@ impl Files {
     }
 
     fn view(&self, name: &str) -> Result<query::AppView<'_>, Error> {
-        query::app(&self.world, &self.compared, &self.limits, name).map_err(|error| {
-            let hint = match error.near.as_slice() {
-                [] => "`greffier get apps` lists them".to_owned(),
-                near => format!("did you mean {}?", near.join(", ")),
-            };
-            Error::usage(error.to_string()).hint(hint)
-        })
+        query::app(&self.world, &self.compared, &self.limits, name).map_err(|error| unknown(&error))
     }
 
     pub(super) fn app(&self, name: &str) -> Result<dto::App, Error> {
@@ -107,6 +102,11 @@ impl Files {
         })
     }
 
+    pub(super) fn plan(&self, names: &[String]) -> Result<Vec<Planned>, Error> {
+        let gathered = planned::gather(&self.world, &self.compared, &self.limits, names);
+        Ok(gathered.map_err(|error| unknown(&error))?.read(&self.archive)?)
+    }
+
     pub(super) fn newest(
         &self,
         filter: &search::Filter,
@@ -128,6 +128,14 @@ impl Files {
             true,
         ))
     }
+}
+
+fn unknown(error: &query::UnknownApp) -> Error {
+    let hint = match error.near.as_slice() {
+        [] => "`greffier get apps` lists them".to_owned(),
+        near => format!("did you mean {}?", near.join(", ")),
+    };
+    Error::usage(error.to_string()).hint(hint)
 }
 
 fn fold(archive: &Archive, quiet: bool) -> Result<World, Error> {

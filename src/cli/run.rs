@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser as _};
 use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ServeArgs, Verb};
 use super::asker::Context;
 use super::error::{Error, Exit};
-use super::{change, log, output, read, settings, show, trial, why};
+use super::{approve, change, log, output, plan, read, settings, show, trial, why};
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
 use crate::telemetry;
@@ -97,6 +97,7 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Get(what) => read::get(context, what).await,
         Verb::Show { subject } => show::run(context, &subject).await,
         Verb::Why { subject, namespace } => why::run(context, &subject, namespace.as_deref()).await,
+        Verb::Plan { apps } => plan::run(context, &apps).await,
         Verb::Tree { app } => read::tree(context, &app).await,
         Verb::Diff { app, rev: Some(rev), exit_code, .. } => {
             trial::diff_revision(context, &app, &rev, exit_code).await
@@ -107,7 +108,7 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Diff { app, exit_code, .. } => read::diff(context, &app, exit_code).await,
         Verb::Render { app, rev } => trial::render(context, &app, rev.as_deref()).await,
         Verb::Sync(args) => change::sync(context, args).await,
-        Verb::Approve(args) => change::approve(context, args).await,
+        Verb::Approve(args) => approve::run(context, args).await,
         Verb::Pause { app, period, reason } => change::pause(context, &app, period, &reason).await,
         Verb::Resume { app } => change::resume(context, &app).await,
         Verb::Refresh { repo } => change::refresh(context, repo.as_deref()).await,

@@ -50,6 +50,18 @@ pub(super) fn local_time(recorded: &str) -> String {
     }
 }
 
+/// How long ago a recorded time was: `3d`, `5h`, `2m`; empty when there is none.
+pub(super) fn age(recorded: &str) -> String {
+    let Ok(time) = recorded.parse::<jiff::Timestamp>() else { return String::new() };
+    let seconds = jiff::Timestamp::now().duration_since(time).as_secs().max(0);
+    for (unit, length) in [("d", 86_400), ("h", 3_600), ("m", 60)] {
+        if seconds >= length {
+            return format!("{}{unit}", seconds / length);
+        }
+    }
+    format!("{seconds}s")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +78,17 @@ mod tests {
     #[test]
     fn cells_cannot_drive_the_terminal() {
         assert!(!table(&["A"], [vec!["\u{1b}[2J".into()]]).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn ages_are_whole_units() {
+        let ago = |seconds: i64| {
+            let now = jiff::Timestamp::now();
+            age(&(now - jiff::SignedDuration::from_secs(seconds)).to_string())
+        };
+        assert_eq!([ago(180_000), ago(7_300), ago(150)], ["2d", "2h", "2m"]);
+        assert_eq!((age(""), age("x")), (String::new(), String::new()));
+        assert!(ago(-5).starts_with('0'), "clocks differ");
     }
 
     #[test]

@@ -6,18 +6,19 @@ use clap::{CommandFactory as _, Parser as _};
 use tokio::runtime::Runtime;
 
 use super::args::Cli;
-use super::change::gate_text;
 use super::error::{Error, Exit};
+use super::plan::{text as plan_text, waits_text};
 use super::read::{diff_text, status_text, tree_text};
 use super::run::execute;
 use super::why::text as why_text;
 use crate::config::Config;
 use crate::http::tests::Daemon;
-use crate::http::{ClientError, app_dto, diff_dto, status_dto, tree_dto};
+use crate::http::{ClientError, diff_dto, status_dto, tree_dto};
 use crate::ledger::{Draft, Ledger, Options};
 use crate::query::fixture::{Story, app_manifest, canonical, name};
+use crate::query::planned::{gather as planned, waiting};
 use crate::query::why::{Subject, gather};
-use crate::query::{app, apps, diff, tree};
+use crate::query::{app, apps, diff, plan_named, tree};
 
 const ESCAPE: char = '\u{1b}';
 
@@ -156,9 +157,31 @@ fn the_whole_gate_is_shown_before_it_is_approved() {
     let mut story = Story::told();
     story.gated();
     let view = app(&story.world, &story.compared, &story.limits, "web").unwrap();
-    let text = gate_text(&app_dto(&story.world, &view).gate.unwrap());
+    let named = plan_named(&story.world, (view.name, view.app), "").unwrap();
+    let waits = waiting(&story.world, view.name, view.app, named).read(&story.ledger).unwrap();
+    let text = waits_text(&waits);
     assert!(text.contains("would delete 3 of 3 objects of web"), "{text}");
-    assert!(text.contains("prune ConfigMap/prod/old"), "{text}");
+    assert!(text.contains("\"Scale web to two\" by Alice <alice@example.org>"), "{text}");
+    let row = text.lines().find(|line| line.contains("old")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().take(4).collect();
+    assert_eq!(cells, ["prune", "ConfigMap", "prod", "old"], "{text}");
+}
+
+#[test]
+fn a_plan_says_what_is_done_and_what_is_not_and_ends_with_one_while_there_is_something() {
+    let story = Story::told();
+    let names = ["web".to_owned()];
+    let gathered = planned(&story.world, &story.compared, &story.limits, &names).unwrap();
+    let plan = gathered.read(&story.ledger).unwrap().remove(0);
+    let text = anstream::adapter::strip_str(&plan_text(&plan)).to_string();
+    assert!(plan.to_do, "{text}");
+    assert!(text.starts_with("web is OutOfSync and "), "{text}");
+    assert!(text.contains("    create ConfigMap/prod/web: it is in Git and not"), "{text}");
+    let (_runtime, daemon) = daemon(Story::told());
+    let ended = |args: &[&str]| ask(&daemon, args).map_or_else(|error| Some(error.exit), |()| None);
+    assert_eq!(ended(&["plan", "web"]), Some(Exit::Differs));
+    assert_eq!(ended(&["plan", "root"]), None);
+    assert_eq!(ended(&["plan", "wbe"]), Some(Exit::Usage));
 }
 
 #[test]
@@ -226,8 +249,12 @@ fn approvals_name_the_plan_that_waits() {
     assert_eq!(ambiguous.exit, Exit::Usage);
     assert!(ambiguous.message.contains("at least 4"), "{}", ambiguous.message);
     ask(&daemon, &["approve", "web", "abab", "--yes"]).unwrap();
-    let again = ask(&daemon, &["approve", "web", "--yes"]).unwrap_err();
-    assert_eq!(again.exit, Exit::Refused);
+    // It is so already, which is no error; and nobody has to be asked about what is named.
+    ask(&daemon, &["approve", "web", "--yes"]).unwrap();
+    ask(&daemon, &["approve", "web", "abab"]).unwrap();
+    let of_other = ask(&daemon, &["approve", "root", "abab", "--yes"]).unwrap_err();
+    assert_eq!(of_other.exit, Exit::Refused);
+    assert!(of_other.message.contains("is one of `web`"), "{}", of_other.message);
 }
 
 #[test]

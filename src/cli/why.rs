@@ -67,7 +67,7 @@ fn section(out: &mut String, title: &str, lines: impl IntoIterator<Item = String
     }
 }
 
-fn commit(git: &Commit) -> String {
+pub(super) fn commit(git: &Commit) -> String {
     let short = git.commit.get(..10).unwrap_or(&git.commit);
     let mut text = match short {
         "" => format!("Git: nothing rendered yet of {}", git.repo),

@@ -299,6 +299,7 @@ pub fn normalize_owned(mut raw: Value, sealer: &dyn SecretDigest) -> Result<Norm
     let deletion = raw.pointer("/metadata/deletionTimestamp");
     let deleting = deletion.is_some_and(|time| !time.is_null());
     let controller = controller(&raw);
+    let managed_by = managed_by(&raw, &key);
     let (health, health_message) = health::assess(&raw);
     let (fields, fields_json) = managers(&mut raw);
     let object = strip(raw, &key, sealer);
@@ -320,7 +321,7 @@ pub fn normalize_owned(mut raw: Value, sealer: &dyn SecretDigest) -> Result<Norm
             .unwrap_or_default()
             .to_owned(),
         protection: Protection::of(object.pointer("/metadata/annotations")),
-        managed_by: managed_by(raw, &key),
+        managed_by,
         key,
         object,
         fields,

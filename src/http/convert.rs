@@ -66,7 +66,7 @@ fn details(event: &Event) -> Value {
     value
 }
 
-fn gate(name: &AppName, app: &App, gate: &Gate) -> dto::Gate {
+fn gate(name: &AppName, gate: &Gate) -> dto::Gate {
     let write = |(verb, key): &(crate::ledger::event::Verb, crate::model::ObjectKey)| dto::Write {
         verb: verb.as_str().to_owned(),
         object: key.to_string(),
@@ -76,7 +76,7 @@ fn gate(name: &AppName, app: &App, gate: &Gate) -> dto::Gate {
         app: name.to_string(),
         seq: gate.seq.0,
         plan: gate.plan.to_string(),
-        approved: app.approved == Some(gate.plan),
+        approved: false,
         reasons: gate.reasons.iter().map(|reason| reason.what.clone()).collect(),
         writes: gate.writes.iter().map(write).collect(),
         apps: strings(&gate.apps),
@@ -130,7 +130,7 @@ pub fn app(world: &World, view: &AppView<'_>) -> dto::App {
             Origin::Parent(parent) => format!("app/{parent}"),
         },
         paused: pause(view, world),
-        gate: app.gate.as_ref().map(|waiting| gate(view.name, app, waiting)),
+        gate: app.gate.as_ref().map(|waiting| gate(view.name, waiting)),
         last_sync: app.last_sync.as_ref().map(|sync| dto::Sync {
             seq: sync.seq.0,
             time: sync.at.to_string(),
@@ -209,7 +209,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
         health: counts(&status.health),
         gates: views
             .iter()
-            .filter_map(|view| Some(gate(view.name, view.app, view.app.gate.as_ref()?)))
+            .filter_map(|view| Some(gate(view.name, view.app.gate.as_ref()?)))
             .collect(),
         pauses: views.iter().filter_map(|view| pause(view, world)).collect(),
         problems: status.problems.iter().map(note).collect(),

@@ -118,25 +118,31 @@ impl From<ledger::Error> for Error {
 impl From<GateError> for Error {
     fn from(error: GateError) -> Self {
         let message = error.to_string();
-        match error {
-            GateError::Nothing { .. } => Self::new(
-                StatusCode::CONFLICT,
-                "nothing_gated",
-                message,
-                "`greffier status` lists what waits",
-            ),
-            GateError::Other { app, .. } => {
-                let hint =
-                    format!("what waits has changed: look at it with `greffier approve {app}`");
-                Self::new(StatusCode::CONFLICT, "other_plan", message, hint)
+        let look = |app: &str| format!("`greffier approve {app}` shows what waits now");
+        let (status, code, hint) = match &error {
+            GateError::Nothing { .. } => {
+                let hint = "`greffier status` lists what waits".to_owned();
+                (StatusCode::CONFLICT, "nothing_gated", hint)
             }
-            GateError::Prefix { .. } => Self::new(
-                StatusCode::BAD_REQUEST,
-                "bad_plan_hash",
-                message,
-                "`greffier status` shows the hashes",
-            ),
-        }
+            GateError::Other { app, .. } => (StatusCode::CONFLICT, "other_plan", look(app)),
+            GateError::Lapsed { app, another: true, .. } => {
+                (StatusCode::CONFLICT, "plan_lapsed", look(app))
+            }
+            GateError::Lapsed { app, .. } => {
+                let hint = format!("nothing waits now; `greffier plan {app}` shows what is done");
+                (StatusCode::CONFLICT, "plan_lapsed", hint)
+            }
+            GateError::OfOther { of, .. } => (StatusCode::CONFLICT, "plan_of_other_app", look(of)),
+            GateError::Ambiguous { .. } => {
+                let hint = "give more digits of the hash".to_owned();
+                (StatusCode::BAD_REQUEST, "ambiguous_plan_hash", hint)
+            }
+            GateError::Prefix { .. } => {
+                let hint = "`greffier status` shows the hashes".to_owned();
+                (StatusCode::BAD_REQUEST, "bad_plan_hash", hint)
+            }
+        };
+        Self::new(status, code, message, hint)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::peer::Peer;
-use super::{api, stream, trial, why};
+use super::{api, plan, stream, trial, why};
 use crate::ledger::Ledger;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
@@ -216,11 +216,13 @@ fn router(state: State) -> Router {
         .route("/apps/{name}/render", get(trial::render))
         .route("/apps/{name}/definition", get(trial::definition))
         .route("/apps/{name}/sync", post(api::sync))
+        .route("/apps/{name}/gate", get(plan::gate))
         .route("/apps/{name}/approve", post(api::approve))
         .route("/apps/{name}/pause", post(api::pause))
         .route("/apps/{name}/resume", post(api::resume))
         .route("/resources", get(api::resources))
         .route("/why", get(why::why))
+        .route("/plan", get(plan::plan))
         .route("/events", get(api::events))
         .route("/events/{seq}", get(api::event))
         .route("/stream", get(stream::stream))

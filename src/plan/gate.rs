@@ -226,7 +226,9 @@ fn about_to_go(world: &World, name: &AppName, app: &App) -> usize {
     let mut count = 0;
     if permission.prune {
         let extras = world.extras_of(name).filter(|(key, owned, live)| {
-            !world.stays(key, owned, Removal::Prune) && !live.deleting && !world.in_flight.contains_key(*key)
+            !world.stays(key, owned, Removal::Prune)
+                && !live.deleting
+                && !world.in_flight.contains_key(*key)
         });
         let children = world.children(name).filter(|child| {
             let going = world.apps.get(*child).is_none_or(|child| child.removing);

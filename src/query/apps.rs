@@ -2,9 +2,9 @@
 
 use super::text::near_names;
 use crate::config::GateConfig;
-use crate::model::{AppName, ObjectKey, Seq};
+use crate::model::{AppName, ObjectKey, PlanHash, Seq};
 use crate::plan::{Compared, Limits, Plan, plan};
-use crate::replay::{App, Gate, SyncRequest, World};
+use crate::replay::{App, Approval, Gate, SyncRequest, World};
 
 /// The fewest digits of a plan's hash that name it.
 pub(super) const HASH_PREFIX_MIN: usize = 4;
@@ -112,29 +112,90 @@ pub enum GateError {
         /// What was given.
         given: String,
     },
+    /// The plan that was named has lapsed.
+    #[error(
+        "plan {given} of `{app}` has lapsed: what it rests on changed, so it is not what would be done now"
+    )]
+    Lapsed {
+        /// The application.
+        app: String,
+        /// What was given.
+        given: String,
+        /// Whether another plan of the application waits now.
+        another: bool,
+    },
+    /// The plan that was named is another application's.
+    #[error("plan {given} is one of `{of}`, not of `{app}`")]
+    OfOther {
+        /// The application that was named.
+        app: String,
+        /// Whose plan it is.
+        of: String,
+        /// What was given.
+        given: String,
+    },
     /// What was given could name many plans.
     #[error("`{given}` is no plan hash: give at least {HASH_PREFIX_MIN} hexadecimal digits of it")]
     Prefix {
         /// What was given.
         given: String,
     },
+    /// What was given names several plans.
+    #[error("`{given}` is the beginning of several plan hashes of `{app}`")]
+    Ambiguous {
+        /// The application.
+        app: String,
+        /// What was given.
+        given: String,
+    },
 }
 
-/// The gate of `app` that the hash prefix names.
+/// The plan that an approval names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedPlan<'a> {
+    /// It waits.
+    Waits(&'a Gate),
+    /// It was approved and is being carried out.
+    Approved(Approval),
+}
+
+/// The plan of `name` that the hash prefix names; whatever waits, when it is empty.
 ///
 /// # Errors
-/// When nothing waits, the prefix is too short or not hexadecimal, or another plan waits.
-pub fn gate_of<'a>(name: &AppName, app: &'a App, prefix: &str) -> Result<&'a Gate, GateError> {
+/// When nothing waits, the prefix is too short or not hexadecimal, or names something else.
+pub fn plan_named<'a>(
+    world: &World,
+    (name, app): (&AppName, &'a App),
+    prefix: &str,
+) -> Result<NamedPlan<'a>, GateError> {
+    let (app_name, given) = (name.to_string(), prefix.to_owned());
     let digits = prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    if prefix.len() < HASH_PREFIX_MIN || !digits {
-        return Err(GateError::Prefix { given: prefix.to_owned() });
+    if !digits || (!prefix.is_empty() && prefix.len() < HASH_PREFIX_MIN) {
+        return Err(GateError::Prefix { given });
     }
-    let nothing = || GateError::Nothing { app: name.to_string() };
-    let gate = app.gate.as_ref().ok_or_else(nothing)?;
-    if gate.plan.to_string().starts_with(prefix) {
-        Ok(gate)
-    } else {
-        let waits = gate.plan.short();
-        Err(GateError::Other { app: name.to_string(), waits, given: prefix.to_owned() })
+    let fits = |plan: &PlanHash| plan.to_string().starts_with(prefix);
+    let waits = app.gate.as_ref().filter(|gate| fits(&gate.plan));
+    let approved = app.approved.filter(|approval| fits(&approval.plan));
+    let found = waits.map(NamedPlan::Waits).or(approved.map(NamedPlan::Approved));
+    let lapsed = !prefix.is_empty() && app.lapsed.iter().any(fits);
+    match found {
+        Some(_) if lapsed => return Err(GateError::Ambiguous { app: app_name, given }),
+        Some(found) => return Ok(found),
+        None => {}
+    }
+    let another = app.gate.is_some();
+    if lapsed {
+        return Err(GateError::Lapsed { app: app_name, given, another });
+    }
+    let theirs = |other: &App| {
+        let waits = other.gate.as_ref().map(|gate| &gate.plan).into_iter();
+        waits.chain(other.approved.iter().map(|approval| &approval.plan)).any(fits)
+    };
+    if let Some((of, _)) = world.apps.iter().find(|(_, other)| theirs(other)) {
+        return Err(GateError::OfOther { app: app_name, of: of.to_string(), given });
+    }
+    match &app.gate {
+        None => Err(GateError::Nothing { app: app_name }),
+        Some(gate) => Err(GateError::Other { app: app_name, waits: gate.plan.short(), given }),
     }
 }

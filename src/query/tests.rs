@@ -7,7 +7,8 @@ use super::search::{Filter, newest, next};
 use super::*;
 use crate::ledger::event::*;
 use crate::ledger::samples::sample_events;
-use crate::model::{Actor, Seq};
+use crate::model::{Actor, AppName, Seq};
+use crate::replay::Approval;
 
 fn summary(event: impl Into<Event>) -> String {
     of_event(&event.into(), &Actor::os_user("alice"), None).summary
@@ -168,14 +169,55 @@ fn an_unknown_application_comes_with_near_names() {
 fn a_gate_is_named_by_a_prefix_that_is_long_enough() {
     let mut story = Story::told();
     let web = name("web");
-    let nothing = gate_of(&web, &story.world.apps[&web], "abab").unwrap_err();
+    fn named<'s>(story: &'s Story, app: &AppName, given: &str) -> Result<NamedPlan<'s>, GateError> {
+        plan_named(&story.world, (app, &story.world.apps[app]), given)
+    }
+    let nothing = named(&story, &web, "abab").unwrap_err();
     assert!(matches!(nothing, GateError::Nothing { .. }));
     let plan = story.gated();
-    let app = &story.world.apps[&web];
-    assert_eq!(gate_of(&web, app, &plan.short()).unwrap().plan, plan);
-    assert!(matches!(gate_of(&web, app, "ab"), Err(GateError::Prefix { .. })));
-    assert!(matches!(gate_of(&web, app, "abXX"), Err(GateError::Prefix { .. })));
-    assert!(matches!(gate_of(&web, app, "1234"), Err(GateError::Other { .. })));
+    let whatever = named(&story, &web, "").unwrap();
+    assert!(matches!(whatever, NamedPlan::Waits(gate) if gate.plan == plan));
+    assert_eq!(named(&story, &web, &plan.short()).unwrap(), whatever);
+    assert!(matches!(named(&story, &web, "ab"), Err(GateError::Prefix { .. })));
+    assert!(matches!(named(&story, &web, "abXX"), Err(GateError::Prefix { .. })));
+    assert!(matches!(named(&story, &web, "1234"), Err(GateError::Other { .. })));
+    // Another application's plan is not a part of this one's.
+    match named(&story, &name("root"), &plan.short()) {
+        Err(GateError::OfOther { of, .. }) => assert_eq!(of, "web"),
+        other => panic!("{other:?}"),
+    }
+    // What was approved is approved already; what lapsed is not what would be done now.
+    let approved = PlanApprovedV1 { app: web.clone(), plan, reason: String::new() };
+    let seq = story.event(approved.clone());
+    let found = named(&story, &web, &plan.short()).unwrap();
+    assert_eq!(found, NamedPlan::Approved(Approval { seq, plan }));
+    let command = crate::command::Command::Approve {
+        app: "web".into(),
+        plan: plan.short(),
+        reason: String::new(),
+    };
+    let again = crate::command::decide(&story.world, story.world.now, &command).unwrap();
+    assert_eq!(again, crate::command::Decision::AlreadySo(seq));
+    story.event(GateLapsedV1 { app: web.clone(), plan });
+    let lapsed = named(&story, &web, &plan.short()).unwrap_err();
+    assert!(matches!(lapsed, GateError::Lapsed { another: false, .. }), "{lapsed}");
+    assert!(matches!(named(&story, &web, ""), Err(GateError::Nothing { .. })));
+    // It comes back as it was.
+    story.gated();
+    assert!(matches!(named(&story, &web, &plan.short()), Ok(NamedPlan::Waits(_))));
+}
+
+#[test]
+fn what_waits_is_told_with_what_it_holds_and_who_asked_for_it() {
+    let mut story = Story::told();
+    story.gated();
+    let view = app(&story.world, &story.compared, &story.limits, "web").unwrap();
+    let named = plan_named(&story.world, (view.name, view.app), "").unwrap();
+    let waits = planned::waiting(&story.world, view.name, view.app, named);
+    let waits = waits.read(&story.ledger).unwrap();
+    assert_eq!(waits.git.unwrap().subject, "Scale web to two");
+    let old = waits.items.iter().find(|item| item.name == "old").unwrap();
+    assert_eq!((old.verb.as_str(), old.namespace.as_str()), ("prune", "prod"));
 }
 
 #[test]

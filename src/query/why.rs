@@ -27,6 +27,7 @@ use crate::model::{AppName, CommitId, ObjectKey, Seq};
 use crate::plan::{Compared, Limits};
 use crate::replay::World;
 
+pub(super) use history::describe_commit;
 pub use subject::{Subject, SubjectError};
 
 /// Bound: how many objects of an application are told one by one; the reasons count them all.
@@ -274,7 +275,7 @@ fn begin(view: &AppView<'_>) -> Vec<Seq> {
     found.into_iter().flatten().collect()
 }
 
-fn git(view: &AppView<'_>) -> Option<Commit> {
+pub(super) fn git(view: &AppView<'_>) -> Option<Commit> {
     let source = view.app.spec.sources.first()?;
     let commit = view.app.commit().map(ToString::to_string).unwrap_or_default();
     let (repo, revision) = (source.repo.clone(), source.revision.clone());

@@ -92,6 +92,15 @@ pub struct Gate {
     pub bases: BTreeSet<Digest>,
 }
 
+/// A plan that a person approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// The event.
+    pub seq: Seq,
+    /// The plan.
+    pub plan: PlanHash,
+}
+
 /// A sync that a person asked for and that is not finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncRequest {
@@ -204,11 +213,14 @@ pub struct App {
     pub paused: Option<Pause>,
     /// Its gate.
     pub gate: Option<Gate>,
-    /// The plan a person approved.
-    pub approved: Option<PlanHash>,
+    /// The approval that is being carried out.
+    pub approved: Option<Approval>,
     /// What the deletions of that plan rest on. A deletion that rests on the same is approved,
     /// also when others of the plan were made before it.
     pub approved_bases: BTreeSet<Digest>,
+    /// The last plans that were gated or approved and lapsed before they were carried out, oldest
+    /// first.
+    pub lapsed: Vec<PlanHash>,
     /// The sync a person asked for.
     pub request: Option<SyncRequest>,
     /// Failed tries by object.
@@ -244,6 +256,8 @@ pub struct App {
 /// Bound: how many earlier renders of an application are remembered. A revert goes back a few
 /// commits; the ledger has the rest.
 const RENDERS_MAX: usize = 16;
+/// Bound: how many lapsed plans are remembered, so that whoever names one is told so.
+const LAPSED_MAX: usize = 8;
 
 impl App {
     /// An application of which nothing but its definition is known.
@@ -261,6 +275,7 @@ impl App {
             gate: None,
             approved: None,
             approved_bases: BTreeSet::new(),
+            lapsed: Vec::new(),
             request: None,
             attempts: BTreeMap::new(),
             drift: BTreeMap::new(),
@@ -277,6 +292,19 @@ impl App {
             counts: (0, 0, 0),
             renders: Vec::new(),
         }
+    }
+
+    /// Whatever waits for approval, or was approved and is not done, is no more.
+    pub(super) fn lapse(&mut self) {
+        let approved = self.approved.take().map(|approval| approval.plan);
+        self.approved_bases.clear();
+        let lapsed = approved.into_iter().chain(self.gate.take().map(|gate| gate.plan));
+        for plan in lapsed {
+            self.lapsed.retain(|known| *known != plan);
+            self.lapsed.push(plan);
+        }
+        let over = self.lapsed.len().saturating_sub(LAPSED_MAX);
+        self.lapsed.drain(..over);
     }
 
     /// Remembers a render by its inputs.

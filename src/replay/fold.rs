@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::application::{
-    App, Desired, Drift, Gate, Pause, RenderProblem, SyncRequest, SyncSummary,
+    App, Approval, Desired, Drift, Gate, Pause, RenderProblem, SyncRequest, SyncSummary,
 };
 use super::deletions::gate_hash;
 use super::world::{Touched, World};
@@ -58,8 +58,8 @@ impl World {
             Event::AppHealthChanged(body) => self.health_changed(body),
             Event::ObjectHealthChanged(body) => self.object_health_changed(body),
             Event::PlanGated(body) => self.plan_gated(seq, body),
-            Event::GateLapsed(body) => self.with_app(&body.app, |app| app.gate = None),
-            Event::PlanApproved(body) => self.plan_approved(body),
+            Event::GateLapsed(body) => self.with_app(&body.app, |app| app.lapse()),
+            Event::PlanApproved(body) => self.plan_approved(seq, body),
             Event::RemovalAwaited(body) => self.removal_awaited(body),
             Event::WritesSuspended(body) => {
                 self.with_app(&body.app, |app| app.suspended.clone_from(&body.reasons))
@@ -336,8 +336,9 @@ impl World {
         let bases = self.gate_bases(&body.writes, &body.apps);
         let current = gate_hash(&body.app, &bases) == body.plan;
         self.with_app(&body.app, |app| {
-            app.approved = None;
-            app.approved_bases.clear();
+            app.lapse();
+            // What comes back is what waits.
+            app.lapsed.retain(|plan| *plan != body.plan);
             app.gate = Some(Gate {
                 seq,
                 plan: body.plan,
@@ -349,11 +350,11 @@ impl World {
         })
     }
 
-    fn plan_approved(&mut self, body: &PlanApprovedV1) -> Touched {
+    fn plan_approved(&mut self, seq: Seq, body: &PlanApprovedV1) -> Touched {
         self.with_app(&body.app, |app| {
             // An approval of anything but what is gated now came too late.
             if let Some(gate) = app.gate.take_if(|gate| gate.plan == body.plan) {
-                app.approved = Some(body.plan);
+                app.approved = Some(Approval { seq, plan: body.plan });
                 app.approved_bases = gate.bases;
             }
         })

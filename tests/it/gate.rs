@@ -343,6 +343,51 @@ fn first_contact_with_the_objects_of_another_gitops_manager_waits_for_approval()
 }
 
 #[test]
+fn an_approval_names_what_was_shown_and_lapses_when_that_changes() {
+    let apps = [("lapse-a", "a"), ("lapse-b", "b")];
+    let (greffier, ns) = prepared("", "lapse", &apps);
+    greffier.repo.write("a/all.yaml", &maps("a", 9)).write("b/all.yaml", &maps("b", 1));
+    let first = greffier.repo.push("first");
+    greffier.start();
+    apps.iter().for_each(|(app, _)| drop(greffier.wait_synced(app, &first)));
+    greffier.cli_ends(0, &["plan"]);
+    greffier.repo.write("a/all.yaml", &maps("a", 1));
+    greffier.repo.push("drop nearly everything");
+    let (gate, _) = gated(&greffier, "lapse-a");
+    let old = gate["detail"]["plan"].as_str().unwrap().to_owned();
+    // The whole of it is shown, and by whom it was asked for.
+    let (out, _) = greffier.cli_ends(1, &["plan", "lapse-a"]);
+    for told in ["would delete 8 of", "drop nearly everything", "Ada", "a8", "1 key", "approve"] {
+        assert!(out.contains(told), "{told}: {out}");
+    }
+    let (_, shown) = greffier.cli_ends(6, &["approve", "lapse-a"]);
+    for told in ["would delete 8 of", "drop nearly everything", "Ada", "a8", "1 key"] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    let plans = greffier.cli(&["plan", "lapse-a", "lapse-b", "-o", "json"]);
+    let plans: Value = serde_json::from_slice(&plans.stdout).unwrap();
+    assert_eq!((&plans[0]["to_do"], &plans[1]["to_do"]), (&true.into(), &false.into()));
+    assert_eq!(plans[0]["gate"]["plan"], old.as_str());
+    // Not this application's, not any plan.
+    let (_, refused) = greffier.cli_ends(6, &["approve", "lapse-b", &old[..12]]);
+    assert!(refused.contains("is one of `lapse-a`"), "{refused}");
+    greffier.cli_ends(6, &["approve", "lapse-a", "0123456789ab"]);
+    // Something that would go is changed: what was shown is no more.
+    let edit = r#"{"data":{"key":"precious"}}"#;
+    let cluster = ControlPlane::shared();
+    cluster.kubectl_ok("alice", &["patch", "cm/a8", "-n", &ns, "--type=merge", "-p", edit]);
+    let seq = gate["seq"].as_u64().unwrap();
+    let anew = greffier.wait_after(seq, "another gate", |event| event["kind"] == "plan.gated");
+    let (_, refused) = greffier.cli_ends(6, &["approve", "lapse-a", &old[..12]]);
+    assert!(refused.contains("has lapsed"), "{refused}");
+    assert_eq!(live(&ns, "cm/a7", ".data.key"), "1");
+    // Whoever names a plan has seen it.
+    let new = anew["detail"]["plan"].as_str().unwrap();
+    greffier.cli_ends(0, &["approve", "lapse-a", &new[..6], "--reason", "seen"]);
+    until("it is gone", || live(&ns, "cm/a8", ".metadata.name").is_empty().then_some(()));
+}
+
+#[test]
 fn a_commit_that_would_delete_everything_waits_and_its_approval_carries_it_out() {
     let files = files(4);
     let refs: Vec<(&str, &str)> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
@@ -350,7 +395,7 @@ fn a_commit_that_would_delete_everything_waits_and_its_approval_carries_it_out()
     greffier.wait_synced(&app, &greffier.repo.head());
     greffier.repo.remove("web");
     greffier.repo.write("web/new.yaml", &config_map("new", "1"));
-    greffier.repo.push("delete everything");
+    let commit = greffier.repo.push("delete everything");
     let gated = greffier.wait_kind("plan.gated", &app);
     assert_eq!(gated["detail"]["writes"].as_array().unwrap().len(), 4);
     // What is not a deletion goes on.
@@ -370,6 +415,7 @@ fn a_commit_that_would_delete_everything_waits_and_its_approval_carries_it_out()
             .all(|name| !name.starts_with('c'))
             .then_some(())
     });
+    greffier.wait_synced(&app, &commit);
     greffier.cli_ends(6, &["approve", &app, "--yes"]);
 }
 

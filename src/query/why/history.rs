@@ -7,7 +7,7 @@ use super::super::describe::describe;
 use super::super::search::{Filter, Found, newest};
 use super::super::text::first_line;
 use super::subject::SubjectError;
-use super::{Error, Link, ObjectWhy, Pending, Why};
+use super::{Commit, Error, Link, ObjectWhy, Pending, Why};
 use crate::ledger;
 use crate::ledger::Recorded;
 use crate::ledger::event::{Event, Origin};
@@ -22,12 +22,8 @@ const SUBJECT_CHARS_MAX: usize = 100;
 
 pub(super) fn read(pending: Pending, book: &dyn Book) -> Result<Why, Error> {
     let Pending { mut why, object, keys, app, commit, mut begin, near } = pending;
-    if let (Some(git), Some(commit)) = (&mut why.git, &commit)
-        && let Some(Event::CommitRecorded(body)) = committed(book, commit)?.as_ref().and_then(event)
-    {
-        git.subject = first_line(&body.message, SUBJECT_CHARS_MAX);
-        git.author = format!("{} <{}>", body.author.name, body.author.email);
-        git.time = body.author.time.to_string();
+    if let (Some(git), Some(commit)) = (&mut why.git, &commit) {
+        describe_commit(book, git, commit)?;
     }
     let many = why.objects.len() > WRITES_LOOKED_UP_MAX;
     for (told, key) in why.objects.iter_mut().zip(&keys).filter(|_| !many) {
@@ -56,6 +52,20 @@ pub(super) fn read(pending: Pending, book: &dyn Book) -> Result<Why, Error> {
     }
     why.history = chain(book, begin)?;
     Ok(why)
+}
+
+/// Adds who made the commit, if it is in the ledger.
+pub(in crate::query) fn describe_commit(
+    book: &dyn Book,
+    git: &mut Commit,
+    commit: &CommitId,
+) -> Result<(), ledger::Error> {
+    if let Some(Event::CommitRecorded(body)) = committed(book, commit)?.as_ref().and_then(event) {
+        git.subject = first_line(&body.message, SUBJECT_CHARS_MAX);
+        git.author = format!("{} <{}>", body.author.name, body.author.email);
+        git.time = body.author.time.to_string();
+    }
+    Ok(())
 }
 
 fn event(found: &Found) -> Option<&Event> {

@@ -270,9 +270,9 @@ fn a_gate_names_its_rule_and_the_command() {
     Case {
         given: given.clone(),
         subject: "web",
-        reason: ("gated", "4 deletions wait for approval: would delete 4 of 5"),
+        reason: ("gated", "4 writes wait for approval: would delete 4 of 5"),
         doing: "gated",
-        next: "after an approval: 4 deletions",
+        next: "after an approval: 4 writes",
         can_do: command,
     }
     .holds();

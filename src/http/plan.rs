@@ -1,0 +1,59 @@
+//! `GET /plan`: what would be done now; `GET /apps/{name}/gate`: what an approval would allow.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State as Having};
+use serde::Deserialize;
+
+use super::error::Error;
+use super::server::State;
+use crate::query::planned::{self, Planned, Waits};
+use crate::query::{self, AppView};
+
+/// Which applications are asked about.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PlanQuery {
+    /// Comma-separated names; all when empty.
+    app: String,
+}
+
+pub(super) async fn plan(
+    Having(state): Having<State>,
+    asked: Result<Query<PlanQuery>, QueryRejection>,
+) -> Result<Json<Vec<Planned>>, Error> {
+    let Query(PlanQuery { app }) = asked?;
+    let names: Vec<String> =
+        app.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let limits = state.limits.clone();
+    let gathered =
+        state.read(move |world, compared| planned::gather(world, compared, &limits, &names));
+    let pending = gathered.await??;
+    let ledger = state.ledger.clone();
+    Ok(Json(state.blocking(move || pending.read(&ledger)).await??))
+}
+
+/// Which plan is asked about.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct GateQuery {
+    /// Its hash or the beginning of it; whatever waits when empty.
+    plan: String,
+}
+
+pub(super) async fn gate(
+    Having(state): Having<State>,
+    Path(name): Path<String>,
+    asked: Result<Query<GateQuery>, QueryRejection>,
+) -> Result<Json<Waits>, Error> {
+    let Query(GateQuery { plan }) = asked?;
+    let limits = state.limits.clone();
+    let gathered = state.read(move |world, compared| {
+        let AppView { name, app, .. } = query::app(world, compared, &limits, &name)?;
+        let named = query::plan_named(world, (name, app), &plan)?;
+        Ok::<_, Error>(planned::waiting(world, name, app, named))
+    });
+    let pending = gathered.await??;
+    let ledger = state.ledger.clone();
+    Ok(Json(state.blocking(move || pending.read(&ledger)).await??))
+}
