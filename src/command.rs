@@ -9,8 +9,8 @@
 use serde_json::Value;
 
 use crate::ledger::event::{
-    AppDeclaredV1, AppRemovedV1, Event, Origin, PausedV1, PlanApprovedV1, ResumedV1,
-    SyncRequestedV1,
+    AppDeclaredV1, AppRemovedV1, Event, FrozenV1, Origin, PausedV1, PlanApprovedV1, ResumedV1,
+    SyncRequestedV1, UnfrozenV1,
 };
 use crate::ledger::{self, Draft, Ledger};
 use crate::model::{
@@ -72,6 +72,15 @@ pub enum Command {
         /// The application.
         app: String,
     },
+    /// Write nothing for any application until it is unfrozen.
+    Freeze {
+        /// When the freeze ends by itself.
+        until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// End a freeze.
+    Unfreeze,
 }
 
 /// Why a command was not carried out.
@@ -97,6 +106,9 @@ pub enum Error {
     /// The application is not paused.
     #[error("application `{0}` is not paused")]
     NotPaused(AppName),
+    /// Greffier is not frozen.
+    #[error("greffier is not frozen")]
+    NotFrozen,
     /// A named object is not the application's.
     #[error("application `{app}` has no object {key}")]
     UnknownObject {
@@ -118,9 +130,14 @@ pub enum Error {
         /// The limit, with its unit.
         limit: String,
     },
-    /// The end of the pause has passed already.
-    #[error("the pause would have ended at {0}")]
-    Past(Timestamp),
+    /// The end has passed already.
+    #[error("the {what} would have ended at {at}")]
+    Past {
+        /// Of what.
+        what: &'static str,
+        /// The end.
+        at: Timestamp,
+    },
     /// The ledger did not take the event.
     #[error("the command could not be recorded")]
     Ledger(#[source] ledger::Error),
@@ -187,9 +204,7 @@ pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decisi
         }
         Command::Pause { app, until, reason } => {
             let (name, _) = find(world, app)?;
-            if let Some(until) = until.filter(|until| *until <= now) {
-                return Err(Error::Past(until));
-            }
+            not_past("pause", *until, now)?;
             let (app, reason) = (name.clone(), bounded(reason)?);
             Ok(Decision::record(PausedV1 { app, until: *until, reason }))
         }
@@ -200,6 +215,12 @@ pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decisi
             }
             Ok(Decision::record(ResumedV1 { app: name.clone(), expired: false }))
         }
+        Command::Freeze { until, reason } => {
+            not_past("freeze", *until, now)?;
+            Ok(Decision::record(FrozenV1 { until: *until, reason: bounded(reason)? }))
+        }
+        Command::Unfreeze if world.frozen.is_none() => Err(Error::NotFrozen),
+        Command::Unfreeze => Ok(Decision::record(UnfrozenV1 { expired: false })),
     }
 }
 
@@ -233,6 +254,13 @@ fn bounded(reason: &str) -> Result<String, Error> {
         });
     }
     Ok(reason.to_owned())
+}
+
+fn not_past(what: &'static str, until: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
+    match until {
+        Some(at) if at <= now => Err(Error::Past { what, at }),
+        _ => Ok(()),
+    }
 }
 
 fn writable(world: &World) -> Result<(), Error> {
@@ -318,7 +346,30 @@ mod tests {
         let story = Story::told();
         let until = Some(Timestamp(5));
         assert!(decide(&story.world, Timestamp(4), &pause(until)).is_ok());
-        assert!(matches!(decide(&story.world, Timestamp(5), &pause(until)), Err(Error::Past(_))));
+        let past = decide(&story.world, Timestamp(5), &pause(until)).unwrap_err();
+        assert_eq!(past.to_string(), format!("the pause would have ended at {}", Timestamp(5)));
+        let freeze = Command::Freeze { until, reason: String::new() };
+        assert!(decide(&story.world, Timestamp(4), &freeze).is_ok());
+        let past = decide(&story.world, Timestamp(5), &freeze).unwrap_err();
+        assert!(past.to_string().starts_with("the freeze would have ended"), "{past}");
+    }
+
+    #[test]
+    fn what_is_not_frozen_is_not_unfrozen() {
+        let mut story = Story::told();
+        let unfreeze = decide(&story.world, Timestamp(0), &Command::Unfreeze);
+        assert!(matches!(unfreeze, Err(Error::NotFrozen)));
+        let freeze = Command::Freeze { until: None, reason: "audit".into() };
+        let Decision::Record(event) = decide(&story.world, Timestamp(0), &freeze).unwrap() else {
+            panic!("nothing recorded")
+        };
+        story.event(*event);
+        let Decision::Record(event) =
+            decide(&story.world, Timestamp(0), &Command::Unfreeze).unwrap()
+        else {
+            panic!("nothing recorded")
+        };
+        assert_eq!(event.name(), "operator.unfreeze");
     }
 
     #[test]

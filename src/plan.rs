@@ -30,6 +30,8 @@ pub const CREATE_NAMESPACE: &str = "syncOption CreateNamespace=true";
 
 /// Why nothing is done for an application that is skipped.
 const SKIPPED: &str = "annotation argocd.argoproj.io/skip-reconcile: greffier leaves it alone";
+/// Why nothing is written for any application while greffier is frozen.
+pub const FROZEN: &str = "greffier is frozen";
 
 /// Whether an application is as Git says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +191,9 @@ impl Permission {
     fn of(world: &World, app: &App) -> Self {
         if world.observe {
             return Self::none("greffier only observes (--observe)");
+        }
+        if world.freeze().is_some() {
+            return Self::none(FROZEN);
         }
         if app.spec.skip {
             return Self::none(SKIPPED);

@@ -7,6 +7,7 @@
 
 mod application;
 mod cluster;
+mod decisions;
 mod deletions;
 mod fold;
 mod git;

@@ -171,6 +171,19 @@ pub(super) enum Verb {
         /// The application.
         app: String,
     },
+    /// Stop writing for every application: record, render and plan only.
+    #[command(after_help = "Example: greffier freeze --for 2h --reason 'cluster upgrade'")]
+    Freeze {
+        /// When to go on without being told.
+        #[arg(long = "for", value_name = "DURATION")]
+        period: Option<Period>,
+        /// Why; recorded.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Go on writing after a freeze.
+    #[command(after_help = "Example: greffier unfreeze")]
+    Unfreeze,
     /// Look at repositories now.
     #[command(after_help = "Example: greffier refresh")]
     Refresh {

@@ -1,4 +1,4 @@
-//! Verbs that change something: `sync`, `pause`, `resume`, `refresh`, `app`.
+//! Verbs that change something: `sync`, `pause`, `freeze`, `refresh`, `app` and so on.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -58,6 +58,26 @@ pub(super) async fn resume(context: &Context, app: &str) -> Result<(), Error> {
     let client = context.daemon().await?;
     let done: dto::Accepted = client.post(&Client::app_path(app, "resume"), &json!({})).await?;
     accepted(context, &done, &format!("{app} goes on"))
+}
+
+/// Runs `freeze`.
+pub(super) async fn freeze(
+    context: &Context,
+    period: Option<Period>,
+    reason: &str,
+) -> Result<(), Error> {
+    let client = context.daemon().await?;
+    let period = period.map(|period| period.to_string()).unwrap_or_default();
+    let body = json!({"for": period, "reason": reason});
+    let done: dto::Accepted = client.post("freeze", &body).await?;
+    accepted(context, &done, "greffier is frozen: nothing is written")
+}
+
+/// Runs `unfreeze`.
+pub(super) async fn unfreeze(context: &Context) -> Result<(), Error> {
+    let client = context.daemon().await?;
+    let done: dto::Accepted = client.post("unfreeze", &json!({})).await?;
+    accepted(context, &done, "greffier goes on")
 }
 
 /// Runs `refresh`.

@@ -45,6 +45,9 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         "ledger",
         format!("{}, last event #{} at {}{behind}", head.id, head.seq, local_time(&head.time)),
     );
+    if let Some(freeze) = &status.freeze {
+        row("FROZEN", frozen(freeze));
+    }
     for repo in &status.repos {
         row(
             "repo",
@@ -80,6 +83,15 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         row("problem", format!("{}: {}", note.app, note.what));
     }
     out
+}
+
+fn frozen(freeze: &dto::Freeze) -> String {
+    let until = freeze.until.as_deref().map(local_time);
+    let until = until.map_or_else(String::new, |until| format!(" until {until}"));
+    let by = if freeze.by.is_empty() { String::new() } else { format!(" by {}", freeze.by) };
+    let reason =
+        if freeze.reason.is_empty() { String::new() } else { format!(": {}", freeze.reason) };
+    format!("nothing is written{until}, since #{}{by}{reason} (greffier unfreeze)", freeze.seq)
 }
 
 fn cluster(cluster: &dto::Cluster) -> String {

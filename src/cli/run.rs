@@ -111,6 +111,8 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Approve(args) => approve::run(context, args).await,
         Verb::Pause { app, period, reason } => change::pause(context, &app, period, &reason).await,
         Verb::Resume { app } => change::resume(context, &app).await,
+        Verb::Freeze { period, reason } => change::freeze(context, period, &reason).await,
+        Verb::Unfreeze => change::unfreeze(context).await,
         Verb::Refresh { repo } => change::refresh(context, repo.as_deref()).await,
         Verb::Log(args) => log::run(context, args).await,
         Verb::App(verb) => change::app(context, verb).await,

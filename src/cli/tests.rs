@@ -14,6 +14,7 @@ use super::why::text as why_text;
 use crate::config::Config;
 use crate::http::tests::Daemon;
 use crate::http::{ClientError, diff_dto, status_dto, tree_dto};
+use crate::ledger::event::FrozenV1;
 use crate::ledger::{Draft, Ledger, Options};
 use crate::query::fixture::{Story, app_manifest, canonical, name};
 use crate::query::planned::{gather as planned, waiting};
@@ -125,6 +126,19 @@ fn the_status_says_what_waits_and_how_to_approve_it() {
     assert!(text.contains("https://127.0.0.1:6443 Kubernetes v1.36.3"), "{text}");
     assert!(text.contains(&format!("greffier approve web {}", plan.short())), "{text}");
     assert!(text.contains("2: 1 OutOfSync, 1 Synced"), "{text}");
+}
+
+#[test]
+fn a_freeze_is_loud_in_the_status_and_in_every_tree() {
+    let mut story = Story::told();
+    story.event(FrozenV1 { until: None, reason: "upgrade".into() });
+    let views = apps(&story.world, &story.compared, &story.limits);
+    let text = status_text(&status_dto(&story.world, &views));
+    assert!(text.contains("FROZEN    nothing is written, since #"), "{text}");
+    assert!(text.contains(": upgrade (greffier unfreeze)"), "{text}");
+    let view = app(&story.world, &story.compared, &story.limits, "root").unwrap();
+    let text = tree_text(&tree_dto(&tree(&story.world, &story.compared, &story.limits, &view)));
+    assert!(text.contains("└── web  [Unknown, Healthy]  frozen"), "{text}");
 }
 
 #[test]
@@ -273,6 +287,10 @@ fn commands_reach_the_daemon() {
     ask(&daemon, &["resume", "web"]).unwrap();
     let not_paused = ask(&daemon, &["resume", "web"]).unwrap_err();
     assert_eq!(not_paused.exit, Exit::Refused);
+    ask(&daemon, &["freeze", "--for", "2h", "--reason", "upgrade"]).unwrap();
+    ask(&daemon, &["unfreeze"]).unwrap();
+    let not_frozen = ask(&daemon, &["unfreeze"]).unwrap_err();
+    assert_eq!(not_frozen.exit, Exit::Refused);
     ask(&daemon, &["sync", "web", "--no-wait", "--only", "ConfigMap/prod/web"]).unwrap();
     ask(&daemon, &["sync", "web", "--dry-run"]).unwrap();
     let dir = tempfile::tempdir().unwrap();

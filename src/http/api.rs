@@ -63,6 +63,12 @@ pub(super) async fn status(Having(state): Having<State>) -> Answer<dto::Status> 
     status.daemon = Some(dto::Daemon { version, pid: std::process::id(), observe });
     status.ledger.seq = state.ledger.head().0;
     status.ledger.id = state.ledger.ledger_id().to_string();
+    if let Some(mut freeze) = status.freeze.take() {
+        let ledger = state.ledger.clone();
+        let found = state.blocking(move || ledger.get(Seq(freeze.seq))).await?;
+        freeze.by = found?.map(|recorded| recorded.actor.to_string()).unwrap_or_default();
+        status.freeze = Some(freeze);
+    }
     Ok(Json(status))
 }
 
@@ -308,6 +314,8 @@ fn undo_of(command: &Command) -> String {
     match command {
         Command::Pause { app, .. } => format!("greffier resume {app}"),
         Command::Resume { app } => format!("greffier pause {app}"),
+        Command::Freeze { .. } => "greffier unfreeze".to_owned(),
+        Command::Unfreeze => "greffier freeze".to_owned(),
         Command::AddApp { manifest } => {
             let name = manifest.pointer("/metadata/name").and_then(|name| name.as_str());
             format!("greffier app remove {}", name.unwrap_or_default())
@@ -376,15 +384,34 @@ pub(super) async fn pause(
     body: Given<dto::PauseBody>,
 ) -> Answer<dto::Accepted> {
     let Json(dto::PauseBody { period, reason }) = body?;
-    let until = match period.as_str() {
-        "" => None,
-        text => {
-            let period: Period =
-                text.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
-            Some(Timestamp::now().plus_ms(period.ms()))
-        }
-    };
+    let until = after(&period)?;
     carry_out(&state, peer, Command::Pause { app, until, reason }).await
+}
+
+/// When a period that begins now is over; `None` where none was given.
+fn after(period: &str) -> Result<Option<Timestamp>, Error> {
+    if period.is_empty() {
+        return Ok(None);
+    }
+    let period: Period = period.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
+    Ok(Some(Timestamp::now().plus_ms(period.ms())))
+}
+
+pub(super) async fn freeze(
+    Having(state): Having<State>,
+    ConnectInfo(peer): FromPeer,
+    body: Given<dto::PauseBody>,
+) -> Answer<dto::Accepted> {
+    let Json(dto::PauseBody { period, reason }) = body?;
+    let until = after(&period)?;
+    carry_out(&state, peer, Command::Freeze { until, reason }).await
+}
+
+pub(super) async fn unfreeze(
+    Having(state): Having<State>,
+    ConnectInfo(peer): FromPeer,
+) -> Answer<dto::Accepted> {
+    carry_out(&state, peer, Command::Unfreeze).await
 }
 
 pub(super) async fn resume(

@@ -165,7 +165,7 @@ fn sources(app: &App) -> Vec<dto::Source> {
         .collect()
 }
 
-/// The overview. The caller adds the daemon, and the ledger's head and identity.
+/// The overview. The caller adds the daemon, the ledger's head and identity, and who froze it.
 #[must_use]
 pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
     let status = query::status(world, views);
@@ -211,6 +211,12 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
             .iter()
             .filter_map(|view| Some(gate(view.name, view.app.gate.as_ref()?)))
             .collect(),
+        freeze: world.freeze().map(|freeze| dto::Freeze {
+            seq: freeze.seq.0,
+            by: String::new(),
+            until: freeze.until.map(|until| until.to_string()),
+            reason: freeze.reason.clone(),
+        }),
         pauses: views.iter().filter_map(|view| pause(view, world)).collect(),
         problems: status.problems.iter().map(note).collect(),
         suspended: status.suspended.iter().map(note).collect(),

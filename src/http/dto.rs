@@ -73,6 +73,9 @@ pub struct Status {
     pub health: BTreeMap<String, usize>,
     /// What waits for approval.
     pub gates: Vec<Gate>,
+    /// The freeze, while nothing is written for any application.
+    #[serde(default)]
+    pub freeze: Option<Freeze>,
     /// What is paused.
     pub pauses: Vec<Pause>,
     /// What does not render or could not be written.
@@ -164,6 +167,19 @@ pub struct Write {
     /// The object.
     pub object: String,
     /// Why; empty when not known.
+    pub reason: String,
+}
+
+/// A freeze of the daemon.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// The event.
+    pub seq: u64,
+    /// Who froze it.
+    pub by: String,
+    /// When it ends by itself.
+    pub until: Option<String>,
+    /// Why.
     pub reason: String,
 }
 
@@ -500,11 +516,11 @@ pub struct ApproveBody {
     pub reason: String,
 }
 
-/// The body of `POST apps/{name}/pause`.
+/// The body of `POST apps/{name}/pause` and `POST freeze`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PauseBody {
-    /// For how long, e.g. `2h`; until resumed when empty.
+    /// For how long, e.g. `2h`; until a person ends it when empty.
     #[serde(rename = "for")]
     pub period: String,
     /// Why.

@@ -159,12 +159,13 @@ impl From<command::Error> for Error {
             Command::Manifest(_) => {
                 Self::new(StatusCode::BAD_REQUEST, "bad_application", message, "")
             }
-            Command::TooLong { .. } | Command::Past(_) => Self::bad_request(message),
+            Command::TooLong { .. } | Command::Past { .. } => Self::bad_request(message),
             Command::UnknownObject { near, .. } => {
                 let hint = did_you_mean(&near, "`greffier tree APP` lists its objects");
                 Self::new(StatusCode::NOT_FOUND, "unknown_object", message, hint)
             }
             Command::NotPaused(_) => conflict("not_paused", ""),
+            Command::NotFrozen => conflict("not_frozen", ""),
             Command::DefinedElsewhere { .. } => conflict("defined_elsewhere", ""),
             Command::Observing => conflict("observing", "restart the daemon without --observe"),
         }

@@ -220,6 +220,8 @@ fn router(state: State) -> Router {
         .route("/apps/{name}/approve", post(api::approve))
         .route("/apps/{name}/pause", post(api::pause))
         .route("/apps/{name}/resume", post(api::resume))
+        .route("/freeze", post(api::freeze))
+        .route("/unfreeze", post(api::unfreeze))
         .route("/resources", get(api::resources))
         .route("/why", get(why::why))
         .route("/plan", get(plan::plan))

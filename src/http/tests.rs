@@ -157,6 +157,24 @@ async fn commands_are_recorded_with_the_peer_as_their_actor() {
 }
 
 #[tokio::test]
+async fn a_freeze_is_told_with_who_why_and_until_when() {
+    let daemon = Daemon::start(Story::told()).await;
+    assert_eq!(daemon.refusal("unfreeze", json!({})).await.code, "not_frozen");
+    let body = json!({"for": "2h", "reason": "upgrade"});
+    let frozen: dto::Accepted = daemon.client.post("freeze", &body).await.unwrap();
+    assert_eq!(frozen.undo, "greffier unfreeze");
+    let status: dto::Status = daemon.client.get("status", "").await.unwrap();
+    let freeze = status.freeze.unwrap();
+    assert_eq!((freeze.seq, freeze.reason.as_str()), (frozen.seq, "upgrade"));
+    assert!(freeze.by.starts_with("os-user:") && freeze.until.is_some(), "{freeze:?}");
+    let app: dto::App = daemon.client.get("apps/web", "").await.unwrap();
+    assert!(app.note.starts_with("greffier is frozen until "), "{}", app.note);
+    let _: dto::Accepted = daemon.client.post("unfreeze", &json!({})).await.unwrap();
+    let status: dto::Status = daemon.client.get("status", "").await.unwrap();
+    assert_eq!(status.freeze, None);
+}
+
+#[tokio::test]
 async fn refusals_say_why_and_what_to_do() {
     let daemon = Daemon::start(Story::told()).await;
     let unknown = daemon.refusal("apps/wbe/sync", json!({})).await;

@@ -33,7 +33,7 @@ pub use git::{
     HistoryRewrittenV1, RefMovedV1, Signature,
 };
 pub use ignore::{IgnoreCheckedV1, IgnoreFailedV1};
-pub use operator::{DeadlineReachedV1, PausedV1, ResumedV1, SyncRequestedV1};
+pub use operator::{DeadlineReachedV1, FrozenV1, PausedV1, ResumedV1, SyncRequestedV1, UnfrozenV1};
 pub use write::{
     Applied, ApplyNotes, DriftDetectedV1, DriftKind, FieldChange, GateLapsedV1, GateReason,
     IntentRecordedV1, IntentSettledV1, Method, ObjectPreviewedV1, OutcomeRecordedV1,
@@ -211,6 +211,10 @@ events! {
     Paused(PausedV1) = 0x0702, "operator.pause";
     /// See [`ResumedV1`].
     Resumed(ResumedV1) = 0x0703, "operator.resume";
+    /// See [`FrozenV1`].
+    Frozen(FrozenV1) = 0x0710, "operator.freeze";
+    /// See [`UnfrozenV1`].
+    Unfrozen(UnfrozenV1) = 0x0711, "operator.unfreeze";
 }
 
 #[cfg(test)]

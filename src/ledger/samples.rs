@@ -398,6 +398,8 @@ fn operators() -> Vec<Event> {
             .into(),
         PausedV1 { app: app(), until: Some(Timestamp(1)), reason: "holiday".into() }.into(),
         ResumedV1 { app: app(), expired: true }.into(),
+        FrozenV1 { until: Some(Timestamp(1)), reason: "audit".into() }.into(),
+        UnfrozenV1 { expired: true }.into(),
     ]
 }
 

@@ -129,9 +129,22 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::SyncFinished(body) => Subjects::app(&body.app).with_commits([&body.commit]),
         Event::ObjectObserved(body) => Subjects::object(&body.key),
         Event::ObjectGone(body) => Subjects::object(&body.key),
+        Event::SyncRequested(_)
+        | Event::Paused(_)
+        | Event::Resumed(_)
+        | Event::Frozen(_)
+        | Event::Unfrozen(_) => of_people(event),
+    }
+}
+
+/// What a person's decision is about.
+fn of_people(event: &Event) -> Subjects {
+    match event {
         Event::SyncRequested(body) => Subjects::app(&body.app).with_objects(&body.only),
         Event::Paused(body) => Subjects::app(&body.app),
         Event::Resumed(body) => Subjects::app(&body.app),
+        // A freeze is about everything; the match above is the exhaustive one.
+        _ => Subjects::default(),
     }
 }
 

@@ -46,7 +46,9 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
     let gated = plan.gate.iter().flat_map(|gate| &gate.writes);
     let gated: BTreeSet<&ObjectKey> = gated.map(|write| &write.key).collect();
     let skipped = app.is_some_and(|app| app.spec.skip);
-    let forbidden = world.observe || world.cluster.lost.is_some() || paused || skipped;
+    let frozen = world.frozen.as_ref();
+    let frozen = frozen.is_some_and(|freeze| freeze.until.is_none_or(|until| until > world.now));
+    let forbidden = world.observe || world.cluster.lost.is_some() || paused || skipped || frozen;
     for write in &plan.writes {
         let key = &write.key;
         if forbidden {
@@ -99,6 +101,9 @@ pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static
     let Some(app) = world.apps.get(app) else { return Some("the application was removed") };
     if world.observe {
         return Some("greffier only observes (--observe)");
+    }
+    if world.freeze().is_some() {
+        return Some("greffier was frozen");
     }
     if app.spec.skip {
         return Some("the application is to be left alone now (skip-reconcile)");

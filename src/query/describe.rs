@@ -191,9 +191,11 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::ObjectGone(_)
         | Event::KindListed(_)
         | Event::WatchGap(_) => of_cluster(event),
-        Event::SyncRequested(_) | Event::Paused(_) | Event::Resumed(_) => {
-            operator::of_operator(event, &by)
-        }
+        Event::SyncRequested(_)
+        | Event::Paused(_)
+        | Event::Resumed(_)
+        | Event::Frozen(_)
+        | Event::Unfrozen(_) => operator::of_operator(event, &by),
     };
     if described.by.is_empty() {
         described.by.push(by);

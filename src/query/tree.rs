@@ -131,6 +131,9 @@ fn note_of(view: &AppView<'_>) -> String {
     if view.plan.gate.is_some() {
         return "waits for approval".to_owned();
     }
+    if view.plan.permission.why_not == crate::plan::FROZEN {
+        return "frozen".to_owned();
+    }
     if view.app.paused.is_some() {
         return "paused".to_owned();
     }

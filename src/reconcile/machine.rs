@@ -11,8 +11,8 @@ use crate::ledger::Draft;
 use crate::ledger::event::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DriftDetectedV1, DriftKind,
     GateLapsedV1, Health, IntentRecordedV1, ObjectHealthChangedV1, Origin, OutcomeRecordedV1,
-    PlanGatedV1, RemovalAwaitedV1, RenderFailedV1, ResumedV1, SyncFinishedV1, Verb, Write,
-    WriteResult, WritesSuspendedV1,
+    PlanGatedV1, RemovalAwaitedV1, RenderFailedV1, ResumedV1, SyncFinishedV1, UnfrozenV1, Verb,
+    Write, WriteResult, WritesSuspendedV1,
 };
 use crate::ledger::frame::CAUSES_MAX;
 use crate::model::{AppName, AppSpec, CommitId, Digest, ObjectKey, Seq, Timestamp};
@@ -93,6 +93,8 @@ pub struct Machine {
     has_room: bool,
     tracked: Option<BTreeSet<String>>,
     deadlines: BTreeMap<AppName, Timestamp>,
+    /// When the freeze ends by itself.
+    thaws: Option<Timestamp>,
 }
 
 impl Machine {
@@ -112,6 +114,7 @@ impl Machine {
             has_room: false,
             tracked: None,
             deadlines: BTreeMap::new(),
+            thaws: None,
         }
     }
 
@@ -163,7 +166,7 @@ impl Machine {
     /// The next time at which time alone changes a decision.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.deadlines.values().min().copied()
+        self.deadlines.values().copied().chain(self.thaws).min()
     }
 
     /// Decides what to do now. The driver folds everything it appended before it asks again.
@@ -175,6 +178,7 @@ impl Machine {
         self.deadlines.retain(|app, _| world.apps.contains_key(app));
         let mut drafts = Vec::new();
         let mut intents = Vec::new();
+        self.thaw(world, &mut drafts);
         for name in apps {
             let Some(app) = world.apps.get(&name) else { continue };
             self.render(world, &name, app, &mut commands, &mut drafts);
@@ -204,6 +208,14 @@ impl Machine {
             world.apps.keys().cloned().collect()
         } else {
             dirty.into_iter().collect()
+        }
+    }
+
+    /// A freeze that has run out ends with an event.
+    fn thaw(&mut self, world: &World, drafts: &mut Vec<Draft>) {
+        self.thaws = world.freeze().and_then(|freeze| freeze.until);
+        if world.frozen.is_some() && world.freeze().is_none() {
+            drafts.push(Draft::new(UnfrozenV1 { expired: true }));
         }
     }
 
@@ -383,7 +395,7 @@ fn intent(name: &AppName, app: Option<&App>, writes: &[Write], timeout_ms: u32) 
 }
 
 /// The writes of an intent that nobody wants any more: others may have recorded something
-/// between the decision and the intent, a pause or a render, and have been told that it counts.
+/// between the decision and the intent, a pause, a freeze or a render, and have been told that it counts.
 fn withdrawn(world: &World, intent: &OpenIntent) -> Vec<(u32, WriteResult)> {
     let writes = intent.writes.iter();
     let withdrawn = writes.filter_map(|(index, open)| {

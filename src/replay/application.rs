@@ -64,7 +64,7 @@ pub struct RenderProblem {
     pub error: String,
 }
 
-/// A pause.
+/// A pause of an application, or the freeze of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     /// The event.
@@ -73,6 +73,14 @@ pub struct Pause {
     pub until: Option<Timestamp>,
     /// Why.
     pub reason: String,
+}
+
+impl Pause {
+    /// Whether it is in force at `now`.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
 }
 
 /// A plan that waits for a person.
@@ -319,7 +327,7 @@ impl App {
     /// Whether its pause, if any, is in force at `now`.
     #[must_use]
     pub fn is_paused(&self, now: Timestamp) -> bool {
-        self.paused.as_ref().is_some_and(|pause| pause.until.is_none_or(|until| until > now))
+        self.paused.as_ref().is_some_and(|pause| pause.holds(now))
     }
 
     /// The commit that its desired state stands for.

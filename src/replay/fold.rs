@@ -6,15 +6,13 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::application::{
-    App, Approval, Desired, Drift, Gate, Pause, RenderProblem, SyncRequest, SyncSummary,
-};
+use super::application::{App, Approval, Desired, Drift, Gate, RenderProblem, SyncSummary};
 use super::deletions::gate_hash;
 use super::world::{Touched, World};
 use crate::ledger::event::{
     AppDeclaredV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1, DriftKind, Event,
     FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1, RemovalAwaitedV1,
-    RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1, SyncRequestedV1,
+    RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1,
 };
 use crate::model::{AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
 
@@ -85,15 +83,15 @@ impl World {
             Event::ObjectGone(body) => self.object_gone(body),
             Event::KindListed(body) => self.kind_listed(body),
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
-            Event::SyncRequested(body) => self.sync_requested(seq, body),
-            Event::Paused(body) => self.with_app(&body.app, |app| {
-                app.paused = Some(Pause { seq, until: body.until, reason: body.reason.clone() });
-            }),
-            Event::Resumed(body) => self.with_app(&body.app, |app| app.paused = None),
+            Event::SyncRequested(_)
+            | Event::Paused(_)
+            | Event::Resumed(_)
+            | Event::Frozen(_)
+            | Event::Unfrozen(_) => self.decided(seq, event),
         }
     }
 
-    fn with_app(&mut self, name: &AppName, change: impl FnOnce(&mut App)) -> Touched {
+    pub(super) fn with_app(&mut self, name: &AppName, change: impl FnOnce(&mut App)) -> Touched {
         match self.apps.get_mut(name) {
             Some(app) => {
                 change(app);
@@ -402,16 +400,6 @@ impl World {
         })
     }
 
-    /// A request tries at once what failed, and asks again what was refused.
-    fn sync_requested(&mut self, seq: Seq, body: &SyncRequestedV1) -> Touched {
-        self.with_app(&body.app, |app| {
-            app.attempts.clear();
-            app.previews.retain(|_, preview| preview.is_answer());
-            app.ignore_failures.clear();
-            app.request = Some(SyncRequest { seq, prune: body.prune, only: body.only.clone() });
-        })
-    }
-
     fn sync_finished(&mut self, seq: Seq, body: &SyncFinishedV1) -> Touched {
         let at = self.now;
         self.with_app(&body.app, |app| {
@@ -436,6 +424,9 @@ impl World {
         // The event says that the time has come, whatever clock recorded it.
         self.now = self.now.max(deadline);
         let now = self.now;
+        if self.frozen.as_ref().is_some_and(|freeze| !freeze.holds(now)) {
+            return Touched::all();
+        }
         let due = self.apps.iter().filter(|(_, app)| {
             let retries = app.attempts.values().filter_map(|attempt| attempt.next);
             let pause = app.paused.as_ref().and_then(|pause| pause.until);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::application::App;
+use super::application::{App, Pause};
 use super::cluster::{ClusterState, LiveObject, OpenIntent, Owned};
 use super::git::{Repo, Resolved};
 use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
@@ -21,6 +21,8 @@ pub struct World {
     pub now: Timestamp,
     /// Whether the running daemon may only record and plan.
     pub observe: bool,
+    /// The freeze: nothing is written for any application.
+    pub frozen: Option<Pause>,
     /// When the running daemon started.
     pub started: Seq,
     /// The digest of the configuration in force.
@@ -103,6 +105,12 @@ impl World {
                 Resolved::NotFetched => None,
             })
             .collect()
+    }
+
+    /// The freeze, while it is in force.
+    #[must_use]
+    pub fn freeze(&self) -> Option<&Pause> {
+        self.frozen.as_ref().filter(|freeze| freeze.holds(self.now))
     }
 
     /// Whether the newest revision of `app` still has to be rendered.

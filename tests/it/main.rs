@@ -21,6 +21,7 @@ mod ignore;
 mod input;
 mod keep;
 mod kills;
+mod people;
 mod protect;
 mod render;
 mod retry;

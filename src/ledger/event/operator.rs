@@ -35,6 +35,22 @@ pub struct PausedV1 {
     pub reason: String,
 }
 
+/// A person froze the daemon: nothing is written for any application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenV1 {
+    /// When the freeze ends by itself.
+    pub until: Option<Timestamp>,
+    /// Why, if they said.
+    pub reason: String,
+}
+
+/// A freeze ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnfrozenV1 {
+    /// Whether it expired, rather than a person ending it.
+    pub expired: bool,
+}
+
 /// A pause ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumedV1 {

@@ -57,9 +57,12 @@ impl Judge<'_> {
     }
 
     /// Whether a child application may be defined. That is no write to the cluster: it is allowed
-    /// wherever applying is, and to a daemon that only observes, so that it can plan the children.
+    /// wherever applying is, and to a daemon that only observes or is frozen, so that it can plan
+    /// the children.
     pub(super) fn may_define(&self, object: &DesiredObject) -> bool {
-        let observing = self.world.observe && self.app.spec.automated.is_some();
-        (self.permission.apply || observing) && self.permission.covers(&object.key)
+        let paused = self.app.is_paused(self.world.now) || self.app.removing || self.app.spec.skip;
+        let frozen = self.world.freeze().is_some() && !paused;
+        let planning = (self.world.observe || frozen) && self.app.spec.automated.is_some();
+        (self.permission.apply || planning) && self.permission.covers(&object.key)
     }
 }

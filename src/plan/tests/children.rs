@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::super::{Status, Sync};
-use crate::ledger::event::{AppHealthChangedV1, AppRefusedV1, DesiredObject, Health, Origin};
+use crate::ledger::event::{
+    AppHealthChangedV1, AppRefusedV1, DesiredObject, FrozenV1, Health, Origin, PausedV1,
+};
 use crate::replay::testing::{
     Given, application, auto, cascading, child, hold, key, name, object, objects, said, writes,
 };
@@ -52,6 +54,15 @@ fn an_observer_defines_children_to_plan_them() {
     let mut given = root(&[application("web", auto())]);
     given.starts(true);
     assert_eq!(given.plan("root").declare.len(), 1);
+}
+
+#[test]
+fn a_frozen_daemon_defines_children_to_plan_them_unless_their_parent_is_paused() {
+    let mut given = root(&[application("web", auto())]);
+    given.event(FrozenV1 { until: None, reason: String::new() });
+    assert_eq!(given.plan("root").declare.len(), 1);
+    given.event(PausedV1 { app: name("root"), until: None, reason: String::new() });
+    assert_eq!(given.plan("root").declare, []);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::{Status, Sync};
 use crate::ledger::event::{
-    ClusterFoundV1, ClusterLostV1, DesiredObject, DriftKind, Health, Origin, PausedV1, ResumedV1,
+    ClusterFoundV1, ClusterLostV1, DesiredObject, DriftKind, FrozenV1, Health, Origin, PausedV1,
+    ResumedV1, UnfrozenV1,
 };
 use crate::model::{GroupKind, Restraint};
 use crate::replay::testing::{
@@ -79,7 +80,10 @@ fn nothing_is_written_while_nothing_may_be() {
     let pause = |given: &mut Given| {
         given.event(PausedV1 { app: name("web"), until: None, reason: String::new() });
     };
-    let cases: [Case; 3] = [
+    let freeze = |given: &mut Given| {
+        given.event(FrozenV1 { until: None, reason: String::new() });
+    };
+    let cases: [Case; 4] = [
         ("only observes", |g| g.starts(true), |g| g.starts(false)),
         (
             "cannot be reached: timeout",
@@ -92,6 +96,9 @@ fn nothing_is_written_while_nothing_may_be() {
         ),
         ("paused", pause, |g| {
             g.event(ResumedV1 { app: name("web"), expired: false });
+        }),
+        ("greffier is frozen", freeze, |g| {
+            g.event(UnfrozenV1 { expired: false });
         }),
     ];
     for (why, begin, end) in cases {
@@ -121,6 +128,23 @@ fn a_pause_holds_requests_too_and_ends_by_itself() {
     let touched = given.after_ms(60_000);
     assert!(touched.apps.contains(&name("web")), "the deadline is the application's");
     assert_eq!(given.writes("web"), ["create ConfigMap/prod/a"]);
+}
+
+#[test]
+fn a_freeze_outlives_a_restart_holds_every_application_and_ends_by_itself() {
+    let mut given = Given::app("web", auto());
+    given.declares(&application("api", auto()), Origin::Config);
+    given.renders("web", objects(&[A]));
+    given.renders("api", objects(&[B]));
+    let until = given.now().plus_ms(60_000);
+    given.event(FrozenV1 { until: Some(until), reason: "upgrade".into() });
+    given.starts(false);
+    given.lists_everything();
+    given.requests("web", false, &[]);
+    assert_eq!((given.writes("web").len(), given.writes("api").len()), (0, 0));
+    assert!(given.after_ms(60_000).all, "the end of a freeze concerns every application");
+    assert_eq!(given.writes("web"), ["create ConfigMap/prod/a"]);
+    assert_eq!(given.writes("api"), ["create ConfigMap/prod/b"]);
 }
 
 #[test]

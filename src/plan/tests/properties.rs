@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::super::{Sync, plan};
 use crate::ledger::event::{
-    ClusterFoundV1, ClusterLostV1, DesiredObject, DriftKind, Origin, PausedV1, ResumedV1, Verb,
-    WriteResult,
+    ClusterFoundV1, ClusterLostV1, DesiredObject, DriftKind, FrozenV1, Origin, PausedV1, ResumedV1,
+    UnfrozenV1, Verb, WriteResult,
 };
 use crate::model::{AppName, ObjectKey, Seq};
 use crate::replay::World;
@@ -42,6 +42,7 @@ enum Step {
     Remove { app: usize, cascade: bool },
     Request { app: usize, prune: bool },
     Pause { app: usize, on: bool },
+    Freeze { on: bool },
     Intend { app: usize },
     End { intent: usize, write: usize, result: usize, echo_first: bool },
     Edit { object: usize },
@@ -69,6 +70,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (n(), any::<bool>()).prop_map(|(app, cascade)| Step::Remove { app, cascade }),
         1 => (n(), any::<bool>()).prop_map(|(app, prune)| Step::Request { app, prune }),
         1 => (n(), any::<bool>()).prop_map(|(app, on)| Step::Pause { app, on }),
+        1 => any::<bool>().prop_map(|on| Step::Freeze { on }),
         6 => n().prop_map(|app| Step::Intend { app }),
         10 => (n(), n(), n(), any::<bool>()).prop_map(
             |(intent, write, result, echo_first)| Step::End { intent, write, result, echo_first }
@@ -144,6 +146,12 @@ fn take(given: &mut Given, step: &Step, pushes: &mut u64) {
         }
         Step::Time { ms } => {
             given.after_ms(*ms);
+        }
+        Step::Freeze { on: true } => {
+            given.event(FrozenV1 { until: None, reason: String::new() });
+        }
+        Step::Freeze { on: false } => {
+            given.event(UnfrozenV1 { expired: false });
         }
         Step::Cluster { lost: true } => {
             given.event(ClusterLostV1 { error: "timeout".into() });
@@ -396,6 +404,7 @@ proptest! {
 
 /// Ends everything that is under way and renders three applications with objects of their own.
 fn settle(given: &mut Given, objects: [u8; 3]) {
+    given.event(UnfrozenV1 { expired: false });
     given.event(ClusterFoundV1 {});
     given.starts(false);
     given.lists_everything();

@@ -17,6 +17,18 @@ pub(super) fn of_operator(event: &Event, by: &str) -> Described {
                 if body.expired { "the pause expired".to_owned() } else { format!("by {by}") };
             Described::of_app(&body.app, format!("resumed: {how}"))
         }
+        Event::Frozen(body) => {
+            let until = body.until.map_or_else(String::new, |until| format!(" until {until}"));
+            let why = reason(&body.reason);
+            let text =
+                format!("FROZEN{until} by {by}{why}; nothing is written for any application");
+            Described::new(text).tone(Tone::Warn)
+        }
+        Event::Unfrozen(body) => {
+            let how =
+                if body.expired { "the freeze expired".to_owned() } else { format!("by {by}") };
+            Described::new(format!("unfrozen: {how}")).tone(Tone::Good)
+        }
         other => Described::new(other.name()),
     }
 }

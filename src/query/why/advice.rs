@@ -71,6 +71,7 @@ pub(super) fn of_object(world: &World, view: &AppView<'_>, key: &ObjectKey) -> V
 fn may_ask(world: &World, view: &AppView<'_>) -> bool {
     !world.observe
         && world.cluster.lost.is_none()
+        && world.freeze().is_none()
         && !view.app.is_paused(world.now)
         && !view.app.removing
         && !view.app.spec.skip
@@ -83,6 +84,9 @@ fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
     }
     if world.cluster.lost.is_some() {
         advices.say("see since when the API server is away", "greffier log --kind cluster");
+    }
+    if world.freeze().is_some() {
+        advices.say("end the freeze", "greffier unfreeze");
     }
     if app.spec.skip {
         let what = "let greffier keep it again: take skip-reconcile out of the Application";

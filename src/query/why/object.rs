@@ -87,7 +87,7 @@ impl Doing {
         }
     }
 
-    fn next(&self, view: &AppView<'_>) -> (String, Option<Timestamp>) {
+    fn next(&self, world: &World, view: &AppView<'_>) -> (String, Option<Timestamp>) {
         let say = |what: &str| (what.to_owned(), None);
         match self {
             Self::Nothing if view.plan.permission.apply => {
@@ -112,12 +112,17 @@ impl Doing {
             Self::Held => say("nothing, while that holds it"),
             Self::Kept => say("nothing, while that keeps it; back in Git, it follows Git again"),
             Self::Foreign => say("nothing, while the other application has it"),
-            Self::LeftAlone => match view.app.paused.as_ref().and_then(|pause| pause.until) {
-                Some(until) if view.plan.permission.why_not.contains("paused") => {
-                    ("decided anew when the pause ends".to_owned(), Some(until))
+            Self::LeftAlone => {
+                let paused = || view.app.paused.as_ref().filter(|pause| pause.holds(world.now));
+                let (word, holds) = match world.freeze() {
+                    Some(freeze) => ("freeze", Some(freeze)),
+                    None => ("pause", paused()),
+                };
+                match holds {
+                    Some(pause) => (format!("decided anew when the {word} ends"), pause.until),
+                    None => say("nothing, until a person asks or the policy changes"),
                 }
-                _ => say("nothing, until a person asks or the policy changes"),
-            },
+            }
             Self::Unknown => say("it is judged when it was looked at"),
         }
     }
@@ -220,7 +225,7 @@ pub(super) fn notable<'v>(view: &'v AppView<'_>) -> impl Iterator<Item = &'v Obj
 pub(super) fn told(world: &World, view: &AppView<'_>, key: &ObjectKey) -> Option<ObjectWhy> {
     let object = view.plan.objects.iter().find(|object| object.key == *key)?;
     let doing = Judge::new(world, view).doing(object);
-    let (next, at) = doing.next(view);
+    let (next, at) = doing.next(world, view);
     let drift = view.app.drift.get(key).filter(|drift| drift.kind != DriftKind::None);
     Some(ObjectWhy {
         object: key.to_string(),

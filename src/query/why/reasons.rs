@@ -12,7 +12,7 @@ use super::{NAMED_MAX, Next, ObjectWhy, Reason, named};
 use crate::ledger::event::Health;
 use crate::model::{CommitId, ObjectKey, Seq};
 use crate::plan::Assessment;
-use crate::replay::World;
+use crate::replay::{Pause, World};
 
 /// The code of the reason that there is nothing to explain.
 pub(super) const AS_GIT_SAYS: &str = "as_git_says";
@@ -49,17 +49,15 @@ fn restraining(world: &World, view: &AppView<'_>) -> Vec<Reason> {
     let mut text = plan.permission.why_not.clone();
     let (code, seq) = if world.observe {
         ("observing", Some(world.started))
+    } else if let Some(freeze) = world.freeze() {
+        ends(&mut text, freeze);
+        ("frozen", Some(freeze.seq))
     } else if app.spec.skip {
         ("skipped", Some(app.declared))
     } else if world.cluster.lost.is_some() {
         ("cluster_lost", None)
     } else if let Some(pause) = app.paused.as_ref().filter(|_| app.is_paused(world.now)) {
-        if let Some(until) = pause.until {
-            text.push_str(&format!(" until {until}"));
-        }
-        if !pause.reason.is_empty() {
-            text.push_str(&format!(": {}", pause.reason));
-        }
+        ends(&mut text, pause);
         ("paused", Some(pause.seq))
     } else if app.removing {
         ("removing", None)
@@ -72,6 +70,16 @@ fn restraining(world: &World, view: &AppView<'_>) -> Vec<Reason> {
         ("not_permitted", None)
     };
     vec![reason(code, text, seq)]
+}
+
+/// Adds when a pause or freeze ends by itself, and what it is for.
+fn ends(text: &mut String, pause: &Pause) {
+    if let Some(until) = pause.until {
+        text.push_str(&format!(" until {until}"));
+    }
+    if !pause.reason.is_empty() {
+        text.push_str(&format!(": {}", pause.reason));
+    }
 }
 
 /// What is wrong with the source, or not done with it yet.
@@ -209,6 +217,9 @@ pub(super) fn next(world: &World, view: &AppView<'_>) -> Vec<Next> {
     }
     if world.render_pending(app) {
         say(None, "when the newest revision is rendered: what it changes".to_owned());
+    }
+    if let Some(until) = world.freeze().and_then(|freeze| freeze.until) {
+        say(Some(until.to_string()), "the freeze ends, and writes go on".to_owned());
     }
     let pause = app.paused.as_ref().filter(|_| app.is_paused(world.now));
     if let Some(until) = pause.and_then(|pause| pause.until) {

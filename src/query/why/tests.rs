@@ -7,7 +7,7 @@ use super::super::fixture::{Story, key as story_key};
 use super::*;
 use crate::ledger::event::{
     AppHealthChangedV1, AppRefusedV1, ClusterLostV1, DesiredObject, DriftDetectedV1, DriftKind,
-    FetchFailedV1, FieldChange, Health, ManagerStamp, ObjectObservedV1, Origin, PausedV1,
+    FetchFailedV1, FieldChange, FrozenV1, Health, ManagerStamp, ObjectObservedV1, Origin, PausedV1,
     WriteResult,
 };
 use crate::model::{Digest, GroupKind};
@@ -138,7 +138,11 @@ fn what_restrains_every_write_comes_first() {
     observing.lists_everything();
     let mut lost = drifted(auto());
     lost.event(ClusterLostV1 { error: "timeout".into() });
+    let mut frozen = paused(true);
+    let until = Some(frozen.now().plus_ms(30_000));
+    frozen.event(FrozenV1 { until, reason: "upgrade".into() });
     let cases = [
+        (frozen.clone(), "frozen", "is frozen until 2027", "greffier unfreeze"),
         (paused(false), "paused", "is paused: incident 7", "greffier resume web"),
         (paused(true), "paused", "is paused until 2027", "greffier resume web"),
         (observing, "observing", "only observes", "restart the daemon without --observe"),
@@ -160,6 +164,7 @@ fn what_restrains_every_write_comes_first() {
     let why = asks(&paused(true), "web");
     assert!(why.next[0].at.as_ref().is_some_and(|at| at.starts_with("2027")), "{why:#?}");
     assert!(asks(&paused(true), A).next[0].at.is_some(), "the object is decided anew then");
+    assert!(asks(&frozen, A).next[0].what.contains("when the freeze ends"));
 }
 
 #[test]

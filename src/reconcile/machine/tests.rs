@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ledger::event::{DesiredObject, Event, Health, PlanApprovedV1, Preview, WriteResult};
+use crate::ledger::event::{
+    DesiredObject, Event, FrozenV1, Health, PlanApprovedV1, Preview, WriteResult,
+};
 use crate::replay::testing::{
     Given, REPO, application, auto, cascading, child, commit, key, map, maps, name, object, objects,
 };
@@ -630,6 +632,24 @@ fn a_pause_that_has_run_out_ends_with_an_event() {
 }
 
 #[test]
+fn a_freeze_that_has_run_out_ends_with_one_event_and_every_application_goes_on() {
+    let mut sim = Sim::web(auto(), objects(&[A]));
+    sim.given.declares(&application("api", auto()), Origin::Config);
+    sim.at(1, "api", objects(&[B]));
+    let until = sim.given.now().plus_ms(10_000);
+    sim.happens(|given| {
+        given.event(FrozenV1 { until: Some(until), reason: String::new() });
+    });
+    sim.runs();
+    assert_eq!((sim.live(A), sim.live(B), sim.machine.deadline()), (false, false, Some(until)));
+    let touched = sim.given.after_ms(10_000);
+    sim.machine.touch(touched);
+    sim.runs();
+    assert!(sim.live(A) && sim.live(B));
+    assert_eq!((sim.told("operator.unfreeze"), sim.machine.deadline()), (1, None));
+}
+
+#[test]
 fn a_namespace_that_comes_up_wakes_those_who_wait_for_it() {
     let mut sim = Sim::new(Given::app("web", auto()));
     sim.given.declares(&application("base", auto()), Origin::Config);
@@ -730,6 +750,23 @@ fn a_pause_that_was_recorded_before_the_intent_withdraws_its_writes() {
     });
     sim.runs();
     assert!(sim.live(A) && sim.live(B), "what was withdrawn is decided anew");
+}
+
+#[test]
+fn a_freeze_that_was_recorded_before_the_intent_withdraws_its_writes() {
+    let mut sim = Sim::web(auto(), objects(&[A]));
+    sim.hold = vec!["append"];
+    sim.runs();
+    sim.happens(|given| {
+        given.event(FrozenV1 { until: None, reason: String::new() });
+    });
+    sim.releases();
+    assert!(!sim.live(A) && sim.given.world.intents.is_empty());
+    sim.happens(|given| {
+        given.event(UnfrozenV1 { expired: false });
+    });
+    sim.runs();
+    assert!(sim.live(A), "what was withdrawn is decided anew");
 }
 
 #[test]

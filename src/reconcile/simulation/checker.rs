@@ -34,11 +34,20 @@ struct Intent {
     unknown: BTreeSet<u32>,
 }
 
+impl Intent {
+    /// The objects whose writes have not ended.
+    fn open(&self) -> impl Iterator<Item = &ObjectKey> {
+        let writes = (0_u32..).zip(&self.writes);
+        writes.filter(|(index, _)| !self.ended.contains(index)).map(|(_, write)| &write.key)
+    }
+}
+
 /// The judge.
 #[derive(Default)]
 pub(super) struct Checker {
     now: Timestamp,
     observe: bool,
+    frozen: Option<Option<Timestamp>>,
     apps: BTreeMap<AppName, App>,
     /// Applications that ever had children: their objects count with their children's.
     parents: BTreeSet<AppName>,
@@ -86,6 +95,8 @@ impl Checker {
             }
             Event::Paused(body) => self.with(&body.app, |app| app.paused = Some(body.until)),
             Event::Resumed(body) => self.with(&body.app, |app| app.paused = None),
+            Event::Frozen(body) => self.frozen = Some(body.until),
+            Event::Unfrozen(_) => self.frozen = None,
             Event::PlanGated(body) => self.with(&body.app, |app| {
                 app.gated = Some(body.plan.to_string());
                 app.approved = false;
@@ -139,6 +150,9 @@ impl Checker {
         if self.observe {
             return Some("greffier only observes".into());
         }
+        if self.frozen.is_some_and(|until| until.is_none_or(|until| until > self.now)) {
+            return Some("greffier is frozen".into());
+        }
         let Some(app) = self.apps.get(name) else { return Some("no such application".into()) };
         if app.paused.is_some_and(|until| until.is_none_or(|until| until > self.now)) {
             return Some("the application is paused".into());
@@ -189,7 +203,10 @@ impl Checker {
         }
         let prunes = together.iter().filter(|write| write.verb == Verb::Prune).count();
         // What an application has given to others, and what its children have, counts as left.
-        let left: BTreeSet<_> = self.apps.values().flat_map(|app| app.wants.keys()).collect();
+        // So does what is being written: it is judged when that has ended.
+        let wanted = self.apps.values().flat_map(|app| app.wants.keys());
+        let left: BTreeSet<_> =
+            wanted.chain(self.intents.values().flat_map(Intent::open)).collect();
         let left = left.len();
         let alone = !self.parents.contains(name);
         (alone && prunes >= 3 && prunes > left)

@@ -293,7 +293,7 @@ impl Story {
         let sim = &mut self.sim;
         let app = (*sim.random.pick(FOLDERS).unwrap()).to_owned();
         let reason = String::new;
-        let command = match sim.random.below(8) {
+        let command = match sim.random.below(10) {
             0 => {
                 let ms = u64::try_from(sim.random.below(900_000)).unwrap();
                 let until = sim.random.chance(70).then(|| sim.now.plus_ms(ms + 1));
@@ -318,6 +318,12 @@ impl Story {
                 self.beta = true;
                 Command::AddApp { manifest: make("beta", policy(sim.random.below(4))) }
             }
+            7 => {
+                let ms = u64::try_from(sim.random.below(300_000)).unwrap();
+                let until = sim.random.chance(70).then(|| sim.now.plus_ms(ms + 1));
+                Command::Freeze { until, reason: reason() }
+            }
+            8 => Command::Unfreeze,
             _ => {
                 self.beta = false;
                 Command::RemoveApp { app: "beta".into() }
@@ -369,6 +375,9 @@ impl Story {
         }
         if let Some(daemon) = &mut sim.daemon {
             daemon.observer.relist();
+        }
+        if sim.head.frozen.is_some() {
+            sim.append(crate::ledger::event::UnfrozenV1 { expired: false }, Vec::new());
         }
         let paused = sim.head.apps.iter().filter(|(_, app)| app.paused.is_some());
         for app in paused.map(|(name, _)| name.to_string()).collect::<Vec<_>>() {

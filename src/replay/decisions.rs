@@ -1,0 +1,38 @@
+//! How people's decisions change the world.
+
+use super::application::{Pause, SyncRequest};
+use super::world::{Touched, World};
+use crate::ledger::event::{Event, SyncRequestedV1};
+use crate::model::Seq;
+
+impl World {
+    pub(super) fn decided(&mut self, seq: Seq, event: &Event) -> Touched {
+        match event {
+            Event::SyncRequested(body) => self.sync_requested(seq, body),
+            Event::Paused(body) => self.with_app(&body.app, |app| {
+                app.paused = Some(Pause { seq, until: body.until, reason: body.reason.clone() });
+            }),
+            Event::Resumed(body) => self.with_app(&body.app, |app| app.paused = None),
+            Event::Frozen(body) => {
+                self.frozen = Some(Pause { seq, until: body.until, reason: body.reason.clone() });
+                Touched::all()
+            }
+            Event::Unfrozen(_) => {
+                self.frozen = None;
+                Touched::all()
+            }
+            // The fold's own match is the exhaustive one.
+            _ => Touched::nothing(),
+        }
+    }
+
+    /// A request tries at once what failed, and asks again what was refused.
+    fn sync_requested(&mut self, seq: Seq, body: &SyncRequestedV1) -> Touched {
+        self.with_app(&body.app, |app| {
+            app.attempts.clear();
+            app.previews.retain(|_, preview| preview.is_answer());
+            app.ignore_failures.clear();
+            app.request = Some(SyncRequest { seq, prune: body.prune, only: body.only.clone() });
+        })
+    }
+}
