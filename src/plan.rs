@@ -16,7 +16,7 @@ mod shared;
 
 use std::collections::BTreeMap;
 
-pub use assess::{Assessment, Status};
+pub use assess::{Assessment, CONTEST, Status};
 pub use check::{Violation, check, withdrawn};
 pub use gate::{Gated, Limits};
 pub use order::kind_rank;
@@ -307,11 +307,7 @@ impl Plan {
 
 /// The next time at which time alone changes the plan.
 fn deadline(world: &World, app: &App) -> Option<Timestamp> {
-    let retries = app.attempts.values().filter_map(|attempt| attempt.next);
-    let pause = app.paused.as_ref().and_then(|pause| pause.until);
-    let previews = app.previews.values().filter_map(|preview| preview.next);
-    let ignored = app.ignore_failures.values().filter_map(|failure| failure.next);
-    retries.chain(pause).chain(previews).chain(ignored).filter(|at| *at > world.now).min()
+    app.deadlines().filter(|at| *at > world.now).min()
 }
 
 fn sync(app: &App, plan: &Plan) -> Sync {

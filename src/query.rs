@@ -30,5 +30,5 @@ mod tests;
 pub use apps::{AppView, GateError, NamedPlan, UnknownApp, app, apps, dry_run, limits, plan_named};
 pub use book::{Book, as_intent};
 pub use resources::{Resource, ResourceFilter, app_resources, resources};
-pub use status::{PauseNote, ProblemNote, Status, status};
+pub use status::{PauseNote, ProblemNote, Status, contest_text, status};
 pub use tree::{Node, NodeKind, tree};

@@ -7,6 +7,7 @@
 
 mod application;
 mod cluster;
+mod contest;
 mod decisions;
 mod deletions;
 mod fold;
@@ -24,6 +25,7 @@ pub use application::{
     SyncSummary,
 };
 pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
+pub use contest::{Contest, OWNERSHIP, Rival, WHOLE_OBJECT};
 pub use deletions::gate_hash;
 pub use git::{Repo, Resolved};
 pub use ignore::IgnoreFailure;

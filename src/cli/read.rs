@@ -67,6 +67,9 @@ pub(super) fn status_text(status: &dto::Status) -> String {
             row("", format!("to allow it: greffier approve {} {}", gate.app, short(&gate.plan)));
         }
     }
+    for contest in &status.contests {
+        row("contest", format!("{} {}: {}", contest.app, contest.object, contest.what));
+    }
     for pause in &status.pauses {
         let until = pause
             .until

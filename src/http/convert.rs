@@ -93,6 +93,22 @@ fn pause(view: &AppView<'_>, world: &World) -> Option<dto::Pause> {
     })
 }
 
+fn contests(view: &AppView<'_>, world: &World) -> Vec<dto::Contest> {
+    let contests = view.app.contests().filter(|(_, _, contest)| contest.ends() > world.now);
+    contests
+        .map(|(key, rival, contest)| dto::Contest {
+            app: view.name.to_string(),
+            object: key.to_string(),
+            path: rival.path.clone(),
+            manager: rival.manager.clone(),
+            seq: contest.named.map(|seq| seq.0),
+            heals: contest.heals.to_string(),
+            ends: contest.ends().to_string(),
+            what: query::contest_text(rival, contest),
+        })
+        .collect()
+}
+
 /// An application.
 #[must_use]
 pub fn app(world: &World, view: &AppView<'_>) -> dto::App {
@@ -217,6 +233,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
             until: freeze.until.map(|until| until.to_string()),
             reason: freeze.reason.clone(),
         }),
+        contests: views.iter().flat_map(|view| contests(view, world)).collect(),
         pauses: views.iter().filter_map(|view| pause(view, world)).collect(),
         problems: status.problems.iter().map(note).collect(),
         suspended: status.suspended.iter().map(note).collect(),

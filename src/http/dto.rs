@@ -76,6 +76,9 @@ pub struct Status {
     /// The freeze, while nothing is written for any application.
     #[serde(default)]
     pub freeze: Option<Freeze>,
+    /// Who disagrees with Git about what.
+    #[serde(default)]
+    pub contests: Vec<Contest>,
     /// What is paused.
     pub pauses: Vec<Pause>,
     /// What does not render or could not be written.
@@ -181,6 +184,27 @@ pub struct Freeze {
     pub until: Option<String>,
     /// Why.
     pub reason: String,
+}
+
+/// Greffier and somebody else change the same path back and forth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contest {
+    /// The application.
+    pub app: String,
+    /// The object.
+    pub object: String,
+    /// The path.
+    pub path: String,
+    /// The other field manager; empty = unknown.
+    pub manager: String,
+    /// The event that named it.
+    pub seq: Option<u64>,
+    /// When the last flip is or was put back.
+    pub heals: String,
+    /// When it is over if nothing happens any more.
+    pub ends: String,
+    /// For people.
+    pub what: String,
 }
 
 /// A pause.

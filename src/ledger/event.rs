@@ -8,6 +8,7 @@
 
 mod application;
 mod cluster;
+mod contest;
 mod daemon;
 mod git;
 mod ignore;
@@ -25,6 +26,7 @@ pub use cluster::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, KindListedV1, KindsServedV1, Learned,
     ManagerStamp, ObjectGoneV1, ObjectObservedV1, ServedKind, WatchGapV1,
 };
+pub use contest::{ContestEndedV1, ContestNamedV1};
 pub use daemon::{
     ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, LedgerCreatedV1, LedgerRepairedV1,
 };
@@ -181,6 +183,10 @@ events! {
     IntentSettled(IntentSettledV1) = 0x0422, "apply.settled";
     /// See [`SyncFinishedV1`].
     SyncFinished(SyncFinishedV1) = 0x0423, "sync.finished";
+    /// See [`ContestNamedV1`].
+    ContestNamed(ContestNamedV1) = 0x0440, "contest.named";
+    /// See [`ContestEndedV1`].
+    ContestEnded(ContestEndedV1) = 0x0441, "contest.ended";
     /// See [`RemovalAwaitedV1`].
     RemovalAwaited(RemovalAwaitedV1) = 0x0450, "removal.awaited";
     /// See [`IgnoreCheckedV1`].

@@ -317,16 +317,6 @@ fn plans() -> Vec<Event> {
             mask: Digest([13; 32]),
         }
         .into(),
-        ObjectPreviewedV1 {
-            app: app(),
-            key: object(),
-            digest: Digest([11; 32]),
-            uid: "u".into(),
-            live: Digest([12; 32]),
-            mask: Digest([14; 32]),
-            result: Preview::Refused("admission webhook".into()),
-        }
-        .into(),
         IgnoreCheckedV1 { app: app(), problems: vec![("|".into(), "cannot be read".into())] }
             .into(),
         IgnoreFailedV1 {
@@ -354,6 +344,36 @@ fn plans() -> Vec<Event> {
             message: "all applied".into(),
             counts: (1, 2, 3),
             request: Some(Seq(4)),
+        }
+        .into(),
+    ]
+}
+
+fn contests() -> Vec<Event> {
+    vec![
+        ObjectPreviewedV1 {
+            app: app(),
+            key: object(),
+            digest: Digest([11; 32]),
+            uid: "u".into(),
+            live: Digest([12; 32]),
+            mask: Digest([14; 32]),
+            result: Preview::Refused("admission webhook".into()),
+        }
+        .into(),
+        ContestNamedV1 {
+            app: app(),
+            key: object(),
+            path: ".spec.replicas".into(),
+            manager: "scaler".into(),
+            wait_ms: 2_000,
+        }
+        .into(),
+        ContestEndedV1 {
+            app: app(),
+            key: object(),
+            path: ".spec.replicas".into(),
+            manager: String::new(),
         }
         .into(),
     ]
@@ -405,7 +425,7 @@ fn operators() -> Vec<Event> {
 
 /// At least one event of every kind.
 pub(crate) fn sample_events() -> Vec<Event> {
-    [lifecycle(), git(), apps(), renders(), plans(), cluster(), operators()].concat()
+    [lifecycle(), git(), apps(), renders(), plans(), contests(), cluster(), operators()].concat()
 }
 
 #[test]

@@ -93,18 +93,10 @@ pub fn subjects(event: &Event) -> Subjects {
             Subjects::app(&body.app).with_origin(&body.origin).with_objects(&body.orphans)
         }
         Event::AppRefused(body) => Subjects::refused(&body.app).with_origin(&body.origin),
-        Event::RenderSucceeded(body) => {
-            Subjects::app(&body.app).with_commits(body.revisions.iter().map(|r| &r.commit))
-        }
-        Event::RevisionAdvanced(body) => {
-            Subjects::app(&body.app).with_commits(body.revisions.iter().map(|r| &r.commit))
-        }
-        Event::RenderFailed(body) => {
-            Subjects::app(&body.app).with_commits(body.commits.iter().flatten())
-        }
-        Event::RenderVaried(body) => {
-            Subjects::app(&body.app).with_objects(body.fields.iter().map(|(key, _)| key))
-        }
+        Event::RenderSucceeded(_)
+        | Event::RevisionAdvanced(_)
+        | Event::RenderFailed(_)
+        | Event::RenderVaried(_) => of_render(event),
         Event::AppHealthChanged(body) => Subjects::app(&body.app),
         Event::ObjectHealthChanged(body) => Subjects::object_of(&body.app, &body.key),
         Event::PlanGated(body) => {
@@ -117,10 +109,12 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::PlanApproved(body) => Subjects::app(&body.app),
         Event::RemovalAwaited(body) => Subjects::app(&body.app).with_objects(&body.objects),
         Event::WritesSuspended(body) => Subjects::app(&body.app),
-        Event::DriftDetected(body) => Subjects::object_of(&body.app, &body.key),
-        Event::ObjectPreviewed(body) => Subjects::object_of(&body.app, &body.key),
+        Event::DriftDetected(_)
+        | Event::ObjectPreviewed(_)
+        | Event::IgnoreFailed(_)
+        | Event::ContestNamed(_)
+        | Event::ContestEnded(_) => of_object(event),
         Event::IgnoreChecked(body) => Subjects::app(&body.app),
-        Event::IgnoreFailed(body) => Subjects::object_of(&body.app, &body.key),
         Event::IntentRecorded(body) => {
             Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes)
         }
@@ -134,6 +128,38 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::Resumed(_)
         | Event::Frozen(_)
         | Event::Unfrozen(_) => of_people(event),
+    }
+}
+
+/// What a render is about.
+fn of_render(event: &Event) -> Subjects {
+    match event {
+        Event::RenderSucceeded(body) => {
+            Subjects::app(&body.app).with_commits(body.revisions.iter().map(|r| &r.commit))
+        }
+        Event::RevisionAdvanced(body) => {
+            Subjects::app(&body.app).with_commits(body.revisions.iter().map(|r| &r.commit))
+        }
+        Event::RenderFailed(body) => {
+            Subjects::app(&body.app).with_commits(body.commits.iter().flatten())
+        }
+        Event::RenderVaried(body) => Subjects {
+            objects: body.fields.iter().map(|(key, _)| key.clone()).collect(),
+            ..Subjects::app(&body.app)
+        },
+        _ => Subjects::default(),
+    }
+}
+
+/// What was found about one object of an application.
+fn of_object(event: &Event) -> Subjects {
+    match event {
+        Event::DriftDetected(body) => Subjects::object_of(&body.app, &body.key),
+        Event::ObjectPreviewed(body) => Subjects::object_of(&body.app, &body.key),
+        Event::IgnoreFailed(body) => Subjects::object_of(&body.app, &body.key),
+        Event::ContestNamed(body) => Subjects::object_of(&body.app, &body.key),
+        Event::ContestEnded(body) => Subjects::object_of(&body.app, &body.key),
+        _ => Subjects::default(),
     }
 }
 
@@ -170,6 +196,7 @@ mod tests {
             ("object.previewed", (1, 1, 0)),
             ("ignore.checked", (0, 1, 0)),
             ("ignore.failed", (1, 1, 0)),
+            ("contest.named", (1, 1, 0)),
             ("apply.intent", (1, 1, 1)),
             ("apply.outcome", (0, 1, 0)),
             ("sync.finished", (0, 1, 1)),

@@ -1,6 +1,7 @@
 //! Judging each desired object: is it as Git says, and if not, what is to be done about it?
 
 mod child;
+mod contested;
 mod ignored;
 mod method;
 mod settled;
@@ -11,7 +12,7 @@ pub(super) use method::recreates;
 use super::order::kind_rank;
 use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission};
 use crate::ledger::event::{DesiredObject, DriftKind, Health, Method, Verb, Write};
-use crate::model::{AppName, GroupKind, ObjectKey, Restraint, Seq};
+use crate::model::{AppName, GroupKind, ObjectKey, Restraint};
 use crate::replay::{App, Drift, LiveObject, Owned, World};
 
 /// The state of an object.
@@ -280,6 +281,10 @@ impl Assessed {
             assessment.block(why, progress);
             return;
         }
+        if let Some(why) = judge.contest_wait(object, status) {
+            assessment.block(why, true);
+            return;
+        }
         assessment.why.clone_from(&write.reason);
         self.writes.push(write);
     }
@@ -303,6 +308,8 @@ impl Assessment {
     }
 }
 
+/// How a wait begins for an object that somebody else keeps changing.
+pub const CONTEST: &str = "contest with";
 /// How a wait begins that ends when the cluster serves the kind.
 const NOT_SERVED: &str = "the cluster does not serve the kind";
 
@@ -550,15 +557,6 @@ impl Judge<'_> {
         self.permission.apply
     }
 
-    /// When somebody changed, deleted or replaced the object, as far as recorded.
-    fn drifted_at(&self, object: &DesiredObject) -> Option<Seq> {
-        let drift = self.app.drift.get(&object.key).map(|drift| drift.seq);
-        let live = self.world.live.get(&object.key);
-        let owned = self.world.owned.get(&object.key);
-        let replaced = live.zip(owned).filter(|(live, owned)| live.uid != owned.uid);
-        drift.or(replaced.map(|(live, _)| live.seq))
-    }
-
     /// Whether an earlier try failed and the next has to wait, and whether the revision waits for
     /// it: what the API server refused for good is tried again, but ends the revision.
     fn retry_wait(&self, write: &Write) -> Option<(String, bool)> {
@@ -570,13 +568,6 @@ impl Judge<'_> {
             Some(next) if next <= self.world.now => None,
             _ => Some((attempt.error.clone(), !attempt.refused)),
         }
-    }
-
-    /// Whether somebody deleted the object and it was not announced yet.
-    fn is_new_deletion(&self, object: &DesiredObject, status: Status) -> bool {
-        let deleted = status == Status::Drifted && !self.world.live.contains_key(&object.key);
-        let announced = self.app.drift.get(&object.key);
-        deleted && announced.is_none_or(|drift| drift.kind != DriftKind::Deleted)
     }
 
     fn health(&self, object: &DesiredObject) -> (Health, String) {

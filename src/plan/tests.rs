@@ -2,6 +2,7 @@
 
 mod children;
 mod contact;
+mod contests;
 mod drift;
 mod gate;
 mod health;

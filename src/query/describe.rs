@@ -4,6 +4,7 @@
 //! made from the event alone (and, for outcomes, the intent that they end), so a line reads the
 //! same in `log`, in the event stream and on the terminal of `serve`.
 
+mod contest;
 mod git;
 mod health;
 mod operator;
@@ -15,8 +16,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::text::{clean, clip, count, list, repo_name};
 use crate::ledger::event::{
-    AppDeclaredV1, AppRemovedV1, DriftDetectedV1, DriftKind, Event, FieldChange, IntentRecordedV1,
-    KindsServedV1, Learned, ManagerStamp, ObjectObservedV1, Origin, PlanGatedV1, RenderSucceededV1,
+    AppDeclaredV1, AppRemovedV1, DriftKind, Event, FieldChange, IntentRecordedV1, KindsServedV1,
+    Learned, ManagerStamp, ObjectObservedV1, Origin, PlanGatedV1, RenderSucceededV1,
     SyncFinishedV1, Verb, Write, WriteResult,
 };
 use crate::ledger::frame::Recorded;
@@ -179,6 +180,8 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::ObjectPreviewed(_)
         | Event::IgnoreChecked(_)
         | Event::IgnoreFailed(_)
+        | Event::ContestNamed(_)
+        | Event::ContestEnded(_)
         | Event::IntentRecorded(_)
         | Event::OutcomeRecorded(_)
         | Event::IntentSettled(_)
@@ -345,10 +348,12 @@ fn of_plan(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descri
             let reasons = list(body.reasons.iter().map(|reason| clip(reason, 160)), NAMED_MAX);
             Described::of_app(&body.app, format!("WRITES SUSPENDED: {reasons}")).tone(Tone::Warn)
         }
-        Event::DriftDetected(body) => drift(body),
+        Event::DriftDetected(body) => contest::drift(body),
         Event::ObjectPreviewed(body) => plans::previewed(body),
         Event::IgnoreChecked(body) => plans::checked(body),
         Event::IgnoreFailed(body) => plans::not_understood(body),
+        Event::ContestNamed(body) => contest::named(body),
+        Event::ContestEnded(body) => contest::ended(body),
         Event::IntentRecorded(body) => intended(body),
         Event::OutcomeRecorded(body) => ended(&body.app, &body.results, intent, ""),
         Event::IntentSettled(body) => {
@@ -398,32 +403,6 @@ fn managers(managers: &[ManagerStamp]) -> Vec<String> {
     let mut names: Vec<String> = managers.iter().map(|m| clip(&m.manager, 80)).collect();
     names.dedup();
     names
-}
-
-fn drift(body: &DriftDetectedV1) -> Described {
-    let key = clean_key(&body.key);
-    let names = managers(&body.managers);
-    let by = if names.is_empty() { "unknown".to_owned() } else { names.join(", ") };
-    let fields = list(body.fields.iter().map(field_change), NAMED_MAX);
-    let (text, tone) = match body.kind {
-        DriftKind::Drift => (format!("DRIFT DETECTED {key} {fields} by {by}"), Tone::Warn),
-        DriftKind::Deleted => (format!("DRIFT DETECTED {key} was deleted by {by}"), Tone::Warn),
-        DriftKind::OwnershipLost => (
-            format!("OWNERSHIP LOST {key}: the values are unchanged, {by} took the fields over"),
-            Tone::Plain,
-        ),
-        DriftKind::Addition => {
-            let added = body.fields.iter().map(|field| {
-                format!("{} = {}", clip(&field.path, 200), clip(&field.now, VALUE_CHARS_MAX))
-            });
-            (
-                format!("ADDED BY HAND {key} {} by {by}; it is left", list(added, NAMED_MAX)),
-                Tone::Warn,
-            )
-        }
-        DriftKind::None => (format!("{key} is as applied again"), Tone::Good),
-    };
-    Described { by: names, ..Described::of_app(&body.app, text) }.tone(tone).object(&body.key)
 }
 
 fn clean_key(key: &ObjectKey) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::apps::AppView;
 use crate::model::{AppName, Timestamp};
 use crate::plan;
-use crate::replay::World;
+use crate::replay::{Contest, Rival, World};
 
 /// A pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,19 @@ pub struct Status {
     pub problems: Vec<ProblemNote>,
     /// What suspends writes.
     pub suspended: Vec<ProblemNote>,
+}
+
+/// Who disagrees about what, and what is done about it.
+#[must_use]
+pub fn contest_text(rival: &Rival, contest: &Contest) -> String {
+    let who = if rival.manager.is_empty() { "somebody unknown" } else { &rival.manager };
+    let seconds = contest.wait_ms() / 1_000;
+    format!(
+        "CONTEST over {}: {who} and greffier change it back and forth ({} times since it was \
+         named); it is put back after {seconds} s",
+        rival.path,
+        contest.flips.saturating_sub(1),
+    )
 }
 
 /// Sums up the applications.

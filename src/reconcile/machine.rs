@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use crate::ledger::Draft;
 use crate::ledger::event::{
-    AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DriftDetectedV1, DriftKind,
-    GateLapsedV1, Health, IntentRecordedV1, ObjectHealthChangedV1, Origin, OutcomeRecordedV1,
-    PlanGatedV1, RemovalAwaitedV1, RenderFailedV1, ResumedV1, SyncFinishedV1, UnfrozenV1, Verb,
-    Write, WriteResult, WritesSuspendedV1,
+    AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, ContestEndedV1, ContestNamedV1,
+    DriftDetectedV1, DriftKind, GateLapsedV1, Health, IntentRecordedV1, ObjectHealthChangedV1,
+    Origin, OutcomeRecordedV1, PlanGatedV1, RemovalAwaitedV1, RenderFailedV1, ResumedV1,
+    SyncFinishedV1, UnfrozenV1, Verb, Write, WriteResult, WritesSuspendedV1,
 };
 use crate::ledger::frame::CAUSES_MAX;
 use crate::model::{AppName, AppSpec, CommitId, Digest, ObjectKey, Seq, Timestamp};
@@ -436,6 +436,7 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
         let (app, objects) = (plan.app.clone(), plan.awaits.clone());
         drafts.push(Draft::new(RemovalAwaitedV1 { app, objects }));
     }
+    announce_contests(world, app, plan, drafts);
     if plan.suspended != app.suspended {
         let (app, reasons) = (plan.app.clone(), plan.suspended.clone());
         drafts.push(Draft::new(WritesSuspendedV1 { app, reasons }));
@@ -477,6 +478,21 @@ fn announce_turns(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>
             Some(observation) => draft.caused_by(observation),
             None => draft,
         });
+    }
+}
+
+/// Contests are named once, and told to be over once.
+fn announce_contests(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
+    for (key, rival, contest) in app.contests() {
+        let (app, key) = (plan.app.clone(), key.clone());
+        let (path, manager) = (rival.path.clone(), rival.manager.clone());
+        if contest.ends() <= world.now {
+            drafts.push(Draft::new(ContestEndedV1 { app, key, path, manager }));
+        } else if contest.named.is_none() {
+            let wait_ms = contest.wait_ms();
+            let named = ContestNamedV1 { app, key, path, manager, wait_ms };
+            drafts.push(Draft::new(named).caused_by(contest.since));
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::contest::Rival;
 use super::ignore::IgnoreFailure;
 use crate::ledger::event::{
     DesiredObject, DriftKind, FieldChange, GateReason, Health, Origin, Preview, RevisionRef, Verb,
@@ -235,6 +236,8 @@ pub struct App {
     pub attempts: BTreeMap<ObjectKey, Attempt>,
     /// Differences by object; objects without one are not listed.
     pub drift: BTreeMap<ObjectKey, Drift>,
+    /// Who changes what greffier puts back, by object.
+    pub rivals: BTreeMap<ObjectKey, Vec<Rival>>,
     /// What applying would change, by object, where greffier has not applied what is wanted.
     pub previews: BTreeMap<ObjectKey, Previewed>,
     /// jq expressions of `ignoreDifferences` that cannot be read, and what is wrong with them.
@@ -287,6 +290,7 @@ impl App {
             request: None,
             attempts: BTreeMap::new(),
             drift: BTreeMap::new(),
+            rivals: BTreeMap::new(),
             previews: BTreeMap::new(),
             ignore_problems: Vec::new(),
             ignore_failures: BTreeMap::new(),
@@ -328,6 +332,16 @@ impl App {
     #[must_use]
     pub fn is_paused(&self, now: Timestamp) -> bool {
         self.paused.as_ref().is_some_and(|pause| pause.holds(now))
+    }
+
+    /// The times, past or to come, at which time alone changes something about it.
+    pub fn deadlines(&self) -> impl Iterator<Item = Timestamp> {
+        let retries = self.attempts.values().filter_map(|attempt| attempt.next);
+        let pause = self.paused.as_ref().and_then(|pause| pause.until);
+        let previews = self.previews.values().filter_map(|preview| preview.next);
+        let ignored = self.ignore_failures.values().filter_map(|failure| failure.next);
+        let contests = self.contest_deadlines();
+        retries.chain(pause).chain(previews).chain(ignored).chain(contests)
     }
 
     /// The commit that its desired state stands for.

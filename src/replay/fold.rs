@@ -12,7 +12,7 @@ use super::world::{Touched, World};
 use crate::ledger::event::{
     AppDeclaredV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1, DriftKind, Event,
     FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1, RemovalAwaitedV1,
-    RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, SyncFinishedV1,
+    RenderFailedV1, RenderSucceededV1, RenderVariedV1, RevisionAdvancedV1, SyncFinishedV1,
 };
 use crate::model::{AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
 
@@ -50,9 +50,7 @@ impl World {
             Event::RenderSucceeded(body) => self.render_succeeded(seq, body),
             Event::RevisionAdvanced(body) => self.revision_advanced(body),
             Event::RenderFailed(body) => self.render_failed(seq, body),
-            Event::RenderVaried(body) => self.with_app(&body.app, |app| {
-                app.varies.clone_from(&body.fields);
-            }),
+            Event::RenderVaried(body) => self.render_varied(body),
             Event::AppHealthChanged(body) => self.health_changed(body),
             Event::ObjectHealthChanged(body) => self.object_health_changed(body),
             Event::PlanGated(body) => self.plan_gated(seq, body),
@@ -63,6 +61,7 @@ impl World {
                 self.with_app(&body.app, |app| app.suspended.clone_from(&body.reasons))
             }
             Event::DriftDetected(body) => self.drift_detected(seq, body),
+            Event::ContestNamed(_) | Event::ContestEnded(_) => self.contest(seq, event),
             Event::ObjectPreviewed(body) => self.object_previewed(seq, body),
             Event::IgnoreChecked(body) => self.ignore_checked(body),
             Event::IgnoreFailed(body) => self.ignore_failed(seq, body),
@@ -253,6 +252,7 @@ impl World {
         app.remember_render(body.inputs, seq);
         app.counts = (0, 0, 0);
         app.drift.retain(|key, _| objects.contains_key(key));
+        app.rivals.retain(|key, _| objects.contains_key(key));
         app.previews.retain(|key, preview| {
             objects.get(key).is_some_and(|object| object.digest == preview.digest)
         });
@@ -295,6 +295,10 @@ impl World {
     /// meanwhile: then the render says nothing about what is wanted now.
     fn rendered_app(&mut self, name: &AppName, declared: Seq) -> Option<&mut App> {
         self.apps.get_mut(name).filter(|app| app.declared == declared && !app.removing)
+    }
+
+    fn render_varied(&mut self, body: &RenderVariedV1) -> Touched {
+        self.with_app(&body.app, |app| app.varies.clone_from(&body.fields))
     }
 
     fn render_failed(&mut self, seq: Seq, body: &RenderFailedV1) -> Touched {
@@ -376,6 +380,7 @@ impl World {
         if written && body.kind != DriftKind::Deleted {
             return Touched::app(&body.app);
         }
+        let now = self.now;
         self.with_app(&body.app, |app| {
             app.ignore_failures.remove(&body.key);
             if matches!(body.kind, DriftKind::Drift | DriftKind::Deleted)
@@ -384,6 +389,7 @@ impl World {
                 // A failed sync ends no healing: another change by somebody deserves other tries.
                 app.attempts.remove(&body.key);
             }
+            app.flipped(seq, now, body);
             if body.kind == DriftKind::None {
                 app.drift.remove(&body.key);
                 return;
@@ -427,13 +433,7 @@ impl World {
         if self.frozen.as_ref().is_some_and(|freeze| !freeze.holds(now)) {
             return Touched::all();
         }
-        let due = self.apps.iter().filter(|(_, app)| {
-            let retries = app.attempts.values().filter_map(|attempt| attempt.next);
-            let pause = app.paused.as_ref().and_then(|pause| pause.until);
-            let previews = app.previews.values().filter_map(|preview| preview.next);
-            let ignored = app.ignore_failures.values().filter_map(|failure| failure.next);
-            retries.chain(pause).chain(previews).chain(ignored).any(|at| at <= now)
-        });
+        let due = self.apps.iter().filter(|(_, app)| app.deadlines().any(|at| at <= now));
         Touched { apps: due.map(|(name, _)| name.clone()).collect(), all: false }
     }
 }

@@ -203,8 +203,10 @@ impl World {
         }
         let notes = self.notes_of(write, applied);
         // The objects of an application that was removed meanwhile are nobody's.
+        let now = self.now;
         let Some(app) = self.apps.get_mut(name) else { return };
         app.attempts.remove(&write.key);
+        app.put_back(&write.key, now);
         app.drift.remove(&write.key);
         app.previews.remove(&write.key);
         match write.verb {

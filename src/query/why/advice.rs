@@ -144,6 +144,9 @@ fn about_object(
             let command = format!("greffier log {key} --kind apply");
             advices.say("see every try", command);
         }
+        Doing::Contested(_) => {
+            advices.say("put it back now", format!("greffier sync {name} --only {key}"));
+        }
         Doing::Foreign => {
             advices.say(format!("take {key} out of one of the two applications"), "");
         }
@@ -169,6 +172,16 @@ fn about_object(
         | Doing::Removes
         | Doing::UnderWay(_)
         | Doing::Compares => {}
+    }
+    let contests =
+        app.contests().filter(|(of, _, contest)| *of == key && contest.ends() > world.now);
+    for (_, rival, _) in contests.take(1) {
+        let who = if rival.manager.is_empty() { "whoever it is" } else { &rival.manager };
+        let path = &rival.path;
+        advices.say(format!("let {who} have {path}: take it out of Git"), "");
+        advices.say(format!("or stop {who} from changing it"), format!("greffier log {key} --all"));
+        let command = format!("greffier pause {name} --reason 'contest over {path}'");
+        advices.say("write nothing for the application meanwhile", command);
     }
     let added = app.drift.get(key).is_some_and(|drift| drift.kind == DriftKind::Addition);
     if added {

@@ -7,7 +7,7 @@ use super::super::describe::field_change;
 use super::{Drift, ObjectWhy, Pending, Reason, Why, advice, headline, reasons};
 use crate::ledger::event::{DriftKind, Verb};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
-use crate::plan::{Assessment, Status};
+use crate::plan::{Assessment, CONTEST, Status};
 use crate::replay::World;
 
 /// What greffier does about an object.
@@ -31,6 +31,8 @@ pub(super) enum Doing {
     Retries(Timestamp, u32),
     /// A write failed and is not tried again before something changes.
     Refused(u32),
+    /// Somebody else keeps changing it: it is put back at the time.
+    Contested(Timestamp),
     /// It waits for something that may pass by itself.
     Waits,
     /// Something has to change first.
@@ -58,6 +60,7 @@ impl Doing {
             Self::Gated => "gated",
             Self::Retries(..) => "retrying",
             Self::Refused(_) => "refused",
+            Self::Contested(_) => "contested",
             Self::Waits => "waiting",
             Self::Blocked => "blocked",
             Self::Held => "held",
@@ -73,7 +76,7 @@ impl Doing {
         match self {
             Self::Gated => 0,
             Self::Refused(_) => 1,
-            Self::Retries(..) => 2,
+            Self::Retries(..) | Self::Contested(_) => 2,
             Self::Blocked => 3,
             Self::Foreign => 4,
             Self::Held => 5,
@@ -107,6 +110,7 @@ impl Doing {
                 let what = "nothing, until Git changes or a person asks";
                 (format!("{what} (failed {failures} times)"), None)
             }
+            Self::Contested(at) => ("put back".to_owned(), Some(*at)),
             Self::Waits => say("it goes on by itself when that is over"),
             Self::Blocked => say("nothing, until that is changed"),
             Self::Held => say("nothing, while that holds it"),
@@ -193,6 +197,11 @@ impl<'v> Judge<'v> {
         }
         if !object.blocked {
             return Doing::LeftAlone;
+        }
+        if object.why.starts_with(CONTEST)
+            && let Some((_, contest)) = self.view.app.waits_in_contest(&object.key)
+        {
+            return Doing::Contested(contest.heals);
         }
         // The plan gives the error of the last try as its reason exactly when it waits for the
         // next.

@@ -26,6 +26,7 @@ pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Reason> {
     let mut reasons = restraining(world, view);
     reasons.extend(of_source(world, view));
     reasons.extend(gated(view));
+    reasons.extend(contests(world, view, None));
     reasons.extend(groups(world, view));
     let plan = &view.plan;
     if !matches!(plan.health, Health::Healthy | Health::Missing) {
@@ -131,6 +132,22 @@ fn gated(view: &AppView<'_>) -> Option<Reason> {
     Some(reason("gated", text, view.app.gate.as_ref().map(|gate| gate.seq)))
 }
 
+/// The contests of an application, or of one object.
+fn contests(world: &World, view: &AppView<'_>, of: Option<&ObjectKey>) -> Vec<Reason> {
+    let contests = view
+        .app
+        .contests()
+        .filter(|(key, _, contest)| contest.ends() > world.now && of.is_none_or(|of| of == *key));
+    let told = contests.map(|(key, rival, contest)| {
+        let text = format!("{key}: {}", super::super::contest_text(rival, contest));
+        reason("contest", text, contest.named.or(Some(contest.since)))
+    });
+    told.take(CONTESTS_MAX).collect()
+}
+
+/// How many contests are told one by one.
+const CONTESTS_MAX: usize = 10;
+
 /// The objects, grouped by what is done about them and why.
 fn groups(world: &World, view: &AppView<'_>) -> Vec<Reason> {
     let mut groups: BTreeMap<(u8, &str, &str), Vec<&Assessment>> = BTreeMap::new();
@@ -139,8 +156,8 @@ fn groups(world: &World, view: &AppView<'_>) -> Vec<Reason> {
         let doing = judge.doing(object);
         let code = match doing {
             Doing::Nothing if object.why.is_empty() => continue,
-            // The gate says it for all of them.
-            Doing::Gated => continue,
+            // The gate says it for all of them, and a contest for itself.
+            Doing::Gated | Doing::Contested(_) => continue,
             Doing::Nothing => "noted",
             ref doing => doing.code(),
         };
@@ -179,6 +196,7 @@ pub(super) fn of_object(
             reasons.extend(gated(view));
         }
     }
+    reasons.extend(contests(world, view, Some(key)));
     reasons.extend(of_source(world, view));
     if told.health != Health::Healthy.as_str() && told.health != Health::Missing.as_str() {
         let text = format!("health is {}: {}", told.health, told.health_message);
@@ -227,9 +245,15 @@ pub(super) fn next(world: &World, view: &AppView<'_>) -> Vec<Next> {
     }
     let judge = Judge::new(world, view);
     for object in &plan.objects {
-        if let Doing::Retries(at, failures) = judge.doing(object) {
-            let what = format!("{} is tried again (failed {failures} times)", object.key);
-            say(Some(at.to_string()), what);
+        match judge.doing(object) {
+            Doing::Retries(at, failures) => {
+                let what = format!("{} is tried again (failed {failures} times)", object.key);
+                say(Some(at.to_string()), what);
+            }
+            Doing::Contested(at) => {
+                say(Some(at.to_string()), format!("{} is put back", object.key));
+            }
+            _ => {}
         }
     }
     if let Some(gated) = &plan.gate {

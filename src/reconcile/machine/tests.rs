@@ -815,3 +815,30 @@ fn the_writes_of_an_intent_of_a_removed_application_are_withdrawn() {
     assert!(!sim.live(A));
     assert!(sim.given.world.intents.is_empty());
 }
+
+#[test]
+fn a_contest_is_named_once_and_told_to_be_over_once() {
+    let mut sim = Sim::web(auto(), objects(&[A]));
+    sim.runs();
+    let flips = |sim: &mut Sim| {
+        sim.happens(|given| {
+            given.sees(A);
+            given.finds("web", A, DriftKind::OwnershipLost);
+        });
+        sim.runs();
+    };
+    for _ in 0..4 {
+        flips(&mut sim);
+    }
+    assert_eq!((sim.count("contest.named"), sim.count("contest.ended")), (1, 0));
+    assert_eq!(sim.machine.deadline().unwrap().ms_since(sim.given.now()), 2_000 - 1);
+    let named = sim.given.events.iter().find(|(.., event)| event.name() == "contest.named");
+    assert!(matches!(named, Some((.., Event::ContestNamed(body))) if body.wait_ms == 2_000));
+    while let Some(deadline) = sim.machine.deadline() {
+        let touched = sim.given.after_ms(deadline.ms_since(sim.given.now()));
+        sim.machine.touch(touched);
+        sim.runs();
+    }
+    assert_eq!((sim.count("contest.named"), sim.count("contest.ended")), (1, 1));
+    assert!(sim.app("web").rivals.is_empty());
+}

@@ -1,0 +1,51 @@
+//! Objects that somebody else keeps changing: when they are put back.
+
+use super::{CONTEST, Judge, Status};
+use crate::ledger::event::{DesiredObject, DriftKind};
+use crate::model::Seq;
+use crate::replay::{Rival, WHOLE_OBJECT};
+
+impl Judge<'_> {
+    /// Why an object that drifted is not put back yet: somebody else keeps changing it. What a
+    /// person asks for does not wait.
+    pub(super) fn contest_wait(&self, object: &DesiredObject, status: Status) -> Option<String> {
+        let put_back = matches!(status, Status::Drifted | Status::OwnershipLost);
+        if !put_back || self.app.request.is_some() {
+            return None;
+        }
+        if self.is_new_deletion(object, status) && self.was_deleted_lately(object) {
+            return Some("its deletion is recorded first".to_owned());
+        }
+        let (rival, contest) = self.app.waits_in_contest(&object.key)?;
+        (contest.heals > self.world.now).then(|| {
+            let at = contest.heals;
+            format!("{CONTEST} {} over {}: put back at {at}", name(rival), rival.path)
+        })
+    }
+
+    /// When somebody changed, deleted or replaced the object, as far as recorded.
+    pub(super) fn drifted_at(&self, object: &DesiredObject) -> Option<Seq> {
+        let drift = self.app.drift.get(&object.key).map(|drift| drift.seq);
+        let live = self.world.live.get(&object.key);
+        let owned = self.world.owned.get(&object.key);
+        let replaced = live.zip(owned).filter(|(live, owned)| live.uid != owned.uid);
+        drift.or(replaced.map(|(live, _)| live.seq))
+    }
+
+    /// Whether somebody deleted the object and it was not announced yet.
+    pub(super) fn is_new_deletion(&self, object: &DesiredObject, status: Status) -> bool {
+        let deleted = status == Status::Drifted && !self.world.live.contains_key(&object.key);
+        let announced = self.app.drift.get(&object.key);
+        deleted && announced.is_none_or(|drift| drift.kind != DriftKind::Deleted)
+    }
+
+    /// Whether the deletion may make it a contest: then it has to be counted first.
+    fn was_deleted_lately(&self, object: &DesiredObject) -> bool {
+        let rivals = self.app.rivals.get(&object.key).into_iter().flatten();
+        rivals.into_iter().any(|rival| rival.path == WHOLE_OBJECT)
+    }
+}
+
+fn name(rival: &Rival) -> &str {
+    if rival.manager.is_empty() { "somebody unknown" } else { &rival.manager }
+}
