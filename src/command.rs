@@ -33,10 +33,13 @@ pub enum Command {
         /// The Application manifest.
         manifest: Value,
     },
-    /// Stop managing an application; its objects are left.
+    /// Stop managing an application.
     RemoveApp {
         /// The application.
         app: String,
+        /// Whether its objects go with it; where nobody says, they are left, unless its finalizer
+        /// asks for them to go: then somebody has to say.
+        cascade: Option<bool>,
     },
     /// Apply the desired state now.
     Sync {
@@ -102,6 +105,16 @@ pub enum Error {
         app: AppName,
         /// Who defines it.
         by: String,
+    },
+    /// The application's finalizer would take its objects along, and nobody said so.
+    #[error(
+        "application `{app}` has a finalizer that would delete {objects} of its objects with it"
+    )]
+    SayWhich {
+        /// The application.
+        app: AppName,
+        /// How many objects would go.
+        objects: usize,
     },
     /// The application is not paused.
     #[error("application `{0}` is not paused")]
@@ -182,12 +195,7 @@ impl Decision {
 pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decision, Error> {
     match command {
         Command::AddApp { manifest } => add_app(world, manifest),
-        Command::RemoveApp { app } => {
-            let (name, app) = find(world, app)?;
-            not_defined_elsewhere(name, app)?;
-            let (app, origin, orphans) = (name.clone(), Origin::Operator, world.orphans(name));
-            Ok(Decision::record(AppRemovedV1 { app, cascade: false, origin, orphans }))
-        }
+        Command::RemoveApp { app, cascade } => remove_app(world, app, *cascade),
         Command::Sync { app, prune, only, reason } => sync(world, app, *prune, only, reason),
         Command::Approve { app, plan, reason } => {
             let (name, app) = find(world, app)?;
@@ -267,6 +275,37 @@ fn writable(world: &World) -> Result<(), Error> {
     if world.observe { Err(Error::Observing) } else { Ok(()) }
 }
 
+fn remove_app(world: &World, app: &str, cascade: Option<bool>) -> Result<Decision, Error> {
+    let (name, app) = find(world, app)?;
+    // What its parent does not define any more, a person may end.
+    let parent = match &app.origin {
+        Origin::Parent(parent) => world.apps.get(parent),
+        Origin::Config | Origin::Operator => None,
+    };
+    let left = matches!(&app.origin, Origin::Parent(_))
+        && parent.is_none_or(|parent| !parent.defines(name));
+    if !left {
+        not_defined_elsewhere(name, app)?;
+    }
+    let cascade = match cascade {
+        Some(cascade) => cascade,
+        None if app.spec.removals.cascade.is_none() => false,
+        None => {
+            let objects = world.removal_keys(name).count();
+            return Err(Error::SayWhich { app: name.clone(), objects });
+        }
+    };
+    if cascade {
+        writable(world)?;
+        if app.removing {
+            return Ok(Decision::AlreadySo(app.declared));
+        }
+    }
+    let orphans = if cascade { Vec::new() } else { world.orphans(name) };
+    let (app, origin) = (name.clone(), Origin::Operator);
+    Ok(Decision::record(AppRemovedV1 { app, cascade, origin, orphans }))
+}
+
 fn not_defined_elsewhere(name: &AppName, app: &App) -> Result<(), Error> {
     let by = match &app.origin {
         Origin::Operator => return Ok(()),
@@ -324,6 +363,8 @@ fn sync(
 mod tests {
     use super::*;
     use crate::query::fixture::{Story, app_manifest, key, name};
+
+    const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
 
     fn pause(until: Option<Timestamp>) -> Command {
         Command::Pause { app: "web".into(), until, reason: String::new() }
@@ -389,6 +430,47 @@ mod tests {
             error,
             "application `web` is defined by application `root` in Git, and is changed there"
         );
+    }
+
+    #[test]
+    fn a_finalizer_makes_the_removal_of_an_application_say_what_becomes_of_its_objects() {
+        let mut story = Story::told();
+        let mut manifest = app_manifest("extra");
+        let remove = |cascade| Command::RemoveApp { app: "extra".into(), cascade };
+        let removed = |story: &Story, cascade| {
+            decide(&story.world, Timestamp(0), &remove(cascade)).map(|decision| match decision {
+                Decision::Record(event) => match *event {
+                    Event::AppRemoved(body) => body.cascade,
+                    other => panic!("{other:?}"),
+                },
+                Decision::AlreadySo(_) => panic!("nothing recorded"),
+            })
+        };
+        for (finalizers, plain) in [(Vec::new(), Some(false)), (vec![FINALIZER], None)] {
+            manifest["metadata"]["finalizers"] = serde_json::json!(finalizers);
+            let add = Command::AddApp { manifest: manifest.clone() };
+            let Decision::Record(event) = decide(&story.world, Timestamp(0), &add).unwrap() else {
+                panic!("nothing recorded")
+            };
+            story.event(*event);
+            assert_eq!(removed(&story, None).ok(), plain, "{finalizers:?}");
+            assert_eq!(removed(&story, Some(true)).ok(), Some(true));
+            assert_eq!(removed(&story, Some(false)).ok(), Some(false));
+        }
+        let refused = decide(&story.world, Timestamp(0), &remove(None)).unwrap_err().to_string();
+        assert!(refused.contains("would delete 0 of its objects"), "{refused}");
+        story.world.observe = true;
+        assert!(matches!(removed(&story, Some(true)), Err(Error::Observing)));
+    }
+
+    #[test]
+    fn a_child_that_its_parent_let_go_may_be_removed_by_a_person() {
+        let mut story = Story::told();
+        let remove = Command::RemoveApp { app: "web".into(), cascade: Some(false) };
+        let refused = decide(&story.world, Timestamp(0), &remove);
+        assert!(matches!(refused, Err(Error::DefinedElsewhere { .. })), "Git has it: {refused:?}");
+        story.world.apps.remove(&name("root"));
+        assert!(decide(&story.world, Timestamp(0), &remove).is_ok());
     }
 
     #[test]

@@ -375,11 +375,20 @@ pub(super) enum AppVerb {
         #[arg(short, long, value_name = "FILE")]
         file: PathBuf,
     },
-    /// Stop managing an application; its objects are left as they are.
-    #[command(after_help = "Example: greffier app remove root")]
+    /// Stop managing an application. Without its finalizer its objects are left as they are.
+    #[command(after_help = "Example: greffier app remove root --orphan")]
     Remove {
         /// The application.
         app: String,
+        /// Delete its objects first, but not what `Delete=false` or Helm's `keep` protects.
+        #[arg(long, conflicts_with = "orphan")]
+        cascade: bool,
+        /// Leave its objects, whatever its finalizer says.
+        #[arg(long)]
+        orphan: bool,
+        /// Do not ask before objects are deleted.
+        #[arg(short, long)]
+        yes: bool,
     },
 }
 

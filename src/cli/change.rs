@@ -1,6 +1,6 @@
 //! Verbs that change something: `sync`, `pause`, `freeze`, `refresh`, `app` and so on.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -119,10 +119,23 @@ pub(super) async fn app(context: &Context, verb: AppVerb) -> Result<(), Error> {
             let done: dto::Accepted = client.post("apps", &manifest).await?;
             accepted(context, &done, &format!("{} is defined", spec.name))
         }
-        AppVerb::Remove { app } => {
+        AppVerb::Remove { app, cascade, orphan, yes } => {
             let client = context.daemon().await?;
-            let done: dto::Accepted = client.delete(&Client::app_path(&app, "")).await?;
-            accepted(context, &done, &format!("{app} is removed, its objects are left"))
+            if cascade && !yes {
+                let found: dto::App = client.get(&Client::app_path(&app, ""), "").await?;
+                let size = count(found.objects, "object");
+                output::say(&format!("{app} has {size}; what nothing protects is deleted"));
+                asked("removed", &format!("greffier app remove {app} --cascade --yes"))?;
+            }
+            let query = match (cascade, orphan) {
+                (true, _) => "cascade=true",
+                (false, true) => "cascade=false",
+                (false, false) => "",
+            };
+            let done: dto::Accepted = client.delete(&Client::app_path(&app, ""), query).await?;
+            let objects =
+                if cascade { "when its objects are gone" } else { "its objects are left" };
+            accepted(context, &done, &format!("{app} is removed, {objects}"))
         }
     }
 }
@@ -220,4 +233,20 @@ fn plan_text(plan: &dto::DryRun) -> String {
 fn write_text(write: &dto::Write) -> String {
     let why = if write.reason.is_empty() { String::new() } else { format!(": {}", write.reason) };
     format!("  {} {}{why}", write.verb, write.object)
+}
+
+/// Asks the person at the terminal; `done` is what is not done without a `yes`.
+fn asked(done: &str, without: &str) -> Result<(), Error> {
+    let refused = |why: String| Error::new(Exit::Refused, why);
+    if !std::io::stdin().is_terminal() {
+        let why = format!("not {done}: nobody is there to be asked");
+        return Err(refused(why).hint(without));
+    }
+    output::say("type `yes` to go on:");
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    if read.is_err() || answer.trim() != "yes" {
+        return Err(refused(format!("not {done}")));
+    }
+    Ok(())
 }

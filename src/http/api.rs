@@ -341,8 +341,10 @@ pub(super) async fn remove_app(
     Having(state): Having<State>,
     ConnectInfo(peer): FromPeer,
     Path(app): Path<String>,
+    query: Asked<dto::RemoveQuery>,
 ) -> Answer<dto::Accepted> {
-    carry_out(&state, peer, Command::RemoveApp { app }).await
+    let Query(dto::RemoveQuery { cascade }) = query?;
+    carry_out(&state, peer, Command::RemoveApp { app, cascade }).await
 }
 
 pub(super) async fn sync(

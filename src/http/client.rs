@@ -111,8 +111,8 @@ impl Client {
     ///
     /// # Errors
     /// Any of [`Error`].
-    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        self.ask(Method::DELETE, path, "", Bytes::new()).await
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<T, Error> {
+        self.ask(Method::DELETE, path, query, Bytes::new()).await
     }
 
     /// Follows the event stream.

@@ -516,6 +516,13 @@ pub struct Error {
     pub request_id: String,
 }
 
+/// How an application is removed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RemoveQuery {
+    /// Whether its objects go with it; where nobody says, its finalizer must not ask for it.
+    pub cascade: Option<bool>,
+}
+
 /// The body of `POST apps/{name}/sync`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

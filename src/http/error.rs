@@ -166,6 +166,9 @@ impl From<command::Error> for Error {
             }
             Command::NotPaused(_) => conflict("not_paused", ""),
             Command::NotFrozen => conflict("not_frozen", ""),
+            Command::SayWhich { .. } => {
+                conflict("say_which", "say --cascade to delete them, or --orphan to leave them")
+            }
             Command::DefinedElsewhere { .. } => conflict("defined_elsewhere", ""),
             Command::Observing => conflict("observing", "restart the daemon without --observe"),
         }

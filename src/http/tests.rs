@@ -153,7 +153,7 @@ async fn commands_are_recorded_with_the_peer_as_their_actor() {
     let _: dto::Accepted = daemon.client.post("apps/web/resume", &json!({})).await.unwrap();
     let added: dto::Accepted = daemon.client.post("apps", &app_manifest("extra")).await.unwrap();
     assert_eq!(added.undo, "greffier app remove extra");
-    let _: dto::Accepted = daemon.client.delete("apps/extra").await.unwrap();
+    let _: dto::Accepted = daemon.client.delete("apps/extra", "").await.unwrap();
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! made from the event alone (and, for outcomes, the intent that they end), so a line reads the
 //! same in `log`, in the event stream and on the terminal of `serve`.
 
+mod applications;
 mod contest;
 mod git;
 mod health;
@@ -14,11 +15,11 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
-use super::text::{clean, clip, count, list, repo_name};
+use super::text::{clean, clip, count, list};
 use crate::ledger::event::{
-    AppDeclaredV1, AppRemovedV1, DriftKind, Event, FieldChange, IntentRecordedV1, KindsServedV1,
-    Learned, ManagerStamp, ObjectObservedV1, Origin, PlanGatedV1, RenderSucceededV1,
-    SyncFinishedV1, Verb, Write, WriteResult,
+    DriftKind, Event, FieldChange, IntentRecordedV1, KindsServedV1, Learned, ManagerStamp,
+    ObjectObservedV1, Origin, PlanGatedV1, RenderSucceededV1, SyncFinishedV1, Verb, Write,
+    WriteResult,
 };
 use crate::ledger::frame::Recorded;
 use crate::model::{Actor, CommitId, ObjectKey};
@@ -251,8 +252,8 @@ fn origin(origin: &Origin, by: &str) -> String {
 
 fn of_app(event: &Event, by: &str) -> Described {
     match event {
-        Event::AppDeclared(body) => declared(body, by),
-        Event::AppRemoved(body) => removed(body, by),
+        Event::AppDeclared(body) => applications::declared(body, by),
+        Event::AppRemoved(body) => applications::removed(body, by),
         Event::AppRefused(body) => {
             let error = clip(&body.error, ERROR_CHARS_MAX);
             let text = format!("definition REFUSED ({}): {error}", origin(&body.origin, by));
@@ -274,36 +275,6 @@ fn of_app(event: &Event, by: &str) -> Described {
         }
         other => Described::new(other.name()),
     }
-}
-
-fn declared(body: &AppDeclaredV1, by: &str) -> Described {
-    let manifest: serde_json::Value = serde_json::from_slice(&body.manifest).unwrap_or_default();
-    let source = manifest.pointer("/spec/source").or_else(|| manifest.pointer("/spec/sources/0"));
-    let text = |field: &str| source.and_then(|s| s.get(field)).and_then(|v| v.as_str());
-    let from = match text("repoURL") {
-        Some(repo) => {
-            let revision = clip(text("targetRevision").unwrap_or("HEAD"), 60);
-            let path = clip(text("path").unwrap_or("."), 100);
-            format!(": {} {revision} {path}", repo_name(repo))
-        }
-        None => String::new(),
-    };
-    Described::of_app(&body.app, format!("application defined {}{from}", origin(&body.origin, by)))
-}
-
-fn removed(body: &AppRemovedV1, by: &str) -> Described {
-    let orphans = &body.orphans;
-    let objects = match orphans.len() {
-        _ if body.cascade => "its objects are removed first".to_owned(),
-        0 => "nothing of it is left".to_owned(),
-        n => {
-            let names = list(orphans.iter().map(clean_key), NAMED_MAX);
-            format!("{} LEFT and nobody's: {names}", count(n, "object"))
-        }
-    };
-    let text = format!("application removed {}; {objects}", origin(&body.origin, by));
-    let described = Described::of_app(&body.app, text).tone(Tone::Warn);
-    Described { objects: orphans.clone(), ..described }
 }
 
 fn rendered(body: &RenderSucceededV1) -> Described {

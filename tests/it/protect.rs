@@ -590,3 +590,49 @@ spec:
     greffier.cli_ends(0, &["approve", &app, "--yes"]);
     until("the definition is gone", || there().is_empty().then_some(()));
 }
+
+#[test]
+fn a_person_who_removes_an_application_with_a_finalizer_says_what_becomes_of_its_objects() {
+    let name = "appremove";
+    let (ns, web) = (namespace(name), "appremove-web");
+    let kept = annotated(&config_map("b", "1"), OPTIONS, "Delete=false");
+    let (greffier, _) = with_root(
+        name,
+        &[("web/a.yaml", &config_map("a", "1")), ("web/b.yaml", &kept), ("apps/x.yaml", "# none")],
+    );
+    let commit = greffier.repo.head();
+    let manifest = cascading(&application(web, &greffier.repo.url(), "web", &ns, KEPT), FINALIZER);
+    let file = greffier.path("web-app.yaml");
+    std::fs::write(&file, &manifest).unwrap();
+    greffier.start();
+    let add = ["app", "add", "-f", file.to_str().unwrap()];
+    greffier.cli_ends(0, &add);
+    greffier.wait_synced(web, &commit);
+    let (_, refused) = greffier.cli_ends(6, &["app", "remove", web]);
+    assert!(
+        refused.contains("delete 1 of its objects") && refused.contains("--orphan"),
+        "{refused}"
+    );
+    let (_, refused) = greffier.cli_ends(6, &["app", "remove", web, "--cascade"]);
+    assert!(refused.contains("nobody is there to be asked"), "{refused}");
+    let (a, b) = (uid(&ns, "a"), uid(&ns, "b"));
+    greffier.cli_ends(0, &["app", "remove", web, "--orphan"]);
+    assert_eq!((uid(&ns, "a"), uid(&ns, "b")), (a.clone(), b.clone()));
+    let removed = greffier.wait_kind("app.removed", web);
+    assert_eq!(removed["detail"]["orphans"].as_array().unwrap().len(), 2, "{removed}");
+    // Defined again it gets them back, and takes along what may go.
+    greffier.cli_ends(0, &add);
+    let after = removed["seq"].as_u64().unwrap();
+    greffier.wait_after(after, "the second sync", |event| {
+        event["kind"] == "sync.finished" && event["detail"]["app"] == web
+    });
+    assert_eq!((uid(&ns, "a"), uid(&ns, "b")), (a, b.clone()));
+    greffier.cli_ends(0, &["app", "remove", web, "--cascade", "--yes"]);
+    until("what may go is gone", || uid(&ns, "a").is_empty().then_some(()));
+    greffier.wait_after(after, "the end of the application", |event| {
+        event["kind"] == "app.removed"
+            && event["detail"]["app"] == web
+            && event["detail"]["cascade"] == false
+    });
+    assert_eq!(uid(&ns, "b"), b);
+}

@@ -326,7 +326,7 @@ impl Story {
             8 => Command::Unfreeze,
             _ => {
                 self.beta = false;
-                Command::RemoveApp { app: "beta".into() }
+                Command::RemoveApp { app: "beta".into(), cascade: Some(false) }
             }
         };
         self.tell_greffier(&command);
