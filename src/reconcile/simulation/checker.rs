@@ -26,6 +26,8 @@ struct App {
 
 struct Intent {
     app: AppName,
+    /// Whether its application was being removed when it was recorded.
+    removing: bool,
     writes: Vec<Write>,
     /// Writes that must not be sent, and why.
     forbidden: BTreeMap<u32, String>,
@@ -40,6 +42,14 @@ impl Intent {
         let writes = (0_u32..).zip(&self.writes);
         writes.filter(|(index, _)| !self.ended.contains(index)).map(|(_, write)| &write.key)
     }
+}
+
+/// An object before a request reached the API server, and whether anything is different now.
+pub(super) struct Was<'a> {
+    pub(super) uid: Option<&'a str>,
+    pub(super) effect: bool,
+    /// What its annotation says about its removal.
+    pub(super) options: &'a str,
 }
 
 /// The judge.
@@ -136,6 +146,7 @@ impl Checker {
             .filter_map(|(index, write)| self.forbids(name, write, writes).map(|why| (index, why)));
         let intent = Intent {
             app: name.clone(),
+            removing: self.apps.get(name).is_some_and(|app| app.removing),
             writes: writes.to_vec(),
             forbidden: forbidden.collect(),
             sent: BTreeSet::new(),
@@ -266,17 +277,18 @@ impl Checker {
         }
     }
 
-    /// A request reached the API server. `uid` = the object that was there before; `effect` =
-    /// whether anything is different now.
+    /// A request reached the API server.
     pub(super) fn reached(
         &mut self,
         (seq, index): Id,
         action: &Action,
         reply: &Reply,
-        (uid, effect): (Option<&str>, bool),
+        Was { uid, effect, options }: Was<'_>,
     ) {
         let Some(intent) = self.intents.get(&seq) else { return };
         let (app, ended) = (intent.app.clone(), intent.ended.contains(&index));
+        let kept = if intent.removing { "Delete=false" } else { "Prune=false" };
+        let is_kept = options.split(',').any(|option| option == kept);
         if ended && effect {
             self.fail(format!("request {seq}-{index} had an effect after it was settled"));
         }
@@ -295,6 +307,9 @@ impl Checker {
             Ok(Done::Deleted(_)) => {
                 if uid.is_some_and(|uid| !self.applied_by.contains_key(uid)) {
                     self.fail(format!("{} was deleted and never applied", action.key()));
+                }
+                if effect && is_kept {
+                    self.fail(format!("{} was deleted and says {options}", action.key()));
                 }
             }
             Ok(Done::TakenOver { .. }) | Err(_) => {}

@@ -1,5 +1,8 @@
 //! Between the daemon and the world outside: its recorders, the network, and time.
 
+use serde_json::Value;
+
+use super::checker::Was;
 use super::daemon::{MAIN, Sim};
 use super::jobs::{Action, Done, Job, Reply, Request};
 use super::observer::Key;
@@ -140,7 +143,9 @@ impl Sim {
     }
 
     fn reach(&mut self, request: &Request) -> Reply {
-        let uid = self.cluster.uid(request.action.key());
+        let key = request.action.key();
+        let uid = self.cluster.uid(key);
+        let options = self.cluster.get(key).map(|live| options(&live)).unwrap_or_default();
         let before = self.cluster.version();
         let reply = request.action.reach(&mut self.cluster);
         let effect = self.cluster.version() != before;
@@ -154,7 +159,7 @@ impl Sim {
             Err(error) => error.to_string(),
         };
         self.tell(format!("request {seq}-{index} reaches the API server: {how}"));
-        let was = (uid.as_deref(), effect);
+        let was = Was { uid: uid.as_deref(), effect, options: &options };
         self.checker.reached(request.id, &request.action, &reply, was);
         reply
     }
@@ -252,4 +257,10 @@ fn lost(action: &Action) -> Error {
 
 fn unavailable(action: &Action, status: u16) -> Error {
     Error::Unavailable { subject: action.key().to_string(), status, message: "injected".into() }
+}
+
+/// What an object's annotation says about its removal.
+pub(super) fn options(live: &Value) -> String {
+    let annotations = &live["metadata"]["annotations"];
+    annotations[super::trees::SYNC_OPTIONS].as_str().unwrap_or_default().to_owned()
 }

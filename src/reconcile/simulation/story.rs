@@ -486,7 +486,8 @@ impl Story {
             };
             if wanters.is_empty() {
                 let uid = cluster.uid(&key).unwrap();
-                if !self.sim.checker.may_stay(&uid) {
+                let kept = super::outside::options(&live).contains("=false");
+                if !kept && !self.sim.checker.may_stay(&uid) {
                     return Err(format!("{key} is in no folder and still in the cluster"));
                 }
             } else if !wanters.iter().any(|(app, manifest)| is_as(&live, app, manifest)) {

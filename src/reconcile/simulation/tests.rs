@@ -88,7 +88,7 @@ fn whatever_happens_no_rule_is_broken_and_the_cluster_ends_as_git_says() {
 
 #[test]
 fn the_same_seed_lives_the_same_life() {
-    let (mut one, mut two) = (Story::new(5), Story::new(5));
+    let (mut one, mut two) = (Story::new(6), Story::new(6));
     let _ = (one.run(300), two.run(300));
     assert!(one.sim.trace.len() > 100);
     assert_eq!(one.sim.trace, two.sim.trace);

@@ -25,6 +25,9 @@ pub(super) const OBJECTS: &[&str] = &[
     "ConfigMap/extra/e",
 ];
 
+/// The annotation that may keep an object.
+pub(super) const SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
+
 /// The application that `root` may define.
 pub(super) const CHILD: &str = "leaf";
 
@@ -133,6 +136,12 @@ fn manifest(random: &mut Random, key: &ObjectKey) -> Value {
     }
     if random.chance(40) {
         value["metadata"]["labels"] = json!({"team": format!("t{}", random.below(2))});
+    }
+    if random.chance(8) {
+        let options =
+            ["Prune=false", "Delete=false", "Prune=confirm", "Delete=confirm,Prune=false"];
+        let option = random.pick(&options).unwrap();
+        value["metadata"]["annotations"] = json!({SYNC_OPTIONS: option});
     }
     match key.kind.as_str() {
         "Namespace" => {}
