@@ -1,7 +1,7 @@
 //! What admission made of what was sent (design §8.1, row 7). Pure.
 //!
 //! Only what the manifest says is looked at: defaults and the fields of others are not
-//! differences. Equal quantities are equal, however they are spelled. What differs is no drift:
+//! differences. Equal quantities are equal where fields hold some. What differs is no drift:
 //! the baseline is what was admitted. It is recorded, because a person who reads the manifest
 //! would otherwise expect something else.
 
@@ -66,8 +66,11 @@ mod tests {
 
     #[test]
     fn defaults_and_spelling_are_no_difference() {
-        let sent = json!({"spec": {"cpu": "1000m"}});
-        assert_eq!(found("Pod", sent, json!({"spec": {"cpu": "1", "policy": "Always"}})), []);
+        let spec = |cpu: Value, policy: Value| json!({"spec": {"resources": {"limits": {"cpu": cpu}}, "policy": policy}});
+        let returned = spec(json!("1"), json!("Always"));
+        for cpu in [json!("1000m"), json!(1)] {
+            assert_eq!(found("Pod", spec(cpu, json!(null)), returned.clone()), []);
+        }
     }
 
     #[test]

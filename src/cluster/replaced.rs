@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::compare::Comparison;
 use super::normalize::{Normalised, Stored};
 use crate::ledger::event::{DriftKind, FieldChange, ManagerStamp};
-use crate::plan::diff::{diff, list_key};
+use crate::plan::diff::{exact, list_key};
 
 /// What stands for a Secret's value.
 const SECRET: &str = "(secret)";
@@ -21,7 +21,7 @@ const DEPTH_MAX: usize = 100;
 #[must_use]
 pub fn compare_replaced(sent: &Normalised, baseline: &Stored, observed: &Stored) -> Comparison {
     let expected = at_paths(&sent.object, &baseline.object, 0);
-    let fields: Vec<_> = diff(&expected, &observed.object)
+    let fields: Vec<_> = exact(&expected, &observed.object)
         .into_iter()
         .map(|change| shown(change, sent.key.is_secret()))
         .collect();
@@ -105,13 +105,13 @@ mod tests {
             found(sent.clone(), recorded.clone(), observed.clone()),
             (DriftKind::None, vec![])
         );
-        observed["spec"]["size"] = json!(1);
+        observed["spec"]["size"] = json!("2");
         observed["spec"]["ports"][0]["port"] = json!(9);
         assert_eq!(
             found(sent, recorded, observed),
             (
                 DriftKind::Drift,
-                vec![".spec.size 2 1".into(), ".spec.ports[name=a].port 1 9".into()]
+                vec![".spec.size 2 \"2\"".into(), ".spec.ports[name=a].port 1 9".into()]
             )
         );
     }

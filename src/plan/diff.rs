@@ -2,6 +2,9 @@
 //!
 //! Only what the manifest says is compared: fields that the API server defaulted or others added
 //! are not differences. Whether an object *drifted* is decided elsewhere, from field ownership.
+//!
+//! People are not bothered with quantities that the API server spells its own way. What a
+//! decision rests on is compared exactly: `"1.10"` is not `"1.1"`.
 
 use serde_json::{Map, Value};
 
@@ -13,13 +16,77 @@ pub const CHANGES_MAX: usize = 100;
 const DEPTH_MAX: usize = 100;
 /// The keys by which Kubernetes tells list entries apart, in order of preference.
 const LIST_KEYS: &[&str] = &["name", "containerPort", "port", "key", "type", "ip", "mountPath"];
+/// Fields whose values, or the values below which, are quantities.
+const QUANTITIES: &[&str] =
+    &["resources", "limits", "requests", "capacity", "hard", "storage", "sizeLimit"];
+/// Fields below which every value is somebody's own text.
+const TEXTS: &[&str] = &["metadata", "data", "stringData", "binaryData"];
 
-/// Lists where `live` differs from what `desired` says, at most [`CHANGES_MAX`].
+/// When two scalars are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sameness {
+    /// When they are equal, here and below.
+    Exact,
+    /// When they are equal; below some fields are quantities.
+    Equal,
+    /// When they are equal, or are the same quantity.
+    Quantity,
+}
+
+impl Sameness {
+    fn below(self, field: &str) -> Self {
+        match self {
+            Self::Equal if QUANTITIES.contains(&field) => Self::Quantity,
+            Self::Equal if TEXTS.contains(&field) => Self::Exact,
+            same => same,
+        }
+    }
+
+    fn holds(self, a: &Value, b: &Value) -> bool {
+        a == b || (self == Self::Quantity && quantity(a).is_some_and(|a| quantity(b) == Some(a)))
+    }
+}
+
+/// Lists where `live` differs from what `desired` says, at most [`CHANGES_MAX`], for people: the
+/// same quantity in another spelling is no difference.
 #[must_use]
 pub fn diff(desired: &Value, live: &Value) -> Vec<FieldChange> {
+    differences(desired, live, Sameness::Equal)
+}
+
+/// The same without regard to what values mean, for what is decided or recorded.
+#[must_use]
+pub fn exact(desired: &Value, live: &Value) -> Vec<FieldChange> {
+    differences(desired, live, Sameness::Exact)
+}
+
+fn differences(desired: &Value, live: &Value, same: Sameness) -> Vec<FieldChange> {
     let mut changes = Vec::new();
-    walk(desired, Some(live), &mut String::new(), 0, &mut changes);
+    walk(desired, Some(live), &mut Place::new(same), &mut changes);
     changes
+}
+
+/// Where a comparison is.
+struct Place {
+    path: String,
+    depth: usize,
+    same: Sameness,
+}
+
+impl Place {
+    fn new(same: Sameness) -> Self {
+        Self { path: String::new(), depth: 0, same }
+    }
+
+    /// Goes one step deeper, for as long as `walk` takes.
+    fn enter(&mut self, step: &str, same: Sameness, walk: impl FnOnce(&mut Self)) {
+        let (length, outer) = (self.path.len(), self.same);
+        self.path.push_str(step);
+        (self.depth, self.same) = (self.depth + 1, same);
+        walk(self);
+        (self.depth, self.same) = (self.depth - 1, outer);
+        self.path.truncate(length);
+    }
 }
 
 /// Lists where two whole objects differ, at most [`CHANGES_MAX`]: `was` is `before`, `now` is
@@ -30,8 +97,8 @@ pub fn changes(before: &Value, after: &Value) -> Vec<FieldChange> {
     if before == after {
         return Vec::new();
     }
-    let mut found = diff(after, before);
-    for gone in diff(before, after).into_iter().filter(|change| change.was.is_empty()) {
+    let mut found = exact(after, before);
+    for gone in exact(before, after).into_iter().filter(|change| change.was.is_empty()) {
         let change = FieldChange { path: gone.path, was: gone.now, now: String::new() };
         if found.len() < CHANGES_MAX && !found.contains(&change) {
             found.push(change);
@@ -44,36 +111,30 @@ pub fn changes(before: &Value, after: &Value) -> Vec<FieldChange> {
     found
 }
 
-/// Whether `live` has everything that `desired` says.
+/// Whether `live` has exactly everything that `desired` says.
 #[must_use]
 pub fn contains(live: &Value, desired: &Value) -> bool {
-    diff(desired, live).is_empty()
+    exact(desired, live).is_empty()
 }
 
-fn walk(
-    desired: &Value,
-    live: Option<&Value>,
-    path: &mut String,
-    depth: usize,
-    changes: &mut Vec<FieldChange>,
-) {
-    if changes.len() >= CHANGES_MAX || depth > DEPTH_MAX {
+fn walk(desired: &Value, live: Option<&Value>, place: &mut Place, changes: &mut Vec<FieldChange>) {
+    if changes.len() >= CHANGES_MAX || place.depth > DEPTH_MAX {
         return;
     }
     match (desired, live) {
         (Value::Object(wanted), Some(Value::Object(found))) => {
-            walk_object(wanted, found, path, depth, changes);
+            walk_object(wanted, found, place, changes);
         }
         (Value::Array(wanted), Some(Value::Array(found))) => {
-            walk_list(wanted, found, path, depth, changes);
+            walk_list(wanted, found, place, changes);
         }
-        (wanted, Some(found)) if same_scalar(wanted, found) => {}
+        (wanted, Some(found)) if place.same.holds(wanted, found) => {}
         // An empty map or list in a manifest says nothing that its absence does not say.
         (Value::Object(wanted), None) if wanted.is_empty() => {}
         (Value::Array(wanted), None) if wanted.is_empty() => {}
         (Value::Null, _) => {}
         (wanted, found) => changes.push(FieldChange {
-            path: if path.is_empty() { ".".to_owned() } else { path.clone() },
+            path: if place.path.is_empty() { ".".to_owned() } else { place.path.clone() },
             was: found.map(Value::to_string).unwrap_or_default(),
             now: wanted.to_string(),
         }),
@@ -83,50 +144,33 @@ fn walk(
 fn walk_object(
     wanted: &Map<String, Value>,
     found: &Map<String, Value>,
-    path: &mut String,
-    depth: usize,
+    place: &mut Place,
     changes: &mut Vec<FieldChange>,
 ) {
     for (key, value) in wanted {
-        let length = path.len();
-        if key.contains(['.', '/']) {
-            path.push_str(&format!("[{key:?}]"));
-        } else {
-            path.push('.');
-            path.push_str(key);
-        }
-        walk(value, found.get(key), path, depth + 1, changes);
-        path.truncate(length);
+        let step = if key.contains(['.', '/']) { format!("[{key:?}]") } else { format!(".{key}") };
+        let same = place.same.below(key);
+        place.enter(&step, same, |place| walk(value, found.get(key), place, changes));
     }
 }
 
-fn walk_list(
-    wanted: &[Value],
-    found: &[Value],
-    path: &mut String,
-    depth: usize,
-    changes: &mut Vec<FieldChange>,
-) {
+fn walk_list(wanted: &[Value], found: &[Value], place: &mut Place, changes: &mut Vec<FieldChange>) {
     let key = list_key(wanted);
     for (index, value) in wanted.iter().enumerate() {
-        let length = path.len();
-        let counterpart = match key {
+        let (step, counterpart) = match key {
             Some(key) => {
                 let id = &value[key];
-                path.push_str(&format!("[{key}={}]", id.as_str().unwrap_or(&id.to_string())));
-                found.iter().find(|entry| entry.get(key) == Some(id))
+                let step = format!("[{key}={}]", id.as_str().unwrap_or(&id.to_string()));
+                (step, found.iter().find(|entry| entry.get(key) == Some(id)))
             }
-            None => {
-                path.push_str(&format!("[{index}]"));
-                found.get(index)
-            }
+            None => (format!("[{index}]"), found.get(index)),
         };
-        walk(value, counterpart, path, depth + 1, changes);
-        path.truncate(length);
+        let same = place.same;
+        place.enter(&step, same, |place| walk(value, counterpart, place, changes));
     }
     if key.is_none() && found.len() > wanted.len() {
         for (index, value) in found.iter().enumerate().skip(wanted.len()) {
-            let path = format!("{path}[{index}]");
+            let path = format!("{}[{index}]", place.path);
             changes.push(FieldChange { path, was: value.to_string(), now: String::new() });
         }
     }
@@ -146,17 +190,6 @@ pub(crate) fn list_key(entries: &[Value]) -> Option<&'static str> {
             })
     };
     LIST_KEYS.iter().find(tells_apart).copied()
-}
-
-/// Whether two scalars mean the same: the API server writes quantities its own way.
-fn same_scalar(a: &Value, b: &Value) -> bool {
-    if a == b {
-        return true;
-    }
-    match (quantity(a), quantity(b)) {
-        (Some(a), Some(b)) => a == b,
-        _ => false,
-    }
 }
 
 /// A number or a Kubernetes quantity in thousandths.
@@ -179,12 +212,18 @@ fn quantity(value: &Value) -> Option<i128> {
         "Ti" => 1_024_000 << 30,
         _ => return None,
     };
+    let (sign, digits) = match digits.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, digits),
+    };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.len() > 15 || fraction.len() > 3 || whole.is_empty() {
+    let plain = whole.bytes().chain(fraction.bytes()).all(|digit| digit.is_ascii_digit());
+    if !plain || whole.len() > 15 || fraction.len() > 3 || whole.is_empty() {
         return None;
     }
     let fraction_value: i128 = format!("{fraction:0<3}").parse().ok()?;
-    Some(whole.parse::<i128>().ok()? * factor + fraction_value * factor / 1_000)
+    let whole: i128 = whole.parse().ok()?;
+    Some(sign * (whole * factor + fraction_value * factor / 1_000))
 }
 
 #[cfg(test)]
@@ -243,11 +282,36 @@ mod tests {
     }
 
     #[test]
-    fn equal_quantities_are_equal() {
+    fn equal_quantities_are_equal_for_people_where_quantities_are() {
+        let same = |a: &Value, b: &Value| Sameness::Quantity.holds(a, b);
         for (a, b) in [("1000m", "1"), ("1Gi", "1024Mi"), ("0.5", "500m"), ("2k", "2000")] {
-            assert!(same_scalar(&json!(a), &json!(b)), "{a} {b}");
+            assert!(same(&json!(a), &json!(b)), "{a} {b}");
         }
-        assert!(!same_scalar(&json!("1Gi"), &json!("1G")));
-        assert!(!same_scalar(&json!("v1"), &json!("v2")));
+        assert!(same(&json!(1), &json!("1")), "the API server makes a string of a bare number");
+        for (a, b) in [("1Gi", "1G"), ("v1", "v2"), ("-0.5", "0.5"), ("-1", "1"), ("--1", "1")] {
+            assert!(!same(&json!(a), &json!(b)), "{a} {b}");
+        }
+        let limits = |cpu: &str| json!({"spec": {"c": [{"name": "a", "resources": {"limits": {"cpu": cpu}}}]}});
+        assert_eq!(paths(limits("1000m"), limits("1")), [""; 0]);
+        assert_eq!(exact(&limits("1000m"), &limits("1")).len(), 1);
+    }
+
+    #[test]
+    fn a_version_is_no_quantity() {
+        for (a, b) in [
+            (json!("1.10"), json!("1.1")),
+            (json!("80"), json!(80)),
+            (json!("1k"), json!("1000")),
+            (json!("1.0"), json!("1")),
+        ] {
+            for key in ["data", "metadata", "spec"] {
+                let object = |value: &Value| json!({key: {"v": value, "limits": {"v": value}}});
+                let found = paths(object(&a), object(&b));
+                let wanted = if key == "spec" { 1 } else { 2 };
+                assert_eq!(found.len(), wanted, "{key} {a} {b}: {found:?}");
+                assert!(!contains(&object(&a), &object(&b)), "{a} {b}");
+                assert_eq!(changes(&object(&a), &object(&b)).len(), 2, "{a} {b}");
+            }
+        }
     }
 }
