@@ -172,19 +172,20 @@ fn not_made() -> (WriteResult, Option<Blob>) {
 
 /// Whether the cluster shows that `manifest` was sent. Applied, it leaves greffier owning what it
 /// says, with its values, and nothing else: what an earlier manifest said more would otherwise
-/// stay for ever.
+/// stay for ever. A replacement leaves no such mark: an object that a field was to be taken from
+/// looks as if it were replaced already, so it is replaced once more.
 pub(super) fn is_made(
     sealer: &dyn SecretDigest,
     write: &Write,
     manifest: &Value,
     live: &Value,
 ) -> bool {
+    if write.method == Method::Replace {
+        return false;
+    }
     let (Ok(found), Ok(wanted)) = (normalize(live, sealer), normalize(manifest, sealer)) else {
         return false;
     };
-    if write.method == Method::Replace {
-        return diff::contains(&found.object, &wanted.object);
-    }
     let Some(owned) = owned(&found.stored()) else { return false };
     diff::contains(&owned, &content(&wanted.object)) && diff::contains(&wanted.object, &owned)
 }
@@ -240,25 +241,29 @@ mod tests {
         })
     }
 
-    fn is_made(live: &Value) -> bool {
-        let manifest = json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": "c", "namespace": "n"}, "data": {"k": "1"},
-        });
-        let write = Write {
-            verb: Verb::Update,
+    fn write(verb: Verb, method: Method) -> Write {
+        Write {
+            verb,
             key: crate::model::ObjectKey::new("", "ConfigMap", "n", "c"),
             version: "v1".into(),
             manifest: None,
             digest: Digest::default(),
-            method: Method::Apply,
+            method,
             validate: true,
             precondition: None,
             respect: crate::model::Mask::default(),
             failed_before: String::new(),
             reason: String::new(),
-        };
-        super::is_made(&Key, &write, &manifest, live)
+        }
+    }
+
+    /// Whether `live` shows that a ConfigMap with `k: value` was written.
+    fn is_made(method: Method, value: &str, live: &Value) -> bool {
+        let manifest = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "c", "namespace": "n"}, "data": {"k": value},
+        });
+        super::is_made(&Key, &write(Verb::Update, method), &manifest, live)
     }
 
     #[test]
@@ -269,7 +274,7 @@ mod tests {
             live(json!({"k": "1", "more": "1"}), json!({"f:k": {}})),
         ];
         for live in &made {
-            assert!(is_made(live), "{live}");
+            assert!(is_made(Method::Apply, "1", live), "{live}");
         }
         let not_made = [
             live(json!({"k": "2"}), json!({"f:k": {}})),
@@ -279,7 +284,22 @@ mod tests {
             live(json!({"k": "1", "old": "1"}), json!({"f:k": {}, "f:old": {}})),
         ];
         for live in &not_made {
-            assert!(!is_made(live), "{live}");
+            assert!(!is_made(Method::Apply, "1", live), "{live}");
         }
+    }
+
+    #[test]
+    fn another_version_was_not_written_though_it_is_the_same_number() {
+        let before = live(json!({"k": "1.1"}), json!({"f:k": {}}));
+        assert!(is_made(Method::Apply, "1.1", &before));
+        for value in ["1.10", "1.100", "1100m"] {
+            assert!(!is_made(Method::Apply, value, &before), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_replacement_that_takes_a_field_away_is_not_taken_for_made() {
+        let before = live(json!({"k": "1", "old": "1"}), json!({}));
+        assert!(!is_made(Method::Replace, "1", &before));
     }
 }
