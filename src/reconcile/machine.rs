@@ -330,7 +330,7 @@ impl Machine {
         let mut commands = Vec::new();
         let mut earlier = BTreeSet::new();
         for (seq, intent) in &world.intents {
-            let unknown = intent.writes.values().any(|open| open.unknown);
+            let unknown = intent.writes.values().any(|open| open.unknown.is_some());
             let settles = intent.orphaned || unknown;
             // Nobody waits for what is only looked for.
             let is_first = settles || earlier.insert(&intent.app);

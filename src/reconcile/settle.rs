@@ -3,6 +3,9 @@
 //! A write that the cluster shows as done is done, and its object waits no longer. A request
 //! that was sent may still arrive until the deadline of its intent, which the API server knows
 //! as well; only then does a cluster without the write say that it was not made.
+//!
+//! What was sent and is settled as not made counts as a failed try: it is told, and tried again
+//! after a while.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,18 +16,21 @@ use tokio_util::sync::CancellationToken;
 use super::driver::{Done, Parts};
 use super::execute::{self, take_over};
 use super::{failpoint, masking};
-use crate::cluster::{self, SecretDigest, Stored, normalize};
+use crate::cluster::{self, Class, SecretDigest, Stored, normalize};
 use crate::ledger::event::{IntentSettledV1, Method, Verb, Write, WriteResult};
 use crate::ledger::{self, Batch, Blob, Draft};
 use crate::model::{AppName, Seq, Timestamp};
 use crate::plan::diff;
-use crate::replay::OpenWrite;
+use crate::replay::OpenIntent;
 
 /// How long to wait before asking again when the cluster cannot be asked.
 const RETRY: Duration = Duration::from_secs(1);
 /// How much later than the daemon the API server may think that the deadline is: it counts from
 /// the request's arrival.
 const MARGIN_MS: u64 = 500;
+/// How long the API server must deny a kind before that means that its objects are gone: one that
+/// starts does not serve every kind at once. Longer than the observer waits for the same.
+const DENIED_CERTAIN_MS: u64 = 30_000;
 
 pub(super) async fn run(
     parts: Parts,
@@ -34,9 +40,10 @@ pub(super) async fn run(
     let open = parts.read().world.intents.get(&intent).cloned();
     let Some(mut open) = open else { return Ok(Done::Executed(intent)) };
     let arrived = open.deadline.plus_ms(MARGIN_MS);
+    let mut denials = Denials::default();
     loop {
         let over = Timestamp::now() >= arrived;
-        let batch = settle(&parts, &open.app, &mut open.writes, intent, over).await;
+        let batch = settle(&parts, &mut open, intent, over, &mut denials).await;
         if let Some(batch) = batch {
             failpoint::reach(failpoint::SETTLING);
             parts.ledger.append(batch).await?;
@@ -52,35 +59,86 @@ pub(super) async fn run(
     }
 }
 
-/// Settles what can be settled now and takes it out of `left`. `over` = nothing arrives any more.
+/// Settles what can be settled now and takes it out of `open`. `over` = nothing arrives any more.
 async fn settle(
     parts: &Parts,
-    app: &AppName,
-    left: &mut BTreeMap<u32, OpenWrite>,
+    open: &mut OpenIntent,
     intent: Seq,
     over: bool,
+    denials: &mut Denials,
 ) -> Option<Batch> {
     let mut batch = Batch::default();
     let mut results = Vec::new();
-    for (index, open) in &*left {
-        match observe(parts, app, &open.write).await {
-            Ok((result, blob)) if over || is_proof(&open.write, &result) => {
-                results.push((*index, result));
-                batch.blobs.extend(blob);
+    for (index, open_write) in &open.writes {
+        let write = &open_write.write;
+        let denied = match observe(parts, &open.app, write).await {
+            Ok((result, blob)) => {
+                if over || is_proof(write, &result) {
+                    results.push((*index, result));
+                    batch.blobs.extend(blob);
+                }
+                None
             }
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "cannot settle a write yet"),
+            Err(error) => Some(error),
+        };
+        let served = parts.read().world.cluster.kinds.contains_key(&write.key.group_kind());
+        match denials.judge(*index, write, denied.as_ref(), over, served, Timestamp::now()) {
+            Some(result) => results.push((*index, result)),
+            None if denied.is_none() => {}
+            None => tracing::debug!(error = ?denied, "cannot settle a write yet"),
         }
     }
     if results.is_empty() {
         return None;
     }
-    for (index, _) in &results {
-        left.remove(index);
-    }
-    let settled = IntentSettledV1 { app: app.clone(), intent, results };
+    open.writes.retain(|index, _| !results.iter().any(|(settled, _)| settled == index));
+    let settled = IntentSettledV1 { app: open.app.clone(), intent, results };
     batch.drafts.push(Draft::new(settled).caused_by(intent));
     Some(batch)
+}
+
+/// Since when the API server has denied the kinds of writes, without a break.
+#[derive(Default)]
+struct Denials(BTreeMap<u32, Timestamp>);
+
+impl Denials {
+    /// What follows from not being able to look: an end of the write, or nothing yet. `served` =
+    /// the kind is among those that the cluster is known to serve.
+    fn judge(
+        &mut self,
+        index: u32,
+        write: &Write,
+        error: Option<&cluster::Error>,
+        over: bool,
+        served: bool,
+        now: Timestamp,
+    ) -> Option<WriteResult> {
+        let class = error.map(cluster::Error::class);
+        if class != Some(Class::NotServed) {
+            self.0.remove(&index);
+        }
+        let error = error.filter(|_| over)?;
+        match class {
+            Some(Class::NotServed) if is_delete(write) => {
+                let since = *self.0.entry(index).or_insert(now);
+                let certain = !served && now.ms_since(since) >= DENIED_CERTAIN_MS;
+                certain.then_some(WriteResult::AlreadyGone)
+            }
+            Some(Class::NotServed) => {
+                Some(WriteResult::NotSent("the kind of the object is not served".into()))
+            }
+            // It will be refused again, and would be for ever.
+            Some(Class::Refused) => {
+                let why = format!("whether it was made cannot be seen: {}", error.chain());
+                Some(WriteResult::NotSent(why))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn is_delete(write: &Write) -> bool {
+    matches!(write.verb, Verb::Prune | Verb::Recreate)
 }
 
 /// Whether the result shows that the write was made, whatever may still arrive. That it was not
@@ -105,13 +163,9 @@ async fn observe(
     app: &AppName,
     write: &Write,
 ) -> Result<(WriteResult, Option<Blob>), cluster::Error> {
-    let live = match parts.cluster.get(&write.key, &write.version).await {
-        Ok(live) => live,
-        Err(error) if matches!(error.class(), cluster::Class::NotServed) => None,
-        Err(error) => return Err(error),
-    };
+    let live = parts.cluster.get(&write.key, &write.version).await?;
     Ok(match (write.verb, live) {
-        (Verb::Prune | Verb::Recreate, live) => (pruned(write, live.as_ref()), None),
+        (_, live) if is_delete(write) => (pruned(write, live.as_ref()), None),
         (_, None) => (WriteResult::NotSent("the object is not there".into()), None),
         (Verb::TakeOver, Some(live)) => taken_over(parts, live),
         (_, Some(live)) => match execute::manifest(parts, app, write.manifest) {
@@ -164,7 +218,7 @@ fn taken_over(parts: &Parts, live: Value) -> (WriteResult, Option<Blob>) {
     }
 }
 
-/// The object is not as the write would have left it.
+/// The object is not as the write would have left it, or does not tell.
 fn not_made() -> (WriteResult, Option<Blob>) {
     let why = "the object is not as the write would have left it";
     (WriteResult::NotSent(why.into()), None)
@@ -301,5 +355,44 @@ mod tests {
     fn a_replacement_that_takes_a_field_away_is_not_taken_for_made() {
         let before = live(json!({"k": "1", "old": "1"}), json!({}));
         assert!(!is_made(Method::Replace, "1", &before));
+    }
+
+    #[test]
+    fn a_kind_that_is_not_served_yet_is_no_proof_of_a_deletion() {
+        let denied = cluster::Error::NotServed { subject: "read".into(), kind: "Widget".into() };
+        let busy = cluster::Error::Expired { subject: "read".into() };
+        let (prune, update) =
+            (write(Verb::Prune, Method::Apply), write(Verb::Update, Method::Apply));
+        let mut denials = Denials::default();
+        let at = |ms: u64| Timestamp::from_seconds(1_800_000_000).plus_ms(ms);
+        let mut judge =
+            |write, error, over, served, ms| denials.judge(3, write, error, over, served, at(ms));
+        assert_eq!(judge(&prune, Some(&denied), false, false, 0), None, "it may still arrive");
+        assert_eq!(judge(&prune, Some(&denied), true, false, 1_000), None);
+        assert_eq!(judge(&prune, Some(&denied), true, false, 30_999), None);
+        assert_eq!(judge(&prune, Some(&busy), true, false, 31_000), None);
+        assert_eq!(judge(&prune, Some(&denied), true, false, 32_000), None, "counted anew");
+        assert_eq!(judge(&prune, Some(&denied), true, true, 62_000), None, "the kind is known");
+        let gone = judge(&prune, Some(&denied), true, false, 62_000);
+        assert_eq!(gone, Some(WriteResult::AlreadyGone));
+        let other = judge(&update, Some(&denied), true, false, 62_000);
+        assert!(matches!(other, Some(WriteResult::NotSent(_))), "nothing was made of it");
+    }
+
+    #[test]
+    fn who_may_not_look_ends_the_wait_with_the_reason() {
+        let forbidden = cluster::Error::Refused {
+            subject: "read ConfigMap/n/c".into(),
+            status: 403,
+            reason: "Forbidden".into(),
+            message: "no".into(),
+        };
+        let update = write(Verb::Update, Method::Apply);
+        let mut denials = Denials::default();
+        let mut judge =
+            |over| denials.judge(0, &update, Some(&forbidden), over, true, Timestamp::default());
+        assert_eq!(judge(false), None);
+        let Some(WriteResult::NotSent(why)) = judge(true) else { panic!("it is asked for ever") };
+        assert!(why.contains("cannot be seen") && why.contains("403"), "{why}");
     }
 }

@@ -108,8 +108,8 @@ pub struct Owned {
 pub struct OpenWrite {
     /// The write.
     pub write: Write,
-    /// Whether it ended without its fate being known.
-    pub unknown: bool,
+    /// What it ended with, if that leaves its fate unknown.
+    pub unknown: Option<String>,
     /// Whether it counts as a deletion of its commit.
     pub deletes: bool,
     /// `spec.replicas` of its manifest.

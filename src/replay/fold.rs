@@ -67,9 +67,11 @@ impl World {
             Event::IgnoreFailed(body) => self.ignore_failed(seq, body),
             Event::IntentRecorded(body) => self.intent_recorded(seq, body),
             Event::OutcomeRecorded(body) => {
-                self.outcomes(seq, &body.app, body.intent, &body.results)
+                self.outcomes(seq, &body.app, body.intent, &body.results, false)
             }
-            Event::IntentSettled(body) => self.outcomes(seq, &body.app, body.intent, &body.results),
+            Event::IntentSettled(body) => {
+                self.outcomes(seq, &body.app, body.intent, &body.results, true)
+            }
             Event::SyncFinished(body) => self.sync_finished(seq, body),
             Event::ClusterIdentified(body) => self.cluster_identified(body),
             Event::ClusterLost(body) => {

@@ -216,9 +216,10 @@ fn intents_of_an_earlier_run_are_orphans_until_they_are_settled() {
     assert_eq!(given.writes("web"), [""; 0]);
     let settled = |results| IntentSettledV1 { app: name("web"), intent, results };
     given.event(settled(vec![(0, WriteResult::Unknown("still".into()))]));
-    assert!(given.world.intents[&intent].writes[&0].unknown);
+    assert!(given.world.intents[&intent].writes[&0].unknown.is_some());
     given.event(settled(vec![(0, WriteResult::NotSent("it is not there".into()))]));
     assert!(given.world.intents.is_empty() && given.world.in_flight.is_empty());
+    given.after_ms(1_000);
     assert_eq!(given.writes("web"), [format!("create {A}")]);
 }
 
@@ -246,7 +247,7 @@ fn an_intent_ends_write_by_write() {
     given.event(outcome(1, WriteResult::Unknown("cut off".into())));
     given.event(outcome(0, WriteResult::Failed("timeout".into())));
     assert_eq!(given.world.in_flight.len(), 1);
-    assert!(given.world.intents[&intent].writes[&1].unknown);
+    assert!(given.world.intents[&intent].writes[&1].unknown.is_some());
     given.event(outcome(1, WriteResult::NotSent("settled".into())));
     assert!(given.world.intents.is_empty());
 }

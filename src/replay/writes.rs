@@ -67,7 +67,7 @@ impl World {
         };
         OpenWrite {
             write: write.clone(),
-            unknown: false,
+            unknown: None,
             deletes: app.is_some_and(|app| self.is_deletion(app, write)),
             replicas: desired.and_then(|object| object.replicas),
             keep,
@@ -81,13 +81,14 @@ impl World {
         app: &AppName,
         intent_seq: Seq,
         results: &[(u32, WriteResult)],
+        settled: bool,
     ) -> Touched {
         let mut wakes_others = false;
         for (index, result) in results {
             let Some(intent) = self.intents.get_mut(&intent_seq) else { break };
-            if let WriteResult::Unknown(_) = result {
+            if let WriteResult::Unknown(error) = result {
                 if let Some(open) = intent.writes.get_mut(index) {
-                    open.unknown = true;
+                    open.unknown = Some(error.clone());
                 }
                 continue;
             }
@@ -109,7 +110,10 @@ impl World {
             }
             // Its echo will say nothing new.
             wakes_others |= gates_others(&open.write.key);
-            self.outcome(seq, app, &open, result);
+            match result {
+                WriteResult::NotSent(why) if settled => self.unseen(app, &open, why),
+                result => self.outcome(seq, app, &open, result),
+            }
         }
         let open = self.intents.get(&intent_seq).is_some_and(|intent| !intent.writes.is_empty());
         if !open {
@@ -148,6 +152,15 @@ impl World {
             WriteResult::Refused(error) => self.failed(name, &open.write, error, true),
             WriteResult::Failed(error) => self.failed(name, &open.write, error, false),
             WriteResult::Unknown(_) | WriteResult::NotSent(_) => {}
+        }
+    }
+
+    /// A write was sent, and the cluster does not show it: that is a failed try, which must not be
+    /// repeated without end and without a word. What a daemon that died may never have sent is
+    /// none.
+    fn unseen(&mut self, name: &AppName, open: &OpenWrite, why: &str) {
+        if let Some(error) = &open.unknown {
+            self.failed(name, &open.write, &format!("{error}; {why}"), false);
         }
     }
 

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::ledger::event::{ClusterFoundV1, ClusterLostV1, DriftKind, WriteResult};
+use crate::ledger::event::{
+    ClusterFoundV1, ClusterLostV1, DriftKind, IntentSettledV1, WriteResult,
+};
 use crate::replay::testing::{Given, application, auto, key, name, object, objects, said};
 
 const A: &str = "ConfigMap/prod/a";
@@ -48,6 +50,32 @@ fn what_was_refused_is_tried_again_five_times() {
     assert_eq!(said(&given.plan("web"), A).why, "immutable");
     given.after_ms(3_600_000);
     assert_eq!(given.writes("web"), [""; 0]);
+}
+
+#[test]
+fn what_the_cluster_does_not_show_is_a_failed_try_and_is_told() {
+    let mut given = waiting();
+    for wait in [1_000, 2_000, 4_000] {
+        let intent = given.intends("web");
+        given.all_end(intent, &WriteResult::Unknown("no answer within 10 s".into()));
+        let results = vec![(0, WriteResult::NotSent("the object is not there".into()))];
+        given.event(IntentSettledV1 { app: name("web"), intent, results });
+        let plan = given.plan("web");
+        let deadline = plan.deadline.map(|deadline| deadline.ms_since(given.now()));
+        assert_eq!((plan.writes.len(), deadline), (0, Some(wait)));
+        assert_eq!(said(&plan, A).why, "no answer within 10 s; the object is not there");
+        assert!(said(&plan, A).blocked);
+        given.after_ms(wait);
+    }
+    let intent = given.intends("web");
+    given.all_end(intent, &WriteResult::NotSent("the daemon stopped".into()));
+    assert_eq!(given.writes("web"), [format!("create {A}")], "what was never sent did not fail");
+    let intent = given.intends("web");
+    given.starts(false);
+    given.lists_everything();
+    let results = vec![(0, WriteResult::NotSent("the object is not there".into()))];
+    given.event(IntentSettledV1 { app: name("web"), intent, results });
+    assert_eq!(given.writes("web"), [format!("create {A}")], "nor did what may never have been");
 }
 
 #[test]

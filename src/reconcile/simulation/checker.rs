@@ -66,6 +66,8 @@ pub(super) struct Checker {
     applied_by: BTreeMap<String, AppName>,
     /// Objects that were let go on purpose: their application was removed without its objects.
     orphans: BTreeSet<String>,
+    /// Objects that requests created.
+    created: BTreeMap<Id, String>,
     /// What was found wrong first.
     pub(super) wrong: Option<String>,
     /// How many requests had an effect.
@@ -235,6 +237,11 @@ impl Checker {
             } else if !intent.ended.insert(*index) {
                 wrong = Some(format!("write {seq}-{index} ended twice"));
             }
+            // Somebody changed what it created before that could be seen: nothing proves it.
+            let unseen = settled && matches!(result, WriteResult::NotSent(_));
+            if unseen && let Some(uid) = self.created.get(&(seq, *index)) {
+                self.orphans.insert(uid.clone());
+            }
             let sent = intent.sent.contains(index);
             let done = matches!(result, WriteResult::Applied(_) | WriteResult::Deleted);
             if done && !sent && !settled {
@@ -261,7 +268,7 @@ impl Checker {
         }
         let fits = intent.writes.get(index as usize).is_some_and(|write| {
             let fits = match action {
-                Action::Delete(_) => write.verb == Verb::Prune,
+                Action::Delete(..) => write.verb == Verb::Prune,
                 Action::TakeOver { .. } => write.verb == Verb::TakeOver,
                 Action::Apply(_) => write.verb != Verb::Prune && write.verb != Verb::TakeOver,
             };
@@ -296,7 +303,11 @@ impl Checker {
         let lives = self.apps.contains_key(&app);
         match reply {
             Ok(Done::Applied(object)) => {
+                let created = uid.is_none();
                 let uid = object.raw["metadata"]["uid"].as_str().unwrap_or_default();
+                if created {
+                    self.created.insert((seq, index), uid.to_owned());
+                }
                 if lives {
                     self.orphans.remove(uid);
                 } else {
