@@ -399,7 +399,9 @@ impl Judge<'_> {
             return being_deleted();
         }
         if owned.applied != object.digest {
-            let verb = if recreates(self.app, object) { Verb::Recreate } else { Verb::Update };
+            // What somebody put in its place is not greffier's to delete.
+            let anew = recreates(self.app, object) && live.uid == owned.uid;
+            let verb = if anew { Verb::Recreate } else { Verb::Update };
             return self.need_of_unapplied(object, live, verb, "Git changed");
         }
         if live.uid != owned.uid {

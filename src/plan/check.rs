@@ -63,7 +63,9 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         if write.verb != Verb::Prune && write.verb != Verb::Recreate {
             continue;
         }
-        if world.owned.get(key).is_none_or(|owned| owned.app != plan.app) {
+        let uid = write.precondition.as_ref().map(|(uid, _)| uid.as_str());
+        let owned = world.owned.get(key).filter(|owned| owned.app == plan.app);
+        if owned.is_none_or(|owned| uid.is_some_and(|uid| uid != owned.uid)) {
             violations.push(Violation::PrunesUnowned(key.clone()));
         }
         let wanted = world.apps.values().any(|app| app.wants(key));

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
+use super::super::check::Violation;
 use super::super::{Limits, Status, Sync, check};
 use crate::ledger::event::{
     ApplyNotes, DesiredObject, FieldChange, Method, ObjectOptions, Verb, WriteResult,
 };
 use crate::model::Seq;
-use crate::replay::testing::{Given, auto, key, name, object, objects, said, writes};
+use crate::replay::testing::{Given, application, auto, key, name, object, objects, said, writes};
 
 const A: &str = "ConfigMap/prod/a";
 
@@ -158,6 +159,25 @@ fn replace_with_force_deletes_and_creates_anew_and_counts_as_a_deletion() {
     let plan = given.plan("web");
     assert_eq!(writes(&plan), [""; 0]);
     assert_eq!(plan.gate.unwrap().writes.len(), 4);
+}
+
+#[test]
+fn what_somebody_put_in_its_place_is_not_deleted_to_be_created_anew() {
+    let forced = |content| vec![optional(A, content, Some(true), Some(true))];
+    let mut given = Given::synced(forced(1));
+    given.redeclares(&application("web", json!({"automated": {}})));
+    given.loses(A);
+    given.sees(A);
+    assert_ne!(given.world.live[&key(A)].uid, given.world.owned[&key(A)].uid);
+    given.push(2);
+    given.renders("web", forced(2));
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [format!("update {A}")]);
+    let mut foreign = plan.clone();
+    let live = &given.world.live[&key(A)];
+    let bound = Some((live.uid.clone(), live.resource_version.clone()));
+    (foreign.writes[0].verb, foreign.writes[0].precondition) = (Verb::Recreate, bound);
+    assert_eq!(check(&given.world, &foreign), [Violation::PrunesUnowned(key(A))]);
 }
 
 #[test]
