@@ -4,6 +4,7 @@
 //! group of equal kind and in parallel inside a group; the next group starts when the former has
 //! its answers, so that a ServiceAccount is there before the Pod that names it.
 
+pub(super) mod delete;
 mod notes;
 mod replace;
 pub(super) mod take_over;
@@ -21,16 +22,15 @@ use super::driver::{Done, Parts};
 use super::linger::Linger;
 use super::{failpoint, masking};
 use crate::cluster::{
-    self, ApplyRequest, DeleteRequest, DeleteResult, Normalised, OWNER_ANNOTATION, Propagation,
-    SecretDigest, Stored, normalize_owned,
+    self, ApplyRequest, Connection, Normalised, OWNER_ANNOTATION, SecretDigest, Stored,
+    normalize_owned,
 };
 use crate::ledger::event::{
     Applied, ManagerStamp, Method, OutcomeRecordedV1, Verb, Write, WriteResult,
 };
 use crate::ledger::{self, Batch, Blob, Draft};
-use crate::model::{AppName, BlobAddr, Cascade, Seq, Timestamp};
+use crate::model::{AppName, BlobAddr, Seq, Timestamp};
 use crate::plan::kind_rank;
-use crate::replay::App;
 
 /// How many writes are under way at once over all intents. 1 000 server-side applies took 1.03 s
 /// at 8 and 1.65 s at 4 on two cores (design §12); more does not help.
@@ -39,6 +39,8 @@ pub(super) const WRITES_MAX: usize = 8;
 const OUTCOMES_MAX: usize = 64;
 /// A write that has less time left than this is not sent any more.
 const SENT_MS_MIN: u64 = 50;
+/// Why it was not.
+const OUT_OF_TIME: &str = "its time ran out before it could be sent";
 
 /// One answered write.
 struct Answer {
@@ -107,6 +109,15 @@ struct About {
     deadline: Timestamp,
 }
 
+impl About {
+    /// The connection for a further request of a write that is under way, which ends with the
+    /// intent as the first did; `None` = its time is over.
+    fn further(&self, parts: &Parts) -> Option<Connection> {
+        let left = self.deadline.ms_since(Timestamp::now());
+        (left >= SENT_MS_MIN).then(|| parts.cluster.within(Duration::from_millis(left)))
+    }
+}
+
 async fn send(
     parts: &Parts,
     permits: &Semaphore,
@@ -123,7 +134,7 @@ async fn send(
                 let left = about.deadline.ms_since(Timestamp::now());
                 let why = match left {
                     _ if cancel.is_cancelled() => Some("the daemon stopped"),
-                    0..SENT_MS_MIN => Some("its time ran out before it could be sent"),
+                    0..SENT_MS_MIN => Some(OUT_OF_TIME),
                     _ => None,
                 };
                 if let Some(why) = why {
@@ -150,51 +161,18 @@ fn rank(write: &Write) -> (bool, usize) {
 }
 
 async fn one(parts: &Parts, about: &About, index: u32, write: &Write) -> Answer {
-    let About { app, intent, .. } = about;
-    let audit_id = format!("{}-{intent}-{index}", parts.ledger.ledger_id());
+    let audit_id = format!("{}-{}-{index}", parts.ledger.ledger_id(), about.intent);
     failpoint::reach(failpoint::SENDING);
     let (result, blob) = match (write.verb, write.method) {
-        (Verb::Prune | Verb::Recreate, _) => (delete(parts, app, write, audit_id).await, None),
-        (Verb::TakeOver, _) => take_over::run(parts, write, audit_id).await,
-        (_, Method::Replace) => replace::run(parts, app, write, audit_id).await,
-        (_, Method::Apply) => apply(parts, app, write, audit_id).await,
+        (Verb::Prune | Verb::Recreate, _) => {
+            (delete::run(parts, about, write, audit_id).await, None)
+        }
+        (Verb::TakeOver, _) => take_over::run(parts, about, write, audit_id).await,
+        (_, Method::Replace) => replace::run(parts, about, write, audit_id).await,
+        (_, Method::Apply) => apply(parts, &about.app, write, audit_id).await,
     };
     failpoint::reach(failpoint::ANSWERED);
     Answer { index, result, blob }
-}
-
-async fn delete(parts: &Parts, app: &AppName, write: &Write, audit_id: String) -> WriteResult {
-    let Some((uid, resource_version)) = write.precondition.clone() else {
-        return WriteResult::NotSent("the delete names no uid".into());
-    };
-    let propagation = {
-        let view = parts.read();
-        view.world.apps.get(app).map_or(Propagation::Foreground, propagation)
-    };
-    let request = DeleteRequest {
-        key: write.key.clone(),
-        version: write.version.clone(),
-        uid,
-        resource_version,
-        propagation,
-        audit_id,
-    };
-    match parts.cluster.delete(&request).await {
-        Ok(DeleteResult::Deleted) => WriteResult::Deleted,
-        Ok(DeleteResult::AlreadyGone) => WriteResult::AlreadyGone,
-        Err(error) => failure(&error),
-    }
-}
-
-/// How the dependents of what is deleted for an application go: on its removal, its finalizer
-/// decides.
-fn propagation(app: &App) -> Propagation {
-    let option = app.spec.prune_propagation.as_str();
-    match (app.spec.removals.cascade.filter(|_| app.removing), option) {
-        (Some(Cascade::Background), _) | (None, "Background") => Propagation::Background,
-        (None, "Orphan") if !app.removing => Propagation::Orphan,
-        _ => Propagation::Foreground,
-    }
 }
 
 async fn apply(
@@ -211,12 +189,7 @@ async fn apply(
         Ok(manifest) => manifest,
         Err(result) => return (result, None),
     };
-    let known = {
-        let view = parts.read();
-        let live = view.world.live.get(&write.key);
-        live.map(|live| (live.resource_version.clone(), live.object))
-    };
-    let (known_version, base) = known.unzip();
+    let known = parts.read().world.live.get(&write.key).cloned();
     let request = ApplyRequest {
         key: write.key.clone(),
         version: write.version.clone(),
@@ -224,12 +197,14 @@ async fn apply(
         audit_id,
         force: true,
         validate: write.validate,
-        known: known_version,
+        known: known.as_ref().map(|live| live.resource_version.clone()),
     };
     match parts.cluster.apply(&request).await {
         Ok(answer) => {
+            let base = known.as_ref().map(|live| live.object);
             let changed = answer.changed.unwrap_or(true);
-            applied(parts, answer.raw, changed, base, Some(&request.manifest))
+            let outcome = applied(parts, answer.raw, changed, base, Some(&request.manifest));
+            notes::unless_same(outcome, known.as_ref())
         }
         Err(error) => (failure(&error), None),
     }

@@ -26,6 +26,7 @@ mod protect;
 mod render;
 mod retry;
 mod sandbox;
+mod status_moves;
 mod trust_writes;
 mod weather;
 mod why;

@@ -75,7 +75,9 @@ pub struct Write {
     pub method: Method,
     /// Whether the API server refuses what it does not know (`Validate=false` switches it off).
     pub validate: bool,
-    /// For a deletion or a takeover: the uid and resource version that it is bound to.
+    /// For a deletion or a takeover: the uid and resource version of the object that was decided
+    /// about. The uid binds whatever happens. Where nothing but the status has moved since, the
+    /// request names the resource version in which the object was read again and found the same.
     pub precondition: Option<(String, String)>,
     /// What is sent as it is live instead of as the manifest has it
     /// (`RespectIgnoreDifferences=true`).
@@ -173,8 +175,8 @@ pub enum WriteResult {
     Unsupported(String),
     /// The request was sent and its fate is not known.
     Unknown(String),
-    /// It was not sent: an earlier write of the same intent had to come first and failed, or the
-    /// daemon stopped.
+    /// It was not sent: its time ran out, it was withdrawn, or the daemon stopped. As a settlement:
+    /// the cluster does not show it, and nothing can arrive any more.
     NotSent(String),
 }
 

@@ -4,8 +4,10 @@
 use serde_json::Value;
 
 use crate::cluster::{self, Normalised, SecretDigest, Stored, normalize};
-use crate::ledger::event::ApplyNotes;
+use crate::ledger::Blob;
+use crate::ledger::event::{ApplyNotes, WriteResult};
 use crate::reconcile::driver::Parts;
+use crate::replay::LiveObject;
 
 /// The most fields that are named as left behind.
 const LEFT_MAX: usize = 20;
@@ -51,4 +53,82 @@ pub(super) fn last_applied(parts: &Parts, returned: &Normalised) -> Option<Store
     };
     let bytes = parts.ledger.blob(before?).ok()?;
     Stored::from_stored(&bytes).ok()
+}
+
+/// An apply that left the object as it was known did not change it, although its status has moved
+/// and its resource version with it.
+pub(super) fn unless_same(
+    (mut result, blob): (WriteResult, Option<Blob>),
+    known: Option<&LiveObject>,
+) -> (WriteResult, Option<Blob>) {
+    if let (WriteResult::Applied(applied), Some(known)) = (&mut result, known) {
+        let same = known.uid == applied.uid
+            && known.digest == applied.digest
+            && known.owned == Some(applied.baseline);
+        applied.changed &= !same;
+    }
+    (result, blob)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::outcome;
+    use super::*;
+    use crate::ledger::event::Applied;
+    use crate::model::{Digest, Protection, Seq, Timestamp};
+
+    struct Key;
+
+    impl SecretDigest for Key {
+        fn digest(&self, bytes: &[u8]) -> Digest {
+            Digest::of(bytes)
+        }
+    }
+
+    /// The answer to an apply, which says that the resource version is another one.
+    fn answer(version: u32, owner: &str, manager: &str) -> (WriteResult, Option<Blob>) {
+        let raw = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "s", "namespace": "n", "uid": "u",
+                "resourceVersion": version.to_string(), "labels": {"owner": owner},
+                "managedFields": [{"manager": manager, "operation": "Apply", "apiVersion": "v1",
+                    "fieldsV1": {"f:metadata": {"f:labels": {"f:owner": {}}}}}]},
+            "status": {"beat": version},
+        });
+        outcome(&Key, raw, true, None, None, |_| None)
+    }
+
+    fn applied(answer: (WriteResult, Option<Blob>)) -> Applied {
+        let WriteResult::Applied(applied) = answer.0 else { panic!("not applied") };
+        applied
+    }
+
+    #[test]
+    fn a_status_that_moved_is_no_change_by_the_apply() {
+        let before = applied(answer(5, "a", "greffier"));
+        let known = LiveObject {
+            version: "v1".into(),
+            uid: before.uid.clone(),
+            resource_version: before.resource_version.clone(),
+            digest: before.digest,
+            answered: false,
+            owned: Some(before.baseline),
+            object: before.object,
+            managers: before.managers,
+            health: before.health,
+            health_message: String::new(),
+            protection: Protection::default(),
+            controller: String::new(),
+            deleting: false,
+            seq: Seq(1),
+            seen: Timestamp::default(),
+        };
+        let changed = |answer| applied(unless_same(answer, Some(&known))).changed;
+        assert!(!changed(answer(9, "a", "greffier")));
+        assert!(changed(answer(9, "b", "greffier")), "a label");
+        assert!(changed(answer(9, "a", "other")), "its owner");
+        assert!(applied(unless_same(answer(9, "a", "greffier"), None)).changed);
+    }
 }

@@ -5,20 +5,19 @@
 
 use serde_json::Value;
 
-use super::{applied, failure, manifest, with_live};
+use super::{About, OUT_OF_TIME, applied, failure, manifest, with_live};
 use crate::cluster::{ReplaceRequest, normalize};
 use crate::ledger::Blob;
 use crate::ledger::event::{Write, WriteResult};
-use crate::model::AppName;
 use crate::reconcile::driver::Parts;
 
 pub(super) async fn run(
     parts: &Parts,
-    app: &AppName,
+    about: &About,
     write: &Write,
     audit_id: String,
 ) -> (WriteResult, Option<Blob>) {
-    let manifest = match manifest(parts, app, write.manifest) {
+    let manifest = match manifest(parts, &about.app, write.manifest) {
         Ok(manifest) => manifest,
         Err(why) => return (WriteResult::Refused(why), None),
     };
@@ -31,7 +30,7 @@ pub(super) async fn run(
         return (WriteResult::Failed(why), None);
     }
     let manifest = match live.as_ref().filter(|_| !write.respect.is_empty()) {
-        Some(live) => match with_live(parts, app, write, &manifest, live).await {
+        Some(live) => match with_live(parts, &about.app, write, &manifest, live).await {
             Ok(manifest) => manifest,
             Err(result) => return (result, None),
         },
@@ -48,7 +47,10 @@ pub(super) async fn run(
         validate: write.validate,
         audit_id,
     };
-    match parts.cluster.replace(&request, false).await {
+    let Some(connection) = about.further(parts) else {
+        return (WriteResult::NotSent(OUT_OF_TIME.into()), None);
+    };
+    match connection.replace(&request, false).await {
         Ok(raw) => {
             let changed = text(&raw) != request.resource_version;
             let base = parts.read().world.live.get(&write.key).map(|live| live.object);

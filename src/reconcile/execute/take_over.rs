@@ -3,7 +3,7 @@
 //! Nothing but who owns which fields is changed, and only of the object that was looked at: values
 //! that somebody changed meanwhile must not become what drift is measured against.
 
-use super::{applied, failure};
+use super::{About, OUT_OF_TIME, applied, failure};
 use crate::cluster::{self, Normalised, Stored, TransferRequest, normalize};
 use crate::ledger::Blob;
 use crate::ledger::event::{DriftKind, Write, WriteResult};
@@ -13,6 +13,7 @@ use crate::replay::Owned;
 
 pub(super) async fn run(
     parts: &Parts,
+    about: &About,
     write: &Write,
     audit_id: String,
 ) -> (WriteResult, Option<Blob>) {
@@ -44,7 +45,10 @@ pub(super) async fn run(
         resource_version: live.resource_version,
         audit_id,
     };
-    match parts.cluster.take_over(&request).await {
+    let Some(connection) = about.further(parts) else {
+        return (WriteResult::NotSent(OUT_OF_TIME.into()), None);
+    };
+    match connection.take_over(&request).await {
         Ok(raw) => with_surplus(applied(parts, raw, false, None, None), surplus),
         Err(error) => (failure(&error), None),
     }

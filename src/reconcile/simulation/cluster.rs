@@ -244,6 +244,17 @@ impl FakeCluster {
         keys.iter().any(|key| self.report(key) || self.finish_deletion(key))
     }
 
+    /// Status moves that mean nothing: counters and times, as autoscalers and heartbeats have.
+    pub(super) fn beat(&mut self) {
+        for key in self.keys().into_iter().filter(|key| key.kind == "Deployment") {
+            let before = self.objects[&key].clone();
+            let mut object = before.clone();
+            let beats = object.value["status"]["beats"].as_u64().unwrap_or(0);
+            object.value["status"]["beats"] = json!(beats + 1);
+            self.store(&key, &before, object, false);
+        }
+    }
+
     // --- within
 
     fn newborn(&mut self, key: &ObjectKey, manifest: &Value) -> Result<Object, Refusal> {
@@ -358,7 +369,7 @@ impl FakeCluster {
         let (generation, replicas) =
             (&before.value["metadata"]["generation"], &before.value["spec"]["replicas"]);
         let status = json!({
-            "observedGeneration": generation, "replicas": replicas, "updatedReplicas": replicas,
+            "beats": before.value["status"]["beats"], "observedGeneration": generation, "replicas": replicas, "updatedReplicas": replicas,
             "readyReplicas": replicas, "availableReplicas": replicas,
         });
         if before.value["status"] == status {

@@ -515,14 +515,16 @@ impl Sim {
             }
         } else if write.verb == Verb::Prune {
             let (uid, resource_version) = write.precondition.clone().unwrap_or_default();
-            Action::Delete(DeleteRequest {
+            let request = DeleteRequest {
                 key: write.key.clone(),
                 version: write.version.clone(),
                 uid,
                 resource_version,
                 propagation: Propagation::Foreground,
                 audit_id: format!("sim-{}-{index}", job.intent),
-            })
+            };
+            let known = daemon.world.live.get(&write.key).cloned();
+            Action::Delete(request, Box::new((write.clone(), known)))
         } else {
             let live = daemon.world.live.get(&write.key);
             Action::Apply(ApplyRequest {

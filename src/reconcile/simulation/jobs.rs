@@ -6,12 +6,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::Value;
 
 use super::cluster::FakeCluster;
-use crate::cluster::{AppliedObject, ApplyRequest, DeleteRequest, DeleteResult, Error};
+use super::observer::Key;
+use crate::cluster::{
+    AppliedObject, ApplyRequest, Class, DeleteRequest, DeleteResult, Error, normalize,
+};
 use crate::ledger::Blob;
 use crate::ledger::event::{Event, Verb, Write, WriteResult};
 use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 use crate::plan::{Comparison, DryRun, kind_rank};
-use crate::replay::OpenIntent;
+use crate::reconcile::execute::delete::same;
+use crate::replay::{LiveObject, OpenIntent};
 
 /// Which write: the intent and the index in it.
 pub(super) type Id = (Seq, u32);
@@ -74,7 +78,8 @@ pub(super) fn rank(write: &Write) -> (bool, usize) {
 #[derive(Clone)]
 pub(super) enum Action {
     Apply(ApplyRequest),
-    Delete(DeleteRequest),
+    /// The write and what is known of the object, to tell whether only its status has moved.
+    Delete(DeleteRequest, Box<(Write, Option<LiveObject>)>),
     /// The fields of whoever wrote the object before, if greffier's are as it applied them.
     TakeOver {
         key: ObjectKey,
@@ -87,7 +92,7 @@ impl Action {
     pub(super) fn key(&self) -> &ObjectKey {
         match self {
             Self::Apply(request) => &request.key,
-            Self::Delete(request) => &request.key,
+            Self::Delete(request, _) => &request.key,
             Self::TakeOver { key, .. } => key,
         }
     }
@@ -96,12 +101,32 @@ impl Action {
     pub(super) fn reach(&self, cluster: &mut FakeCluster) -> Reply {
         match self {
             Self::Apply(request) => cluster.apply(request).map(Done::Applied),
-            Self::Delete(request) => cluster.delete(request).map(Done::Deleted),
+            Self::Delete(request, decided) => delete(cluster, request, decided).map(Done::Deleted),
             Self::TakeOver { key, uid, baseline } => {
                 let taken = cluster.take_over(key, uid, *baseline);
                 taken.map(|(raw, surplus)| Done::TakenOver { raw, surplus })
             }
         }
+    }
+}
+
+/// Deletes the object as it was seen, or as it is now if only its status has moved since.
+fn delete(
+    cluster: &mut FakeCluster,
+    request: &DeleteRequest,
+    (write, known): &(Write, Option<LiveObject>),
+) -> Result<DeleteResult, Error> {
+    let error = match cluster.delete(request) {
+        Err(error) if error.class() == Class::Conflict => error,
+        ended => return ended,
+    };
+    let found = cluster.get(&request.key).and_then(|raw| normalize(&raw, &Key).ok());
+    match (known, found) {
+        (Some(known), Some(found)) if same(write, known, &found) => {
+            let resource_version = found.resource_version;
+            cluster.delete(&DeleteRequest { resource_version, ..request.clone() })
+        }
+        _ => Err(error),
     }
 }
 

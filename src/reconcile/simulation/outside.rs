@@ -235,6 +235,7 @@ impl Sim {
             self.answer(&request, Err(lost(&request.action)));
         }
         self.now = self.now.max(until);
+        self.cluster.beat();
     }
 
     /// When something happens by itself next, if nothing else does.
