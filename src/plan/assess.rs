@@ -399,9 +399,7 @@ impl Judge<'_> {
             return being_deleted();
         }
         if owned.applied != object.digest {
-            // What somebody put in its place is not greffier's to delete.
-            let anew = recreates(self.app, object) && live.uid == owned.uid;
-            let verb = if anew { Verb::Recreate } else { Verb::Update };
+            let verb = self.verb_of_change(object, owned, live);
             return self.need_of_unapplied(object, live, verb, "Git changed");
         }
         if live.uid != owned.uid {

@@ -66,12 +66,8 @@ impl World {
             Event::IgnoreChecked(body) => self.ignore_checked(body),
             Event::IgnoreFailed(body) => self.ignore_failed(seq, body),
             Event::IntentRecorded(body) => self.intent_recorded(seq, body),
-            Event::OutcomeRecorded(body) => {
-                self.outcomes(seq, &body.app, body.intent, &body.results, false)
-            }
-            Event::IntentSettled(body) => {
-                self.outcomes(seq, &body.app, body.intent, &body.results, true)
-            }
+            Event::OutcomeRecorded(body) => self.outcome_recorded(seq, body),
+            Event::IntentSettled(body) => self.intent_settled(seq, body),
             Event::SyncFinished(body) => self.sync_finished(seq, body),
             Event::ClusterIdentified(body) => self.cluster_identified(body),
             Event::ClusterLost(body) => {

@@ -6,7 +6,10 @@ use super::application::{App, Attempt};
 use super::cluster::{LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
 use super::observed::gates_others;
 use super::world::{Touched, World};
-use crate::ledger::event::{Applied, ApplyNotes, IntentRecordedV1, Verb, Write, WriteResult};
+use crate::ledger::event::{
+    Applied, ApplyNotes, IntentRecordedV1, IntentSettledV1, OutcomeRecordedV1, Verb, Write,
+    WriteResult,
+};
 use crate::model::{AppName, Digest, Seq, Timestamp};
 
 /// Writes that failed are tried again after this long, doubling.
@@ -75,7 +78,15 @@ impl World {
         }
     }
 
-    pub(super) fn outcomes(
+    pub(super) fn outcome_recorded(&mut self, seq: Seq, body: &OutcomeRecordedV1) -> Touched {
+        self.outcomes(seq, &body.app, body.intent, &body.results, false)
+    }
+
+    pub(super) fn intent_settled(&mut self, seq: Seq, body: &IntentSettledV1) -> Touched {
+        self.outcomes(seq, &body.app, body.intent, &body.results, true)
+    }
+
+    fn outcomes(
         &mut self,
         seq: Seq,
         app: &AppName,

@@ -3,7 +3,7 @@
 use super::Judge;
 use crate::ledger::event::{DesiredObject, Method, Verb, Write};
 use crate::model::{Digest, ObjectKey};
-use crate::replay::App;
+use crate::replay::{App, LiveObject, Owned};
 
 impl Judge<'_> {
     /// How the object is sent. Its own annotation wins over the application's option.
@@ -19,6 +19,18 @@ impl Judge<'_> {
     /// Whether the API server is to refuse what it does not know.
     pub(super) fn validates(&self, object: &DesiredObject) -> bool {
         object.options.validate.unwrap_or(self.app.spec.validate)
+    }
+
+    /// How the object follows its changed manifest. What somebody put in the place of what
+    /// greffier applied is not greffier's to delete: it is replaced in place.
+    pub(super) fn verb_of_change(
+        &self,
+        object: &DesiredObject,
+        owned: &Owned,
+        live: &LiveObject,
+    ) -> Verb {
+        let anew = recreates(self.app, object) && live.uid == owned.uid;
+        if anew { Verb::Recreate } else { Verb::Update }
     }
 
     /// The write `verb` to the object.

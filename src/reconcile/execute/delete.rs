@@ -138,6 +138,7 @@ mod tests {
             health: Health::Healthy,
             health_message: String::new(),
             protection: Protection::default(),
+            managed_by: "".into(),
             controller: String::new(),
             deleting: false,
             seq: Seq(1),

@@ -120,6 +120,7 @@ mod tests {
             health: before.health,
             health_message: String::new(),
             protection: Protection::default(),
+            managed_by: "".into(),
             controller: String::new(),
             deleting: false,
             seq: Seq(1),
