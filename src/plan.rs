@@ -12,6 +12,7 @@ mod gate;
 mod health;
 mod order;
 mod prune;
+pub mod secret;
 mod shared;
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@
 //!
 //! Invariants: the same input gives the same objects in the same order (charts that draw random
 //! values excepted); every input is bounded; nothing outside the repository is read, also through
-//! links; an error names file and line and quotes no value.
+//! links; an error names file and line and quotes no value ([`Error::whole`] does).
 
 mod copy;
 mod directory;
@@ -28,6 +28,7 @@ mod kustomize;
 mod manifest;
 mod process;
 mod program;
+mod said;
 pub mod sandbox;
 mod scratch;
 mod single;
@@ -43,6 +44,7 @@ pub use inputs::{RULES, inputs_digest, roots};
 pub use kustomize::{Error as KustomizeError, kustomize_version};
 pub use manifest::{Error as ManifestError, Problem as ManifestProblem, RenderedObject};
 pub use process::Error as ProcessError;
+pub use said::Said;
 pub use sandbox::Sandbox;
 pub use scratch::Error as ScratchError;
 pub use single::{Error as SingleError, parse_one};

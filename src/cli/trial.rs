@@ -1,5 +1,6 @@
 //! What an application renders to, and what another revision or a working tree would change.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::args::{ExitCodeRule, Format};
@@ -98,12 +99,34 @@ fn render_local(
     }
     let path = definition.spec.sources.first().map(|source| source.path.as_str());
     let (top, path) = working_tree(&folder, path.unwrap_or("."));
-    let scratch = std::env::temp_dir().join(format!("greffier-local-{}", std::process::id()));
+    let scratch = OwnFolder::new(&std::env::temp_dir(), &uuid::Uuid::now_v7().to_string());
+    let scratch = scratch.map_err(|error| {
+        Error::new(Exit::Usage, "cannot make a temporary folder".to_owned()).because(&error)
+    })?;
     let tools = Tools::configured(&context.config().tools);
-    let rendered = definition.render_local(&FolderFiles::new(top), &path, &tools, &scratch);
-    // Each render removes what it made; what is left is an empty folder, if anything.
-    let _ = std::fs::remove_dir(&scratch);
+    let rendered = definition.render_local(&FolderFiles::new(top), &path, &tools, &scratch.0);
     rendered.map_err(|error| Error::new(Exit::Usage, error.to_string()))
+}
+
+/// A folder that nobody else can have made or look into; removed when dropped.
+///
+/// Security: value files are laid out in it, and others may write into the folder around it.
+struct OwnFolder(PathBuf);
+
+impl OwnFolder {
+    /// # Errors
+    /// When something of the name is there already, or the folder cannot be made.
+    fn new(parent: &Path, name: &str) -> std::io::Result<Self> {
+        let folder = parent.join(format!("greffier-local-{name}"));
+        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for OwnFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// The top of the working tree that `folder` is in, and the folder's path from there. The folder
@@ -133,7 +156,24 @@ fn working_tree(folder: &Path, path: &str) -> (PathBuf, String) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn values_are_laid_out_in_a_folder_that_nobody_else_can_have_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = dir.path().join("greffier-local-known");
+        std::fs::create_dir(&theirs).unwrap();
+        let refused = OwnFolder::new(dir.path(), "known").map(|_| ()).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+        let own = OwnFolder::new(dir.path(), "fresh").unwrap();
+        let path = own.0.clone();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        std::fs::write(path.join("left"), "over").unwrap();
+        drop(own);
+        assert!(!path.exists() && theirs.exists());
+    }
 
     #[test]
     fn the_top_of_a_working_tree_is_above_the_applications_path() {

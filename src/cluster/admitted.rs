@@ -8,30 +8,21 @@
 use super::normalize::Normalised;
 use crate::ledger::event::FieldChange;
 use crate::plan::diff::diff;
+use crate::plan::secret::hide;
 
 /// The most fields that are named.
 const FIELDS_MAX: usize = 20;
 /// The longest text of one value.
 const VALUE_BYTES_MAX: usize = 256;
-/// What stands for a Secret's value.
-const SECRET: &str = "(secret)";
 
 /// Lists the sent fields that came back otherwise: `was` is what was sent, `now` what was
 /// admitted (empty = left out). Values of Secrets do not leave here.
 #[must_use]
 pub fn admitted(sent: &Normalised, returned: &Normalised) -> Vec<FieldChange> {
     let found = diff(&sent.object, &returned.object).into_iter().take(FIELDS_MAX);
-    let secret = |path: &str| {
-        sent.key.is_secret() && (path.starts_with(".data") || path.starts_with(".stringData"))
-    };
     let change = |change: FieldChange| {
-        let sealed = secret(&change.path);
-        let shown = |text: String| match text.as_str() {
-            "" => text,
-            _ if sealed => SECRET.to_owned(),
-            _ => cut(text),
-        };
-        FieldChange { was: shown(change.now), now: shown(change.was), path: change.path }
+        let change = hide(&sent.key, change);
+        FieldChange { was: cut(change.now), now: cut(change.was), path: change.path }
     };
     found.map(change).collect()
 }

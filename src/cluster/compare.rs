@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::normalize::{ManagerFields, Stored};
 use super::project::{SELF, Step, covers_except, holds, plain, project, project_beside};
 use crate::ledger::event::{DriftKind, FieldChange, ManagerStamp};
+use crate::plan::secret::{SECRET, is_open};
 
 /// The most fields that are listed.
 const FIELDS_MAX: usize = 100;
@@ -233,8 +234,9 @@ impl Changes {
         if self.found.len() >= FIELDS_MAX {
             return;
         }
-        let sealed = self.secret
-            && self.edges.first().is_some_and(|edge| edge == "f:data" || edge == "f:stringData");
+        let mut fields = self.edges.iter().map(|edge| edge.strip_prefix("f:").unwrap_or(edge));
+        let open = fields.next().is_some_and(|field| is_open(field, fields.next()));
+        let sealed = self.secret && !open;
         let text = |value: Option<&Value>| value.map_or_else(String::new, |v| shown(v, sealed));
         let field = FieldChange { path: path(&self.edges), was: text(was), now: text(now) };
         // Two managers may own the same added field; it is one change.
@@ -249,7 +251,7 @@ pub(super) fn shown(value: &Value, sealed: bool) -> String {
     if sealed {
         let digest = value.as_str().and_then(|text| text.strip_prefix("hmac:"));
         let digits = digest.and_then(|digest| digest.get(..SECRET_DIGITS));
-        return digits.map_or_else(|| "(secret)".into(), |digits| format!("(secret {digits})"));
+        return digits.map_or_else(|| SECRET.into(), |digits| format!("(secret {digits})"));
     }
     let mut text = plain(value).to_string();
     if text.len() > VALUE_BYTES_MAX {

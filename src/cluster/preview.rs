@@ -9,9 +9,7 @@ use super::normalize::{Normalised, OWNER_ANNOTATION, Stored};
 use super::transfer::would_remove;
 use crate::ledger::event::FieldChange;
 use crate::plan::diff::{CHANGES_MAX, changes};
-
-/// What stands for a Secret's value.
-const SECRET: &str = "(secret)";
+use crate::plan::secret::hide;
 
 /// Lists the fields of `live` that would change to become `would_be`, and those that adoption
 /// would remove after it; empty when none would. Values of Secrets do not leave here.
@@ -23,7 +21,7 @@ pub fn preview(live: &Stored, would_be: &Normalised) -> Vec<FieldChange> {
             found.push(removed);
         }
     }
-    if would_be.key.is_secret() { found.into_iter().map(masked).collect() } else { found }
+    found.into_iter().map(|change| hide(&would_be.key, change)).collect()
 }
 
 /// The object without greffier's own mark.
@@ -40,14 +38,6 @@ fn comparable(object: &Value) -> Value {
         }
     }
     object
-}
-
-fn masked(change: FieldChange) -> FieldChange {
-    if !change.path.starts_with(".data") && !change.path.starts_with(".stringData") {
-        return change;
-    }
-    let mask = |text: String| if text.is_empty() { text } else { SECRET.to_owned() };
-    FieldChange { was: mask(change.was), now: mask(change.now), path: change.path }
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::compare::Comparison;
 use super::normalize::{Normalised, Stored};
 use crate::ledger::event::{DriftKind, FieldChange, ManagerStamp};
+use crate::model::ObjectKey;
 use crate::plan::diff::{exact, list_key};
+use crate::plan::secret::hide;
 
-/// What stands for a Secret's value.
-const SECRET: &str = "(secret)";
 /// How deep a manifest is followed.
 const DEPTH_MAX: usize = 100;
 
@@ -23,7 +23,7 @@ pub fn compare_replaced(sent: &Normalised, baseline: &Stored, observed: &Stored)
     let expected = at_paths(&sent.object, &baseline.object, 0);
     let fields: Vec<_> = exact(&expected, &observed.object)
         .into_iter()
-        .map(|change| shown(change, sent.key.is_secret()))
+        .map(|change| shown(change, &sent.key))
         .collect();
     if fields.is_empty() {
         return Comparison { kind: DriftKind::None, fields, managers: Vec::new() };
@@ -56,13 +56,8 @@ fn at_paths(sent: &Value, recorded: &Value, depth: usize) -> Value {
 }
 
 /// The change as drift: from what was recorded to what is there.
-fn shown(change: FieldChange, secret: bool) -> FieldChange {
-    let sealed =
-        secret && (change.path.starts_with(".data") || change.path.starts_with(".stringData"));
-    let text = |text: String| {
-        if sealed && !text.is_empty() { SECRET.to_owned() } else { text }
-    };
-    FieldChange { was: text(change.now), now: text(change.was), path: change.path }
+fn shown(change: FieldChange, key: &ObjectKey) -> FieldChange {
+    hide(key, FieldChange { was: change.now, now: change.was, path: change.path })
 }
 
 /// The managers of the object itself that came or changed since.
@@ -80,10 +75,15 @@ mod tests {
     use super::super::normalize::tests::TestKey;
     use super::*;
 
-    fn found(sent: Value, recorded: Value, observed: Value) -> (DriftKind, Vec<String>) {
+    fn found(
+        kind: &str,
+        sent: Value,
+        recorded: Value,
+        observed: Value,
+    ) -> (DriftKind, Vec<String>) {
         let object = |mut body: Value| {
             body["apiVersion"] = json!("v1");
-            body["kind"] = json!("Secret");
+            body["kind"] = json!(kind);
             body["metadata"] = json!({"name": "x"});
             normalize(&body, &TestKey("key")).unwrap()
         };
@@ -102,13 +102,13 @@ mod tests {
         observed["spec"]["default"] = json!(false);
         observed["spec"]["ports"].as_array_mut().unwrap().push(json!({"name": "b", "port": 2}));
         assert_eq!(
-            found(sent.clone(), recorded.clone(), observed.clone()),
+            found("Widget", sent.clone(), recorded.clone(), observed.clone()),
             (DriftKind::None, vec![])
         );
         observed["spec"]["size"] = json!("2");
         observed["spec"]["ports"][0]["port"] = json!(9);
         assert_eq!(
-            found(sent, recorded, observed),
+            found("Widget", sent, recorded, observed),
             (
                 DriftKind::Drift,
                 vec![".spec.size 2 \"2\"".into(), ".spec.ports[name=a].port 1 9".into()]
@@ -120,7 +120,7 @@ mod tests {
     fn values_of_secrets_are_not_shown() {
         let data = |value: &str| json!({"data": {"a": value}});
         assert_eq!(
-            found(data("YQ=="), data("YQ=="), data("Yg==")).1,
+            found("Secret", data("YQ=="), data("YQ=="), data("Yg==")).1,
             [".data.a (secret) (secret)"]
         );
     }

@@ -24,6 +24,9 @@ const MESSAGE_BYTES_MAX: usize = 2_048;
 /// How long to wait when the API server is busy and does not say for how long.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 
+/// What stands for a text that may quote a Secret.
+pub(super) const WITHHELD: &str = "the API server's text is withheld";
+
 /// The media type of server-side apply.
 pub(super) const APPLY: &str = "application/apply-patch+yaml";
 
@@ -450,7 +453,7 @@ fn refusal(call: &Call, status: StatusCode, bytes: &[u8], wait: Option<Duration>
     let message = match &answer {
         Some(answer) if call.secret => without_values(answer),
         Some(answer) => cut(text(answer, "/message")),
-        None if call.secret => "the API server's text is withheld".to_owned(),
+        None if call.secret => WITHHELD.to_owned(),
         None => cut(String::from_utf8_lossy(bytes).trim()),
     };
     let reason = answer.as_ref().map_or("", |answer| text(answer, "/reason")).to_owned();

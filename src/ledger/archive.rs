@@ -171,6 +171,12 @@ impl Archive {
         self.index.store().last_at(time)
     }
 
+    /// What digests under the ledger's key; `None` = it was opened without the key.
+    #[must_use]
+    pub fn seal(&self) -> Option<&Sealer> {
+        self.reader.sealer()
+    }
+
     /// The plaintext of a blob.
     ///
     /// # Errors

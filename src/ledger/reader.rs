@@ -85,6 +85,11 @@ impl Reader {
         Self { segments, places, sealer, cache, actors }
     }
 
+    /// What digests and seals, where the key is at hand.
+    pub(super) fn sealer(&self) -> Option<&Sealer> {
+        self.sealer.as_deref()
+    }
+
     /// The event of a record that stands at `at`.
     pub(super) fn decode(&self, at: Position, event: &EventRecord<'_>) -> Result<Recorded, Error> {
         let envelope = event.envelope.clone();

@@ -118,7 +118,12 @@ book!(Ledger {
         crate::cluster::normalize(manifest, self).ok().map(|normalised| normalised.object)
     }
 });
-book!(Archive {});
+book!(Archive {
+    fn masked(&self, manifest: &Value) -> Option<Value> {
+        let normalised = crate::cluster::normalize(manifest, self.seal()?);
+        normalised.ok().map(|normalised| normalised.object)
+    }
+});
 
 /// Adds the events after each intent among `found`: its outcomes may be among them.
 fn with_outcomes(
@@ -136,4 +141,36 @@ fn with_outcomes(
     found.sort_unstable();
     found.dedup();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ledger::Options;
+    use crate::model::ObjectKey;
+    use crate::query::diff::{SECRET, fields};
+
+    #[test]
+    fn with_the_key_an_archive_compares_secrets_and_shows_no_value() {
+        let dir = tempfile::tempdir().unwrap();
+        let (files, key) = (dir.path().join("ledger"), dir.path().join("key"));
+        let options = Options { free_bytes_reserve: 0, ..Options::new(&files, &key) };
+        let (ledger, _) = Ledger::open(options).unwrap();
+        let secret = |value: &str| {
+            json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": value, "b": "Yg=="},
+                "metadata": {"name": "s", "namespace": "n", "annotations": {"copy": value}}})
+        };
+        let live = Book::masked(&ledger, &secret("b25l")).unwrap();
+        ledger.shutdown();
+        let name = ObjectKey::new("", "Secret", "n", "s");
+        for key in [None, Some(key.as_path())] {
+            let archive = Archive::open(&files, key).unwrap();
+            assert_eq!(fields(&archive, &name, &secret("b25l"), &live), []);
+            let found = fields(&archive, &name, &secret("aHVudGVyMg=="), &live);
+            assert_eq!(found.iter().any(|field| field.path == ".data.a"), key.is_some());
+            assert!(found.iter().all(|field| field.was == SECRET && field.now == SECRET));
+        }
+    }
 }

@@ -14,12 +14,12 @@ use super::ignored::{left_out, managers};
 use crate::ledger;
 use crate::ledger::event::{FieldChange, Preview};
 use crate::model::{BlobAddr, Mask, ObjectKey};
+use crate::plan::secret::hide;
 use crate::plan::{Assessment, Status, diff::diff};
 use crate::render::Sandbox;
 use crate::replay::{LiveObject, World};
 
-/// What stands for a Secret's value.
-pub const SECRET: &str = "(secret)";
+pub use crate::plan::secret::SECRET;
 
 /// How an object differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,11 +193,7 @@ impl AppDiff {
                 return Ok(());
             }
         };
-        let fields = if object.key.is_secret() {
-            secret_fields(book, &manifest, &live)
-        } else {
-            diff(&manifest, &live)
-        };
+        let fields = fields(book, &object.key, &manifest, &live);
         // Equal fields and yet not in sync: the ownership or an earlier apply is what is missing.
         if !fields.is_empty() || object.status == Status::Foreign {
             self.push(object, Side::Changed, fields);
@@ -206,30 +202,32 @@ impl AppDiff {
     }
 }
 
-/// Compares Secrets by digests where they can be had, and shows no value.
-pub(super) fn secret_fields(book: &dyn Book, manifest: &Value, live: &Value) -> Vec<FieldChange> {
+/// The fields in which an object differs from its manifest. Secrets are compared by digests where
+/// they can be had, and none of their values is shown.
+pub(super) fn fields(
+    book: &dyn Book,
+    key: &ObjectKey,
+    manifest: &Value,
+    live: &Value,
+) -> Vec<FieldChange> {
+    if !key.is_secret() {
+        return diff(manifest, live);
+    }
     let masked = book.masked(manifest).unwrap_or_else(|| without_values(manifest, live));
-    let hide = |path: &str, text: String| {
-        let is_value = path.starts_with(".data") || path.starts_with(".stringData");
-        if is_value && !text.is_empty() { SECRET.to_owned() } else { text }
-    };
-    let changes = diff(&masked, live).into_iter();
-    changes
-        .map(|change| FieldChange {
-            was: hide(&change.path, change.was),
-            now: hide(&change.path, change.now),
-            path: change.path,
-        })
-        .collect()
+    diff(&masked, live).into_iter().map(|change| hide(key, change)).collect()
 }
 
 /// Without the key values cannot be compared: those of keys on both sides count as equal.
 fn without_values(manifest: &Value, live: &Value) -> Value {
     let mut manifest = manifest.clone();
-    for field in ["data", "stringData"] {
-        let entries = manifest.get_mut(field).and_then(Value::as_object_mut);
+    for (field, counterpart) in [
+        ("/data", "/data"),
+        ("/stringData", "/data"),
+        ("/metadata/annotations", "/metadata/annotations"),
+    ] {
+        let entries = manifest.pointer_mut(field).and_then(Value::as_object_mut);
         for (key, value) in entries.into_iter().flatten() {
-            let counterpart = live.get("data").and_then(|data| data.get(key));
+            let counterpart = live.pointer(counterpart).and_then(|entries| entries.get(key));
             *value = counterpart.cloned().unwrap_or_else(|| Value::String(SECRET.to_owned()));
         }
     }

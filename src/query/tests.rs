@@ -7,7 +7,7 @@ use super::search::{Filter, newest, next};
 use super::*;
 use crate::ledger::event::*;
 use crate::ledger::samples::sample_events;
-use crate::model::{Actor, AppName, Seq};
+use crate::model::{Actor, AppName, ObjectKey, Seq};
 use crate::replay::Approval;
 
 fn summary(event: impl Into<Event>) -> String {
@@ -139,11 +139,19 @@ fn the_diff_tells_changed_missing_and_extra_objects_and_hides_secrets() {
 
 #[test]
 fn a_secrets_keys_are_told_and_its_values_are_not() {
-    let manifest = serde_json::json!({"kind": "Secret", "data": {"new": "aHVudGVyMg=="}});
-    let live = serde_json::json!({"kind": "Secret", "data": {}});
-    let fields = diff::secret_fields(&Story::empty().ledger, &manifest, &live);
-    assert_eq!(fields[0].path, ".data.new");
-    assert_eq!(fields[0].now, diff::SECRET);
+    let copy = "kubectl.kubernetes.io/last-applied-configuration";
+    let manifest = serde_json::json!({
+        "kind": "Secret", "data": {"new": "aHVudGVyMg=="},
+        "metadata": {"annotations": {copy: "aHVudGVyMg==", "same": "x"}},
+    });
+    let live = serde_json::json!({
+        "kind": "Secret", "data": {}, "metadata": {"annotations": {"same": "hmac:1"}},
+    });
+    let key = ObjectKey::new("", "Secret", "prod", "web");
+    let fields = diff::fields(&Story::empty().ledger, &key, &manifest, &live);
+    let told: Vec<_> = fields.iter().map(|f| (f.path.as_str(), f.now.as_str())).collect();
+    let place = format!(".metadata.annotations[{copy:?}]");
+    assert_eq!(told, [(".data.new", diff::SECRET), (place.as_str(), diff::SECRET)]);
 }
 
 #[test]

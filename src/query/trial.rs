@@ -10,17 +10,16 @@
 use serde_json::Value;
 
 use super::book::Book;
-use super::diff::{AppDiff, ObjectDiff, SECRET, Side, secret_fields};
+use super::diff::{AppDiff, ObjectDiff, Side, fields};
 use super::ignored::{left_out, managers};
 use crate::ledger;
 use crate::ledger::event::{FieldChange, Origin};
 use crate::model::{AppName, BlobAddr, Digest, Mask, ObjectKey, canonical_json};
 use crate::plan::diff::diff;
+use crate::plan::secret::hide;
+pub use crate::plan::secret::shown;
 use crate::render::Sandbox;
 use crate::replay::World;
-
-/// The annotation in which kubectl keeps a copy of the whole object, values included.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// An object as it would be.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,11 +137,7 @@ impl PendingTrial {
                 }
             };
             let wanted = Wanted { key, manifest };
-            let mut fields = if wanted.key.is_secret() {
-                secret_fields(book, &wanted.manifest, &live)
-            } else {
-                diff(&wanted.manifest, &live)
-            };
+            let mut fields = fields(book, &wanted.key, &wanted.manifest, &live);
             if had {
                 fields.extend(removed(&former, &wanted));
             }
@@ -158,36 +153,11 @@ impl PendingTrial {
 
 /// What the former manifest has and the wanted one has not.
 fn removed(former: &Value, wanted: &Wanted) -> impl Iterator<Item = FieldChange> {
-    let secret = wanted.key.is_secret();
     let gone = diff(former, &wanted.manifest).into_iter().filter(|change| change.was.is_empty());
-    gone.map(move |change| {
-        let is_value = secret && is_secret_path(&change.path);
-        let was = if is_value { SECRET.to_owned() } else { change.now };
-        FieldChange { path: change.path, was, now: String::new() }
+    gone.map(|change| {
+        let change = FieldChange { path: change.path, was: change.now, now: String::new() };
+        hide(&wanted.key, change)
     })
-}
-
-fn is_secret_path(path: &str) -> bool {
-    path.starts_with(".data") || path.starts_with(".stringData") || path.contains(LAST_APPLIED)
-}
-
-/// A manifest as it may be shown: of a Secret the keys, no value.
-#[must_use]
-pub fn shown(key: &ObjectKey, mut manifest: Value) -> Value {
-    if !key.is_secret() {
-        return manifest;
-    }
-    for field in ["data", "stringData"] {
-        let entries = manifest.get_mut(field).and_then(Value::as_object_mut);
-        for (_, value) in entries.into_iter().flatten() {
-            *value = Value::String(SECRET.to_owned());
-        }
-    }
-    let annotations = manifest.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
-    if let Some(copy) = annotations.and_then(|annotations| annotations.get_mut(LAST_APPLIED)) {
-        *copy = Value::String(SECRET.to_owned());
-    }
-    manifest
 }
 
 #[cfg(test)]
@@ -195,19 +165,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::plan::secret::SECRET;
 
     fn wanted(kind: &str, manifest: Value) -> Wanted {
         Wanted { key: ObjectKey::new("", kind, "prod", "a"), manifest }
-    }
-
-    #[test]
-    fn a_shown_secret_has_keys_and_no_values() {
-        let key = ObjectKey::new("", "Secret", "prod", "a");
-        let secret = json!({"data": {"a": "aHVudGVyMg=="}, "stringData": {"b": "hunter2"},
-            "metadata": {"annotations": {LAST_APPLIED: "hunter2", "x": "y"}}});
-        let shown = shown(&key, secret).to_string();
-        assert!(!shown.contains("hunter2") && !shown.contains("aHVudGVyMg"), "{shown}");
-        assert!(shown.contains("\"a\":\"(secret)\"") && shown.contains("\"x\":\"y\""), "{shown}");
     }
 
     #[test]
@@ -219,5 +180,16 @@ mod tests {
         assert_eq!((plain.len(), plain[0].path.as_str()), (1, ".data.b"));
         assert_eq!((plain[0].was.as_str(), plain[0].now.as_str()), ("\"hunter2\"", ""));
         assert_eq!(change("Secret")[0].was, SECRET);
+    }
+
+    #[test]
+    fn a_copy_of_a_secret_among_annotations_that_leave_is_not_shown() {
+        let copy = "kubectl.kubernetes.io/last-applied-configuration";
+        let former = json!({"metadata": {"name": "a", "annotations": {copy: "hunter2"}}});
+        for new in [json!({"metadata": {"name": "a"}}), json!({})] {
+            let gone: Vec<_> = removed(&former, &wanted("Secret", new)).collect();
+            assert_eq!(gone.len(), 1, "{gone:?}");
+            assert_eq!(gone[0].was, SECRET, "{gone:?}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::ledger::event::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, Event, FetchFailedV1, FetchRecoveredV1,
     KindListedV1, KindsServedV1, Learned, ManagerStamp, ObjectGoneV1, ObjectObservedV1, WatchGapV1,
 };
-use crate::ledger::{self, Batch, Blob, Draft, Ledger};
+use crate::ledger::{self, Batch, Blob, Draft, Ledger, Sealer};
 use crate::model::{
     Actor, Basis, BlobAddr, Claim, Digest, ObjectKey, Scheme, Timestamp, ValidTime, with_causes,
 };
@@ -23,6 +23,12 @@ use crate::source::SourceInput;
 impl SecretDigest for Ledger {
     fn digest(&self, bytes: &[u8]) -> Digest {
         self.seal().digest(bytes)
+    }
+}
+
+impl SecretDigest for Sealer {
+    fn digest(&self, bytes: &[u8]) -> Digest {
+        Self::digest(self, bytes)
     }
 }
 

@@ -139,7 +139,7 @@ impl Definition {
             scratch,
         };
         let rendered = crate::render::render(tools, &[input]);
-        let rendered = rendered.map_err(|problem| failed(with_causes(&problem.error)))?;
+        let rendered = rendered.map_err(|problem| failed(problem.error.whole()))?;
         Ok(with_namespace(&self.spec, rendered.objects))
     }
 }

@@ -11,7 +11,7 @@ use super::files::{self, FileKind, Files, FilesError};
 use super::manifest::{self, Collected, RenderedObject, Target};
 use super::tools::Tools;
 use super::{directory, helm, kustomize, process, scratch, yaml};
-use crate::model::{AppSpec, CommitId, GroupKind, Scope, Source, Tool};
+use crate::model::{AppSpec, CommitId, GroupKind, Scope, Source, Tool, with_causes};
 
 /// What one render may use in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +142,21 @@ impl Error {
             Self::Scratch(error) => error.is_transient(),
             Self::Process(error) => error.is_transient(),
             _ => false,
+        }
+    }
+
+    /// The error with its causes and with whatever its program said, values included: for the
+    /// person on whose machine it ran, never to be recorded.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        match self {
+            Self::Helm(helm::Error::Refused { path, message }) => {
+                format!("chart `{path}`: {}", message.whole())
+            }
+            Self::Kustomize(kustomize::Error::Refused { path, message }) => {
+                format!("kustomization `{path}`: {}", message.whole())
+            }
+            error => with_causes(error),
         }
     }
 }

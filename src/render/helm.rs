@@ -23,6 +23,7 @@ use super::files::{self, Content, Files, FilesError};
 use super::manifest::Item;
 use super::process::{self, Task};
 use super::program;
+use super::said::Said;
 use super::sandbox::Needs;
 use super::scratch::Scratch;
 use super::tools::Tools;
@@ -108,7 +109,7 @@ pub enum Error {
         /// The folder of the chart.
         path: String,
         /// What Helm said, without the names of temporary folders.
-        message: String,
+        message: Said,
     },
     /// What Helm printed is not valid YAML.
     #[error("{template}, in line {line} of what it renders to: {problem}")]
@@ -167,6 +168,7 @@ pub(super) fn render(
     })?;
     if let Some(failure) = finished.failure {
         let message = program::message(&scratch.readable(&finished.stderr), &failure, "helm");
+        let message = Said::new(message);
         return Err(Error::Refused { path: path.to_owned(), message }.into());
     }
     let mut budget = Budget::new(limits.memory_bytes_max, limits.documents_max);

@@ -17,6 +17,7 @@ use super::files;
 use super::manifest::Item;
 use super::process::{self, Finished, Task};
 use super::program;
+use super::said::Said;
 use super::sandbox::Needs;
 use super::scratch::Scratch;
 use super::tools::Tools;
@@ -93,7 +94,7 @@ pub enum Error {
         /// The folder.
         path: String,
         /// What Kustomize said, without the names of temporary folders.
-        message: String,
+        message: Said,
     },
     /// What Kustomize printed is not valid YAML.
     #[error("{file}, in line {line} of what it renders to: {problem}")]
@@ -198,7 +199,7 @@ impl Building<'_> {
             None => Ok(finished),
             Some(failure) => {
                 let said = self.scratch.readable(&finished.stderr);
-                let message = program::message(&said, failure, "kustomize");
+                let message = Said::new(program::message(&said, failure, "kustomize"));
                 Err(Error::Refused { path: self.path.to_owned(), message }.into())
             }
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::engine::Error;
 use super::process::{self, Task};
+use super::said::without_values;
 use super::sandbox::Needs;
 use super::tools::Tools;
 
@@ -82,10 +83,11 @@ pub(super) fn message(stderr: &str, failure: &str, name: &str) -> String {
     if text.is_empty() { format!("{name}: {failure}") } else { cut(text, MESSAGE_BYTES_MAX) }
 }
 
-/// What a program remarks although it succeeds.
+/// What a program remarks although it succeeds, without the values that it quotes.
 pub(super) fn notes(stderr: &str, name: &str) -> Vec<String> {
     let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.take(NOTES_MAX).map(|line| format!("{name}: {}", cut(line, NOTE_BYTES_MAX))).collect()
+    let remark = |line| format!("{name}: {}", cut(&without_values(line), NOTE_BYTES_MAX));
+    lines.take(NOTES_MAX).map(remark).collect()
 }
 
 /// The first `bytes_max` bytes of a text.
@@ -109,6 +111,6 @@ mod tests {
         assert_eq!(message("", "killed by signal 9", "helm"), "helm: killed by signal 9");
         assert_eq!(message("odd\n", "exit code 1", "helm"), "odd");
         assert!(message(&"é".repeat(9999), "", "helm").len() < MESSAGE_BYTES_MAX + 10);
-        assert_eq!(notes("a\n\nb\n", "helm"), ["helm: a", "helm: b"]);
+        assert_eq!(notes("a\n\nb 'c'\n", "helm"), ["helm: a", "helm: b '(…)'"]);
     }
 }

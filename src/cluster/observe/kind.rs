@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use super::conductor::Hints;
 use super::known::{Fingerprint, KindKnown, Noted};
 use super::reach::{Backoff, Reach};
-use super::stream::{Event, Events};
+use super::stream::{Event, Events, is_secret};
 use super::{ClusterInput, Observation};
 use crate::cluster::connection::Connection;
 use crate::cluster::normalize::{Normalised, SecretDigest, normalize_owned};
-use crate::cluster::request::{Class, Error};
+use crate::cluster::request::{Class, Error, WITHHELD};
 use crate::ledger::event::{Learned, ServedKind};
 use crate::model::{ObjectKey, Timestamp};
 
@@ -212,7 +212,12 @@ impl KindTask {
                 "ADDED" | "MODIFIED" => self.observe(object, Learned::Watched).await?,
                 "DELETED" => self.deleted(&object).await?,
                 "BOOKMARK" => {}
-                "ERROR" => return self.watch_error(&object),
+                "ERROR" => {
+                    return match watch_error(&self.served, &object) {
+                        Some(error) => Err(Stop::Failed(error)),
+                        None => Ok(WatchEnd::Expired),
+                    };
+                }
                 other => tracing::warn!(kind = %self.served.kind, event = other, "unknown event"),
             }
             if let Some(version) = version {
@@ -222,18 +227,6 @@ impl KindTask {
             self.succeeded();
         }
         Ok(WatchEnd::Ended)
-    }
-
-    fn watch_error(&self, status: &Value) -> Result<WatchEnd, Stop> {
-        let code = status.get("code").and_then(Value::as_u64).unwrap_or(500);
-        if code == 410 {
-            return Ok(WatchEnd::Expired);
-        }
-        Err(Stop::Failed(Error::Unavailable {
-            subject: format!("watch {}", self.served.kind),
-            status: u16::try_from(code).unwrap_or(500),
-            message: status.get("message").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        }))
     }
 
     async fn deleted(&mut self, object: &Value) -> Result<(), Stop> {
@@ -375,9 +368,21 @@ fn resource_version(object: &Value) -> Option<String> {
     Some(version.to_owned())
 }
 
+/// What a watch ended with; `None` = it has only expired.
+fn watch_error(served: &ServedKind, status: &Value) -> Option<Error> {
+    let code = status.get("code").and_then(Value::as_u64).unwrap_or(500);
+    let said = status.get("message").and_then(Value::as_str).unwrap_or_default();
+    (code != 410).then(|| Error::Unavailable {
+        subject: format!("watch {}", served.kind),
+        status: u16::try_from(code).unwrap_or(500),
+        message: if is_secret(served) { WITHHELD } else { said }.to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{GroupKind, Scope};
 
     #[test]
     fn resource_versions_are_compared_as_numbers_or_not_at_all() {
@@ -390,5 +395,25 @@ mod tests {
         ] {
             assert_eq!(is_behind(version, other), behind, "{version} {other}");
         }
+    }
+
+    #[test]
+    fn what_a_watch_ends_with_quotes_no_secret() {
+        let served = |group: &str, kind: &str| ServedKind {
+            kind: GroupKind::new(group, kind),
+            version: "v1".into(),
+            plural: "things".into(),
+            scope: Scope::Namespaced,
+            watched: true,
+        };
+        let status = serde_json::json!({"kind": "Status", "code": 500, "message": "canary"});
+        for (group, kind, quoted) in
+            [("", "Secret", false), ("", "ConfigMap", true), ("x.io", "Secret", true)]
+        {
+            let error = watch_error(&served(group, kind), &status).unwrap();
+            assert_eq!(error.to_string().contains("canary"), quoted, "{error}");
+        }
+        let expired = serde_json::json!({"kind": "Status", "code": 410});
+        assert!(watch_error(&served("", "Secret"), &expired).is_none());
     }
 }

@@ -67,11 +67,7 @@ impl Connection {
             path.push_str("&continue=");
             path.extend(next.bytes().map(|b| format!("%{b:02X}")));
         }
-        let call = Call {
-            // A Secret in an error text would be one in the ledger.
-            secret: served.kind.group.is_empty() && served.kind.kind == "Secret",
-            ..Call::get(path, subject.clone(), served.kind.to_string(), self.timeout)
-        };
+        let call = about(served, path, &subject, self.timeout);
         let answer = self.call(call).await?;
         serde_json::from_slice(&answer.bytes).map_err(|source| Error::Unreadable {
             subject,
@@ -96,7 +92,7 @@ impl Connection {
              &resourceVersion={resource_version}",
             collection(served)
         );
-        let call = Call::get(path, subject.clone(), served.kind.to_string(), self.timeout);
+        let call = about(served, path, &subject, self.timeout);
         let after = self.timeout;
         let (_, body) = tokio::time::timeout(after, self.open(&call))
             .await
@@ -105,6 +101,18 @@ impl Connection {
             tokio::time::Instant::now() + Duration::from_secs(seconds.into()) + WATCH_OVERTIME;
         Ok(Events { body, buffer: Vec::new(), scanned: 0, end, subject })
     }
+}
+
+/// A question about a whole kind.
+fn about(served: &ServedKind, path: String, subject: &str, timeout: Duration) -> Call {
+    let kind = served.kind.to_string();
+    let secret = is_secret(served);
+    Call { secret, ..Call::get(path, subject.to_owned(), kind, timeout) }
+}
+
+/// Whether texts of the API server about the kind may quote a Secret: it would be in the ledger.
+pub(super) fn is_secret(served: &ServedKind) -> bool {
+    served.kind.group.is_empty() && served.kind.kind == "Secret"
 }
 
 /// The path of all objects of a kind.
@@ -213,5 +221,22 @@ mod tests {
     fn pages_may_lack_everything() {
         let page: Page = serde_json::from_str("{}").unwrap();
         assert!(page.items.is_empty() && page.metadata.next.is_empty());
+    }
+
+    #[test]
+    fn questions_about_secrets_are_not_quoted() {
+        for (group, kind, secret) in
+            [("", "Secret", true), ("", "ConfigMap", false), ("x.io", "Secret", false)]
+        {
+            let served = ServedKind {
+                kind: crate::model::GroupKind::new(group, kind),
+                version: "v1".into(),
+                plural: "things".into(),
+                scope: crate::model::Scope::Namespaced,
+                watched: true,
+            };
+            let call = about(&served, "/".into(), "watch", Duration::from_secs(1));
+            assert_eq!(call.secret, secret, "{group} {kind}");
+        }
     }
 }
