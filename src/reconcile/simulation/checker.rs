@@ -63,7 +63,7 @@ pub(super) struct Checker {
     parents: BTreeSet<AppName>,
     intents: BTreeMap<Seq, Intent>,
     /// Who applied the object with this uid last.
-    applied_by: BTreeMap<String, AppName>,
+    applied_by: BTreeMap<String, (AppName, ObjectKey)>,
     /// Objects that were let go on purpose: their application was removed without its objects.
     orphans: BTreeSet<String>,
     /// Objects that requests created.
@@ -136,10 +136,16 @@ impl Checker {
             self.with(name, |app| app.removing = true);
             return;
         }
-        if self.apps.remove(name).is_none_or(|app| !app.removing) {
-            let theirs = self.applied_by.iter().filter(|(_, app)| *app == name);
-            self.orphans.extend(theirs.map(|(uid, _)| uid.clone()));
-        }
+        // Of an application that takes its objects along, what another wants is left to that one,
+        // which may let go of it without ever having written to it.
+        let all = self.apps.remove(name).is_none_or(|app| !app.removing);
+        let wanted = |key: &ObjectKey| {
+            self.apps.values().any(|app| !app.removing && app.wants.contains_key(key))
+        };
+        let theirs = self.applied_by.iter().filter(|(_, (app, _))| app == name);
+        let left = theirs.filter(|(_, (_, key))| all || wanted(key));
+        let left: Vec<String> = left.map(|(uid, _)| uid.clone()).collect();
+        self.orphans.extend(left);
     }
 
     fn intent(&mut self, seq: Seq, name: &AppName, writes: &[Write]) {
@@ -313,7 +319,7 @@ impl Checker {
                 } else {
                     self.orphans.insert(uid.to_owned());
                 }
-                self.applied_by.insert(uid.to_owned(), app);
+                self.applied_by.insert(uid.to_owned(), (app, action.key().clone()));
             }
             Ok(Done::Deleted(_)) => {
                 if uid.is_some_and(|uid| !self.applied_by.contains_key(uid)) {
