@@ -39,7 +39,7 @@ pub use preview::preview;
 pub use project::project;
 pub use replaced::compare_replaced;
 pub use request::{Class, Error};
-pub use transfer::{Transfer, co_owners, left_behind, transfer};
+pub use transfer::{Transfer, by_hand, co_owners, left_behind, transfer};
 pub use write::{
     AppliedObject, ApplyRequest, DeleteRequest, DeleteResult, Propagation, ReplaceRequest,
     TransferRequest,

@@ -127,6 +127,18 @@ impl Masked {
         }
     }
 
+    /// The fields of a set that are not ignored in the object.
+    pub(super) fn spared(&self, object: &Value, fields: &FieldSet) -> FieldSet {
+        let mut spared = fields.clone();
+        for edges in fields.leaves() {
+            if resolve(object, &edges).iter().any(|place| self.touches(place)) {
+                let edges: Vec<&str> = edges.iter().map(String::as_str).collect();
+                spared.remove(&edges);
+            }
+        }
+        spared
+    }
+
     /// Whether the place, something around it or something in it is ignored.
     fn touches(&self, place: &[Part]) -> bool {
         match place {

@@ -16,9 +16,11 @@ use serde_json::{Value, json};
 
 use super::compare::path;
 use super::field_set::FieldSet;
+use super::mask::Masked;
 use super::normalize::{ManagerFields, Normalised};
 use super::project::{Step, plain};
 use crate::ledger::event::FieldChange;
+use crate::model::is_by_hand;
 
 /// Managers that apply whole manifests, by name and operation; an empty operation is any.
 const WHOLE: [(&str, &str); 4] = [
@@ -61,14 +63,28 @@ fn share(manager: &str, operation: &str, subresource: &str) -> Share {
     }
 }
 
-/// What is taken over from one entry, given what greffier owns.
-fn taken(entry: &ManagerFields, own: &ManagerFields, owned: &FieldSet) -> FieldSet {
+/// What is taken over from one entry, given what greffier owns. With `strict` what was set by hand
+/// is taken over entirely, apart from what is ignored.
+fn taken(
+    entry: &ManagerFields,
+    own: &ManagerFields,
+    owned: &FieldSet,
+    strict: Option<(&Value, &Masked)>,
+) -> FieldSet {
     // In another version the same fields may have other names.
     if entry.is_own() || entry.api_version != own.api_version {
         return FieldSet::default();
     }
     let stamp = &entry.stamp;
     let theirs = FieldSet::parse(&entry.fields_v1);
+    if let Some((object, ignored)) = strict
+        && stamp.subresource.is_empty()
+        && is_by_hand(&stamp.manager)
+    {
+        let mut added = ignored.spared(object, &theirs.without(owned));
+        MARKS.iter().for_each(|mark| added.remove(mark));
+        return theirs.intersection(owned).union(&added);
+    }
     match share(&stamp.manager, &stamp.operation, &stamp.subresource) {
         Share::None => FieldSet::default(),
         Share::Common => theirs.intersection(owned),
@@ -87,7 +103,7 @@ fn taken(entry: &ManagerFields, own: &ManagerFields, owned: &FieldSet) -> FieldS
 pub fn co_owners(fields: &[ManagerFields]) -> Vec<String> {
     let Some(own) = fields.iter().find(|entry| entry.is_own()) else { return Vec::new() };
     let owned = FieldSet::parse(&own.fields_v1);
-    let from = fields.iter().filter(|entry| !taken(entry, own, &owned).is_empty());
+    let from = fields.iter().filter(|entry| !taken(entry, own, &owned, None).is_empty());
     let mut names: Vec<String> = from.map(|entry| entry.stamp.manager.clone()).collect();
     names.sort();
     names.dedup();
@@ -103,15 +119,21 @@ pub struct Transfer {
     pub surplus: bool,
 }
 
-/// Works the transfer out; `None` when there is nothing to take over. `raw` is the object as the
+/// Works the transfer out; `None` when there is nothing to take over. With `strict` what people
+/// added by hand is taken over as well, apart from what is ignored of the object. `raw` is the object as the
 /// API server returned it, whose entries `fields` are: what is not taken over stays to the byte.
 #[must_use]
-pub fn transfer(raw: &Value, fields: &[ManagerFields]) -> Option<Transfer> {
+pub fn transfer(
+    raw: &Value,
+    fields: &[ManagerFields],
+    strict: Option<(&Value, &Masked)>,
+) -> Option<Transfer> {
     let entries = raw.pointer("/metadata/managedFields")?.as_array()?;
     let own = fields.iter().find(|entry| entry.is_own())?;
     let owned = FieldSet::parse(&own.fields_v1);
     let mut mine = owned.clone();
     let mut kept = Vec::new();
+    let mut any = false;
     let mut own_place = None;
     for (entry, fields) in entries.iter().zip(fields) {
         if fields.is_own() {
@@ -119,7 +141,8 @@ pub fn transfer(raw: &Value, fields: &[ManagerFields]) -> Option<Transfer> {
             kept.push(entry.clone());
             continue;
         }
-        let taken = taken(fields, own, &owned);
+        let taken = taken(fields, own, &owned, strict);
+        any |= !taken.is_empty();
         let rest = FieldSet::parse(&fields.fields_v1).without(&taken);
         if taken.is_empty() {
             kept.push(entry.clone());
@@ -130,7 +153,7 @@ pub fn transfer(raw: &Value, fields: &[ManagerFields]) -> Option<Transfer> {
         }
         mine = mine.union(&taken);
     }
-    if entries.len() > fields.len() || co_owners(fields).is_empty() {
+    if entries.len() > fields.len() || !any {
         return None;
     }
     let surplus = !mine.contents().without(&owned.contents()).is_empty();
@@ -147,7 +170,7 @@ pub(super) fn would_remove(would_be: &Normalised) -> Vec<FieldChange> {
     let mut gone = FieldSet::default();
     let mut rest = owned.clone();
     for entry in would_be.fields.iter().filter(|entry| !entry.is_own()) {
-        let taken = taken(entry, own, &owned);
+        let taken = taken(entry, own, &owned, None);
         rest = rest.union(&FieldSet::parse(&entry.fields_v1).without(&taken));
         gone = gone.union(&taken);
     }
@@ -179,6 +202,35 @@ pub fn left_behind(before: &[ManagerFields], after: &Normalised) -> Vec<(String,
             match found.iter_mut().find(|(known, _)| *known == path) {
                 Some((_, managers)) => managers.push(manager),
                 None => found.push((path, vec![manager])),
+            }
+        }
+    }
+    found
+}
+
+/// Fields that people set by hand beside those that greffier applies: the path, and with what.
+#[must_use]
+pub fn by_hand(object: &Normalised) -> Vec<(String, Vec<String>)> {
+    let Some(own) = object.fields.iter().find(|entry| entry.is_own()) else { return Vec::new() };
+    let owned = FieldSet::parse(&own.fields_v1).contents();
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    let people = object.fields.iter().filter(|entry| {
+        entry.stamp.subresource.is_empty()
+            && entry.api_version == own.api_version
+            && is_by_hand(&entry.stamp.manager)
+    });
+    for entry in people {
+        let mut added = FieldSet::parse(&entry.fields_v1).contents().without(&owned);
+        MARKS.iter().for_each(|mark| added.remove(mark));
+        for place in added.places() {
+            let Some(value) = value_at(&object.object, &place) else { continue };
+            if value.as_object().is_some_and(serde_json::Map::is_empty) {
+                continue;
+            }
+            let (path, who) = (path(&place), entry.stamp.manager.clone());
+            match found.iter_mut().find(|(known, _)| *known == path) {
+                Some((_, managers)) => managers.push(who),
+                None => found.push((path, vec![who])),
             }
         }
     }
@@ -242,7 +294,7 @@ mod tests {
     }
 
     fn moved(raw: &Value) -> Option<Transfer> {
-        transfer(raw, &normalised(raw).fields)
+        transfer(raw, &normalised(raw).fields, None)
     }
 
     #[test]
@@ -349,5 +401,33 @@ mod tests {
         ]));
         assert_eq!(left_behind(&before.fields, &after), [(".data.b".into(), vec!["helm".into()])]);
         assert_eq!(left_behind(&after.fields, &after), []);
+    }
+
+    #[test]
+    fn a_strict_takeover_takes_what_was_set_by_hand_and_nothing_that_is_ignored() {
+        let raw = object(&[
+            entry("greffier", "Apply", data(&["a"])),
+            entry("kubectl-edit", "Update", data(&["b", "c"])),
+            entry("some-program", "Update", data(&["d"])),
+        ]);
+        let live = normalised(&raw);
+        let edited = vec!["kubectl-edit".to_owned()];
+        assert_eq!(
+            by_hand(&live),
+            [(".data.b".into(), edited.clone()), (".data.c".into(), edited)]
+        );
+        assert_eq!(moved(&raw), None, "nobody is strict");
+        let mask = crate::model::Mask { pointers: vec!["/data/c".into()], ..<_>::default() };
+        let ignored = Masked::of(&live.object, &live.fields, &mask, &[]).unwrap();
+        let found = transfer(&raw, &live.fields, Some((&live.object, &ignored))).unwrap();
+        assert_eq!(
+            found.managed_fields,
+            json!([
+                entry("greffier", "Apply", data(&["a", "b"])),
+                entry("kubectl-edit", "Update", data(&["c"])),
+                entry("some-program", "Update", data(&["d"])),
+            ])
+        );
+        assert!(found.surplus);
     }
 }

@@ -45,6 +45,7 @@ fn write() -> Write {
             jq: vec![".a[]".into()],
             managers: vec!["vpa".into()],
         },
+        strict: true,
         failed_before: "quota".into(),
         reason: "replicas differ".into(),
     }
@@ -67,6 +68,7 @@ fn notes() -> ApplyNotes {
         co_owners: vec!["kubectl-client-side-apply".into()],
         surplus: true,
         left: vec![(".data.a".into(), vec!["helm".into()])],
+        by_hand: vec![(".data.b".into(), vec!["kubectl-edit".into()])],
     }
 }
 

@@ -26,6 +26,8 @@ use super::removal::Removals;
 
 /// The annotation that makes greffier leave an Application alone.
 const SKIP: &str = "argocd.argoproj.io/skip-reconcile";
+/// The annotation with which an application has what people add to its objects removed.
+const STRICT: &str = "greffier.dev/strict";
 /// The names under which an Application may name the cluster that the daemon is connected to.
 const IN_CLUSTER_SERVER: &str = "https://kubernetes.default.svc";
 const IN_CLUSTER_NAME: &str = "in-cluster";
@@ -221,6 +223,8 @@ pub struct AppSpec {
     pub ignore: Vec<IgnoreRule>,
     /// Whether the live value of what is ignored is sent back (`RespectIgnoreDifferences=true`).
     pub respect_ignore: bool,
+    /// Whether what people add to its objects by hand is removed (`greffier.dev/strict`).
+    pub strict: bool,
     /// How what was refused is tried again.
     pub retry: Retry,
     /// What restrains writes and is not honoured yet.
@@ -283,6 +287,7 @@ impl<'a> Parser<'a> {
         let spec = spec.ok_or_else(|| self.missing("spec"))?;
         let sources = self.sources(spec)?;
         self.destination(spec);
+        let strict = self.strict();
         self.restraining_fields(spec);
         let policy = spec.get("syncPolicy").unwrap_or(&Value::Null);
         let options = SyncOptions::read(&mut self, policy);
@@ -310,6 +315,7 @@ impl<'a> Parser<'a> {
             ignore,
             respect_ignore: options.respect_ignore,
             retry,
+            strict,
             sources,
             name: self.name,
             restraints: self.restraints,
@@ -425,6 +431,21 @@ impl<'a> Parser<'a> {
         }
         if server.is_empty() && name.is_empty() {
             self.warnings.push("spec.destination names no cluster: the own one is meant".into());
+        }
+    }
+
+    /// Whether what people add to objects is removed.
+    fn strict(&mut self) -> bool {
+        let annotations = self.manifest.pointer("/metadata/annotations");
+        match annotations.and_then(|annotations| annotations.get(STRICT)).and_then(Value::as_str) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                let warning =
+                    format!("annotation {STRICT} `{other}` is neither `true` nor `false`");
+                self.warnings.push(warning + ": ignored");
+                false
+            }
         }
     }
 

@@ -35,7 +35,9 @@ mod tests {
         for manager in ["kubectl", "kubectl-edit", "kubectl-label", "Mozilla", "k9s", "Lens"] {
             assert!(is_by_hand(manager), "{manager}");
         }
-        for manager in ["greffier", "kube-controller-manager", "my-operator", "helm", "kubectlx", ""] {
+        for manager in
+            ["greffier", "kube-controller-manager", "my-operator", "helm", "kubectlx", ""]
+        {
             assert!(!is_by_hand(manager), "{manager}");
         }
     }

@@ -433,9 +433,7 @@ impl Judge<'_> {
                     Status::OwnershipLost,
                     "the values are right and the field ownership was lost",
                 ),
-                DriftKind::Addition => {
-                    Need::Nothing(Status::Synced, "ADDED BY HAND: others added fields".into())
-                }
+                DriftKind::Addition => self.need_of_added(object, drift),
                 DriftKind::None => Need::Nothing(Status::Synced, String::new()),
             };
         }

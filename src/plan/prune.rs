@@ -158,6 +158,7 @@ impl Prunes {
             validate: true,
             precondition: Some((live.uid.clone(), live.resource_version.clone())),
             respect: Mask::default(),
+            strict: false,
             failed_before: judge.failed_before(key),
             reason: reason.to_owned(),
         });

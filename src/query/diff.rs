@@ -12,7 +12,7 @@ use super::apps::AppView;
 use super::book::Book;
 use super::ignored::{left_out, managers};
 use crate::ledger;
-use crate::ledger::event::{FieldChange, Preview};
+use crate::ledger::event::{DriftKind, FieldChange, Preview};
 use crate::model::{BlobAddr, Mask, ObjectKey};
 use crate::plan::secret::hide;
 use crate::plan::{Assessment, Status, diff::diff};
@@ -94,8 +94,10 @@ pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
     });
     let noted = view.plan.objects.iter().filter(|object| {
         let owned = world.owned.get(&object.key).map(|owned| &owned.notes);
-        object.status == Status::Synced
-            && owned.is_some_and(|notes| !notes.admitted.is_empty() || !notes.left.is_empty())
+        let added = view.app.drift.get(&object.key);
+        let added = added.is_some_and(|drift| drift.kind == DriftKind::Addition);
+        let noted = owned.is_some_and(|notes| !notes.admitted.is_empty() || !notes.left.is_empty());
+        object.status == Status::Synced && !object.why.is_empty() && (added || noted)
             || !object.counted
     });
     let notes = noted.map(|object| format!("{}: {}", object.key, object.why)).collect();

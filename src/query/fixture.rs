@@ -226,6 +226,7 @@ impl Story {
             validate: true,
             precondition: None,
             respect: crate::model::Mask::default(),
+            strict: false,
             failed_before: String::new(),
             reason: "it is in Git and not in the cluster".into(),
         };
@@ -344,6 +345,7 @@ impl Story {
                 validate: true,
                 precondition: None,
                 respect: crate::model::Mask::default(),
+                strict: false,
                 failed_before: String::new(),
                 reason: "it left Git".into(),
             }],

@@ -167,7 +167,7 @@ async fn observe(
     Ok(match (write.verb, live) {
         (_, live) if is_delete(write) => (pruned(write, live.as_ref()), None),
         (_, None) => (WriteResult::NotSent("the object is not there".into()), None),
-        (Verb::TakeOver, Some(live)) => taken_over(parts, live),
+        (Verb::TakeOver, Some(live)) => taken_over(parts, write, live),
         (_, Some(live)) => match execute::manifest(parts, app, write.manifest) {
             Ok(manifest) => sent(parts, write, &manifest, live).await,
             Err(_) => (WriteResult::NotSent("the recorded manifest cannot be read".into()), None),
@@ -209,9 +209,9 @@ async fn sent(
 
 /// A takeover leaves its mark: nothing is left to be taken. What was taken is not known any more,
 /// so one more apply removes what Git does not have.
-fn taken_over(parts: &Parts, live: Value) -> (WriteResult, Option<Blob>) {
+fn taken_over(parts: &Parts, write: &Write, live: Value) -> (WriteResult, Option<Blob>) {
     match normalize(&live, &parts.ledger) {
-        Ok(found) if take_over::is_done(&found) => {
+        Ok(found) if take_over::is_done(&found, write.strict) => {
             take_over::with_surplus(execute::applied(parts, live, true, None, None), true)
         }
         _ => (WriteResult::NotSent("the fields are not taken over".into()), None),
@@ -306,6 +306,7 @@ mod tests {
             validate: true,
             precondition: None,
             respect: crate::model::Mask::default(),
+            strict: false,
             failed_before: String::new(),
             reason: String::new(),
         }

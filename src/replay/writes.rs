@@ -289,6 +289,7 @@ impl World {
         owned.object = applied.object;
         owned.resource_version.clone_from(&applied.resource_version);
         owned.notes.co_owners.clear();
+        owned.notes.by_hand.clear();
         owned.notes.surplus = applied.notes.surplus;
         owned.seq = seq;
     }

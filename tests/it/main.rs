@@ -27,6 +27,7 @@ mod render;
 mod retry;
 mod sandbox;
 mod status_moves;
+mod strict;
 mod trust_writes;
 mod weather;
 mod why;

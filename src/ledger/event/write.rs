@@ -82,6 +82,8 @@ pub struct Write {
     /// What is sent as it is live instead of as the manifest has it
     /// (`RespectIgnoreDifferences=true`).
     pub respect: Mask,
+    /// For a takeover: whether what people added by hand is taken over too, so that it goes.
+    pub strict: bool,
     /// What the try before this one ended with; empty = it is the first.
     pub failed_before: String,
     /// Why, as words for a person.
@@ -191,6 +193,8 @@ pub struct ApplyNotes {
     pub surplus: bool,
     /// Fields that left the manifest and stay, because others own them too: the path, and who.
     pub left: Vec<(String, Vec<String>)>,
+    /// Fields that people set by hand beside those that greffier applies: the path, and with what.
+    pub by_hand: Vec<(String, Vec<String>)>,
 }
 
 /// What an apply returned.

@@ -53,6 +53,7 @@ impl Judge<'_> {
             validate: self.validates(object),
             precondition: live.map(|live| (live.uid.clone(), live.resource_version.clone())),
             respect: self.respected(&object.key, verb),
+            strict: verb == Verb::TakeOver && self.app.spec.strict,
             failed_before: former.map(|former| former.error.clone()).unwrap_or_default(),
             reason,
         }

@@ -1,8 +1,9 @@
 //! Objects whose values are as applied: what is left to be done, and what is to be said.
 
 use super::{Judge, Need, Status};
-use crate::ledger::event::{ApplyNotes, FieldChange, Verb};
-use crate::replay::Owned;
+use crate::ledger::event::{ApplyNotes, DesiredObject, FieldChange, Method, Verb};
+use crate::model::is_by_hand;
+use crate::replay::{Drift, Owned};
 
 /// How many fields are named in a sentence.
 const FIELDS_NAMED_MAX: usize = 3;
@@ -22,11 +23,42 @@ impl Judge<'_> {
             let reason = format!("fields that {from} wrote before become greffier's own");
             return Need::Write { verb: Verb::TakeOver, status: Status::Synced, reason };
         }
+        if self.app.spec.strict && !notes.by_hand.is_empty() {
+            return self.strip(named(notes.by_hand.iter().map(by_whom)));
+        }
         let mut said = vec![why];
         said.extend(self::said(notes));
         said.retain(|sentence| !sentence.is_empty());
         Need::Nothing(Status::Synced, said.join("; "))
     }
+}
+
+impl Judge<'_> {
+    /// What people added goes: its ownership is taken over, and the next apply leaves it out.
+    fn strip(&self, what: String) -> Need {
+        let reason = format!("ADDED BY HAND: {what}; the application is strict");
+        Need::Write { verb: Verb::TakeOver, status: Status::Drifted, reason }
+    }
+
+    /// What an object needs to which others added fields.
+    pub(super) fn need_of_added(&self, object: &DesiredObject, drift: &Drift) -> Need {
+        let fields = named(drift.fields.iter().map(|field| field.path.clone()));
+        let by =
+            if drift.managers.is_empty() { "unknown".into() } else { drift.managers.join(", ") };
+        let what = format!("{fields} by {by}");
+        if !self.app.spec.strict || !drift.managers.iter().any(|manager| is_by_hand(manager)) {
+            return Need::Nothing(Status::Synced, format!("ADDED BY HAND: {what}; left as it is"));
+        }
+        if self.method(object) == Method::Replace {
+            let reason = format!("ADDED BY HAND: {what}; the application is strict");
+            return Need::Write { verb: Verb::Heal, status: Status::Drifted, reason };
+        }
+        self.strip(what)
+    }
+}
+
+fn by_whom((path, who): &(String, Vec<String>)) -> String {
+    format!("{path} by {}", who.join(", "))
 }
 
 /// What people should know of an apply that went well.

@@ -5,9 +5,10 @@ use serde_json::json;
 use super::super::check::Violation;
 use super::super::{Limits, Status, Sync, check};
 use crate::ledger::event::{
-    ApplyNotes, DesiredObject, FieldChange, Method, ObjectOptions, Verb, WriteResult,
+    ApplyNotes, DesiredObject, DriftDetectedV1, DriftKind, FieldChange, ManagerStamp, Method,
+    ObjectOptions, Verb, WriteResult,
 };
-use crate::model::Seq;
+use crate::model::{Digest, Seq};
 use crate::replay::testing::{Given, application, auto, key, name, object, objects, said, writes};
 
 const A: &str = "ConfigMap/prod/a";
@@ -210,4 +211,67 @@ fn an_object_that_others_own_is_replaced_in_place() {
     assert_eq!((plan.writes[0].verb, plan.writes[0].method), (Verb::Adopt, Method::Replace));
     assert_eq!(said(&plan, A).status, Status::Synced);
     assert!(given.world.apps.contains_key(&name("web")));
+}
+
+/// A synced application, strict or not.
+fn with_strictness(strict: &str) -> Given {
+    let mut given = Given::synced(objects(&[A]));
+    let mut manifest = application("web", auto());
+    manifest["metadata"]["annotations"] = json!({"greffier.dev/strict": strict});
+    given.redeclares(&manifest);
+    given
+}
+
+/// Somebody adds a field with this manager, and the comparison finds it.
+fn adds(given: &mut Given, manager: &str) {
+    given.sees(A);
+    let stamp = ManagerStamp {
+        manager: manager.into(),
+        operation: "Update".into(),
+        subresource: String::new(),
+        time: None,
+        fields: Digest::default(),
+    };
+    let observation = given.world.live[&key(A)].seq;
+    let now = "1".to_owned();
+    given.event(DriftDetectedV1 {
+        app: name("web"),
+        key: key(A),
+        kind: DriftKind::Addition,
+        fields: vec![FieldChange { path: ".data.x".into(), was: String::new(), now }],
+        managers: vec![stamp],
+        observation,
+        mask: Digest::default(),
+    });
+}
+
+#[test]
+fn what_people_add_goes_where_the_application_is_strict() {
+    let mut given = with_strictness("true");
+    adds(&mut given, "kubectl-edit");
+    let plan = given.plan("web");
+    assert_eq!((writes(&plan), plan.sync), (vec![format!("take over {A}")], Sync::OutOfSync));
+    assert!(plan.writes[0].strict && plan.writes[0].reason.contains(".data.x by kubectl-edit"));
+    answers(&mut given, ApplyNotes { surplus: true, ..ApplyNotes::default() });
+    assert_eq!(given.writes("web"), [format!("update {A}")]);
+    // What was added before the apply was seen in its answer.
+    let by_hand = vec![(".data.y".to_owned(), vec!["kubectl".to_owned()])];
+    answers(&mut given, ApplyNotes { by_hand: by_hand.clone(), ..ApplyNotes::default() });
+    assert_eq!(given.writes("web"), [format!("take over {A}")]);
+    // It is done once: what cannot be taken over then is not tried for ever.
+    answers(&mut given, ApplyNotes { by_hand, ..ApplyNotes::default() });
+    let plan = given.plan("web");
+    assert_eq!((writes(&plan), plan.sync), (vec![], Sync::Synced));
+}
+
+#[test]
+fn additions_stay_where_nobody_is_strict_and_where_a_program_made_them() {
+    for (strict, manager) in [("false", "kubectl-edit"), ("true", "some-program")] {
+        let mut given = with_strictness(strict);
+        adds(&mut given, manager);
+        let plan = given.plan("web");
+        assert_eq!((writes(&plan), plan.sync), (vec![], Sync::Synced), "{strict} {manager}");
+        let why = format!("ADDED BY HAND: .data.x by {manager}; left as it is");
+        assert_eq!(said(&plan, A).why, why);
+    }
 }

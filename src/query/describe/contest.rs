@@ -41,10 +41,7 @@ pub(super) fn drift(body: &DriftDetectedV1) -> Described {
             let added = body.fields.iter().map(|field| {
                 format!("{} = {}", clip(&field.path, 200), clip(&field.now, VALUE_CHARS_MAX))
             });
-            (
-                format!("ADDED BY HAND {key} {} by {by}; it is left", list(added, NAMED_MAX)),
-                Tone::Warn,
-            )
+            (format!("ADDED BY HAND {key} {} by {by}", list(added, NAMED_MAX)), Tone::Warn)
         }
         DriftKind::None => (format!("{key} is as applied again"), Tone::Good),
     };

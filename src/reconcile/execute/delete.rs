@@ -160,6 +160,7 @@ mod tests {
             respect: crate::model::Mask::default(),
             failed_before: String::new(),
             precondition: Some(("u".into(), "5".into())),
+            strict: false,
             reason: String::new(),
         };
         let seen = known(&decided);

@@ -9,7 +9,7 @@ use crate::ledger::event::{ApplyNotes, WriteResult};
 use crate::reconcile::driver::Parts;
 use crate::replay::LiveObject;
 
-/// The most fields that are named as left behind.
+/// The most fields that are named as left behind, or as set by hand.
 const LEFT_MAX: usize = 20;
 
 /// Gathers the notes of an answer; `sent` is the manifest that it answers, if one was sent.
@@ -27,7 +27,14 @@ pub(super) fn of(
         co_owners: cluster::co_owners(&returned.fields),
         surplus: false,
         left,
+        by_hand: by_hand(returned),
     }
+}
+
+fn by_hand(returned: &Normalised) -> Vec<(String, Vec<String>)> {
+    let mut by_hand = cluster::by_hand(returned);
+    by_hand.truncate(LEFT_MAX);
+    by_hand
 }
 
 /// Fields of the last apply that are no longer sent and are still there. Without others who own

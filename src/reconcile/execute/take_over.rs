@@ -4,9 +4,10 @@
 //! that somebody changed meanwhile must not become what drift is measured against.
 
 use super::{About, OUT_OF_TIME, applied, failure};
-use crate::cluster::{self, Normalised, Stored, TransferRequest, normalize};
+use crate::cluster::{self, Masked, Normalised, Stored, TransferRequest, normalize};
 use crate::ledger::Blob;
 use crate::ledger::event::{DriftKind, Write, WriteResult};
+use crate::model::Mask;
 use crate::reconcile::driver::Parts;
 use crate::reconcile::masking;
 use crate::replay::Owned;
@@ -33,7 +34,12 @@ pub(super) async fn run(
     if !is_as_applied(parts, write, &live).await {
         return changed();
     }
-    let Some(transfer) = cluster::transfer(&raw, &live.fields) else {
+    let ignored = match ignored(parts, write, &live).await {
+        Ok(ignored) => ignored,
+        Err(result) => return (result, None),
+    };
+    let strict = ignored.as_ref().map(|ignored| (&live.object, ignored));
+    let Some(transfer) = cluster::transfer(&raw, &live.fields, strict) else {
         // Whoever owned them gave them up: there is nothing left to take.
         return applied(parts, raw, false, None, None);
     };
@@ -54,9 +60,31 @@ pub(super) async fn run(
     }
 }
 
+/// What of the object stays with people, where the rest of what they added goes.
+async fn ignored(
+    parts: &Parts,
+    write: &Write,
+    live: &Normalised,
+) -> Result<Option<Masked>, WriteResult> {
+    if !write.strict {
+        return Ok(None);
+    }
+    let mask = mask(parts, write);
+    let masked = masking::masked(&parts.tools.sandbox, &mask, &live.fields, [&live.object]).await;
+    masked.map(|[masked]| Some(masked)).map_err(|problem| WriteResult::Failed(problem.text))
+}
+
+fn mask(parts: &Parts, write: &Write) -> Mask {
+    let view = parts.read();
+    let owned = view.world.owned.get(&write.key);
+    let app = owned.and_then(|owned| view.world.apps.get(&owned.app));
+    app.map(|app| app.spec.mask(&write.key)).unwrap_or_default()
+}
+
 /// Whether greffier's fields have the values that it applied, apart from what is ignored.
 async fn is_as_applied(parts: &Parts, write: &Write, live: &Normalised) -> bool {
-    let (applied, mask) = {
+    let mask = mask(parts, write);
+    let applied = {
         let view = parts.read();
         let uid = write.precondition.as_ref().map(|(uid, _)| uid);
         let owned = view.world.owned.get(&write.key);
@@ -65,8 +93,7 @@ async fn is_as_applied(parts: &Parts, write: &Write, live: &Normalised) -> bool 
         if live.owned == Some(owned.baseline) {
             return true;
         }
-        let app = view.world.apps.get(&owned.app);
-        (owned.object, app.map(|app| app.spec.mask(&write.key)).unwrap_or_default())
+        owned.object
     };
     if mask.is_empty() {
         return false;
@@ -96,6 +123,8 @@ pub(in crate::reconcile) fn with_surplus(
 }
 
 /// Whether nothing is left to be taken over, so that a takeover whose fate is not known was done.
-pub(in crate::reconcile) fn is_done(live: &Normalised) -> bool {
-    live.owned.is_some() && cluster::co_owners(&live.fields).is_empty()
+pub(in crate::reconcile) fn is_done(live: &Normalised, strict: bool) -> bool {
+    live.owned.is_some()
+        && cluster::co_owners(&live.fields).is_empty()
+        && !(strict && !cluster::by_hand(live).is_empty())
 }

@@ -132,7 +132,7 @@ impl FakeCluster {
         if live.uid != uid || live.owned != Some(baseline) {
             return Err(Error::Conflict { subject, message });
         }
-        let Some(transfer) = transfer(&raw, &live.fields) else { return Ok((raw, false)) };
+        let Some(transfer) = transfer(&raw, &live.fields, None) else { return Ok((raw, false)) };
         let mut object = before.clone();
         let entries = transfer.managed_fields.as_array().cloned().unwrap_or_default();
         object.entries = entries.iter().map(Entry::parse).collect();

@@ -449,7 +449,7 @@ impl Sim {
             (Verb::Prune | Verb::Recreate, live) => (settle::pruned(write, live.as_ref()), None),
             (_, None) => not(),
             (Verb::TakeOver, Some(live)) => {
-                if !take_over::is_done(&normalize(&live, &Key).unwrap()) {
+                if !take_over::is_done(&normalize(&live, &Key).unwrap(), write.strict) {
                     return not();
                 }
                 let taken = execute::outcome(&Key, live, true, None, None, last);
