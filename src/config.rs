@@ -16,6 +16,6 @@ mod settings;
 pub use layers::{Error, Layers, Loaded, Origin};
 pub use period::{ParsePeriodError, Period};
 pub use settings::{
-    AppFile, ClusterConfig, Config, GateConfig, GitConfig, LedgerConfig, Places, SandboxMode,
-    ToolsConfig,
+    AppFile, ClusterConfig, Config, GateConfig, GitConfig, LedgerConfig, OnRewrite, Places,
+    SandboxMode, SourceConfig, ToolsConfig,
 };

@@ -315,7 +315,8 @@ fn sync(app: &App, plan: &Plan) -> Sync {
     if app.desired.is_none() && !app.removing {
         return Sync::Unknown;
     }
-    let mut sync = Sync::Synced;
+    // What Git says now waits, and is something else.
+    let mut sync = if app.proposed.is_some() { Sync::OutOfSync } else { Sync::Synced };
     for object in &plan.objects {
         match object.status {
             Status::Synced | Status::Held | Status::InFlight => {}

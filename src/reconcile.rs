@@ -13,6 +13,7 @@ pub mod machine;
 mod masking;
 mod opened;
 mod preview_job;
+mod programs_job;
 mod record;
 mod render_job;
 mod rest;

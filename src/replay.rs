@@ -17,12 +17,13 @@ mod ignore;
 mod index;
 mod observed;
 mod previews;
+mod proposed;
 mod world;
 mod writes;
 
 pub use application::{
-    App, Approval, Attempt, Desired, Drift, Gate, Pause, Previewed, RenderProblem, SyncRequest,
-    SyncSummary,
+    App, Approval, Attempt, Cause, Desired, Drift, Gate, Pause, Previewed, Proposed, RenderProblem,
+    Rewrite, SyncRequest, SyncSummary,
 };
 pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
 pub use contest::{Contest, OWNERSHIP, Rival, WHOLE_OBJECT};

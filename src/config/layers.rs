@@ -169,7 +169,7 @@ impl Layers {
     fn keys(&self) -> Vec<String> {
         let mut keys = leaves(&self.table);
         keys.extend(OPTIONAL_KEYS.map(str::to_owned));
-        keys.retain(|key| key != "app");
+        keys.retain(|key| key != "app" && key != "source");
         keys.sort();
         keys.dedup();
         keys

@@ -50,6 +50,9 @@ pub struct Config {
     pub gate: GateConfig,
     /// The ledger's files.
     pub ledger: LedgerConfig,
+    /// What is different for single repositories.
+    #[serde(rename = "source", skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceConfig>,
     /// Applications that this file defines: usually one, the root.
     #[serde(rename = "app", skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<AppFile>,
@@ -106,6 +109,28 @@ impl Default for GitConfig {
             history_commits_max: 1_000,
         }
     }
+}
+
+/// What is done when a rewritten history drops commits that were applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRewrite {
+    /// What it changes waits for approval.
+    #[default]
+    Gate,
+    /// It is followed like any other commit.
+    Follow,
+}
+
+/// What is different for one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// The repository, as Applications name it.
+    pub repo: String,
+    /// What is done when its history is rewritten.
+    #[serde(default)]
+    pub on_rewrite: OnRewrite,
 }
 
 /// Whether programs that render are confined.
@@ -225,6 +250,7 @@ impl Default for Config {
             tools: ToolsConfig::default(),
             gate: GateConfig::default(),
             ledger: LedgerConfig::default(),
+            sources: Vec::new(),
             apps: Vec::new(),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::config::Config;
+use crate::config::{Config, OnRewrite};
 use crate::{cluster, ledger, plan, render, source};
 
 pub(super) fn ledger(config: &Config) -> ledger::Options {
@@ -44,10 +44,12 @@ pub(super) fn limits(config: &Config) -> plan::Limits {
 }
 
 pub(super) fn source(config: &Config) -> source::Options {
+    let followed = config.sources.iter().filter(|source| source.on_rewrite == OnRewrite::Follow);
     source::Options {
         poll_interval: config.git.poll_interval.duration(),
         fetch_timeout: config.git.fetch_timeout.duration(),
         history_commits_max: config.git.history_commits_max as usize,
+        follow_rewrites: followed.map(|source| source.repo.clone()).collect(),
         ..source::Options::new(config.mirrors_dir())
     }
 }

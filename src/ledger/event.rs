@@ -19,8 +19,8 @@ use serde::Serialize;
 
 pub use application::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DesiredObject, Health,
-    ObjectHealthChangedV1, ObjectHold, ObjectOptions, Origin, RenderFailedV1, RenderSucceededV1,
-    RenderVariedV1, RevisionAdvancedV1, RevisionRef,
+    KUBERNETES, ObjectHealthChangedV1, ObjectHold, ObjectOptions, Origin, ProgramsFoundV1,
+    RenderFailedV1, RenderSucceededV1, RenderVariedV1, RevisionAdvancedV1, RevisionRef,
 };
 pub use cluster::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, KindListedV1, KindsServedV1, Learned,
@@ -193,6 +193,8 @@ events! {
     IgnoreChecked(IgnoreCheckedV1) = 0x0430, "ignore.checked";
     /// See [`IgnoreFailedV1`].
     IgnoreFailed(IgnoreFailedV1) = 0x0431, "ignore.failed";
+    /// See [`ProgramsFoundV1`].
+    ProgramsFound(ProgramsFoundV1) = 0x0460, "render.programs";
     /// See [`ClusterIdentifiedV1`].
     ClusterIdentified(ClusterIdentifiedV1) = 0x0501, "cluster.identified";
     /// See [`ClusterLostV1`].

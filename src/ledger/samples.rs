@@ -179,6 +179,7 @@ fn git() -> Vec<Event> {
             new: commit('b'),
             dropped: vec![commit('a')],
             same_tree: false,
+            follow: false,
         }
         .into(),
         HistoryImportedV1 {
@@ -241,6 +242,8 @@ fn renders() -> Vec<Event> {
             revisions: vec![revision()],
             inputs: Digest([9; 32]),
             tool: "directory".into(),
+            made_with: vec![("helm".into(), "v4.0.1".into())],
+            restores: vec![commit('a')],
             objects: vec![DesiredObject {
                 key: object(),
                 version: "v1".into(),
@@ -268,8 +271,10 @@ fn renders() -> Vec<Event> {
             declared: Seq(7),
             revision: revision(),
             revisions: vec![revision()],
+            made_with: vec![("helm".into(), "v4.0.1".into())],
         }
         .into(),
+        ProgramsFoundV1 { versions: vec![("helm".into(), "v4.1.0".into())] }.into(),
         RenderFailedV1 {
             app: app(),
             declared: Seq(7),
@@ -298,6 +303,7 @@ fn plans() -> Vec<Event> {
             reasons: vec![GateReason { what: "deletes 7 of 9".into() }],
             writes: vec![write()],
             apps: vec!["child".parse().unwrap()],
+            render: Some(Digest([11; 32])),
             commit: Some(commit('a')),
         }
         .into(),

@@ -81,6 +81,7 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::ClusterFound(_)
         | Event::KindsServed(_)
         | Event::KindListed(_)
+        | Event::ProgramsFound(_)
         | Event::WatchGap(_)
         | Event::DeadlineReached(_) => Subjects::default(),
         Event::CommitRecorded(body) => Subjects::default().with_commits([&body.commit]),

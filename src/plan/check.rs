@@ -3,7 +3,7 @@
 //! It shares no code with what builds plans. The driver refuses to act on a plan with a
 //! violation: that is a bug, and stopping is better than going on wrong.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::ledger::event::{Verb, Write};
 use crate::model::{AppName, ObjectKey, Stance};
@@ -43,8 +43,11 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
     let app = world.apps.get(&plan.app);
     let paused = app.and_then(|app| app.paused.as_ref());
     let paused = paused.is_some_and(|pause| pause.until.is_none_or(|until| until > world.now));
+    // While a render waits, what it would change is kept as the one in force says.
+    let keeps = plan.gate.as_ref().is_some_and(|gate| gate.render.is_some());
+    let same = |a: &Write, b: &Write| !keeps || (a.verb == b.verb && a.digest == b.digest);
     let gated = plan.gate.iter().flat_map(|gate| &gate.writes);
-    let gated: BTreeSet<&ObjectKey> = gated.map(|write| &write.key).collect();
+    let gated: BTreeMap<&ObjectKey, &Write> = gated.map(|write| (&write.key, write)).collect();
     let skipped = app.is_some_and(|app| app.spec.skip);
     let frozen = world.frozen.as_ref();
     let frozen = frozen.is_some_and(|freeze| freeze.until.is_none_or(|until| until > world.now));
@@ -57,7 +60,7 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         if world.in_flight.contains_key(key) {
             violations.push(Violation::WritesInFlight(key.clone()));
         }
-        if gated.contains(key) {
+        if gated.get(key).is_some_and(|gated| same(gated, write)) {
             violations.push(Violation::WritesGated(key.clone()));
         }
         if write.verb != Verb::Prune && write.verb != Verb::Recreate {
@@ -114,7 +117,7 @@ pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static
         return Some("the application was paused");
     }
     if world.first_contact(write).is_some()
-        && !app.approved_bases.contains(&world.write_base(write))
+        && !app.approved_bases.contains(&world.write_base(app, write))
     {
         return Some("another GitOps manager manages the object now");
     }

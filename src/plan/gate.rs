@@ -1,6 +1,8 @@
 //! The gate: what waits for a person. Deletions are judged by their blast radius before they are
 //! made, and nothing of another GitOps manager is touched for the first time unasked.
 
+mod proposed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -8,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::assess::recreates;
 use super::{CREATE_NAMESPACE, Permission, Plan};
 use crate::ledger::event::{GateReason, Verb, Write};
-use crate::model::{AppName, ObjectKey, PlanHash, Removal};
-use crate::replay::{App, World, gate_hash};
+use crate::model::{AppName, Digest, ObjectKey, PlanHash, Removal};
+use crate::replay::{App, Desired, World, gate_hash};
 
 /// How many objects a reason names.
 const NAMED_MAX: usize = 3;
@@ -57,11 +59,16 @@ pub struct Gated {
     pub writes: Vec<Write>,
     /// The applications whose removal waits.
     pub apps: Vec<AppName>,
+    /// The inputs of the render that waits with it, if one does.
+    pub render: Option<Digest>,
 }
 
 /// What waits, while it is collected.
 #[derive(Default)]
 struct Waiting {
+    /// First contacts.
+    contacts: Vec<GateReason>,
+    /// Deletions, and a render that waits.
     reasons: Vec<GateReason>,
     writes: Vec<Write>,
     apps: Vec<AppName>,
@@ -85,12 +92,19 @@ pub(super) fn gate(
     let mut waiting = Waiting::default();
     first_contacts(world, app, plan, &mut waiting);
     deletions(world, (name, app), limits, plan, (prunes, asks), &mut waiting);
-    let Waiting { reasons, writes, apps } = waiting;
-    if writes.is_empty() && apps.is_empty() {
+    if let Some(proposed) = &app.proposed {
+        proposed::add(world, (name, app), proposed, limits, plan, &mut waiting);
+    }
+    let Waiting { contacts, mut reasons, writes, apps } = waiting;
+    reasons.splice(0..0, contacts);
+    let render = app.proposed.as_ref().map(|proposed| proposed.desired.inputs);
+    if writes.is_empty() && apps.is_empty() && render.is_none() {
         return;
     }
-    let hash = gate_hash(name, &world.gate_bases(&writes, &apps));
-    plan.gate = Some(Gated { hash, reasons, writes, apps });
+    let mut bases = world.gate_bases(name, &writes, &apps);
+    bases.extend(app.proposed.as_ref().map(|proposed| proposed.base()));
+    let hash = gate_hash(name, &bases);
+    plan.gate = Some(Gated { hash, reasons, writes, apps, render });
 }
 
 /// Objects that show another GitOps manager wait one by one; the rest of the application goes on.
@@ -98,7 +112,7 @@ fn first_contacts(world: &World, app: &App, plan: &mut Plan, waiting: &mut Waiti
     let mut of_manager: BTreeMap<&str, Vec<ObjectKey>> = BTreeMap::new();
     plan.writes.retain(|write| {
         let Some(manager) = world.first_contact(write) else { return true };
-        if app.approved_bases.contains(&world.write_base(write)) {
+        if app.approved_bases.contains(&world.write_base(app, write)) {
             return true;
         }
         of_manager.entry(manager).or_default().push(write.key.clone());
@@ -107,7 +121,7 @@ fn first_contacts(world: &World, app: &App, plan: &mut Plan, waiting: &mut Waiti
     });
     for (manager, keys) in of_manager {
         let what = format!("would write to {}, which {manager} manages", named(&keys));
-        waiting.reasons.push(GateReason { what });
+        waiting.contacts.push(GateReason { what });
     }
 }
 
@@ -141,11 +155,11 @@ fn deletions(
     let mut reasons = if app.removing {
         Vec::new()
     } else {
-        reasons(world, name, app, limits, &deletions, &plan.remove)
+        reasons(world, (name, app), app.desired.as_ref(), limits, &deletions, &plan.remove)
     };
     reasons.extend(asks);
     let removed = plan.remove.iter().map(|(child, _)| child);
-    let bases = world.gate_bases(&deletions, removed);
+    let bases = world.gate_bases(name, &deletions, removed);
     // A part of what was approved is approved: the rest may have been done already.
     if reasons.is_empty() || bases.is_subset(&app.approved_bases) {
         plan.writes.extend(prunes);
@@ -158,10 +172,11 @@ fn deletions(
     waiting.writes.extend(deletions);
 }
 
+/// Which limits the deletions exceed that `desired` asks for.
 fn reasons(
     world: &World,
-    name: &AppName,
-    app: &App,
+    (name, app): (&AppName, &App),
+    desired: Option<&Desired>,
     limits: &Limits,
     deletions: &[Write],
     removals: &[(AppName, bool)],
@@ -169,7 +184,7 @@ fn reasons(
     let removed: usize = removals.iter().map(|(child, _)| world.removal_count(child)).sum();
     let children: usize = world.children(name).map(|child| world.removal_count(child)).sum();
     let now = deletions.len() + removed;
-    let begun = app.desired.iter().flat_map(|desired| &desired.deleted);
+    let begun = desired.into_iter().flat_map(|desired| &desired.deleted);
     let begun: BTreeSet<&ObjectKey> =
         begun.filter(|key| deletions.iter().all(|write| write.key != **key)).collect();
     let gone = begun.iter().filter(|key| world.owned.get(**key).is_none_or(|o| o.app != *name));
@@ -198,7 +213,7 @@ fn reasons(
         say(format!("would delete {key}, and with it what it holds"));
     }
     // The namespace that comes with an option is not what Git says.
-    let empty = app.desired.as_ref().is_some_and(|desired| {
+    let empty = desired.is_some_and(|desired| {
         desired.objects.values().all(|object| object.origin == CREATE_NAMESPACE)
     });
     if empty && count > 0 && !app.spec.automated.is_some_and(|a| a.allow_empty) {

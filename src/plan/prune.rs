@@ -328,6 +328,11 @@ impl Judge<'_> {
             let why = format!("waits until application {behind} is rendered");
             return Some(NotNow::Blocked(why, true));
         }
+        let mut others = self.world.apps.iter();
+        if let Some((other, _)) = others.find(|(_, other)| other.proposes(key)) {
+            let why = format!("waits: a render of application {other} has it, and waits itself");
+            return Some(NotNow::Blocked(why, false));
+        }
         let attempt = self.app.attempts.get(key).filter(|attempt| attempt.digest.is_zero())?;
         if attempt.next.is_some_and(|next| next <= self.world.now) {
             return None;

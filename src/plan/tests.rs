@@ -10,6 +10,7 @@ mod ignore;
 mod order;
 mod policy;
 mod properties;
+mod proposed;
 mod prune;
 mod removal;
 mod retry;

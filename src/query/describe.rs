@@ -170,6 +170,7 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::RenderSucceeded(_)
         | Event::RevisionAdvanced(_)
         | Event::RenderFailed(_)
+        | Event::ProgramsFound(_)
         | Event::RenderVaried(_) => of_app(event, &by),
         Event::AppHealthChanged(_) | Event::ObjectHealthChanged(_) => health::of_health(event),
         Event::PlanGated(_)
@@ -266,6 +267,7 @@ fn of_app(event: &Event, by: &str) -> Described {
             Described::of_app(&body.app, text).commit(Some(commit)).noise()
         }
         Event::RenderVaried(body) => plans::varied(body),
+        Event::ProgramsFound(body) => plans::programs(body),
         Event::RenderFailed(body) => {
             let at =
                 body.commit.as_ref().map_or_else(String::new, |c| format!(" at {}", c.short()));

@@ -197,6 +197,8 @@ impl Story {
             revisions: vec![revision],
             inputs: Digest::of(b"inputs"),
             tool: "directory".into(),
+            made_with: vec![],
+            restores: vec![],
             objects,
             warnings: vec![],
             unknown_kinds: vec![],
@@ -350,6 +352,7 @@ impl Story {
                 reason: "it left Git".into(),
             }],
             apps: vec![],
+            render: None,
             commit: Some(commit('a')),
         });
         plan

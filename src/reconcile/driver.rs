@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::machine::{Command, Machine};
 use super::rest::Rest;
-use super::{execute, failpoint, render_job, settle};
+use super::{execute, failpoint, programs_job, render_job, settle};
 use crate::cluster::Connection;
 use crate::ledger::event::{DeadlineReachedV1, Event};
 use crate::ledger::{self, Draft, Ledger, Recorded, Tail};
@@ -86,9 +86,19 @@ pub enum Error {
 /// A job that ended.
 pub(super) enum Done {
     Rendered(AppName),
-    Compared { app: AppName, key: ObjectKey, judged: (Seq, Digest), nothing_new: bool },
-    Previewed { app: AppName, key: ObjectKey },
+    Compared {
+        app: AppName,
+        key: ObjectKey,
+        judged: (Seq, Digest),
+        nothing_new: bool,
+    },
+    Previewed {
+        app: AppName,
+        key: ObjectKey,
+    },
     Executed(Seq),
+    /// What there is to know of the programs is recorded.
+    Looked,
 }
 
 /// Folds, decides and acts until it is cancelled.
@@ -135,6 +145,7 @@ impl Driver {
         let position = self.parts.read().world.seq;
         self.parts.folded.send_replace(position);
         let mut tail = self.parts.ledger.subscribe(position);
+        self.jobs.spawn(programs_job::run(self.parts.clone()));
         self.decide().await?;
         loop {
             let wake = self.wake();
@@ -197,6 +208,7 @@ impl Driver {
                 self.machine.compared(&app, &key);
             }
             Done::Previewed { app, key } => self.machine.previewed(&app, &key),
+            Done::Looked => {}
             Done::Executed(intent) => self.machine.ended(intent),
         }
         // Whatever the job appended must be folded before its subject is judged again.

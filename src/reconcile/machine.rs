@@ -508,9 +508,10 @@ fn announce_gate(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
                 reasons: gated.reasons.clone(),
                 writes: gated.writes.clone(),
                 apps: gated.apps.clone(),
-                commit: app.commit().cloned(),
+                render: gated.render,
+                commit: app.newest().map(|newest| newest.revision.commit.clone()),
             });
-            if let Some(desired) = &app.desired {
+            if let Some(desired) = app.newest() {
                 draft = draft.caused_by(desired.seq);
             }
             drafts.push(draft);

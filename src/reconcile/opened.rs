@@ -170,6 +170,18 @@ impl<'a> Opened<'a> {
         Ok(Digest::of(&bytes))
     }
 
+    /// What has a version and the recorded objects depend on.
+    pub(super) fn made_with(&self, served: &Served, tools: &Tools) -> Vec<(String, String)> {
+        self.with_inputs(served, Path::new(""), |inputs| render::made_with(tools, inputs))
+    }
+
+    /// Whether the history of one of the sources contains `commit` of `repo`. What cannot be
+    /// read is not known to.
+    pub(super) fn contains(&self, repo: &str, commit: &CommitId) -> bool {
+        let mut of_repo = self.sources.iter().filter(|opened| opened.source.repo == repo);
+        of_repo.any(|opened| opened.mirror.contains(&opened.commit, commit).unwrap_or(false))
+    }
+
     /// Whether the charts among the sources may render differently each time.
     pub(super) fn may_vary(&self) -> bool {
         let mut sources = self.sources.iter().filter(|opened| !opened.source.lends_only);

@@ -24,7 +24,7 @@ use crate::model::{
 };
 use crate::plan::CREATE_NAMESPACE;
 use crate::render::{self, Rendered};
-use crate::replay::App;
+use crate::replay::{App, Rewrite};
 
 /// What a render works from, copied out of the world.
 struct Job {
@@ -37,6 +37,8 @@ struct Job {
     inputs: Option<Digest>,
     /// Earlier renders by their inputs.
     renders: Vec<(Digest, Seq)>,
+    /// The applied commit that a rewritten history dropped.
+    rewritten: Option<Rewrite>,
     served: Served,
 }
 
@@ -48,11 +50,19 @@ fn known_inputs(state: &App, kinds: &BTreeMap<GroupKind, ServedKind>) -> Option<
     (!guessed).then_some(desired.inputs)
 }
 
+/// What is rendered, and what with.
+struct From {
+    revisions: Vec<RevisionRef>,
+    made_with: Vec<(String, String)>,
+    /// Dropped commits that the sources contain again.
+    restores: Vec<CommitId>,
+}
+
 /// How a render ended.
 enum Ended {
-    Same(Vec<RevisionRef>),
-    Again { revisions: Vec<RevisionRef>, seq: Seq, earlier: Box<RenderSucceededV1> },
-    New { revisions: Vec<RevisionRef>, inputs: Digest, rendered: Rendered, may_vary: bool },
+    Same(From),
+    Again { from: From, seq: Seq, earlier: Box<RenderSucceededV1> },
+    New { from: From, inputs: Digest, rendered: Rendered, may_vary: bool },
     Failed(Problem),
 }
 
@@ -164,6 +174,7 @@ impl Job {
             former: desired.map(|desired| desired.revisions.clone()).unwrap_or_default(),
             inputs: known_inputs(state, &view.world.cluster.kinds),
             renders: state.renders.clone(),
+            rewritten: state.rewritten.clone(),
             served: Served::of(&view.world),
         })
     }
@@ -171,17 +182,23 @@ impl Job {
     fn render(&self, parts: &Parts) -> Result<Ended, Problem> {
         let opened = Opened::open(&parts.mirrors, &self.spec, &self.commits)?;
         let inputs = opened.digest(&self.served, &parts.tools)?;
-        let revisions = opened.revisions();
+        let dropped = self.rewritten.iter();
+        let restores = dropped.filter(|rewrite| opened.contains(&rewrite.repo, &rewrite.dropped));
+        let from = From {
+            revisions: opened.revisions(),
+            made_with: opened.made_with(&self.served, &parts.tools),
+            restores: restores.map(|rewrite| rewrite.dropped.clone()).collect(),
+        };
         if self.inputs == Some(inputs) {
-            return Ok(Ended::Same(revisions));
+            return Ok(Ended::Same(from));
         }
         if let Some((seq, earlier)) = self.earlier(parts, inputs) {
-            return Ok(Ended::Again { revisions, seq, earlier });
+            return Ok(Ended::Again { from, seq, earlier });
         }
         let scratch = opened::scratch(parts, &self.spec);
         let rendered = opened.render(&self.served, &parts.tools, &scratch)?;
         let may_vary = rendered.tool.contains("helm") && opened.may_vary();
-        Ok(Ended::New { revisions, inputs, rendered, may_vary })
+        Ok(Ended::New { from, inputs, rendered, may_vary })
     }
 
     /// Renders whatever is known of the same inputs.
@@ -235,20 +252,25 @@ impl Job {
         };
         match ended {
             Ended::Failed(problem) => self.failed(problem),
-            Ended::Same(revisions) => match self.moved(&revisions) {
+            Ended::Same(from) => match self.moved(&from.revisions) {
                 Some(revision) => {
-                    Draft::new(RevisionAdvancedV1 { app, declared, revision, revisions }).into()
+                    let From { revisions, made_with, .. } = from;
+                    let body = RevisionAdvancedV1 { app, declared, revision, revisions, made_with };
+                    Draft::new(body).into()
                 }
                 None => unnamed(),
             },
-            Ended::Again { revisions, seq, earlier } => match self.moved(&revisions) {
+            Ended::Again { from, seq, earlier } => match self.moved(&from.revisions) {
                 Some(revision) => {
+                    let From { revisions, made_with, restores } = from;
                     let reused = Some(earlier.reused.unwrap_or(seq));
                     let body = RenderSucceededV1 {
                         app,
                         declared,
                         revision,
                         revisions,
+                        made_with,
+                        restores,
                         reused,
                         ..*earlier
                     };
@@ -256,9 +278,9 @@ impl Job {
                 }
                 None => unnamed(),
             },
-            Ended::New { revisions, inputs, rendered, .. } => match self.moved(&revisions) {
+            Ended::New { from, inputs, rendered, .. } => match self.moved(&from.revisions) {
                 Some(revision) => {
-                    let recorded = self.succeeded(parts, revision, revisions, inputs, rendered);
+                    let recorded = self.succeeded(parts, revision, from, inputs, rendered);
                     recorded.unwrap_or_else(|text| {
                         self.failed(Problem { index: 0, text, transient: true })
                     })
@@ -272,7 +294,7 @@ impl Job {
         &self,
         parts: &Parts,
         revision: RevisionRef,
-        revisions: Vec<RevisionRef>,
+        from: From,
         inputs: Digest,
         rendered: Rendered,
     ) -> Result<Batch, String> {
@@ -295,9 +317,11 @@ impl Job {
             app: self.app.clone(),
             declared: self.declared,
             revision,
-            revisions,
+            revisions: from.revisions,
             inputs,
             tool: rendered.tool,
+            made_with: from.made_with,
+            restores: from.restores,
             objects,
             warnings: rendered.warnings,
             unknown_kinds: rendered.unknown_kinds,

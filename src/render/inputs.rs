@@ -4,13 +4,16 @@
 //! specification, the program's version and, for programs, what the cluster serves. In doubt the
 //! whole repository counts, which only makes renders more frequent.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::engine::{Error, Input, detect};
 use super::tools::Tools;
 use super::variables::Variables;
 use super::{FileKind, directory, files, helm, kustomize};
-use crate::model::{CommitId, Digest, Tool};
+use crate::ledger::event::KUBERNETES;
+use crate::model::{CommitId, Digest, Kustomize, Tool};
 
 /// The version of this renderer's own rules: how documents become objects, which annotations are
 /// understood and how. It changes whenever the same documents would give other objects.
@@ -76,6 +79,62 @@ pub fn inputs_digest(tools: &Tools, inputs: &[Input<'_>], trees: &[Vec<CommitId>
     Digest::of(json!([RULES, app, sources]).to_string().as_bytes())
 }
 
+/// How greffier's own rules are named among what a render was made with.
+const OWN_RULES: &str = "greffier's rules";
+
+/// Everything beside the sources that the render depends on and that has a version: names and
+/// versions, sorted. Two renders of the same sources differ only if one of these does, or what
+/// the cluster serves.
+#[must_use]
+pub fn made_with(tools: &Tools, inputs: &[Input<'_>]) -> Vec<(String, String)> {
+    let mut found = BTreeMap::from([(OWN_RULES.to_owned(), RULES.to_string())]);
+    let mut note = |program: &str, version: Option<String>| {
+        found.insert(program.to_owned(), version.unwrap_or_default());
+    };
+    for input in inputs.iter().filter(|input| !input.source.lends_only) {
+        let path = files::join(TOP, &input.source.path).unwrap_or_default();
+        match detect(input, &path) {
+            Ok(Tool::Helm(helm)) => {
+                note("helm", version_of(tools, "helm"));
+                if helm.kube_version.is_none() {
+                    note(KUBERNETES, Some(input.kube_version.to_owned()));
+                }
+            }
+            Ok(Tool::Kustomize(overrides)) => {
+                note("kustomize", version_of(tools, "kustomize"));
+                if varies(&overrides) {
+                    note(KUBERNETES, Some(input.kube_version.to_owned()));
+                }
+            }
+            Ok(Tool::Directory(_) | Tool::Detect | Tool::Unsupported(_)) | Err(_) => {}
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// The version of something that [`made_with`] names, as it is now; `None` for what cannot be
+/// asked here.
+#[must_use]
+pub fn version_of(tools: &Tools, program: &str) -> Option<String> {
+    let version = match program {
+        OWN_RULES => return Some(RULES.to_string()),
+        "helm" => helm::helm_version(tools).ok()?,
+        "kustomize" => kustomize::kustomize_version(tools).ok()?,
+        _ => return None,
+    };
+    // Programs are told with their names.
+    let bare = version.strip_prefix(program).map(str::trim_start);
+    Some(bare.map_or_else(|| version.clone(), str::to_owned))
+}
+
+/// Whether what an Application overrides inline names variables.
+fn varies(overrides: &Kustomize) -> bool {
+    let mut texts = overrides.images.iter();
+    let values = overrides.common_labels.iter().chain(&overrides.common_annotations);
+    texts.any(|text| Variables::vary_in(text))
+        || values.into_iter().any(|(_, value)| Variables::vary_in(value))
+}
+
 /// What the render of a source depends on beyond its folders and its specification.
 fn depends(tools: &Tools, input: &Input<'_>) -> Value {
     let path = files::join(TOP, &input.source.path).unwrap_or_default();
@@ -93,10 +152,7 @@ fn depends(tools: &Tools, input: &Input<'_>) -> Value {
         }
         Ok(Tool::Kustomize(overrides)) => {
             let version = kustomize::kustomize_version(tools).unwrap_or_default();
-            let mut texts = overrides.images.iter();
-            let values = overrides.common_labels.iter().chain(&overrides.common_annotations);
-            let varies = texts.any(|text| Variables::vary_in(text))
-                || values.into_iter().any(|(_, value)| Variables::vary_in(value));
+            let varies = varies(&overrides);
             json!([version, varies.then_some((input.commit.as_str(), input.kube_version))])
         }
         Ok(Tool::Directory(_) | Tool::Detect | Tool::Unsupported(_)) | Err(_) => Value::Null,

@@ -28,6 +28,8 @@ pub struct Desired {
     pub revisions: Vec<RevisionRef>,
     /// The digest of every input.
     pub inputs: Digest,
+    /// What has a version and the render depends on.
+    pub made_with: Vec<(String, String)>,
     /// The objects.
     pub objects: BTreeMap<ObjectKey, DesiredObject>,
     /// Whether the objects are in more than one wave.
@@ -48,6 +50,37 @@ impl Desired {
         let own = self.revisions.iter().map(|revision| Some(&revision.commit));
         own.eq(wanted.iter().map(Option::as_ref))
     }
+}
+
+/// A rewritten history dropped a commit that is applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewrite {
+    /// The event.
+    pub seq: Seq,
+    /// The repository.
+    pub repo: String,
+    /// The ref.
+    pub name: String,
+    /// The commit whose render is in force.
+    pub dropped: CommitId,
+}
+
+/// Why a render has to be asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// A rewritten history dropped what is applied.
+    Rewritten(Rewrite),
+    /// No commit is behind it: what, the version it had, the version it has.
+    Versions(Vec<(String, String, String)>),
+}
+
+/// A render that waits for a person before it takes the place of the one in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposed {
+    /// What it says.
+    pub desired: Desired,
+    /// Why it waits.
+    pub causes: Vec<Cause>,
 }
 
 /// Why the newest revision could not be rendered; the last good render stays in force.
@@ -99,6 +132,8 @@ pub struct Gate {
     pub apps: Vec<AppName>,
     /// What each deletion rests on; empty when that had moved on before the gate was recorded.
     pub bases: BTreeSet<Digest>,
+    /// The inputs of the render that an approval puts in force.
+    pub render: Option<Digest>,
 }
 
 /// A plan that a person approved.
@@ -210,8 +245,12 @@ pub struct App {
     pub origin: Origin,
     /// The event that defined it as it is.
     pub declared: Seq,
-    /// What it renders to.
+    /// What it renders to, as far as that is in force.
     pub desired: Option<Desired>,
+    /// The newest render, where it waits for a person.
+    pub proposed: Option<Box<Proposed>>,
+    /// The rewrite that dropped what is in force.
+    pub rewritten: Option<Rewrite>,
     /// Why its newest revision does not render.
     pub render_problem: Option<RenderProblem>,
     /// Fields that came out differently when the same inputs were rendered twice.
@@ -279,6 +318,8 @@ impl App {
             origin,
             declared,
             desired: None,
+            proposed: None,
+            rewritten: None,
             render_problem: None,
             varies: Vec::new(),
             removing: false,
@@ -342,6 +383,19 @@ impl App {
         let ignored = self.ignore_failures.values().filter_map(|failure| failure.next);
         let contests = self.contest_deadlines();
         retries.chain(pause).chain(previews).chain(ignored).chain(contests)
+    }
+
+    /// The newest render, whether it is in force or waits.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Desired> {
+        self.proposed.as_ref().map(|proposed| &proposed.desired).or(self.desired.as_ref())
+    }
+
+    /// Whether a render that waits contains `key`.
+    #[must_use]
+    pub fn proposes(&self, key: &ObjectKey) -> bool {
+        let proposed = self.proposed.as_ref();
+        proposed.is_some_and(|proposed| proposed.desired.objects.contains_key(key))
     }
 
     /// The commit that its desired state stands for.

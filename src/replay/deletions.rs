@@ -17,8 +17,7 @@ use crate::model::{AppName, CommitId, Digest, ObjectKey, PlanHash, Removal, Ruli
 const DELETION_COMMITS_MAX: usize = 64;
 
 impl World {
-    /// Whether `write` counts as a deletion: a prune, a recreation, or a scaling to
-    /// zero.
+    /// Whether `write` counts as a deletion: a prune, a recreation, or a scaling to zero.
     #[must_use]
     pub fn is_deletion(&self, app: &App, write: &Write) -> bool {
         match write.verb {
@@ -30,9 +29,14 @@ impl World {
     }
 
     fn scales_to_zero(&self, app: &App, write: &Write) -> bool {
-        let desired = app.desired.as_ref().and_then(|desired| desired.objects.get(&write.key));
+        let proposed = app.proposed.iter().map(|proposed| &proposed.desired);
+        let mut renders = app.desired.iter().chain(proposed);
+        let zero = renders.any(|render| {
+            let object = render.objects.get(&write.key);
+            object.is_some_and(|object| object.digest == write.digest && object.replicas == Some(0))
+        });
         let before = self.owned.get(&write.key).and_then(|owned| owned.replicas);
-        desired.and_then(|object| object.replicas) == Some(0) && before.is_some_and(|n| n > 0)
+        zero && before.is_some_and(|n| n > 0)
     }
 
     /// The applications whose objects go when `app` is removed: itself, if its finalizer says
@@ -102,14 +106,18 @@ impl World {
         (!known).then_some(&*live.managed_by)
     }
 
-    /// What a write that waits for approval rests on: the object as it is.
+    /// What a write that waits for approval rests on: the object as it is. A plain update or
+    /// creation that waits with its render rests on what the render says alone.
     #[must_use]
-    pub fn write_base(&self, write: &Write) -> Digest {
+    pub fn write_base(&self, app: &App, write: &Write) -> Digest {
         let mut hash = Fields::default();
         hash.field(write.verb.as_str().as_bytes());
         hash.field(write.key.to_string().as_bytes());
         hash.field(&write.digest.0);
-        if let Some(live) = self.live.get(&write.key) {
+        let plain = matches!(write.verb, Verb::Create | Verb::Update)
+            && !self.is_deletion(app, write)
+            && self.first_contact(write).is_none();
+        if let Some(live) = self.live.get(&write.key).filter(|_| !plain) {
             hash.field(live.uid.as_bytes());
             hash.field(&live.digest.0);
         }
@@ -135,10 +143,12 @@ impl World {
     #[must_use]
     pub fn gate_bases<'a>(
         &self,
+        app: &AppName,
         writes: impl IntoIterator<Item = &'a Write>,
         apps: impl IntoIterator<Item = &'a AppName>,
     ) -> BTreeSet<Digest> {
-        let writes = writes.into_iter().map(|write| self.write_base(write));
+        let Some(app) = self.apps.get(app) else { return BTreeSet::new() };
+        let writes = writes.into_iter().map(|write| self.write_base(app, write));
         let apps = apps.into_iter().map(|app| self.removal_base(app));
         writes.chain(apps).collect()
     }

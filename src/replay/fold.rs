@@ -6,8 +6,11 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::application::{App, Approval, Desired, Drift, Gate, RenderProblem, SyncSummary};
+use super::application::{
+    App, Approval, Desired, Drift, Gate, Proposed, RenderProblem, SyncSummary,
+};
 use super::deletions::gate_hash;
+use super::proposed::proposal_base;
 use super::world::{Touched, World};
 use crate::ledger::event::{
     AppDeclaredV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1, DriftKind, Event,
@@ -27,7 +30,6 @@ impl World {
             Event::LedgerCreated(_)
             | Event::LedgerRepaired(_)
             | Event::CommitRecorded(_)
-            | Event::HistoryRewritten(_)
             | Event::HistoryImported(_)
             | Event::WatchGap(_)
             | Event::DaemonStopped(_) => Touched::nothing(),
@@ -36,6 +38,7 @@ impl World {
                 Touched::nothing()
             }
             Event::DaemonStarted(body) => self.daemon_started(seq, body.observe),
+            Event::HistoryRewritten(body) => self.history_rewritten(seq, body),
             Event::RefMoved(body) => self.ref_moved(body),
             Event::FetchFailed(body) => self.fetch_failed(body),
             Event::FetchRecovered(body) => {
@@ -50,6 +53,7 @@ impl World {
             Event::RenderSucceeded(body) => self.render_succeeded(seq, body),
             Event::RevisionAdvanced(body) => self.revision_advanced(body),
             Event::RenderFailed(body) => self.render_failed(seq, body),
+            Event::ProgramsFound(body) => self.programs_found(body),
             Event::RenderVaried(body) => self.render_varied(body),
             Event::AppHealthChanged(body) => self.health_changed(body),
             Event::ObjectHealthChanged(body) => self.object_health_changed(body),
@@ -121,6 +125,7 @@ impl World {
         let touched = self.apps_of_repo(&body.repo);
         for name in &touched.apps {
             self.forget_solved_problem(name);
+            self.forget_undone_rewrite(name, &body.repo, &body.name);
         }
         touched
     }
@@ -180,6 +185,10 @@ impl World {
                     // What was given up under another policy is tried under this one.
                     app.attempts.retain(|_, attempt| attempt.next.is_some());
                 }
+                if app.spec.sources != spec.sources {
+                    // Whoever names another source asks for what it says.
+                    app.rewritten = None;
+                }
                 app.spec = spec;
                 app.manifest = digest;
                 app.origin = body.origin.clone();
@@ -216,6 +225,7 @@ impl World {
             self.unwant_all(&body.app);
             if let Some(app) = self.apps.get_mut(&body.app) {
                 app.removing = true;
+                app.proposed = None;
                 app.attempts.clear();
             }
         } else {
@@ -239,15 +249,48 @@ impl World {
         let Some(app) = self.rendered_app(&body.app, body.declared) else {
             return Touched::nothing();
         };
+        app.render_problem = None;
+        app.remember_render(body.inputs, seq);
+        app.rewritten.take_if(|rewrite| body.restores.contains(&rewrite.dropped));
         let objects: BTreeMap<_, _> =
             body.objects.iter().map(|object| (object.key.clone(), object.clone())).collect();
+        let new = Desired {
+            seq,
+            declared: body.declared,
+            several_waves: several_waves(&objects),
+            revision: body.revision.clone(),
+            revisions: body.revisions.clone(),
+            inputs: body.inputs,
+            made_with: body.made_with.clone(),
+            objects,
+            warnings: body.warnings.clone(),
+            unknown_kinds: body.unknown_kinds.clone(),
+            deleted: BTreeSet::new(),
+        };
+        self.note_programs(&body.made_with);
+        let causes = self.causes_to_ask(&body.app, &new);
+        if causes.is_empty() {
+            return self.take_force(&body.app, new);
+        }
+        if let Some(app) = self.apps.get_mut(&body.app) {
+            app.proposed = Some(Box::new(Proposed { desired: new, causes }));
+        }
+        let mut touched = self.caught_up();
+        touched.apps.insert(body.app.clone());
+        touched
+    }
+
+    /// From here on `new` is what the application wants.
+    fn take_force(&mut self, name: &AppName, new: Desired) -> Touched {
+        let Some(app) = self.apps.get_mut(name) else { return Touched::nothing() };
+        let objects = &new.objects;
         // A manifest that changed deserves a new try at once.
         app.attempts.retain(|key, attempt| match objects.get(key) {
             Some(object) => object.digest == attempt.digest,
             None => attempt.digest.is_zero(),
         });
-        app.render_problem = None;
-        app.remember_render(body.inputs, seq);
+        app.proposed = None;
+        app.rewritten = None;
         app.counts = (0, 0, 0);
         app.drift.retain(|key, _| objects.contains_key(key));
         app.rivals.retain(|key, _| objects.contains_key(key));
@@ -257,35 +300,23 @@ impl World {
         app.unwell.retain(|key, _| objects.contains_key(key));
         app.ignore_failures.retain(|key, _| objects.contains_key(key));
         app.refused.retain(|child, _| objects.values().any(|o| is_child(o, child.as_str())));
-        let new = Desired {
-            seq,
-            declared: body.declared,
-            several_waves: several_waves(&objects),
-            revision: body.revision.clone(),
-            revisions: body.revisions.clone(),
-            inputs: body.inputs,
-            objects,
-            warnings: body.warnings.clone(),
-            unknown_kinds: body.unknown_kinds.clone(),
-            deleted: BTreeSet::new(),
-        };
         let (left, entered) = changed_keys(app.desired.as_ref(), &new);
         app.desired = Some(new);
         for key in &left {
-            self.unwant(key, &body.app);
+            self.unwant(key, name);
         }
         for key in &entered {
-            self.want(key, &body.app);
+            self.want(key, name);
         }
         let mut touched = self.caught_up();
-        touched.apps.insert(body.app.clone());
+        touched.apps.insert(name.clone());
         for key in left.iter().chain(&entered) {
             // Others wait for their namespaces and kinds, whoever brings them.
             touched.all |= key.is("", "Namespace") || key.group == "apiextensions.k8s.io";
             touched.apps.extend(self.wanted_by.get(key).into_iter().flatten().cloned());
             touched.apps.extend(self.owned.get(key).map(|owned| owned.app.clone()));
         }
-        self.disown_absent(&body.app);
+        self.disown_absent(name);
         touched
     }
 
@@ -320,11 +351,15 @@ impl World {
             return Touched::nothing();
         };
         app.render_problem = None;
+        app.proposed = None;
+        app.rewritten = None;
         if let Some(desired) = &mut app.desired {
             desired.revision = body.revision.clone();
             desired.revisions.clone_from(&body.revisions);
             desired.declared = body.declared;
+            desired.made_with.clone_from(&body.made_with);
         }
+        self.note_programs(&body.made_with);
         let mut touched = self.caught_up();
         touched.apps.insert(body.app.clone());
         touched
@@ -333,7 +368,8 @@ impl World {
     fn plan_gated(&mut self, seq: Seq, body: &PlanGatedV1) -> Touched {
         // An approval covers what the person was shown. When that has moved on already, the plan
         // is gated anew, and this gate can be approved only if it comes back.
-        let bases = self.gate_bases(&body.writes, &body.apps);
+        let mut bases = self.gate_bases(&body.app, &body.writes, &body.apps);
+        bases.extend(body.render.map(proposal_base));
         let current = gate_hash(&body.app, &bases) == body.plan;
         self.with_app(&body.app, |app| {
             app.lapse();
@@ -346,18 +382,24 @@ impl World {
                 writes: body.writes.iter().map(|w| (w.verb, w.key.clone())).collect(),
                 apps: body.apps.clone(),
                 bases: if current { bases } else { BTreeSet::new() },
+                render: body.render.filter(|_| current),
             });
         })
     }
 
     fn plan_approved(&mut self, seq: Seq, body: &PlanApprovedV1) -> Touched {
-        self.with_app(&body.app, |app| {
-            // An approval of anything but what is gated now came too late.
-            if let Some(gate) = app.gate.take_if(|gate| gate.plan == body.plan) {
-                app.approved = Some(Approval { seq, plan: body.plan });
-                app.approved_bases = gate.bases;
-            }
-        })
+        let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
+        // An approval of anything but what is gated now came too late.
+        let Some(gate) = app.gate.take_if(|gate| gate.plan == body.plan) else {
+            return Touched::app(&body.app);
+        };
+        app.approved = Some(Approval { seq, plan: body.plan });
+        app.approved_bases = gate.bases;
+        let proposed = app.proposed.take_if(|p| Some(p.desired.inputs) == gate.render);
+        match proposed {
+            Some(proposed) => self.take_force(&body.app, proposed.desired),
+            None => Touched::app(&body.app),
+        }
     }
 
     fn removal_awaited(&mut self, body: &RemovalAwaitedV1) -> Touched {

@@ -12,10 +12,16 @@ use crate::model::{ObjectKey, Seq, Timestamp};
 
 impl World {
     pub(super) fn cluster_identified(&mut self, body: &ClusterIdentifiedV1) -> Touched {
+        let upgraded = self.cluster.version != body.version;
         self.cluster.uid.clone_from(&body.uid);
         self.cluster.version.clone_from(&body.version);
         self.cluster.server.clone_from(&body.server);
-        Touched::nothing()
+        if !upgraded {
+            return Touched::nothing();
+        }
+        // What depends on the version is rendered again.
+        self.forget_problems();
+        Touched::all()
     }
 
     pub(super) fn cluster_found(&mut self) -> Touched {

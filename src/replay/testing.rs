@@ -140,6 +140,10 @@ pub(crate) struct Given {
     pub(crate) health: BTreeMap<ObjectKey, Health>,
     /// What the objects' annotations in the cluster say about their removal.
     pub(crate) protected: BTreeMap<ObjectKey, Protection>,
+    /// What the next render is made with.
+    pub(crate) made_with: Vec<(String, String)>,
+    /// The dropped commits that the next render contains again.
+    pub(crate) restores: Vec<CommitId>,
     /// Every event so far.
     pub(crate) events: Vec<(Seq, Timestamp, Event)>,
     now: Timestamp,
@@ -155,6 +159,8 @@ impl Given {
             compared: Compared::new(),
             health: BTreeMap::new(),
             protected: BTreeMap::new(),
+            made_with: Vec::new(),
+            restores: Vec::new(),
             events: Vec::new(),
             now: Timestamp::from_seconds(1_800_000_000),
             counter: 100,
@@ -288,6 +294,8 @@ impl Given {
             revisions: vec![revision.clone()],
             revision,
             tool: "test".into(),
+            made_with: self.made_with.clone(),
+            restores: self.restores.clone(),
             objects,
             warnings: Vec::new(),
             unknown_kinds,
@@ -298,7 +306,13 @@ impl Given {
     pub(crate) fn advances(&mut self, app: &str) -> Touched {
         let (declared, revision) = (self.declared(app), self.revision());
         let revisions = vec![revision.clone()];
-        self.event(RevisionAdvancedV1 { app: name(app), declared, revision, revisions })
+        self.event(RevisionAdvancedV1 {
+            app: name(app),
+            declared,
+            revision,
+            revisions,
+            made_with: self.made_with.clone(),
+        })
     }
 
     pub(crate) fn fails_to_render(&mut self, app: &str) -> Touched {
@@ -562,6 +576,7 @@ impl Given {
             reasons: gated.reasons,
             writes: gated.writes,
             apps: gated.apps,
+            render: gated.render,
             commit: None,
         };
         self.event(event.clone());

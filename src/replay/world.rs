@@ -10,7 +10,7 @@ use super::git::{Repo, Resolved};
 use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 10;
+pub const VERSION: u32 = 11;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct World {
     pub started: Seq,
     /// The digest of the configuration in force.
     pub config: Digest,
+    /// The versions of the programs that render, and of greffier's own rules, as last found.
+    pub programs: BTreeMap<String, String>,
     /// The cluster.
     pub cluster: ClusterState,
     /// Repositories by URL.
@@ -127,10 +129,11 @@ impl World {
         {
             return false;
         }
-        match &app.desired {
+        match app.newest() {
             Some(desired) => {
                 !desired.stands_for(&wanted)
                     || desired.declared != app.declared
+                    || self.made_otherwise(desired)
                     || desired.unknown_kinds.iter().any(|k| self.cluster.kinds.contains_key(k))
             }
             None => true,

@@ -68,6 +68,8 @@ pub(super) struct Difference<'a> {
     pub(super) now: &'a BTreeMap<String, CommitId>,
     /// How many commits a first import records.
     pub(super) import_max: usize,
+    /// Whether a rewritten history is followed without asking.
+    pub(super) follow: bool,
     /// Set by whoever wants it to end.
     pub(super) cancel: &'a AtomicBool,
 }
@@ -242,6 +244,7 @@ impl Difference<'_> {
             new: new.clone(),
             dropped,
             same_tree,
+            follow: self.follow,
         })
     }
 
@@ -277,6 +280,20 @@ impl Difference<'_> {
     fn check(&self) -> Result<(), Failure> {
         if self.cancel.load(Ordering::Relaxed) { Err(Failure::Cancelled) } else { Ok(()) }
     }
+}
+
+/// Whether the history of `tip` contains `commit`.
+pub(super) fn contains(
+    mirror: &Repository,
+    tip: ObjectId,
+    commit: ObjectId,
+) -> Result<bool, gix::Error> {
+    // What is not there was collected, or never was.
+    if !mirror.has_object(&commit) {
+        return Ok(false);
+    }
+    let beyond = mirror.rev_walk([commit]).with_hidden([tip]).all()?.next();
+    Ok(beyond.transpose()?.is_none())
 }
 
 /// A commit with its parents.

@@ -18,7 +18,7 @@ use super::history::{Difference, Failure};
 use super::layout::{Layout, Lock, open_isolated};
 use super::location::{Location, redact};
 use super::options::{Limits, Options};
-use super::refs::{Refs, read_all};
+use super::refs::{Refs, object_id, read_all};
 use super::transport;
 use super::tree::{Reader, Tree};
 use crate::ledger::event::Event;
@@ -143,6 +143,7 @@ impl Mirror {
             known,
             now: &now,
             import_max: self.options.history_commits_max,
+            follow: self.options.follow_rewrites.contains(&self.url),
             cancel,
         };
         let consequences = difference.consequences().map_err(|failure| match failure {
@@ -177,6 +178,19 @@ impl Mirror {
         let mirror = self.repository()?;
         super::revision::resolve(&mirror, &self.repo, revision)
             .unwrap_or_else(|source| Err(self.damaged("refs", source)))
+    }
+
+    /// Whether the history of `tip` contains `commit`.
+    ///
+    /// # Errors
+    /// [`Error::MirrorDamaged`].
+    pub fn contains(&self, tip: &CommitId, commit: &CommitId) -> Result<bool, Error> {
+        let mirror = self.repository()?;
+        let (Some(tip), Some(commit)) = (object_id(tip), object_id(commit)) else {
+            return Ok(false);
+        };
+        super::history::contains(&mirror, tip, commit)
+            .map_err(|source| self.damaged("history", source))
     }
 
     /// The id of the tree at `path` of `commit`: the identity of a folder's content. `.` is the

@@ -1,5 +1,6 @@
 //! What can be set about sources, with the bounds that hold when nothing is set.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct Options {
     pub fetch_timeout: Duration,
     /// How many commits a first import records, over all refs.
     pub history_commits_max: usize,
+    /// The repositories whose rewritten histories are followed without asking.
+    pub follow_rewrites: BTreeSet<String>,
 }
 
 impl Options {
@@ -25,6 +28,7 @@ impl Options {
             poll_interval: Duration::from_secs(60),
             fetch_timeout: Duration::from_secs(120),
             history_commits_max: 1000,
+            follow_rewrites: BTreeSet::new(),
         }
     }
 }

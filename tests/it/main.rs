@@ -22,6 +22,7 @@ mod input;
 mod keep;
 mod kills;
 mod people;
+mod proposed;
 mod protect;
 mod render;
 mod retry;

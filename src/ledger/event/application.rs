@@ -122,6 +122,9 @@ pub struct RevisionRef {
     pub tree: CommitId,
 }
 
+/// How [`RenderSucceededV1::made_with`] names the cluster's version.
+pub const KUBERNETES: &str = "kubernetes";
+
 /// An application was rendered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenderSucceededV1 {
@@ -137,6 +140,12 @@ pub struct RenderSucceededV1 {
     pub inputs: Digest,
     /// The program that rendered, with its version.
     pub tool: String,
+    /// Everything beside the sources that the render depends on and that has a version: programs,
+    /// greffier's own rules, Kubernetes.
+    pub made_with: Vec<(String, String)>,
+    /// Commits that a rewritten history had dropped, that were applied, and that the rendered
+    /// commits contain again.
+    pub restores: Vec<CommitId>,
     /// The objects in order of their keys.
     pub objects: Vec<DesiredObject>,
     /// What a person should know and what does not stop anything.
@@ -172,6 +181,15 @@ pub struct RevisionAdvancedV1 {
     pub revision: RevisionRef,
     /// Every source in its order.
     pub revisions: Vec<RevisionRef>,
+    /// What has a version and the render depends on, as it is now.
+    pub made_with: Vec<(String, String)>,
+}
+
+/// The programs that render were found to have other versions than before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramsFoundV1 {
+    /// Each program, and greffier's own rules, with its version.
+    pub versions: Vec<(String, String)>,
 }
 
 /// An application could not be rendered. Its last good render stays in force.

@@ -71,6 +71,8 @@ pub struct HistoryRewrittenV1 {
     pub dropped: Vec<CommitId>,
     /// Whether both tips have the same tree.
     pub same_tree: bool,
+    /// Whether the configuration says that what it changes follows without asking.
+    pub follow: bool,
 }
 
 /// A repository's history was imported from a depth on; older commits are not in the ledger.

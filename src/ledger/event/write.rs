@@ -110,6 +110,9 @@ pub struct PlanGatedV1 {
     pub writes: Vec<Write>,
     /// Applications whose removal waits.
     pub apps: Vec<AppName>,
+    /// The digest of the inputs of the render that waits with it, if one does: an approval puts
+    /// that render in force.
+    pub render: Option<Digest>,
     /// The commit that asks for it, if one does.
     pub commit: Option<CommitId>,
 }

@@ -392,6 +392,7 @@ fn a_gate_that_was_overtaken_before_it_was_recorded_cannot_be_approved() {
         reasons: gate.reasons,
         writes: gate.writes,
         apps: gate.apps,
+        render: gate.render,
         commit: None,
     });
     given.event(PlanApprovedV1 { app: name("web"), plan: gate.hash, reason: String::new() });

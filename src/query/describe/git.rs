@@ -73,5 +73,9 @@ fn rewritten(body: &HistoryRewrittenV1) -> Described {
         body.new.short(),
         count(body.dropped.len(), "commit"),
     );
+    let text = match (body.follow, body.same_tree) {
+        (true, false) => format!("{text}; followed, as configured"),
+        _ => text,
+    };
     Described::new(text).tone(Tone::Warn).commit(Some(&body.new))
 }

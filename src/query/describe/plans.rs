@@ -3,8 +3,8 @@
 
 use super::{Described, ERROR_CHARS_MAX, NAMED_MAX, Tone, clean_key, field_change};
 use crate::ledger::event::{
-    IgnoreCheckedV1, IgnoreFailedV1, ObjectPreviewedV1, Preview, RemovalAwaitedV1, RenderVariedV1,
-    Write, WriteResult,
+    IgnoreCheckedV1, IgnoreFailedV1, ObjectPreviewedV1, Preview, ProgramsFoundV1, RemovalAwaitedV1,
+    RenderVariedV1, Write, WriteResult,
 };
 use crate::query::text::{clip, list};
 
@@ -75,6 +75,13 @@ pub(super) fn varied(body: &RenderVariedV1) -> Described {
         list(fields, NAMED_MAX)
     );
     Described::of_app(&body.app, text).tone(Tone::Warn)
+}
+
+/// Programs that render have other versions than before.
+pub(super) fn programs(body: &ProgramsFoundV1) -> Described {
+    let found = body.versions.iter();
+    let found = found.map(|(what, version)| format!("{} {}", clip(what, 60), clip(version, 60)));
+    Described::new(format!("renders are made with {} from now on", list(found, NAMED_MAX)))
 }
 
 /// What admission changed, and what stays although it left Git.

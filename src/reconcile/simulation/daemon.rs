@@ -398,7 +398,8 @@ impl Sim {
         let state = daemon.world.apps.get(name);
         let desired = state.and_then(|state| state.desired.as_ref());
         if desired.is_some_and(|desired| desired.inputs == inputs) {
-            let advanced = RevisionAdvancedV1 { app, declared, revision, revisions };
+            let advanced =
+                RevisionAdvancedV1 { app, declared, revision, revisions, made_with: Vec::new() };
             return (advanced.into(), Vec::new());
         }
         let mut blobs = Vec::new();
@@ -429,6 +430,8 @@ impl Sim {
             reused: None,
             inputs,
             tool: "sim".into(),
+            made_with: Vec::new(),
+            restores: Vec::new(),
             objects: objects.collect(),
             warnings: Vec::new(),
             unknown_kinds: Vec::new(),

@@ -79,9 +79,9 @@ impl Sim {
                 let dropped = dropped.into_iter().filter(|commit| !now.contains(commit)).collect();
                 let (repo, name) = (repo.clone(), MAIN.to_owned());
                 let (old, new) = (old.clone(), new.clone());
-                let same_tree = false;
+                let (same_tree, follow) = (false, true);
                 self.append(
-                    HistoryRewrittenV1 { repo, name, old, new, dropped, same_tree },
+                    HistoryRewrittenV1 { repo, name, old, new, dropped, same_tree, follow },
                     Vec::new(),
                 );
             }

@@ -1,0 +1,152 @@
+//! What a render that waits would change, and why it waits.
+//!
+//! Everything that it comes to is named, so that one approval covers all of it: also the
+//! deletions, which then need no second one.
+
+use std::collections::BTreeMap;
+
+use super::super::Plan;
+use super::super::assess::recreates;
+use super::super::order::kind_rank;
+use super::{Limits, Waiting, named, reasons};
+use crate::ledger::event::{DesiredObject, GateReason, Method, Verb, Write};
+use crate::model::{AppName, Digest, Mask, ObjectKey, Removal, Ruling};
+use crate::replay::{App, Cause, Desired, Proposed, World};
+
+/// Adds the render that waits to what waits.
+pub(super) fn add(
+    world: &World,
+    (name, app): (&AppName, &App),
+    proposed: &Proposed,
+    limits: &Limits,
+    plan: &Plan,
+    waiting: &mut Waiting,
+) {
+    let new = &proposed.desired;
+    // What the render takes back needs no approval: it will not be done.
+    waiting.writes.retain(|write| {
+        let object = new.objects.get(&write.key);
+        object.is_none_or(|object| object.digest == write.digest)
+    });
+    waiting.apps.retain(|child| !defines(new, child));
+    let mut changes = changes(world, app, new);
+    let mut removed = Vec::new();
+    if plan.permission.prune {
+        changes.extend(prunes(world, name, new));
+        removed.extend(world.children(name).filter_map(|child| {
+            let state = world.apps.get(child).filter(|state| !state.removing)?;
+            let stays = matches!(app.ruling(&state.spec.removals.own), Ruling::Stays(_));
+            let goes = app.defines(child) && !defines(new, child) && !stays;
+            goes.then(|| (child.clone(), state.spec.removals.cascade.is_some()))
+        }));
+    }
+    let keys: Vec<ObjectKey> = changes.iter().map(|write| write.key.clone()).collect();
+    // Each once: what left Git before waits with what leaves it now.
+    let before = std::mem::take(&mut waiting.writes);
+    let all: BTreeMap<ObjectKey, Write> =
+        before.into_iter().chain(changes).map(|write| (write.key.clone(), write)).collect();
+    waiting.writes = all.into_values().collect();
+    waiting.writes.sort_by_key(|write| (write.verb == Verb::Prune, kind_rank(&write.key)));
+    let deletions = waiting.writes.iter().filter(|write| world.is_deletion(app, write));
+    let deletions: Vec<Write> = deletions.cloned().collect();
+    waiting.reasons = proposed.causes.iter().map(|cause| why(cause, &keys)).collect();
+    let exceeded = reasons(world, (name, app), Some(new), limits, &deletions, &removed);
+    waiting.reasons.extend(exceeded);
+    for (child, _) in removed {
+        if !waiting.apps.contains(&child) {
+            waiting.apps.push(child);
+        }
+    }
+}
+
+fn why(cause: &Cause, keys: &[ObjectKey]) -> GateReason {
+    let what = match keys {
+        [] => "the applications that it defines".to_owned(),
+        keys => named(keys),
+    };
+    let what = match cause {
+        Cause::Rewritten(rewrite) => format!(
+            "would change {what}: the history of {} in {} was rewritten and dropped commit {}, \
+             which is applied",
+            short(&rewrite.name),
+            rewrite.repo,
+            rewrite.dropped.short()
+        ),
+        Cause::Versions(changed) => {
+            let changed = changed.iter().map(|(what, was, now)| format!("{what} {was} -> {now}"));
+            let changed = changed.collect::<Vec<_>>().join(", ");
+            format!("would change {what} with no commit behind it: {changed}")
+        }
+    };
+    GateReason { what }
+}
+
+fn short(name: &str) -> &str {
+    name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/")).unwrap_or(name)
+}
+
+fn defines(desired: &Desired, child: &AppName) -> bool {
+    let mut keys = desired.objects.keys();
+    keys.any(|key| key.is_application() && key.name == child.as_str())
+}
+
+/// What it brings and changes.
+fn changes(world: &World, app: &App, new: &Desired) -> Vec<Write> {
+    let former = app.desired.as_ref();
+    let differs = new.objects.values().filter(|object| {
+        let before = former.and_then(|former| former.objects.get(&object.key));
+        before.is_none_or(|before| before.digest != object.digest)
+    });
+    let change = |object: &DesiredObject| {
+        let live = world.live.contains_key(&object.key);
+        let owned = world.owned.contains_key(&object.key);
+        let defined = former.is_some_and(|former| former.objects.contains_key(&object.key));
+        let verb = match (live, owned) {
+            (false, _) if object.key.is_application() && defined => Verb::Update,
+            (false, _) => Verb::Create,
+            (true, false) => Verb::Adopt,
+            (true, true) if recreates(app, object) => Verb::Recreate,
+            (true, true) => Verb::Update,
+        };
+        Write {
+            verb,
+            key: object.key.clone(),
+            version: object.version.clone(),
+            manifest: Some(object.manifest),
+            digest: object.digest,
+            method: Method::Apply,
+            validate: true,
+            precondition: None,
+            respect: Mask::default(),
+            failed_before: String::new(),
+            strict: false,
+            reason: "the render that waits says so".into(),
+        }
+    };
+    differs.map(change).collect()
+}
+
+/// What leaves with it.
+fn prunes(world: &World, name: &AppName, new: &Desired) -> Vec<Write> {
+    let owned = world.owned_by(name).filter(|(key, owned)| {
+        let wanted = world.wanted_by.get(*key).into_iter().flatten().any(|other| other != name);
+        let goes =
+            !new.objects.contains_key(*key) && !wanted && !world.stays(key, owned, Removal::Prune);
+        goes && world.live.get(*key).is_some_and(|live| live.uid == owned.uid && !live.deleting)
+    });
+    let prune = |(key, version): (&ObjectKey, &String)| Write {
+        verb: Verb::Prune,
+        key: key.clone(),
+        version: version.clone(),
+        manifest: None,
+        digest: Digest::default(),
+        method: Method::Apply,
+        validate: true,
+        precondition: None,
+        respect: Mask::default(),
+        failed_before: String::new(),
+        strict: false,
+        reason: "it is not in the render that waits".into(),
+    };
+    owned.map(|(key, owned)| prune((key, &owned.version))).collect()
+}
