@@ -143,7 +143,7 @@ fn an_empty_repository_and_an_unknown_revision_are_said_and_mend_themselves() {
 }
 
 #[test]
-fn a_force_push_is_recorded_as_rewritten_history_and_followed() {
+fn a_force_push_is_recorded_as_rewritten_history_and_followed_when_somebody_says_so() {
     let (greffier, app, ns) = kept("force", &[("web/c.yaml", &config_map("one", "1"))]);
     greffier.wait_synced(&app, &greffier.repo.head());
     let old = greffier.repo.head();
@@ -153,6 +153,9 @@ fn a_force_push_is_recorded_as_rewritten_history_and_followed() {
     greffier.repo.git(&["push", "-q", "--force", "origin", "main"]);
     let event = greffier.wait("the rewrite", |event| event["kind"] == "git.history-rewritten");
     assert_eq!(event["detail"]["old"], old.as_str());
+    greffier.wait("the gate", |event| event["kind"] == "plan.gated");
+    assert_eq!(live(&ns, "cm/one", ".data.key"), "1", "the commit that was applied is dropped");
+    greffier.cli_ends(0, &["approve", &app, "--yes"]);
     greffier.wait_synced(&app, &greffier.repo.head());
     assert_eq!(live(&ns, "cm/one", ".data.key"), "2");
 }
