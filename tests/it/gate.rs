@@ -168,7 +168,7 @@ fn recreations_count_as_deletions() {
             (0..4).map(|n| config_map(&format!("c{n}"), value).replacen("metadata:\n", options, 1));
         maps.collect::<Vec<_>>().join("---\n")
     };
-    let (greffier, app, ns) = kept("recreate", &[("web/all.yaml", &forced("1"))]);
+    let (greffier, app, ns) = kept("recreated", &[("web/all.yaml", &forced("1"))]);
     greffier.wait_synced(&app, &greffier.repo.head());
     let uids = || live(&ns, "cm", ".items[*].metadata.uid");
     let before = uids();

@@ -19,7 +19,7 @@ const SHELL: [&str; 2] = ["/bin", "/usr/bin"];
 /// Runs a bash script as a program in the sandbox that may write into `write`.
 fn confined(script: &str, write: &Path) -> Output {
     let policy = json!({"parent": std::process::id(), "read": [], "execute": SHELL,
-        "write": [write], "cpu_seconds": 20});
+        "write": [write], "cpu_seconds": 20, "memory_bytes": 2_147_483_648_u64});
     let mut helper = Command::new(env!("CARGO_BIN_EXE_greffier"));
     helper.args(["sandbox-exec", &policy.to_string(), "/bin/bash", "-c", script]);
     helper.env_clear().current_dir("/").output().unwrap()
@@ -82,7 +82,7 @@ fn a_program_whose_sandbox_cannot_be_had_is_not_run() {
     let dir = tempfile::tempdir().unwrap();
     let marker = dir.path().join("ran");
     let policy = json!({"parent": 1, "read": [], "execute": SHELL, "write": [dir.path()],
-        "cpu_seconds": 20});
+        "cpu_seconds": 20, "memory_bytes": 2_147_483_648_u64});
     let script = format!("echo > {}", marker.display());
     let mut helper = Command::new(env!("CARGO_BIN_EXE_greffier"));
     // Its parent is not the process that it is told to stay with.

@@ -327,10 +327,12 @@ impl Greffier {
     }
 
     fn follow(&self, running: &mut Running) {
+        // What it says when it ends too early is shown with the daemon's own words.
+        let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let mut follower = self
             .command(&["log", "--all", "-f", "-n", "100000", "-o", "jsonl"])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let lines = BufReader::new(follower.stdout.take().unwrap()).lines();
