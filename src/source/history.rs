@@ -289,7 +289,7 @@ pub(super) fn contains(
     commit: ObjectId,
 ) -> Result<bool, gix::Error> {
     // What is not there was collected, or never was.
-    if !mirror.has_object(&commit) {
+    if !mirror.has_object(commit) {
         return Ok(false);
     }
     let beyond = mirror.rev_walk([commit]).with_hidden([tip]).all()?.next();

@@ -71,12 +71,9 @@ fn more_than_fifty_deletions_of_one_commit_over_all_applications_wait() {
     assert_eq!(live(&ns, "cm/b59", ".data.key"), "1");
 }
 
-#[test]
-fn namespaces_definitions_volumes_and_claims_wait_whatever_their_number() {
-    let held = format!("{}-held", namespace("kinds"));
-    let volume = format!("volume-{held}");
-    let group = "gatekinds.example.org";
-    let protected = format!(
+/// One object of each kind that holds others.
+fn protected(held: &str, group: &str, volume: &str) -> String {
+    format!(
         "apiVersion: v1
 kind: Namespace
 metadata: {{name: {held}}}
@@ -111,7 +108,15 @@ spec:
   storageClassName: nothing
   resources: {{requests: {{storage: 1Gi}}}}
 "
-    );
+    )
+}
+
+#[test]
+fn namespaces_definitions_volumes_and_claims_wait_whatever_their_number() {
+    let held = format!("{}-held", namespace("kinds"));
+    let volume = format!("volume-{held}");
+    let group = "gatekinds.example.org";
+    let protected = protected(&held, group, &volume);
     let files = [("web/maps.yaml", maps("c", 12)), ("web/protected.yaml", protected)];
     let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
     let (greffier, app, ns) = kept("kinds", &files);

@@ -126,5 +126,5 @@ pub(in crate::reconcile) fn with_surplus(
 pub(in crate::reconcile) fn is_done(live: &Normalised, strict: bool) -> bool {
     live.owned.is_some()
         && cluster::co_owners(&live.fields).is_empty()
-        && !(strict && !cluster::by_hand(live).is_empty())
+        && (!strict || cluster::by_hand(live).is_empty())
 }
