@@ -18,6 +18,7 @@ mod gitops;
 pub mod mask;
 pub mod normalize;
 pub mod observe;
+mod overlay;
 mod preview;
 pub mod project;
 mod replaced;
@@ -35,6 +36,7 @@ pub use normalize::{
     normalize_owned,
 };
 pub use observe::{ClusterInput, Fingerprint, Known, Observation, Observer};
+pub use overlay::overlay;
 pub use preview::preview;
 pub use project::project;
 pub use replaced::compare_replaced;

@@ -6,19 +6,22 @@
 //!
 //! Invariant: an event of a person carries that person as its actor and nobody else.
 
+mod hold;
+
 use serde_json::Value;
 
 use crate::ledger::event::{
-    AppDeclaredV1, AppRemovedV1, Event, FrozenV1, Origin, PausedV1, PlanApprovedV1, ResumedV1,
-    SyncRequestedV1, UnfrozenV1,
+    AppDeclaredV1, AppRemovedV1, DriftDetectedV1, Event, FrozenV1, Origin, PausedV1,
+    PlanApprovedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
 };
 use crate::ledger::{self, Draft, Ledger};
 use crate::model::{
     Actor, AppError, AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp, canonical_json,
     with_causes,
 };
+use crate::query::why::SubjectError;
 use crate::query::{GateError, NamedPlan, UnknownApp, plan_named, text::near_names};
-use crate::replay::{App, World};
+use crate::replay::{App, NotKept, World};
 
 /// How long a reason may be, in bytes.
 pub const REASON_BYTES_MAX: usize = 2_000;
@@ -84,6 +87,24 @@ pub enum Command {
     },
     /// End a freeze.
     Unfreeze,
+    /// Write back what somebody changed by hand, and hold it.
+    Keep {
+        /// The event that tells of it.
+        event: Seq,
+        /// What it found, if it is a drift.
+        drift: Option<Box<DriftDetectedV1>>,
+        /// When the hold ends by itself.
+        until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// End holds: what they held follows Git again.
+    Release {
+        /// An application, an object, or the event of a hold or of the drift that it keeps.
+        subject: String,
+        /// The namespace of the object, where the subject does not say it.
+        namespace: Option<String>,
+    },
 }
 
 /// Why a command was not carried out.
@@ -122,6 +143,31 @@ pub enum Error {
     /// Greffier is not frozen.
     #[error("greffier is not frozen")]
     NotFrozen,
+    /// The event tells of no drift.
+    #[error("event {0} tells of no drift")]
+    NoDrift(Seq),
+    /// What the event tells of cannot be kept.
+    #[error("what event {event} tells of cannot be kept: {why}")]
+    NotKept {
+        /// The event.
+        event: Seq,
+        /// Why.
+        why: NotKept,
+    },
+    /// The object is not the application's any more.
+    #[error("application `{app}` has {key} no more")]
+    Left {
+        /// The application.
+        app: AppName,
+        /// The object.
+        key: Box<ObjectKey>,
+    },
+    /// Nothing is held of the subject.
+    #[error("nothing of {0} is held")]
+    NothingHeld(String),
+    /// The subject names nothing, or several things.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
     /// A named object is not the application's.
     #[error("application `{app}` has no object {key}")]
     UnknownObject {
@@ -229,6 +275,13 @@ pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decisi
         }
         Command::Unfreeze if world.frozen.is_none() => Err(Error::NotFrozen),
         Command::Unfreeze => Ok(Decision::record(UnfrozenV1 { expired: false })),
+        Command::Keep { event, drift, until, reason } => {
+            not_past("hold", *until, now)?;
+            hold::keep(world, *event, drift.as_deref(), *until, &bounded(reason)?)
+        }
+        Command::Release { subject, namespace } => {
+            hold::release(world, subject, namespace.as_deref())
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod client;
 mod convert;
 pub mod dto;
 mod error;
+mod hold;
 mod peer;
 mod plan;
 mod server;
@@ -29,6 +30,6 @@ pub(crate) mod tests;
 pub use client::{Client, Error as ClientError, EventStream, query_string};
 pub use convert::{
     app as app_dto, diff as diff_dto, dry_run as dry_run_dto, ledger as ledger_dto,
-    resource as resource_dto, row, status as status_dto, tree as tree_dto,
+    resource as resource_dto, row, status as status_dto, tree as tree_dto, with_actors,
 };
 pub use server::{BindError, Control, Facts, State, bind, serve};

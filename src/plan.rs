@@ -178,6 +178,8 @@ pub struct Permission {
     pub heal: bool,
     /// Removing what left Git.
     pub prune: bool,
+    /// Writing what a person decided to hold.
+    pub hold: bool,
     /// Why not, where something is not permitted.
     pub why_not: String,
     /// Only these objects; empty = all.
@@ -186,7 +188,14 @@ pub struct Permission {
 
 impl Permission {
     fn none(why_not: impl Into<String>) -> Self {
-        Self { apply: false, heal: false, prune: false, why_not: why_not.into(), only: Vec::new() }
+        Self {
+            apply: false,
+            heal: false,
+            prune: false,
+            hold: false,
+            why_not: why_not.into(),
+            only: Vec::new(),
+        }
     }
 
     fn of(world: &World, app: &App) -> Self {
@@ -217,6 +226,7 @@ impl Permission {
                 apply: true,
                 heal: true,
                 prune,
+                hold: true,
                 why_not: "--prune was not given".into(),
                 only,
             };
@@ -226,10 +236,14 @@ impl Permission {
                 apply: true,
                 heal: automated.self_heal,
                 prune: automated.prune,
+                hold: true,
                 why_not: "the automated policy does not include it".to_owned(),
                 only: Vec::new(),
             },
-            None => Self::none("the application is synced by hand (no `automated` policy)"),
+            None => Self {
+                hold: true,
+                ..Self::none("the application is synced by hand (no `automated` policy)")
+            },
         }
     }
 
@@ -327,6 +341,7 @@ fn sync(app: &App, plan: &Plan) -> Sync {
             | Status::OwnershipLost
             | Status::Foreign
             | Status::Extra
+            | Status::OnHold
             | Status::Kept => {
                 if object.counted {
                     sync = Sync::OutOfSync;
@@ -387,12 +402,17 @@ fn left_message(plan: &Plan) -> String {
     let differing = plan.objects.iter().filter(|object| object.counted && object.status.differs());
     let (foreign, left): (Vec<_>, Vec<_>) =
         differing.partition(|object| object.status == Status::Foreign);
+    let (held, left): (Vec<_>, Vec<_>) =
+        left.into_iter().partition(|object| object.status == Status::OnHold);
     let mut parts = Vec::new();
     if !left.is_empty() {
         parts.push(format!("{} objects differ and are left as they are by policy", left.len()));
     }
     if !foreign.is_empty() {
         parts.push(format!("{} objects are of other applications", foreign.len()));
+    }
+    if !held.is_empty() {
+        parts.push(format!("of {} objects a person holds something", held.len()));
     }
     if parts.is_empty() { "every object is as Git says".to_owned() } else { parts.join("; ") }
 }

@@ -12,6 +12,7 @@ mod apps;
 pub mod book;
 pub mod describe;
 pub mod diff;
+mod future;
 mod ignored;
 pub mod planned;
 mod resources;
@@ -29,6 +30,7 @@ mod tests;
 
 pub use apps::{AppView, GateError, NamedPlan, UnknownApp, app, apps, dry_run, limits, plan_named};
 pub use book::{Book, as_intent};
+pub use future::because_of;
 pub use resources::{Resource, ResourceFilter, app_resources, resources};
 pub use status::{PauseNote, ProblemNote, Status, contest_text, status};
 pub use tree::{Node, NodeKind, tree};

@@ -13,6 +13,7 @@ mod deletions;
 mod fold;
 mod git;
 mod health;
+mod hold;
 mod ignore;
 mod index;
 mod observed;
@@ -29,6 +30,7 @@ pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_old
 pub use contest::{Contest, OWNERSHIP, Rival, WHOLE_OBJECT};
 pub use deletions::gate_hash;
 pub use git::{Repo, Resolved};
+pub use hold::{Hold, NotKept, why_not_kept};
 pub use ignore::IgnoreFailure;
 pub use world::{Touched, VERSION, World};
 

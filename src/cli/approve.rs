@@ -19,7 +19,7 @@ pub(super) async fn run(context: &Context, args: ApproveArgs) -> Result<(), Erro
     let waits: Waits = client.get(&Client::app_path(&args.app, "gate"), &query).await?;
     let what = format!("plan {} of {} is approved", short(&waits.plan), args.app);
     if let Some(seq) = waits.approved {
-        let done = dto::Accepted { seq, already: true, undo: String::new() };
+        let done = dto::Accepted { seq, already: true, undo: String::new(), next: Vec::new() };
         return accepted(context, &done, &what);
     }
     if context.global.output == Format::Table && (!context.global.quiet || !args.yes) {

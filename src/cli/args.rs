@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Period;
-use crate::model::ObjectKey;
+use crate::model::{ObjectKey, Seq};
 
 /// Keeps a Kubernetes cluster as Git says, and remembers everything that happened.
 #[derive(Debug, Parser)]
@@ -184,6 +184,32 @@ pub(super) enum Verb {
     /// Go on writing after a freeze.
     #[command(after_help = "Example: greffier unfreeze")]
     Unfreeze,
+    /// Write back what somebody changed by hand, and hold it against Git.
+    #[command(
+        after_help = "Examples:\n  greffier keep 1234 --for 8h --reason 'until the fix is in Git'\n  greffier keep '#1234'"
+    )]
+    Keep {
+        /// The drift.detected event that tells of the change; `greffier log --kind drift` lists them.
+        event: Seq,
+        /// When to follow Git again without being told.
+        #[arg(long = "for", value_name = "DURATION")]
+        period: Option<Period>,
+        /// Why; recorded.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Follow Git again where something is kept.
+    #[command(
+        after_help = "Examples:\n  greffier release web\n  greffier release Deployment/web -n prod\n  greffier release 1234"
+    )]
+    Release {
+        /// An application, an object (Kind[.group]/[namespace/]name), or the event of the hold or
+        /// of the drift that it keeps.
+        subject: String,
+        /// The namespace of the object, where the subject does not say it.
+        #[arg(short, long)]
+        namespace: Option<String>,
+    },
     /// Look at repositories now.
     #[command(after_help = "Example: greffier refresh")]
     Refresh {

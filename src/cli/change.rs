@@ -14,7 +14,7 @@ use super::output;
 use crate::command;
 use crate::config::Period;
 use crate::http::{Client, dto};
-use crate::model::AppSpec;
+use crate::model::{AppSpec, Seq};
 use crate::query::text::{clean, count};
 
 /// Bound: how long a manifest may be, in bytes; also the API's limit.
@@ -29,7 +29,8 @@ pub(super) fn accepted(
     let text = |accepted: &dto::Accepted| {
         let already =
             if accepted.already { "already so, since event" } else { "recorded as event" };
-        format!("{what}: {already} #{}\n", accepted.seq)
+        let next = accepted.next.iter().map(|next| format!("  {}\n", clean(next)));
+        format!("{what}: {already} #{}\n{}", accepted.seq, next.collect::<String>())
     };
     let text = output::one(accepted, context.global.output, text, |a| format!("#{}", a.seq));
     output::print(&text)?;
@@ -78,6 +79,32 @@ pub(super) async fn unfreeze(context: &Context) -> Result<(), Error> {
     let client = context.daemon().await?;
     let done: dto::Accepted = client.post("unfreeze", &json!({})).await?;
     accepted(context, &done, "greffier goes on")
+}
+
+/// Runs `keep`.
+pub(super) async fn keep(
+    context: &Context,
+    event: Seq,
+    period: Option<Period>,
+    reason: &str,
+) -> Result<(), Error> {
+    let client = context.daemon().await?;
+    let period = period.map(|period| period.to_string()).unwrap_or_default();
+    let body = json!({"event": event.0, "for": period, "reason": reason});
+    let done: dto::Accepted = client.post("keep", &body).await?;
+    accepted(context, &done, &format!("what event {event} tells of is kept"))
+}
+
+/// Runs `release`.
+pub(super) async fn release(
+    context: &Context,
+    subject: &str,
+    namespace: Option<&str>,
+) -> Result<(), Error> {
+    let client = context.daemon().await?;
+    let body = json!({"subject": subject, "namespace": namespace.unwrap_or_default()});
+    let done: dto::Accepted = client.post("release", &body).await?;
+    accepted(context, &done, &format!("{subject} follows Git again"))
 }
 
 /// Runs `refresh`.

@@ -54,11 +54,10 @@ impl Files {
         let views = query::apps(&self.world, &self.compared, &self.limits);
         let mut status = http::status_dto(&self.world, &views);
         status.ledger.id = self.archive.ledger_id().to_string();
-        if let Some(freeze) = &mut status.freeze {
-            let found = self.archive.get(Seq(freeze.seq)).ok().flatten();
-            freeze.by = found.map(|recorded| recorded.actor.to_string()).unwrap_or_default();
-        }
-        status
+        http::with_actors(status, |seq| {
+            let found = self.archive.get(Seq(seq)).ok().flatten();
+            found.map(|recorded| recorded.actor.to_string()).unwrap_or_default()
+        })
     }
 
     pub(super) fn apps(&self) -> Vec<dto::App> {

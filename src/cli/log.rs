@@ -120,8 +120,12 @@ fn line(row: &dto::Event, wide: bool) -> String {
     } else {
         String::new()
     };
+    let keep = match row.keep.as_slice() {
+        [] => String::new(),
+        keep => format!("{:>8}to keep it: {}\n", "", clean(&keep.join(" or "))),
+    };
     format!(
-        "{:>6}  {}  {:<19}  {:<14}  {style}{}{style:#}{}\n",
+        "{:>6}  {}  {:<19}  {:<14}  {style}{}{style:#}{}\n{keep}",
         format!("#{}", row.seq),
         local_time(&row.time),
         row.kind,

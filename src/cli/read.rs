@@ -67,9 +67,7 @@ pub(super) fn status_text(status: &dto::Status) -> String {
             row("", format!("to allow it: greffier approve {} {}", gate.app, short(&gate.plan)));
         }
     }
-    for contest in &status.contests {
-        row("contest", format!("{} {}: {}", contest.app, contest.object, contest.what));
-    }
+    people(status, &mut row);
     for pause in &status.pauses {
         let until = pause
             .until
@@ -95,6 +93,32 @@ fn frozen(freeze: &dto::Freeze) -> String {
     let reason =
         if freeze.reason.is_empty() { String::new() } else { format!(": {}", freeze.reason) };
     format!("nothing is written{until}, since #{}{by}{reason} (greffier unfreeze)", freeze.seq)
+}
+
+/// What people decided against Git, and what others did.
+fn people(status: &dto::Status, row: &mut dyn FnMut(&str, String)) {
+    for contest in &status.contests {
+        row("contest", format!("{} {}: {}", contest.app, contest.object, contest.what));
+    }
+    for hold in &status.holds {
+        row("KEPT", kept(hold));
+    }
+    for drift in &status.drifts {
+        let by = if drift.by.is_empty() { "unknown".to_owned() } else { drift.by.join(", ") };
+        let what = if drift.fields.is_empty() { "deleted".into() } else { drift.fields.join(", ") };
+        row("drift", format!("{} {} {what} by {by} (#{})", drift.app, drift.object, drift.seq));
+        row("", format!("to keep it: {}", drift.keep.join(" or ")));
+    }
+}
+
+fn kept(hold: &dto::Hold) -> String {
+    let what = if hold.fields.is_empty() { "deleted".into() } else { hold.fields.join(", ") };
+    let until = hold.until.as_deref().map(local_time);
+    let until = until.map_or_else(String::new, |until| format!(" until {until}"));
+    let by = if hold.by.is_empty() { String::new() } else { format!(" by {}", hold.by) };
+    let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
+    let (app, object, seq) = (&hold.app, &hold.object, hold.seq);
+    format!("{app} {object} {what}{until}{by}{why} (greffier release {seq})")
 }
 
 fn cluster(cluster: &dto::Cluster) -> String {

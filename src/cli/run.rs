@@ -113,6 +113,10 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Resume { app } => change::resume(context, &app).await,
         Verb::Freeze { period, reason } => change::freeze(context, period, &reason).await,
         Verb::Unfreeze => change::unfreeze(context).await,
+        Verb::Keep { event, period, reason } => change::keep(context, event, period, &reason).await,
+        Verb::Release { subject, namespace } => {
+            change::release(context, &subject, namespace.as_deref()).await
+        }
         Verb::Refresh { repo } => change::refresh(context, repo.as_deref()).await,
         Verb::Log(args) => log::run(context, args).await,
         Verb::App(verb) => change::app(context, verb).await,

@@ -15,7 +15,7 @@ use crate::ledger::event::{DriftKind, FieldChange, ManagerStamp};
 use crate::plan::secret::{SECRET, is_open};
 
 /// The most fields that are listed.
-const FIELDS_MAX: usize = 100;
+pub const FIELDS_MAX: usize = 100;
 /// The longest text of one value; what exceeds it is cut and marked.
 const VALUE_BYTES_MAX: usize = 2_048;
 /// Hexadecimal digits shown of a Secret value's digest.
@@ -37,12 +37,14 @@ const CLUSTER_MANAGERS: [&str; 8] = [
 const CLUSTER_MANAGER_ENDINGS: [&str; 3] = ["-controller", "-controller-manager", "-operator"];
 
 /// How an object differs from what was applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Comparison {
     /// What was found. Never [`DriftKind::Deleted`]: there is an object.
     pub kind: DriftKind,
     /// The fields, at most 100.
     pub fields: Vec<FieldChange>,
+    /// Where each of them is, as edges of a field set; empty where that is not known.
+    pub places: Vec<Vec<String>>,
     /// The managers that changed since the baseline and own a changed field. Empty = unknown.
     pub managers: Vec<ManagerStamp>,
 }
@@ -89,8 +91,8 @@ pub(super) fn judge(
 
 fn found(kind: DriftKind, changes: Vec<Change>, was: &Stored, now: &Stored) -> Comparison {
     let managers = responsible(&changes, was, now);
-    let fields = changes.into_iter().map(|change| change.field).collect();
-    Comparison { kind, fields, managers }
+    let (fields, places) = changes.into_iter().map(|change| (change.field, change.edges)).unzip();
+    Comparison { kind, fields, places, managers }
 }
 
 /// The entries that appeared or changed since the baseline and own one of the changed places.

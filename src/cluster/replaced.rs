@@ -26,9 +26,10 @@ pub fn compare_replaced(sent: &Normalised, baseline: &Stored, observed: &Stored)
         .map(|change| shown(change, &sent.key))
         .collect();
     if fields.is_empty() {
-        return Comparison { kind: DriftKind::None, fields, managers: Vec::new() };
+        return Comparison { kind: DriftKind::None, fields, ..Comparison::default() };
     }
-    Comparison { kind: DriftKind::Drift, fields, managers: since(baseline, observed) }
+    let managers = since(baseline, observed);
+    Comparison { kind: DriftKind::Drift, fields, places: Vec::new(), managers }
 }
 
 /// The values of `recorded` at the paths that `sent` names.

@@ -63,12 +63,15 @@ pub(super) async fn status(Having(state): Having<State>) -> Answer<dto::Status> 
     status.daemon = Some(dto::Daemon { version, pid: std::process::id(), observe });
     status.ledger.seq = state.ledger.head().0;
     status.ledger.id = state.ledger.ledger_id().to_string();
-    if let Some(mut freeze) = status.freeze.take() {
-        let ledger = state.ledger.clone();
-        let found = state.blocking(move || ledger.get(Seq(freeze.seq))).await?;
-        freeze.by = found?.map(|recorded| recorded.actor.to_string()).unwrap_or_default();
-        status.freeze = Some(freeze);
-    }
+    let ledger = state.ledger.clone();
+    let status = state.blocking(move || {
+        let by = |seq| {
+            let found = ledger.get(Seq(seq)).ok().flatten();
+            found.map(|recorded| recorded.actor.to_string()).unwrap_or_default()
+        };
+        convert::with_actors(status, by)
+    });
+    let status = status.await?;
     Ok(Json(status))
 }
 
@@ -306,7 +309,7 @@ async fn carry_out(state: &State, peer: Peer, command: Command) -> Answer<dto::A
     let (decision, actor) = decision.await??;
     let already = matches!(decision, command::Decision::AlreadySo(_));
     let seq = command::execute(&state.ledger, actor, decision).await?;
-    Ok(Json(dto::Accepted { seq: seq.0, already, undo }))
+    Ok(Json(dto::Accepted { seq: seq.0, already, undo, next: Vec::new() }))
 }
 
 /// The command that undoes a command.
@@ -321,11 +324,15 @@ fn undo_of(command: &Command) -> String {
             format!("greffier app remove {}", name.unwrap_or_default())
         }
         // What these bring about is undone in Git, which is the truth.
-        Command::RemoveApp { .. } | Command::Sync { .. } | Command::Approve { .. } => String::new(),
+        Command::RemoveApp { .. }
+        | Command::Sync { .. }
+        | Command::Approve { .. }
+        | Command::Keep { .. }
+        | Command::Release { .. } => String::new(),
     }
 }
 
-type FromPeer = ConnectInfo<Peer>;
+pub(super) type FromPeer = ConnectInfo<Peer>;
 
 pub(super) async fn add_app(
     Having(state): Having<State>,
@@ -391,7 +398,7 @@ pub(super) async fn pause(
 }
 
 /// When a period that begins now is over; `None` where none was given.
-fn after(period: &str) -> Result<Option<Timestamp>, Error> {
+pub(super) fn after(period: &str) -> Result<Option<Timestamp>, Error> {
     if period.is_empty() {
         return Ok(None);
     }

@@ -3,15 +3,19 @@
 use serde_json::Value;
 
 use super::dto;
-use crate::ledger::event::{Event, Origin};
+use crate::ledger::event::{DriftKind, Event, Origin};
 use crate::ledger::{Info, Recorded};
 use crate::model::AppName;
 use crate::plan::Plan;
-use crate::query::describe::{Described, Tone};
+use crate::query::describe::{Described, Tone, field_change};
 use crate::query::diff::{AppDiff, Side};
 use crate::query::{self, AppView, Node, NodeKind, Resource};
 use crate::replay::{App, Gate, World};
 
+/// How many changes that are not put back an overview names.
+const DRIFTS_MAX: usize = 20;
+/// Of how many holds an overview says who holds it.
+const ACTORS_MAX: usize = 100;
 /// How many objects a row names.
 const ROW_OBJECTS_MAX: usize = 100;
 
@@ -41,6 +45,7 @@ pub fn row(recorded: &Recorded, described: Described, detail: bool) -> dto::Even
         summary: described.summary,
         tone: tone.to_owned(),
         noise: described.noise,
+        keep: described.keep,
         commit: described.commit.map(|commit| commit.to_string()).unwrap_or_default(),
         correlation: envelope.correlation.to_string(),
         causes: envelope.causes.iter().map(|cause| cause.0).collect(),
@@ -107,6 +112,47 @@ fn contests(view: &AppView<'_>, world: &World) -> Vec<dto::Contest> {
             what: query::contest_text(rival, contest),
         })
         .collect()
+}
+
+fn holds(view: &AppView<'_>, world: &World) -> Vec<dto::Hold> {
+    let holds = view.app.holds.iter().filter(|hold| hold.holds(world.now));
+    holds
+        .map(|hold| dto::Hold {
+            app: view.name.to_string(),
+            object: hold.of.key().to_string(),
+            seq: hold.seq.0,
+            drift: hold.drift.0,
+            by: String::new(),
+            fields: hold.fields().iter().map(field_change).collect(),
+            until: hold.until.map(|until| until.to_string()),
+            reason: hold.reason.clone(),
+        })
+        .collect()
+}
+
+fn drifts<'a>(view: &'a AppView<'_>) -> impl Iterator<Item = dto::Drift> + 'a {
+    let changed = |kind| matches!(kind, DriftKind::Drift | DriftKind::Deleted);
+    let drifts = view.app.drift.iter().filter(move |(_, drift)| changed(drift.kind));
+    drifts.map(|(key, drift)| dto::Drift {
+        app: view.name.to_string(),
+        object: key.to_string(),
+        seq: drift.seq.0,
+        fields: drift.fields.iter().map(field_change).collect(),
+        by: drift.managers.clone(),
+        keep: query::describe::keep_commands(view.name, drift.seq, drift.may_be_kept),
+    })
+}
+
+/// Says who froze greffier, and who holds what; `by` finds the actor of an event.
+#[must_use]
+pub fn with_actors(mut status: dto::Status, by: impl Fn(u64) -> String) -> dto::Status {
+    if let Some(freeze) = &mut status.freeze {
+        freeze.by = by(freeze.seq);
+    }
+    for hold in status.holds.iter_mut().take(ACTORS_MAX) {
+        hold.by = by(hold.seq);
+    }
+    status
 }
 
 /// An application.
@@ -234,6 +280,8 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
             reason: freeze.reason.clone(),
         }),
         contests: views.iter().flat_map(|view| contests(view, world)).collect(),
+        holds: views.iter().flat_map(|view| holds(view, world)).collect(),
+        drifts: views.iter().flat_map(|view| drifts(view)).take(DRIFTS_MAX).collect(),
         pauses: views.iter().filter_map(|view| pause(view, world)).collect(),
         problems: status.problems.iter().map(note).collect(),
         suspended: status.suspended.iter().map(note).collect(),

@@ -3,10 +3,14 @@
 //! Times are RFC 3339 in UTC; hashes and ids are hexadecimal; objects are
 //! `Kind[.group]/[namespace/]name`.
 
+mod body;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +37,9 @@ pub struct Event {
     pub tone: String,
     /// Whether it is only of use to somebody who looks for exactly this.
     pub noise: bool,
+    /// The commands that would keep what somebody changed, where the event tells of a change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<String>,
     /// The commit it is about; empty when none.
     pub commit: String,
     /// What belongs to one push, one command, one run.
@@ -79,6 +86,12 @@ pub struct Status {
     /// Who disagrees with Git about what.
     #[serde(default)]
     pub contests: Vec<Contest>,
+    /// What people hold as it is, against Git.
+    #[serde(default)]
+    pub holds: Vec<Hold>,
+    /// What somebody changed and is not put back yet.
+    #[serde(default)]
+    pub drifts: Vec<Drift>,
     /// What is paused.
     pub pauses: Vec<Pause>,
     /// What does not render or could not be written.
@@ -205,6 +218,44 @@ pub struct Contest {
     pub ends: String,
     /// For people.
     pub what: String,
+}
+
+/// What a person holds as it is, against Git.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The application.
+    pub app: String,
+    /// The object.
+    pub object: String,
+    /// The event.
+    pub seq: u64,
+    /// The drift that it keeps.
+    pub drift: u64,
+    /// Who holds it.
+    pub by: String,
+    /// The fields: path, what it was, what it is kept as. None = the object is kept away.
+    pub fields: Vec<String>,
+    /// When it ends by itself.
+    pub until: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// What somebody changed and is not put back yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Drift {
+    /// The application.
+    pub app: String,
+    /// The object.
+    pub object: String,
+    /// The event.
+    pub seq: u64,
+    /// The fields: path, what it was, what it is. None = it was deleted.
+    pub fields: Vec<String>,
+    /// The field managers, as far as known.
+    pub by: Vec<String>,
+    /// The commands that would keep it.
+    pub keep: Vec<String>,
 }
 
 /// A pause.
@@ -480,6 +531,9 @@ pub struct Accepted {
     pub already: bool,
     /// The command that undoes it; empty when there is none.
     pub undo: String,
+    /// What happens because of it, where that is worked out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<String>,
 }
 
 /// What a sync would do.
@@ -514,54 +568,4 @@ pub struct Error {
     /// Finds the request in the daemon's log.
     #[serde(default)]
     pub request_id: String,
-}
-
-/// How an application is removed.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct RemoveQuery {
-    /// Whether its objects go with it; where nobody says, its finalizer must not ask for it.
-    pub cascade: Option<bool>,
-}
-
-/// The body of `POST apps/{name}/sync`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SyncBody {
-    /// Whether objects that left Git are removed.
-    pub prune: bool,
-    /// Only these objects.
-    pub only: Vec<String>,
-    /// Why.
-    pub reason: String,
-    /// Only say what would be done.
-    pub dry_run: bool,
-}
-
-/// The body of `POST apps/{name}/approve`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ApproveBody {
-    /// The plan's hash, or at least four digits of it.
-    pub plan: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// The body of `POST apps/{name}/pause` and `POST freeze`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PauseBody {
-    /// For how long, e.g. `2h`; until a person ends it when empty.
-    #[serde(rename = "for")]
-    pub period: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// The body of `POST repos/refresh`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RefreshBody {
-    /// The repository; all when empty.
-    pub repo: String,
 }

@@ -10,6 +10,7 @@ use crate::ledger;
 use crate::model::with_causes;
 use crate::query::search::UnknownKind;
 use crate::query::{GateError, UnknownApp, why};
+use crate::replay::NotKept;
 
 /// Why a request was not answered. `Display` is what the client is told.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +147,18 @@ impl From<GateError> for Error {
     }
 }
 
+/// What helps where a drift cannot be kept.
+fn not_kept_hint(why: NotKept) -> &'static str {
+    match why {
+        NotKept::Addition => "put it into Git, so that it stays when the object is made anew",
+        NotKept::NothingDiffers => "`greffier log --kind drift` lists what differed",
+        NotKept::Secret => "commit the change to Git, or pause the application and make it again",
+        NotKept::NoPlaces | NotKept::TooMany | NotKept::Position => {
+            "commit the change to Git, or pause the application and make it again"
+        }
+    }
+}
+
 impl From<command::Error> for Error {
     fn from(error: command::Error) -> Self {
         use command::Error as Command;
@@ -169,6 +182,15 @@ impl From<command::Error> for Error {
             Command::SayWhich { .. } => {
                 conflict("say_which", "say --cascade to delete them, or --orphan to leave them")
             }
+            Command::NoDrift(_) => conflict("no_drift", "`greffier log --kind drift` lists them"),
+            Command::NotKept { why, .. } => {
+                Self::new(StatusCode::CONFLICT, "not_kept", message, not_kept_hint(why))
+            }
+            Command::Left { .. } => conflict("left_git", "there is nothing left to keep"),
+            Command::NothingHeld(_) => {
+                conflict("nothing_held", "`greffier status` lists what is held")
+            }
+            Command::Subject(error) => error.into(),
             Command::DefinedElsewhere { .. } => conflict("defined_elsewhere", ""),
             Command::Observing => conflict("observing", "restart the daemon without --observe"),
         }

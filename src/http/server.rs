@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::peer::Peer;
-use super::{api, plan, stream, trial, why};
+use super::{api, hold, plan, stream, trial, why};
 use crate::ledger::Ledger;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
@@ -220,6 +220,8 @@ fn router(state: State) -> Router {
         .route("/apps/{name}/approve", post(api::approve))
         .route("/apps/{name}/pause", post(api::pause))
         .route("/apps/{name}/resume", post(api::resume))
+        .route("/keep", post(hold::keep))
+        .route("/release", post(hold::release))
         .route("/freeze", post(api::freeze))
         .route("/unfreeze", post(api::unfreeze))
         .route("/resources", get(api::resources))

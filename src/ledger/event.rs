@@ -11,6 +11,7 @@ mod cluster;
 mod contest;
 mod daemon;
 mod git;
+mod hold;
 mod ignore;
 mod operator;
 mod write;
@@ -34,6 +35,7 @@ pub use git::{
     CHANGED_PATHS_MAX, CommitRecordedV1, FetchFailedV1, FetchRecoveredV1, HistoryImportedV1,
     HistoryRewrittenV1, RefMovedV1, Signature,
 };
+pub use hold::{HeldFields, HoldBegunV1, HoldEndedV1, HoldOf};
 pub use ignore::{IgnoreCheckedV1, IgnoreFailedV1};
 pub use operator::{DeadlineReachedV1, FrozenV1, PausedV1, ResumedV1, SyncRequestedV1, UnfrozenV1};
 pub use write::{
@@ -223,6 +225,10 @@ events! {
     Frozen(FrozenV1) = 0x0710, "operator.freeze";
     /// See [`UnfrozenV1`].
     Unfrozen(UnfrozenV1) = 0x0711, "operator.unfreeze";
+    /// See [`HoldBegunV1`].
+    HoldBegun(HoldBegunV1) = 0x0712, "hold.begun";
+    /// See [`HoldEndedV1`].
+    HoldEnded(HoldEndedV1) = 0x0713, "hold.ended";
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ fn write() -> Write {
         },
         strict: true,
         failed_before: "quota".into(),
+        holds: vec![Seq(12)],
         reason: "replicas differ".into(),
     }
 }
@@ -320,9 +321,11 @@ fn plans() -> Vec<Event> {
                 was: "2".into(),
                 now: "5".into(),
             }],
+            places: vec![vec!["f:spec".into(), "f:replicas".into()]],
             managers: vec![stamp()],
             observation: Seq(17),
             mask: Digest([13; 32]),
+            saved: Some(BlobAddr([8; 32])),
         }
         .into(),
         IgnoreCheckedV1 { app: app(), problems: vec![("|".into(), "cannot be read".into())] }
@@ -428,6 +431,25 @@ fn operators() -> Vec<Event> {
         ResumedV1 { app: app(), expired: true }.into(),
         FrozenV1 { until: Some(Timestamp(1)), reason: "audit".into() }.into(),
         UnfrozenV1 { expired: true }.into(),
+        HoldBegunV1 {
+            app: app(),
+            of: HoldOf::Fields(HeldFields {
+                key: object(),
+                saved: BlobAddr([8; 32]),
+                places: vec![vec!["f:spec".into(), "f:replicas".into()]],
+                fields: vec![FieldChange {
+                    path: ".spec.replicas".into(),
+                    was: "2".into(),
+                    now: "5".into(),
+                }],
+            }),
+            drift: Seq(17),
+            until: Some(Timestamp(1)),
+            reason: "sale".into(),
+        }
+        .into(),
+        HoldEndedV1 { app: app(), objects: vec![object()], holds: vec![Seq(18)], expired: true }
+            .into(),
     ]
 }
 

@@ -128,7 +128,9 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::Paused(_)
         | Event::Resumed(_)
         | Event::Frozen(_)
-        | Event::Unfrozen(_) => of_people(event),
+        | Event::Unfrozen(_)
+        | Event::HoldBegun(_)
+        | Event::HoldEnded(_) => of_people(event),
     }
 }
 
@@ -168,6 +170,10 @@ fn of_object(event: &Event) -> Subjects {
 fn of_people(event: &Event) -> Subjects {
     match event {
         Event::SyncRequested(body) => Subjects::app(&body.app).with_objects(&body.only),
+        Event::HoldBegun(body) => Subjects::object_of(&body.app, body.of.key()),
+        Event::HoldEnded(body) => {
+            Subjects { objects: body.objects.clone(), ..Subjects::app(&body.app) }
+        }
         Event::Paused(body) => Subjects::app(&body.app),
         Event::Resumed(body) => Subjects::app(&body.app),
         // A freeze is about everything; the match above is the exhaustive one.
@@ -205,6 +211,8 @@ mod tests {
             ("object.gone", (1, 0, 0)),
             ("operator.sync", (1, 1, 0)),
             ("operator.pause", (0, 1, 0)),
+            ("hold.begun", (1, 1, 0)),
+            ("hold.ended", (1, 1, 0)),
             ("cluster.kinds", (0, 0, 0)),
         ];
         let events = sample_events();

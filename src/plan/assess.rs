@@ -2,8 +2,10 @@
 
 mod child;
 mod contested;
+mod held;
 mod ignored;
 mod method;
+mod namespace;
 mod settled;
 mod unapplied;
 
@@ -36,6 +38,8 @@ pub enum Status {
     Kept,
     /// A write to it, or a comparison, is under way.
     InFlight,
+    /// A person holds something of it, against Git.
+    OnHold,
     /// Not written, because something that is not honoured yet restrains it.
     Held,
     /// The cluster's state is not known.
@@ -56,6 +60,7 @@ impl Status {
             Self::Extra => "Extra",
             Self::Kept => "Kept",
             Self::InFlight => "InFlight",
+            Self::OnHold => "OnHold",
             Self::Held => "Suspended",
             Self::Unknown => "Unknown",
         }
@@ -156,7 +161,8 @@ impl Assessed {
         let mut barrier: Option<(i32, String)> = None;
         for object in objects {
             let mut need = judge.need(object);
-            if let Some((_, why)) = barrier.as_ref().filter(|(wave, _)| *wave < object.wave) {
+            let barred = barrier.as_ref().filter(|(wave, _)| *wave < object.wave);
+            if let Some((_, why)) = barred.filter(|_| !judge.is_hold_due(object)) {
                 need = need.after(why);
             }
             assessed.take(&judge, object, need);
@@ -303,6 +309,9 @@ impl Assessment {
         match self.status {
             Status::Synced => self.health == Health::Healthy || self.health == Health::Suspended,
             Status::Held => true,
+            Status::OnHold => {
+                matches!(self.health, Health::Healthy | Health::Suspended)
+            }
             _ => false,
         }
     }
@@ -363,8 +372,11 @@ impl Judge<'_> {
             let why = format!("application {other} has it too, and had it first");
             return Need::Nothing(Status::Foreign, why);
         }
+        if self.app.is_kept_away(key, self.world.now) {
+            return self.need_of_absent(object, owned, live);
+        }
         match (owned.filter(|owned| owned.app == *self.name), live) {
-            (Some(owned), Some(live)) => self.need_of_known(object, owned, live),
+            (Some(owned), Some(live)) => self.kept(object, self.need_of_known(object, owned, live)),
             (Some(owned), None) if owned.applied == object.digest => Need::Write {
                 verb: Verb::Create,
                 status: Status::Drifted,
@@ -401,6 +413,10 @@ impl Judge<'_> {
         if owned.applied != object.digest {
             let verb = self.verb_of_change(object, owned, live);
             return self.need_of_unapplied(object, live, verb, "Git changed");
+        }
+        if !self.is_as_held(object, owned) {
+            let reason = self.held_reason(object);
+            return self.need_of_unapplied(object, live, Verb::Update, &reason);
         }
         if live.uid != owned.uid {
             return write(
@@ -453,27 +469,6 @@ impl Judge<'_> {
             live: live.digest,
             mask,
         })
-    }
-
-    /// Whether the object's namespace has to come first.
-    fn namespace_wait(&self, key: &ObjectKey, kind: &GroupKind) -> Option<Need> {
-        let kind_of_namespaces = &GroupKind::new("", "Namespace");
-        if key.namespace.is_empty() || kind == kind_of_namespaces {
-            return None;
-        }
-        let namespace = ObjectKey::new("", "Namespace", "", &key.namespace);
-        let wanted = self.world.wanted_by.contains_key(&namespace);
-        let (why, progress) = match self.world.live.get(&namespace) {
-            Some(live) if live.deleting => ("is being deleted", true),
-            Some(_) => return None,
-            None if self.app.wants(&namespace) => ("comes first", true),
-            None if wanted => ("is not created yet", true),
-            // A daemon that may not list namespaces does not know: the API server will say.
-            None if !self.world.cluster.is_listed(kind_of_namespaces) => return None,
-            None => ("does not exist and no application creates it", false),
-        };
-        let why = format!("namespace {} {why}", key.namespace);
-        Some(Need::Wait { status: Status::Missing, why, progress })
     }
 
     /// Whether some application brings definitions of the kind's group: then the cluster may
@@ -542,6 +537,9 @@ impl Judge<'_> {
 
     /// Whether the policy, or a person's request, covers the write.
     fn permits(&self, object: &DesiredObject, verb: Verb, status: Status) -> bool {
+        if self.is_hold_due(object) {
+            return true;
+        }
         if !self.permission.covers(&object.key) {
             return false;
         }
@@ -576,8 +574,10 @@ impl Judge<'_> {
                 None => (Health::Missing, "not defined yet".into()),
             };
         }
+        let kept_away = self.app.is_kept_away(&object.key, self.world.now);
         match self.world.live.get(&object.key) {
             Some(live) => (live.health, live.health_message.clone()),
+            None if kept_away => (Health::Suspended, "kept away by a hold".into()),
             None => (Health::Missing, "not in the cluster".into()),
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ledger::event::{Verb, Write};
+use crate::ledger::event::{HoldOf, Verb, Write};
 use crate::model::{AppName, ObjectKey, Stance};
 use crate::plan::Plan;
 use crate::replay::{App, World};
@@ -72,7 +72,14 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
             violations.push(Violation::PrunesUnowned(key.clone()));
         }
         let wanted = world.apps.values().any(|app| app.wants(key));
-        if wanted && write.verb == Verb::Prune {
+        let kept_away = app.is_some_and(|app| {
+            let mut holds = app.holds.iter();
+            holds.any(|hold| {
+                hold.of == HoldOf::Absence(key.clone())
+                    && hold.until.is_none_or(|until| until > world.now)
+            })
+        });
+        if wanted && !kept_away && write.verb == Verb::Prune {
             violations.push(Violation::PrunesWanted(key.clone()));
         }
         if write.verb == Verb::Prune && app.is_some_and(|app| is_protected(world, app, key)) {
@@ -121,8 +128,12 @@ pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static
     {
         return Some("another GitOps manager manages the object now");
     }
+    if write.holds != app.held(&write.key, world.now) {
+        return Some("what a person holds of the object has changed");
+    }
     if write.verb == Verb::Prune {
-        let wanted = world.apps.values().any(|app| app.wants(&write.key));
+        let kept_away = app.is_kept_away(&write.key, world.now);
+        let wanted = !kept_away && world.apps.values().any(|app| app.wants(&write.key));
         let protected = is_protected(world, app, &write.key);
         return match (wanted, protected) {
             (true, _) => Some("an application wants the object now"),

@@ -160,6 +160,7 @@ impl Prunes {
             respect: Mask::default(),
             strict: false,
             failed_before: judge.failed_before(key),
+            holds: judge.app.held(key, judge.world.now),
             reason: reason.to_owned(),
         });
         assessment

@@ -6,6 +6,7 @@ mod contests;
 mod drift;
 mod gate;
 mod health;
+mod holds;
 mod ignore;
 mod order;
 mod policy;

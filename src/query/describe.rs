@@ -6,6 +6,7 @@
 
 mod applications;
 mod contest;
+mod drift;
 mod git;
 mod health;
 mod operator;
@@ -15,11 +16,12 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
+pub use drift::keep_commands;
+
 use super::text::{clean, clip, count, list};
 use crate::ledger::event::{
-    DriftKind, Event, FieldChange, IntentRecordedV1, KindsServedV1, Learned, ManagerStamp,
-    ObjectObservedV1, Origin, PlanGatedV1, RenderSucceededV1, SyncFinishedV1, Verb, Write,
-    WriteResult,
+    Event, FieldChange, IntentRecordedV1, KindsServedV1, Learned, ManagerStamp, ObjectObservedV1,
+    Origin, PlanGatedV1, RenderSucceededV1, SyncFinishedV1, Verb, Write, WriteResult,
 };
 use crate::ledger::frame::Recorded;
 use crate::model::{Actor, CommitId, ObjectKey};
@@ -62,6 +64,8 @@ pub struct Described {
     pub tone: Tone,
     /// Whether it is only of use to somebody who looks for exactly this.
     pub noise: bool,
+    /// The commands that would keep what somebody changed.
+    pub keep: Vec<String>,
 }
 
 impl Described {
@@ -96,7 +100,10 @@ impl Described {
 #[must_use]
 pub fn describe(recorded: &Recorded, intent: Option<&IntentRecordedV1>) -> Described {
     match &recorded.event {
-        Some(event) => of_event(event, &recorded.actor, intent),
+        Some(event) => {
+            let keep = drift::keep(event, recorded.envelope.seq);
+            Described { keep, ..of_event(event, &recorded.actor, intent) }
+        }
         None => {
             let envelope = &recorded.envelope;
             let (kind, schema) = (envelope.kind, envelope.schema);
@@ -128,10 +135,8 @@ pub fn line(recorded: &Recorded, intent: Option<&IntentRecordedV1>, color: bool)
         clean(app),
         described.summary,
     );
-    if let Some(Event::DriftDetected(body)) = &recorded.event
-        && matches!(body.kind, DriftKind::Drift | DriftKind::Deleted)
-    {
-        line.push_str(&format!("\n    to keep it: greffier pause {}", body.app));
+    if !described.keep.is_empty() {
+        line.push_str(&format!("\n    to keep it: {}", described.keep.join(" or ")));
     }
     Some(line)
 }
@@ -200,7 +205,9 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::Paused(_)
         | Event::Resumed(_)
         | Event::Frozen(_)
-        | Event::Unfrozen(_) => operator::of_operator(event, &by),
+        | Event::Unfrozen(_)
+        | Event::HoldBegun(_)
+        | Event::HoldEnded(_) => operator::of_operator(event, &by),
     };
     if described.by.is_empty() {
         described.by.push(by);
@@ -321,7 +328,7 @@ fn of_plan(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descri
             let reasons = list(body.reasons.iter().map(|reason| clip(reason, 160)), NAMED_MAX);
             Described::of_app(&body.app, format!("WRITES SUSPENDED: {reasons}")).tone(Tone::Warn)
         }
-        Event::DriftDetected(body) => contest::drift(body),
+        Event::DriftDetected(body) => drift::found(body),
         Event::ObjectPreviewed(body) => plans::previewed(body),
         Event::IgnoreChecked(body) => plans::checked(body),
         Event::IgnoreFailed(body) => plans::not_understood(body),

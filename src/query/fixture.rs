@@ -230,6 +230,7 @@ impl Story {
             respect: crate::model::Mask::default(),
             strict: false,
             failed_before: String::new(),
+            holds: Vec::new(),
             reason: "it is in Git and not in the cluster".into(),
         };
         let writes: Vec<_> = wanted.iter().map(write).collect();
@@ -278,6 +279,7 @@ impl Story {
         let observation = self.observed(&web, &deployment(5), &uid, "");
         let set = key("ReplicaSet.apps/prod/web-1");
         self.observed(&set, &json!({"kind": "ReplicaSet"}), "rs-1", &uid);
+        let saved = json!({"object": deployment(5), "fields": []});
         let manager = ManagerStamp {
             manager: "kubectl-scale".into(),
             operation: "Update".into(),
@@ -294,9 +296,11 @@ impl Story {
                 was: "2".into(),
                 now: "5".into(),
             }],
+            places: vec![vec!["f:spec".into(), "f:replicas".into()]],
             managers: vec![manager],
             observation,
             mask: Digest::default(),
+            saved: Some(Blob::plain(canonical(&saved), None).addr),
         });
     }
 
@@ -349,6 +353,7 @@ impl Story {
                 respect: crate::model::Mask::default(),
                 strict: false,
                 failed_before: String::new(),
+                holds: Vec::new(),
                 reason: "it left Git".into(),
             }],
             apps: vec![],

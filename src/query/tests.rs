@@ -36,7 +36,8 @@ fn a_drift_names_object_field_values_and_manager() {
     );
     assert_eq!(described.by, ["kubectl-scale"]);
     let line = line(&recorded, None, false).unwrap();
-    assert!(line.ends_with("to keep it: greffier pause web"), "{line}");
+    let keep = format!("to keep it: greffier keep {} --for 8h or greffier pause web", seq.0);
+    assert!(line.ends_with(&keep), "{line}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::plan::{Compared, Limits};
 use crate::replay::World;
 
 pub(super) use history::describe_commit;
-pub use subject::{Subject, SubjectError};
+pub use subject::{Found, Subject, SubjectError};
 
 /// Bound: how many objects of an application are told one by one; the reasons count them all.
 const OBJECTS_MAX: usize = 100;
@@ -173,6 +173,9 @@ pub struct Link {
     pub summary: String,
     /// Who did it, as far as recorded.
     pub by: Vec<String>,
+    /// The commands that would keep what it tells of, where it tells of a change by hand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<String>,
 }
 
 /// An answer without what the ledger adds to it.

@@ -24,7 +24,7 @@ pub(super) async fn run(
     let _permit = permits.acquire_owned().await;
     let baseline = parts.ledger.blob(comparison.baseline)?;
     let observed = parts.ledger.blob(comparison.observed)?;
-    let sent = || execute::manifest(&parts, &app, Some(comparison.manifest)).ok();
+    let sent = || execute::plain_manifest(&parts, &app, Some(comparison.manifest)).ok();
     let mut found = compare(&parts.ledger, &comparison, (&baseline, &observed), sent);
     // What is ignored can only make less of a difference.
     if found.kind != DriftKind::None && !comparison.mask.is_empty() {
@@ -85,7 +85,7 @@ async fn masked(
     if !(comparison.replaced || baseline.own().is_none()) {
         return Ok(Some(cluster::compare_masked((&baseline, &was), (&observed, &now), mask)));
     }
-    let sent = execute::manifest(parts, app, Some(comparison.manifest)).ok();
+    let sent = execute::plain_manifest(parts, app, Some(comparison.manifest)).ok();
     let Some(sent) = sent.and_then(|sent| normalize(&sent, &parts.ledger).ok()) else {
         return Ok(None);
     };
@@ -119,9 +119,11 @@ pub(super) fn news(
         key: comparison.key.clone(),
         kind: found.kind,
         fields: found.fields,
+        places: found.places,
         managers: found.managers,
         observation: comparison.observation,
         mask: comparison.mask.digest(),
+        saved: Some(comparison.observed),
     };
     Some(Draft::new(drift).by(actor).caused_by(comparison.observation))
 }
@@ -155,6 +157,6 @@ fn unreadable() -> cluster::Comparison {
             was: String::new(),
             now: "(the recorded object cannot be read)".into(),
         }],
-        managers: Vec::new(),
+        ..cluster::Comparison::default()
     }
 }

@@ -26,7 +26,8 @@ use crate::cluster::{
     normalize_owned,
 };
 use crate::ledger::event::{
-    Applied, ManagerStamp, Method, OutcomeRecordedV1, Verb, Write, WriteResult,
+    Applied, Event, HoldBegunV1, HoldOf, ManagerStamp, Method, OutcomeRecordedV1, Verb, Write,
+    WriteResult,
 };
 use crate::ledger::{self, Batch, Blob, Draft};
 use crate::model::{AppName, BlobAddr, Seq, Timestamp};
@@ -181,7 +182,7 @@ async fn apply(
     write: &Write,
     audit_id: String,
 ) -> (WriteResult, Option<Blob>) {
-    let manifest = match manifest(parts, app, write.manifest) {
+    let manifest = match manifest(parts, app, write) {
         Ok(manifest) => manifest,
         Err(why) => return (WriteResult::Refused(why), None),
     };
@@ -290,8 +291,38 @@ pub(super) fn outcome(
     (WriteResult::Applied(applied), Some(blob))
 }
 
-/// The recorded manifest, with the annotation that names its application.
-pub(super) fn manifest(
+/// The recorded manifest of a write, with the annotation that names its application and with
+/// what people hold laid over it.
+pub(super) fn manifest(parts: &Parts, app: &AppName, write: &Write) -> Result<Value, String> {
+    let mut manifest = plain_manifest(parts, app, write.manifest)?;
+    for seq in &write.holds {
+        let begun = parts.ledger.get(*seq).map_err(|error| error.to_string())?;
+        let begun = begun.as_ref().and_then(|recorded| recorded.event.as_ref());
+        let Some(Event::HoldBegun(body)) = begun else {
+            return Err(format!("event {seq} is no hold"));
+        };
+        held(&mut manifest, body, |addr| {
+            parts.ledger.blob(addr).map_err(|error| error.to_string())
+        })?;
+    }
+    Ok(manifest)
+}
+
+/// Lays the values that a hold keeps over a manifest.
+pub(super) fn held<B: AsRef<[u8]>>(
+    manifest: &mut Value,
+    hold: &HoldBegunV1,
+    blob: impl FnOnce(BlobAddr) -> Result<B, String>,
+) -> Result<(), String> {
+    let HoldOf::Fields(fields) = &hold.of else { return Ok(()) };
+    let bytes = blob(fields.saved)?;
+    let saved = Stored::from_stored(bytes.as_ref()).map_err(|error| error.to_string())?;
+    cluster::overlay(manifest, &saved.object, &fields.places);
+    Ok(())
+}
+
+/// A recorded manifest, with the annotation that names its application.
+pub(super) fn plain_manifest(
     parts: &Parts,
     app: &AppName,
     addr: Option<BlobAddr>,

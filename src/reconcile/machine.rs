@@ -10,9 +10,10 @@ use std::time::Duration;
 use crate::ledger::Draft;
 use crate::ledger::event::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, ContestEndedV1, ContestNamedV1,
-    DriftDetectedV1, DriftKind, GateLapsedV1, Health, IntentRecordedV1, ObjectHealthChangedV1,
-    Origin, OutcomeRecordedV1, PlanGatedV1, RemovalAwaitedV1, RenderFailedV1, ResumedV1,
-    SyncFinishedV1, UnfrozenV1, Verb, Write, WriteResult, WritesSuspendedV1,
+    DriftDetectedV1, DriftKind, GateLapsedV1, Health, HoldEndedV1, IntentRecordedV1,
+    ObjectHealthChangedV1, Origin, OutcomeRecordedV1, PlanGatedV1, RemovalAwaitedV1,
+    RenderFailedV1, ResumedV1, SyncFinishedV1, UnfrozenV1, Verb, Write, WriteResult,
+    WritesSuspendedV1,
 };
 use crate::ledger::frame::CAUSES_MAX;
 use crate::model::{AppName, AppSpec, CommitId, Digest, ObjectKey, Seq, Timestamp};
@@ -426,9 +427,11 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
             key: key.clone(),
             kind: DriftKind::Deleted,
             fields: Vec::new(),
+            places: Vec::new(),
             managers: Vec::new(),
             observation: world.seq,
             mask: Digest::default(),
+            saved: None,
         }));
     }
     announce_gate(app, plan, drafts);
@@ -452,6 +455,10 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
     }
     if app.paused.as_ref().and_then(|pause| pause.until).is_some_and(|until| until <= world.now) {
         drafts.push(Draft::new(ResumedV1 { app: plan.app.clone(), expired: true }));
+    }
+    let over: Vec<_> = app.holds.iter().filter(|hold| !hold.holds(world.now)).collect();
+    if !over.is_empty() {
+        drafts.push(Draft::new(HoldEndedV1::of(plan.app.clone(), over, true)));
     }
     announce_end(app, plan, drafts);
 }

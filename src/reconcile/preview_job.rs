@@ -54,7 +54,7 @@ async fn ask(
     app: &AppName,
     dry_run: &DryRun,
 ) -> Result<Result<Preview, Problem>, ledger::Error> {
-    let manifest = match execute::manifest(parts, app, Some(dry_run.manifest)) {
+    let manifest = match execute::plain_manifest(parts, app, Some(dry_run.manifest)) {
         Ok(manifest) => manifest,
         Err(why) => return Ok(Ok(Preview::Refused(why))),
     };

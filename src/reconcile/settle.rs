@@ -168,7 +168,7 @@ async fn observe(
         (_, live) if is_delete(write) => (pruned(write, live.as_ref()), None),
         (_, None) => (WriteResult::NotSent("the object is not there".into()), None),
         (Verb::TakeOver, Some(live)) => taken_over(parts, write, live),
-        (_, Some(live)) => match execute::manifest(parts, app, write.manifest) {
+        (_, Some(live)) => match execute::manifest(parts, app, write) {
             Ok(manifest) => sent(parts, write, &manifest, live).await,
             Err(_) => (WriteResult::NotSent("the recorded manifest cannot be read".into()), None),
         },
@@ -308,6 +308,7 @@ mod tests {
             respect: crate::model::Mask::default(),
             strict: false,
             failed_before: String::new(),
+            holds: Vec::new(),
             reason: String::new(),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::contest::Rival;
+use super::hold::Hold;
 use super::ignore::IgnoreFailure;
 use crate::ledger::event::{
     DesiredObject, DriftKind, FieldChange, GateReason, Health, Origin, Preview, RevisionRef, Verb,
@@ -188,6 +189,8 @@ pub struct Drift {
     pub fields: Vec<FieldChange>,
     /// The managers that did it, as far as known.
     pub managers: Vec<String>,
+    /// Whether it can be kept.
+    pub may_be_kept: bool,
 }
 
 /// What an apply would make of an object that greffier has not applied as it is wanted.
@@ -275,6 +278,8 @@ pub struct App {
     pub attempts: BTreeMap<ObjectKey, Attempt>,
     /// Differences by object; objects without one are not listed.
     pub drift: BTreeMap<ObjectKey, Drift>,
+    /// What people hold as it is, against Git, in the order in which it began.
+    pub holds: Vec<Hold>,
     /// Who changes what greffier puts back, by object.
     pub rivals: BTreeMap<ObjectKey, Vec<Rival>>,
     /// What applying would change, by object, where greffier has not applied what is wanted.
@@ -331,6 +336,7 @@ impl App {
             request: None,
             attempts: BTreeMap::new(),
             drift: BTreeMap::new(),
+            holds: Vec::new(),
             rivals: BTreeMap::new(),
             previews: BTreeMap::new(),
             ignore_problems: Vec::new(),
@@ -382,7 +388,8 @@ impl App {
         let previews = self.previews.values().filter_map(|preview| preview.next);
         let ignored = self.ignore_failures.values().filter_map(|failure| failure.next);
         let contests = self.contest_deadlines();
-        retries.chain(pause).chain(previews).chain(ignored).chain(contests)
+        let holds = self.holds.iter().filter_map(|hold| hold.until);
+        retries.chain(pause).chain(previews).chain(ignored).chain(contests).chain(holds)
     }
 
     /// The newest render, whether it is in force or waits.

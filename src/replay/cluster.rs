@@ -84,6 +84,8 @@ pub struct Owned {
     /// The digest of the manifest that was applied; zero once its deletion was begun, so that
     /// its absence is not taken for somebody else's doing.
     pub applied: Digest,
+    /// The events that began the holds which were laid over that manifest.
+    pub holds: Vec<Seq>,
     /// The digest of the owned fields as the apply returned them.
     pub baseline: Digest,
     /// The object as the apply returned it.

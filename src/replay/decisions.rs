@@ -21,6 +21,8 @@ impl World {
                 self.frozen = None;
                 Touched::all()
             }
+            Event::HoldBegun(body) => self.hold_begun(seq, body),
+            Event::HoldEnded(body) => self.hold_ended(body),
             // The fold's own match is the exhaustive one.
             _ => Touched::nothing(),
         }

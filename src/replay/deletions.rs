@@ -121,6 +121,9 @@ impl World {
             hash.field(live.uid.as_bytes());
             hash.field(&live.digest.0);
         }
+        for hold in &write.holds {
+            hash.field(&hold.0.to_be_bytes());
+        }
         Digest(hash.finish())
     }
 

@@ -10,6 +10,7 @@ use super::application::{
     App, Approval, Desired, Drift, Gate, Proposed, RenderProblem, SyncSummary,
 };
 use super::deletions::gate_hash;
+use super::hold::why_not_kept;
 use super::proposed::proposal_base;
 use super::world::{Touched, World};
 use crate::ledger::event::{
@@ -88,7 +89,9 @@ impl World {
             | Event::Paused(_)
             | Event::Resumed(_)
             | Event::Frozen(_)
-            | Event::Unfrozen(_) => self.decided(seq, event),
+            | Event::Unfrozen(_)
+            | Event::HoldBegun(_)
+            | Event::HoldEnded(_) => self.decided(seq, event),
         }
     }
 
@@ -294,6 +297,7 @@ impl World {
         app.counts = (0, 0, 0);
         app.drift.retain(|key, _| objects.contains_key(key));
         app.rivals.retain(|key, _| objects.contains_key(key));
+        app.holds.retain(|hold| objects.contains_key(hold.of.key()));
         app.previews.retain(|key, preview| {
             objects.get(key).is_some_and(|object| object.digest == preview.digest)
         });
@@ -441,6 +445,7 @@ impl World {
                 kind: body.kind,
                 fields: body.fields.clone(),
                 managers: body.managers.iter().map(|m| m.manager.clone()).collect(),
+                may_be_kept: why_not_kept(body).is_none(),
             };
             app.drift.insert(body.key.clone(), drift);
         })

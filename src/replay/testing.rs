@@ -402,9 +402,11 @@ impl Given {
             key: key(text),
             kind,
             fields: Vec::new(),
+            places: Vec::new(),
             managers: Vec::new(),
             observation,
             mask: self.mask(app, text),
+            saved: None,
         });
     }
 

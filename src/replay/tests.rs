@@ -141,9 +141,11 @@ fn a_comparison_that_ends_after_its_object_was_written_again_is_forgotten() {
         key: key(A),
         kind: DriftKind::Drift,
         fields: Vec::new(),
+        places: Vec::new(),
         managers: Vec::new(),
         observation,
         mask: crate::model::Digest::default(),
+        saved: None,
     });
     assert!(given.world.apps[&name("web")].drift.is_empty());
     assert_eq!(given.writes("web"), [""; 0]);

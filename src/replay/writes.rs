@@ -248,6 +248,7 @@ impl World {
             app: name.clone(),
             version: write.version.clone(),
             applied: write.digest,
+            holds: write.holds.clone(),
             baseline: applied.baseline,
             object: applied.object,
             uid: applied.uid.clone(),

@@ -121,6 +121,14 @@ fn hand_edit_is_put_back(stage: &mut Stage) -> Result<()> {
         row["kind"] == "drift.detected" && mentions(row, "replicas")
     })?;
     stage.terminal.alert(row["summary"].as_str().unwrap_or_default());
+    let keep: Vec<&str> = row["keep"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|command| command.as_str())
+        .collect();
+    ensure!(!keep.is_empty(), "the drift notice does not say how to keep the change: {row}");
+    stage.terminal.note(&format!("to keep it: {}", keep.join(" or ")));
     ensure!(mentions(&row, "kubectl"), "the drift notice does not name the field manager: {row}");
     let after = back.at.saturating_duration_since(edited.at);
     stage.terminal.seen("put back to 2 replicas (from the edit on the watch)", after);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cluster::ControlPlane;
-use crate::daemon::{Greffier, config_map, until};
+use crate::daemon::{Greffier, config_map, deployment, until};
 use crate::keep::{kept, live};
 
 /// The position of an event.
@@ -97,4 +97,109 @@ fn a_freeze_outlives_a_restart_and_nothing_is_written_until_it_ends() {
     let written = written.as_array().unwrap().iter().filter(|row| row["commit"] == commit.as_str());
     assert!(written.clone().count() > 0, "the second commit was applied");
     assert!(written.clone().all(|row| row["seq"].as_u64() > unfrozen["seq"].as_u64()));
+}
+
+/// Waits until the object has the value.
+fn becomes(ns: &str, object: &str, path: &str, value: &str) {
+    until(&format!("{object} {path} is {value}"), || {
+        (live(ns, object, path) == value).then_some(())
+    });
+}
+
+#[test]
+fn a_hand_edit_is_kept_over_a_restart_and_a_push_until_it_is_released() {
+    let (greffier, app, ns) = kept("hold", &[("web/d.yaml", &deployment("web", "app:v1", 2))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let cluster = ControlPlane::shared();
+    cluster.kubectl_ok("alice", &["scale", "deploy/web", "-n", &ns, "--replicas=5"]);
+    let (drift, _) = healed(&greffier, &app, 0);
+    let (log, _) = greffier.cli_ends(0, &["log", &app, "--kind", "drift"]);
+    let command = format!("greffier keep {} --for 8h", seq(&drift));
+    assert!(log.contains(&command), "{log}");
+    let (why, _) = greffier.cli_ends(0, &["why", &app]);
+    assert!(why.contains(&command), "{why}");
+    becomes(&ns, "deploy/web", ".spec.replicas", "2");
+
+    // What was changed was saved before it was put back, and outlives a crash.
+    greffier.kill();
+    greffier.start();
+    let event = seq(&drift).to_string();
+    greffier.cli_ends(0, &["keep", &event, "--for", "8h", "--reason", "sale"]);
+    becomes(&ns, "deploy/web", ".spec.replicas", "5");
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(status.contains(".spec.replicas 2 → 5") && status.contains("sale"), "{status}");
+    let (apps, _) = greffier.cli_ends(0, &["get", "apps"]);
+    assert!(apps.contains("KEPT by hold"), "{apps}");
+    let (diff, _) = greffier.cli_ends(1, &["diff", &app]);
+    assert!(diff.contains("KEPT by hold") && diff.contains(".spec.replicas"), "{diff}");
+
+    greffier.stop();
+    greffier.start();
+    greffier.repo.write("web/d.yaml", &deployment("web", "app:v2", 2));
+    let commit = greffier.repo.push("another image");
+    let image = ".spec.template.spec.containers[0].image";
+    becomes(&ns, "deploy/web", image, "app:v2");
+    greffier.wait_synced(&app, &commit);
+    assert_eq!(live(&ns, "deploy/web", ".spec.replicas"), "5");
+    // Another field is put back, and the kept one stays.
+    let after = greffier.seq();
+    cluster.kubectl_ok("alice", &["set", "image", "deploy/web", "main=app:v9", "-n", &ns]);
+    healed(&greffier, &app, after);
+    becomes(&ns, "deploy/web", image, "app:v2");
+    assert_eq!(live(&ns, "deploy/web", ".spec.replicas"), "5");
+
+    let (released, _) = greffier.cli_ends(0, &["release", "deployment/web", "-n", &ns]);
+    assert!(released.contains("back to Git"), "{released}");
+    becomes(&ns, "deploy/web", ".spec.replicas", "2");
+    greffier.cli_ends(6, &["release", &event]);
+    until("it is as Git says", || {
+        let (apps, _) = greffier.cli_ends(0, &["get", "apps", "-o", "json"]);
+        apps.contains("\"Synced\"").then_some(())
+    });
+}
+
+#[test]
+fn a_hold_expires_by_itself() {
+    let (greffier, app, ns) = kept("expires", &[("web/c.yaml", &config_map("one", "1"))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    flips(&ns, "by hand");
+    let (drift, back) = healed(&greffier, &app, 0);
+    greffier.cli_ends(0, &["keep", &seq(&drift).to_string(), "--for", "1s"]);
+    let ended = greffier.wait_after(seq(&back), "the end", |event| event["kind"] == "hold.ended");
+    assert_eq!(ended["detail"]["expired"], true, "{ended}");
+    becomes(&ns, "cm/one", ".data.key", "1");
+}
+
+#[test]
+fn a_kept_deletion_keeps_the_object_away() {
+    let files = [("web/c.yaml", config_map("one", "1")), ("web/d.yaml", config_map("two", "1"))];
+    let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+    let (greffier, app, ns) = kept("absent", &files);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    ControlPlane::shared().kubectl_ok("alice", &["delete", "cm/one", "-n", &ns]);
+    let (drift, _) = healed(&greffier, &app, 0);
+    becomes(&ns, "cm/one", ".data.key", "1");
+    greffier.cli_ends(0, &["keep", &seq(&drift).to_string()]);
+    becomes(&ns, "cm/one", ".data.key", "");
+    let (resources, _) = greffier.cli_ends(0, &["get", "resources", "--app", &app]);
+    assert!(resources.contains("OnHold"), "{resources}");
+    greffier.cli_ends(0, &["release", &app]);
+    becomes(&ns, "cm/one", ".data.key", "1");
+}
+
+#[test]
+fn a_changed_secret_cannot_be_kept_and_is_said_to_belong_into_git() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  key: one\n";
+    let (greffier, app, ns) = kept("keep-secret", &[("web/s.yaml", secret)]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let patch = r#"{"stringData":{"key":"two"}}"#;
+    let args = ["patch", "secret/s", "-n", &ns, "--type=merge", "-p", patch];
+    ControlPlane::shared().kubectl_ok("alice", &args);
+    let (drift, _) = healed(&greffier, &app, 0);
+    assert_eq!(drift["keep"][0], format!("greffier pause {app}"), "{drift}");
+    let (_, error) = greffier.cli_ends(6, &["keep", &seq(&drift).to_string()]);
+    assert!(
+        error.contains("recorded nowhere") && error.contains("commit the change to Git"),
+        "{error}"
+    );
 }

@@ -86,6 +86,8 @@ pub struct Write {
     pub strict: bool,
     /// What the try before this one ended with; empty = it is the first.
     pub failed_before: String,
+    /// The events that began the holds which are laid over the manifest.
+    pub holds: Vec<Seq>,
     /// Why, as words for a person.
     pub reason: String,
 }
@@ -279,7 +281,7 @@ pub struct FieldChange {
 }
 
 /// How an object differs from what greffier applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DriftKind {
     /// A field that greffier applied has another value or is gone.
     Drift,
@@ -290,6 +292,7 @@ pub enum DriftKind {
     /// Somebody else added a field.
     Addition,
     /// Nothing differs any more.
+    #[default]
     None,
 }
 
@@ -304,12 +307,17 @@ pub struct DriftDetectedV1 {
     pub kind: DriftKind,
     /// The fields, at most 100.
     pub fields: Vec<FieldChange>,
+    /// Where each of them is: the edges of a field set that lead to it. Empty where that is not
+    /// known: of objects that were applied by replacing them.
+    pub places: Vec<Vec<String>>,
     /// The field managers that changed it, as far as the object tells (claims, not proof).
     pub managers: Vec<ManagerStamp>,
-    /// The observation that shows it; its blob keeps the object as it was.
+    /// The observation that shows it.
     pub observation: Seq,
     /// The digest of what was ignored in the comparison; zero = nothing.
     pub mask: Digest,
+    /// The object as it was found, saved before it is put back; `None` when it was gone.
+    pub saved: Option<BlobAddr>,
 }
 
 /// What an apply would make of an object, as the API server said in a dry run.

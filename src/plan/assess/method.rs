@@ -35,9 +35,10 @@ impl Judge<'_> {
 
     /// The write `verb` to the object.
     pub(super) fn write(&self, object: &DesiredObject, verb: Verb, reason: String) -> Write {
-        let bound = matches!(verb, Verb::TakeOver | Verb::Recreate);
+        let bound = matches!(verb, Verb::TakeOver | Verb::Recreate | Verb::Prune);
         let live = self.world.live.get(&object.key).filter(|_| bound);
         let digest = match verb {
+            Verb::Prune => Digest::default(),
             // Its failures must not keep anybody from applying the manifest.
             Verb::TakeOver => take_over_digest(object),
             _ => object.digest,
@@ -47,7 +48,7 @@ impl Judge<'_> {
             verb,
             key: object.key.clone(),
             version: object.version.clone(),
-            manifest: Some(object.manifest),
+            manifest: (verb != Verb::Prune).then_some(object.manifest),
             digest,
             method: self.method(object),
             validate: self.validates(object),
@@ -55,6 +56,7 @@ impl Judge<'_> {
             respect: self.respected(&object.key, verb),
             strict: verb == Verb::TakeOver && self.app.spec.strict,
             failed_before: former.map(|former| former.error.clone()).unwrap_or_default(),
+            holds: self.held(object),
             reason,
         }
     }

@@ -120,6 +120,7 @@ fn changes(world: &World, app: &App, new: &Desired) -> Vec<Write> {
             respect: Mask::default(),
             failed_before: String::new(),
             strict: false,
+            holds: app.held(&object.key, world.now),
             reason: "the render that waits says so".into(),
         }
     };
@@ -146,6 +147,7 @@ fn prunes(world: &World, name: &AppName, new: &Desired) -> Vec<Write> {
         respect: Mask::default(),
         failed_before: String::new(),
         strict: false,
+        holds: Vec::new(),
         reason: "it is not in the render that waits".into(),
     };
     owned.map(|(key, owned)| prune((key, &owned.version))).collect()

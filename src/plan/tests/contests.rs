@@ -36,9 +36,11 @@ fn flip(given: &mut Given, manager: &str, paths: &[&str]) {
         key: key(A),
         kind: DriftKind::Drift,
         fields,
+        places: Vec::new(),
         managers: vec![by(manager)],
         mask: Digest::default(),
         observation,
+        saved: None,
     });
 }
 

@@ -239,8 +239,10 @@ fn adds(given: &mut Given, manager: &str) {
         key: key(A),
         kind: DriftKind::Addition,
         fields: vec![FieldChange { path: ".data.x".into(), was: String::new(), now }],
+        places: Vec::new(),
         managers: vec![stamp],
         observation,
+        saved: None,
         mask: Digest::default(),
     });
 }

@@ -1,6 +1,6 @@
 //! Sentences about what people ask for.
 
-use super::{Described, NAMED_MAX, Tone, clean_key, reason};
+use super::{Described, NAMED_MAX, Tone, clean_key, drift, reason};
 use crate::ledger::event::{Event, SyncRequestedV1};
 use crate::query::text::list;
 
@@ -29,6 +29,8 @@ pub(super) fn of_operator(event: &Event, by: &str) -> Described {
                 if body.expired { "the freeze expired".to_owned() } else { format!("by {by}") };
             Described::new(format!("unfrozen: {how}")).tone(Tone::Good)
         }
+        Event::HoldBegun(body) => drift::begun(body, by),
+        Event::HoldEnded(body) => drift::ended(body, by),
         other => Described::new(other.name()),
     }
 }

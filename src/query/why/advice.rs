@@ -9,7 +9,8 @@ use super::object::{Doing, Judge};
 use crate::ledger::event::DriftKind;
 use crate::model::{DELETION_APPROVED, ObjectKey, Restraint, Stance};
 use crate::plan::{Assessment, Status};
-use crate::replay::World;
+use crate::query::describe::keep_commands;
+use crate::replay::{Drift, World};
 
 /// Advice, each piece once, in the order it was thought of.
 #[derive(Default)]
@@ -161,9 +162,9 @@ fn about_object(
                 advices.say("let greffier remove what left Git: set automated.prune: true", "");
             }
         }
-        Doing::Writes(crate::ledger::event::Verb::Heal) => {
-            let command = format!("greffier pause {name} --reason 'keep {key}'");
-            advices.say("keep the change that was made by hand", command);
+        Doing::OnHold(_) => {
+            advices.say("follow Git again", format!("greffier release {key}"));
+            advices.say("keep it for good: put it into Git, and then release it", "");
         }
         Doing::Kept => about_kept(world, key, advices),
         Doing::Held | Doing::Nothing | Doing::Gated | Doing::Unknown => {}
@@ -183,6 +184,7 @@ fn about_object(
         let command = format!("greffier pause {name} --reason 'contest over {path}'");
         advices.say("write nothing for the application meanwhile", command);
     }
+    about_drift(view, key, advices);
     let added = app.drift.get(key).is_some_and(|drift| drift.kind == DriftKind::Addition);
     if added {
         advices.say(format!("keep what was added to {key}: put it into Git"), "");
@@ -218,6 +220,15 @@ fn resource(world: &World, key: &ObjectKey) -> String {
     let namespace =
         if key.namespace.is_empty() { String::new() } else { format!(" -n {}", key.namespace) };
     format!("{kind}/{}{namespace}", key.name)
+}
+
+/// How to keep what somebody changed and is not put back yet.
+fn about_drift(view: &AppView<'_>, key: &ObjectKey, advices: &mut Advices) {
+    let changed = |drift: &&Drift| matches!(drift.kind, DriftKind::Drift | DriftKind::Deleted);
+    let Some(drift) = view.app.drift.get(key).filter(changed) else { return };
+    for command in keep_commands(view.name, drift.seq, drift.may_be_kept) {
+        advices.say("keep the change that was made by hand", command);
+    }
 }
 
 /// Whether the child application itself has something to say.

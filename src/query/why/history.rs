@@ -7,11 +7,11 @@ use super::super::describe::describe;
 use super::super::search::{Filter, Found, newest};
 use super::super::text::first_line;
 use super::subject::SubjectError;
-use super::{Commit, Error, Link, ObjectWhy, Pending, Why};
+use super::{Advice, Commit, Error, Link, ObjectWhy, Pending, Why};
 use crate::ledger;
 use crate::ledger::Recorded;
 use crate::ledger::event::{Event, Origin};
-use crate::model::{CommitId, ObjectKey, Seq};
+use crate::model::{AppName, CommitId, ObjectKey, Seq};
 
 /// How many events the history has at most.
 const LINKS_MAX: usize = 12;
@@ -51,6 +51,9 @@ pub(super) fn read(pending: Pending, book: &dyn Book) -> Result<Why, Error> {
         (None, None) => {}
     }
     why.history = chain(book, begin)?;
+    if object.is_some() || app.is_some() {
+        keep_last(book, &mut why, object, app.as_ref())?;
+    }
     Ok(why)
 }
 
@@ -64,6 +67,27 @@ pub(in crate::query) fn describe_commit(
         git.subject = first_line(&body.message, SUBJECT_CHARS_MAX);
         git.author = format!("{} <{}>", body.author.name, body.author.email);
         git.time = body.author.time.to_string();
+    }
+    Ok(())
+}
+
+/// How to keep the last change by hand since the last render, although it was put back.
+fn keep_last(
+    book: &dyn Book,
+    why: &mut Why,
+    object: Option<ObjectKey>,
+    app: Option<&AppName>,
+) -> Result<(), ledger::Error> {
+    let renders = why.history.iter().filter(|link| link.kind == "render.succeeded");
+    let after = Seq(renders.map(|link| link.seq).max().unwrap_or_default());
+    let (kinds, app) = (vec!["drift.detected".to_owned()], app.map(AppName::to_string));
+    let last = newest(book, &Filter { after, kinds, object, app, ..Filter::default() }, 1)?;
+    if let Some(command) =
+        last.into_iter().find_map(|found| found.described.keep.into_iter().next())
+        && why.can_do.iter().all(|advice| advice.command != command)
+    {
+        let what = "keep the last change that was made by hand".to_owned();
+        why.can_do.push(Advice { what, command });
     }
     Ok(())
 }
@@ -113,6 +137,7 @@ fn link(book: &dyn Book, recorded: &Recorded) -> Link {
         kind: recorded.event.as_ref().map_or("unknown", Event::name).to_owned(),
         summary: described.summary,
         by: described.by,
+        keep: described.keep,
     }
 }
 

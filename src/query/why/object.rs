@@ -37,6 +37,8 @@ pub(super) enum Doing {
     Waits,
     /// Something has to change first.
     Blocked,
+    /// A person holds something of it, until the time.
+    OnHold(Option<Timestamp>),
     /// Something that is not honoured yet restrains the write.
     Held,
     /// It is not in Git, and something that people said keeps it.
@@ -63,6 +65,7 @@ impl Doing {
             Self::Contested(_) => "contested",
             Self::Waits => "waiting",
             Self::Blocked => "blocked",
+            Self::OnHold(_) => "on_hold",
             Self::Held => "held",
             Self::Kept => "kept",
             Self::Foreign => "owned_by_other",
@@ -79,7 +82,7 @@ impl Doing {
             Self::Retries(..) | Self::Contested(_) => 2,
             Self::Blocked => 3,
             Self::Foreign => 4,
-            Self::Held => 5,
+            Self::Held | Self::OnHold(_) => 5,
             Self::Kept => 6,
             Self::LeftAlone => 6,
             Self::Waits => 7,
@@ -113,6 +116,8 @@ impl Doing {
             Self::Contested(at) => ("put back".to_owned(), Some(*at)),
             Self::Waits => say("it goes on by itself when that is over"),
             Self::Blocked => say("nothing, until that is changed"),
+            Self::OnHold(until @ Some(_)) => ("back to Git: the hold expires".to_owned(), *until),
+            Self::OnHold(None) => say("nothing, until it is released"),
             Self::Held => say("nothing, while that holds it"),
             Self::Kept => say("nothing, while that keeps it; back in Git, it follows Git again"),
             Self::Foreign => say("nothing, while the other application has it"),
@@ -181,12 +186,18 @@ impl<'v> Judge<'v> {
         self.not_done(object)
     }
 
+    /// When the first of the holds on an object ends by itself.
+    fn held_until(&self, key: &ObjectKey) -> Option<Timestamp> {
+        self.view.app.holds_of(key, self.world.now).filter_map(|hold| hold.until).min()
+    }
+
     fn not_done(&self, object: &Assessment) -> Doing {
         match object.status {
             Status::Synced => return Doing::Nothing,
             Status::InFlight => {
                 return Doing::UnderWay(self.world.in_flight.get(&object.key).copied());
             }
+            Status::OnHold => return Doing::OnHold(self.held_until(&object.key)),
             Status::Held => return Doing::Held,
             Status::Kept => return Doing::Kept,
             Status::Foreign => return Doing::Foreign,

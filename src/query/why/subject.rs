@@ -78,7 +78,8 @@ impl SubjectError {
 
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub enum Found {
+    /// An application.
     App(AppName),
     /// An object, and the application that speaks for it.
     Object(ObjectKey, Option<AppName>),
@@ -116,7 +117,11 @@ impl Subject {
         Ok(Self::Object(Wanted { kind, group, namespace, name }))
     }
 
-    pub(super) fn find(&self, world: &World) -> Result<Found, SubjectError> {
+    /// Finds what is named.
+    ///
+    /// # Errors
+    /// When it names nothing that is known, or several things.
+    pub fn find(&self, world: &World) -> Result<Found, SubjectError> {
         match self {
             Self::App(name) => {
                 let named = name.parse::<AppName>().ok();

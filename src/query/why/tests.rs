@@ -101,9 +101,11 @@ fn drifted(policy: serde_json::Value) -> Given {
         key: key(A),
         kind: DriftKind::Drift,
         fields: vec![field],
+        places: Vec::new(),
         managers: vec![manager],
         observation,
         mask: Digest::default(),
+        saved: None,
     });
     given
 }

@@ -161,6 +161,7 @@ mod tests {
             failed_before: String::new(),
             precondition: Some(("u".into(), "5".into())),
             strict: false,
+            holds: Vec::new(),
             reason: String::new(),
         };
         let seen = known(&decided);

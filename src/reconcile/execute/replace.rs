@@ -17,7 +17,7 @@ pub(super) async fn run(
     write: &Write,
     audit_id: String,
 ) -> (WriteResult, Option<Blob>) {
-    let manifest = match manifest(parts, &about.app, write.manifest) {
+    let manifest = match manifest(parts, &about.app, write) {
         Ok(manifest) => manifest,
         Err(why) => return (WriteResult::Refused(why), None),
     };

@@ -1,0 +1,180 @@
+//! Keeping what somebody changed by hand, and letting go of it.
+
+use super::{Decision, Error, find};
+use crate::ledger::event::{
+    DriftDetectedV1, DriftKind, HeldFields, HoldBegunV1, HoldEndedV1, HoldOf,
+};
+use crate::model::{AppName, Seq, Timestamp};
+use crate::query::why::{Found, Subject};
+use crate::replay::{App, Hold, World, why_not_kept};
+
+pub(super) fn keep(
+    world: &World,
+    event: Seq,
+    drift: Option<&DriftDetectedV1>,
+    until: Option<Timestamp>,
+    reason: &str,
+) -> Result<Decision, Error> {
+    let drift = drift.ok_or(Error::NoDrift(event))?;
+    if let Some(why) = why_not_kept(drift) {
+        return Err(Error::NotKept { event, why });
+    }
+    let (name, app) = find(world, drift.app.as_str())?;
+    if !app.wants(&drift.key) {
+        return Err(Error::Left { app: name.clone(), key: Box::new(drift.key.clone()) });
+    }
+    let of = match (drift.kind, drift.saved) {
+        (DriftKind::Drift, Some(saved)) => HoldOf::Fields(HeldFields {
+            key: drift.key.clone(),
+            saved,
+            places: drift.places.clone(),
+            fields: drift.fields.clone(),
+        }),
+        _ => HoldOf::Absence(drift.key.clone()),
+    };
+    let (app, reason) = (name.clone(), reason.to_owned());
+    Ok(Decision::record(HoldBegunV1 { app, of, drift: event, until, reason }))
+}
+
+pub(super) fn release(
+    world: &World,
+    subject: &str,
+    namespace: Option<&str>,
+) -> Result<Decision, Error> {
+    let nothing = || Error::NothingHeld(subject.to_owned());
+    let event = subject.parse::<Seq>().ok();
+    let of_event = |hold: &&Hold| Some(hold.seq) == event || Some(hold.drift) == event;
+    let by_event = |(name, app): (&AppName, &App)| ended(name, app, of_event);
+    if let Some(decision) = world.apps.iter().find_map(by_event) {
+        return Ok(decision);
+    }
+    if event.is_some() && !world.apps.keys().any(|name| name.as_str() == subject) {
+        return Err(nothing());
+    }
+    let found = match Subject::parse(subject, namespace)?.find(world)? {
+        Found::App(name) => {
+            let (name, app) = find(world, name.as_str())?;
+            ended(name, app, |_| true)
+        }
+        Found::Object(key, _) => {
+            let mut apps = world.apps.iter();
+            apps.find_map(|(name, app)| ended(name, app, |hold| *hold.of.key() == key))
+        }
+    };
+    found.ok_or_else(nothing)
+}
+
+/// That the chosen holds of an application end; `None` when there are none.
+fn ended(name: &AppName, app: &App, chosen: impl Fn(&&Hold) -> bool) -> Option<Decision> {
+    let over: Vec<&Hold> = app.holds.iter().filter(chosen).collect();
+    (!over.is_empty()).then(|| Decision::record(HoldEndedV1::of(name.clone(), over, false)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, decide};
+    use super::*;
+    use crate::ledger::event::{DriftKind, Event, FieldChange};
+    use crate::model::{BlobAddr, ObjectKey};
+    use crate::query::fixture::{Story, key, name};
+    use crate::replay::NotKept;
+
+    fn drift(object: &ObjectKey, place: &[&str]) -> DriftDetectedV1 {
+        let text = String::from;
+        DriftDetectedV1 {
+            app: name("web"),
+            key: object.clone(),
+            kind: DriftKind::Drift,
+            fields: vec![FieldChange { path: ".x".into(), was: "2".into(), now: "5".into() }],
+            places: vec![place.iter().copied().map(text).collect()],
+            managers: Vec::new(),
+            observation: Seq(3),
+            mask: crate::model::Digest::default(),
+            saved: Some(BlobAddr([7; 32])),
+        }
+    }
+
+    fn keeps(story: &Story, event: u64, drift: DriftDetectedV1) -> Result<Event, Error> {
+        let (until, reason) = (None, "sale".to_owned());
+        let drift = Some(Box::new(drift));
+        let command = Command::Keep { event: Seq(event), drift, until, reason };
+        match decide(&story.world, Timestamp(0), &command)? {
+            Decision::Record(event) => Ok(*event),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn releases(story: &Story, subject: &str) -> Result<Vec<Seq>, Error> {
+        let command = Command::Release { subject: subject.into(), namespace: None };
+        match decide(&story.world, Timestamp(0), &command)? {
+            Decision::Record(event) => match *event {
+                Event::HoldEnded(body) => Ok(body.holds),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_drift_is_held_and_released_by_any_of_its_names() {
+        let mut story = Story::told();
+        let (web, map) = (key("Deployment.apps/prod/web"), key("ConfigMap/prod/web"));
+        let replicas = ["f:spec", "f:replicas"];
+        let event = keeps(&story, 90, drift(&web, &replicas)).unwrap();
+        assert!(matches!(&event, Event::HoldBegun(body) if body.drift == Seq(90)
+            && matches!(&body.of, HoldOf::Fields(held) if held.places == [replicas.map(String::from).to_vec()])));
+        let first = story.event(event);
+        let second = keeps(&story, 91, drift(&map, &["f:data", "f:a"])).unwrap();
+        let second = story.event(second);
+        assert_eq!(releases(&story, "web").unwrap(), [first, second]);
+        assert_eq!(releases(&story, "Deployment/web").unwrap(), [first]);
+        assert_eq!(releases(&story, "90").unwrap(), [first]);
+        assert_eq!(releases(&story, &format!("#{}", second.0)).unwrap(), [second]);
+        for nothing in ["root", "92", "ConfigMap/prod/old"] {
+            let refused = releases(&story, nothing);
+            assert!(matches!(refused, Err(Error::NothingHeld(_))), "{nothing}: {refused:?}");
+        }
+        // Who keeps the same drift again changes for how long.
+        let again = keeps(&story, 90, drift(&web, &replicas)).unwrap();
+        let again = story.event(again);
+        assert_eq!(releases(&story, "Deployment/web").unwrap(), [again]);
+    }
+
+    #[test]
+    fn what_is_recorded_nowhere_or_not_to_be_told_apart_is_not_kept() {
+        let story = Story::told();
+        let (web, secret) = (key("Deployment.apps/prod/web"), key("Secret/prod/web"));
+        let as_kind = |kind| DriftDetectedV1 { kind, ..drift(&web, &["f:spec"]) };
+        let no_places = DriftDetectedV1 { places: Vec::new(), ..drift(&web, &[]) };
+        let many = DriftDetectedV1 {
+            places: vec![vec!["f:spec".to_owned()]; 100],
+            ..drift(&web, &["f:spec"])
+        };
+        for (drift, expected) in [
+            (drift(&secret, &["f:data", "f:password"]), NotKept::Secret),
+            (DriftDetectedV1 { key: secret.clone(), ..no_places.clone() }, NotKept::Secret),
+            (no_places, NotKept::NoPlaces),
+            (drift(&web, &[]), NotKept::NoPlaces),
+            (DriftDetectedV1 { saved: None, ..drift(&web, &["f:spec"]) }, NotKept::NoPlaces),
+            (drift(&web, &["f:spec", "f:list", "i:0"]), NotKept::Position),
+            (many, NotKept::TooMany),
+            (as_kind(DriftKind::Addition), NotKept::Addition),
+            (as_kind(DriftKind::OwnershipLost), NotKept::NothingDiffers),
+            (as_kind(DriftKind::None), NotKept::NothingDiffers),
+        ] {
+            let refused = keeps(&story, 90, drift.clone());
+            assert!(
+                matches!(&refused, Err(Error::NotKept { why, .. }) if *why == expected),
+                "{drift:?}: {refused:?}"
+            );
+        }
+        assert!(keeps(&story, 90, drift(&secret, &["f:metadata", "f:labels", "f:a"])).is_ok());
+        assert!(keeps(&story, 90, as_kind(DriftKind::Deleted)).is_ok());
+        let gone = keeps(&story, 90, drift(&key("ConfigMap/prod/old"), &["f:data"]));
+        assert!(matches!(gone, Err(Error::Left { .. })), "{gone:?}");
+        let command =
+            Command::Keep { event: Seq(1), drift: None, until: None, reason: String::new() };
+        let none = decide(&story.world, Timestamp(0), &command);
+        assert!(matches!(none, Err(Error::NoDrift(Seq(1)))), "{none:?}");
+    }
+}

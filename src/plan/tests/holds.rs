@@ -1,0 +1,185 @@
+//! What a person holds, against Git.
+
+use serde_json::json;
+
+use super::super::{Status, Sync, withdrawn};
+use crate::ledger::event::{
+    DriftKind, FieldChange, FrozenV1, Health, HeldFields, HoldBegunV1, HoldEndedV1, HoldOf, Origin,
+    PausedV1, Verb,
+};
+use crate::model::{BlobAddr, Seq, Timestamp};
+use crate::replay::testing::{Given, auto, key, name, object, objects, said, writes};
+
+const A: &str = "ConfigMap/prod/a";
+const B: &str = "ConfigMap/prod/b";
+
+fn hold(given: &mut Given, drift: u64, of: HoldOf, until: Option<Timestamp>) -> Seq {
+    let (app, reason) = (name("web"), "sale".to_owned());
+    given.event(HoldBegunV1 { app, of, drift: Seq(drift), until, reason });
+    given.seq()
+}
+
+fn fields() -> HoldOf {
+    let field = FieldChange { path: ".data.k".into(), was: "1".into(), now: "9".into() };
+    HoldOf::Fields(HeldFields {
+        key: key(A),
+        saved: BlobAddr([9; 32]),
+        places: vec![vec!["f:data".into(), "f:k".into()]],
+        fields: vec![field],
+    })
+}
+
+fn keeps(given: &mut Given, until: Option<Timestamp>) -> Seq {
+    hold(given, 1, fields(), until)
+}
+
+fn releases(given: &mut Given, hold: Seq) {
+    let (app, objects) = (name("web"), vec![key(A)]);
+    given.event(HoldEndedV1 { app, objects, holds: vec![hold], expired: false });
+}
+
+#[test]
+fn what_is_kept_is_written_once_is_no_drift_and_goes_back_when_it_is_released() {
+    let mut given = Given::synced(objects(&[A, B]));
+    let seq = keeps(&mut given, None);
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), ["update ConfigMap/prod/a"]);
+    assert_eq!(plan.writes[0].holds, [seq]);
+    assert!(
+        plan.writes[0].reason.starts_with(&format!("KEPT by hold #{}: .data.k 9: sale", seq.0))
+    );
+    given.syncs("web");
+    let plan = given.plan("web");
+    assert_eq!((writes(&plan).len(), plan.sync), (0, Sync::OutOfSync), "Git says otherwise");
+    assert_eq!(said(&plan, A).status, Status::OnHold);
+    assert_eq!(said(&plan, B).status, Status::Synced);
+    let finished = plan.finished.unwrap();
+    assert!(finished.succeeded && finished.message.contains("a person holds"), "{finished:?}");
+
+    given.sees(A);
+    given.finds("web", A, DriftKind::Drift);
+    let heal = given.plan("web").writes.remove(0);
+    assert_eq!((heal.verb, heal.holds), (Verb::Heal, vec![seq]), "put back to what is kept");
+    given.syncs("web");
+
+    releases(&mut given, seq);
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), ["update ConfigMap/prod/a"]);
+    assert_eq!(
+        (plan.writes[0].holds.len(), &*plan.writes[0].reason),
+        (0, "what was held is released: back to Git")
+    );
+    given.syncs("web");
+    assert_eq!(given.plan("web").sync, Sync::Synced);
+}
+
+#[test]
+fn a_hold_expires_at_its_time_and_not_before() {
+    let mut given = Given::synced(objects(&[A]));
+    let until = given.now().plus_ms(60_000);
+    keeps(&mut given, Some(until));
+    given.syncs("web");
+    assert_eq!(given.plan("web").deadline, Some(until));
+    let left = until.ms_since(given.now()) - 2;
+    given.after_ms(left);
+    assert_eq!(writes(&given.plan("web")), [""; 0]);
+    let touched = given.after_ms(0);
+    assert!(touched.apps.contains(&name("web")));
+    assert_eq!(writes(&given.plan("web")), ["update ConfigMap/prod/a"]);
+}
+
+#[test]
+fn a_new_revision_is_applied_with_what_is_kept_and_an_object_that_leaves_takes_its_holds() {
+    let mut given = Given::synced(objects(&[A, B]));
+    let seq = keeps(&mut given, None);
+    given.syncs("web");
+    given.push(2);
+    given.renders("web", vec![object(A, 2), object(B, 1)]);
+    let write = given.plan("web").writes.remove(0);
+    assert_eq!((write.verb, write.holds), (Verb::Update, vec![seq]));
+    given.syncs("web");
+    assert_eq!(said(&given.plan("web"), A).status, Status::OnHold);
+    given.push(3);
+    given.renders("web", objects(&[B]));
+    assert_eq!(given.writes("web"), ["prune ConfigMap/prod/a"]);
+    given.syncs("web");
+    assert!(given.world.apps[&name("web")].holds.is_empty());
+}
+
+#[test]
+fn a_keep_is_written_for_an_application_that_is_synced_by_hand_and_never_while_nothing_may_be() {
+    let mut given = Given::app("web", json!({}));
+    given.renders("web", objects(&[A]));
+    given.requests("web", false, &[]);
+    given.syncs("web");
+    given.finishes("web");
+    let seq = keeps(&mut given, None);
+    assert_eq!(given.writes("web"), ["update ConfigMap/prod/a"], "a person asked for it");
+    let mut frozen = given.clone();
+    frozen.event(FrozenV1 { until: None, reason: String::new() });
+    assert_eq!(frozen.writes("web"), [""; 0]);
+    let mut paused = given.clone();
+    paused.event(PausedV1 { app: name("web"), until: None, reason: String::new() });
+    assert_eq!(paused.writes("web"), [""; 0]);
+    given.syncs("web");
+    releases(&mut given, seq);
+    assert_eq!(given.writes("web"), [""; 0], "back to Git with the next sync");
+    given.requests("web", false, &[]);
+    given.syncs("web");
+    assert_eq!(given.plan("web").sync, Sync::Synced);
+}
+
+#[test]
+fn a_kept_deletion_keeps_the_object_away_and_deletes_only_what_greffier_made() {
+    let mut given = Given::synced(objects(&[A, B]));
+    let until = Some(given.now().plus_ms(60_000));
+    hold(&mut given, 1, HoldOf::Absence(key(A)), until);
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), ["prune ConfigMap/prod/a"], "it was put back already");
+    assert!(plan.writes[0].precondition.is_some());
+    given.syncs("web");
+    let plan = given.plan("web");
+    let absent = said(&plan, A);
+    assert_eq!((absent.status, absent.health), (Status::OnHold, Health::Suspended));
+    assert_eq!((writes(&plan).len(), plan.deleted.len()), (0, 0));
+    given.sees(A);
+    let anew = given.plan("web");
+    assert_eq!(writes(&anew), [""; 0], "somebody made it anew");
+    assert!(said(&anew, A).why.contains("left as it is"), "{anew:?}");
+    given.loses(A);
+    given.after_ms(60_000);
+    assert_eq!(given.writes("web"), ["create ConfigMap/prod/a"]);
+}
+
+#[test]
+fn the_deletion_of_what_holds_others_waits_for_an_approval_even_when_it_is_kept() {
+    let claim = "PersistentVolumeClaim/prod/data";
+    let mut given = Given::synced(objects(&[A, B, claim]));
+    hold(&mut given, 1, HoldOf::Absence(key(claim)), None);
+    let plan = given.plan("web");
+    assert_eq!((writes(&plan).len(), plan.gate.map(|gate| gate.writes.len())), (0, Some(1)));
+}
+
+#[test]
+fn what_is_decided_before_a_hold_is_withdrawn() {
+    let mut given = Given::synced(objects(&[A]));
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    let write = given.plan("web").writes.remove(0);
+    assert_eq!(withdrawn(&given.world, &name("web"), &write), None);
+    keeps(&mut given, None);
+    let why = withdrawn(&given.world, &name("web"), &write);
+    assert!(why.is_some_and(|why| why.contains("holds")), "{why:?}");
+}
+
+#[test]
+fn the_objects_of_a_removed_application_go_although_something_of_them_is_kept() {
+    let mut given = Given::app("web", auto());
+    given.renders("web", objects(&[A]));
+    given.syncs("web");
+    keeps(&mut given, None);
+    given.syncs("web");
+    given.removes("web", true, Origin::Config);
+    let write = given.plan("web").writes.remove(0);
+    assert_eq!((write.verb, withdrawn(&given.world, &name("web"), &write)), (Verb::Prune, None));
+}

@@ -1,0 +1,72 @@
+//! Sentences about what others changed, and the commands that would keep it.
+
+use super::{
+    Described, NAMED_MAX, Tone, VALUE_CHARS_MAX, clean_key, field_change, managers, reason,
+};
+use crate::ledger::event::{DriftDetectedV1, DriftKind, Event, HoldBegunV1, HoldEndedV1, HoldOf};
+use crate::model::{AppName, Seq};
+use crate::query::text::{clip, list};
+use crate::replay::why_not_kept;
+
+pub(super) fn found(body: &DriftDetectedV1) -> Described {
+    let key = clean_key(&body.key);
+    let names = managers(&body.managers);
+    let by = if names.is_empty() { "unknown".to_owned() } else { names.join(", ") };
+    let fields = list(body.fields.iter().map(field_change), NAMED_MAX);
+    let (text, tone) = match body.kind {
+        DriftKind::Drift => (format!("DRIFT DETECTED {key} {fields} by {by}"), Tone::Warn),
+        DriftKind::Deleted => (format!("DRIFT DETECTED {key} was deleted by {by}"), Tone::Warn),
+        DriftKind::OwnershipLost => (
+            format!("OWNERSHIP LOST {key}: the values are unchanged, {by} took the fields over"),
+            Tone::Plain,
+        ),
+        DriftKind::Addition => {
+            let added = body.fields.iter().map(|field| {
+                format!("{} = {}", clip(&field.path, 200), clip(&field.now, VALUE_CHARS_MAX))
+            });
+            (format!("ADDED BY HAND {key} {} by {by}", list(added, NAMED_MAX)), Tone::Warn)
+        }
+        DriftKind::None => (format!("{key} is as applied again"), Tone::Good),
+    };
+    Described { by: names, ..Described::of_app(&body.app, text) }.tone(tone).object(&body.key)
+}
+
+/// The commands that would keep what the event `seq` found; none where it is kept anyway.
+pub(super) fn keep(event: &Event, seq: Seq) -> Vec<String> {
+    match event {
+        Event::DriftDetected(body)
+            if matches!(body.kind, DriftKind::Drift | DriftKind::Deleted) =>
+        {
+            keep_commands(&body.app, seq, why_not_kept(body).is_none())
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The commands that would keep a drift.
+#[must_use]
+pub fn keep_commands(app: &AppName, drift: Seq, may_be_kept: bool) -> Vec<String> {
+    let keep = may_be_kept.then(|| format!("greffier keep {} --for 8h", drift.0));
+    keep.into_iter().chain([format!("greffier pause {app}")]).collect()
+}
+
+/// Somebody keeps what was changed by hand.
+pub(super) fn begun(body: &HoldBegunV1, by: &str) -> Described {
+    let key = clean_key(body.of.key());
+    let what = match &body.of {
+        HoldOf::Fields(held) => list(held.fields.iter().map(field_change), NAMED_MAX),
+        HoldOf::Absence(_) => "deleted".to_owned(),
+    };
+    let until = body.until.map_or_else(String::new, |until| format!(" until {until}"));
+    let why = reason(&body.reason);
+    let text = format!("KEPT{until} {key} {what}, as #{} found it, by {by}{why}", body.drift.0);
+    Described::of_app(&body.app, text).tone(Tone::Warn).object(body.of.key())
+}
+
+/// What was kept follows Git again.
+pub(super) fn ended(body: &HoldEndedV1, by: &str) -> Described {
+    let keys = list(body.objects.iter().map(clean_key), NAMED_MAX);
+    let how = if body.expired { "the hold expired".to_owned() } else { format!("by {by}") };
+    let text = format!("released {keys}: {how}; back to Git");
+    Described { objects: body.objects.clone(), ..Described::of_app(&body.app, text) }
+}
