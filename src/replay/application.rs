@@ -97,6 +97,20 @@ pub struct RenderProblem {
     pub commits: Vec<Option<CommitId>>,
     /// The cause.
     pub error: String,
+    /// Whether the machine was at fault, so that the same may render another time.
+    pub transient: bool,
+    /// How often the same failed in a row.
+    pub failures: u32,
+    /// When it is rendered again; `None` = not before something changes.
+    pub next: Option<Timestamp>,
+}
+
+impl RenderProblem {
+    /// Whether it is time to render the same again.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.next.is_some_and(|next| next <= now)
+    }
 }
 
 /// A pause of an application, or the freeze of the daemon.
@@ -389,7 +403,14 @@ impl App {
         let ignored = self.ignore_failures.values().filter_map(|failure| failure.next);
         let contests = self.contest_deadlines();
         let holds = self.holds.iter().filter_map(|hold| hold.until);
-        retries.chain(pause).chain(previews).chain(ignored).chain(contests).chain(holds)
+        let render = self.render_problem.as_ref().and_then(|problem| problem.next);
+        retries
+            .chain(pause)
+            .chain(previews)
+            .chain(ignored)
+            .chain(contests)
+            .chain(holds)
+            .chain(render)
     }
 
     /// The newest render, whether it is in force or waits.

@@ -30,8 +30,13 @@ impl World {
 
     /// A request tries at once what failed, and asks again what was refused.
     fn sync_requested(&mut self, seq: Seq, body: &SyncRequestedV1) -> Touched {
+        let now = self.now;
         self.with_app(&body.app, |app| {
             app.attempts.clear();
+            // A revision that does not exist comes by itself once it does.
+            if let Some(problem) = app.render_problem.as_mut().filter(|p| p.commit.is_some()) {
+                problem.next = Some(now);
+            }
             app.previews.retain(|_, preview| preview.is_answer());
             app.ignore_failures.clear();
             app.request = Some(SyncRequest { seq, prune: body.prune, only: body.only.clone() });

@@ -13,6 +13,7 @@ use super::deletions::gate_hash;
 use super::hold::why_not_kept;
 use super::proposed::proposal_base;
 use super::world::{Touched, World};
+use super::writes::retry_at;
 use crate::ledger::event::{
     AppDeclaredV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1, DriftKind, Event,
     FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1, RemovalAwaitedV1,
@@ -114,6 +115,11 @@ impl World {
         self.cluster.lost = None;
         for intent in self.intents.values_mut() {
             intent.orphaned = true;
+        }
+        // What the machine was at fault for may have been mended with the restart.
+        let problems = self.apps.values_mut().filter_map(|app| app.render_problem.as_mut());
+        for problem in problems.filter(|problem| problem.transient) {
+            problem.next = Some(self.now);
         }
         Touched::all()
     }
@@ -335,15 +341,24 @@ impl World {
     }
 
     fn render_failed(&mut self, seq: Seq, body: &RenderFailedV1) -> Touched {
+        let now = self.now;
         let Some(app) = self.rendered_app(&body.app, body.declared) else {
             return Touched::nothing();
         };
+        let former = app.render_problem.as_ref();
+        let same = |former: &&RenderProblem| {
+            former.declared == body.declared && former.commits == body.commits
+        };
+        let failures = former.filter(same).map_or(0, |former| former.failures).saturating_add(1);
         app.render_problem = Some(RenderProblem {
             seq,
             declared: body.declared,
             commit: body.commit.clone(),
             commits: body.commits.clone(),
             error: body.error.clone(),
+            transient: body.transient,
+            failures,
+            next: body.transient.then(|| retry_at(now, failures)),
         });
         let mut touched = self.caught_up();
         touched.apps.insert(body.app.clone());

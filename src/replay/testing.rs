@@ -316,17 +316,15 @@ impl Given {
     }
 
     pub(crate) fn fails_to_render(&mut self, app: &str) -> Touched {
+        self.fails_to_render_by(app, false)
+    }
+
+    /// The same; `transient` = the machine is at fault.
+    pub(crate) fn fails_to_render_by(&mut self, app: &str, transient: bool) -> Touched {
         let commit = Some(self.revision().commit);
         let (declared, error) = (self.declared(app), "web.yaml:3: bad".into());
         let commits = vec![commit.clone()];
-        self.event(RenderFailedV1 {
-            app: name(app),
-            declared,
-            commit,
-            commits,
-            transient: false,
-            error,
-        })
+        self.event(RenderFailedV1 { app: name(app), declared, commit, commits, transient, error })
     }
 
     pub(crate) fn requests(&mut self, app: &str, prune: bool, only: &[&str]) {

@@ -293,6 +293,40 @@ fn what_is_pending_follows_refs_definitions_and_problems() {
 }
 
 #[test]
+fn a_render_that_the_machine_spoiled_is_tried_again_at_growing_intervals() {
+    let pending = |given: &Given| given.world.render_pending(&given.world.apps[&name("web")]);
+    let mut given = Given::app("web", auto());
+    for wait in [1_000, 2_000, 4_000] {
+        given.fails_to_render_by("web", true);
+        assert!(!pending(&given), "not at once");
+        let deadline = given.plan("web").deadline.map(|at| at.ms_since(given.now()));
+        assert_eq!(deadline, Some(wait));
+        let touched = given.after_ms(wait);
+        assert!(touched.apps.contains(&name("web")) && pending(&given), "{touched:?}");
+    }
+    // A person, or a restart that may have mended it, does not wait.
+    type Begin = fn(&mut Given);
+    let begin: [Begin; 2] =
+        [|given| given.requests("web", false, &[]), |given| given.starts(false)];
+    for begin in begin {
+        given.fails_to_render_by("web", true);
+        assert!(!pending(&given));
+        begin(&mut given);
+        assert!(pending(&given));
+    }
+    // What is wrong in Git is rendered again when somebody asks, and else when Git changes.
+    given.fails_to_render("web");
+    assert!(!pending(&given) && given.plan("web").deadline.is_none());
+    given.starts(false);
+    assert!(!pending(&given));
+    given.requests("web", false, &[]);
+    assert!(pending(&given));
+    given.push(2);
+    given.fails_to_render_by("web", true);
+    assert_eq!(given.world.apps[&name("web")].render_problem.as_ref().unwrap().failures, 1);
+}
+
+#[test]
 fn a_render_of_a_definition_that_was_replaced_meanwhile_does_not_count() {
     type End = fn(&mut Given);
     let ends: [End; 3] = [

@@ -115,7 +115,9 @@ fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
         let command = format!("greffier refresh {}", source.repo);
         advices.say("try the repository again at once", command);
     }
-    if let Some(problem) = &app.render_problem {
+    if app.render_problem.as_ref().is_some_and(|problem| problem.transient) {
+        advices.say("render it again at once", format!("greffier sync {name}"));
+    } else if let Some(problem) = &app.render_problem {
         advices.say("correct it in Git and push: it is rendered at once", "");
         if let Some(commit) = &problem.commit {
             let command = format!("greffier log --commit {}", commit.short());

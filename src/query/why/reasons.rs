@@ -233,6 +233,11 @@ pub(super) fn next(world: &World, view: &AppView<'_>) -> Vec<Next> {
         let (declare, remove) = (plan.declare.len(), plan.remove.len());
         say(None, format!("now: define {declare} and remove {remove} child applications"));
     }
+    if let Some(next) = app.render_problem.as_ref().and_then(|problem| problem.next)
+        && next > world.now
+    {
+        say(Some(next.to_string()), "the newest revision is rendered again".to_owned());
+    }
     if world.render_pending(app) {
         say(None, "when the newest revision is rendered: what it changes".to_owned());
     }

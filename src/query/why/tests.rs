@@ -350,6 +350,25 @@ fn a_render_that_fails_leaves_the_last_good_state_in_force() {
 }
 
 #[test]
+fn a_render_that_the_machine_spoiled_says_when_it_is_tried_again() {
+    let mut given = Given::synced(objects(&[A]));
+    given.push(2);
+    given.fails_to_render_by("web", true);
+    let when = given.plan("web").deadline.unwrap().to_string();
+    let next = asks(&given, "web").next;
+    assert!(next.iter().any(|next| next.at.as_deref() == Some(&when)), "{next:?}");
+    Case {
+        given,
+        subject: "web",
+        reason: ("does_not_render", "does not render: web.yaml:3: bad; the last good render, of"),
+        doing: "",
+        next: "is rendered again",
+        can_do: "greffier sync web",
+    }
+    .holds();
+}
+
+#[test]
 fn a_source_that_is_not_there_yet_or_any_more() {
     let mut given = Given::synced(objects(&[A]));
     given.event(FetchFailedV1 { repo: REPO.into(), error: "no such host".into() });
