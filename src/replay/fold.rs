@@ -71,7 +71,7 @@ impl World {
             Event::ObjectPreviewed(body) => self.object_previewed(seq, body),
             Event::IgnoreChecked(body) => self.ignore_checked(body),
             Event::IgnoreFailed(body) => self.ignore_failed(seq, body),
-            Event::IntentRecorded(body) => self.intent_recorded(seq, body),
+            Event::IntentRecorded(body) => self.intent_recorded(seq, recorded, body),
             Event::OutcomeRecorded(body) => self.outcome_recorded(seq, body),
             Event::IntentSettled(body) => self.intent_settled(seq, body),
             Event::SyncFinished(body) => self.sync_finished(seq, body),

@@ -226,6 +226,19 @@ fn intents_of_an_earlier_run_are_orphans_until_they_are_settled() {
 }
 
 #[test]
+fn an_intent_ends_by_the_clock_that_recorded_it() {
+    let mut given = Given::app("web", auto());
+    given.renders("web", objects(&[A]));
+    let day = 24 * 3_600_000;
+    let ahead = DeadlineReachedV1 { deadline: given.now().plus_ms(day) };
+    given.event(ahead);
+    let intent = given.intends("web");
+    let (recorded, now) = (given.events.last().unwrap().1, given.now());
+    assert!(now.ms_since(recorded) > day / 2, "the clock was set back");
+    assert_eq!(given.world.intents[&intent].deadline, recorded.plus_ms(10_000));
+}
+
+#[test]
 fn outcomes_of_unknown_intents_and_writes_change_nothing() {
     let (mut given, intent) = creating();
     let before = given.world.clone();

@@ -20,7 +20,12 @@ const RETRY_LONGEST_MS: u64 = 60_000;
 const KEEP_UNKNOWN: &str = "whether it came with an option is not known";
 
 impl World {
-    pub(super) fn intent_recorded(&mut self, seq: Seq, body: &IntentRecordedV1) -> Touched {
+    pub(super) fn intent_recorded(
+        &mut self,
+        seq: Seq,
+        recorded: Timestamp,
+        body: &IntentRecordedV1,
+    ) -> Touched {
         let app = self.apps.get(&body.app);
         let writes: BTreeMap<u32, OpenWrite> = (0..)
             .zip(&body.writes)
@@ -44,7 +49,9 @@ impl World {
             app: body.app.clone(),
             commit: body.commit.clone(),
             writes,
-            deadline: self.now.plus_ms(body.timeout_ms.into()),
+            // By the clock that the requests are sent by: `now` stays ahead of it when it was
+            // set back.
+            deadline: recorded.plus_ms(body.timeout_ms.into()),
             orphaned: false,
         };
         self.intents.insert(seq, intent);
