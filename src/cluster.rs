@@ -28,7 +28,7 @@ mod write;
 
 pub use admitted::admitted;
 pub use compare::{Comparison, compare};
-pub use connection::{Connection, Identity, Options};
+pub use connection::{Connection, Identity, Options, UNDELIVERED_MAX};
 pub use discover::{Discovered, KindPattern};
 pub use mask::{Masked, compare_masked, compare_replaced_masked, preview_masked};
 pub use normalize::{

@@ -27,6 +27,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
+/// What the API server has not acknowledged for so long is given up by the kernel, also when this
+/// process has died: a write must not arrive long after it was settled as not made.
+pub const UNDELIVERED_MAX: Duration = Duration::from_secs(5);
 /// Idle connections are given up before the API server or a proxy does it.
 const POOL_IDLE: Duration = Duration::from_secs(60);
 
@@ -232,6 +235,7 @@ fn client(config: &Config) -> Result<Client, kube::Error> {
     http.set_keepalive(Some(KEEPALIVE_IDLE));
     http.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     http.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    http.set_tcp_user_timeout(Some(UNDELIVERED_MAX));
     let https = config.rustls_https_connector_with_connector(http)?;
     let service = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
         .pool_idle_timeout(POOL_IDLE)

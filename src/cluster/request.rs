@@ -488,15 +488,19 @@ fn refusal(call: &Call, status: StatusCode, bytes: &[u8], wait: Option<Duration>
         // restored from a copy.
         _ if caused_by("ResourceVersionTooLarge") => Error::Expired { subject },
         429 => Error::Throttled { subject, retry_after },
-        // The API server gave up waiting for etcd or an admission webhook; what was asked of
-        // them may still happen.
-        504 if call.is_write() => Error::FateUnknown { subject, status: code, message },
         // A manifest that does not fit its schema: the API server calls its own refusal of an
         // apply an internal error.
         500 if quotes("typed patch object") || quotes("field not declared in schema") => {
             Error::Refused { subject, status: code, reason: "Invalid".to_owned(), message }
         }
-        500 if call.is_write() && quotes("etcdserver") => {
+        // Of a write only the API server itself can say that it was not made: a proxy that lost it
+        // does not know, and neither does an API server that lost its store.
+        500..
+            if call.is_write()
+                && (!matches!(reason.as_str(), "InternalError" | "ServiceUnavailable")
+                    || quotes("etcdserver")
+                    || quotes("rpc error")) =>
+        {
             Error::FateUnknown { subject, status: code, message }
         }
         500.. => Error::Unavailable { subject, status: code, message },
@@ -595,7 +599,11 @@ mod tests {
             (422, status("Invalid", json!({})), Class::Refused),
             (429, String::new(), second),
             (500, status("InternalError", json!({})), Class::Transient),
-            (503, "not json".to_owned(), Class::Transient),
+            (503, status("ServiceUnavailable", json!({})), Class::Transient),
+            // Proxies, which may have passed the request on.
+            (502, "bad gateway".to_owned(), Class::Unknown),
+            (503, "not json".to_owned(), Class::Unknown),
+            // The API server gave up waiting for etcd or an admission webhook.
             (504, status("Timeout", json!({})), Class::Unknown),
         ] {
             assert_eq!(class(code, &answer), expected, "{code} {answer}");
@@ -603,8 +611,10 @@ mod tests {
         let misfit =
             json!({"kind": "Status", "message": "failed to create typed patch object (a; v1)"});
         assert_eq!(class(500, &misfit.to_string()), Class::Refused);
-        let leader = json!({"kind": "Status", "message": "etcdserver: request timed out"});
-        assert_eq!(class(500, &leader.to_string()), Class::Unknown);
+        for store in ["etcdserver: request timed out", "rpc error: code = Unavailable desc = x"] {
+            let lost = json!({"kind": "Status", "reason": "InternalError", "message": store});
+            assert_eq!(class(500, &lost.to_string()), Class::Unknown, "{store}");
+        }
     }
 
     #[test]

@@ -26,8 +26,8 @@ use crate::replay::OpenIntent;
 /// How long to wait before asking again when the cluster cannot be asked.
 const RETRY: Duration = Duration::from_secs(1);
 /// How much later than the daemon the API server may think that the deadline is: it counts from
-/// the request's arrival.
-const MARGIN_MS: u64 = 500;
+/// the request's arrival, which may be as late as the kernel delivers it; and a little more.
+const MARGIN: Duration = cluster::UNDELIVERED_MAX.saturating_add(Duration::from_millis(500));
 /// How long the API server must deny a kind before that means that its objects are gone: one that
 /// starts does not serve every kind at once. Longer than the observer waits for the same.
 const DENIED_CERTAIN_MS: u64 = 30_000;
@@ -39,7 +39,7 @@ pub(super) async fn run(
 ) -> Result<Done, ledger::Error> {
     let open = parts.read().world.intents.get(&intent).cloned();
     let Some(mut open) = open else { return Ok(Done::Executed(intent)) };
-    let arrived = open.deadline.plus_ms(MARGIN_MS);
+    let arrived = open.deadline.plus_ms(MARGIN.as_millis().try_into().unwrap_or(u64::MAX));
     let mut denials = Denials::default();
     loop {
         let over = Timestamp::now() >= arrived;
