@@ -23,6 +23,12 @@ pub struct ClusterState {
     /// The kinds that have been listed since the daemon started. Absence means something only
     /// for these.
     pub listed: BTreeSet<GroupKind>,
+    /// Since when every observation follows on from the one before: what came earlier may be of
+    /// another cluster, or of this one before it was restored from a copy, which sets resource
+    /// versions back.
+    pub since: Seq,
+    /// The same for single kinds whose watch was interrupted later.
+    pub interrupted: BTreeMap<GroupKind, Seq>,
     /// The kinds whose API said that it has no server-side apply, since the daemon started.
     pub no_apply: BTreeSet<GroupKind>,
 }
@@ -32,6 +38,20 @@ impl ClusterState {
     #[must_use]
     pub fn is_listed(&self, kind: &GroupKind) -> bool {
         self.listed.contains(kind)
+    }
+
+    /// Nothing that was observed so far is certain any more.
+    pub(super) fn begin(&mut self, seq: Seq) {
+        self.since = seq;
+        self.interrupted.clear();
+        self.listed.clear();
+        self.no_apply.clear();
+    }
+
+    /// Since when resource versions of objects of `kind` tell what is newer.
+    #[must_use]
+    pub fn ordered_since(&self, kind: &GroupKind) -> Seq {
+        self.interrupted.get(kind).map_or(self.since, |seq| self.since.max(*seq))
     }
 }
 

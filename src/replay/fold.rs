@@ -33,7 +33,6 @@ impl World {
             | Event::LedgerRepaired(_)
             | Event::CommitRecorded(_)
             | Event::HistoryImported(_)
-            | Event::WatchGap(_)
             | Event::DaemonStopped(_) => Touched::nothing(),
             Event::ConfigLoaded(body) => {
                 self.config = Digest::of(body.toml.as_bytes());
@@ -75,12 +74,16 @@ impl World {
             Event::OutcomeRecorded(body) => self.outcome_recorded(seq, body),
             Event::IntentSettled(body) => self.intent_settled(seq, body),
             Event::SyncFinished(body) => self.sync_finished(seq, body),
-            Event::ClusterIdentified(body) => self.cluster_identified(body),
+            Event::ClusterIdentified(body) => self.cluster_identified(seq, body),
             Event::ClusterLost(body) => {
                 self.cluster.lost = Some(body.error.clone());
                 Touched::nothing()
             }
             Event::ClusterFound(_) => self.cluster_found(),
+            Event::WatchGap(body) => {
+                self.cluster.interrupted.insert(body.kind.clone(), seq);
+                Touched::nothing()
+            }
             Event::KindsServed(body) => self.kinds_served(body),
             Event::ObjectObserved(body) => self.object_observed(seq, recorded, body),
             Event::ObjectGone(body) => self.object_gone(body),
@@ -110,8 +113,7 @@ impl World {
         self.started = seq;
         self.observe = observe;
         // What an earlier run knew of absence is stale until every kind is listed again.
-        self.cluster.listed.clear();
-        self.cluster.no_apply.clear();
+        self.cluster.begin(seq);
         self.cluster.lost = None;
         for intent in self.intents.values_mut() {
             intent.orphaned = true;

@@ -11,17 +11,21 @@ use crate::ledger::event::{
 use crate::model::{ObjectKey, Seq, Timestamp};
 
 impl World {
-    pub(super) fn cluster_identified(&mut self, body: &ClusterIdentifiedV1) -> Touched {
+    pub(super) fn cluster_identified(&mut self, seq: Seq, body: &ClusterIdentifiedV1) -> Touched {
+        let replaced = !self.cluster.uid.is_empty() && self.cluster.uid != body.uid;
+        if replaced {
+            // What is known is about another cluster.
+            self.cluster.begin(seq);
+        }
         let upgraded = self.cluster.version != body.version;
         self.cluster.uid.clone_from(&body.uid);
         self.cluster.version.clone_from(&body.version);
         self.cluster.server.clone_from(&body.server);
-        if !upgraded {
-            return Touched::nothing();
+        if upgraded {
+            // What depends on the version is rendered again.
+            self.forget_problems();
         }
-        // What depends on the version is rendered again.
-        self.forget_problems();
-        Touched::all()
+        if upgraded || replaced { Touched::all() } else { Touched::nothing() }
     }
 
     pub(super) fn cluster_found(&mut self) -> Touched {
@@ -67,11 +71,9 @@ impl World {
         recorded: Timestamp,
         body: &ObjectObservedV1,
     ) -> Touched {
-        // An echo of the time before our own write, or of an earlier object of the name. Before
-        // the first list nothing is certain: the cluster may have been restored from a backup,
-        // which sets its resource versions back.
-        if self.cluster.is_listed(&body.key.group_kind())
-            && let Some(live) = self.live.get(&body.key)
+        // An echo of the time before our own write, or of an earlier object of the name.
+        if let Some(live) = self.live.get(&body.key)
+            && self.cluster.ordered_since(&body.key.group_kind()) < live.seq
             && rv_older(&body.resource_version, &live.resource_version)
         {
             return Touched::nothing();

@@ -8,10 +8,10 @@ use super::testing::{
 };
 use super::{Repo, Resolved, Touched, World, rv_older};
 use crate::ledger::event::{
-    AppDeclaredV1, DeadlineReachedV1, DriftDetectedV1, DriftKind, Event, FetchFailedV1,
-    FetchRecoveredV1, Health, IntentSettledV1, KindListedV1, Learned, ObjectGoneV1,
+    AppDeclaredV1, ClusterIdentifiedV1, DeadlineReachedV1, DriftDetectedV1, DriftKind, Event,
+    FetchFailedV1, FetchRecoveredV1, Health, IntentSettledV1, KindListedV1, Learned, ObjectGoneV1,
     ObjectObservedV1, Origin, OutcomeRecordedV1, RefMovedV1, RenderFailedV1, SyncFinishedV1,
-    SyncRequestedV1, WriteResult,
+    SyncRequestedV1, WatchGapV1, WriteResult,
 };
 use crate::model::{CommitId, GroupKind, Seq, Timestamp};
 
@@ -100,6 +100,70 @@ fn before_the_first_list_an_older_resource_version_is_believed() {
     given.starts(false);
     given.event(old);
     assert_eq!(given.world.live[&key(A)].resource_version, "1");
+}
+
+#[test]
+fn after_a_gap_an_older_resource_version_is_believed() {
+    // The cluster was restored from a backup while the daemon ran: the watch broke, and what is
+    // listed then is older than what is known.
+    let mut given = Given::synced(objects(&[A]));
+    let old = |given: &mut Given, version: &str| {
+        let resource_version = version.to_owned();
+        let observed = ObjectObservedV1 { resource_version, ..given.observation(A) };
+        given.event(observed);
+        given.world.live[&key(A)].resource_version.clone()
+    };
+    let kind = |kind: &str| GroupKind::new("", kind);
+    let reason = || "the API server went back in time".to_owned();
+    assert_ne!(old(&mut given, "1"), "1");
+    given.event(WatchGapV1 { kind: kind("Secret"), reason: reason() });
+    assert_ne!(old(&mut given, "2"), "2", "the gap of another kind says nothing");
+    given.event(WatchGapV1 { kind: kind("ConfigMap"), reason: reason() });
+    assert_eq!(old(&mut given, "5"), "5");
+    assert_eq!(old(&mut given, "4"), "5", "from there on they are in order again");
+    let plan = given.plan("web");
+    assert_eq!(plan.compare.len(), 1, "it is not as it was applied: {:?}", plan.objects);
+}
+
+#[test]
+fn an_answer_after_a_gap_counts_although_its_resource_version_is_older() {
+    let mut given = Given::synced(objects(&[A]));
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    let intent = given.intends("web");
+    let write = given.world.intents[&intent].writes[&0].write.clone();
+    let WriteResult::Applied(mut applied) = given.answer(&write) else { panic!("not applied") };
+    let gap = WatchGapV1 { kind: GroupKind::new("", "ConfigMap"), reason: "expired".into() };
+    given.event(gap);
+    applied.resource_version = "7".into();
+    given.all_end(intent, &WriteResult::Applied(applied));
+    assert_eq!(given.world.live[&key(A)].resource_version, "7");
+    // An answer of before the restore that is recorded after it does not outlive the next one.
+    for (number, version) in [(3, "900"), (4, "8")] {
+        given.push(number);
+        given.renders("web", vec![object(A, number)]);
+        let intent = given.intends("web");
+        let write = given.world.intents[&intent].writes[&0].write.clone();
+        let WriteResult::Applied(mut applied) = given.answer(&write) else { panic!("not applied") };
+        applied.resource_version = version.into();
+        given.all_end(intent, &WriteResult::Applied(applied));
+        assert_eq!(given.world.live[&key(A)].resource_version, version);
+    }
+}
+
+#[test]
+fn nothing_is_known_of_another_cluster() {
+    let mut given = Given::synced(objects(&[A]));
+    let identified = |uid: &str| ClusterIdentifiedV1 {
+        uid: uid.into(),
+        version: "v1.36.3".into(),
+        server: "https://api".into(),
+    };
+    given.event(identified("one"));
+    assert_eq!(given.event(identified("one")), Touched::nothing());
+    assert!(!given.world.cluster.listed.is_empty());
+    assert_eq!(given.event(identified("two")), Touched::all());
+    assert!(given.world.cluster.listed.is_empty());
 }
 
 #[test]

@@ -305,7 +305,11 @@ impl World {
     /// The answer to an apply is an observation too, unless the watch was quicker.
     fn seen_in_answer(&mut self, seq: Seq, write: &Write, applied: &Applied) {
         let former = self.live.get(&write.key);
-        if former.is_some_and(|live| {
+        let ordered_since = self.cluster.ordered_since(&write.key.group_kind());
+        // Our answers about one object follow each other: an earlier one is never newer, whatever
+        // its resource version says after the cluster was restored.
+        let ordered = |live: &&LiveObject| ordered_since < live.seq && !live.answered;
+        if former.filter(ordered).is_some_and(|live| {
             let same = live.uid == applied.uid;
             let newer = rv_older(&applied.resource_version, &live.resource_version);
             newer || (same && !rv_older(&live.resource_version, &applied.resource_version))

@@ -187,6 +187,10 @@ impl KindTask {
                         let reason = "the API server went back in time; listing again".to_owned();
                         return self.say_gap(reason).await.is_ok();
                     }
+                    if self.gap_said {
+                        // What comes after a gap begins with a list.
+                        return true;
+                    }
                 }
             }
         }
