@@ -42,12 +42,7 @@ impl World {
             Event::HistoryRewritten(body) => self.history_rewritten(seq, body),
             Event::RefMoved(body) => self.ref_moved(body),
             Event::FetchFailed(body) => self.fetch_failed(body),
-            Event::FetchRecovered(body) => {
-                let repo = self.repos.entry(body.repo.clone()).or_default();
-                repo.error = None;
-                repo.fetched = true;
-                self.apps_of_repo(&body.repo)
-            }
+            Event::FetchRecovered(body) => self.fetch_recovered(&body.repo),
             Event::AppDeclared(body) => self.app_declared(seq, body),
             Event::AppRemoved(body) => self.app_removed(body),
             Event::AppRefused(body) => self.app_refused(body),
@@ -107,6 +102,13 @@ impl World {
             }
             None => Touched::nothing(),
         }
+    }
+
+    fn fetch_recovered(&mut self, name: &str) -> Touched {
+        let repo = self.repos.entry(name.to_owned()).or_default();
+        repo.error = None;
+        repo.fetched = true;
+        self.apps_of_repo(name)
     }
 
     fn daemon_started(&mut self, seq: Seq, observe: bool) -> Touched {
