@@ -4,10 +4,14 @@
 //! record the start and the configuration, then watch, fetch, decide and serve. Stop: no new
 //! decision, writes under way get their outcomes recorded, a snapshot is saved, the ledger is
 //! closed. `kill -9` at any point is safe too; an orderly stop only makes the next start quicker.
+//!
+//! A full disk stops everything that records; what is recorded is served on ([`read_only`]), and
+//! when there is room the daemon starts again, within its process.
 
 mod lifecycle;
 mod narrate;
 mod options;
+mod read_only;
 mod snapshots;
 mod wiring;
 

@@ -77,6 +77,7 @@ pub use handle::{Ledger, OpenReport, Options};
 pub use info::Info;
 pub use key::KeySource;
 pub use reader::Events;
+pub use record::BLOB_BYTES_MAX;
 pub use seal::Sealer;
 pub use shared::Tail;
 pub use verify::Verified;

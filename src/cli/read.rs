@@ -35,6 +35,9 @@ pub(super) fn status_text(status: &dto::Status) -> String {
             }
         },
     );
+    if let Some(why) = status.daemon.as_ref().and_then(|daemon| daemon.read_only.as_ref()) {
+        row("READ-ONLY", format!("nothing is recorded, nothing is written to the cluster: {why}"));
+    }
     row("cluster", cluster(&status.cluster));
     let head = &status.ledger;
     let behind = match head.seq.saturating_sub(head.folded) {

@@ -12,7 +12,11 @@ pub(super) const EVENTS_BETWEEN: u64 = 50_000;
 
 /// Folds the world at the head of the ledger, from the newest snapshot that belongs to it.
 pub(super) fn restore(ledger: &Ledger) -> Result<World, ledger::Error> {
-    let mut world = load(ledger).unwrap_or_default();
+    catch_up(ledger, load(ledger).unwrap_or_default())
+}
+
+/// Folds what the ledger has beyond the world.
+pub(super) fn catch_up(ledger: &Ledger, mut world: World) -> Result<World, ledger::Error> {
     let head = ledger.head();
     if world.seq < head {
         for recorded in ledger.range(world.seq.next(), head) {

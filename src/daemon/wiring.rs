@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{lifecycle, narrate, options, snapshots};
+use super::{lifecycle, narrate, options, read_only, snapshots};
 use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
 use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
-use crate::ledger::{self, Draft, Ledger};
+use crate::ledger::{Draft, Ledger};
 use crate::model::{AppName, Digest, Seq, canonical_json};
 use crate::plan::Compared;
 use crate::reconcile::machine::declare;
@@ -46,7 +46,17 @@ pub async fn run(config: Config, serve_options: ServeOptions) -> Result<()> {
     for warning in &report.warnings {
         tracing::warn!("{warning}");
     }
-    let served = serve(&config, serve_options, &ledger).await;
+    let served = loop {
+        let error = match serve(&config, serve_options, &ledger).await {
+            Err(error) if read_only::is_full(&error) => error,
+            served => break served,
+        };
+        match read_only::serve(&config, &ledger, &error).await {
+            Ok(None) => tracing::info!("there is room again; recording goes on as after a restart"),
+            Ok(Some(signal)) => break Ok(signal),
+            Err(error) => break Err(error),
+        }
+    };
     let reason = match &served {
         Ok(signal) => (*signal).to_owned(),
         Err(error) => format!("{error:#}"),
@@ -60,32 +70,16 @@ pub async fn run(config: Config, serve_options: ServeOptions) -> Result<()> {
 }
 
 async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<&'static str> {
-    let world = {
-        let ledger = ledger.clone();
-        tokio::task::spawn_blocking(move || snapshots::restore(&ledger)).await??
-    };
+    let world = replay(ledger).await?;
     tracing::info!(events = world.seq.0, apps = world.apps.len(), "ledger is replayed");
     let connection = Connection::connect(&options::cluster(config)?).await?;
     record_start(config, asked, ledger, &world).await?;
     let world = {
-        let (ledger, from) = (ledger.clone(), world);
-        tokio::task::spawn_blocking(move || fold_rest(&ledger, from)).await??
+        let ledger = ledger.clone();
+        tokio::task::spawn_blocking(move || snapshots::catch_up(&ledger, world)).await??
     };
     let known = known_objects(&world);
-    let view = Arc::new(RwLock::new(View { world, ..View::default() }));
-    let (track, tracked) = mpsc::channel(4);
-    let parts = Parts {
-        ledger: ledger.clone(),
-        cluster: connection.clone(),
-        view,
-        folded: watch::Sender::new(Seq::ZERO),
-        limits: options::limits(config),
-        tools: options::tools(config),
-        mirrors: options::source(config),
-        scratch: config.data_dir.join("scratch"),
-        write_timeout: options::write_timeout(config),
-        track,
-    };
+    let (parts, tracked) = parts(config, ledger, connection.clone(), world);
     prepare_scratch(&parts.scratch)?;
     tell_of_sandbox(parts.tools.sandbox.clone());
     let cancel = CancellationToken::new();
@@ -103,7 +97,7 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
     tasks.spawn("cluster recorder", async move { Ok(record_cluster(recording, reported).await?) });
     let driver = Driver::new(parts.clone(), cancel.clone());
     tasks.spawn("driver", async move { Ok(driver.run().await?) });
-    start_http(config, &mut tasks, &parts, sources, &cancel).await?;
+    start_http(config, &mut tasks, &parts, (Some(sources), None), &cancel).await?;
     start_narrator(&mut tasks, ledger, &cancel);
     let saving = save_snapshots(parts.clone(), cancel.clone());
     tasks.spawn("snapshots", async move {
@@ -119,6 +113,35 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
     tasks.stop().await?;
     snapshots::save(ledger, &parts.read().world);
     Ok(signal)
+}
+
+/// Folds what the ledger has.
+pub(super) async fn replay(ledger: &Ledger) -> Result<World> {
+    let ledger = ledger.clone();
+    Ok(tokio::task::spawn_blocking(move || snapshots::restore(&ledger)).await??)
+}
+
+/// What the parts of the daemon share; the receiver gets the repositories to mirror.
+pub(super) fn parts(
+    config: &Config,
+    ledger: &Ledger,
+    cluster: Connection,
+    world: World,
+) -> (Parts, mpsc::Receiver<BTreeSet<String>>) {
+    let (track, tracked) = mpsc::channel(4);
+    let parts = Parts {
+        ledger: ledger.clone(),
+        cluster,
+        folded: watch::Sender::new(world.seq),
+        view: Arc::new(RwLock::new(View { world, ..View::default() })),
+        limits: options::limits(config),
+        tools: options::tools(config),
+        mirrors: options::source(config),
+        scratch: config.data_dir.join("scratch"),
+        write_timeout: options::write_timeout(config),
+        track,
+    };
+    (parts, tracked)
 }
 
 fn start_sources(
@@ -174,17 +197,20 @@ async fn track(
     }
 }
 
-async fn start_http(
+/// Serves the API. Without sources there is nothing to refresh: nothing is recorded, for the
+/// reason that is given.
+pub(super) async fn start_http(
     config: &Config,
     tasks: &mut Tasks,
     parts: &Parts,
-    sources: source::Handle,
+    (sources, read_only): (Option<source::Handle>, Option<String>),
     cancel: &CancellationToken,
 ) -> Result<()> {
     let listener = http::bind(&config.socket).await?;
     let (facts, control) =
         (Arc::new(Reading(parts.clone())), Arc::new(Controlling { sources, parts: parts.clone() }));
     let state = http::State::new(facts, control, parts.ledger.clone(), parts.limits.clone());
+    let state = state.read_only(read_only);
     let cancel = cancel.clone();
     tasks.spawn("API", async move { Ok(http::serve(listener, state, cancel).await?) });
     Ok(())
@@ -206,13 +232,15 @@ impl http::Facts for Reading {
 
 /// What the API may ask for.
 struct Controlling {
-    sources: source::Handle,
+    sources: Option<source::Handle>,
     parts: Parts,
 }
 
 impl http::Control for Controlling {
     fn refresh(&self, repo: Option<&str>) {
-        self.sources.hint(repo);
+        if let Some(sources) = &self.sources {
+            sources.hint(repo);
+        }
     }
 
     fn trial(&self, app: &str, revision: Option<&str>) -> Result<Trial, TrialError> {
@@ -272,16 +300,6 @@ fn read_application(file: &Path) -> Result<(AppName, Vec<u8>)> {
     let spec = crate::model::AppSpec::parse(&manifest)
         .with_context(|| format!("{} is no usable Application", file.display()))?;
     Ok((spec.name, canonical_json(&manifest)))
-}
-
-fn fold_rest(ledger: &Ledger, mut world: World) -> Result<World, ledger::Error> {
-    for recorded in ledger.range(world.seq.next(), ledger.head()) {
-        let recorded = recorded?;
-        if let Some(event) = &recorded.event {
-            world.apply(recorded.envelope.seq, recorded.envelope.recorded, event);
-        }
-    }
-    Ok(world)
 }
 
 /// What the ledger has of each object, so that a restart does not record the same again.
@@ -352,17 +370,17 @@ async fn save_snapshots(parts: Parts, cancel: CancellationToken) {
 
 /// The daemon's tasks. A task that ends before it was told to stops the daemon: a part that is
 /// silently missing is worse than a restart.
-struct Tasks {
+pub(super) struct Tasks {
     set: JoinSet<(&'static str, Result<()>)>,
     cancel: CancellationToken,
 }
 
 impl Tasks {
-    fn new(cancel: CancellationToken) -> Self {
+    pub(super) fn new(cancel: CancellationToken) -> Self {
         Self { set: JoinSet::new(), cancel }
     }
 
-    fn spawn(
+    pub(super) fn spawn(
         &mut self,
         name: &'static str,
         task: impl Future<Output = Result<()>> + Send + 'static,
@@ -371,7 +389,7 @@ impl Tasks {
     }
 
     /// Waits until a task ends.
-    async fn first_failure(&mut self) -> anyhow::Error {
+    pub(super) async fn first_failure(&mut self) -> anyhow::Error {
         match self.set.join_next().await {
             Some(Ok((name, Ok(())))) => anyhow!("the {name} ended unexpectedly"),
             Some(Ok((name, Err(error)))) => error.context(format!("the {name} failed")),
@@ -380,7 +398,7 @@ impl Tasks {
         }
     }
 
-    async fn stop_after(&mut self, failed: anyhow::Error) -> anyhow::Error {
+    pub(super) async fn stop_after(&mut self, failed: anyhow::Error) -> anyhow::Error {
         self.cancel.cancel();
         if let Err(error) = self.stop().await {
             tracing::warn!("while stopping: {error:#}");
@@ -389,7 +407,7 @@ impl Tasks {
     }
 
     /// Waits until every task has ended.
-    async fn stop(&mut self) -> Result<()> {
+    pub(super) async fn stop(&mut self) -> Result<()> {
         let mut first = Ok(());
         while let Some(ended) = self.set.join_next().await {
             let (name, result) = ended.context("a task panicked")?;

@@ -60,7 +60,8 @@ pub(super) async fn status(Having(state): Having<State>) -> Answer<dto::Status> 
         })
         .await?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    status.daemon = Some(dto::Daemon { version, pid: std::process::id(), observe });
+    let read_only = state.read_only.as_deref().map(str::to_owned);
+    status.daemon = Some(dto::Daemon { version, pid: std::process::id(), observe, read_only });
     status.ledger.seq = state.ledger.head().0;
     status.ledger.id = state.ledger.ledger_id().to_string();
     let ledger = state.ledger.clone();

@@ -109,6 +109,9 @@ pub struct Daemon {
     pub pid: u32,
     /// Whether it may only record and plan.
     pub observe: bool,
+    /// Why nothing can be recorded, and so nothing is decided or written; absent while it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<String>,
 }
 
 /// The cluster.

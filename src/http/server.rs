@@ -71,6 +71,8 @@ pub struct State {
     pub(super) limits: Limits,
     pub(super) streams: Arc<Semaphore>,
     trials: Arc<Semaphore>,
+    /// Why nothing can be recorded, while that is so.
+    pub(super) read_only: Option<Arc<str>>,
     pub(super) cancel: CancellationToken,
 }
 
@@ -85,7 +87,14 @@ impl State {
     ) -> Self {
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
         let (trials, cancel) = (Arc::new(Semaphore::new(TRIALS_MAX)), CancellationToken::new());
-        Self { facts, control, ledger, limits, streams, trials, cancel }
+        Self { facts, control, ledger, limits, streams, trials, read_only: None, cancel }
+    }
+
+    /// Says why nothing can be recorded, where that is so.
+    #[must_use]
+    pub fn read_only(mut self, why: Option<String>) -> Self {
+        self.read_only = why.map(Arc::from);
+        self
     }
 
     /// Renders an application on a blocking thread, when it is its turn.

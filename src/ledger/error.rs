@@ -129,6 +129,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether what was to be appended is at fault: another batch would be taken.
+    #[must_use]
+    pub const fn is_of_the_batch(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Encode { .. })
+    }
+
     /// An `Io` error.
     pub(super) fn io(operation: &'static str, path: impl Into<String>, source: io::Error) -> Self {
         Self::Io { operation, path: path.into(), source: Arc::new(source) }

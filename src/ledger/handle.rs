@@ -32,7 +32,7 @@ use super::shared::{Counts, Head, Shared, Tail};
 use super::snapshot;
 use super::store::{self, Store, SubjectKey};
 use super::verify::{self, Verified};
-use super::writer::{Limits, Request, Writer, create_segment};
+use super::writer::{GROUP_BYTES_MAX, Limits, Request, Writer, create_segment};
 use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// How many batches may wait for the writer. Further ones wait outside the queue.
@@ -93,6 +93,8 @@ struct Inner {
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<Lock>>,
     snapshots: Option<PathBuf>,
+    /// The file system, and how many of its bytes must stay free.
+    room: (Arc<dyn Disk>, u64),
 }
 
 /// What these locks protect is only ever taken or replaced as a whole.
@@ -224,6 +226,7 @@ impl Ledger {
         let shared = Arc::new(Shared::new(ledger, sealer, reader, index, head, counts));
         let (groups, followed) = sync_channel(LAG_GROUPS_MAX);
         let at = (segment, loaded.end);
+        let room = (disk.clone(), limits.free_bytes_reserve);
         let mut writer = Writer::new(disk, shared.clone(), groups, limits, at, parts.owed);
         let follower = shared.clone();
         let index = spawn("ledger-index", move || follower.index.follow(&followed))?;
@@ -241,6 +244,7 @@ impl Ledger {
             threads: Mutex::new(vec![writer, index]),
             lock: Mutex::new(parts.lock),
             snapshots: parts.snapshots,
+            room,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -272,6 +276,18 @@ impl Ledger {
     /// Those of [`Ledger::append`].
     pub fn append_blocking(&self, batch: impl Into<Batch>) -> Result<Vec<Seq>, Error> {
         futures::executor::block_on(self.append(batch))
+    }
+
+    /// Whether there is room for what an append may need.
+    ///
+    /// # Errors
+    /// [`Error::Full`] when there is not; [`Error::Io`] when the file system does not say.
+    pub fn room(&self) -> Result<(), Error> {
+        let (disk, reserve) = &self.inner.room;
+        let free = disk.free_bytes();
+        let free = free.map_err(|error| Error::io("measure", disk.describe(""), error))?;
+        let needed = reserve.saturating_add(GROUP_BYTES_MAX as u64);
+        if free < needed { Err(Error::Full { free, reserve: *reserve }) } else { Ok(()) }
     }
 
     /// The last durable event.

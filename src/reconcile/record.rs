@@ -13,7 +13,7 @@ use crate::ledger::event::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, Event, FetchFailedV1, FetchRecoveredV1,
     KindListedV1, KindsServedV1, Learned, ManagerStamp, ObjectGoneV1, ObjectObservedV1, WatchGapV1,
 };
-use crate::ledger::{self, Batch, Blob, Draft, Ledger, Sealer};
+use crate::ledger::{self, BLOB_BYTES_MAX, Batch, Blob, Draft, Ledger, Sealer};
 use crate::model::{
     Actor, Basis, BlobAddr, Claim, Digest, ObjectKey, Scheme, Timestamp, ValidTime, with_causes,
 };
@@ -84,12 +84,20 @@ fn cluster_report(
             let key = &observation.normalised.key;
             let base = recent.get(key).copied();
             let base = base.or_else(|| parts.read().world.live.get(key).map(|live| live.object));
+            let kind = key.group_kind();
             let (draft, blob) = observed(*observation, base);
-            if let Event::ObjectObserved(body) = &draft.event {
-                recent.insert(body.key.clone(), blob.addr);
+            if blob.bytes().len() > BLOB_BYTES_MAX {
+                // Only an aggregated API can have one. The kind cannot be known whole.
+                let reason =
+                    format!("an object has {} bytes, too many to record", blob.bytes().len());
+                Draft::new(WatchGapV1 { kind, reason })
+            } else {
+                if let Event::ObjectObserved(body) = &draft.event {
+                    recent.insert(body.key.clone(), blob.addr);
+                }
+                batch.blobs.push(blob);
+                draft
             }
-            batch.blobs.push(blob);
-            draft
         }
         ClusterInput::Gone { key, uid, learned, last_seen } => {
             let draft = Draft::new(ObjectGoneV1 { key, uid, learned }).by(Actor::default());

@@ -93,7 +93,16 @@ pub(super) async fn run(
     };
     batch.drafts.extend(checked(&parts, &job).await);
     failpoint::reach(failpoint::RENDERED);
-    parts.ledger.append(batch).await?;
+    match parts.ledger.append(batch).await {
+        Ok(_) => {}
+        // One application that is too large for the ledger fails alone, as every other error of
+        // its render does.
+        Err(error) if error.is_of_the_batch() => {
+            parts.ledger.append(job.failed(unrecorded(&error))).await?;
+            first = None;
+        }
+        Err(error) => return Err(error),
+    }
     if let Some(first) = first {
         compare_again(&parts, job, first).await?;
     }
@@ -114,6 +123,11 @@ async fn checked(parts: &Parts, job: &Arc<Job>) -> Option<Draft> {
     let found = found.await.ok()?.ok()?;
     let problems: Vec<_> = found.into_iter().map(|one| (one.expression, one.what)).collect();
     (problems != known).then(|| Draft::new(IgnoreCheckedV1 { app: job.app.clone(), problems }))
+}
+
+fn unrecorded(error: &ledger::Error) -> Problem {
+    let text = format!("what it renders to is too large to be recorded: {}", with_causes(error));
+    Problem { index: 0, text, transient: false }
 }
 
 /// What a render gave that was just recorded.

@@ -14,6 +14,7 @@ mod proxy;
 
 mod audit;
 mod crash;
+mod disk_full;
 mod failpoints;
 mod faults;
 mod gate;

@@ -326,6 +326,15 @@ impl Greffier {
         command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
 
+    /// Follows the log anew, from its beginning: the daemon ended the stream.
+    pub(crate) fn follow_again(&self) {
+        let mut running = self.running.borrow_mut();
+        let running = running.as_mut().expect("the daemon runs");
+        let _ = running.follower.wait();
+        running.seen.clear();
+        self.follow(running);
+    }
+
     fn follow(&self, running: &mut Running) {
         // What it says when it ends too early is shown with the daemon's own words.
         let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();

@@ -1,0 +1,92 @@
+//! No room: what is recorded is served, nothing is written, and all goes on when there is room.
+//! And what is too large for the ledger: it fails alone.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::cluster::ControlPlane;
+use crate::daemon::{Greffier, KEPT, application, config_map, run, until};
+use crate::keep::{live, namespace};
+
+/// What other tests may take meanwhile must not fill the disk of this one.
+const MARGIN_BYTES: u64 = 1 << 30;
+
+fn free_bytes(dir: &Path) -> u64 {
+    let told = run(Command::new("df").args(["--output=avail", "-B1", dir.to_str().unwrap()]));
+    told.lines().nth(1).unwrap().trim().parse().unwrap()
+}
+
+/// Takes so much room that the reserve is broken; gives it back when the file is removed.
+fn ballast(greffier: &Greffier) {
+    let (file, bytes) = (greffier.path("ballast"), (2 * MARGIN_BYTES).to_string());
+    run(Command::new("fallocate").args(["-l", &bytes, file.to_str().unwrap()]));
+}
+
+#[test]
+fn a_full_disk_makes_it_read_only_until_there_is_room() {
+    let (ns, app) = (namespace("full"), "full-web");
+    let greffier = Greffier::new();
+    let free = free_bytes(greffier.dir.path());
+    let reserve = free.checked_sub(MARGIN_BYTES).expect("the test needs 3 GiB of disk");
+    let root = application(app, &greffier.repo.url(), "web", &ns, KEPT);
+    let settings = format!("[ledger]\nfree_bytes_reserve = {reserve}");
+    let greffier = greffier.configure(&settings).root(&root);
+    greffier.repo.write("web/c.yaml", &config_map("one", "1"));
+    greffier.repo.push("first");
+    greffier.start();
+    greffier.wait_synced(app, &greffier.repo.head());
+
+    ballast(&greffier);
+    let patch = ["patch", "cm/one", "-n", &ns, "--type", "merge", "-p", r#"{"data":{"key":"2"}}"#];
+    ControlPlane::shared().kubectl_ok("alice", &patch);
+    let why = until("it is read-only", || {
+        // Between the two ways of serving nobody answers for an instant.
+        let output = greffier.cli(&["status", "-o", "json"]);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        status["daemon"]["read_only"].as_str().map(str::to_owned)
+    });
+    assert!(why.contains("the disk is full"), "{why}");
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(status.contains("READ-ONLY nothing is recorded"), "{status}");
+    let (_, refused) = greffier.cli_ends(3, &["pause", app]);
+    assert!(refused.contains("the disk is full"), "{refused}");
+    let (shown, _) = greffier.cli_ends(0, &["show", app]);
+    assert!(shown.contains(app), "{shown}");
+    let second = greffier.repo.write("web/d.yaml", &config_map("two", "1")).push("second");
+    assert_eq!(live(&ns, "cm/one", ".data.key"), "2", "nothing is healed without a record");
+
+    std::fs::remove_file(greffier.path("ballast")).unwrap();
+    until("it writes again", || (live(&ns, "cm/one", ".data.key") == "1").then_some(()));
+    greffier.follow_again();
+    greffier.wait_synced(app, &second);
+    greffier.wait("the drift", |event| event["kind"] == "drift.detected");
+    let status = greffier.json(&["status", "-o", "json"]);
+    assert!(status["daemon"]["read_only"].is_null(), "{status}");
+    assert_eq!(greffier.stop(), Some(0), "{}", greffier.log_tail());
+}
+
+#[test]
+fn an_application_that_is_too_large_for_the_ledger_fails_alone() {
+    let (ns, good, bad) = (namespace("toolarge"), "toolarge-good", "toolarge-bad");
+    let greffier = Greffier::new();
+    let url = greffier.repo.url();
+    greffier.repo.write("good/c.yaml", &config_map("one", "1"));
+    // The definitions of child applications are part of the render's event, 32 MiB at most.
+    let long = format!("metadata:\n  annotations:\n    long: {}\n", "x".repeat(1_200_000));
+    for n in 0..30 {
+        let child = application(&format!("toolarge-{n}"), &url, "good", &ns, KEPT);
+        let child = child.replacen("metadata:\n", &long, 1);
+        greffier.repo.write(&format!("bad/{n}.yaml"), &child);
+    }
+    greffier.repo.push("first");
+    let greffier = greffier
+        .root(&application(bad, &url, "bad", &ns, KEPT))
+        .root(&application(good, &url, "good", &ns, KEPT));
+    greffier.start();
+    let failed = greffier.wait_kind("render.failed", bad);
+    let error = failed["detail"]["error"].as_str().unwrap();
+    assert!(error.contains("too large to be recorded"), "{error}");
+    greffier.wait_synced(good, &greffier.repo.head());
+    assert_eq!(live(&ns, "cm/one", ".data.key"), "1");
+    assert_eq!(greffier.stop(), Some(0), "{}", greffier.log_tail());
+}
