@@ -238,8 +238,10 @@ fn of_app(world: &World, view: &AppView<'_>) -> Pending {
     let reasons = reasons::of_app(world, view);
     let plan = &view.plan;
     let (sync, health) = (plan.sync.as_str(), plan.health.as_str());
-    let keys: Vec<ObjectKey> = object::notable(view).take(OBJECTS_MAX).cloned().collect();
-    let objects = keys.iter().filter_map(|key| object::told(world, view, key)).collect();
+    let notable: Vec<_> = object::notable(view).take(OBJECTS_MAX).collect();
+    let judge = object::Judge::new(world, view);
+    let objects = notable.iter().map(|object| object::told(world, view, &judge, object)).collect();
+    let keys = notable.iter().map(|object| object.key.clone()).collect();
     let why = Why {
         subject: view.name.to_string(),
         app: view.name.to_string(),

@@ -205,7 +205,7 @@ impl Driver {
                     let mut view = self.parts.view.write().unwrap_or_else(PoisonError::into_inner);
                     view.compared.insert(key.clone(), judged);
                 }
-                self.machine.compared(&app, &key);
+                self.machine.compared(&app, &key, judged);
             }
             Done::Previewed { app, key } => self.machine.previewed(&app, &key),
             Done::Looked => {}

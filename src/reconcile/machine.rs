@@ -138,9 +138,12 @@ impl Machine {
         self.dirty.insert(app.clone());
     }
 
-    /// A comparison ended: its event, if any, was folded.
-    pub fn compared(&mut self, app: &AppName, key: &ObjectKey) {
-        self.comparing.remove(key);
+    /// The comparison of what was `judged` ended: its event, if any, was folded. One of a later
+    /// observation may be under way.
+    pub fn compared(&mut self, app: &AppName, key: &ObjectKey, judged: (Seq, Digest)) {
+        if self.comparing.get(key) == Some(&judged) {
+            self.comparing.remove(key);
+        }
         self.dirty.insert(app.clone());
     }
 

@@ -145,7 +145,8 @@ impl World {
 
     /// A ref that moved back to what was rendered last leaves nothing to be rendered.
     fn forget_solved_problem(&mut self, name: &AppName) {
-        let Some(app) = self.apps.get(name) else { return };
+        let app = self.apps.get(name).filter(|app| app.render_problem.is_some());
+        let Some(app) = app else { return };
         let Some(desired) = app.desired.as_ref().filter(|d| d.declared == app.declared) else {
             return;
         };

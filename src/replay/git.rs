@@ -36,12 +36,11 @@ impl Repo {
         if let Ok(commit) = revision.parse::<CommitId>() {
             return Resolved::Commit(commit);
         }
-        let names = [
-            revision.to_owned(),
-            format!("refs/heads/{revision}"),
-            format!("refs/tags/{revision}"),
-        ];
-        match names.iter().find_map(|name| self.refs.get(name)) {
+        // Asked for every application at every event about a render: a name that is not needed
+        // is not put together.
+        let found = self.refs.get(revision);
+        let found = found.or_else(|| self.refs.get(&format!("refs/heads/{revision}")));
+        match found.or_else(|| self.refs.get(&format!("refs/tags/{revision}"))) {
             Some(commit) => Resolved::Commit(commit.clone()),
             None if self.fetched => Resolved::Unknown,
             None => Resolved::NotFetched,

@@ -2,7 +2,7 @@
 
 use super::{Judge, Need, Status};
 use crate::ledger::event::{DesiredObject, Origin};
-use crate::model::{AppName, Digest};
+use crate::model::AppName;
 use crate::replay::App;
 
 impl Judge<'_> {
@@ -12,7 +12,8 @@ impl Judge<'_> {
             let why = format!("`{}` is no application name", object.key.name);
             return Need::Wait { status: Status::Missing, why, progress: false };
         };
-        let digest = Digest::of(object.application.as_deref().unwrap_or_default());
+        // An Application is no Secret: its digest is that of its manifest, which is declared.
+        let digest = object.digest;
         if let Some((refused, error)) = self.app.refused.get(&child)
             && *refused == digest
         {

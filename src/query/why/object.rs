@@ -229,7 +229,7 @@ impl<'v> Judge<'v> {
 }
 
 /// The objects about which there is something to say, the most important first.
-pub(super) fn notable<'v>(view: &'v AppView<'_>) -> impl Iterator<Item = &'v ObjectKey> {
+pub(super) fn notable<'v>(view: &'v AppView<'_>) -> impl Iterator<Item = &'v Assessment> {
     use crate::ledger::event::Health;
     let mut found: Vec<&Assessment> = view.plan.objects.iter().collect();
     found.retain(|object| {
@@ -238,16 +238,20 @@ pub(super) fn notable<'v>(view: &'v AppView<'_>) -> impl Iterator<Item = &'v Obj
             || !matches!(object.health, Health::Healthy)
     });
     found.sort_by_key(|object| (!object.blocked, !object.status.differs(), &object.key));
-    found.into_iter().map(|object| &object.key)
+    found.into_iter()
 }
 
 /// Everything that the world says about one object of an application.
-pub(super) fn told(world: &World, view: &AppView<'_>, key: &ObjectKey) -> Option<ObjectWhy> {
-    let object = view.plan.objects.iter().find(|object| object.key == *key)?;
-    let doing = Judge::new(world, view).doing(object);
+pub(super) fn told(
+    world: &World,
+    view: &AppView<'_>,
+    judge: &Judge<'_>,
+    object: &Assessment,
+) -> ObjectWhy {
+    let (key, doing) = (&object.key, judge.doing(object));
     let (next, at) = doing.next(world, view);
     let drift = view.app.drift.get(key).filter(|drift| drift.kind != DriftKind::None);
-    Some(ObjectWhy {
+    ObjectWhy {
         object: key.to_string(),
         doing: doing.code().to_owned(),
         sync: object.status.as_str().to_owned(),
@@ -263,12 +267,14 @@ pub(super) fn told(world: &World, view: &AppView<'_>, key: &ObjectKey) -> Option
         }),
         intent: None,
         outcome: None,
-    })
+    }
 }
 
 /// An object of an application.
 pub(super) fn of_object(world: &World, view: &AppView<'_>, key: &ObjectKey) -> Pending {
-    let Some(told) = told(world, view, key) else { return of_nobodys(world, key) };
+    let found = view.plan.objects.iter().find(|object| object.key == *key);
+    let Some(found) = found else { return of_nobodys(world, key) };
+    let told = told(world, view, &Judge::new(world, view), found);
     let reasons = reasons::of_object(world, view, key, &told);
     let desired = view.app.desired.as_ref();
     let live = world.live.get(key).map(|live| live.seq);

@@ -120,7 +120,7 @@ impl Sim {
                 let judged = (comparison.observation, comparison.mask.digest());
                 let key = comparison.key;
                 self.given.compared.insert(key.clone(), judged);
-                self.machine.compared(&app, &key);
+                self.machine.compared(&app, &key, judged);
             }
             Command::DryRun { app, dry_run } => {
                 let touched = self.given.previews(app.as_str(), &dry_run, Preview::Same);
@@ -275,6 +275,11 @@ fn what_is_under_way_is_not_begun_again() {
     });
     sim.runs();
     assert_eq!(sim.held.len(), 2);
+    // The end of the older comparison is not that of the newer.
+    let older = sim.held.remove(0);
+    sim.carries_out(older);
+    sim.runs();
+    assert_eq!(sim.held.len(), 1);
 }
 
 #[test]

@@ -188,7 +188,7 @@ impl Sim {
                     if nothing_new {
                         daemon.compared.insert(key.clone(), judged);
                     }
-                    daemon.machine.compared(&app, &key);
+                    daemon.machine.compared(&app, &key, judged);
                 }
                 Ended::Previewed(app, key) => daemon.machine.previewed(&app, &key),
                 Ended::Executed(intent) => daemon.machine.ended(intent),
