@@ -10,6 +10,7 @@
 //! [`Class::Unknown`], never "failed".
 
 mod admitted;
+mod autoscaler;
 pub mod compare;
 mod connection;
 mod discover;

@@ -108,8 +108,8 @@ pub struct DryRun {
     pub mask: Mask,
     /// What tells what is ignored from what was ignored when it was asked before.
     pub mask_digest: Digest,
-    /// Whether the live value of what is ignored would be sent back.
-    pub respect: bool,
+    /// That of which the live value would be sent back.
+    pub respect: Mask,
 }
 
 /// Comparisons that were made and found nothing, by object: the observation they judged, and the

@@ -6,6 +6,7 @@
 //! snapshots changes start-up time and nothing else.
 
 mod application;
+mod autoscaled;
 mod cluster;
 mod contest;
 mod decisions;

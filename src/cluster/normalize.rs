@@ -13,6 +13,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::autoscaler::scales;
 use super::gitops::managed_by;
 use super::project::project_beside;
 use crate::health;
@@ -129,6 +130,8 @@ pub struct Normalised {
     pub protection: Protection,
     /// The other GitOps manager that it shows, in words; empty when none.
     pub managed_by: String,
+    /// The object whose replicas belong to it, where it is an autoscaler.
+    pub scales: Option<ObjectKey>,
     /// `object` as canonical JSON: what was digested is what is stored, written once.
     object_json: Vec<u8>,
     /// The field set of each of `fields`, likewise.
@@ -300,6 +303,7 @@ pub fn normalize_owned(mut raw: Value, sealer: &dyn SecretDigest) -> Result<Norm
     let deleting = deletion.is_some_and(|time| !time.is_null());
     let controller = controller(&raw);
     let managed_by = managed_by(&raw, &key);
+    let scales = scales(&raw, &key);
     let (health, health_message) = health::assess(&raw);
     let (fields, fields_json) = managers(&mut raw);
     let object = strip(raw, &key, sealer);
@@ -322,6 +326,7 @@ pub fn normalize_owned(mut raw: Value, sealer: &dyn SecretDigest) -> Result<Norm
             .to_owned(),
         protection: Protection::of(object.pointer("/metadata/annotations")),
         managed_by,
+        scales,
         key,
         object,
         fields,

@@ -27,7 +27,7 @@ pub use cluster::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, KindListedV1, KindsServedV1, Learned,
     ManagerStamp, ObjectGoneV1, ObjectObservedV1, ServedKind, WatchGapV1,
 };
-pub use contest::{ContestEndedV1, ContestNamedV1};
+pub use contest::{ContestEndedV1, ContestNamedV1, ReplicasLeftV1};
 pub use daemon::{
     ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, LedgerCreatedV1, LedgerRepairedV1,
 };
@@ -189,6 +189,8 @@ events! {
     ContestNamed(ContestNamedV1) = 0x0440, "contest.named";
     /// See [`ContestEndedV1`].
     ContestEnded(ContestEndedV1) = 0x0441, "contest.ended";
+    /// See [`ReplicasLeftV1`].
+    ReplicasLeft(ReplicasLeftV1) = 0x0442, "replicas.left";
     /// See [`RemovalAwaitedV1`].
     RemovalAwaited(RemovalAwaitedV1) = 0x0450, "removal.awaited";
     /// See [`IgnoreCheckedV1`].

@@ -132,6 +132,7 @@ pub(crate) fn observed() -> ObjectObservedV1 {
         claimed_by: "web".into(),
         protection: protection(),
         managed_by: "Argo CD (application web)".into(),
+        scales: Some(Box::new(object())),
     }
 }
 
@@ -385,6 +386,12 @@ fn contests() -> Vec<Event> {
             key: object(),
             path: ".spec.replicas".into(),
             manager: String::new(),
+        }
+        .into(),
+        ReplicasLeftV1 {
+            app: app(),
+            key: object(),
+            autoscaler: ObjectKey::new("autoscaling", "HorizontalPodAutoscaler", "prod", "web"),
         }
         .into(),
     ]

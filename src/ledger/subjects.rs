@@ -114,7 +114,8 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::ObjectPreviewed(_)
         | Event::IgnoreFailed(_)
         | Event::ContestNamed(_)
-        | Event::ContestEnded(_) => of_object(event),
+        | Event::ContestEnded(_)
+        | Event::ReplicasLeft(_) => of_object(event),
         Event::IgnoreChecked(body) => Subjects::app(&body.app),
         Event::IntentRecorded(body) => {
             Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes)
@@ -162,6 +163,9 @@ fn of_object(event: &Event) -> Subjects {
         Event::IgnoreFailed(body) => Subjects::object_of(&body.app, &body.key),
         Event::ContestNamed(body) => Subjects::object_of(&body.app, &body.key),
         Event::ContestEnded(body) => Subjects::object_of(&body.app, &body.key),
+        Event::ReplicasLeft(body) => {
+            Subjects::app(&body.app).with_objects([&body.key, &body.autoscaler])
+        }
         _ => Subjects::default(),
     }
 }

@@ -16,7 +16,7 @@ mod kustomize;
 mod retry;
 
 pub use helm::{Helm, HelmParameter};
-pub use ignore::{IgnoreRule, Mask, Selection};
+pub use ignore::{IgnoreRule, Mask, REPLICAS, Selection};
 pub use kustomize::Kustomize;
 pub use retry::Retry;
 

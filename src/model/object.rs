@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::id::ParseIdError;
 
+/// Group and kind of what sets the replicas of other objects.
+const AUTOSCALER: (&str, &str) = ("autoscaling", "HorizontalPodAutoscaler");
+
 /// A kind of object, without its version: `apps/Deployment`, `/ConfigMap`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupKind {
@@ -20,6 +23,12 @@ impl GroupKind {
     /// A kind in a group; the core group is empty.
     pub fn new(group: impl Into<String>, kind: impl Into<String>) -> Self {
         Self { group: group.into(), kind: kind.into() }
+    }
+
+    /// The kind that sets the replicas of other objects.
+    #[must_use]
+    pub fn autoscaler() -> Self {
+        Self::new(AUTOSCALER.0, AUTOSCALER.1)
     }
 }
 
@@ -95,6 +104,12 @@ impl ObjectKey {
     #[must_use]
     pub fn is_application(&self) -> bool {
         self.is("argoproj.io", "Application")
+    }
+
+    /// Whether this is a `HorizontalPodAutoscaler`.
+    #[must_use]
+    pub fn is_autoscaler(&self) -> bool {
+        self.is(AUTOSCALER.0, AUTOSCALER.1)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Judging each desired object: is it as Git says, and if not, what is to be done about it?
 
+mod autoscaled;
 mod child;
 mod contested;
 mod held;
@@ -363,6 +364,9 @@ impl Judge<'_> {
         if let Some(wait) = self.namespace_wait(key, &kind) {
             return wait;
         }
+        if let Some(wait) = self.autoscaler_wait(object, live) {
+            return wait;
+        }
         let owned = self.world.owned.get(key);
         if let Some(other) = self.other_owner(key, owned) {
             if object.origin == CREATE_NAMESPACE {
@@ -399,7 +403,9 @@ impl Judge<'_> {
 
     fn need_of_known(&self, object: &DesiredObject, owned: &Owned, live: &LiveObject) -> Need {
         match self.need_by_comparison(object, owned, live) {
-            Need::Nothing(Status::Synced, why) => self.need_of_settled(owned, why),
+            Need::Nothing(Status::Synced, why) => self
+                .given_back(object, owned, live)
+                .unwrap_or_else(|| self.need_of_settled(object, owned, why)),
             need => need,
         }
     }

@@ -31,6 +31,9 @@ pub enum Violation {
     /// It would write to an object that already has a write under way.
     #[error("would write {0}, which has an open intent")]
     WritesInFlight(ObjectKey),
+    /// It would set replicas that belong to an autoscaler.
+    #[error("would set the replicas of {0}, which {1} scales")]
+    WritesReplicas(ObjectKey, ObjectKey),
     /// It would write and gate the same object.
     #[error("would write {0}, which is gated")]
     WritesGated(ObjectKey),
@@ -63,6 +66,9 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         if gated.get(key).is_some_and(|gated| same(gated, write)) {
             violations.push(Violation::WritesGated(key.clone()));
         }
+        if let Some(autoscaler) = contested_replicas(world, write) {
+            violations.push(Violation::WritesReplicas(key.clone(), autoscaler.clone()));
+        }
         if write.verb != Verb::Prune && write.verb != Verb::Recreate {
             continue;
         }
@@ -90,6 +96,21 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// The autoscaler whose replicas the write would set.
+fn contested_replicas<'w>(world: &'w World, write: &Write) -> Option<&'w ObjectKey> {
+    let sends = matches!(write.verb, Verb::Update | Verb::Heal | Verb::Reclaim | Verb::Adopt);
+    if !sends || write.respect.pointers.iter().any(|pointer| pointer == "/spec/replicas") {
+        return None;
+    }
+    let (group, kind) = ("autoscaling", "HorizontalPodAutoscaler");
+    let namespace = &write.key.namespace;
+    let there = world.live.range(ObjectKey::new(group, kind, namespace, "")..);
+    let mut there = there
+        .take_while(|(key, _)| key.is(group, kind) && key.namespace == *namespace)
+        .filter(|(_, live)| live.scales.as_deref() == Some(&write.key));
+    there.next().map(|(key, _)| key)
 }
 
 /// Whether the object must not be deleted, or not before somebody has said so.
@@ -130,6 +151,9 @@ pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static
     }
     if write.holds != app.held(&write.key, world.now) {
         return Some("what a person holds of the object has changed");
+    }
+    if contested_replicas(world, write).is_some() {
+        return Some("an autoscaler scales the object now");
     }
     if write.verb == Verb::Prune {
         let kept_away = app.is_kept_away(&write.key, world.now);

@@ -257,7 +257,9 @@ fn about_to_go(world: &World, name: &AppName, app: &App) -> usize {
         let replaced = desired.filter(|object| {
             let owned = world.owned.get(&object.key);
             owned.is_some_and(|owned| {
-                let zeroed = object.replicas == Some(0) && owned.replicas.is_some_and(|n| n > 0);
+                let zeroed = object.replicas == Some(0)
+                    && owned.replicas.is_some_and(|n| n > 0)
+                    && world.autoscaler_of(&object.key).is_none();
                 owned.app == *name
                     && owned.applied != object.digest
                     && (zeroed || recreates(app, object))

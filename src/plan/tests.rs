@@ -1,5 +1,6 @@
 //! What is planned, and why, in one statement per test.
 
+mod autoscaled;
 mod children;
 mod contact;
 mod contests;

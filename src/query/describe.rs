@@ -189,6 +189,7 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::IgnoreFailed(_)
         | Event::ContestNamed(_)
         | Event::ContestEnded(_)
+        | Event::ReplicasLeft(_)
         | Event::IntentRecorded(_)
         | Event::OutcomeRecorded(_)
         | Event::IntentSettled(_)
@@ -334,6 +335,7 @@ fn of_plan(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descri
         Event::IgnoreFailed(body) => plans::not_understood(body),
         Event::ContestNamed(body) => contest::named(body),
         Event::ContestEnded(body) => contest::ended(body),
+        Event::ReplicasLeft(body) => contest::left(body),
         Event::IntentRecorded(body) => intended(body),
         Event::OutcomeRecorded(body) => ended(&body.app, &body.results, intent, ""),
         Event::IntentSettled(body) => {

@@ -89,7 +89,7 @@ pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
             manifest: manifest.map(|manifest| manifest.manifest),
             live: live.map(|live| live.object),
             previewed: previewed(view, object, live),
-            mask: view.app.spec.mask(&object.key),
+            mask: world.ignored(view.app, &object.key),
         }
     });
     let noted = view.plan.objects.iter().filter(|object| {
@@ -97,7 +97,8 @@ pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
         let added = view.app.drift.get(&object.key);
         let added = added.is_some_and(|drift| drift.kind == DriftKind::Addition);
         let noted = owned.is_some_and(|notes| !notes.admitted.is_empty() || !notes.left.is_empty());
-        object.status == Status::Synced && !object.why.is_empty() && (added || noted)
+        let scaled = world.autoscaler_of(&object.key).is_some();
+        object.status == Status::Synced && !object.why.is_empty() && (added || noted || scaled)
             || !object.counted
     });
     let notes = noted.map(|object| format!("{}: {}", object.key, object.why)).collect();

@@ -329,6 +329,7 @@ impl Story {
             claimed_by: String::new(),
             protection: Protection::default(),
             managed_by: String::new(),
+            scales: None,
         })
     }
 

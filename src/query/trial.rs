@@ -78,7 +78,7 @@ pub fn gather(world: &World, app: &AppName, wanted: Vec<Wanted>) -> PendingTrial
             None => pending.push(wanted.key, Side::Missing, ""),
             Some(live) => {
                 let (live, former) = (live.object, former.map(|former| former.manifest));
-                let mask = state.spec.mask(&wanted.key);
+                let mask = world.ignored(state, &wanted.key);
                 pending.entries.push(Entry { wanted, live, former, mask });
             }
         }

@@ -223,6 +223,11 @@ async fn respecting(
     }
     let read = parts.cluster.get(&write.key, &write.version).await;
     let Some(live) = read.map_err(|error| failure(&error))? else { return Ok(manifest) };
+    let write =
+        &Write { respect: masking::needed(&write.respect, &manifest, &live), ..write.clone() };
+    if write.respect.is_empty() {
+        return Ok(manifest);
+    }
     let mut manifest = with_live(parts, app, write, &manifest, &live).await?;
     if let Some(version) = live.pointer("/metadata/resourceVersion") {
         manifest["metadata"]["resourceVersion"] = version.clone();

@@ -4,6 +4,8 @@
 //! under way so that they are not given twice. Everything else is the world. Losing the machine
 //! loses nothing; it asks for the same things again.
 
+mod autoscaled;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -443,6 +445,7 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
         drafts.push(Draft::new(RemovalAwaitedV1 { app, objects }));
     }
     announce_contests(world, app, plan, drafts);
+    autoscaled::announce(world, &plan.app, app, drafts);
     if plan.suspended != app.suspended {
         let (app, reasons) = (plan.app.clone(), plan.suspended.clone());
         drafts.push(Draft::new(WritesSuspendedV1 { app, reasons }));

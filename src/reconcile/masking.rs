@@ -5,8 +5,8 @@
 use serde_json::Value;
 
 use crate::cluster::mask::{sendable, with_live, without};
-use crate::cluster::{ManagerFields, Masked, SecretDigest, normalize};
-use crate::model::{Mask, with_causes};
+use crate::cluster::{FIELD_MANAGER, ManagerFields, Masked, SecretDigest, normalize};
+use crate::model::{Mask, REPLICAS, with_causes};
 use crate::render::{Sandbox, jq};
 
 /// Why it is not known what is ignored.
@@ -64,6 +64,23 @@ pub(super) async fn without_ignored(
     let fields = normalize(raw, sealer).map(|live| live.fields).unwrap_or_default();
     let [of_manifest, of_live] = masked(sandbox, mask, &fields, [manifest, raw]).await?;
     Ok((without(manifest, &of_manifest), without(raw, &of_live)))
+}
+
+/// What has to be sent back of what `mask` ignores. Replicas that neither Git names nor greffier
+/// owns stay as they are by themselves; sent, they would be greffier's, and with the first apply
+/// without them they would go.
+pub(super) fn needed(mask: &Mask, manifest: &Value, raw: &Value) -> Mask {
+    let mut mask = mask.clone();
+    let entries = raw.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let own = entries.into_iter().flatten().filter(|entry| {
+        let is = |field: &str, value: &str| entry.get(field).and_then(Value::as_str) == Some(value);
+        is("manager", FIELD_MANAGER) && is("operation", "Apply")
+    });
+    let owned = own.filter_map(|entry| entry.pointer("/fieldsV1/f:spec/f:replicas")).next();
+    if manifest.pointer(REPLICAS).is_none() && owned.is_none() {
+        mask.pointers.retain(|pointer| pointer != REPLICAS);
+    }
+    mask
 }
 
 /// The manifest with the live values of what `mask` ignores; `raw` is the object as the API

@@ -98,7 +98,7 @@ async fn respecting(
     dry_run: &DryRun,
     manifest: Value,
 ) -> Result<Result<Value, Preview>, Problem> {
-    if !dry_run.respect || dry_run.mask.is_empty() {
+    if dry_run.respect.is_empty() {
         return Ok(Ok(manifest));
     }
     let raw = match parts.cluster.get(&dry_run.key, &dry_run.version).await {
@@ -106,7 +106,7 @@ async fn respecting(
         Ok(None) => return Ok(Err(Preview::Failed("the object is gone".into()))),
         Err(error) => return Ok(Err(unanswered(&error))),
     };
-    let (sandbox, mask) = (&parts.tools.sandbox, &dry_run.mask);
+    let (sandbox, mask) = (&parts.tools.sandbox, &dry_run.respect);
     let manifest = masking::respecting(sandbox, &parts.ledger, mask, &manifest, &raw).await?;
     Ok(Ok(execute::claim(manifest, app).unwrap_or_default()))
 }

@@ -169,6 +169,7 @@ pub(super) fn observed(observation: Observation, base: Option<BlobAddr>) -> (Dra
         claimed_by: normalised.claimed_by,
         protection: normalised.protection,
         managed_by: normalised.managed_by,
+        scales: normalised.scales.map(Box::new),
     };
     let mut draft = Draft::new(event).by(actor);
     if let Some(lo) = stated {

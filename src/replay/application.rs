@@ -312,6 +312,9 @@ pub struct App {
     pub suspended: Vec<String>,
     /// How its last sync ended.
     pub last_sync: Option<SyncSummary>,
+    /// Objects whose replicas are left to an autoscaler against what Git says, with the
+    /// autoscaler, as told.
+    pub replicas_left: BTreeSet<(ObjectKey, ObjectKey)>,
     /// Children whose definition was refused: the digest of the manifest and what is wrong.
     pub refused: BTreeMap<AppName, (Digest, String)>,
     /// Objects whose removal asks for a confirmation, and since when it is planned.
@@ -360,6 +363,7 @@ impl App {
             unwell: BTreeMap::new(),
             suspended: Vec::new(),
             last_sync: None,
+            replicas_left: BTreeSet::new(),
             refused: BTreeMap::new(),
             awaits: BTreeMap::new(),
             counts: (0, 0, 0),

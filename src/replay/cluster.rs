@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::event::{ApplyNotes, Health, ServedKind, Write};
-use crate::model::{AppName, BlobAddr, CommitId, Digest, GroupKind, Protection, Seq, Timestamp};
+use crate::model::{
+    AppName, BlobAddr, CommitId, Digest, GroupKind, Mask, ObjectKey, Protection, Seq, Timestamp,
+};
 
 /// The cluster as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +87,8 @@ pub struct LiveObject {
     pub protection: Protection,
     /// The other GitOps manager that it shows, in words; empty when none.
     pub managed_by: Box<str>,
+    /// The object whose replicas belong to it, where it is an autoscaler.
+    pub scales: Option<Box<ObjectKey>>,
     /// Whether its deletion was requested.
     pub deleting: bool,
     /// The event that says so.
@@ -119,6 +123,8 @@ pub struct Owned {
     /// Why it is never removed, whatever its annotations say: the namespace that comes with an
     /// option; empty = it may be.
     pub keep: Vec<String>,
+    /// What was not Git's in the apply: there the live values were sent back.
+    pub respected: Mask,
     /// What else the apply told.
     pub notes: ApplyNotes,
     /// The outcome event.

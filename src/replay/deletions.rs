@@ -11,7 +11,7 @@ use super::application::App;
 use super::cluster::Owned;
 use super::world::World;
 use crate::ledger::event::{Preview, Verb, Write};
-use crate::model::{AppName, CommitId, Digest, ObjectKey, PlanHash, Removal, Ruling};
+use crate::model::{AppName, CommitId, Digest, ObjectKey, PlanHash, REPLICAS, Removal, Ruling};
 
 /// For how many commits the number of deletions is remembered.
 const DELETION_COMMITS_MAX: usize = 64;
@@ -29,6 +29,9 @@ impl World {
     }
 
     fn scales_to_zero(&self, app: &App, write: &Write) -> bool {
+        if write.respect.has(REPLICAS) {
+            return false;
+        }
         let proposed = app.proposed.iter().map(|proposed| &proposed.desired);
         let mut renders = app.desired.iter().chain(proposed);
         let zero = renders.any(|render| {

@@ -62,6 +62,7 @@ impl World {
             }
             Event::DriftDetected(body) => self.drift_detected(seq, body),
             Event::ContestNamed(_) | Event::ContestEnded(_) => self.contest(seq, event),
+            Event::ReplicasLeft(body) => self.replicas_left(body),
             Event::ObjectPreviewed(body) => self.object_previewed(seq, body),
             Event::IgnoreChecked(body) => self.ignore_checked(body),
             Event::IgnoreFailed(body) => self.ignore_failed(seq, body),
@@ -313,6 +314,9 @@ impl World {
             objects.get(key).is_some_and(|object| object.digest == preview.digest)
         });
         app.unwell.retain(|key, _| objects.contains_key(key));
+        let counted =
+            |key: &ObjectKey| objects.get(key).is_some_and(|object| object.replicas.is_some());
+        app.replicas_left.retain(|(key, _)| counted(key));
         app.ignore_failures.retain(|key, _| objects.contains_key(key));
         app.refused.retain(|child, _| objects.values().any(|o| is_child(o, child.as_str())));
         let (left, entered) = changed_keys(app.desired.as_ref(), &new);

@@ -93,6 +93,7 @@ impl World {
             controller: controller.to_owned(),
             protection: body.protection,
             managed_by: body.managed_by.as_str().into(),
+            scales: body.scales.clone(),
             deleting: body.deleting,
             seq,
             seen: recorded,
@@ -105,12 +106,20 @@ impl World {
                 && former.object == object
                 && former.health == health
                 && former.deleting == deleting
+                && former.scales == body.scales
                 && !(former.answered && self.has_waves(&body.key))
         });
         if same {
             return Touched::nothing();
         }
-        self.touched_by_object(&body.key, former.is_none())
+        let mut touched = self.touched_by_object(&body.key, former.is_none());
+        let scaled = former.as_ref().and_then(|former| former.scales.as_deref());
+        let scales = body.scales.as_deref();
+        if scaled != scales {
+            let targets = scaled.into_iter().chain(scales);
+            touched.apps.extend(self.touched_by_scaling(targets).apps);
+        }
+        touched
     }
 
     pub(super) fn object_gone(&mut self, body: &ObjectGoneV1) -> Touched {
@@ -125,8 +134,10 @@ impl World {
             // The object that went is an earlier one of the same name.
             return Touched::nothing();
         }
-        self.live.remove(&body.key);
-        let touched = self.touched_by_object(&body.key, true);
+        let former = self.live.remove(&body.key);
+        let mut touched = self.touched_by_object(&body.key, true);
+        let scaled = former.as_ref().and_then(|former| former.scales.as_deref());
+        touched.apps.extend(self.touched_by_scaling(scaled).apps);
         if !self.wanted_by.contains_key(&body.key) {
             self.disown(&body.key);
         }

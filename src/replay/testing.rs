@@ -364,6 +364,7 @@ impl Given {
             claimed_by: String::new(),
             protection: self.protected.get(&key).copied().unwrap_or_default(),
             managed_by: String::new(),
+            scales: None,
             key,
         }
     }
@@ -423,7 +424,7 @@ impl Given {
 
     /// What the application ignores of the object, as events tell it.
     pub(crate) fn mask(&self, app: &str, text: &str) -> Digest {
-        self.world.apps[&name(app)].spec.mask(&key(text)).digest()
+        self.world.ignored(&self.world.apps[&name(app)], &key(text)).digest()
     }
 
     // --- decisions

@@ -262,6 +262,7 @@ impl World {
             resource_version: applied.resource_version.clone(),
             replicas: open.replicas,
             keep: open.keep.clone(),
+            respected: write.respect.clone(),
             notes,
             seq,
         };
@@ -319,6 +320,7 @@ impl World {
         let former = former.filter(|live| live.uid == applied.uid);
         let controller = former.map(|live| live.controller.clone()).unwrap_or_default();
         let managed_by = former.map(|live| live.managed_by.clone()).unwrap_or_default();
+        let scales = former.and_then(|live| live.scales.clone());
         let live = LiveObject {
             version: write.version.clone(),
             uid: applied.uid.clone(),
@@ -333,6 +335,7 @@ impl World {
             controller,
             protection: applied.protection,
             managed_by,
+            scales,
             deleting: false,
             seq,
             seen: self.now,

@@ -236,6 +236,7 @@ fn observed(index: usize, number: usize, object: BlobAddr) -> Draft {
         claimed_by: String::new(),
         protection: greffier::model::Protection::default(),
         managed_by: String::new(),
+        scales: None,
     })
 }
 

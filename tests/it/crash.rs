@@ -77,6 +77,7 @@ fn observation(key: ObjectKey, blob: &Blob) -> Event {
         claimed_by: String::new(),
         protection: greffier::model::Protection::default(),
         managed_by: String::new(),
+        scales: None,
     }
     .into()
 }

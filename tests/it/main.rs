@@ -13,6 +13,7 @@ mod daemon;
 mod proxy;
 
 mod audit;
+mod autoscaled;
 mod crash;
 mod disk_full;
 mod failpoints;

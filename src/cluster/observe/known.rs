@@ -278,6 +278,7 @@ mod tests {
             claimed_by: String::new(),
             protection: object.protection,
             managed_by: String::new(),
+            scales: None,
         };
         assert_eq!(Fingerprint::of_event(&body), Fingerprint::of_object(&object));
     }

@@ -135,6 +135,8 @@ pub struct ObjectObservedV1 {
     pub protection: Protection,
     /// The other GitOps manager that it shows, in words; empty when none.
     pub managed_by: String,
+    /// The object whose replicas belong to it, where it is an autoscaler.
+    pub scales: Option<Box<ObjectKey>>,
 }
 
 /// An object is gone from the cluster.

@@ -32,3 +32,14 @@ pub struct ContestEndedV1 {
     /// The other field manager; empty = unknown.
     pub manager: String,
 }
+
+/// Git says how many replicas an object has, and an autoscaler sets them: they are left to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicasLeftV1 {
+    /// The application.
+    pub app: AppName,
+    /// The object.
+    pub key: ObjectKey,
+    /// The autoscaler.
+    pub autoscaler: ObjectKey,
+}

@@ -26,6 +26,9 @@ const FIELDS: [&str; 7] = [
     "managedFieldsManagers",
 ];
 
+/// The pointer to what an autoscaler sets.
+pub const REPLICAS: &str = "/spec/replicas";
+
 /// Which objects a rule is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
@@ -90,6 +93,30 @@ impl Mask {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pointers.is_empty() && self.jq.is_empty() && self.managers.is_empty()
+    }
+
+    /// Whether it names the JSON pointer.
+    #[must_use]
+    pub fn has(&self, pointer: &str) -> bool {
+        self.pointers.iter().any(|known| known == pointer)
+    }
+
+    /// The same with one JSON pointer more.
+    #[must_use]
+    pub fn and(mut self, pointer: &str) -> Self {
+        if !self.has(pointer) {
+            self.pointers.push(pointer.to_owned());
+        }
+        self
+    }
+
+    /// Whether it names everything that `other` names.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let all = |mine: &[String], others: &[String]| others.iter().all(|one| mine.contains(one));
+        all(&self.pointers, &other.pointers)
+            && all(&self.jq, &other.jq)
+            && all(&self.managers, &other.managers)
     }
 
     /// What tells it from every other mask; zero for the empty one.

@@ -18,7 +18,7 @@ pub(super) struct Unknown {
 impl Judge<'_> {
     /// What is ignored of the object.
     pub(super) fn mask(&self, key: &ObjectKey) -> Mask {
-        if self.app.spec.ignore.is_empty() { Mask::default() } else { self.app.spec.mask(key) }
+        self.world.ignored(self.app, key)
     }
 
     /// Why it is not known what is ignored of the object, if that is so.
@@ -52,6 +52,6 @@ impl Judge<'_> {
             Verb::Update | Verb::Heal | Verb::Reclaim | Verb::Adopt => true,
             Verb::Create | Verb::TakeOver | Verb::Recreate | Verb::Prune => false,
         };
-        if sends && self.app.spec.respect_ignore { self.mask(key) } else { Mask::default() }
+        if sends { self.world.respected(self.app, key) } else { Mask::default() }
     }
 }

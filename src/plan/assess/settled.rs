@@ -11,7 +11,12 @@ const FIELDS_NAMED_MAX: usize = 3;
 impl Judge<'_> {
     /// What an object needs that is as it was applied: on adoption, the fields of whoever wrote
     /// it before are taken over, and what of them Git does not have goes with one more apply.
-    pub(super) fn need_of_settled(&self, owned: &Owned, why: String) -> Need {
+    pub(super) fn need_of_settled(
+        &self,
+        object: &DesiredObject,
+        owned: &Owned,
+        why: String,
+    ) -> Need {
         let notes = &owned.notes;
         if notes.surplus {
             let reason = "fields that earlier appliers left and Git does not have are removed";
@@ -28,6 +33,7 @@ impl Judge<'_> {
         }
         let mut said = vec![why];
         said.extend(self::said(notes));
+        said.extend(self.replicas_said(object));
         said.retain(|sentence| !sentence.is_empty());
         Need::Nothing(Status::Synced, said.join("; "))
     }

@@ -77,7 +77,7 @@ impl Judge<'_> {
             method: self.method(object),
             validate: self.validates(object),
             mask_digest: preview_digest(&mask, live),
-            respect: self.app.spec.respect_ignore,
+            respect: self.world.respected(self.app, &object.key),
             mask,
         })
     }

@@ -186,6 +186,7 @@ fn about_object(
         let command = format!("greffier pause {name} --reason 'contest over {path}'");
         advices.say("write nothing for the application meanwhile", command);
     }
+    about_replicas(world, view, key, advices);
     about_drift(view, key, advices);
     let added = app.drift.get(key).is_some_and(|drift| drift.kind == DriftKind::Addition);
     if added {
@@ -196,6 +197,17 @@ fn about_object(
         let child = &key.name;
         advices.say(format!("see why {child} is as it is"), format!("greffier why {child}"));
     }
+}
+
+/// What to do about replicas that Git names and an autoscaler sets.
+fn about_replicas(world: &World, view: &AppView<'_>, key: &ObjectKey, advices: &mut Advices) {
+    let desired = view.app.desired.as_ref().and_then(|desired| desired.objects.get(key));
+    let counted = desired.is_some_and(|object| object.replicas.is_some());
+    let Some(autoscaler) = world.autoscaler_of(key).filter(|_| counted) else { return };
+    let what = format!("leave the replicas of {key} to {}", autoscaler.name);
+    advices.say(format!("{what}: remove `replicas` from its manifest in Git"), "");
+    let command = format!("greffier why {autoscaler}");
+    advices.say(format!("see the autoscaler of {key}"), command);
 }
 
 /// How to let go what something keeps.

@@ -128,6 +128,7 @@ mod tests {
             health_message: String::new(),
             protection: Protection::default(),
             managed_by: "".into(),
+            scales: None,
             controller: String::new(),
             deleting: false,
             seq: Seq(1),

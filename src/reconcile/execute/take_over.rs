@@ -78,7 +78,7 @@ fn mask(parts: &Parts, write: &Write) -> Mask {
     let view = parts.read();
     let owned = view.world.owned.get(&write.key);
     let app = owned.and_then(|owned| view.world.apps.get(&owned.app));
-    app.map(|app| app.spec.mask(&write.key)).unwrap_or_default()
+    app.map(|app| view.world.ignored(app, &write.key)).unwrap_or_default()
 }
 
 /// Whether greffier's fields have the values that it applied, apart from what is ignored.
