@@ -243,6 +243,7 @@ fn renders() -> Vec<Event> {
             revision: revision(),
             revisions: vec![revision()],
             inputs: Digest([9; 32]),
+            sources: Digest([8; 32]),
             tool: "directory".into(),
             made_with: vec![("helm".into(), "v4.0.1".into())],
             restores: vec![commit('a')],
@@ -273,6 +274,7 @@ fn renders() -> Vec<Event> {
             declared: Seq(7),
             revision: revision(),
             revisions: vec![revision()],
+            inputs: Digest([9; 32]),
             made_with: vec![("helm".into(), "v4.0.1".into())],
         }
         .into(),

@@ -39,6 +39,30 @@ pub enum Violation {
     WritesGated(ObjectKey),
 }
 
+impl Violation {
+    /// The object that it is about.
+    #[must_use]
+    pub const fn key(&self) -> &ObjectKey {
+        match self {
+            Self::PrunesUnowned(key)
+            | Self::PrunesWanted(key)
+            | Self::PrunesProtected(key)
+            | Self::PrunesUnbound(key)
+            | Self::WritesForbidden(key)
+            | Self::WritesInFlight(key)
+            | Self::WritesGated(key)
+            | Self::WritesReplicas(key, _) => key,
+        }
+    }
+}
+
+impl Plan {
+    /// Takes out what breaks a rule.
+    pub fn refuse(&mut self, violations: &[Violation]) {
+        self.writes.retain(|write| violations.iter().all(|broken| *broken.key() != write.key));
+    }
+}
+
 /// Returns every rule that `plan` breaks in `world`.
 #[must_use]
 pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {

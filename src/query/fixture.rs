@@ -196,6 +196,7 @@ impl Story {
             revision: revision.clone(),
             revisions: vec![revision],
             inputs: Digest::of(b"inputs"),
+            sources: Digest::of(b"sources"),
             tool: "directory".into(),
             made_with: vec![],
             restores: vec![],

@@ -188,11 +188,12 @@ impl Machine {
         for name in apps {
             let Some(app) = world.apps.get(&name) else { continue };
             self.render(world, &name, app, &mut commands, &mut drafts);
-            let Some(plan) = plan::plan(world, &name, &self.limits, compared) else { continue };
+            let Some(mut plan) = plan::plan(world, &name, &self.limits, compared) else { continue };
             let violations = plan::check(world, &plan);
             if !violations.is_empty() {
+                // What waits is announced all the same, and what breaks no rule is done.
+                plan.refuse(&violations);
                 commands.push(Command::Refuse { app: name, violations });
-                continue;
             }
             self.follow(world, app, plan, &mut commands, &mut drafts, &mut intents);
         }

@@ -12,7 +12,9 @@ use super::driver::Parts;
 use super::variation;
 use crate::ledger::event::{RevisionRef, ServedKind};
 use crate::model::{AppSpec, CommitId, Digest, GroupKind, Scope, Source, with_causes};
-use crate::render::{self, Content, Failed, FileKind, Files, FilesError, Input, ListedFile};
+use crate::render::{
+    self, Content, Failed, FileKind, Files, FilesError, Input, Inputs, ListedFile,
+};
 use crate::render::{Rendered, Tools};
 use crate::replay::World;
 use crate::source::{self, Browser, Limits, Mirror};
@@ -143,7 +145,7 @@ impl<'a> Opened<'a> {
 
     /// Digests everything that the recorded objects depend on: what the renderer reads, and the
     /// namespace that is added to it.
-    pub(super) fn digest(&self, served: &Served, tools: &Tools) -> Result<Digest, Problem> {
+    pub(super) fn digest(&self, served: &Served, tools: &Tools) -> Result<Inputs, Problem> {
         let rendered = self.with_inputs(served, Path::new(""), |inputs| {
             let trees = inputs.iter().zip(&self.sources).enumerate();
             let trees = trees.map(|(index, (input, opened))| {
@@ -165,9 +167,12 @@ impl<'a> Opened<'a> {
             self.spec.namespace_labels,
             self.spec.namespace_annotations,
         ]);
-        let mut bytes = rendered.0.to_vec();
-        bytes.extend(namespace.to_string().into_bytes());
-        Ok(Digest::of(&bytes))
+        let with = |digest: Digest| {
+            let mut bytes = digest.0.to_vec();
+            bytes.extend(namespace.to_string().into_bytes());
+            Digest::of(&bytes)
+        };
+        Ok(Inputs { all: with(rendered.all), sources: with(rendered.sources) })
     }
 
     /// What has a version and the recorded objects depend on.

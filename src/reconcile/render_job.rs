@@ -23,7 +23,7 @@ use crate::model::{
     with_causes,
 };
 use crate::plan::CREATE_NAMESPACE;
-use crate::render::{self, Rendered};
+use crate::render::{self, Inputs, Rendered};
 use crate::replay::{App, Rewrite};
 
 /// What a render works from, copied out of the world.
@@ -60,9 +60,9 @@ struct From {
 
 /// How a render ended.
 enum Ended {
-    Same(From),
+    Same { from: From, inputs: Digest },
     Again { from: From, seq: Seq, earlier: Box<RenderSucceededV1> },
-    New { from: From, inputs: Digest, rendered: Rendered, may_vary: bool },
+    New { from: From, inputs: Inputs, rendered: Rendered, may_vary: bool },
     Failed(Problem),
 }
 
@@ -140,10 +140,11 @@ struct First {
 impl First {
     fn of(ended: &Ended) -> Option<Self> {
         match ended {
-            Ended::New { inputs, rendered, may_vary, .. } => {
-                Some(Self { inputs: *inputs, objects: may_vary.then(|| rendered.objects.clone()) })
-            }
-            Ended::Same(_) | Ended::Again { .. } | Ended::Failed(_) => None,
+            Ended::New { inputs, rendered, may_vary, .. } => Some(Self {
+                inputs: inputs.all,
+                objects: may_vary.then(|| rendered.objects.clone()),
+            }),
+            Ended::Same { .. } | Ended::Again { .. } | Ended::Failed(_) => None,
         }
     }
 }
@@ -158,7 +159,7 @@ async fn compare_again(parts: &Parts, job: Arc<Job>, first: First) -> Result<(),
             let worker = (parts.clone(), Arc::clone(&job));
             let second = tokio::task::spawn_blocking(move || worker.1.render_anew(&worker.0));
             match second.await {
-                Ok(Ok((inputs, rendered))) if inputs == first.inputs => {
+                Ok(Ok((inputs, rendered))) if inputs.all == first.inputs => {
                     variation::differences(&objects, &rendered.objects)
                 }
                 // It cannot be told: the program was replaced, or it failed.
@@ -203,10 +204,10 @@ impl Job {
             made_with: opened.made_with(&self.served, &parts.tools),
             restores: restores.map(|rewrite| rewrite.dropped.clone()).collect(),
         };
-        if self.inputs == Some(inputs) {
-            return Ok(Ended::Same(from));
+        if self.inputs == Some(inputs.all) {
+            return Ok(Ended::Same { from, inputs: inputs.all });
         }
-        if let Some((seq, earlier)) = self.earlier(parts, inputs) {
+        if let Some((seq, earlier)) = self.earlier(parts, inputs.all) {
             return Ok(Ended::Again { from, seq, earlier });
         }
         let scratch = opened::scratch(parts, &self.spec);
@@ -216,7 +217,7 @@ impl Job {
     }
 
     /// Renders whatever is known of the same inputs.
-    fn render_anew(&self, parts: &Parts) -> Result<(Digest, Rendered), Problem> {
+    fn render_anew(&self, parts: &Parts) -> Result<(Inputs, Rendered), Problem> {
         let opened = Opened::open(&parts.mirrors, &self.spec, &self.commits)?;
         let inputs = opened.digest(&self.served, &parts.tools)?;
         let scratch = opened::scratch(parts, &self.spec);
@@ -266,11 +267,18 @@ impl Job {
         };
         match ended {
             Ended::Failed(problem) => self.failed(problem),
-            Ended::Same(from) => match self.moved(&from.revisions) {
+            Ended::Same { from, inputs } => match self.moved(&from.revisions) {
                 Some(revision) => {
                     let From { revisions, made_with, .. } = from;
-                    let body = RevisionAdvancedV1 { app, declared, revision, revisions, made_with };
-                    Draft::new(body).into()
+                    Draft::new(RevisionAdvancedV1 {
+                        app,
+                        declared,
+                        revision,
+                        revisions,
+                        inputs,
+                        made_with,
+                    })
+                    .into()
                 }
                 None => unnamed(),
             },
@@ -309,7 +317,7 @@ impl Job {
         parts: &Parts,
         revision: RevisionRef,
         from: From,
-        inputs: Digest,
+        inputs: Inputs,
         rendered: Rendered,
     ) -> Result<Batch, String> {
         let mut batch = Batch::default();
@@ -332,7 +340,8 @@ impl Job {
             declared: self.declared,
             revision,
             revisions: from.revisions,
-            inputs,
+            inputs: inputs.all,
+            sources: inputs.sources,
             tool: rendered.tool,
             made_with: from.made_with,
             restores: from.restores,

@@ -61,22 +61,37 @@ fn try_roots(input: &Input<'_>) -> Result<Option<Vec<String>>, Error> {
     Ok(Some(folders))
 }
 
-/// The digest of everything that the sources' render depends on. `trees` are the trees of each
+/// What renders depend on, as digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inputs {
+    /// Of everything: the same digest, the same objects.
+    pub all: Digest,
+    /// Of what comes from Git and the definition of the application alone, without versions of
+    /// programs and without what the cluster is: the same digest, and nobody asked for a change.
+    pub sources: Digest,
+}
+
+/// The digests of everything that the sources' render depends on. `trees` are the trees of each
 /// source's [`roots`].
 ///
 /// Scopes do not count: render again when a kind in
 /// [`Rendered::unknown_kinds`](super::Rendered::unknown_kinds) comes to be served.
 #[must_use]
-pub fn inputs_digest(tools: &Tools, inputs: &[Input<'_>], trees: &[Vec<CommitId>]) -> Digest {
-    let sources = inputs.iter().zip(trees).filter(|(input, _)| !input.source.lends_only);
-    let sources = sources.map(|(input, trees)| {
+pub fn inputs_digest(tools: &Tools, inputs: &[Input<'_>], trees: &[Vec<CommitId>]) -> Inputs {
+    let (mut all, mut sources) = (Vec::new(), Vec::new());
+    for (input, trees) in inputs.iter().zip(trees).filter(|(input, _)| !input.source.lends_only) {
         let trees: Vec<&str> = trees.iter().map(CommitId::as_str).collect();
-        json!([trees, input.source, depends(tools, input)])
-    });
-    let sources: Vec<Value> = sources.collect();
+        let (said, around) = depends(tools, input);
+        let said = json!([trees, input.source, said]);
+        all.push(json!([said, around]));
+        sources.push(said);
+    }
     let app = inputs.first().map(|input| (input.app.name.as_str(), &input.app.namespace));
-    // A list of plain values: the order and form of the bytes are fixed by this line.
-    Digest::of(json!([RULES, app, sources]).to_string().as_bytes())
+    // Lists of plain values: the order and form of the bytes are fixed by these lines.
+    Inputs {
+        all: Digest::of(json!([RULES, app, all]).to_string().as_bytes()),
+        sources: Digest::of(json!([app, sources]).to_string().as_bytes()),
+    }
 }
 
 /// How greffier's own rules are named among what a render was made with.
@@ -135,8 +150,9 @@ fn varies(overrides: &Kustomize) -> bool {
         || values.into_iter().any(|(_, value)| Variables::vary_in(value))
 }
 
-/// What the render of a source depends on beyond its folders and its specification.
-fn depends(tools: &Tools, input: &Input<'_>) -> Value {
+/// What the render of a source depends on beyond its folders and its specification: what Git says
+/// elsewhere, and the programs and the cluster.
+fn depends(tools: &Tools, input: &Input<'_>) -> (Value, Value) {
     let path = files::join(TOP, &input.source.path).unwrap_or_default();
     // Without its program a source does not render either, and says so.
     match detect(input, &path) {
@@ -148,13 +164,16 @@ fn depends(tools: &Tools, input: &Input<'_>) -> Value {
             // What the Application says itself is in its specification.
             let kube_version = helm.kube_version.is_none().then_some(input.kube_version);
             let api_versions = helm.api_versions.is_empty().then_some(input.api_versions);
-            json!([version, values, kube_version, api_versions])
+            (json!(values), json!([version, kube_version, api_versions]))
         }
         Ok(Tool::Kustomize(overrides)) => {
             let version = kustomize::kustomize_version(tools).unwrap_or_default();
             let varies = varies(&overrides);
-            json!([version, varies.then_some((input.commit.as_str(), input.kube_version))])
+            let commit = varies.then_some(input.commit.as_str());
+            (json!(commit), json!([version, varies.then_some(input.kube_version)]))
         }
-        Ok(Tool::Directory(_) | Tool::Detect | Tool::Unsupported(_)) | Err(_) => Value::Null,
+        Ok(Tool::Directory(_) | Tool::Detect | Tool::Unsupported(_)) | Err(_) => {
+            (Value::Null, Value::Null)
+        }
     }
 }

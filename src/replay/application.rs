@@ -29,6 +29,8 @@ pub struct Desired {
     pub revisions: Vec<RevisionRef>,
     /// The digest of every input.
     pub inputs: Digest,
+    /// The digest of what Git and the definition say of them.
+    pub sources: Digest,
     /// What has a version and the render depends on.
     pub made_with: Vec<(String, String)>,
     /// The objects.

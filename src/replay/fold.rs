@@ -276,21 +276,22 @@ impl World {
             revision: body.revision.clone(),
             revisions: body.revisions.clone(),
             inputs: body.inputs,
+            sources: body.sources,
             made_with: body.made_with.clone(),
             objects,
             warnings: body.warnings.clone(),
             unknown_kinds: body.unknown_kinds.clone(),
             deleted: BTreeSet::new(),
         };
-        self.note_programs(&body.made_with);
+        let others = self.met_programs(&body.made_with);
         let causes = self.causes_to_ask(&body.app, &new);
         if causes.is_empty() {
-            return self.take_force(&body.app, new);
+            return self.take_force(&body.app, new).and(others);
         }
         if let Some(app) = self.apps.get_mut(&body.app) {
             app.proposed = Some(Box::new(Proposed { desired: new, causes }));
         }
-        let mut touched = self.caught_up();
+        let mut touched = self.caught_up().and(others);
         touched.apps.insert(body.app.clone());
         touched
     }
@@ -378,17 +379,22 @@ impl World {
         let Some(app) = self.rendered_app(&body.app, body.declared) else {
             return Touched::nothing();
         };
-        app.render_problem = None;
-        app.proposed = None;
-        app.rewritten = None;
-        if let Some(desired) = &mut app.desired {
+        let Some(desired) = app.desired.as_mut().filter(|d| d.inputs == body.inputs) else {
+            // Another render took force meanwhile: the commit does not stand for that one, and is
+            // rendered again.
+            return Touched::app(&body.app);
+        };
+        {
             desired.revision = body.revision.clone();
             desired.revisions.clone_from(&body.revisions);
             desired.declared = body.declared;
             desired.made_with.clone_from(&body.made_with);
         }
-        self.note_programs(&body.made_with);
-        let mut touched = self.caught_up();
+        app.render_problem = None;
+        app.proposed = None;
+        app.rewritten = None;
+        let others = self.met_programs(&body.made_with);
+        let mut touched = self.caught_up().and(others);
         touched.apps.insert(body.app.clone());
         touched
     }

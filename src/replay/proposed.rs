@@ -78,11 +78,20 @@ impl World {
         }
     }
 
-    /// The last word on a version is what a render was made with.
-    pub(super) fn note_programs(&mut self, versions: &[(String, String)]) {
+    /// Notes what a render was made with. A version that nobody had met yet makes every render
+    /// with the former one a matter of the past, and each is looked at for that.
+    pub(super) fn met_programs(&mut self, versions: &[(String, String)]) -> Touched {
+        if self.note_programs(versions) { Touched::all() } else { Touched::nothing() }
+    }
+
+    /// The last word on a version is what a render was made with. Returns whether one is new.
+    fn note_programs(&mut self, versions: &[(String, String)]) -> bool {
+        let mut new = false;
         for (program, version) in versions.iter().filter(|(program, _)| program != KUBERNETES) {
-            self.programs.insert(program.clone(), version.clone());
+            let former = self.programs.insert(program.clone(), version.clone());
+            new |= former.is_some_and(|former| former != *version);
         }
+        new
     }
 
     fn version_of(&self, program: &str) -> Option<&str> {
@@ -112,10 +121,8 @@ impl World {
         }
         let mut causes: Vec<Cause> =
             app.rewritten.iter().map(|rewrite| Cause::Rewritten(rewrite.clone())).collect();
-        let commits = |desired: &Desired| {
-            desired.revisions.iter().map(|r| r.commit.clone()).collect::<Vec<_>>()
-        };
-        let asked_for = former.declared != new.declared || commits(former) != commits(new);
+        // A commit is behind it if it changed what the render reads, not if it came by.
+        let asked_for = former.sources != new.sources;
         let changed = changed_versions(former, new);
         if !asked_for && !changed.is_empty() {
             causes.push(Cause::Versions(changed));

@@ -142,6 +142,8 @@ pub(crate) struct Given {
     pub(crate) protected: BTreeMap<ObjectKey, Protection>,
     /// What the next render is made with.
     pub(crate) made_with: Vec<(String, String)>,
+    /// What the sources of the next renders are; `None` = others with every commit.
+    pub(crate) sources: Option<Digest>,
     /// The dropped commits that the next render contains again.
     pub(crate) restores: Vec<CommitId>,
     /// Every event so far.
@@ -160,6 +162,7 @@ impl Given {
             health: BTreeMap::new(),
             protected: BTreeMap::new(),
             made_with: Vec::new(),
+            sources: None,
             restores: Vec::new(),
             events: Vec::new(),
             now: Timestamp::from_seconds(1_800_000_000),
@@ -273,7 +276,7 @@ impl Given {
         }
     }
 
-    fn revision(&self) -> RevisionRef {
+    pub(crate) fn revision(&self) -> RevisionRef {
         let commit = self.world.repos[REPO].refs["refs/heads/main"].clone();
         RevisionRef { repo: REPO.into(), tree: commit.clone(), commit }
     }
@@ -291,6 +294,7 @@ impl Given {
             app: name(app),
             declared,
             inputs: Digest::of(revision.commit.as_str().as_bytes()),
+            sources: self.sources.unwrap_or(Digest::of(revision.commit.as_str().as_bytes())),
             revisions: vec![revision.clone()],
             revision,
             tool: "test".into(),
@@ -306,11 +310,14 @@ impl Given {
     pub(crate) fn advances(&mut self, app: &str) -> Touched {
         let (declared, revision) = (self.declared(app), self.revision());
         let revisions = vec![revision.clone()];
+        let desired = self.world.apps.get(&name(app)).and_then(|app| app.desired.as_ref());
+        let inputs = desired.map(|desired| desired.inputs).unwrap_or_default();
         self.event(RevisionAdvancedV1 {
             app: name(app),
             declared,
             revision,
             revisions,
+            inputs,
             made_with: self.made_with.clone(),
         })
     }

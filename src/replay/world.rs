@@ -10,7 +10,7 @@ use super::git::{Repo, Resolved};
 use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 14;
+pub const VERSION: u32 = 15;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,14 @@ impl Touched {
     #[must_use]
     pub fn all() -> Self {
         Self { apps: BTreeSet::new(), all: true }
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.apps.extend(other.apps);
+        self.all |= other.all;
+        self
     }
 
     /// One application.

@@ -138,6 +138,9 @@ pub struct RenderSucceededV1 {
     pub revisions: Vec<RevisionRef>,
     /// The digest of every input: tree, specification, tool versions, API list.
     pub inputs: Digest,
+    /// The digest of those inputs that Git and the definition say: without the versions of
+    /// programs and without what the cluster serves.
+    pub sources: Digest,
     /// The program that rendered, with its version.
     pub tool: String,
     /// Everything beside the sources that the render depends on and that has a version: programs,
@@ -181,6 +184,8 @@ pub struct RevisionAdvancedV1 {
     pub revision: RevisionRef,
     /// Every source in its order.
     pub revisions: Vec<RevisionRef>,
+    /// The digest of every input, which is that of the render that the commit stands for too.
+    pub inputs: Digest,
     /// What has a version and the render depends on, as it is now.
     pub made_with: Vec<(String, String)>,
 }

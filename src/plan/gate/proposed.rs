@@ -32,7 +32,7 @@ pub(super) fn add(
     let mut changes = changes(world, app, new);
     let mut removed = Vec::new();
     if plan.permission.prune {
-        changes.extend(prunes(world, name, new));
+        changes.extend(prunes(world, name, app, new));
         removed.extend(world.children(name).filter_map(|child| {
             let state = world.apps.get(child).filter(|state| !state.removing)?;
             let stays = matches!(app.ruling(&state.spec.removals.own), Ruling::Stays(_));
@@ -127,12 +127,12 @@ fn changes(world: &World, app: &App, new: &Desired) -> Vec<Write> {
     differs.map(change).collect()
 }
 
-/// What leaves with it.
-fn prunes(world: &World, name: &AppName, new: &Desired) -> Vec<Write> {
+/// What leaves with it. What had left before is not its doing, and judged by itself.
+fn prunes(world: &World, name: &AppName, app: &App, new: &Desired) -> Vec<Write> {
     let owned = world.owned_by(name).filter(|(key, owned)| {
         let wanted = world.wanted_by.get(*key).into_iter().flatten().any(|other| other != name);
-        let goes =
-            !new.objects.contains_key(*key) && !wanted && !world.stays(key, owned, Removal::Prune);
+        let leaves = app.wants(key) && !new.objects.contains_key(*key);
+        let goes = leaves && !wanted && !world.stays(key, owned, Removal::Prune);
         goes && world.live.get(*key).is_some_and(|live| live.uid == owned.uid && !live.deleting)
     });
     let prune = |(key, version): (&ObjectKey, &String)| Write {

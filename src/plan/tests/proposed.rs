@@ -343,3 +343,73 @@ fn the_version_that_a_render_met_last_is_what_there_is() {
     assert!(!pending(&given));
     assert_eq!(given.world.programs[HELM], "v4.1.0");
 }
+
+#[test]
+fn a_render_that_meets_another_version_has_every_application_looked_at() {
+    let mut given = charted();
+    given.made_with = with(&[(HELM, "v4.1.0"), ("kubernetes", "v1.35")]);
+    assert!(given.renders("web", objects(&[A, B])).all);
+    // Once is enough.
+    assert!(!given.renders("web", vec![object(A, 2), object(B, 1)]).all);
+    given.made_with = with(&[(HELM, "v4.2.0"), ("kubernetes", "v1.35")]);
+    assert!(given.advances("web").all);
+}
+
+#[test]
+fn a_commit_that_changes_nothing_the_render_reads_is_not_behind_an_upgrade() {
+    let mut given = charted();
+    given.sources = given.world.apps[&name("web")].desired.as_ref().map(|d| d.sources);
+    given.push(2);
+    given.made_with = with(&[(HELM, "v4.1.0"), ("kubernetes", "v1.35")]);
+    given.renders("web", vec![object(A, 2), object(B, 1)]);
+    let plan = given.plan("web");
+    let what = "would change ConfigMap/prod/a with no commit behind it: helm v4.0.1 -> v4.1.0";
+    assert_eq!((reasons(&plan), writes(&plan).len()), (vec![what], 0));
+}
+
+#[test]
+fn what_left_git_before_does_not_wait_with_a_render_that_waits() {
+    // It was never pruned: the policy does not prune.
+    let policy = serde_json::json!({ "automated": { "selfHeal": true } });
+    let mut given = Given::app("web", policy);
+    given.made_with = with(&[(HELM, "v4.0.1")]);
+    given.renders("web", objects(&[A, B]));
+    given.syncs("web");
+    given.push(2);
+    given.renders("web", objects(&[A]));
+    assert!(given.finishes("web"));
+    given.sources = given.world.apps[&name("web")].desired.as_ref().map(|d| d.sources);
+    given.made_with = with(&[(HELM, "v4.1.0")]);
+    given.renders("web", vec![object(A, 2)]);
+    given.requests("web", true, &[]);
+    let plan = given.plan("web");
+    assert_eq!(crate::plan::check(&given.world, &plan), []);
+    assert_eq!(writes(&plan), [format!("prune {B}")]);
+    let waits: Vec<_> = plan.gate.iter().flat_map(|gate| &gate.writes).collect();
+    assert_eq!(waits.len(), 1, "{waits:?}");
+}
+
+#[test]
+fn a_commit_that_was_compared_with_the_former_render_is_rendered_again() {
+    let mut given = charted();
+    given.event(ProgramsFoundV1 { versions: with(&[(HELM, "v4.1.0")]) });
+    given.made_with = with(&[(HELM, "v4.1.0"), ("kubernetes", "v1.35")]);
+    // It stands for the render in force when it is compared…
+    let revision = given.world.apps[&name("web")].desired.as_ref().unwrap().clone();
+    given.renders("web", vec![object(A, 2), object(B, 1)]);
+    let mut other = given.world.apps[&name("web")].proposed.clone().unwrap();
+    other.desired.inputs = crate::model::Digest::of(b"those of the proposal");
+    given.world.apps.get_mut(&name("web")).unwrap().proposed = Some(other);
+    given.approves("web");
+    given.push(3);
+    // …and is recorded when another is in force.
+    given.event(crate::ledger::event::RevisionAdvancedV1 {
+        app: name("web"),
+        declared: given.declared("web"),
+        revision: given.revision(),
+        revisions: vec![given.revision()],
+        inputs: revision.inputs,
+        made_with: given.made_with.clone(),
+    });
+    assert!(pending(&given), "the commit would never be rendered");
+}

@@ -398,8 +398,9 @@ impl Sim {
         let state = daemon.world.apps.get(name);
         let desired = state.and_then(|state| state.desired.as_ref());
         if desired.is_some_and(|desired| desired.inputs == inputs) {
+            let made_with = Vec::new();
             let advanced =
-                RevisionAdvancedV1 { app, declared, revision, revisions, made_with: Vec::new() };
+                RevisionAdvancedV1 { app, declared, revision, revisions, inputs, made_with };
             return (advanced.into(), Vec::new());
         }
         let mut blobs = Vec::new();
@@ -429,6 +430,7 @@ impl Sim {
             revisions,
             reused: None,
             inputs,
+            sources: inputs,
             tool: "sim".into(),
             made_with: Vec::new(),
             restores: Vec::new(),

@@ -134,7 +134,7 @@ fn the_digest_changes_with_every_input_that_counts() {
     let tree: CommitId = "1111111111111111111111111111111111111111".parse().unwrap();
     let other: CommitId = "2222222222222222222222222222222222222222".parse().unwrap();
     let of = |input: &Input<'_>, tree: &CommitId| {
-        inputs_digest(&no_tools(), &[*input], &[vec![tree.clone()]])
+        inputs_digest(&no_tools(), &[*input], &[vec![tree.clone()]]).all
     };
     let mut fixture = Fixture::new(Tool::Helm(Helm::default()), &[("apps/Chart.yaml", "name: x")]);
     let first = of(&fixture.input(&scopes), &tree);
