@@ -12,7 +12,7 @@ mod unapplied;
 
 pub(super) use method::recreates;
 
-use super::order::kind_rank;
+use super::order::in_order;
 use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission};
 use crate::ledger::event::{DesiredObject, DriftKind, Health, Method, Verb, Write};
 use crate::model::{AppName, GroupKind, ObjectKey, Restraint};
@@ -156,13 +156,11 @@ impl Assessed {
         let Some(desired) = app.desired.as_ref().filter(|_| !app.removing) else {
             return assessed;
         };
-        let mut objects: Vec<&DesiredObject> = desired.objects.values().collect();
-        objects.sort_by_cached_key(|object| (object.wave, kind_rank(&object.key)));
         let judge = Judge { world, name, app, permission, compared };
         let mut barrier: Option<(i32, String)> = None;
-        for object in objects {
+        for (wave, object) in in_order(desired) {
             let mut need = judge.need(object);
-            let barred = barrier.as_ref().filter(|(wave, _)| *wave < object.wave);
+            let barred = barrier.as_ref().filter(|(barred, _)| *barred < wave);
             if let Some((_, why)) = barred.filter(|_| !judge.is_hold_due(object)) {
                 need = need.after(why);
             }
@@ -172,8 +170,7 @@ impl Assessed {
                 && let Some(last) = assessed.objects.last()
                 && !(last.is_done() && judge.is_observed(object))
             {
-                barrier =
-                    Some((object.wave, format!("wave {} waits for {}", object.wave, object.key)));
+                barrier = Some((wave, format!("wave {wave} waits for {}", object.key)));
             }
         }
         assessed

@@ -48,6 +48,15 @@ fn a_namespace_of_the_same_application_comes_first() {
 }
 
 #[test]
+fn a_namespace_of_a_later_wave_is_created_for_its_first_user() {
+    let mut given = Given::app("web", auto());
+    given.renders("web", vec![waved(IN_STAGE, 0), waved(A, 1), waved(STAGE, 2)]);
+    assert_eq!(given.writes("web"), [format!("create {STAGE}")]);
+    given.syncs("web");
+    assert!(given.finishes("web"));
+}
+
+#[test]
 fn a_namespace_of_another_application_is_waited_for() {
     let mut given = Given::app("web", auto());
     given.declares(&application("base", auto()), Origin::Config);
