@@ -71,6 +71,9 @@ pub struct LiveObject {
     /// Whether it is known only from the answer to our own write: what a controller makes of the
     /// write is not seen yet, so its health ends no wave.
     pub answered: bool,
+    /// Whether the observer has told of this very object, at whatever version: then it will tell
+    /// when it is gone.
+    pub shown: bool,
     /// The digest of the fields that greffier owns.
     pub owned: Option<Digest>,
     /// The normalised object with field ownership.
@@ -95,6 +98,19 @@ pub struct LiveObject {
     pub seq: Seq,
     /// When that was recorded.
     pub seen: Timestamp,
+}
+
+impl LiveObject {
+    /// Whether both say the same of the same object in everything whose change is worth an
+    /// observation: the observer, which has told of one, does not tell of the other.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let said =
+            |live: &Self| (live.digest, live.owned, live.managers, live.health, live.deleting);
+        self.uid == other.uid
+            && said(self) == said(other)
+            && self.health_message == other.health_message
+    }
 }
 
 /// What greffier last applied to an object. The entry is what makes an object greffier's own: an

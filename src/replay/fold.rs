@@ -118,6 +118,10 @@ impl World {
         // What an earlier run knew of absence is stale until every kind is listed again.
         self.cluster.begin(seq);
         self.cluster.lost = None;
+        // This run's observer is told of what was observed; of an answer alone it knows nothing.
+        for live in self.live.values_mut() {
+            live.shown = !live.answered;
+        }
         for intent in self.intents.values_mut() {
             intent.orphaned = true;
         }

@@ -54,10 +54,12 @@ impl World {
     pub(super) fn kind_listed(&mut self, body: &KindListedV1) -> Touched {
         self.cluster.listed.insert(body.kind.clone());
         // What is known from the answer to our own write only was never shown by a watch. If the
-        // list is newer and has not shown it either, it is gone: nobody will say so.
+        // list is newer and has not shown it either, it is gone: nobody will say so. What a watch
+        // has told of before is not told of again while nothing changes.
         let listed = &body.resource_version;
         self.live.retain(|key, live| {
             !live.answered
+                || live.shown
                 || key.group_kind() != body.kind
                 || listed.is_empty()
                 || rv_older(listed, &live.resource_version)
@@ -71,13 +73,6 @@ impl World {
         recorded: Timestamp,
         body: &ObjectObservedV1,
     ) -> Touched {
-        // An echo of the time before our own write, or of an earlier object of the name.
-        if let Some(live) = self.live.get(&body.key)
-            && self.cluster.ordered_since(&body.key.group_kind()) < live.seq
-            && rv_older(&body.resource_version, &live.resource_version)
-        {
-            return Touched::nothing();
-        }
         let controller = body.controller.as_ref().map_or("", |(_, _, uid)| uid.as_str());
         let live = LiveObject {
             version: body.version.clone(),
@@ -85,6 +80,7 @@ impl World {
             resource_version: body.resource_version.clone(),
             digest: body.digest,
             answered: false,
+            shown: true,
             owned: body.owned,
             object: body.object,
             managers: ManagerStamp::digest_of(&body.managers),
@@ -98,6 +94,13 @@ impl World {
             seq,
             seen: recorded,
         };
+        // An echo of the time before our own write, or of an earlier object of the name.
+        if self.live.get(&body.key).is_some_and(|known| {
+            self.cluster.ordered_since(&body.key.group_kind()) < known.seq
+                && rv_older(&live.resource_version, &known.resource_version)
+        }) {
+            return self.observed_late(&body.key, &live);
+        }
         let (object, health, deleting) = (live.object, live.health, live.deleting);
         let former = self.live.insert(body.key.clone(), live);
         // The echo of our own write says what its answer said.
@@ -120,6 +123,22 @@ impl World {
             touched.apps.extend(self.touched_by_scaling(targets).apps);
         }
         touched
+    }
+
+    /// What an observation still tells that is older than the answer to our own write. If that
+    /// changed nothing, nobody will tell of it: the answer has been observed.
+    fn observed_late(&mut self, key: &ObjectKey, late: &LiveObject) -> Touched {
+        let live = self.live.get_mut(key).filter(|live| live.uid == late.uid);
+        let Some(live) = live else { return Touched::nothing() };
+        let (answered, deleting) = (live.answered, live.deleting);
+        live.shown = true;
+        // Nothing takes a deletion back.
+        live.deleting |= late.deleting;
+        live.answered &= !live.says_the_same(late);
+        if (live.answered, live.deleting) == (answered, deleting) {
+            return Touched::nothing();
+        }
+        self.touched_by_object(key, false)
     }
 
     pub(super) fn object_gone(&mut self, body: &ObjectGoneV1) -> Touched {

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::testing::{
     Given, REPO, application, auto, cascading, child, commit, key, name, object, objects,
 };
-use super::{Repo, Resolved, Touched, World, rv_older};
+use super::{LiveObject, Repo, Resolved, Touched, World, rv_older};
 use crate::ledger::event::{
     AppDeclaredV1, ClusterIdentifiedV1, DeadlineReachedV1, DriftDetectedV1, DriftKind, Event,
     FetchFailedV1, FetchRecoveredV1, Health, IntentSettledV1, KindListedV1, Learned, ObjectGoneV1,
@@ -14,6 +14,8 @@ use crate::ledger::event::{
     SyncRequestedV1, WatchGapV1, WriteResult,
 };
 use crate::model::{CommitId, GroupKind, Seq, Timestamp};
+
+mod answers;
 
 const A: &str = "ConfigMap/prod/a";
 const B: &str = "ConfigMap/prod/b";
@@ -38,7 +40,7 @@ fn an_echo_from_before_our_own_write_is_dropped() {
     given.all_end(intent, &WriteResult::Applied(applied.clone()));
     let after_answer = given.world.live[&key(A)].clone();
     assert_eq!(given.event(early), Touched::nothing());
-    assert_eq!(given.world.live[&key(A)], after_answer);
+    assert_eq!(given.world.live[&key(A)], LiveObject { shown: true, ..after_answer });
     assert_eq!(given.writes("web"), [""; 0]);
 }
 

@@ -321,12 +321,13 @@ impl World {
         let controller = former.map(|live| live.controller.clone()).unwrap_or_default();
         let managed_by = former.map(|live| live.managed_by.clone()).unwrap_or_default();
         let scales = former.and_then(|live| live.scales.clone());
-        let live = LiveObject {
+        let mut live = LiveObject {
             version: write.version.clone(),
             uid: applied.uid.clone(),
             resource_version: applied.resource_version.clone(),
             digest: applied.digest,
             answered: true,
+            shown: former.is_some_and(|live| live.shown),
             owned: Some(applied.baseline),
             object: applied.object,
             managers: applied.managers,
@@ -336,10 +337,13 @@ impl World {
             protection: applied.protection,
             managed_by,
             scales,
-            deleting: false,
+            deleting: former.is_some_and(|live| live.deleting && ordered_since < live.seq),
             seq,
             seen: self.now,
         };
+        // Where nothing changed that is worth an observation, none will come.
+        let quiet = former.is_some_and(|former| !former.answered && former.says_the_same(&live));
+        live.answered = !quiet;
         self.live.insert(write.key.clone(), live);
     }
 }

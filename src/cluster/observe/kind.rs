@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::conductor::Hints;
-use super::known::{Fingerprint, KindKnown, Noted};
+use super::known::{Fingerprint, KindKnown, Noted, version_of};
 use super::reach::{Backoff, Reach};
 use super::stream::{Event, Events, is_secret};
 use super::{ClusterInput, Observation};
@@ -252,21 +252,21 @@ impl KindTask {
         };
         let object = self.in_owned_version(object).await?;
         let fingerprint = Fingerprint::of_object(&object);
-        let (namespace, name) = (object.key.namespace.clone(), object.key.name.clone());
-        let noted = self.known.judge(&object, fingerprint);
+        let noted = self.known.judge(&object, fingerprint, learned);
         if noted == Noted::Same {
-            self.known.shown(&namespace, &name);
+            self.known.shown(&object);
             return Ok(());
         }
+        let (namespace, name) = (object.key.namespace.clone(), object.key.name.clone());
         let added = noted != Noted::Changed;
         if let Noted::Replaced(former) = noted {
             self.say_gone(&namespace, &name, former, Learned::Listed).await?;
         }
         self.shared.hints.observed(&object);
-        let uid = object.uid.clone();
+        let (uid, version) = (object.uid.clone(), version_of(&object));
         let observation = Observation { normalised: object, added, learned };
         self.say(ClusterInput::Object(Box::new(observation))).await?;
-        self.known.set(&namespace, &name, &uid, fingerprint);
+        self.known.set(&namespace, &name, (&uid, version), fingerprint);
         Ok(())
     }
 

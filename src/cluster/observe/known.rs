@@ -1,11 +1,14 @@
 //! What has been said about each object, so that it is not said twice.
 //!
 //! Pure bookkeeping: a fingerprint per object, and which objects the list in progress has shown.
+//!
+//! What changed between two lists is said again even if it came back to what was said: in between
+//! it may have been something else, and greffier may know that from the answer to its own write.
 
 use std::collections::HashMap;
 
 use crate::cluster::normalize::Normalised;
-use crate::ledger::event::{Health, ManagerStamp, ObjectObservedV1};
+use crate::ledger::event::{Health, Learned, ManagerStamp, ObjectObservedV1};
 use crate::model::{Digest, GroupKind, ObjectKey, Timestamp};
 
 /// The digest of everything about an object whose change is worth an event. Status counts by its
@@ -71,7 +74,7 @@ impl Known {
         self.kinds.entry(key.group_kind()).or_default().set(
             &key.namespace,
             &key.name,
-            uid,
+            (uid, 0),
             fingerprint,
         );
     }
@@ -121,6 +124,8 @@ struct Seen {
     fingerprint: Fingerprint,
     /// The list that last showed it.
     round: u32,
+    /// The version in which it was seen last; 0 where that is not known.
+    version: u64,
 }
 
 /// What an observation means beside what was said before.
@@ -142,25 +147,41 @@ impl KindKnown {
     }
 
     /// Says what an observation means, without recording it.
-    pub(super) fn judge(&self, object: &Normalised, fingerprint: Fingerprint) -> Noted {
+    pub(super) fn judge(
+        &self,
+        object: &Normalised,
+        fingerprint: Fingerprint,
+        learned: Learned,
+    ) -> Noted {
         match self.objects.get(&*name_of(&object.key.namespace, &object.key.name)) {
             None => Noted::Added,
-            Some(seen) if seen.fingerprint == fingerprint => Noted::Same,
+            Some(seen) if seen.fingerprint == fingerprint => {
+                let missed = seen.version != 0 && seen.version != version_of(object);
+                if learned == Learned::Listed && missed { Noted::Changed } else { Noted::Same }
+            }
             Some(seen) if *seen.uid != *object.uid => Noted::Replaced(seen.uid.to_string()),
             Some(_) => Noted::Changed,
         }
     }
 
     /// Records what was said. An object recorded during a list counts as shown by it.
-    pub(super) fn set(&mut self, namespace: &str, name: &str, uid: &str, fingerprint: Fingerprint) {
-        let seen = Seen { uid: uid.into(), fingerprint, round: self.round };
+    pub(super) fn set(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        (uid, version): (&str, u64),
+        fingerprint: Fingerprint,
+    ) {
+        let seen = Seen { uid: uid.into(), fingerprint, round: self.round, version };
         self.objects.insert(name_of(namespace, name), seen);
     }
 
-    /// Records that the list in progress shows an object as it is known.
-    pub(super) fn shown(&mut self, namespace: &str, name: &str) {
-        if let Some(seen) = self.objects.get_mut(&*name_of(namespace, name)) {
+    /// Records that an object is known which was shown just now, in this state.
+    pub(super) fn shown(&mut self, object: &Normalised) {
+        let name = name_of(&object.key.namespace, &object.key.name);
+        if let Some(seen) = self.objects.get_mut(&*name) {
             seen.round = self.round;
+            seen.version = version_of(object);
         }
     }
 
@@ -199,6 +220,11 @@ impl KindKnown {
     }
 }
 
+/// The resource version as a number; 0 where it is none.
+pub(super) fn version_of(object: &Normalised) -> u64 {
+    object.resource_version.parse().unwrap_or_default()
+}
+
 fn name_of(namespace: &str, name: &str) -> Box<str> {
     format!("{namespace}/{name}").into_boxed_str()
 }
@@ -209,7 +235,6 @@ mod tests {
 
     use super::*;
     use crate::cluster::normalize::{normalize, tests::TestKey};
-    use crate::ledger::event::Learned;
     use crate::model::BlobAddr;
 
     fn pod(edit: impl FnOnce(&mut Value)) -> Normalised {
@@ -224,13 +249,13 @@ mod tests {
     fn recorded() -> KindKnown {
         let mut known = KindKnown::default();
         let object = pod(|_| {});
-        known.set("n", "a", &object.uid, Fingerprint::of_object(&object));
+        known.set("n", "a", (&object.uid, 0), Fingerprint::of_object(&object));
         known
     }
 
     fn judged(edit: impl FnOnce(&mut Value)) -> Noted {
         let object = pod(edit);
-        recorded().judge(&object, Fingerprint::of_object(&object))
+        recorded().judge(&object, Fingerprint::of_object(&object), Learned::Watched)
     }
 
     #[test]
@@ -253,6 +278,25 @@ mod tests {
             judged(|raw| raw["metadata"]["uid"] = json!("u2")),
             Noted::Replaced("u1".into())
         );
+    }
+
+    #[test]
+    fn what_changed_unseen_and_came_back_is_said_again() {
+        let mut known = recorded();
+        let at = |version: &str| pod(|raw| raw["metadata"]["resourceVersion"] = json!(version));
+        let judged = |known: &KindKnown, version, learned| {
+            let object = at(version);
+            known.judge(&object, Fingerprint::of_object(&object), learned)
+        };
+        // After a start it is not known at which version the ledger has it.
+        assert_eq!(judged(&known, "5", Learned::Listed), Noted::Same);
+        known.shown(&at("5"));
+        assert_eq!(judged(&known, "5", Learned::Listed), Noted::Same);
+        assert_eq!(judged(&known, "7", Learned::Listed), Noted::Changed);
+        // A watch would have shown what came in between.
+        assert_eq!(judged(&known, "7", Learned::Watched), Noted::Same);
+        known.shown(&at("7"));
+        assert_eq!(judged(&known, "7", Learned::Listed), Noted::Same);
     }
 
     #[test]
@@ -286,15 +330,15 @@ mod tests {
     #[test]
     fn what_a_list_does_not_show_is_found() {
         let mut known = recorded();
-        known.set("", "cluster-wide", "u2", Fingerprint(Digest::default()));
+        known.set("", "cluster-wide", ("u2", 0), Fingerprint(Digest::default()));
         known.begin_list();
         assert_eq!(known.not_shown().len(), 2);
-        known.shown("n", "a");
+        known.shown(&pod(|_| {}));
         assert_eq!(
             known.not_shown(),
             [(String::new(), "cluster-wide".to_owned(), "u2".to_owned())]
         );
-        known.set("n", "new", "u3", Fingerprint(Digest::default()));
+        known.set("n", "new", ("u3", 0), Fingerprint(Digest::default()));
         assert_eq!(known.not_shown().len(), 1, "what a list shows for the first time is shown");
         assert_eq!(known.remove("", "cluster-wide"), Some("u2".into()));
         assert_eq!(known.remove("", "cluster-wide"), None);

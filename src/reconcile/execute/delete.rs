@@ -132,6 +132,7 @@ mod tests {
             resource_version: object.resource_version.clone(),
             digest: object.digest,
             answered: false,
+            shown: true,
             owned: None,
             object: BlobAddr(object.digest.0),
             managers: Digest::default(),

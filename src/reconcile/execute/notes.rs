@@ -121,6 +121,7 @@ mod tests {
             resource_version: before.resource_version.clone(),
             digest: before.digest,
             answered: false,
+            shown: true,
             owned: Some(before.baseline),
             object: before.object,
             managers: before.managers,

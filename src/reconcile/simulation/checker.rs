@@ -66,6 +66,8 @@ pub(super) struct Checker {
     applied_by: BTreeMap<String, (AppName, ObjectKey)>,
     /// Objects that were let go on purpose: their application was removed without its objects.
     orphans: BTreeSet<String>,
+    /// Objects that are in the cluster and that nobody may prune.
+    pub(super) kept: BTreeSet<String>,
     /// Objects that requests created.
     created: BTreeMap<Id, String>,
     /// What was found wrong first.
@@ -222,10 +224,13 @@ impl Checker {
         }
         let prunes = together.iter().filter(|write| write.verb == Verb::Prune).count();
         // What an application has given to others, and what its children have, counts as left.
-        // So does what is being written: it is judged when that has ended.
+        // So does what is being written: it is judged when that has ended. And so does what stays
+        // because its annotation says so: it is an object of the application as any other.
         let wanted = self.apps.values().flat_map(|app| app.wants.keys());
+        let kept = self.kept.iter().filter_map(|uid| self.applied_by.get(uid));
+        let kept = kept.filter(|(app, _)| app == name).map(|(_, key)| key);
         let left: BTreeSet<_> =
-            wanted.chain(self.intents.values().flat_map(Intent::open)).collect();
+            wanted.chain(kept).chain(self.intents.values().flat_map(Intent::open)).collect();
         let left = left.len();
         let alone = !self.parents.contains(name);
         (alone && prunes >= 3 && prunes > left)

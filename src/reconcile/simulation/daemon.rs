@@ -4,7 +4,7 @@
 //! nothing is decided before everything that the daemon appended itself is folded. A crash drops
 //! all of this; what was sent stays on its way.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::checker::Checker;
 use super::cluster::FakeCluster;
@@ -112,10 +112,23 @@ impl Sim {
             self.blobs.insert(blob.addr, blob.bytes().to_vec());
         }
         self.now = self.now.plus_ms(1);
+        if matches!(event, Event::IntentRecorded(_)) {
+            self.checker.kept = self.kept();
+        }
         self.checker.event(seq, self.now, &event);
         self.head.apply(seq, self.now, &event);
         self.events.push((self.now, event));
         seq
+    }
+
+    /// The uids of the objects that their annotations keep from being pruned.
+    fn kept(&self) -> BTreeSet<String> {
+        let keys = self.cluster.keys().into_iter();
+        let kept = keys.filter(|key| {
+            let live = self.cluster.get(key).unwrap_or_default();
+            super::outside::options(&live).contains("Prune=false")
+        });
+        kept.filter_map(|key| self.cluster.uid(&key)).collect()
     }
 
     pub(super) fn appended(&self) -> usize {

@@ -36,13 +36,20 @@ impl SecretDigest for Key {
 /// What the recorder appends as one event.
 pub(super) type Report = (Event, Option<Blob>);
 
+/// What has been said of an object.
+struct Known {
+    uid: String,
+    print: Fingerprint,
+    /// The version in which it was seen last, if that is known.
+    version: Option<String>,
+}
+
 /// The watch of one kind.
 struct Task {
     kind: GroupKind,
     /// Where in the cluster's history it goes on; `None` = it lists first.
     next: Option<usize>,
-    /// What has been said of each object.
-    known: BTreeMap<ObjectKey, (String, Fingerprint)>,
+    known: BTreeMap<ObjectKey, Known>,
 }
 
 /// All watches of one run of the daemon.
@@ -67,7 +74,7 @@ impl Observer {
                     (live.health, &live.health_message),
                     live.deleting,
                 );
-                (key.clone(), (live.uid.clone(), print))
+                (key.clone(), Known { uid: live.uid.clone(), print, version: None })
             });
             let known = known.collect();
             tasks.push(Task { kind, next: None, known });
@@ -153,7 +160,7 @@ impl Task {
             shown.insert(self.observe(&object, Learned::Listed, queue));
         }
         let known: Vec<_> =
-            self.known.iter().map(|(key, (uid, _))| (key.clone(), uid.clone())).collect();
+            self.known.iter().map(|(key, known)| (key.clone(), known.uid.clone())).collect();
         for (key, uid) in known.into_iter().filter(|(key, _)| !shown.contains(key)) {
             self.gone(&key, uid, Learned::Listed, queue);
         }
@@ -172,16 +179,26 @@ impl Task {
         let normalised = normalize(raw, &Key).unwrap();
         let print = fingerprint(&normalised);
         let key = normalised.key.clone();
-        let former = self.known.get(&key).cloned();
-        if former.as_ref().is_some_and(|(_, former)| *former == print) {
+        let (uid, version) = (normalised.uid.clone(), Some(normalised.resource_version.clone()));
+        let former = self.known.insert(key.clone(), Known { uid, print, version });
+        // What changed between two lists is said again even if it came back to what was said.
+        let missed = |former: &Known| {
+            learned == Learned::Listed
+                && former.version.as_ref().is_some_and(|v| *v != normalised.resource_version)
+        };
+        if former.as_ref().is_some_and(|former| former.print == print && !missed(former)) {
             return key;
         }
-        let replaced = former.as_ref().filter(|(uid, _)| *uid != normalised.uid);
-        if let Some((uid, _)) = replaced {
-            self.gone(&key, uid.clone(), Learned::Listed, queue);
+        let replaced = former.as_ref().filter(|former| former.uid != normalised.uid);
+        if let Some(former) = replaced {
+            let gone = ObjectGoneV1 {
+                key: key.clone(),
+                uid: former.uid.clone(),
+                learned: Learned::Listed,
+            };
+            queue.push_back((gone.into(), None));
         }
-        self.known.insert(key.clone(), (normalised.uid.clone(), print));
-        let added = former.is_none_or(|(uid, _)| uid != normalised.uid);
+        let added = former.is_none_or(|former| former.uid != normalised.uid);
         let observation = Observation { normalised, added, learned };
         let (draft, blob): (Draft, Blob) = record::observed(observation, None);
         queue.push_back((draft.event, Some(blob)));

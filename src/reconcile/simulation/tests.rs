@@ -16,6 +16,8 @@ use crate::model::ObjectKey;
 
 /// How many seeds are run when nobody says otherwise.
 const SEEDS: u64 = 200;
+/// After how many wrong seeds a thread ends.
+const WRONG_MAX: usize = 5;
 /// How much of a trace is printed.
 const TRACE_MAX: usize = 400;
 
@@ -48,20 +50,33 @@ fn run_all(first: u64, count: u64) {
         let thread = |number| {
             let seeds = (first + number..first + count).step_by(usize::try_from(threads).unwrap());
             scope.spawn(move || {
-                let mut sum = Counts::default();
+                let (mut sum, mut wrong) = (Counts::default(), Vec::new());
                 for seed in seeds {
-                    sum.add(run(seed).unwrap_or_else(|wrong| panic!("{wrong}")));
+                    match run(seed) {
+                        Ok(counts) => sum.add(counts),
+                        Err(what) => wrong.push((seed, what)),
+                    }
+                    if wrong.len() >= WRONG_MAX {
+                        break;
+                    }
                 }
-                sum
+                (sum, wrong)
             })
         };
         let running: Vec<_> = (0..threads).map(thread).collect();
-        let mut total = Counts::default();
+        let (mut total, mut wrong) = (Counts::default(), Vec::new());
         for thread in running {
             match thread.join() {
-                Ok(sum) => total.add(sum),
+                Ok((sum, of_thread)) => {
+                    total.add(sum);
+                    wrong.extend(of_thread);
+                }
                 Err(panic) => std::panic::resume_unwind(panic),
             }
+        }
+        let seeds: Vec<u64> = wrong.iter().map(|(seed, _)| *seed).collect();
+        if let Some((_, what)) = wrong.into_iter().min_by_key(|(seed, _)| *seed) {
+            panic!("{what}\nwrong seeds: {seeds:?}");
         }
         total
     });
