@@ -17,6 +17,7 @@ mod health;
 mod hold;
 mod ignore;
 mod index;
+mod later;
 mod observed;
 mod previews;
 mod proposed;

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::normalize::{ManagerFields, Stored};
 use super::project::{SELF, Step, covers_except, holds, plain, project, project_beside};
 use crate::ledger::event::{DriftKind, FieldChange, ManagerStamp};
+use crate::model::Timestamp;
 use crate::plan::secret::{SECRET, is_open};
 
 /// The most fields that are listed.
@@ -47,6 +48,9 @@ pub struct Comparison {
     pub places: Vec<Vec<String>>,
     /// The managers that changed since the baseline and own a changed field. Empty = unknown.
     pub managers: Vec<ManagerStamp>,
+    /// When greffier applied last, by the observed object's own word, where that is later than
+    /// the baseline.
+    pub later: Option<Timestamp>,
 }
 
 /// One difference, with the edges that lead to it.
@@ -73,6 +77,22 @@ pub(super) fn judge(
     excused: &dyn Fn(&[String]) -> bool,
     unheard: &[String],
 ) -> Comparison {
+    let applied = |object: &Stored| object.own()?.stamp.time;
+    let later = later(applied(baseline), applied(observed));
+    Comparison { later, ..judged(baseline, observed, excused, unheard) }
+}
+
+/// When greffier wrote last, where that is later than what is known.
+pub(super) fn later(known: Option<Timestamp>, written: Option<Timestamp>) -> Option<Timestamp> {
+    written.filter(|written| known.is_some_and(|known| *written > known))
+}
+
+fn judged(
+    baseline: &Stored,
+    observed: &Stored,
+    excused: &dyn Fn(&[String]) -> bool,
+    unheard: &[String],
+) -> Comparison {
     let secret = observed.is_secret();
     if let Some(own) = baseline.own() {
         let drift = drift(baseline, observed, own, secret);
@@ -92,7 +112,7 @@ pub(super) fn judge(
 fn found(kind: DriftKind, changes: Vec<Change>, was: &Stored, now: &Stored) -> Comparison {
     let managers = responsible(&changes, was, now);
     let (fields, places) = changes.into_iter().map(|change| (change.field, change.edges)).unzip();
-    Comparison { kind, fields, places, managers }
+    Comparison { kind, fields, places, managers, later: None }
 }
 
 /// The entries that appeared or changed since the baseline and own one of the changed places.

@@ -7,10 +7,10 @@
 
 use serde_json::Value;
 
-use super::compare::Comparison;
-use super::normalize::{Normalised, Stored};
+use super::compare::{Comparison, later};
+use super::normalize::{FIELD_MANAGER, Normalised, Stored};
 use crate::ledger::event::{DriftKind, FieldChange, ManagerStamp};
-use crate::model::ObjectKey;
+use crate::model::{ObjectKey, Timestamp};
 use crate::plan::diff::{exact, list_key};
 use crate::plan::secret::hide;
 
@@ -29,7 +29,19 @@ pub fn compare_replaced(sent: &Normalised, baseline: &Stored, observed: &Stored)
         return Comparison { kind: DriftKind::None, fields, ..Comparison::default() };
     }
     let managers = since(baseline, observed);
-    Comparison { kind: DriftKind::Drift, fields, places: Vec::new(), managers }
+    let later = later(written(baseline), written(observed));
+    Comparison { kind: DriftKind::Drift, fields, places: Vec::new(), managers, later }
+}
+
+/// When greffier replaced an object last, by the object's own word.
+fn written(object: &Stored) -> Option<Timestamp> {
+    let stamps = object.fields.iter().map(|entry| &entry.stamp);
+    let own = stamps.filter(|stamp| {
+        stamp.manager == FIELD_MANAGER
+            && stamp.operation == "Update"
+            && stamp.subresource.is_empty()
+    });
+    own.filter_map(|stamp| stamp.time).max()
 }
 
 /// The values of `recorded` at the paths that `sent` names.

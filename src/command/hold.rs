@@ -91,6 +91,7 @@ mod tests {
             observation: Seq(3),
             mask: crate::model::Digest::default(),
             saved: Some(BlobAddr([7; 32])),
+            later: None,
         }
     }
 

@@ -329,6 +329,7 @@ fn plans() -> Vec<Event> {
             observation: Seq(17),
             mask: Digest([13; 32]),
             saved: Some(BlobAddr([8; 32])),
+            later: Some(Timestamp::from_seconds(1_800_000_000)),
         }
         .into(),
         IgnoreCheckedV1 { app: app(), problems: vec![("|".into(), "cannot be read".into())] }

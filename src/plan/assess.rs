@@ -442,11 +442,9 @@ impl Judge<'_> {
         };
         if let Some(drift) = drift.filter(|drift| current(drift) || compared) {
             return match drift.kind {
-                DriftKind::Drift | DriftKind::Deleted => write(
-                    Verb::Heal,
-                    Status::Drifted,
-                    "somebody changed fields that greffier applied",
-                ),
+                DriftKind::Drift | DriftKind::Deleted => {
+                    write(Verb::Heal, Status::Drifted, self.changed_by(&object.key))
+                }
                 DriftKind::OwnershipLost => write(
                     Verb::Reclaim,
                     Status::OwnershipLost,

@@ -173,6 +173,11 @@ pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static
     {
         return Some("another GitOps manager manages the object now");
     }
+    if world.puts_back_older(app, write)
+        && !app.approved_bases.contains(&world.write_base(app, write))
+    {
+        return Some("greffier wrote to the cluster later than this ledger knows of");
+    }
     if write.holds != app.held(&write.key, world.now) {
         return Some("what a person holds of the object has changed");
     }

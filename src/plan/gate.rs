@@ -1,6 +1,7 @@
 //! The gate: what waits for a person. Deletions are judged by their blast radius before they are
 //! made, and nothing of another GitOps manager is touched for the first time unasked.
 
+mod later;
 mod proposed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +67,7 @@ pub struct Gated {
 /// What waits, while it is collected.
 #[derive(Default)]
 struct Waiting {
-    /// First contacts.
+    /// First contacts, and what may be older than the cluster.
     contacts: Vec<GateReason>,
     /// Deletions, and a render that waits.
     reasons: Vec<GateReason>,
@@ -91,6 +92,8 @@ pub(super) fn gate(
     }
     let mut waiting = Waiting::default();
     first_contacts(world, app, plan, &mut waiting);
+    later::await_comparisons(world, app, plan);
+    later::take(world, app, plan, &mut waiting);
     deletions(world, (name, app), limits, plan, (prunes, asks), &mut waiting);
     if let Some(proposed) = &app.proposed {
         proposed::add(world, (name, app), proposed, limits, plan, &mut waiting);

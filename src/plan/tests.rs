@@ -9,6 +9,7 @@ mod gate;
 mod health;
 mod holds;
 mod ignore;
+mod later;
 mod order;
 mod policy;
 mod properties;

@@ -302,6 +302,7 @@ impl Story {
             observation,
             mask: Digest::default(),
             saved: Some(Blob::plain(canonical(&saved), None).addr),
+            later: None,
         });
     }
 

@@ -104,7 +104,9 @@ pub(super) fn news(
 ) -> Option<Draft> {
     let nothing_new = match known {
         None => found.kind == DriftKind::None,
-        Some(known) => known.kind == found.kind && known.fields == found.fields,
+        Some(known) => {
+            known.kind == found.kind && known.fields == found.fields && known.later == found.later
+        }
     };
     if nothing_new {
         return None;
@@ -124,6 +126,7 @@ pub(super) fn news(
         observation: comparison.observation,
         mask: comparison.mask.digest(),
         saved: Some(comparison.observed),
+        later: found.later,
     };
     Some(Draft::new(drift).by(actor).caused_by(comparison.observation))
 }

@@ -438,6 +438,7 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
             observation: world.seq,
             mask: Digest::default(),
             saved: None,
+            later: None,
         }));
     }
     announce_gate(app, plan, drafts);

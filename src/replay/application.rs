@@ -207,6 +207,8 @@ pub struct Drift {
     pub managers: Vec<String>,
     /// Whether it can be kept.
     pub may_be_kept: bool,
+    /// When greffier wrote to the object last, where that is later than what it was compared with.
+    pub later: Option<Timestamp>,
 }
 
 /// What an apply would make of an object that greffier has not applied as it is wanted.

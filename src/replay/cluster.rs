@@ -141,6 +141,8 @@ pub struct Owned {
     pub keep: Vec<String>,
     /// What was not Git's in the apply: there the live values were sent back.
     pub respected: Mask,
+    /// Until when a write that nobody saw made may have been made, if there is one since.
+    pub unseen: Option<Timestamp>,
     /// What else the apply told.
     pub notes: ApplyNotes,
     /// The outcome event.

@@ -480,6 +480,7 @@ impl World {
                 fields: body.fields.clone(),
                 managers: body.managers.iter().map(|m| m.manager.clone()).collect(),
                 may_be_kept: why_not_kept(body).is_none(),
+                later: body.later,
             };
             app.drift.insert(body.key.clone(), drift);
         })

@@ -413,6 +413,7 @@ impl Given {
             observation,
             mask: self.mask(app, text),
             saved: None,
+            later: None,
         });
     }
 

@@ -212,6 +212,7 @@ fn a_comparison_that_ends_after_its_object_was_written_again_is_forgotten() {
         observation,
         mask: crate::model::Digest::default(),
         saved: None,
+        later: None,
     });
     assert!(given.world.apps[&name("web")].drift.is_empty());
     assert_eq!(given.writes("web"), [""; 0]);

@@ -111,7 +111,7 @@ impl World {
                 continue;
             }
             let Some(open) = intent.writes.remove(index) else { continue };
-            let commit = intent.commit.clone();
+            let (commit, deadline) = (intent.commit.clone(), intent.deadline);
             if self.in_flight.get(&open.write.key) == Some(&intent_seq) {
                 self.in_flight.remove(&open.write.key);
             }
@@ -129,7 +129,7 @@ impl World {
             // Its echo will say nothing new.
             wakes_others |= gates_others(&open.write.key);
             match result {
-                WriteResult::NotSent(why) if settled => self.unseen(app, &open, why),
+                WriteResult::NotSent(why) if settled => self.unseen(app, &open, deadline, why),
                 result => self.outcome(seq, app, &open, result),
             }
         }
@@ -176,7 +176,11 @@ impl World {
     /// A write was sent, and the cluster does not show it: that is a failed try, which must not be
     /// repeated without end and without a word. What a daemon that died may never have sent is
     /// none.
-    fn unseen(&mut self, name: &AppName, open: &OpenWrite, why: &str) {
+    fn unseen(&mut self, name: &AppName, open: &OpenWrite, deadline: Timestamp, why: &str) {
+        // It may have been made and undone at once.
+        if let Some(owned) = self.owned.get_mut(&open.write.key) {
+            owned.unseen = owned.unseen.max(Some(deadline));
+        }
         if let Some(error) = &open.unknown {
             self.failed(name, &open.write, &format!("{error}; {why}"), false);
         }
@@ -263,6 +267,7 @@ impl World {
             replicas: open.replicas,
             keep: open.keep.clone(),
             respected: write.respect.clone(),
+            unseen: None,
             notes,
             seq,
         };

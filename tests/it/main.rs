@@ -23,6 +23,7 @@ mod ignore;
 mod input;
 mod keep;
 mod kills;
+mod old_copy;
 mod people;
 mod proposed;
 mod protect;

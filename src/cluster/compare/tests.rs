@@ -301,3 +301,32 @@ proptest! {
         let _ = compare(&observed, &object(|_| {}));
     }
 }
+
+#[test]
+fn a_later_apply_of_greffier_is_told_by_its_time() {
+    let changed = |time: Option<&str>, by_greffier: bool| {
+        let observed = object(|raw| {
+            container(raw)["image"] = json!("web:2");
+            raw["metadata"]["managedFields"][0]["time"] = json!(time);
+            if !by_greffier {
+                disown(
+                    raw,
+                    "/f:spec/f:template/f:spec/f:containers/k:{\"name\":\"web\"}",
+                    "f:image",
+                );
+                by(raw, "kubectl-edit", "", json!({"f:spec": {}}));
+            }
+        });
+        let found = compare(&object(|_| {}), &observed);
+        assert_eq!(found.kind, DriftKind::Drift);
+        found.later
+    };
+    let at = |text| Timestamp::parse_rfc3339(text);
+    assert_eq!(changed(Some("2026-11-23T10:00:01Z"), true), at("2026-11-23T10:00:01Z"));
+    // It is the write that the baseline is of, or one before it, as in a cluster that was restored.
+    for time in [Some("2026-11-23T10:00:00Z"), Some("2026-11-23T09:00:00Z"), None] {
+        assert_eq!(changed(time, true), None, "{time:?}");
+    }
+    // An edit by somebody else does not move the time of greffier's own entry.
+    assert_eq!(changed(Some("2026-11-23T10:00:00Z"), false), None);
+}

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::application::Health;
 use super::cluster::ManagerStamp;
 use crate::model::{
-    AppName, BlobAddr, CommitId, Digest, Mask, ObjectKey, PlanHash, Protection, Seq,
+    AppName, BlobAddr, CommitId, Digest, Mask, ObjectKey, PlanHash, Protection, Seq, Timestamp,
 };
 
 /// What an action does.
@@ -318,6 +318,9 @@ pub struct DriftDetectedV1 {
     pub mask: Digest,
     /// The object as it was found, saved before it is put back; `None` when it was gone.
     pub saved: Option<BlobAddr>,
+    /// When greffier wrote to the object last, by the object's own word, where that is later
+    /// than what it was compared with.
+    pub later: Option<Timestamp>,
 }
 
 /// What an apply would make of an object, as the API server said in a dry run.

@@ -2,7 +2,7 @@
 
 use super::{CONTEST, Judge, Status};
 use crate::ledger::event::{DesiredObject, DriftKind};
-use crate::model::Seq;
+use crate::model::{ObjectKey, Seq};
 use crate::replay::{Rival, WHOLE_OBJECT};
 
 impl Judge<'_> {
@@ -21,6 +21,15 @@ impl Judge<'_> {
             let at = contest.heals;
             format!("{CONTEST} {} over {}: put back at {at}", name(rival), rival.path)
         })
+    }
+
+    /// How a drift came about, as far as it tells.
+    pub(super) fn changed_by(&self, key: &ObjectKey) -> &'static str {
+        if self.world.later_write(self.app, key).is_some() {
+            "greffier wrote to it after the last write that this ledger knows of"
+        } else {
+            "somebody changed fields that greffier applied"
+        }
     }
 
     /// When somebody changed, deleted or replaced the object, as far as recorded.

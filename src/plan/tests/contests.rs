@@ -41,6 +41,7 @@ fn flip(given: &mut Given, manager: &str, paths: &[&str]) {
         mask: Digest::default(),
         observation,
         saved: None,
+        later: None,
     });
 }
 

@@ -243,6 +243,7 @@ fn adds(given: &mut Given, manager: &str) {
         managers: vec![stamp],
         observation,
         saved: None,
+        later: None,
         mask: Digest::default(),
     });
 }

@@ -11,7 +11,13 @@ use crate::replay::why_not_kept;
 pub(super) fn found(body: &DriftDetectedV1) -> Described {
     let key = clean_key(&body.key);
     let names = managers(&body.managers);
-    let by = if names.is_empty() { "unknown".to_owned() } else { names.join(", ") };
+    let by = match body.later {
+        Some(at) if names.is_empty() => {
+            format!("greffier at {at}, which this ledger does not know of")
+        }
+        _ if names.is_empty() => "unknown".to_owned(),
+        _ => names.join(", "),
+    };
     let fields = list(body.fields.iter().map(field_change), NAMED_MAX);
     let (text, tone) = match body.kind {
         DriftKind::Drift => (format!("DRIFT DETECTED {key} {fields} by {by}"), Tone::Warn),

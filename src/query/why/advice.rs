@@ -101,6 +101,10 @@ fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
         advices.say("allow it", command);
         advices.say("or put it back in Git, and the gate lapses", "");
     }
+    if view.plan.objects.iter().any(|object| world.later_write(app, &object.key).is_some()) {
+        advices
+            .say("or start greffier with the newest copy of its ledger, if this is an old one", "");
+    }
     if let Some(planned) = view.plan.awaits.iter().find(|key| !app.is_confirmed(key)) {
         let since = app.awaits.get(planned).map_or(world.now, |since| *since);
         let what = format!(

@@ -106,6 +106,7 @@ fn drifted(policy: serde_json::Value) -> Given {
         observation,
         mask: Digest::default(),
         saved: None,
+        later: None,
     });
     given
 }

@@ -1,0 +1,104 @@
+//! A ledger that is restored from an old copy, on the real API server: what a later greffier wrote
+//! is not put back while Git cannot be asked.
+
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::cluster::ControlPlane;
+use crate::daemon::{Greffier, config_map, run, until};
+use crate::keep::{kept, live};
+
+const KEY: &str = ".data.key";
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let _ = std::fs::remove_dir_all(to);
+    run(Command::new("cp").arg("-a").args([from, to]));
+}
+
+/// Puts the old copy in the place of the ledger, and starts greffier on it.
+fn restored(greffier: &Greffier) {
+    copy(&greffier.path("copy"), &greffier.path("data"));
+    greffier.start();
+}
+
+/// Waits until the API server's clock shows another second than the last write of greffier: its
+/// times are whole seconds.
+fn next_second(ns: &str) {
+    let path = ".metadata.managedFields[?(@.manager==\"greffier\")].time";
+    let written = live(ns, "cm/one", path);
+    until("the next second", || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = Command::new("date").args(["-u", "-d", &format!("@{now}"), "+%FT%TZ"]).output();
+        (String::from_utf8(now.unwrap().stdout).unwrap().trim() > &*written).then_some(())
+    });
+}
+
+fn gated(event: &Value) -> bool {
+    event["kind"] == "plan.gated"
+}
+
+#[test]
+fn an_old_copy_of_the_ledger_does_not_put_the_cluster_back() {
+    let one = |value| config_map("one", value);
+    let (two, three) = (config_map("two", "1"), config_map("three", "1"));
+    let files = [("web/1.yaml", &*one("1")), ("web/2.yaml", &*two), ("web/3.yaml", &*three)];
+    let (greffier, app, ns) = kept("old-copy", &files);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    assert_eq!(greffier.stop(), Some(0));
+    copy(&greffier.path("data"), &greffier.path("copy"));
+
+    // The ledger goes on.
+    next_second(&ns);
+    greffier.start();
+    greffier.repo.write("web/1.yaml", &one("2")).remove("web/3.yaml");
+    let newer = greffier.repo.push("newer");
+    greffier.wait_synced(&app, &newer);
+    until("it is pruned", || live(&ns, "cm/three", KEY).is_empty().then_some(()));
+    assert_eq!((greffier.stop(), live(&ns, "cm/one", KEY)), (Some(0), "2".into()));
+
+    // The old copy, and no Git: somebody's edit is healed, what greffier wrote waits.
+    let patch = ["patch", "cm/two", "-n", &ns, "--type=merge", "-p", r#"{"data":{"key":"hand"}}"#];
+    ControlPlane::shared().kubectl_ok("alice", &patch);
+    let away = greffier.path("away.git");
+    std::fs::rename(&greffier.repo.bare, &away).unwrap();
+    restored(&greffier);
+    let gate = greffier.wait("the gate", |event| {
+        gated(event) && event["detail"]["writes"].as_array().is_some_and(|writes| writes.len() == 2)
+    });
+    let writes = gate["detail"]["writes"].as_array().unwrap();
+    let what: Vec<_> = writes.iter().map(|write| (&write["verb"], &write["key"]["name"])).collect();
+    assert_eq!(what, [(&"Heal".into(), &"one".into()), (&"Create".into(), &"three".into())]);
+    until("the edit is healed", || (live(&ns, "cm/two", KEY) == "1").then_some(()));
+    assert_eq!((live(&ns, "cm/one", KEY), live(&ns, "cm/three", KEY)), ("2".into(), "".into()));
+    let (why, _) = greffier.cli_ends(0, &["why", &app]);
+    assert!(why.contains("old copy") && why.contains("newest copy of its ledger"), "{why}");
+    let drift = greffier.wait("the drift", |event| {
+        event["kind"] == "drift.detected" && event["detail"]["key"]["name"] == "one"
+    });
+    let summary = drift["summary"].as_str().unwrap();
+    assert!(summary.contains("which this ledger does not know of"), "{summary}");
+
+    // Git is back: what it says is what is there.
+    std::fs::rename(&away, &greffier.repo.bare).unwrap();
+    greffier.cli_ends(0, &["refresh", &greffier.repo.url()]);
+    greffier.wait_kind("plan.lapsed", &app);
+    greffier.wait_synced(&app, &newer);
+    assert_eq!((live(&ns, "cm/one", KEY), live(&ns, "cm/three", KEY)), ("2".into(), "".into()));
+
+    // A person may want it put back all the same.
+    assert_eq!(greffier.stop(), Some(0));
+    std::fs::rename(&greffier.repo.bare, &away).unwrap();
+    restored(&greffier);
+    greffier.wait("the gate", |event| {
+        gated(event) && event["detail"]["writes"].as_array().is_some_and(|writes| writes.len() == 2)
+    });
+    let (plan, _) = greffier.cli_ends(1, &["plan", &app]);
+    assert!(plan.contains("old copy"), "{plan}");
+    greffier.cli_ends(0, &["approve", &app, "--yes"]);
+    until("it is put back", || {
+        let there = (live(&ns, "cm/one", KEY), live(&ns, "cm/three", KEY));
+        (there == ("1".into(), "1".into())).then_some(())
+    });
+}
