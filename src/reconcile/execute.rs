@@ -31,7 +31,7 @@ use crate::ledger::event::{
 };
 use crate::ledger::{self, Batch, Blob, Draft};
 use crate::model::{AppName, BlobAddr, Seq, Timestamp};
-use crate::plan::kind_rank;
+use crate::plan::{kind_rank, withdrawn};
 
 /// How many writes are under way at once over all intents. 1 000 server-side applies took 1.03 s
 /// at 8 and 1.65 s at 4 on two cores (design §12); more does not help.
@@ -136,7 +136,9 @@ async fn send(
                 let why = match left {
                     _ if cancel.is_cancelled() => Some("the daemon stopped"),
                     0..SENT_MS_MIN => Some(OUT_OF_TIME),
-                    _ => None,
+                    // An intent may take seconds. Whoever freezes or pauses meanwhile has been
+                    // told that nothing is written, and a newer render may want what is pruned.
+                    _ => withdrawn(&parts.read().world, &about.app, write),
                 };
                 if let Some(why) = why {
                     let result = WriteResult::NotSent(why.into());

@@ -75,7 +75,9 @@ fn received(ns: &str) -> BTreeMap<String, String> {
         let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
         let ours = event["user"]["username"] == "greffier" && event["objectRef"]["namespace"] == ns;
         let reads = ["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb);
-        if !ours || reads || event["stage"] != "ResponseComplete" {
+        // A dry run changes nothing and needs no intent.
+        let dry = event["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun=All"));
+        if !ours || reads || dry || event["stage"] != "ResponseComplete" {
             continue;
         }
         let id = event["auditID"].as_str().unwrap().to_owned();

@@ -5,7 +5,7 @@
 
 use crate::audit::{Audit, checked};
 use crate::cluster::ControlPlane;
-use crate::daemon::{Greffier, KEPT, application, config_map, until};
+use crate::daemon::{Greffier, KEPT, application, config_map, deployment, until};
 use crate::keep::{live, namespace};
 use crate::proxy::{Fault, Proxy};
 
@@ -70,6 +70,62 @@ impl Behind {
 
 fn file(n: usize) -> String {
     format!("web/c{n}.yaml")
+}
+
+#[test]
+fn a_freeze_and_a_revert_stop_what_an_intent_has_not_sent_yet() {
+    let proxy = Proxy::start(&ControlPlane::shared().kubeconfig("greffier"));
+    let (app, ns) = ("halfway-web", namespace("halfway"));
+    let greffier = Greffier::new()
+        .connecting_as(proxy.kubeconfig())
+        .configure("[cluster]\nrequest_timeout = \"60s\"\nwrite_timeout = \"60s\"");
+    let write = |greffier: &Greffier, value: u32| {
+        greffier.repo.write(&file(0), &config_map("c0", &value.to_string()));
+        greffier.repo.write("web/d.yaml", &deployment("d", "image", value));
+    };
+    write(&greffier, 1);
+    greffier.repo.write(&file(1), &config_map("c1", "0"));
+    greffier.repo.push("first");
+    let root = application(app, &greffier.repo.url(), "web", &ns, KEPT);
+    let greffier = greffier.root(&root);
+    greffier.start();
+    greffier.wait_synced(app, &greffier.repo.head());
+    let not_sent = |event: &serde_json::Value, why: &str| {
+        event["kind"] == "apply.outcome"
+            && event["detail"]["app"] == app
+            && event["detail"]["results"].to_string().contains(why)
+    };
+    // The ConfigMap is under way; the Deployment and the prune come after it.
+    proxy.rule("PATCH", "/configmaps/c0?", 2, Fault::Held);
+    let held = |n: usize| until("it is held", || (proxy.met().len() == n).then_some(()));
+    write(&greffier, 2);
+    let broken = greffier.repo.remove(&file(1)).push("second");
+    held(1);
+    greffier.cli_ends(0, &["freeze", "--reason", "stop"]);
+    proxy.release();
+    greffier.wait("what was not sent", |event| not_sent(event, "greffier was frozen"));
+    let replicas = || live(&ns, "deploy/d", ".spec.replicas");
+    assert_eq!((replicas(), live(&ns, "cm/c1", ".data.key")), ("1".into(), "0".into()));
+    greffier.cli_ends(0, &["unfreeze"]);
+    greffier.wait_synced(app, &broken);
+    assert_eq!((replicas(), live(&ns, "cm/c1", ".data.key")), ("2".into(), String::new()));
+    // The same with a revert: what the newer render wants again is not pruned by the older.
+    greffier.repo.write(&file(1), &config_map("c1", "1"));
+    let third = greffier.repo.push("third");
+    greffier.wait_synced(app, &third);
+    write(&greffier, 3);
+    greffier.repo.remove(&file(1)).push("fourth");
+    held(2);
+    let uid = live(&ns, "cm/c1", ".metadata.uid");
+    greffier.repo.git(&["revert", "--no-edit", "HEAD"]);
+    let reverted = greffier.repo.push("revert");
+    greffier.wait("the render of the revert", |event| {
+        event["kind"] == "render.succeeded" && event.to_string().contains(&reverted)
+    });
+    proxy.release();
+    greffier.wait_synced(app, &reverted);
+    assert_eq!(live(&ns, "cm/c1", ".metadata.uid"), uid, "it was deleted and made anew");
+    checked(&greffier, &ns);
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub(crate) enum Fault {
     SilentAfter,
     /// Nobody ever answers, and it goes nowhere.
     SilentBefore,
+    /// It is carried out when [`Proxy::release`] is called.
+    Held,
     /// It is carried out after so long, whether or not anybody still waits.
     Late(Duration),
 }
@@ -86,6 +88,8 @@ struct Shared {
     epoch: watch::Sender<Epoch>,
     hides_deletions: AtomicBool,
     silent: AtomicBool,
+    /// Lets a held request go on.
+    released: tokio::sync::Notify,
 }
 
 /// The proxy. It ends when it is dropped.
@@ -120,6 +124,7 @@ impl Proxy {
             epoch: watch::channel(Epoch::default()).0,
             hides_deletions: AtomicBool::new(false),
             silent: AtomicBool::new(false),
+            released: tokio::sync::Notify::new(),
         });
         runtime.spawn(listen(listener, Arc::clone(&shared)));
         let dir = tempfile::tempdir().unwrap();
@@ -143,6 +148,11 @@ impl Proxy {
     pub(crate) fn rule(&self, method: &'static str, path: &str, times: usize, fault: Fault) {
         let rule = Rule { method, path: path.to_owned(), times, fault };
         self.shared.rules().push(rule);
+    }
+
+    /// One request that is held goes on, now or when it comes.
+    pub(crate) fn release(&self) {
+        self.shared.released.notify_one();
     }
 
     /// No rule holds any more.
@@ -230,6 +240,10 @@ async fn answer(
         Some(Fault::Refuse(status, retry_after)) => refuse(status, retry_after),
         Some(Fault::CutBefore) => Err(broken("cut")),
         Some(Fault::SilentBefore) => match std::future::pending::<Infallible>().await {},
+        Some(Fault::Held) => {
+            shared.released.notified().await;
+            forward(shared, request).await
+        }
         Some(fault) => {
             let wait = if let Fault::Late(wait) = fault { wait } else { Duration::ZERO };
             let (parts, body) = request.into_parts();
