@@ -11,6 +11,7 @@ pub mod diff;
 mod gate;
 mod health;
 mod order;
+mod permission;
 mod prune;
 pub mod secret;
 mod shared;
@@ -21,6 +22,7 @@ pub use assess::{Assessment, CONTEST, Status};
 pub use check::{Violation, check, withdrawn};
 pub use gate::{Gated, Limits};
 pub use order::kind_rank;
+pub use permission::Permission;
 
 use crate::ledger::event::{Health, Method, Write};
 use crate::model::{AppName, BlobAddr, Digest, Mask, ObjectKey, Seq, Timestamp};
@@ -169,94 +171,6 @@ pub struct Plan {
     pub permission: Permission,
 }
 
-/// Whether greffier may write for an application at all, and for what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Permission {
-    /// Creations and updates.
-    pub apply: bool,
-    /// Putting drift back.
-    pub heal: bool,
-    /// Removing what left Git.
-    pub prune: bool,
-    /// Writing what a person decided to hold.
-    pub hold: bool,
-    /// Why not, where something is not permitted.
-    pub why_not: String,
-    /// Only these objects; empty = all.
-    pub only: Vec<ObjectKey>,
-}
-
-impl Permission {
-    fn none(why_not: impl Into<String>) -> Self {
-        Self {
-            apply: false,
-            heal: false,
-            prune: false,
-            hold: false,
-            why_not: why_not.into(),
-            only: Vec::new(),
-        }
-    }
-
-    fn of(world: &World, app: &App) -> Self {
-        if world.observe {
-            return Self::none("greffier only observes (--observe)");
-        }
-        if world.freeze().is_some() {
-            return Self::none(FROZEN);
-        }
-        if app.spec.skip {
-            return Self::none(SKIPPED);
-        }
-        if let Some(error) = &world.cluster.lost {
-            return Self::none(format!("the API server cannot be reached: {error}"));
-        }
-        if app.is_paused(world.now) {
-            return Self::none("the application is paused");
-        }
-        if app.removing {
-            // Whoever removed the application asked for its objects to go, whatever its policy
-            // says about what leaves Git.
-            return Self { prune: true, ..Self::none("the application is being removed") };
-        }
-        if let Some(request) = &app.request {
-            let prune = request.prune || app.spec.automated.is_some_and(|a| a.prune);
-            let only = request.only.clone();
-            return Self {
-                apply: true,
-                heal: true,
-                prune,
-                hold: true,
-                why_not: "--prune was not given".into(),
-                only,
-            };
-        }
-        match app.spec.automated {
-            Some(automated) => Self {
-                apply: true,
-                heal: automated.self_heal,
-                prune: automated.prune,
-                hold: true,
-                why_not: "the automated policy does not include it".to_owned(),
-                only: Vec::new(),
-            },
-            None => Self {
-                hold: true,
-                ..Self::none("the application is synced by hand (no `automated` policy)")
-            },
-        }
-    }
-
-    fn covers(&self, key: &ObjectKey) -> bool {
-        self.only.is_empty() || self.only.contains(key)
-    }
-
-    /// Why the object is not written to, where it is not.
-    fn why_not(&self, key: &ObjectKey) -> &str {
-        if self.covers(key) { &self.why_not } else { "the sync was asked for other objects" }
-    }
-}
-
 /// Decides what to do about `name`; `None` when there is no such application.
 #[must_use]
 pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared) -> Option<Plan> {
@@ -355,6 +269,12 @@ fn sync(app: &App, plan: &Plan) -> Sync {
 /// Whether the revision has ended, well or not.
 fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> Option<Finished> {
     app.desired.as_ref()?;
+    // A request does not last because something hangs.
+    let over = app.request.as_ref().and_then(|request| app.why_over(request, world.now));
+    let unfinished = || {
+        let message = format!("the sync that was asked for ends unfinished: {}", over?);
+        Some(Finished { succeeded: false, message })
+    };
     let busy = !plan.writes.is_empty()
         || !plan.compare.is_empty()
         || !plan.dry_runs.is_empty()
@@ -364,7 +284,7 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
         || world.render_pending(app)
         || !permission.apply;
     if busy {
-        return None;
+        return unfinished();
     }
     if let Some(message) = shared::found(app, plan) {
         return Some(Finished { succeeded: false, message });
@@ -378,7 +298,7 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
     if let Some(gated) = &plan.gate {
         if app.request.is_some() {
             // The request is what permits to prune: it lasts until somebody has decided.
-            return None;
+            return unfinished();
         }
         let reasons: Vec<_> = gated.reasons.iter().map(|reason| reason.what.as_str()).collect();
         let message = format!("waits for approval: {}", reasons.join("; "));
@@ -389,7 +309,7 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
     }
     let waits = plan.objects.iter().any(|object| object.blocked && object.waits_for_progress);
     if waits {
-        return None;
+        return unfinished();
     }
     let shown: Vec<_> = problems.iter().take(5).map(String::as_str).collect();
     let more = problems.len().saturating_sub(shown.len());

@@ -541,17 +541,15 @@ impl Judge<'_> {
         if self.is_hold_due(object) {
             return true;
         }
-        if !self.permission.covers(&object.key) {
-            return false;
-        }
+        let written = self.written(object);
         if status == Status::Drifted || verb == Verb::Heal {
             // A new revision puts back what drifted before it, as in Argo CD.
             let rendered = self.app.desired.as_ref().map(|desired| desired.seq);
             let drifted = self.drifted_at(object);
-            return self.permission.heal
-                || (self.permission.apply && drifted.is_some() && drifted < rendered);
+            return self.permission.heals(&object.key, written)
+                || (self.permission.follows_git() && drifted.is_some() && drifted < rendered);
         }
-        self.permission.apply
+        self.permission.applies(&object.key, written)
     }
 
     /// Whether an earlier try failed and the next has to wait, and whether the revision waits for

@@ -308,12 +308,12 @@ impl Judge<'_> {
     }
 
     fn not_now(&self, key: &ObjectKey, own: &Protection) -> Option<NotNow> {
-        if !self.permission.prune || !self.permission.covers(key) {
-            let why = format!("left as it is: {}", self.permission.why_not(key));
+        if !self.permission.prunes(key) {
+            let why = format!("left as it is: {}", self.permission.why_not_pruned(key));
             return Some(NotNow::Policy(why));
         }
         // As in Argo CD, no sync is begun for it.
-        if own.extraneous && !self.app.removing && self.app.request.is_none() {
+        if own.extraneous && !self.app.removing && !self.permission.is_asked(key, None) {
             let why = "left as it is until somebody asks: annotation compare-options \
                        IgnoreExtraneous";
             return Some(NotNow::Policy(why.to_owned()));

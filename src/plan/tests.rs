@@ -16,6 +16,7 @@ mod properties;
 mod proposed;
 mod prune;
 mod removal;
+mod requests;
 mod retry;
 mod settled;
 mod transfer;

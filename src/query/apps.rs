@@ -88,7 +88,8 @@ pub fn dry_run(
     let mut asked = world.clone();
     if let Some(app) = asked.apps.get_mut(view.name) {
         app.attempts.clear();
-        app.request = Some(SyncRequest { seq: Seq(world.seq.0 + 1), prune, only });
+        let seq = Seq(world.seq.0 + 1);
+        app.request = Some(SyncRequest::new(seq, prune, only, world.now));
     }
     Ok(plan(&asked, view.name, limits, compared).unwrap_or(view.plan))
 }

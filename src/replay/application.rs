@@ -171,6 +171,23 @@ pub struct SyncRequest {
     pub prune: bool,
     /// Only these objects; empty = all.
     pub only: Vec<ObjectKey>,
+    /// The render whose writes wait for approval since; `None` = none did. The request is good
+    /// for no later one.
+    pub render: Option<Seq>,
+    /// When it ends if it could not be finished.
+    pub until: Timestamp,
+}
+
+/// For how long a sync that a person asked for may go on, in ms. It permits what the policy does
+/// not, so it must not last because something hangs.
+const REQUEST_LASTS_MS: u64 = 3_600_000;
+
+impl SyncRequest {
+    /// A request of this event, made at `now`.
+    #[must_use]
+    pub fn new(seq: Seq, prune: bool, only: Vec<ObjectKey>, now: Timestamp) -> Self {
+        Self { seq, prune, only, render: None, until: now.plus_ms(REQUEST_LASTS_MS) }
+    }
 }
 
 /// Failed tries to write one object.
@@ -412,13 +429,25 @@ impl App {
         let contests = self.contest_deadlines();
         let holds = self.holds.iter().filter_map(|hold| hold.until);
         let render = self.render_problem.as_ref().and_then(|problem| problem.next);
+        let request = self.request.as_ref().map(|request| request.until);
         retries
+            .chain(request)
             .chain(pause)
             .chain(previews)
             .chain(ignored)
             .chain(contests)
             .chain(holds)
             .chain(render)
+    }
+
+    /// Why a request is over although it is not finished; `None` = it lasts.
+    #[must_use]
+    pub fn why_over(&self, request: &SyncRequest, now: Timestamp) -> Option<&'static str> {
+        let desired = self.desired.as_ref().map(|desired| desired.seq);
+        if request.render.is_some() && request.render != desired {
+            return Some("a newer render took force while it waited for approval");
+        }
+        (request.until <= now).then_some("it could not be finished within an hour")
     }
 
     /// The newest render, whether it is in force or waits.

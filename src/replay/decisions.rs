@@ -39,7 +39,7 @@ impl World {
             }
             app.previews.retain(|_, preview| preview.is_answer());
             app.ignore_failures.clear();
-            app.request = Some(SyncRequest { seq, prune: body.prune, only: body.only.clone() });
+            app.request = Some(SyncRequest::new(seq, body.prune, body.only.clone(), now));
         })
     }
 }

@@ -410,6 +410,10 @@ impl World {
         bases.extend(body.render.map(proposal_base));
         let current = gate_hash(&body.app, &bases) == body.plan;
         self.with_app(&body.app, |app| {
+            let render = app.desired.as_ref().map(|desired| desired.seq);
+            if let Some(request) = &mut app.request {
+                request.render = request.render.or(render);
+            }
             app.lapse();
             // What comes back is what waits.
             app.lapsed.retain(|plan| *plan != body.plan);
@@ -435,7 +439,13 @@ impl World {
         app.approved_bases = gate.bases;
         let proposed = app.proposed.take_if(|p| Some(p.desired.inputs) == gate.render);
         match proposed {
-            Some(proposed) => self.take_force(&body.app, proposed.desired),
+            Some(proposed) => {
+                // Whoever asked for the sync asked for what is approved now.
+                if let Some(request) = &mut app.request {
+                    request.render = request.render.and(Some(proposed.desired.seq));
+                }
+                self.take_force(&body.app, proposed.desired)
+            }
             None => Touched::app(&body.app),
         }
     }

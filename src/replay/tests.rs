@@ -394,6 +394,7 @@ fn a_render_that_the_machine_spoiled_is_tried_again_at_growing_intervals() {
         begin(&mut given);
         assert!(pending(&given));
     }
+    given.world.apps.get_mut(&name("web")).unwrap().request = None;
     // What is wrong in Git is rendered again when somebody asks, and else when Git changes.
     given.fails_to_render("web");
     assert!(!pending(&given) && given.plan("web").deadline.is_none());

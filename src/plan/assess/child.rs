@@ -64,6 +64,6 @@ impl Judge<'_> {
         let paused = self.app.is_paused(self.world.now) || self.app.removing || self.app.spec.skip;
         let frozen = self.world.freeze().is_some() && !paused;
         let planning = (self.world.observe || frozen) && self.app.spec.automated.is_some();
-        (self.permission.apply || planning) && self.permission.covers(&object.key)
+        self.permission.applies(&object.key, None) || planning
     }
 }

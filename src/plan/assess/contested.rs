@@ -10,7 +10,8 @@ impl Judge<'_> {
     /// person asks for does not wait.
     pub(super) fn contest_wait(&self, object: &DesiredObject, status: Status) -> Option<String> {
         let put_back = matches!(status, Status::Drifted | Status::OwnershipLost);
-        if !put_back || self.app.request.is_some() {
+        let asked = self.permission.is_asked(&object.key, self.written(object));
+        if !put_back || asked {
             return None;
         }
         if self.is_new_deletion(object, status) && self.was_deleted_lately(object) {
@@ -30,6 +31,12 @@ impl Judge<'_> {
         } else {
             "somebody changed fields that greffier applied"
         }
+    }
+
+    /// The event of the last write of the object for this application.
+    pub(super) fn written(&self, object: &DesiredObject) -> Option<Seq> {
+        let owned = self.world.owned.get(&object.key);
+        owned.filter(|owned| owned.app == *self.name).map(|owned| owned.seq)
     }
 
     /// When somebody changed, deleted or replaced the object, as far as recorded.

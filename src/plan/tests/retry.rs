@@ -213,7 +213,8 @@ fn a_sync_by_hand_is_tried_once_where_nothing_else_is_said() {
     given.redeclares(&application("web", json!({})));
     given.requests("web", false, &[]);
     given.tries("web", &WriteResult::Refused("immutable".into()));
-    assert_eq!(given.plan("web").deadline, None);
+    let until = given.world.apps[&name("web")].request.as_ref().map(|request| request.until);
+    assert_eq!(given.plan("web").deadline, until, "nothing but the end of the request");
     assert!(!given.finishes("web"), "and the request has ended");
 }
 
