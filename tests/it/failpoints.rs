@@ -14,7 +14,7 @@ const POINTS: &[(&str, &[u32])] = &[
     ("recorded", &[1]),
 ];
 
-fn death_at(greffier: &Greffier, point: &str, visit: u32) {
+pub(crate) fn death_at(greffier: &Greffier, point: &str, visit: u32) {
     let variable = ("GREFFIER_FAILPOINT".to_owned(), format!("{point}:{visit}"));
     *greffier.environment.borrow_mut() = vec![variable];
     assert!(greffier.start_to_die(), "{point}:{visit}: the daemon was not killed");

@@ -14,6 +14,7 @@ mod proxy;
 
 mod audit;
 mod autoscaled;
+mod combined;
 mod crash;
 mod disk_full;
 mod failpoints;

@@ -4,11 +4,11 @@ use serde_json::json;
 
 use super::super::{Status, Sync, withdrawn};
 use crate::ledger::event::{
-    DriftKind, FieldChange, FrozenV1, Health, HeldFields, HoldBegunV1, HoldEndedV1, HoldOf, Origin,
-    PausedV1, Verb,
+    DriftDetectedV1, DriftKind, FieldChange, FrozenV1, Health, HeldFields, HoldBegunV1,
+    HoldEndedV1, HoldOf, ManagerStamp, Origin, PausedV1, Verb, WriteResult,
 };
-use crate::model::{BlobAddr, Seq, Timestamp};
-use crate::replay::testing::{Given, auto, key, name, object, objects, said, writes};
+use crate::model::{BlobAddr, Digest, Protection, Seq, Stance, Timestamp};
+use crate::replay::testing::{Given, application, auto, key, name, object, objects, said, writes};
 
 const A: &str = "ConfigMap/prod/a";
 const B: &str = "ConfigMap/prod/b";
@@ -182,4 +182,115 @@ fn the_objects_of_a_removed_application_go_although_something_of_them_is_kept() 
     given.removes("web", true, Origin::Config);
     let write = given.plan("web").writes.remove(0);
     assert_eq!((write.verb, withdrawn(&given.world, &name("web"), &write)), (Verb::Prune, None));
+}
+
+#[test]
+fn what_is_kept_and_what_is_left_live_are_both_in_every_write() {
+    let mut given = Given::synced(objects(&[A]));
+    let mut manifest = application("web", auto());
+    manifest["spec"]["ignoreDifferences"] =
+        json!([{"kind": "ConfigMap", "jsonPointers": ["/data/x"]}]);
+    manifest["spec"]["syncPolicy"]["syncOptions"] = json!(["RespectIgnoreDifferences=true"]);
+    given.redeclares(&manifest);
+    let seq = keeps(&mut given, None);
+    let both = |given: &Given, verb| {
+        let [write] = given.plan("web").writes.try_into().unwrap();
+        assert_eq!((write.verb, write.holds), (verb, vec![seq]));
+        assert_eq!(write.respect.pointers, ["/data/x"]);
+    };
+    both(&given, Verb::Update);
+    given.syncs("web");
+    assert_eq!(said(&given.plan("web"), A).status, Status::OnHold);
+    given.sees(A);
+    given.finds("web", A, DriftKind::Drift);
+    both(&given, Verb::Heal);
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    both(&given, Verb::Update);
+    // What is gone is made as Git says, and as it is kept.
+    given.loses(A);
+    let [write] = given.plan("web").writes.try_into().unwrap();
+    assert_eq!(
+        (write.verb, write.holds, write.respect.is_empty()),
+        (Verb::Create, vec![seq], true)
+    );
+}
+
+#[test]
+fn what_people_add_to_an_object_of_which_something_is_kept_goes_without_releasing_it() {
+    let mut given = Given::synced(objects(&[A]));
+    let mut manifest = application("web", auto());
+    manifest["metadata"]["annotations"] = json!({"greffier.dev/strict": "true"});
+    given.redeclares(&manifest);
+    let seq = keeps(&mut given, None);
+    given.syncs("web");
+    given.sees(A);
+    let stamp = ManagerStamp {
+        manager: "kubectl-edit".into(),
+        operation: "Update".into(),
+        subresource: String::new(),
+        time: None,
+        fields: Digest::default(),
+    };
+    given.event(DriftDetectedV1 {
+        app: name("web"),
+        key: key(A),
+        kind: DriftKind::Addition,
+        fields: vec![FieldChange { path: ".data.x".into(), was: String::new(), now: "1".into() }],
+        places: Vec::new(),
+        managers: vec![stamp],
+        observation: given.world.live[&key(A)].seq,
+        mask: Digest::default(),
+        saved: None,
+        later: None,
+    });
+    let [strip] = given.plan("web").writes.try_into().unwrap();
+    assert_eq!((strip.verb, strip.strict, &strip.holds), (Verb::TakeOver, true, &vec![seq]));
+    // The apply that takes the additions away is laid over with what is kept.
+    let intent = given.intends("web");
+    let WriteResult::Applied(mut applied) = given.answer(&strip) else { panic!("not applied") };
+    applied.notes.surplus = true;
+    given.all_end(intent, &WriteResult::Applied(applied));
+    let [update] = given.plan("web").writes.try_into().unwrap();
+    assert_eq!((update.verb, update.holds), (Verb::Update, vec![seq]));
+    given.syncs("web");
+    assert_eq!(said(&given.plan("web"), A).status, Status::OnHold);
+}
+
+#[test]
+fn a_protected_object_that_leaves_git_stays_and_takes_its_holds_out_of_force() {
+    let mut given = Given::app("web", auto());
+    let stays = Protection { prune: Stance::Stays, ..Protection::default() };
+    given.protected.insert(key(A), stays);
+    given.renders("web", objects(&[A, B]));
+    given.syncs("web");
+    keeps(&mut given, None);
+    given.syncs("web");
+    assert_eq!(said(&given.plan("web"), A).status, Status::OnHold);
+    given.push(2);
+    given.renders("web", objects(&[B]));
+    let plan = given.plan("web");
+    assert_eq!((writes(&plan).len(), said(&plan, A).status), (0, Status::Kept));
+    assert!(given.world.apps[&name("web")].holds.is_empty());
+    // Back in Git, it follows Git, and not what was kept once.
+    given.push(3);
+    given.renders("web", vec![object(A, 3), object(B, 1)]);
+    let [write] = given.plan("web").writes.try_into().unwrap();
+    assert_eq!((write.verb, write.holds.len()), (Verb::Update, 0));
+}
+
+#[test]
+fn a_protected_object_that_is_kept_away_is_not_deleted() {
+    for stance in [Stance::Stays, Stance::Asks] {
+        let mut given = Given::app("web", auto());
+        let protection = Protection { prune: stance, ..Protection::default() };
+        given.protected.insert(key(A), protection);
+        given.renders("web", objects(&[A, B]));
+        given.syncs("web");
+        hold(&mut given, 1, HoldOf::Absence(key(A)), None);
+        let plan = given.plan("web");
+        assert_eq!((writes(&plan).len(), &plan.gate), (0, &None), "{stance:?}");
+        let why = &said(&plan, A).why;
+        assert!(why.contains("left as it is"), "{stance:?}: {why}");
+    }
 }

@@ -3,13 +3,13 @@
 
 use super::super::{Plan, Sync};
 use crate::ledger::event::{
-    ClusterIdentifiedV1, DesiredObject, DriftKind, HistoryRewrittenV1, Origin, ProgramsFoundV1,
-    Verb,
+    ClusterIdentifiedV1, DesiredObject, DriftKind, FieldChange, HeldFields, HistoryRewrittenV1,
+    HoldBegunV1, HoldOf, Origin, ProgramsFoundV1, Verb,
 };
-use crate::model::Restraint;
+use crate::model::{BlobAddr, Restraint, Seq};
 use crate::replay::testing::{
-    Given, REPO, application, auto, cascading, child, commit, map, maps, name, object, objects,
-    writes,
+    Given, REPO, application, auto, cascading, child, commit, key, map, maps, name, object,
+    objects, writes,
 };
 
 const A: &str = "ConfigMap/prod/a";
@@ -412,4 +412,37 @@ fn a_commit_that_was_compared_with_the_former_render_is_rendered_again() {
         made_with: given.made_with.clone(),
     });
     assert!(pending(&given), "the commit would never be rendered");
+}
+
+#[test]
+fn what_a_person_keeps_outlasts_a_render_that_waits_and_is_part_of_what_is_approved() {
+    let mut given = rewritten(vec![object(A, 2), object(B, 1)]);
+    let before = given.gates("web").plan;
+    let field = FieldChange { path: ".data.k".into(), was: "1".into(), now: "9".into() };
+    let of = HoldOf::Fields(HeldFields {
+        key: key(A),
+        saved: BlobAddr([9; 32]),
+        places: vec![vec!["f:data".into(), "f:k".into()]],
+        fields: vec![field],
+    });
+    let (app, reason) = (name("web"), String::new());
+    given.event(HoldBegunV1 { app, of, drift: Seq(1), until: None, reason });
+    let seq = given.seq();
+    // It is written at once, over the render that is in force.
+    let plan = given.plan("web");
+    let [write] = plan.writes.as_slice() else { panic!("{plan:#?}") };
+    assert_eq!(
+        (write.verb, &write.holds, write.digest),
+        (Verb::Update, &vec![seq], object(A, 1).digest)
+    );
+    given.syncs("web");
+    // The approval names it, and what it puts in force is written with it.
+    let gate = given.plan("web").gate.unwrap();
+    assert_eq!(gate.writes[0].holds, [seq]);
+    assert_ne!(gate.hash, before, "what was shown without it is not what is approved");
+    given.approves("web");
+    let [write] = given.plan("web").writes.try_into().unwrap();
+    assert_eq!((write.holds, write.digest), (vec![seq], object(A, 2).digest));
+    given.syncs("web");
+    assert!(given.finishes("web"));
 }
