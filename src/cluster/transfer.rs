@@ -20,7 +20,7 @@ use super::mask::Masked;
 use super::normalize::{ManagerFields, Normalised};
 use super::project::{Step, plain};
 use crate::ledger::event::FieldChange;
-use crate::model::is_by_hand;
+use crate::model::{BEFORE_FIRST_APPLY, is_by_hand};
 
 /// Managers that apply whole manifests, by name and operation; an empty operation is any.
 const WHOLE: [(&str, &str); 4] = [
@@ -34,9 +34,6 @@ const MARKS: [&[&str]; 2] = [
     &["f:metadata", "f:annotations", "f:argocd.argoproj.io/tracking-id"],
     &["f:metadata", "f:annotations", "f:argocd.argoproj.io/installation-id"],
 ];
-/// The API server's name for whoever wrote an object before field ownership was kept.
-const NOBODY: &str = "before-first-apply";
-
 /// How much of a manager's fields is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Share {
@@ -56,7 +53,10 @@ fn share(manager: &str, operation: &str, subresource: &str) -> Share {
         |(name, how): &(&str, &str)| *name == manager && (how.is_empty() || *how == operation);
     if WHOLE.iter().any(whole) {
         Share::Whole
-    } else if manager == "kubectl" || manager.starts_with("kubectl-") || manager == NOBODY {
+    } else if manager == "kubectl"
+        || manager.starts_with("kubectl-")
+        || manager == BEFORE_FIRST_APPLY
+    {
         Share::Common
     } else {
         Share::None

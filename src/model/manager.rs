@@ -17,6 +17,10 @@ const TOOLS_OF_PEOPLE: [&str; 12] = [
     "wget",
 ];
 
+/// The API server's name for whoever wrote an object before field ownership was kept, or before
+/// somebody cleared it.
+pub const BEFORE_FIRST_APPLY: &str = "before-first-apply";
+
 /// Whether what the manager sets is set by hand: by a verb of kubectl or a tool that people edit
 /// with. Whoever else it is (controllers, operators, a tool that is not known) is left alone: a
 /// wrong guess would fight with a program.

@@ -10,7 +10,7 @@ use super::git::{Repo, Resolved};
 use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 17;
+pub const VERSION: u32 = 18;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

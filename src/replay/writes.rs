@@ -10,7 +10,7 @@ use crate::ledger::event::{
     Applied, ApplyNotes, IntentRecordedV1, IntentSettledV1, OutcomeRecordedV1, Verb, Write,
     WriteResult,
 };
-use crate::model::{AppName, Digest, Seq, Timestamp};
+use crate::model::{AppName, BEFORE_FIRST_APPLY, Digest, Seq, Timestamp};
 
 /// Writes that failed are tried again after this long, doubling.
 const RETRY_FIRST_MS: u64 = 1_000;
@@ -275,13 +275,17 @@ impl World {
     }
 
     /// What remains to be known of an apply. Fields are taken over on adoption only: who wrote to
-    /// the object later meant to.
+    /// the object later meant to. What the API server books on nobody, because somebody cleared
+    /// the ownership, was ours and is taken back, or what leaves Git would stay for ever.
     fn notes_of(&self, write: &Write, applied: &Applied) -> ApplyNotes {
         let former = self.owned.get(&write.key).filter(|owned| owned.uid == applied.uid);
         let pending = former.map(|owned| &owned.notes.co_owners);
         let mut notes = ApplyNotes::clone(&applied.notes);
         if write.verb != Verb::Adopt {
-            notes.co_owners.retain(|manager| pending.is_some_and(|names| names.contains(manager)));
+            notes.co_owners.retain(|manager| {
+                manager == BEFORE_FIRST_APPLY
+                    || pending.is_some_and(|names| names.contains(manager))
+            });
         }
         notes
     }

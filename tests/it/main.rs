@@ -25,6 +25,7 @@ mod input;
 mod keep;
 mod kills;
 mod old_copy;
+mod ownership;
 mod people;
 mod proposed;
 mod protect;
