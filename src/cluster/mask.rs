@@ -6,9 +6,11 @@
 //! ([`Masked`]): the same rule may mean other places in another object, so each side of a
 //! comparison has its own. What jq expressions mean is found out by `render::jq`.
 
+mod respect;
+
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::compare::{self, Comparison};
 use super::field_set::FieldSet;
@@ -18,7 +20,8 @@ use super::project::Step;
 use super::replaced::compare_replaced;
 use crate::ledger::event::FieldChange;
 use crate::model::Mask;
-use crate::plan::diff::list_key;
+
+pub use respect::with_live;
 
 /// What the API server writes into `metadata` and refuses, or ignores, to be sent.
 const METADATA_OF_SERVER: [&str; 8] = [
@@ -322,69 +325,6 @@ pub fn sendable(raw: &Value) -> Value {
         }
     }
     object
-}
-
-/// The manifest with the live values of what is ignored: an omitted field that greffier owns
-/// would be removed, and then defaulted. What the live object does not have is left out. The
-/// identity of the object is never ignored.
-#[must_use]
-pub fn with_live(
-    (manifest, masked_manifest): (&Value, &Masked),
-    (live, masked_live): (&Value, &Masked),
-) -> Value {
-    let mut sent = without(manifest, masked_manifest);
-    graft(&mut sent, live, masked_live);
-    for field in ["apiVersion", "kind"] {
-        sent[field] = manifest[field].clone();
-    }
-    for field in ["name", "namespace"] {
-        if let Some(value) = manifest.pointer(&format!("/metadata/{field}")) {
-            sent["metadata"][field] = value.clone();
-        }
-    }
-    sent
-}
-
-/// Puts the places of `live` into `target`. A list item is found by what tells items apart.
-fn graft(target: &mut Value, live: &Value, places: &Masked) {
-    let key = live.as_array().and_then(|items| list_key(items));
-    for (part, deeper) in &places.below {
-        match (part, &mut *target, live) {
-            (Part::Field(name), Value::Object(map), Value::Object(live)) => {
-                let Some(value) = live.get(name) else { continue };
-                if deeper.whole {
-                    map.insert(name.clone(), value.clone());
-                } else if let Some(below) = map.get_mut(name) {
-                    graft(below, value, deeper);
-                } else if value.is_object() {
-                    let mut below = Value::Object(Map::new());
-                    graft(&mut below, value, deeper);
-                    if below.as_object().is_some_and(|below| !below.is_empty()) {
-                        map.insert(name.clone(), below);
-                    }
-                }
-            }
-            (Part::Item(index), Value::Array(items), Value::Array(live)) => {
-                let Some(value) = live.get(*index) else { continue };
-                let same = |item: &&mut Value| match key {
-                    Some(key) => item.get(key) == value.get(key),
-                    None => **item == *value,
-                };
-                let place = match key {
-                    None if !deeper.whole => items.get_mut(*index),
-                    _ => items.iter_mut().find(same),
-                };
-                match place {
-                    Some(item) if deeper.whole => *item = value.clone(),
-                    Some(item) => graft(item, value, deeper),
-                    None if deeper.whole => items.push(value.clone()),
-                    // Git has no such item: what is in it is not Git's either.
-                    None => {}
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]

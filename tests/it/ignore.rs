@@ -129,6 +129,31 @@ fn a_respected_live_value_survives_a_sync() {
 }
 
 #[test]
+fn an_ignored_variable_stays_before_those_that_are_expanded_from_it() {
+    let rules = r#"[{"group": "apps", "kind": "Deployment", "jqPathExpressions": [
+        ".spec.template.spec.containers[].env[] | select(.name == \"HOST\")"]}]"#;
+    let web = |image: &str| {
+        let env = "[{name: HOST, value: git}, {name: URL, value: 'http://$(HOST)/'}]";
+        deployment("web", image, 1).replace("image:", &format!("env: {env}\n          image:"))
+    };
+    let (greffier, app, ns) =
+        ignoring("ign-env", RESPECTING, rules, &[("web/d.yaml", &web("app:v1"))]);
+    let env = r#"[{"name": "HOST", "value": "theirs"}]"#;
+    let edit = format!(
+        r#"{{"spec": {{"template": {{"spec": {{"containers": [{{"name": "main", "env": {env}}}]}}}}}}}}"#
+    );
+    let args = ["patch", "deploy/web", "-n", &ns, "--field-manager", "scaler", "-p", &edit];
+    ControlPlane::shared().kubectl_ok("alice", &args);
+    greffier.repo.write("web/d.yaml", &web("app:v2"));
+    let commit = greffier.repo.push("v2");
+    greffier.wait_synced(&app, &commit);
+    let container = ".spec.template.spec.containers[0]";
+    assert_eq!(live(&ns, "deploy/web", &format!("{container}.image")), "app:v2");
+    assert_eq!(live(&ns, "deploy/web", &format!("{container}.env[*].name")), "HOST URL");
+    assert_eq!(live(&ns, "deploy/web", &format!("{container}.env[0].value")), "theirs");
+}
+
+#[test]
 fn a_jq_path_selects_an_item_of_a_list() {
     let two = deployment("web", "app:v1", 1) + "        - name: side\n          image: side:v1\n";
     let rules = r#"[{"group": "*", "kind": "Deploy*", "name": "web", "jqPathExpressions":

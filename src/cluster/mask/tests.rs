@@ -182,7 +182,7 @@ fn the_live_value_of_what_is_ignored_is_sent() {
         sent(&manifest, &live, &mask),
         json!({"apiVersion": "v1", "kind": "X", "metadata": {"name": "x", "annotations": {"note": "kept"}},
             "spec": {"replicas": 7, "size": 1,
-                     "l": [{"name": "b", "v": 5}, {"name": "c", "v": 9}]}}),
+                     "l": [{"name": "c", "v": 9}, {"name": "b", "v": 5}]}}),
         "pointers mean positions, and each side has its own"
     );
     assert_eq!(sent(&manifest, &live, &Mask::default()), manifest);
@@ -210,4 +210,68 @@ fn what_names_an_object_is_never_ignored() {
         expected["metadata"]["labels"]["a"] = json!("2");
         assert_eq!(sent(&manifest, &live, &mask), expected);
     }
+}
+
+#[test]
+fn an_ignored_item_stays_where_the_manifest_has_it() {
+    let object = |list: Value| json!({"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "l": list});
+    let sends = |git: Value, at_git: Value, live: Value, at_live: Value| {
+        let (git, live) = (object(git), object(live));
+        let masked = |object: &Value, found: Value| {
+            Masked::of(object, &[], &Mask::default(), &paths(found)).unwrap()
+        };
+        let of = (masked(&git, at_git), masked(&live, at_live));
+        with_live((&git, &of.0), (&live, &of.1))["l"].clone()
+    };
+    let item = |name: &str, v: i64| json!({"name": name, "v": v});
+    let at = |indices: &[usize]| json!(indices.iter().map(|i| json!(["l", i])).collect::<Vec<_>>());
+    // Keyed: `$(HOST)` is expanded from what comes before.
+    assert_eq!(
+        sends(
+            json!([item("host", 1), item("url", 1)]),
+            at(&[0]),
+            json!([item("url", 2), item("host", 9)]),
+            at(&[1])
+        ),
+        json!([item("host", 9), item("url", 1)])
+    );
+    // Atomic: by position.
+    assert_eq!(
+        sends(json!(["a", "b", "c"]), at(&[1]), json!(["a", "x", "c"]), at(&[1])),
+        json!(["a", "x", "c"])
+    );
+    assert_eq!(
+        sends(json!(["a", "b", "c"]), at(&[1]), json!(["b", "a", "c"]), at(&[1])),
+        json!(["a", "a", "c"])
+    );
+    // What Git does not have goes behind what it follows in the cluster.
+    assert_eq!(
+        sends(
+            json!([item("a", 1), item("b", 1)]),
+            at(&[]),
+            json!([item("x", 1), item("a", 1), item("y", 1), item("z", 1), item("b", 1)]),
+            at(&[0, 2, 3])
+        ),
+        json!([item("x", 1), item("a", 1), item("y", 1), item("z", 1), item("b", 1)])
+    );
+    assert_eq!(
+        sends(json!(["-v1", "b", "-v2"]), at(&[0, 2]), json!(["-v3", "b"]), at(&[0])),
+        json!(["-v3", "b"])
+    );
+    assert_eq!(
+        sends(json!(["y", "a"]), at(&[0]), json!(["x", "a", "y"]), at(&[0, 2])),
+        json!(["x", "y", "a"]),
+        "equal ones are the same one"
+    );
+    // In an item that only its position tells, what is ignored is that position's.
+    let deep = json!([["l", 0], ["l", 1, "v"]]);
+    assert_eq!(
+        sends(
+            json!([{"v": 1}, {"v": 1, "w": 1}]),
+            deep.clone(),
+            json!([{"v": 5}, {"v": 6, "w": 6}]),
+            deep
+        ),
+        json!([{"v": 5}, {"w": 1, "v": 6}])
+    );
 }
