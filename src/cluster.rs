@@ -37,7 +37,7 @@ pub use normalize::{
     normalize_owned,
 };
 pub use observe::{ClusterInput, Fingerprint, Known, Observation, Observer};
-pub use overlay::overlay;
+pub use overlay::{Unlaid, lay_held};
 pub use preview::preview;
 pub use project::project;
 pub use replaced::compare_replaced;

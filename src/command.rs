@@ -8,8 +8,11 @@
 
 mod hold;
 
+pub use hold::can_be_laid;
+
 use serde_json::Value;
 
+use crate::cluster::Unlaid;
 use crate::ledger::event::{
     AppDeclaredV1, AppRemovedV1, DriftDetectedV1, Event, FrozenV1, Origin, PausedV1,
     PlanApprovedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
@@ -153,6 +156,14 @@ pub enum Error {
         event: Seq,
         /// Why.
         why: NotKept,
+    },
+    /// What the event tells of does not fit on the manifest that Git has now.
+    #[error("what event {event} tells of cannot be kept: {why}")]
+    NotLaid {
+        /// The event.
+        event: Seq,
+        /// Why.
+        why: Unlaid,
     },
     /// The object is not the application's any more.
     #[error("application `{app}` has {key} no more")]

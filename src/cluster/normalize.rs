@@ -21,6 +21,7 @@ use crate::ledger::event::{Health, ManagerStamp};
 use crate::model::{
     Digest, GroupKind, ObjectKey, Protection, Timestamp, canonical_json, put_canonical_string,
 };
+use crate::plan::secret::is_annotation_recorded;
 
 /// The field manager of every write of greffier.
 pub const FIELD_MANAGER: &str = "greffier";
@@ -40,17 +41,6 @@ const METADATA_NOISE: [&str; 5] =
 const ANNOTATION_NOISE: [&str; 2] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     "control-plane.alpha.kubernetes.io/leader",
-];
-
-/// Annotations of a Secret that are recorded as they are, by the beginnings of their names.
-const SECRET_ANNOTATIONS_KEPT: [&str; 7] = [
-    "greffier.dev/",
-    "argocd.argoproj.io/",
-    "helm.sh/",
-    "meta.helm.sh/",
-    "kubernetes.io/",
-    "kustomize.toolkit.fluxcd.io/",
-    "helm.toolkit.fluxcd.io/",
 ];
 
 /// Digests values that must not be recorded, under the ledger's key.
@@ -383,7 +373,7 @@ fn strip_metadata(metadata: &mut Map<String, Value>) {
 /// of its values: deployers keep whole copies of what they applied in annotations of their own.
 fn seal_annotations(annotations: &mut Value, key: &ObjectKey, sealer: &dyn SecretDigest) {
     for (name, value) in annotations.as_object_mut().into_iter().flatten() {
-        if !SECRET_ANNOTATIONS_KEPT.iter().any(|prefix| name.starts_with(prefix)) {
+        if !is_annotation_recorded(name) {
             *value = sealed("annotations", name, value, key, sealer);
         }
     }

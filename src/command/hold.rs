@@ -1,10 +1,12 @@
 //! Keeping what somebody changed by hand, and letting go of it.
 
 use super::{Decision, Error, find};
+use crate::cluster::lay_held;
+use crate::ledger;
 use crate::ledger::event::{
     DriftDetectedV1, DriftKind, HeldFields, HoldBegunV1, HoldEndedV1, HoldOf,
 };
-use crate::model::{AppName, Seq, Timestamp};
+use crate::model::{AppName, BlobAddr, Seq, Timestamp};
 use crate::query::why::{Found, Subject};
 use crate::replay::{App, Hold, World, why_not_kept};
 
@@ -23,17 +25,40 @@ pub(super) fn keep(
     if !app.wants(&drift.key) {
         return Err(Error::Left { app: name.clone(), key: Box::new(drift.key.clone()) });
     }
-    let of = match (drift.kind, drift.saved) {
-        (DriftKind::Drift, Some(saved)) => HoldOf::Fields(HeldFields {
-            key: drift.key.clone(),
-            saved,
-            places: drift.places.clone(),
-            fields: drift.fields.clone(),
-        }),
-        _ => HoldOf::Absence(drift.key.clone()),
+    let of = match held(drift) {
+        Some(held) => HoldOf::Fields(held),
+        None => HoldOf::Absence(drift.key.clone()),
     };
     let (app, reason) = (name.clone(), reason.to_owned());
     Ok(Decision::record(HoldBegunV1 { app, of, drift: event, until, reason }))
+}
+
+/// What is held of a drift that changed fields.
+fn held(drift: &DriftDetectedV1) -> Option<HeldFields> {
+    let saved = drift.saved.filter(|_| drift.kind == DriftKind::Drift)?;
+    let (key, places, fields) = (drift.key.clone(), drift.places.clone(), drift.fields.clone());
+    Some(HeldFields { key, saved, places, fields })
+}
+
+/// Checks that what the event tells of can be laid over the manifest that `world` wants.
+///
+/// `blob` reads the ledger, outside the world's lock. What is no drift that can be kept passes:
+/// [`decide`](super::decide) says why it cannot. A manifest that comes later is checked when it is
+/// sent.
+///
+/// # Errors
+/// [`Error::NotLaid`], or what the ledger says of a blob that cannot be read.
+pub fn can_be_laid<B: AsRef<[u8]>>(
+    event: Seq,
+    drift: &DriftDetectedV1,
+    manifest: BlobAddr,
+    blob: impl Fn(BlobAddr) -> Result<B, ledger::Error>,
+) -> Result<(), Error> {
+    let Some(held) = held(drift).filter(|_| why_not_kept(drift).is_none()) else { return Ok(()) };
+    let read = |addr| blob(addr).map_err(Error::Ledger);
+    let Ok(mut manifest) = serde_json::from_slice(read(manifest)?.as_ref()) else { return Ok(()) };
+    lay_held(&mut manifest, &held, read(held.saved)?.as_ref())
+        .map_err(|why| Error::NotLaid { event, why })
 }
 
 pub(super) fn release(
@@ -153,6 +178,10 @@ mod tests {
         };
         for (drift, expected) in [
             (drift(&secret, &["f:data", "f:password"]), NotKept::Secret),
+            (drift(&secret, &["f:metadata", "f:annotations", "f:vault/role"]), NotKept::Secret),
+            (drift(&secret, &["f:metadata", "f:annotations"]), NotKept::Secret),
+            (drift(&secret, &["f:metadata"]), NotKept::Secret),
+            (drift(&secret, &["f:spec", "f:x"]), NotKept::Secret),
             (DriftDetectedV1 { key: secret.clone(), ..no_places.clone() }, NotKept::Secret),
             (no_places, NotKept::NoPlaces),
             (drift(&web, &[]), NotKept::NoPlaces),
@@ -170,6 +199,8 @@ mod tests {
             );
         }
         assert!(keeps(&story, 90, drift(&secret, &["f:metadata", "f:labels", "f:a"])).is_ok());
+        let recorded = ["f:metadata", "f:annotations", "f:helm.sh/resource-policy"];
+        assert!(keeps(&story, 90, drift(&secret, &recorded)).is_ok());
         assert!(keeps(&story, 90, as_kind(DriftKind::Deleted)).is_ok());
         let gone = keeps(&story, 90, drift(&key("ConfigMap/prod/old"), &["f:data"]));
         assert!(matches!(gone, Err(Error::Left { .. })), "{gone:?}");
@@ -177,5 +208,24 @@ mod tests {
             Command::Keep { event: Seq(1), drift: None, until: None, reason: String::new() };
         let none = decide(&story.world, Timestamp(0), &command);
         assert!(matches!(none, Err(Error::NoDrift(Seq(1)))), "{none:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_laid_over_the_manifest_is_not_kept() {
+        let (git, saved) = (BlobAddr([1; 32]), BlobAddr([7; 32]));
+        let laid = |drift: &DriftDetectedV1, manifest: &str| {
+            let blob = |addr| {
+                let saved = r#"{"object": {"l": [{"name": "a", "x": 5}]}, "fields": []}"#;
+                Ok((if addr == git { manifest } else { saved }).to_owned())
+            };
+            can_be_laid(Seq(90), drift, git, blob)
+        };
+        let map = drift(&key("ConfigMap/prod/web"), &["f:l", r#"k:{"name":"a"}"#, "f:x"]);
+        assert_eq!(map.saved, Some(saved));
+        assert!(laid(&map, r#"{"l": [{"name": "a"}]}"#).is_ok());
+        let unlaid = laid(&map, r#"{"l": [{"name": "b"}]}"#).unwrap_err().to_string();
+        assert!(unlaid.contains("event 90") && unlaid.contains(".l[name=a].x"), "{unlaid}");
+        let gone = DriftDetectedV1 { kind: DriftKind::Deleted, ..map };
+        assert!(laid(&gone, "{}").is_ok());
     }
 }

@@ -186,6 +186,9 @@ impl From<command::Error> for Error {
             Command::NotKept { why, .. } => {
                 Self::new(StatusCode::CONFLICT, "not_kept", message, not_kept_hint(why))
             }
+            Command::NotLaid { .. } => {
+                conflict("not_kept", "commit the change to Git, or pause the application")
+            }
             Command::Left { .. } => conflict("left_git", "there is nothing left to keep"),
             Command::NothingHeld(_) => {
                 conflict("nothing_held", "`greffier status` lists what is held")

@@ -25,6 +25,19 @@ pub(super) async fn keep(
         Some(Event::DriftDetected(body)) => Some(Box::new(body.clone())),
         _ => None,
     });
+    if let Some(drift) = drift.clone() {
+        let (app, key) = (drift.app.clone(), drift.key.clone());
+        let manifest = state.read(move |world, _| {
+            let desired = world.apps.get(&app)?.desired.as_ref()?;
+            Some(desired.objects.get(&key)?.manifest)
+        });
+        if let Some(manifest) = manifest.await? {
+            let ledger = state.ledger.clone();
+            let laid =
+                move || command::can_be_laid(event, &drift, manifest, |addr| ledger.blob(addr));
+            state.blocking(laid).await??;
+        }
+    }
     carry_out(&state, peer, Command::Keep { event, drift, until, reason }).await
 }
 

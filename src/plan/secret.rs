@@ -19,6 +19,33 @@ const OPEN: &[&str] = &["apiVersion", "kind", "type", "immutable"];
 /// Fields of its metadata that are shown.
 const OPEN_METADATA: &[&str] =
     &["name", "generateName", "namespace", "labels", "finalizers", "ownerReferences"];
+/// Annotations of a Secret that are recorded as they are, by the beginnings of their names: they
+/// are known to tell nothing of its values. They are not shown.
+const ANNOTATIONS_RECORDED: [&str; 7] = [
+    "greffier.dev/",
+    "argocd.argoproj.io/",
+    "helm.sh/",
+    "meta.helm.sh/",
+    "kubernetes.io/",
+    "kustomize.toolkit.fluxcd.io/",
+    "helm.toolkit.fluxcd.io/",
+];
+
+/// Whether an annotation of a Secret is recorded as it is, rather than as a digest.
+#[must_use]
+pub fn is_annotation_recorded(name: &str) -> bool {
+    ANNOTATIONS_RECORDED.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether the values of a Secret at the place that the edges of a field set lead to are recorded
+/// as they are.
+#[must_use]
+pub fn is_recorded(place: &[String]) -> bool {
+    let mut fields = place.iter().map(|edge| edge.strip_prefix("f:").unwrap_or_default());
+    let (field, below, name) = (fields.next().unwrap_or_default(), fields.next(), fields.next());
+    let annotation = field == "metadata" && below == Some("annotations");
+    is_open(field, below) || (annotation && name.is_some_and(is_annotation_recorded))
+}
 
 /// Whether the values of a Secret's field may be shown; `below` is the field in it.
 #[must_use]

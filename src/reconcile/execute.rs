@@ -26,8 +26,7 @@ use crate::cluster::{
     normalize_owned,
 };
 use crate::ledger::event::{
-    Applied, Event, HoldBegunV1, HoldOf, ManagerStamp, Method, OutcomeRecordedV1, Verb, Write,
-    WriteResult,
+    Applied, Event, HoldOf, ManagerStamp, Method, OutcomeRecordedV1, Verb, Write, WriteResult,
 };
 use crate::ledger::{self, Batch, Blob, Draft};
 use crate::model::{AppName, BlobAddr, Seq, Timestamp};
@@ -308,24 +307,12 @@ pub(super) fn manifest(parts: &Parts, app: &AppName, write: &Write) -> Result<Va
         let Some(Event::HoldBegun(body)) = begun else {
             return Err(format!("event {seq} is no hold"));
         };
-        held(&mut manifest, body, |addr| {
-            parts.ledger.blob(addr).map_err(|error| error.to_string())
-        })?;
+        let HoldOf::Fields(held) = &body.of else { continue };
+        let saved = parts.ledger.blob(held.saved).map_err(|error| error.to_string())?;
+        cluster::lay_held(&mut manifest, held, &saved)
+            .map_err(|why| format!("hold #{seq} cannot be laid over the manifest: {why}"))?;
     }
     Ok(manifest)
-}
-
-/// Lays the values that a hold keeps over a manifest.
-pub(super) fn held<B: AsRef<[u8]>>(
-    manifest: &mut Value,
-    hold: &HoldBegunV1,
-    blob: impl FnOnce(BlobAddr) -> Result<B, String>,
-) -> Result<(), String> {
-    let HoldOf::Fields(fields) = &hold.of else { return Ok(()) };
-    let bytes = blob(fields.saved)?;
-    let saved = Stored::from_stored(bytes.as_ref()).map_err(|error| error.to_string())?;
-    cluster::overlay(manifest, &saved.object, &fields.places);
-    Ok(())
 }
 
 /// A recorded manifest, with the annotation that names its application.

@@ -12,6 +12,7 @@ use crate::ledger::event::{
     DriftDetectedV1, DriftKind, FieldChange, HoldBegunV1, HoldEndedV1, HoldOf,
 };
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
+use crate::plan::secret::is_recorded;
 
 /// Bound: a drift with so many fields may have more that were not recorded.
 const FIELDS_MAX: usize = 100;
@@ -63,8 +64,8 @@ pub enum NotKept {
     /// The values are as Git says.
     #[error("nothing in it differs from Git")]
     NothingDiffers,
-    /// Values of Secrets are not recorded.
-    #[error("it changes values of a Secret, which are recorded nowhere")]
+    /// Values of Secrets are not recorded, nor most of their annotations.
+    #[error("it changes values or annotations of a Secret, which are recorded nowhere")]
     Secret,
     /// It is not known which fields it changed.
     #[error("the object was applied by replacing it, so its fields cannot be told apart")]
@@ -86,12 +87,10 @@ pub fn why_not_kept(drift: &DriftDetectedV1) -> Option<NotKept> {
         DriftKind::OwnershipLost | DriftKind::None => return Some(NotKept::NothingDiffers),
         DriftKind::Drift => {}
     }
-    let of_values = |place: &Vec<String>| {
-        place.first().is_some_and(|edge| edge == "f:data" || edge == "f:stringData")
-    };
+    let unrecorded = |place: &Vec<String>| !is_recorded(place);
     let by_position = |place: &Vec<String>| place.iter().any(|edge| edge.starts_with("i:"));
     let places = &drift.places;
-    if drift.key.is_secret() && (places.is_empty() || places.iter().any(of_values)) {
+    if drift.key.is_secret() && (places.is_empty() || places.iter().any(unrecorded)) {
         Some(NotKept::Secret)
     } else if places.is_empty() || drift.saved.is_none() || places.iter().any(Vec::is_empty) {
         Some(NotKept::NoPlaces)

@@ -203,3 +203,73 @@ fn a_changed_secret_cannot_be_kept_and_is_said_to_belong_into_git() {
         "{error}"
     );
 }
+
+#[test]
+fn what_is_kept_of_a_port_stays_although_git_leaves_its_protocol_to_the_default() {
+    let ports = |ports: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  selector: {{app: web}}\n  ports:\n{ports}"
+        )
+    };
+    let (http, admin) = (
+        "  - {name: http, port: 80, targetPort: 8080}\n",
+        "  - {name: admin, port: 81, targetPort: 8081}\n",
+    );
+    let (greffier, app, ns) = kept("port", &[("web/s.yaml", &ports(&format!("{http}{admin}")))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let patches = |patch: &str| {
+        let args = ["patch", "svc/web", "-n", &ns, "--type=json", "-p", patch];
+        ControlPlane::shared().kubectl_ok("alice", &args);
+    };
+    let target = ".spec.ports[?(@.port==80)].targetPort";
+    patches(r#"[{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 9090}]"#);
+    let (drift, _) = healed(&greffier, &app, 0);
+    becomes(&ns, "svc/web", target, "8080");
+    let first = seq(&drift).to_string();
+    greffier.cli_ends(0, &["keep", &first, "--reason", "debugging"]);
+    becomes(&ns, "svc/web", target, "9090");
+    let (resources, _) = greffier.cli_ends(0, &["get", "resources", "--app", &app]);
+    assert!(resources.contains("OnHold"), "{resources}");
+
+    let after = greffier.seq();
+    patches(r#"[{"op": "remove", "path": "/spec/ports/1"}]"#);
+    let (drift, _) = healed(&greffier, &app, after);
+    becomes(&ns, "svc/web", ".spec.ports[*].port", "80 81");
+    greffier.cli_ends(0, &["keep", &seq(&drift).to_string()]);
+    becomes(&ns, "svc/web", ".spec.ports[*].port", "80");
+    assert_eq!(live(&ns, "svc/web", target), "9090");
+    let second = seq(&drift).to_string();
+    greffier.cli_ends(0, &["release", &second]);
+    becomes(&ns, "svc/web", ".spec.ports[*].port", "80 81");
+
+    // What is kept is in nothing that Git has: it is said, and nothing of it is undone.
+    greffier.repo.write("web/s.yaml", &ports(admin));
+    let after = greffier.seq();
+    greffier.repo.push("without the port");
+    let refused = greffier.wait_after(after, "the refusal", |event| {
+        event["kind"] == "apply.outcome" && event["detail"]["app"] == app.as_str()
+    });
+    let refused = refused["summary"].as_str().unwrap().to_owned();
+    assert!(refused.contains("cannot be laid") && refused.contains("port=80"), "{refused}");
+    assert_eq!(live(&ns, "svc/web", target), "9090");
+    let (why, _) = greffier.cli_ends(0, &["why", "service/web", "-n", &ns]);
+    assert!(why.contains("cannot be laid") && why.contains("greffier release"), "{why}");
+    let (_, error) = greffier.cli_ends(6, &["keep", &first]);
+    assert!(error.contains("cannot be kept") && error.contains("port=80"), "{error}");
+    greffier.cli_ends(0, &["release", &first]);
+    becomes(&ns, "svc/web", ".spec.ports[*].port", "81");
+}
+
+#[test]
+fn an_annotation_of_a_secret_cannot_be_kept_and_no_digest_is_written() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\n  annotations: {example.org/match: \"true\"}\n";
+    let (greffier, app, ns) = kept("keep-note", &[("web/s.yaml", secret)]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let args = ["annotate", "secret/s", "-n", &ns, "--overwrite", "example.org/match=other"];
+    ControlPlane::shared().kubectl_ok("alice", &args);
+    let (drift, _) = healed(&greffier, &app, 0);
+    assert_eq!(drift["keep"][0], format!("greffier pause {app}"), "{drift}");
+    let (_, error) = greffier.cli_ends(6, &["keep", &seq(&drift).to_string()]);
+    assert!(error.contains("recorded nowhere"), "{error}");
+    assert_eq!(live(&ns, "secret/s", ".metadata.annotations.example\\.org/match"), "true");
+}

@@ -10,7 +10,7 @@ use crate::ledger::event::DriftKind;
 use crate::model::{DELETION_APPROVED, ObjectKey, Restraint, Stance};
 use crate::plan::{Assessment, Status};
 use crate::query::describe::keep_commands;
-use crate::replay::{Drift, World};
+use crate::replay::{App, Drift, World};
 
 /// Advice, each piece once, in the order it was thought of.
 #[derive(Default)]
@@ -150,6 +150,7 @@ fn about_object(
             advices.say("try it again at once", format!("greffier sync {name}"));
             let command = format!("greffier log {key} --kind apply");
             advices.say("see every try", command);
+            about_held(world, app, key, advices);
         }
         Doing::Contested(_) => {
             advices.say("put it back now", format!("greffier sync {name} --only {key}"));
@@ -167,6 +168,7 @@ fn about_object(
             if extra && app.spec.automated.is_some_and(|policy| !policy.prune) {
                 advices.say("let greffier remove what left Git: set automated.prune: true", "");
             }
+            about_held(world, app, key, advices);
         }
         Doing::OnHold(_) => {
             advices.say("follow Git again", format!("greffier release {key}"));
@@ -212,6 +214,14 @@ fn about_replicas(world: &World, view: &AppView<'_>, key: &ObjectKey, advices: &
     advices.say(format!("{what}: remove `replicas` from its manifest in Git"), "");
     let command = format!("greffier why {autoscaler}");
     advices.say(format!("see the autoscaler of {key}"), command);
+}
+
+/// How to let go what a person holds and cannot be written, or is not yet.
+fn about_held(world: &World, app: &App, key: &ObjectKey, advices: &mut Advices) {
+    if app.holds_of(key, world.now).next().is_some() {
+        let command = format!("greffier release {key}");
+        advices.say(format!("keep nothing of {key} any more"), command);
+    }
 }
 
 /// How to let go what something keeps.
