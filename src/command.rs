@@ -165,6 +165,33 @@ pub enum Error {
         /// Why.
         why: Unlaid,
     },
+    /// Keeping it would apply what nobody synced.
+    #[error(
+        "Git has changed {key} since it was applied, and keeping something of it would apply that: \
+         application `{app}` is synced by hand"
+    )]
+    Unsynced {
+        /// The application.
+        app: AppName,
+        /// The object.
+        key: Box<ObjectKey>,
+    },
+    /// Keeping it would put back what was changed by hand later.
+    #[error(
+        "{key} was changed by hand beside it, and keeping that alone would put back {}: application \
+         `{app}` leaves drift as it is",
+        .paths.join(", ")
+    )]
+    ChangedBeside {
+        /// The application.
+        app: AppName,
+        /// The object.
+        key: Box<ObjectKey>,
+        /// The event that tells of everything.
+        drift: Seq,
+        /// What else was changed.
+        paths: Vec<String>,
+    },
     /// The object is not the application's any more.
     #[error("application `{app}` has {key} no more")]
     Left {

@@ -26,7 +26,10 @@ pub(super) fn keep(
         return Err(Error::Left { app: name.clone(), key: Box::new(drift.key.clone()) });
     }
     let of = match held(drift) {
-        Some(held) => HoldOf::Fields(held),
+        Some(held) => {
+            changes_nothing_else(world, (name, app), drift)?;
+            HoldOf::Fields(held)
+        }
         None => HoldOf::Absence(drift.key.clone()),
     };
     let (app, reason) = (name.clone(), reason.to_owned());
@@ -59,6 +62,44 @@ pub fn can_be_laid<B: AsRef<[u8]>>(
     let Ok(mut manifest) = serde_json::from_slice(read(manifest)?.as_ref()) else { return Ok(()) };
     lay_held(&mut manifest, &held, read(held.saved)?.as_ref())
         .map_err(|why| Error::NotLaid { event, why })
+}
+
+/// Whoever keeps something asks for that alone: where the policy neither applies what Git changed
+/// nor puts back what others changed, it does not happen because of that either.
+fn changes_nothing_else(
+    world: &World,
+    (name, app): (&AppName, &App),
+    drift: &DriftDetectedV1,
+) -> Result<(), Error> {
+    let key = &drift.key;
+    let owned = world.owned.get(key);
+    let asked = app.request.as_ref().is_some_and(|request| {
+        let covers = request.only.is_empty() || request.only.contains(key);
+        covers && owned.is_none_or(|owned| owned.seq < request.seq)
+    });
+    if asked {
+        return Ok(());
+    }
+    let automated = app.spec.automated;
+    let applied = owned.map(|owned| owned.applied);
+    let wanted = app.desired.as_ref().and_then(|desired| desired.objects.get(key));
+    if automated.is_none() && applied != wanted.map(|object| object.digest) {
+        return Err(Error::Unsynced { app: name.clone(), key: Box::new(key.clone()) });
+    }
+    let known = app.drift.get(key).filter(|known| known.kind == DriftKind::Drift);
+    let Some(known) = known.filter(|_| !automated.is_some_and(|policy| policy.self_heal)) else {
+        return Ok(());
+    };
+    let held = app.holds.iter().filter(|hold| hold.of.key() == key).flat_map(Hold::fields);
+    let held: Vec<&str> = held.chain(&drift.fields).map(|field| field.path.as_str()).collect();
+    let beside = known.fields.iter().map(|field| &field.path);
+    let paths: Vec<String> =
+        beside.filter(|path| !held.contains(&path.as_str())).cloned().collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let (app, key, drift) = (name.clone(), Box::new(key.clone()), known.seq);
+    Err(Error::ChangedBeside { app, key, drift, paths })
 }
 
 pub(super) fn release(
@@ -208,6 +249,68 @@ mod tests {
             Command::Keep { event: Seq(1), drift: None, until: None, reason: String::new() };
         let none = decide(&story.world, Timestamp(0), &command);
         assert!(matches!(none, Err(Error::NoDrift(Seq(1)))), "{none:?}");
+    }
+
+    #[test]
+    fn keeping_applies_nothing_that_nobody_synced_and_puts_nothing_else_back() {
+        use crate::replay::testing::{Given, auto, object, objects};
+        let map = key("ConfigMap/prod/a");
+        let text = map.to_string();
+        let applied = |policy| {
+            let mut given = Given::app("web", policy);
+            given.renders("web", objects(&[&text]));
+            given.requests("web", false, &[]);
+            given.syncs("web");
+            given.finishes("web");
+            given.sees(&text);
+            given
+        };
+        let changes =
+            |path: &str| FieldChange { path: path.into(), was: "1".into(), now: "9".into() };
+        let of = |given: &Given, paths: &[&str]| DriftDetectedV1 {
+            fields: paths.iter().map(|path| changes(path)).collect(),
+            observation: given.world.live[&map].seq,
+            ..drift(&map, &["f:data", "f:k"])
+        };
+        let keeps = |given: &Given, drift: &DriftDetectedV1| {
+            let drift = Some(Box::new(drift.clone()));
+            let (event, until, reason) = (Seq(9), None, String::new());
+            decide(&given.world, Timestamp(0), &Command::Keep { event, drift, until, reason })
+        };
+        let by_hand = serde_json::json!({});
+        let no_heal = serde_json::json!({"automated": {"selfHeal": false}});
+
+        let mut behind = applied(by_hand.clone());
+        let one = of(&behind, &[".data.k"]);
+        assert!(keeps(&behind, &one).is_ok());
+        behind.push(2);
+        behind.renders("web", vec![object(&text, 2)]);
+        let refused = keeps(&behind, &one);
+        assert!(
+            matches!(&refused, Err(Error::Unsynced { key, .. }) if **key == map),
+            "{refused:?}"
+        );
+        let gone = DriftDetectedV1 { kind: DriftKind::Deleted, ..one.clone() };
+        assert!(keeps(&behind, &gone).is_ok(), "an absence applies nothing");
+        behind.requests("web", false, &["ConfigMap/prod/b"]);
+        assert!(keeps(&behind, &one).is_err(), "the sync is of another");
+        behind.requests("web", false, &[]);
+        assert!(keeps(&behind, &one).is_ok());
+
+        for (policy, heals) in [(by_hand, false), (no_heal, false), (auto(), true)] {
+            let mut given = applied(policy);
+            let both = of(&given, &[".data.k", ".data.other"]);
+            given.event(both.clone());
+            let all = given.seq();
+            assert!(keeps(&given, &both).is_ok());
+            match keeps(&given, &one) {
+                Err(Error::ChangedBeside { drift, paths, .. }) if !heals => {
+                    assert_eq!((drift, paths), (all, vec![".data.other".to_owned()]));
+                }
+                Ok(_) if heals => {}
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -189,6 +189,17 @@ impl From<command::Error> for Error {
             Command::NotLaid { .. } => {
                 conflict("not_kept", "commit the change to Git, or pause the application")
             }
+            Command::Unsynced { app, .. } => {
+                let hint = format!("`greffier sync {app}` applies it; keep it again then");
+                conflict("unsynced", &hint)
+            }
+            Command::ChangedBeside { app, drift, .. } => {
+                let hint = format!(
+                    "`greffier keep {}` keeps all of it; or `greffier sync {app}` first",
+                    drift.0
+                );
+                conflict("changed_beside", &hint)
+            }
             Command::Left { .. } => conflict("left_git", "there is nothing left to keep"),
             Command::NothingHeld(_) => {
                 conflict("nothing_held", "`greffier status` lists what is held")

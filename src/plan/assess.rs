@@ -16,7 +16,7 @@ use super::order::in_order;
 use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission};
 use crate::ledger::event::{DesiredObject, DriftKind, Health, Method, Verb, Write};
 use crate::model::{AppName, GroupKind, ObjectKey, Restraint};
-use crate::replay::{App, Drift, LiveObject, Owned, World};
+use crate::replay::{App, LiveObject, Owned, World};
 
 /// The state of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -377,7 +377,9 @@ impl Judge<'_> {
             return self.need_of_absent(object, owned, live);
         }
         match (owned.filter(|owned| owned.app == *self.name), live) {
-            (Some(owned), Some(live)) => self.kept(object, self.need_of_known(object, owned, live)),
+            (Some(owned), Some(live)) => {
+                self.kept(object, owned, self.need_of_known(object, owned, live))
+            }
             (Some(owned), None) if owned.applied == object.digest => Need::Write {
                 verb: Verb::Create,
                 status: Status::Drifted,
@@ -417,9 +419,8 @@ impl Judge<'_> {
             let verb = self.verb_of_change(object, owned, live);
             return self.need_of_unapplied(object, live, verb, "Git changed");
         }
-        if !self.is_as_held(object, owned) {
-            let reason = self.held_reason(object);
-            return self.need_of_unapplied(object, live, Verb::Update, &reason);
+        if let Some(need) = self.need_of_held(object, owned, live) {
+            return need;
         }
         if live.uid != owned.uid {
             return write(
@@ -431,16 +432,8 @@ impl Judge<'_> {
         if live.object == owned.object {
             return Need::Nothing(Status::Synced, String::new());
         }
-        let drift = self.app.drift.get(&object.key);
-        let mask = self.mask(&object.key);
-        let ignored = mask.digest();
-        // Compared again with the same result, which is told once.
-        let compared = self.compared.get(&object.key) == Some(&(live.seq, ignored));
-        let current = |drift: &&Drift| {
-            drift.kind == DriftKind::Deleted
-                || (drift.observation == live.seq && drift.mask == ignored)
-        };
-        if let Some(drift) = drift.filter(|drift| current(drift) || compared) {
+        let known = self.known_drift(object, live);
+        if let Some(Some(drift)) = known {
             return match drift.kind {
                 DriftKind::Drift | DriftKind::Deleted => {
                     write(Verb::Heal, Status::Drifted, self.changed_by(&object.key))
@@ -454,9 +447,10 @@ impl Judge<'_> {
                 DriftKind::None => Need::Nothing(Status::Synced, String::new()),
             };
         }
-        if drift.is_none() && compared {
+        if known.is_some() {
             return Need::Nothing(Status::Synced, String::new());
         }
+        let mask = self.mask(&object.key);
         if let Some(unknown) = self.not_understood(&object.key, &mask) {
             return Need::Unknown(unknown);
         }
@@ -538,9 +532,11 @@ impl Judge<'_> {
 
     /// Whether the policy, or a person's request, covers the write.
     fn permits(&self, object: &DesiredObject, verb: Verb, status: Status) -> bool {
-        if self.is_hold_due(object) {
-            return true;
-        }
+        self.permits_hold(object, verb) || self.policy_permits(object, verb, status)
+    }
+
+    /// The same, whatever a person holds.
+    fn policy_permits(&self, object: &DesiredObject, verb: Verb, status: Status) -> bool {
         let written = self.written(object);
         if status == Status::Drifted || verb == Verb::Heal {
             // A new revision puts back what drifted before it, as in Argo CD.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::cluster::ControlPlane;
 use crate::daemon::{Greffier, config_map, deployment, until};
-use crate::keep::{kept, live};
+use crate::keep::{kept, kept_with, live};
 
 /// The position of an event.
 fn seq(event: &Value) -> u64 {
@@ -272,4 +272,32 @@ fn an_annotation_of_a_secret_cannot_be_kept_and_no_digest_is_written() {
     let (_, error) = greffier.cli_ends(6, &["keep", &seq(&drift).to_string()]);
     assert!(error.contains("recorded nowhere"), "{error}");
     assert_eq!(live(&ns, "secret/s", ".metadata.annotations.example\\.org/match"), "true");
+}
+
+#[test]
+fn a_keep_applies_nothing_that_nobody_synced() {
+    let policy = r#"{"syncOptions": ["CreateNamespace=true"]}"#;
+    let files = [("web/d.yaml", deployment("web", "app:v1", 2))];
+    let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+    let (greffier, app, ns) = kept_with("keep-manual", policy, &files);
+    greffier.wait_kind("render.succeeded", &app);
+    greffier.cli_ends(0, &["sync", &app]);
+    let image = ".spec.template.spec.containers[0].image";
+    ControlPlane::shared().kubectl_ok("alice", &["scale", "deploy/web", "-n", &ns, "--replicas=5"]);
+    let drift = greffier.wait("the drift", |event| event["kind"] == "drift.detected");
+    let event = seq(&drift).to_string();
+    greffier.repo.write("web/d.yaml", &deployment("web", "app:v2", 2));
+    let commit = greffier.repo.push("not yet");
+    greffier.wait("the render", |event| {
+        event["kind"] == "render.succeeded"
+            && event["detail"]["revision"]["commit"] == commit.as_str()
+    });
+    let (_, error) = greffier.cli_ends(6, &["keep", &event]);
+    assert!(error.contains("synced by hand") && error.contains("greffier sync"), "{error}");
+    assert_eq!(live(&ns, "deploy/web", image), "app:v1");
+    greffier.cli_ends(0, &["sync", &app]);
+    becomes(&ns, "deploy/web", ".spec.replicas", "2");
+    greffier.cli_ends(0, &["keep", &event]);
+    becomes(&ns, "deploy/web", ".spec.replicas", "5");
+    assert_eq!(live(&ns, "deploy/web", image), "app:v2");
 }

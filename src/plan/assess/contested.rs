@@ -3,7 +3,7 @@
 use super::{CONTEST, Judge, Status};
 use crate::ledger::event::{DesiredObject, DriftKind};
 use crate::model::{ObjectKey, Seq};
-use crate::replay::{Rival, WHOLE_OBJECT};
+use crate::replay::{Drift, LiveObject, Rival, WHOLE_OBJECT};
 
 impl Judge<'_> {
     /// Why an object that drifted is not put back yet: somebody else keeps changing it. What a
@@ -37,6 +37,24 @@ impl Judge<'_> {
     pub(super) fn written(&self, object: &DesiredObject) -> Option<Seq> {
         let owned = self.world.owned.get(&object.key);
         owned.filter(|owned| owned.app == *self.name).map(|owned| owned.seq)
+    }
+
+    /// How the object, as it is, differs from what was applied, if that was found out: `Some(None)`
+    /// = it does not.
+    pub(super) fn known_drift(
+        &self,
+        object: &DesiredObject,
+        live: &LiveObject,
+    ) -> Option<Option<&Drift>> {
+        let drift = self.app.drift.get(&object.key);
+        let ignored = self.mask(&object.key).digest();
+        // Compared again with the same result, which is told once.
+        let compared = self.compared.get(&object.key) == Some(&(live.seq, ignored));
+        let current = |drift: &Drift| {
+            drift.kind == DriftKind::Deleted
+                || (drift.observation == live.seq && drift.mask == ignored)
+        };
+        (compared || drift.is_some_and(current)).then_some(drift)
     }
 
     /// When somebody changed, deleted or replaced the object, as far as recorded.

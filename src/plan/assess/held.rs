@@ -1,9 +1,9 @@
 //! Objects of which a person holds something, against Git.
 
 use super::{Judge, Need, Status};
-use crate::ledger::event::{DesiredObject, Verb};
+use crate::ledger::event::{DesiredObject, DriftKind, Verb};
 use crate::model::{Ruling, Seq};
-use crate::replay::{Hold, LiveObject, Owned};
+use crate::replay::{Drift, Hold, LiveObject, Owned};
 
 /// How many fields are named in a sentence.
 const FIELDS_NAMED_MAX: usize = 3;
@@ -22,11 +22,60 @@ impl Judge<'_> {
         owned.holds.iter().all(|seq| holds.next() == Some(*seq)) && holds.next().is_none()
     }
 
-    /// Whether a person decided to hold something of it, and it was not written since.
+    /// Whether a person decided to hold something of it, and it was not written since. What Git
+    /// changed meanwhile is not written because of that.
     pub(super) fn is_hold_due(&self, object: &DesiredObject) -> bool {
-        let written = self.world.owned.get(&object.key).map(|owned| owned.seq);
-        let mut holds = self.app.holds_of(&object.key, self.world.now);
-        self.permission.hold && holds.any(|hold| Some(hold.seq) > written)
+        let owned = self.world.owned.get(&object.key).filter(|owned| owned.app == *self.name);
+        owned.is_some_and(|owned| {
+            let mut holds = self.app.holds_of(&object.key, self.world.now);
+            let followed = owned.applied == object.digest;
+            let due = |hold: &Hold| hold.seq > owned.seq && (followed || hold.is_of_absence());
+            self.permission.hold && holds.any(due)
+        })
+    }
+
+    /// Whether the hold that is due permits the write by itself.
+    pub(super) fn permits_hold(&self, object: &DesiredObject, verb: Verb) -> bool {
+        matches!(verb, Verb::Update | Verb::Prune) && self.is_hold_due(object)
+    }
+
+    /// What an object needs that was written with other holds than those in force: to be written
+    /// anew, where that puts nothing else back than what may be put back.
+    pub(super) fn need_of_held(
+        &self,
+        object: &DesiredObject,
+        owned: &Owned,
+        live: &LiveObject,
+    ) -> Option<Need> {
+        let heals = self.policy_permits(object, Verb::Heal, Status::Drifted);
+        if self.is_as_held(object, owned) || !(heals || self.differs_as_held(object, owned, live)) {
+            return None;
+        }
+        let reason = self.held_reason(object);
+        Some(self.need_of_unapplied(object, live, Verb::Update, &reason))
+    }
+
+    /// Whether the object is known to be as it was applied, apart from what is held.
+    fn differs_as_held(&self, object: &DesiredObject, owned: &Owned, live: &LiveObject) -> bool {
+        if live.uid != owned.uid {
+            return false;
+        }
+        match self.known_drift(object, live) {
+            _ if live.object == owned.object => true,
+            None => false,
+            Some(None) => true,
+            Some(Some(drift)) => {
+                drift.kind != DriftKind::Drift || self.changed_beside(object, drift).is_empty()
+            }
+        }
+    }
+
+    /// The fields that somebody changed and that are not held.
+    fn changed_beside<'d>(&self, object: &DesiredObject, drift: &'d Drift) -> Vec<&'d str> {
+        let holds: Vec<&Hold> = self.app.holds_of(&object.key, self.world.now).collect();
+        let held =
+            |path: &str| holds.iter().any(|hold| hold.fields().iter().any(|f| f.path == path));
+        drift.fields.iter().map(|field| field.path.as_str()).filter(|path| !held(path)).collect()
     }
 
     /// Why the manifest is written again although Git did not change.
@@ -61,14 +110,55 @@ impl Judge<'_> {
     }
 
     /// The same need of an object of which fields are held: it is not as Git says.
-    pub(super) fn kept(&self, object: &DesiredObject, need: Need) -> Need {
-        let held = said(self.app.holds_of(&object.key, self.world.now));
-        match (need, held) {
+    pub(super) fn kept(&self, object: &DesiredObject, owned: &Owned, need: Need) -> Need {
+        let holds = self.app.holds_of(&object.key, self.world.now);
+        if !self.is_as_held(object, owned) {
+            return self.not_kept_yet(object, holds, need);
+        }
+        match (need, said(holds)) {
             (Need::Nothing(Status::Synced, why), Some(held)) => {
                 let why = if why.is_empty() { held } else { format!("{held}; {why}") };
                 Need::Nothing(Status::OnHold, why)
             }
             (need, _) => need,
+        }
+    }
+
+    /// The same need of an object that was not written with its holds, where it is not now either.
+    fn not_kept_yet<'a>(
+        &self,
+        object: &DesiredObject,
+        holds: impl Iterator<Item = &'a Hold>,
+        need: Need,
+    ) -> Need {
+        let not_yet: Vec<_> =
+            holds.map(|hold| format!("{} is not laid over it yet", what(hold))).collect();
+        if not_yet.is_empty() {
+            return need;
+        }
+        let drift = self.app.drift.get(&object.key).filter(|drift| drift.kind == DriftKind::Drift);
+        let beside = drift.map(|drift| self.changed_beside(object, drift)).unwrap_or_default();
+        let more = match beside.len().saturating_sub(FIELDS_NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let named: Vec<&str> = beside.into_iter().take(FIELDS_NAMED_MAX).collect();
+        let cause = match need {
+            Need::Write { status: Status::Drifted, .. } if !named.is_empty() => {
+                format!(", for that would put back {}{more} as well", named.join(", "))
+            }
+            _ => String::new(),
+        };
+        let said = |why: String| {
+            let why = Some(why).filter(|why| !why.is_empty()).into_iter();
+            format!("{}{cause}", why.chain(not_yet).collect::<Vec<_>>().join("; "))
+        };
+        match need {
+            Need::Nothing(Status::Synced, why) => Need::Nothing(Status::OnHold, said(why)),
+            Need::Write { verb, status, reason } if !self.permits(object, verb, status) => {
+                Need::Write { verb, status, reason: said(reason) }
+            }
+            need => need,
         }
     }
 }
@@ -80,6 +170,11 @@ fn said<'a>(holds: impl Iterator<Item = &'a Hold>) -> Option<String> {
 }
 
 fn sentence(hold: &Hold) -> String {
+    format!("KEPT by {}", what(hold))
+}
+
+/// The hold, in words.
+fn what(hold: &Hold) -> String {
     let mut named: Vec<String> = hold
         .fields()
         .iter()
@@ -96,5 +191,5 @@ fn sentence(hold: &Hold) -> String {
     let what = if hold.is_of_absence() { "its absence".to_owned() } else { named.join(", ") };
     let until = hold.until.map_or_else(String::new, |until| format!(" until {until}"));
     let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
-    format!("KEPT by hold #{}{until}: {what}{why}", hold.seq.0)
+    format!("hold #{}{until}: {what}{why}", hold.seq.0)
 }

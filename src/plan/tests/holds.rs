@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::{Status, Sync, withdrawn};
 use crate::ledger::event::{
     DriftDetectedV1, DriftKind, FieldChange, FrozenV1, Health, HeldFields, HoldBegunV1,
-    HoldEndedV1, HoldOf, ManagerStamp, Origin, PausedV1, Verb, WriteResult,
+    HoldEndedV1, HoldOf, ManagerStamp, Origin, PausedV1, Preview, Verb, WriteResult,
 };
 use crate::model::{BlobAddr, Digest, Protection, Seq, Stance, Timestamp};
 use crate::replay::testing::{Given, application, auto, key, name, object, objects, said, writes};
@@ -293,4 +293,81 @@ fn a_protected_object_that_is_kept_away_is_not_deleted() {
         let why = &said(&plan, A).why;
         assert!(why.contains("left as it is"), "{stance:?}: {why}");
     }
+}
+
+/// `web` with the policy and its object applied.
+fn applied(policy: serde_json::Value) -> Given {
+    let mut given = Given::app("web", policy);
+    given.renders("web", objects(&[A]));
+    given.requests("web", false, &[]);
+    given.syncs("web");
+    given.finishes("web");
+    given
+}
+
+/// The comparison finds that somebody changed the fields of A.
+fn finds(given: &mut Given, paths: &[&str]) {
+    let field =
+        |path: &&str| FieldChange { path: (*path).into(), was: "1".into(), now: "9".into() };
+    let observation = given.world.live[&key(A)].seq;
+    given.event(DriftDetectedV1 {
+        app: name("web"),
+        key: key(A),
+        kind: DriftKind::Drift,
+        fields: paths.iter().map(field).collect(),
+        places: Vec::new(),
+        managers: Vec::new(),
+        observation,
+        mask: given.mask("web", A),
+        saved: None,
+        later: None,
+    });
+}
+
+#[test]
+fn a_keep_rolls_nothing_out_that_nobody_synced() {
+    let mut given = applied(json!({}));
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    let seq = keeps(&mut given, None);
+    let plan = given.plan("web");
+    let held = plan.dry_runs.into_iter().next().unwrap();
+    assert_eq!(plan.writes, []);
+    given.previews("web", &held, Preview::Same);
+    assert_eq!(given.writes("web"), [""; 0]);
+    given.previews("web", &held, Preview::Changes(Vec::new()));
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [""; 0]);
+    let why = &said(&plan, A).why;
+    assert!(why.contains("synced by hand") && why.contains("is not laid over it yet"), "{why}");
+    given.requests("web", false, &[]);
+    assert_eq!(given.plan("web").writes[0].holds, [seq]);
+}
+
+#[test]
+fn a_keep_reverts_no_other_hand_edit_where_drift_is_left_alone() {
+    for policy in [json!({}), json!({"automated": {"selfHeal": false}})] {
+        let mut given = applied(policy);
+        given.sees(A);
+        finds(&mut given, &[".data.k", ".data.other"]);
+        let seq = keeps(&mut given, None);
+        let plan = given.plan("web");
+        assert_eq!(writes(&plan), [""; 0]);
+        let assessed = said(&plan, A);
+        assert_eq!(assessed.status, Status::Drifted);
+        assert!(assessed.why.contains(".data.other"), "{}", assessed.why);
+        let mut synced = given.clone();
+        synced.requests("web", false, &[]);
+        assert_eq!(synced.plan("web").writes[0].holds, [seq], "a sync puts the rest back");
+        // Only what is held differs: nothing else is lost.
+        given.sees(A);
+        assert_eq!(given.plan("web").compare.len(), 1, "it is looked at first");
+        finds(&mut given, &[".data.k"]);
+        assert_eq!(given.writes("web"), ["update ConfigMap/prod/a"]);
+    }
+    let mut healed = applied(auto());
+    healed.sees(A);
+    finds(&mut healed, &[".data.k", ".data.other"]);
+    keeps(&mut healed, None);
+    assert_eq!(healed.writes("web"), ["update ConfigMap/prod/a"], "the rest is put back anyway");
 }
