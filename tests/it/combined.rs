@@ -8,6 +8,7 @@ use crate::cluster::ControlPlane;
 use crate::daemon::{Greffier, application, until};
 use crate::failpoints::death_at;
 use crate::keep::{live, namespace};
+use crate::proxy::{Fault, Proxy};
 
 const RESPECTING: &str = r#"{"automated": {"prune": true, "selfHeal": true},
     "syncOptions": ["CreateNamespace=true", "RespectIgnoreDifferences=true"]}"#;
@@ -22,8 +23,12 @@ fn one(data: &str) -> String {
 
 /// A synced application that leaves `/data/live` of its ConfigMap to whoever sets it.
 fn respecting(name: &str, annotation: &str) -> (Greffier, String, String) {
-    let (ns, app) = (namespace(name), format!("{name}-web"));
     let greffier = Greffier::new().configure("[cluster]\nwrite_timeout = \"1s\"");
+    respecting_by(greffier, name, annotation)
+}
+
+fn respecting_by(greffier: Greffier, name: &str, annotation: &str) -> (Greffier, String, String) {
+    let (ns, app) = (namespace(name), format!("{name}-web"));
     greffier.repo.write("web/c.json", &one(r#"{"live": "git", "key": "1"}"#));
     greffier.repo.push("first");
     let mut root = application(&app, &greffier.repo.url(), "web", &ns, RESPECTING);
@@ -115,4 +120,21 @@ fn what_people_add_goes_and_what_a_person_keeps_stays() {
         (status.contains("OnHold") && !status.contains("Drifted")).then_some(())
     });
     assert_eq!(live(&ns, "cm/one", ".data"), r#"{"key":"hand","live":"theirs"}"#);
+}
+
+#[test]
+fn a_live_value_that_changed_while_it_was_sent_back_is_not_written_over() {
+    let proxy = Proxy::start(&ControlPlane::shared().kubeconfig("greffier"));
+    let greffier = Greffier::new().connecting_as(proxy.kubeconfig());
+    let (greffier, app, ns) = respecting_by(greffier, "respect-race", "test: \"1\"");
+    patch("scaler", &ns, r#"{"live": "first"}"#);
+    proxy.rule("PATCH", "/configmaps/one", 1, Fault::Held);
+    greffier.repo.write("web/c.json", &one(r#"{"live": "git", "key": "2"}"#));
+    let commit = greffier.repo.push("newer");
+    // It has read the object, and its request is on its way.
+    until("the request is held", || (!proxy.met().is_empty()).then_some(()));
+    patch("scaler", &ns, r#"{"live": "second"}"#);
+    proxy.release();
+    greffier.wait_synced(&app, &commit);
+    assert_eq!(live(&ns, "cm/one", ".data"), r#"{"key":"2","live":"second"}"#);
 }

@@ -3,7 +3,11 @@
 use serde_json::{Value, json};
 
 use super::super::{Status, Sync};
-use crate::ledger::event::{DriftKind, IgnoreCheckedV1, IgnoreFailedV1, Preview, Write};
+use crate::ledger::event::{
+    DriftKind, IgnoreCheckedV1, IgnoreFailedV1, ManagerStamp, ObjectObservedV1, Origin, Preview,
+    Write,
+};
+use crate::model::{BlobAddr, Digest};
 use crate::replay::testing::{Given, application, auto, key, name, object, objects, said, writes};
 
 const A: &str = "ConfigMap/prod/a";
@@ -168,4 +172,41 @@ fn a_preview_is_asked_again_when_the_rule_changes() {
     assert_eq!((asked.mask.pointers.len(), asked.respect.is_empty()), (1, true));
     given.previews("web", &asked, Preview::Same);
     assert_eq!(given.plan("web").sync, Sync::Synced);
+}
+
+#[test]
+fn a_preview_is_asked_again_when_other_fields_are_left_to_managers() {
+    let managers = json!([{"kind": "ConfigMap", "managedFieldsManagers": ["tuner"]}]);
+    for (rules, again) in [(managers, 1), (pointers(), 0)] {
+        let mut given = Given::cluster();
+        given.declares(&with_rules(json!({}), rules), Origin::Config);
+        given.renders("web", objects(&[A]));
+        let seen = given.observation(A);
+        given.event(seen.clone());
+        let asked = given.plan("web").dry_runs[0].clone();
+        given.previews("web", &asked, Preview::Same);
+        assert_eq!(given.plan("web").dry_runs, []);
+        // The object is the same, and somebody else owns what.
+        let stamp = ManagerStamp {
+            manager: "tuner".into(),
+            operation: "Update".into(),
+            subresource: String::new(),
+            time: None,
+            fields: Digest::of(b"fields"),
+        };
+        let object = BlobAddr::of(b"with other managers");
+        given.event(ObjectObservedV1 { managers: vec![stamp], object, ..seen });
+        assert_eq!(given.plan("web").dry_runs.len(), again);
+    }
+}
+
+#[test]
+fn another_rule_is_tried_where_the_one_before_failed() {
+    let mut given = ignoring(auto(), expressions());
+    given.sees(A);
+    fails(&mut given, false);
+    assert_eq!((given.plan("web").compare.len(), given.plan("web").sync), (0, Sync::Unknown));
+    let other = json!([{"kind": "ConfigMap", "name": "a", "jqPathExpressions": [".data.y"]}]);
+    given.redeclares(&with_rules(auto(), other));
+    assert_eq!(given.plan("web").compare.len(), 1);
 }
