@@ -15,6 +15,7 @@ mod permission;
 mod prune;
 pub mod secret;
 mod shared;
+mod unseen;
 
 use std::collections::BTreeMap;
 

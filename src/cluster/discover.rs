@@ -292,7 +292,7 @@ pub(super) fn object_path(key: &ObjectKey, version: &str, resource: &Resource) -
 /// A part of a path, with everything escaped that could end it or climb out of it.
 ///
 /// Security: names come from Git; `..` and `/` must not lead to another object.
-fn encoded(part: &str) -> String {
+pub(super) fn encoded(part: &str) -> String {
     let mut path = String::with_capacity(part.len());
     for byte in part.bytes() {
         let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~');
@@ -400,6 +400,7 @@ fn sorted(found: &Found, exclude: &[KindPattern]) -> Discovered {
             plural: resource.plural.clone(),
             scope: resource.scope,
             watched: resource.watchable && !exclude.iter().any(|pattern| pattern.matches(kind)),
+            watchable: resource.watchable,
         });
     }
     let mut broken_groups = found.broken.clone();

@@ -1,4 +1,5 @@
-//! Observes the cluster: lists and watches every kind that is watched, and says what changed.
+//! Observes the cluster: lists and watches every kind that is watched, and by name what is wanted of
+//! the others, and says what changed.
 //!
 //! One task per kind lists, then watches from there; a conductor keeps the set of tasks in step
 //! with what the API server serves, and notices when the API server goes away and comes back.
@@ -23,10 +24,12 @@ mod kind;
 mod known;
 mod reach;
 mod stream;
+mod watched;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::conductor::Conductor;
@@ -77,6 +80,8 @@ pub enum ClusterInput {
         objects: u64,
         /// The resource version of the list.
         resource_version: String,
+        /// What was asked for by name, where the kind is not watched; empty = every object.
+        named: Vec<ObjectKey>,
     },
     /// Changes of a kind may have been missed, or cannot be seen.
     Gap {
@@ -84,6 +89,8 @@ pub enum ClusterInput {
         kind: GroupKind,
         /// Why.
         reason: String,
+        /// Whether the API server refuses to show the kind.
+        refused: bool,
     },
     /// The API server cannot be reached. Said once per outage.
     Lost {
@@ -110,6 +117,14 @@ impl Observer {
         sealer: Arc<dyn SecretDigest>,
     ) -> Self {
         Self { conductor: Conductor::new(connection, options.page_size, known, sealer) }
+    }
+
+    /// The same, watching these objects by name where their kind is not watched. Nothing is left
+    /// out of `named` again while this runs: what was looked for once stays known.
+    #[must_use]
+    pub fn naming(mut self, named: watch::Receiver<BTreeSet<ObjectKey>>) -> Self {
+        self.conductor.named = Some(named);
+        self
     }
 
     /// Observes until `cancel` is cancelled or the receiver of `tx` is dropped.

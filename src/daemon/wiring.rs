@@ -87,7 +87,8 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
     let sources = start_sources(config, &mut tasks, &parts, tracked, &cancel);
     let (reports, reported) = mpsc::channel(REPORTS_QUEUE_MAX);
     let observer =
-        Observer::new(connection, &options::cluster(config)?, known, Arc::new(ledger.clone()));
+        Observer::new(connection, &options::cluster(config)?, known, Arc::new(ledger.clone()))
+            .naming(parts.named.subscribe());
     let observing = cancel.clone();
     tasks.spawn("observer", async move {
         observer.run(reports, observing).await;
@@ -140,6 +141,7 @@ pub(super) fn parts(
         scratch: config.data_dir.join("scratch"),
         write_timeout: options::write_timeout(config),
         track,
+        named: watch::Sender::default(),
     };
     (parts, tracked)
 }

@@ -417,6 +417,7 @@ fn cluster() -> Vec<Event> {
                 plural: "deployments".into(),
                 scope: Scope::Namespaced,
                 watched: true,
+                watchable: true,
             }],
             broken_groups: vec!["metrics.k8s.io".into()],
         }
@@ -427,9 +428,15 @@ fn cluster() -> Vec<Event> {
             kind: GroupKind::new("", "ConfigMap"),
             objects: 12,
             resource_version: "42".into(),
+            named: vec![object()],
         }
         .into(),
-        WatchGapV1 { kind: GroupKind::new("", "ConfigMap"), reason: "410 Gone".into() }.into(),
+        WatchGapV1 {
+            kind: GroupKind::new("", "ConfigMap"),
+            reason: "410 Gone".into(),
+            refused: false,
+        }
+        .into(),
     ]
 }
 

@@ -13,6 +13,7 @@ mod unapplied;
 pub(super) use method::recreates;
 
 use super::order::in_order;
+use super::unseen::Unseen;
 use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission};
 use crate::ledger::event::{DesiredObject, DriftKind, Health, Method, Verb, Write};
 use crate::model::{AppName, GroupKind, ObjectKey, Restraint};
@@ -130,7 +131,7 @@ enum Need {
 impl Need {
     /// What is needed while an earlier wave is not done: what somebody undid is put back at
     /// once, what is new waits.
-    fn after(self, why: &str) -> Self {
+    fn after(self, why: &str, progress: bool) -> Self {
         let status = match self {
             Self::Write {
                 verb: Verb::Create | Verb::Update | Verb::Adopt | Verb::Recreate,
@@ -140,7 +141,7 @@ impl Need {
             Self::Declare(_) => Status::Missing,
             need => return need,
         };
-        Self::Wait { status, why: why.to_owned(), progress: true }
+        Self::Wait { status, why: why.to_owned(), progress }
     }
 }
 
@@ -157,12 +158,12 @@ impl Assessed {
             return assessed;
         };
         let judge = Judge { world, name, app, permission, compared };
-        let mut barrier: Option<(i32, String)> = None;
+        let mut barrier: Option<(i32, String, bool)> = None;
         for (wave, object) in in_order(desired) {
             let mut need = judge.need(object);
-            let barred = barrier.as_ref().filter(|(barred, _)| *barred < wave);
-            if let Some((_, why)) = barred.filter(|_| !judge.is_hold_due(object)) {
-                need = need.after(why);
+            let barred = barrier.as_ref().filter(|(barred, ..)| *barred < wave);
+            if let Some((_, why, progress)) = barred.filter(|_| !judge.is_hold_due(object)) {
+                need = need.after(why, *progress);
             }
             assessed.take(&judge, object, need);
             if desired.several_waves
@@ -170,7 +171,8 @@ impl Assessed {
                 && let Some(last) = assessed.objects.last()
                 && !(last.is_done() && judge.is_observed(object))
             {
-                barrier = Some((wave, format!("wave {wave} waits for {}", object.key)));
+                let why = format!("wave {wave} waits for {}", object.key);
+                barrier = Some((wave, why, !last.blocked || last.waits_for_progress));
             }
         }
         assessed
@@ -207,7 +209,8 @@ impl Assessed {
                 self.declare(judge, object, &mut assessment, child);
             }
             Need::Wait { status, why, progress } => {
-                if why.starts_with(NOT_SERVED) {
+                let is_unseen = status == Status::Unknown && !progress;
+                if is_unseen || why.starts_with(NOT_SERVED) {
                     self.suspended.push(format!("{}: {why}", object.key));
                 }
                 assessment.status = status;
@@ -347,9 +350,8 @@ impl Judge<'_> {
             let progress = self.is_definition_wanted(&kind);
             return Need::Wait { status: Status::Missing, why, progress };
         }
-        if !self.world.cluster.is_listed(&kind) {
-            let why = format!("{kind} objects are not listed yet");
-            return Need::Wait { status: Status::Unknown, why, progress: true };
+        if let Some(Unseen { why, may_pass: progress }) = Unseen::of(self.world, key) {
+            return Need::Wait { status: Status::Unknown, why, progress };
         }
         if self.world.in_flight.contains_key(key) {
             return Need::Nothing(Status::InFlight, "a write is under way".into());

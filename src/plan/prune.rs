@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::assess::{Assessment, Status};
 use super::order::kind_rank;
+use super::unseen::Unseen;
 use super::{Permission, Plan};
 use crate::ledger::event::{GateReason, Health, Method, Verb, Write};
 use crate::model::{AppName, Digest, Mask, ObjectKey, Protection, Restraint, Ruling};
@@ -135,10 +136,12 @@ impl Prunes {
             assessment.keep(what);
             return assessment;
         }
-        let kind = key.group_kind();
-        if !judge.world.cluster.is_listed(&kind) {
+        if let Some(Unseen { why, may_pass }) = Unseen::of(judge.world, key) {
+            if !may_pass {
+                self.suspended.push(format!("prune {key}: {why}"));
+            }
             assessment.status = Status::Unknown;
-            assessment.block(format!("{kind} objects are not listed yet"), true);
+            assessment.block(why, may_pass);
             return assessment;
         }
         if let Some(not_now) = judge.not_now(key, &live.protection) {

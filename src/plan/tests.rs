@@ -21,3 +21,4 @@ mod retry;
 mod settled;
 mod transfer;
 mod unapplied;
+mod unseen;

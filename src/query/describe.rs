@@ -522,8 +522,9 @@ fn of_cluster(event: &Event) -> Described {
         }
         Event::KindListed(body) => {
             let objects = count(usize::try_from(body.objects).unwrap_or(usize::MAX), "object");
-            Described::new(format!("{}: listed {objects}", clip(&body.kind.to_string(), 200)))
-                .noise()
+            let by_name = if body.named.is_empty() { "" } else { " by name" };
+            let kind = clip(&body.kind.to_string(), 200);
+            Described::new(format!("{kind}: listed {objects}{by_name}")).noise()
         }
         Event::WatchGap(body) => {
             let kind = clip(&body.kind.to_string(), 200);

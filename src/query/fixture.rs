@@ -149,13 +149,19 @@ impl Story {
             plural: format!("{}s", kind.kind.to_lowercase()),
             scope: if kind.kind == "Namespace" { Scope::Cluster } else { Scope::Namespaced },
             watched: true,
+            watchable: true,
         };
         self.event(KindsServedV1 {
             kinds: kinds.iter().map(served).collect(),
             broken_groups: vec![],
         });
         for kind in kinds {
-            self.event(KindListedV1 { kind, objects: 0, resource_version: String::new() });
+            self.event(KindListedV1 {
+                kind,
+                objects: 0,
+                resource_version: String::new(),
+                named: Vec::new(),
+            });
         }
         self.observed(&key("Namespace/prod"), &json!({"kind": "Namespace"}), "ns", "");
     }

@@ -62,6 +62,9 @@ pub struct Parts {
     pub write_timeout: Duration,
     /// Says which repositories to mirror.
     pub track: mpsc::Sender<BTreeSet<String>>,
+    /// Says which objects are watched by name, although objects of their kinds are not watched
+    /// unasked.
+    pub named: watch::Sender<BTreeSet<ObjectKey>>,
 }
 
 impl Parts {
@@ -246,6 +249,9 @@ impl Driver {
             Command::Track(repos) => {
                 // A closed receiver means that the daemon is stopping.
                 let _ = self.parts.track.send(repos).await;
+            }
+            Command::Name(named) => {
+                parts.named.send_replace(named);
             }
             Command::Render { app, commits } => {
                 let renders = Arc::clone(&self.renders);

@@ -4,6 +4,7 @@
 //! under way so that they are not given twice. Everything else is the world. Losing the machine
 //! loses nothing; it asks for the same things again.
 
+mod attention;
 mod autoscaled;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +45,8 @@ pub enum Command {
     Append(Vec<Draft>),
     /// Keep mirrors of exactly these repositories.
     Track(BTreeSet<String>),
+    /// Watch these objects by name, although objects of their kinds are not watched unasked.
+    Name(BTreeSet<ObjectKey>),
     /// Render an application at a commit and append what came of it.
     Render {
         /// The application.
@@ -95,6 +98,9 @@ pub struct Machine {
     postponed: BTreeSet<AppName>,
     has_room: bool,
     tracked: Option<BTreeSet<String>>,
+    /// What was ever named: what is watched once stays known, so that nothing that leaves and comes
+    /// back is looked at through stale eyes.
+    named: BTreeSet<ObjectKey>,
     deadlines: BTreeMap<AppName, Timestamp>,
     /// When the freeze ends by itself.
     thaws: Option<Timestamp>,
@@ -116,6 +122,7 @@ impl Machine {
             postponed: BTreeSet::new(),
             has_room: false,
             tracked: None,
+            named: BTreeSet::new(),
             deadlines: BTreeMap::new(),
             thaws: None,
         }
@@ -179,7 +186,7 @@ impl Machine {
     pub fn decide(&mut self, world: &World, compared: &Compared) -> Vec<Command> {
         self.has_room = false;
         let mut commands = Vec::new();
-        self.track(world, &mut commands);
+        self.attend(world, &mut commands);
         let apps = self.take_dirty(world);
         self.deadlines.retain(|app, _| world.apps.contains_key(app));
         let mut drafts = Vec::new();
@@ -223,19 +230,6 @@ impl Machine {
         self.thaws = world.freeze().and_then(|freeze| freeze.until);
         if world.frozen.is_some() && world.freeze().is_none() {
             drafts.push(Draft::new(UnfrozenV1 { expired: true }));
-        }
-    }
-
-    fn track(&mut self, world: &World, commands: &mut Vec<Command>) {
-        let repos: BTreeSet<String> = world
-            .apps
-            .values()
-            .filter(|app| !app.spec.skip)
-            .flat_map(|app| app.spec.sources.iter().map(|source| source.repo.clone()))
-            .collect();
-        if self.tracked.as_ref() != Some(&repos) {
-            self.tracked = Some(repos.clone());
-            commands.push(Command::Track(repos));
         }
     }
 

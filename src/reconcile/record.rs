@@ -90,7 +90,7 @@ fn cluster_report(
                 // Only an aggregated API can have one. The kind cannot be known whole.
                 let reason =
                     format!("an object has {} bytes, too many to record", blob.bytes().len());
-                Draft::new(WatchGapV1 { kind, reason })
+                Draft::new(WatchGapV1 { kind, reason, refused: false })
             } else {
                 if let Event::ObjectObserved(body) = &draft.event {
                     recent.insert(body.key.clone(), blob.addr);
@@ -123,10 +123,12 @@ fn cluster_report(
         ClusterInput::Kinds(found) => {
             Draft::new(KindsServedV1 { kinds: found.kinds, broken_groups: found.broken_groups })
         }
-        ClusterInput::Listed { kind, objects, resource_version } => {
-            Draft::new(KindListedV1 { kind, objects, resource_version })
+        ClusterInput::Listed { kind, objects, resource_version, named } => {
+            Draft::new(KindListedV1 { kind, objects, resource_version, named })
         }
-        ClusterInput::Gap { kind, reason } => Draft::new(WatchGapV1 { kind, reason }),
+        ClusterInput::Gap { kind, reason, refused } => {
+            Draft::new(WatchGapV1 { kind, reason, refused })
+        }
         ClusterInput::Lost { error } => Draft::new(ClusterLostV1 { error }),
         ClusterInput::Found => Draft::new(ClusterFoundV1 {}),
     };

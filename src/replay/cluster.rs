@@ -25,6 +25,11 @@ pub struct ClusterState {
     /// The kinds that have been listed since the daemon started. Absence means something only
     /// for these.
     pub listed: BTreeSet<GroupKind>,
+    /// Single objects of kinds that are not watched which were looked for since the daemon
+    /// started, and are watched since.
+    pub named: BTreeSet<ObjectKey>,
+    /// Why objects of a kind cannot be seen, where the API server refuses to show them.
+    pub refused: BTreeMap<GroupKind, String>,
     /// Since when every observation follows on from the one before: what came earlier may be of
     /// another cluster, or of this one before it was restored from a copy, which sets resource
     /// versions back.
@@ -42,11 +47,19 @@ impl ClusterState {
         self.listed.contains(kind)
     }
 
+    /// Whether what is recorded about the object is complete: its absence means something.
+    #[must_use]
+    pub fn is_known(&self, key: &ObjectKey) -> bool {
+        self.is_listed(&key.group_kind()) || self.named.contains(key)
+    }
+
     /// Nothing that was observed so far is certain any more.
     pub(super) fn begin(&mut self, seq: Seq) {
         self.since = seq;
         self.interrupted.clear();
         self.listed.clear();
+        self.named.clear();
+        self.refused.clear();
         self.no_apply.clear();
     }
 

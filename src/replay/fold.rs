@@ -76,10 +76,7 @@ impl World {
                 Touched::nothing()
             }
             Event::ClusterFound(_) => self.cluster_found(),
-            Event::WatchGap(body) => {
-                self.cluster.interrupted.insert(body.kind.clone(), seq);
-                Touched::nothing()
-            }
+            Event::WatchGap(body) => self.watch_gap(seq, body),
             Event::KindsServed(body) => self.kinds_served(body),
             Event::ObjectObserved(body) => self.object_observed(seq, recorded, body),
             Event::ObjectGone(body) => self.object_gone(body),

@@ -45,6 +45,23 @@ impl World {
         self.extras.keys()
     }
 
+    /// The objects that are wanted or owned although objects of their kind are not watched unasked:
+    /// they are watched by name.
+    #[must_use]
+    pub fn to_be_named(&self) -> BTreeSet<ObjectKey> {
+        let unwatched = self.cluster.kinds.values().filter(|k| !k.watched && k.watchable);
+        let mut named = BTreeSet::new();
+        for kind in unwatched.map(|served| &served.kind) {
+            let from = ObjectKey::new(&kind.group, &kind.kind, "", "");
+            let of_kind = |key: &&ObjectKey| key.is(&kind.group, &kind.kind);
+            let wanted = self.wanted_by.range(from.clone()..).map(|(key, _)| key);
+            named.extend(wanted.take_while(of_kind).cloned());
+            let owned = self.owned.range(from..).map(|(key, _)| key);
+            named.extend(owned.take_while(of_kind).cloned());
+        }
+        named
+    }
+
     /// Notes that `app` wants the object.
     pub(super) fn want(&mut self, key: &ObjectKey, app: &AppName) {
         self.wanted_by.entry(key.clone()).or_default().insert(app.clone());

@@ -7,6 +7,7 @@ use super::cluster::{LiveObject, rv_older};
 use super::world::{Touched, World};
 use crate::ledger::event::{
     ClusterIdentifiedV1, KindListedV1, KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1,
+    WatchGapV1,
 };
 use crate::model::{ObjectKey, Seq, Timestamp};
 
@@ -46,13 +47,20 @@ impl World {
         }
         let served = &self.cluster.kinds;
         self.cluster.listed.retain(|kind| served.contains_key(kind));
+        self.cluster.named.retain(|key| served.contains_key(&key.group_kind()));
+        self.cluster.refused.retain(|kind, _| served.contains_key(kind));
         // An object whose kind is gone is gone with it.
         self.live.retain(|key, _| served.contains_key(&key.group_kind()));
         Touched::all()
     }
 
     pub(super) fn kind_listed(&mut self, body: &KindListedV1) -> Touched {
-        self.cluster.listed.insert(body.kind.clone());
+        self.cluster.refused.remove(&body.kind);
+        if body.named.is_empty() {
+            self.cluster.listed.insert(body.kind.clone());
+        }
+        self.cluster.named.extend(body.named.iter().cloned());
+        let covers = |key: &ObjectKey| body.named.is_empty() || body.named.contains(key);
         // What is known from the answer to our own write only was never shown by a watch. If the
         // list is newer and has not shown it either, it is gone: nobody will say so. What a watch
         // has told of before is not told of again while nothing changes.
@@ -61,9 +69,20 @@ impl World {
             !live.answered
                 || live.shown
                 || key.group_kind() != body.kind
+                || !covers(key)
                 || listed.is_empty()
                 || rv_older(listed, &live.resource_version)
         });
+        Touched::all()
+    }
+
+    pub(super) fn watch_gap(&mut self, seq: Seq, body: &WatchGapV1) -> Touched {
+        self.cluster.interrupted.insert(body.kind.clone(), seq);
+        if !body.refused {
+            return Touched::nothing();
+        }
+        // Whoever waits for objects of the kind waits in vain now.
+        self.cluster.refused.insert(body.kind.clone(), body.reason.clone());
         Touched::all()
     }
 

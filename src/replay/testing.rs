@@ -239,13 +239,19 @@ impl Given {
             version: "v1".into(),
             scope,
             watched: true,
+            watchable: true,
         };
         let kinds = usual.chain(more).map(served).collect();
         self.event(KindsServedV1 { kinds, broken_groups: Vec::new() });
     }
 
     pub(crate) fn lists(&mut self, kind: GroupKind) {
-        self.event(KindListedV1 { kind, objects: 0, resource_version: String::new() });
+        self.event(KindListedV1 {
+            kind,
+            objects: 0,
+            resource_version: String::new(),
+            named: Vec::new(),
+        });
     }
 
     pub(crate) fn lists_everything(&mut self) {

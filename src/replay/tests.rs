@@ -68,7 +68,7 @@ fn an_object_that_no_watch_ever_showed_is_gone_when_a_newer_list_does_not_show_i
     let WriteResult::Applied(applied) = answer else { panic!("not applied") };
     let listed = |resource_version: String| {
         let kind = GroupKind::new("", "ConfigMap");
-        KindListedV1 { kind, objects: 0, resource_version }
+        KindListedV1 { kind, objects: 0, resource_version, named: Vec::new() }
     };
     let version: u64 = applied.resource_version.parse().unwrap();
     given.event(listed((version - 1).to_string()));
@@ -118,9 +118,9 @@ fn after_a_gap_an_older_resource_version_is_believed() {
     let kind = |kind: &str| GroupKind::new("", kind);
     let reason = || "the API server went back in time".to_owned();
     assert_ne!(old(&mut given, "1"), "1");
-    given.event(WatchGapV1 { kind: kind("Secret"), reason: reason() });
+    given.event(WatchGapV1 { kind: kind("Secret"), reason: reason(), refused: false });
     assert_ne!(old(&mut given, "2"), "2", "the gap of another kind says nothing");
-    given.event(WatchGapV1 { kind: kind("ConfigMap"), reason: reason() });
+    given.event(WatchGapV1 { kind: kind("ConfigMap"), reason: reason(), refused: false });
     assert_eq!(old(&mut given, "5"), "5");
     assert_eq!(old(&mut given, "4"), "5", "from there on they are in order again");
     let plan = given.plan("web");
@@ -135,7 +135,11 @@ fn an_answer_after_a_gap_counts_although_its_resource_version_is_older() {
     let intent = given.intends("web");
     let write = given.world.intents[&intent].writes[&0].write.clone();
     let WriteResult::Applied(mut applied) = given.answer(&write) else { panic!("not applied") };
-    let gap = WatchGapV1 { kind: GroupKind::new("", "ConfigMap"), reason: "expired".into() };
+    let gap = WatchGapV1 {
+        kind: GroupKind::new("", "ConfigMap"),
+        reason: "expired".into(),
+        refused: false,
+    };
     given.event(gap);
     applied.resource_version = "7".into();
     given.all_end(intent, &WriteResult::Applied(applied));

@@ -17,6 +17,7 @@ mod autoscaled;
 mod combined;
 mod crash;
 mod disk_full;
+mod excluded;
 mod failpoints;
 mod faults;
 mod gate;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use super::ClusterInput;
 use super::kind::{KindTask, Shared};
 use super::known::{KindKnown, Known};
 use super::reach::{Backoff, Reach};
+use super::watched::Watched;
 use crate::cluster::connection::{Connection, Identity};
 use crate::cluster::discover::Discovered;
 use crate::cluster::normalize::{Normalised, SecretDigest};
@@ -152,16 +153,11 @@ impl Catalogue {
         let kinds = self.kinds.values().cloned().collect();
         Discovered { kinds, broken_groups: self.broken_groups.clone() }
     }
-
-    /// The kinds that are to be watched now.
-    fn watched(&self) -> impl Iterator<Item = &ServedKind> {
-        self.kinds.values().filter(|served| served.watched)
-    }
 }
 
 /// A task that runs.
 struct Running {
-    served: ServedKind,
+    watched: Watched,
     stop: CancellationToken,
     id: tokio::task::Id,
 }
@@ -175,7 +171,12 @@ pub(super) struct Conductor {
     sealer: Arc<dyn SecretDigest>,
     page_size: u32,
     known: Known,
+    /// What is watched by name.
+    pub(super) named: Option<Named>,
 }
+
+/// Objects that are wanted, whatever is excluded.
+type Named = watch::Receiver<BTreeSet<ObjectKey>>;
 
 impl Conductor {
     pub(super) fn new(
@@ -184,7 +185,7 @@ impl Conductor {
         known: Known,
         sealer: Arc<dyn SecretDigest>,
     ) -> Self {
-        Self { connection, sealer, page_size, known }
+        Self { connection, sealer, page_size, known, named: None }
     }
 
     pub(super) async fn run(self, tx: mpsc::Sender<ClusterInput>, cancel: CancellationToken) {
@@ -200,6 +201,7 @@ impl Conductor {
         let mut performance = Performance {
             shared,
             known: self.known,
+            named: self.named,
             identity: None,
             identify_due: true,
             catalogue: Catalogue::default(),
@@ -220,6 +222,8 @@ impl Conductor {
 enum Cue {
     /// Something may have changed in discovery.
     Hint,
+    /// Other objects are wanted by name.
+    Named,
     /// It is time to ask again.
     Due,
     /// It is time to see whether the API server is there.
@@ -232,10 +236,25 @@ enum Cue {
     Closed,
 }
 
+/// Waits until other objects are wanted by name.
+///
+/// Cancel safety: a change is kept until it is looked at.
+async fn changed(named: &mut Option<Named>) {
+    let changed = match named {
+        Some(named) => named.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        // Nobody names any, now or ever.
+        std::future::pending::<()>().await;
+    }
+}
+
 /// The conductor at work.
 struct Performance {
     shared: Shared,
     known: Known,
+    named: Option<Named>,
     identity: Option<Identity>,
     identify_due: bool,
     catalogue: Catalogue,
@@ -256,6 +275,10 @@ impl Performance {
                 Cue::Closed => return,
                 Cue::Heartbeat => {
                     self.heartbeat().await;
+                    continue;
+                }
+                Cue::Named => {
+                    self.match_tasks().await;
                     continue;
                 }
                 Cue::Ended(kind) => {
@@ -290,6 +313,7 @@ impl Performance {
             () = self.shared.reach.until_lost() => Cue::Lost,
             Some(ended) = self.tasks.join_next_with_id() => Cue::Ended(self.take_back(ended)),
             () = self.shared.hints.changed.notified() => Cue::Hint,
+            () = changed(&mut self.named) => Cue::Named,
             () = tokio::time::sleep_until(due) => Cue::Due,
             _ = heartbeat.tick() => Cue::Heartbeat,
         }
@@ -385,32 +409,32 @@ impl Performance {
 
     /// Stops the tasks of kinds that are not to be watched as they are, and starts those missing.
     async fn match_tasks(&mut self) {
-        let wanted: BTreeMap<_, _> =
-            self.catalogue.watched().map(|served| (served.kind.clone(), served.clone())).collect();
+        let named = self.named.as_mut().map(|named| named.borrow_and_update().clone());
+        let wanted = Watched::of(&self.catalogue.kinds, &named.unwrap_or_default());
         let stale: Vec<_> = self
             .running
             .iter()
-            .filter(|(kind, running)| wanted.get(kind) != Some(&running.served))
+            .filter(|(kind, running)| wanted.get(kind) != Some(&running.watched))
             .map(|(kind, _)| kind.clone())
             .collect();
         for kind in stale {
             self.stop(&kind).await;
         }
-        for (kind, served) in wanted {
+        for (kind, watched) in wanted {
             if !self.running.contains_key(&kind) {
-                self.start(kind, served);
+                self.start(kind, watched);
             }
         }
     }
 
-    fn start(&mut self, kind: GroupKind, served: ServedKind) {
+    fn start(&mut self, kind: GroupKind, watched: Watched) {
         let stop = CancellationToken::new();
         let known = self.known.take(&kind);
-        let task = KindTask::new(self.shared.clone(), served.clone(), known);
+        let task = KindTask::new(self.shared.clone(), watched.clone(), known);
         let stopped = stop.clone().cancelled_owned();
         let name = kind.clone();
         let id = self.tasks.spawn(async move { (name, task.run(stopped).await) }).id();
-        self.running.insert(kind, Running { served, stop, id });
+        self.running.insert(kind, Running { watched, stop, id });
     }
 
     /// Stops the task of a kind, if one runs, and takes back what it knows.
@@ -481,6 +505,7 @@ mod tests {
             plural: format!("{}s", name.to_lowercase()),
             scope: Scope::Namespaced,
             watched: true,
+            watchable: true,
         });
         Discovered {
             kinds: kinds.collect(),
@@ -489,7 +514,7 @@ mod tests {
     }
 
     fn names(catalogue: &Catalogue) -> Vec<&str> {
-        catalogue.watched().map(|served| served.kind.kind.as_str()).collect()
+        catalogue.kinds.keys().map(|kind| kind.kind.as_str()).collect()
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use super::conductor::Hints;
 use super::known::{Fingerprint, KindKnown, Noted, version_of};
 use super::reach::{Backoff, Reach};
 use super::stream::{Event, Events, is_secret};
+use super::watched::Watched;
 use super::{ClusterInput, Observation};
 use crate::cluster::connection::Connection;
 use crate::cluster::normalize::{Normalised, SecretDigest, normalize_owned};
@@ -71,7 +72,7 @@ enum WatchEnd {
 /// The task of one kind.
 pub(super) struct KindTask {
     shared: Shared,
-    served: ServedKind,
+    watched: Watched,
     known: KindKnown,
     backoff: Backoff,
     failures: u32,
@@ -79,8 +80,8 @@ pub(super) struct KindTask {
 }
 
 impl KindTask {
-    pub(super) fn new(shared: Shared, served: ServedKind, known: KindKnown) -> Self {
-        Self { shared, served, known, backoff: Backoff::default(), failures: 0, gap_said: false }
+    pub(super) fn new(shared: Shared, watched: Watched, known: KindKnown) -> Self {
+        Self { shared, watched, known, backoff: Backoff::default(), failures: 0, gap_said: false }
     }
 
     /// Observes the kind until the future `stop` is done, and returns what is known of it.
@@ -130,11 +131,16 @@ impl KindTask {
             }
         };
         for (namespace, name, uid) in self.known.not_shown() {
+            if !self.watched.counts(&namespace, &name) {
+                // Nobody asked for it now.
+                continue;
+            }
             self.say_gone(&namespace, &name, uid, Learned::Listed).await?;
         }
-        let kind = self.served.kind.clone();
+        let kind = self.watched.served.kind.clone();
         let listed = resource_version.clone();
-        self.say(ClusterInput::Listed { kind, objects, resource_version: listed }).await?;
+        let named = self.watched.named();
+        self.say(ClusterInput::Listed { kind, objects, resource_version: listed, named }).await?;
         self.known.whole = Some(began);
         Ok(resource_version)
     }
@@ -145,11 +151,14 @@ impl KindTask {
         let (mut next, mut objects) = (String::new(), 0);
         let mut resource_version = String::new();
         loop {
-            let page = self.shared.connection.page(&self.served, limit, &next).await?;
+            let page = self.shared.connection.page(&self.watched, limit, &next).await?;
             if resource_version.is_empty() {
                 resource_version = page.metadata.resource_version;
             }
             for raw in page.items {
+                if !self.watched.counts_raw(&raw) {
+                    continue;
+                }
                 objects += 1;
                 self.observe(raw, Learned::Listed).await?;
             }
@@ -164,7 +173,7 @@ impl KindTask {
     async fn watch_until_expired(&mut self, mut from: String) -> bool {
         loop {
             let (began, began_from) = (Instant::now(), from.clone());
-            let outcome = match self.shared.connection.watch(&self.served, &from).await {
+            let outcome = match self.shared.connection.watch(&self.watched, &from).await {
                 Ok(events) => self.watch(events, &mut from).await,
                 Err(error) => Err(error.into()),
             };
@@ -200,7 +209,7 @@ impl KindTask {
     /// a copy. A watch from its future would be silent until it has caught up, and then blind to
     /// what happened on the way.
     async fn went_back(&self, from: &str) -> bool {
-        match self.shared.connection.page(&self.served, 1, "").await {
+        match self.shared.connection.page(&self.watched, 1, "").await {
             Ok(page) => is_behind(&page.metadata.resource_version, from),
             // The watch will meet the same difficulty and say so.
             Err(_) => false,
@@ -213,16 +222,19 @@ impl KindTask {
         while let Some(Event { kind, object }) = events.next().await? {
             let version = resource_version(&object);
             match kind.as_str() {
+                "ADDED" | "MODIFIED" | "DELETED" if !self.watched.counts_raw(&object) => {}
                 "ADDED" | "MODIFIED" => self.observe(object, Learned::Watched).await?,
                 "DELETED" => self.deleted(&object).await?,
                 "BOOKMARK" => {}
                 "ERROR" => {
-                    return match watch_error(&self.served, &object) {
+                    return match watch_error(&self.watched.served, &object) {
                         Some(error) => Err(Stop::Failed(error)),
                         None => Ok(WatchEnd::Expired),
                     };
                 }
-                other => tracing::warn!(kind = %self.served.kind, event = other, "unknown event"),
+                other => {
+                    tracing::warn!(kind = %self.watched.served.kind, event = other, "unknown event");
+                }
             }
             if let Some(version) = version {
                 *from = version;
@@ -246,7 +258,7 @@ impl KindTask {
         let object = match normalize_owned(raw, &*self.shared.sealer) {
             Ok(object) => object,
             Err(error) => {
-                tracing::warn!(kind = %self.served.kind, %error, "an object was passed over");
+                tracing::warn!(kind = %self.watched.served.kind, %error, "an object was passed over");
                 return Ok(());
             }
         };
@@ -275,12 +287,12 @@ impl KindTask {
         let Some(object) = raw.as_object_mut().filter(|object| !object.contains_key("kind")) else {
             return;
         };
-        let group = &self.served.kind.group;
-        let version = &self.served.version;
+        let group = &self.watched.served.kind.group;
+        let version = &self.watched.served.version;
         let api_version =
             if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
         object.insert("apiVersion".to_owned(), Value::String(api_version));
-        object.insert("kind".to_owned(), Value::String(self.served.kind.kind.clone()));
+        object.insert("kind".to_owned(), Value::String(self.watched.served.kind.kind.clone()));
     }
 
     /// What greffier applied in another version than the watched one is read again in that
@@ -307,7 +319,7 @@ impl KindTask {
         uid: String,
         learned: Learned,
     ) -> Result<(), Stop> {
-        let kind = &self.served.kind;
+        let kind = &self.watched.served.kind;
         let key = ObjectKey::new(&kind.group, &kind.kind, namespace, name);
         let last_seen = if learned == Learned::Listed { self.known.whole } else { None };
         self.shared.hints.gone(kind);
@@ -317,7 +329,8 @@ impl KindTask {
     }
 
     async fn say_gap(&self, reason: String) -> Result<(), Stop> {
-        self.say(ClusterInput::Gap { kind: self.served.kind.clone(), reason }).await
+        let kind = self.watched.served.kind.clone();
+        self.say(ClusterInput::Gap { kind, reason, refused: false }).await
     }
 
     async fn say(&self, input: ClusterInput) -> Result<(), Stop> {
@@ -354,7 +367,9 @@ impl KindTask {
             _ => self.backoff.wait(),
         };
         if self.failures >= FAILURES_BEFORE_GAP && !self.gap_said {
-            self.say_gap(error.chain()).await.ok()?;
+            let (reason, refused) = (error.chain(), error.is_forbidden());
+            let kind = self.watched.served.kind.clone();
+            self.say(ClusterInput::Gap { kind, reason, refused }).await.ok()?;
             self.gap_said = true;
         }
         tokio::time::sleep(wait).await;
@@ -409,6 +424,7 @@ mod tests {
             plural: "things".into(),
             scope: Scope::Namespaced,
             watched: true,
+            watchable: true,
         };
         let status = serde_json::json!({"kind": "Status", "code": 500, "message": "canary"});
         for (group, kind, quoted) in

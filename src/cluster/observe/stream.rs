@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::reach::random_u16;
+use super::watched::Watched;
 use crate::cluster::connection::Connection;
-use crate::cluster::discover::base;
 use crate::cluster::request::{Call, Error};
 use crate::ledger::event::ServedKind;
 
@@ -57,12 +57,13 @@ impl Connection {
     /// Reads a page of a list; `next` is empty for the first.
     pub(super) async fn page(
         &self,
-        served: &ServedKind,
+        watched: &Watched,
         limit: u32,
         next: &str,
     ) -> Result<Page, Error> {
+        let served = &watched.served;
         let subject = format!("list {}", served.kind);
-        let mut path = format!("{}?limit={limit}", collection(served));
+        let mut path = format!("{}limit={limit}", watched.question());
         if !next.is_empty() {
             path.push_str("&continue=");
             path.extend(next.bytes().map(|b| format!("%{b:02X}")));
@@ -79,18 +80,19 @@ impl Connection {
     /// Begins a watch behind `resource_version`.
     pub(super) async fn watch(
         &self,
-        served: &ServedKind,
+        watched: &Watched,
         resource_version: &str,
     ) -> Result<Events, Error> {
+        let served = &watched.served;
         let subject = format!("watch {}", served.kind);
         let spread = random_u16() % WATCH_SECONDS_SPREAD;
         let seconds = WATCH_SECONDS_MIN + spread;
         let resource_version: String =
             resource_version.bytes().map(|b| format!("%{b:02X}")).collect();
         let path = format!(
-            "{}?watch=1&allowWatchBookmarks=true&timeoutSeconds={seconds}\
+            "{}watch=1&allowWatchBookmarks=true&timeoutSeconds={seconds}\
              &resourceVersion={resource_version}",
-            collection(served)
+            watched.question()
         );
         let call = about(served, path, &subject, self.timeout);
         let after = self.timeout;
@@ -113,11 +115,6 @@ fn about(served: &ServedKind, path: String, subject: &str, timeout: Duration) ->
 /// Whether texts of the API server about the kind may quote a Secret: it would be in the ledger.
 pub(super) fn is_secret(served: &ServedKind) -> bool {
     served.kind.group.is_empty() && served.kind.kind == "Secret"
-}
-
-/// The path of all objects of a kind.
-fn collection(served: &ServedKind) -> String {
-    format!("{}/{}", base(&served.kind.group, &served.version), served.plural)
 }
 
 /// The events of one watch.
@@ -234,6 +231,7 @@ mod tests {
                 plural: "things".into(),
                 scope: crate::model::Scope::Namespaced,
                 watched: true,
+                watchable: true,
             };
             let call = about(&served, "/".into(), "watch", Duration::from_secs(1));
             assert_eq!(call.secret, secret, "{group} {kind}");

@@ -38,8 +38,10 @@ pub struct ServedKind {
     pub plural: String,
     /// Whether its objects live in namespaces.
     pub scope: Scope,
-    /// Whether greffier watches it.
+    /// Whether greffier watches all its objects.
     pub watched: bool,
+    /// Whether its objects can be watched at all.
+    pub watchable: bool,
 }
 
 /// What the API server serves became known or changed.
@@ -150,7 +152,8 @@ pub struct ObjectGoneV1 {
     pub learned: Learned,
 }
 
-/// Every object of a kind has been listed: what is recorded is complete as of now.
+/// Every object of a kind has been listed, or, of a kind that is not watched, everything that was
+/// asked for by name: what is recorded is complete as of now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KindListedV1 {
     /// The kind.
@@ -159,6 +162,8 @@ pub struct KindListedV1 {
     pub objects: u64,
     /// The resource version of the list.
     pub resource_version: String,
+    /// What was asked for by name; empty = every object of the kind.
+    pub named: Vec<ObjectKey>,
 }
 
 /// A watch was interrupted: changes that were undone within the gap were not seen.
@@ -168,4 +173,6 @@ pub struct WatchGapV1 {
     pub kind: GroupKind,
     /// Why.
     pub reason: String,
+    /// Whether the API server refuses to show the kind, so that nothing of it can be seen.
+    pub refused: bool,
 }

@@ -273,6 +273,10 @@ fn about_wait(world: &World, view: &AppView<'_>, key: &ObjectKey, advices: &mut 
         advices.say(what, format!("kubectl api-resources --api-group={}", key.group));
         return;
     }
+    if world.cluster.refused.contains_key(&kind) && !world.cluster.is_known(key) {
+        advices.say(format!("allow greffier's user to get, list and watch {kind}"), "");
+        return;
+    }
     let namespace = ObjectKey::new("", "Namespace", "", &key.namespace);
     let wanted = world.wanted_by.contains_key(&namespace);
     if !key.namespace.is_empty() && !wanted && !world.live.contains_key(&namespace) {

@@ -8,7 +8,7 @@ use super::*;
 use crate::ledger::event::{
     AppHealthChangedV1, AppRefusedV1, ClusterLostV1, DesiredObject, DriftDetectedV1, DriftKind,
     FetchFailedV1, FieldChange, FrozenV1, Health, ManagerStamp, ObjectObservedV1, Origin, PausedV1,
-    WriteResult,
+    WatchGapV1, WriteResult,
 };
 use crate::model::{Digest, GroupKind};
 use crate::replay::testing::{
@@ -502,6 +502,19 @@ fn what_is_held_and_what_is_not_known() {
         doing: "not_known",
         next: "when it was looked at",
         can_do: "",
+    }
+    .holds();
+    let mut given = Given::synced(objects(&[A]));
+    given.starts(false);
+    let (kind, reason) = (key(A).group_kind(), "configmaps is forbidden".to_owned());
+    given.event(WatchGapV1 { kind, reason, refused: true });
+    Case {
+        given,
+        subject: A,
+        reason: ("blocked", "ConfigMap objects cannot be seen: configmaps is forbidden"),
+        doing: "blocked",
+        next: "until that is changed",
+        can_do: "allow greffier's user to get, list and watch ConfigMap",
     }
     .holds();
 }

@@ -38,6 +38,7 @@ fn kind(command: &Command) -> &'static str {
     match command {
         Command::Append(_) => "append",
         Command::Track(_) => "track",
+        Command::Name(_) => "name",
         Command::Render { .. } => "render",
         Command::Compare { .. } => "compare",
         Command::DryRun { .. } => "dry run",
@@ -114,6 +115,7 @@ impl Sim {
                     self.machine.touch(touched);
                 }
             }
+            Command::Name(_) => {}
             Command::Track(repos) => assert!(repos.iter().all(|repo| repo == REPO)),
             Command::Render { app, commits } => self.renders(&app, &commits[0]),
             Command::Compare { app, comparison } => {

@@ -244,7 +244,7 @@ impl Sim {
                     daemon.must_fold = self.append(event, Vec::new());
                 }
             }
-            Command::Track(_) => {}
+            Command::Track(_) | Command::Name(_) => {}
             Command::Render { app, mut commits } => {
                 let commit = commits.remove(0);
                 daemon.jobs.push(Job::Render { app, commit, ended: None });

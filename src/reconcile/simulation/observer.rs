@@ -85,6 +85,7 @@ impl Observer {
             plural: format!("{}s", kind.to_lowercase()),
             scope: if *namespaced { Scope::Namespaced } else { Scope::Cluster },
             watched: true,
+            watchable: true,
         });
         let served = KindsServedV1 { kinds: kinds.collect(), broken_groups: Vec::new() };
         Self { tasks, queue: VecDeque::from([(served.into(), None)]) }
@@ -120,7 +121,7 @@ impl Observer {
         let task = &mut self.tasks[at];
         let kind = task.kind.clone();
         if task.next.take().is_some() {
-            let gap = WatchGapV1 { kind: kind.clone(), reason: "gap".into() };
+            let gap = WatchGapV1 { kind: kind.clone(), reason: "gap".into(), refused: false };
             self.queue.push_back((gap.into(), None));
         }
         kind
@@ -166,7 +167,10 @@ impl Task {
         }
         let objects = shown.len() as u64;
         let (kind, resource_version) = (self.kind.clone(), cluster.version().to_string());
-        queue.push_back((KindListedV1 { kind, objects, resource_version }.into(), None));
+        queue.push_back((
+            KindListedV1 { kind, objects, resource_version, named: Vec::new() }.into(),
+            None,
+        ));
         self.next = Some(cluster.history.len());
     }
 

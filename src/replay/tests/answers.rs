@@ -33,8 +33,8 @@ fn answered() -> (Given, Applied) {
 
 /// The kind is listed, and nothing is told of A.
 fn list(given: &mut Given) {
-    let kind = GroupKind::new("", "ConfigMap");
-    given.event(KindListedV1 { kind, objects: 1, resource_version: "99999".into() });
+    let (kind, resource_version) = (GroupKind::new("", "ConfigMap"), "99999".into());
+    given.event(KindListedV1 { kind, objects: 1, resource_version, named: Vec::new() });
 }
 
 #[test]

@@ -315,7 +315,7 @@ async fn a_new_kind_is_watched_as_soon_as_it_is_established_and_dropped_with_its
 async fn forbidden_kinds_are_gaps_and_not_an_outage() {
     let mut watching = Watching::start(ControlPlane::shared(), "limited", Known::default()).await;
     let pods = |input: &ClusterInput| {
-        matches!(input, ClusterInput::Gap { kind, reason }
+        matches!(input, ClusterInput::Gap { kind, reason, refused: true }
         if kind.kind == "Pod" && reason.contains("forbidden"))
     };
     watching.until("the gap", pods).await;
