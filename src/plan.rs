@@ -15,6 +15,7 @@ mod permission;
 mod prune;
 pub mod secret;
 mod shared;
+mod unrendered;
 mod unseen;
 
 use std::collections::BTreeMap;
@@ -202,7 +203,7 @@ pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared)
     plan.objects.sort_by(|a, b| a.key.cmp(&b.key));
     plan.suspended.sort();
     plan.suspended.dedup();
-    plan.sync = sync(app, &plan);
+    plan.sync = sync(world, app, &plan);
     (plan.health, plan.health_message) = health::health(world, app, &plan);
     plan.finished = finished(world, app, &permission, &plan);
     Some(plan)
@@ -240,8 +241,8 @@ fn deadline(world: &World, app: &App) -> Option<Timestamp> {
     app.deadlines().filter(|at| *at > world.now).min()
 }
 
-fn sync(app: &App, plan: &Plan) -> Sync {
-    if app.desired.is_none() && !app.removing {
+fn sync(world: &World, app: &App, plan: &Plan) -> Sync {
+    if app.desired.is_none() && !app.removing || unrendered::problem(world, app).is_some() {
         return Sync::Unknown;
     }
     // What Git says now waits, and is something else.
@@ -283,9 +284,13 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
         || !plan.remove.is_empty()
         || plan.objects.iter().any(|object| object.status == Status::InFlight)
         || world.render_pending(app)
+        || unrendered::may_render_yet(world, app)
         || !permission.apply;
     if busy {
         return unfinished();
+    }
+    if let Some(ended) = unrendered::ended(world, app) {
+        return Some(ended);
     }
     if let Some(message) = shared::found(app, plan) {
         return Some(Finished { succeeded: false, message });

@@ -21,4 +21,5 @@ mod retry;
 mod settled;
 mod transfer;
 mod unapplied;
+mod unrendered;
 mod unseen;
