@@ -25,6 +25,9 @@ pub struct Desired {
     /// The commit it stands for; later than the rendered one when nothing changed since. Of
     /// several sources the one that moved last.
     pub revision: RevisionRef,
+    /// The commit that it was rendered at, which asks for what it asks for. A later one that changes
+    /// nothing moves `revision` alone.
+    pub rendered: CommitId,
     /// The commits of every source, in order.
     pub revisions: Vec<RevisionRef>,
     /// The digest of every input.
@@ -467,6 +470,12 @@ impl App {
     #[must_use]
     pub fn commit(&self) -> Option<&CommitId> {
         self.desired.as_ref().map(|desired| &desired.revision.commit)
+    }
+
+    /// The commit whose render is in force: what it deletes counts as this commit's doing.
+    #[must_use]
+    pub fn rendered(&self) -> Option<&CommitId> {
+        self.desired.as_ref().map(|desired| &desired.rendered)
     }
 
     /// Whether its render contains the child application.

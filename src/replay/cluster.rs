@@ -184,8 +184,8 @@ pub struct OpenWrite {
 pub struct OpenIntent {
     /// The application.
     pub app: AppName,
-    /// The commit whose render is applied.
-    pub commit: Option<CommitId>,
+    /// The commit that its deletions count for, if they count.
+    pub counted: Option<CommitId>,
     /// The writes without an outcome, by index.
     pub writes: BTreeMap<u32, OpenWrite>,
     /// Until when its requests may be sent, and may still be carried out.

@@ -255,7 +255,7 @@ impl World {
     /// The objects of a removed child count as deletions of the commit that removed it.
     fn count_removal(&mut self, body: &AppRemovedV1) {
         let Origin::Parent(parent) = &body.origin else { return };
-        let commit = self.apps.get(parent).and_then(App::commit).cloned();
+        let commit = self.apps.get(parent).and_then(App::rendered).cloned();
         if let Some(commit) = commit {
             self.count_deletions(&commit, self.owned_count(&body.app));
         }
@@ -275,6 +275,7 @@ impl World {
             declared: body.declared,
             several_waves: several_waves(&objects),
             revision: body.revision.clone(),
+            rendered: body.revision.commit.clone(),
             revisions: body.revisions.clone(),
             inputs: body.inputs,
             sources: body.sources,

@@ -33,7 +33,8 @@ impl World {
             .collect();
         // Whoever removed the application counted its objects then.
         let removing = app.is_some_and(|app| app.removing);
-        if let (Some(commit), false) = (&body.commit, removing) {
+        let rendered = app.and_then(App::rendered).filter(|_| !removing).cloned();
+        if let Some(commit) = &rendered {
             let deletions = writes.values().filter(|open| open.deletes).count();
             self.count_deletions(commit, deletions);
         }
@@ -47,7 +48,7 @@ impl World {
         }
         let intent = OpenIntent {
             app: body.app.clone(),
-            commit: body.commit.clone(),
+            counted: rendered,
             writes,
             // By the clock that the requests are sent by: `now` stays ahead of it when it was
             // set back.
@@ -111,7 +112,7 @@ impl World {
                 continue;
             }
             let Some(open) = intent.writes.remove(index) else { continue };
-            let (commit, deadline) = (intent.commit.clone(), intent.deadline);
+            let (commit, deadline) = (intent.counted.clone(), intent.deadline);
             if self.in_flight.get(&open.write.key) == Some(&intent_seq) {
                 self.in_flight.remove(&open.write.key);
             }

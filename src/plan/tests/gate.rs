@@ -111,12 +111,24 @@ fn deletions_are_counted_over_all_applications_of_a_commit() {
     let mut given = two_shrunk(10, 60);
     given.gates("api");
     assert_eq!(given.plan("web").gate, None);
-    // A later commit starts anew.
+    // A later commit that changes nothing changes nothing about it…
     let mut given = two_shrunk(10, 45);
     given.syncs("api");
     given.push(3);
     given.advances("api");
     given.advances("web");
+    let together = "would delete 55 objects for one commit (limit 50)";
+    assert_eq!(reasons(&given.plan("web")), [together]);
+    // …and what is deleted after it counts for the commit that asked for it.
+    let mut given = two_shrunk(10, 45);
+    given.push(3);
+    given.advances("api");
+    given.advances("web");
+    given.syncs("api");
+    assert_eq!(reasons(&given.plan("web")), [together]);
+    // One that asks for something else starts anew.
+    given.push(4);
+    given.renders("web", maps(89));
     assert_eq!(given.plan("web").gate, None);
 }
 
