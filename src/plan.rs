@@ -242,7 +242,7 @@ fn deadline(world: &World, app: &App) -> Option<Timestamp> {
 }
 
 fn sync(world: &World, app: &App, plan: &Plan) -> Sync {
-    if app.desired.is_none() && !app.removing || unrendered::problem(world, app).is_some() {
+    if app.desired.is_none() && !app.removing || world.render_problem(app).is_some() {
         return Sync::Unknown;
     }
     // What Git says now waits, and is something else.

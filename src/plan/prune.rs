@@ -50,7 +50,8 @@ pub(super) fn prunes(world: &World, name: &AppName, app: &App, permission: &Perm
     let nothing = extras.is_empty() && children.is_empty();
     let behind = if nothing { None } else { world.behind() };
     let hook = hook_of_removal(app);
-    let judge = Judge { world, name, app, permission, behind, hook };
+    let unrendered = if nothing { None } else { world.may_have_what_left(app) };
+    let judge = Judge { world, name, app, permission, behind, unrendered, hook };
     if let Some(what) = &judge.hook {
         prunes.suspended.push(format!("remove application {name}: {what}"));
         left += 1;
@@ -283,6 +284,8 @@ struct Judge<'a> {
     permission: &'a Permission,
     /// An application that has not caught up with its repository.
     behind: Option<&'a AppName>,
+    /// An application that does not render, and may have what leaves this one.
+    unrendered: Option<&'a AppName>,
     /// A hook that would have to run while the application is removed.
     hook: Option<String>,
 }
@@ -331,6 +334,13 @@ impl Judge<'_> {
         if let Some(behind) = self.behind {
             let why = format!("waits until application {behind} is rendered");
             return Some(NotNow::Blocked(why, true));
+        }
+        if let Some(other) = self.unrendered {
+            let why = format!(
+                "waits: application {other} does not render since the commit that dropped it, and \
+                 may have it"
+            );
+            return Some(NotNow::Blocked(why, false));
         }
         let mut others = self.world.apps.iter();
         if let Some((other, _)) = others.find(|(_, other)| other.proposes(key)) {

@@ -10,6 +10,7 @@ mod health;
 mod holds;
 mod ignore;
 mod later;
+mod moves;
 mod order;
 mod policy;
 mod properties;

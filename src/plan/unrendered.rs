@@ -1,23 +1,16 @@
 //! What Git says now and is not known: it does not render, or cannot be fetched.
 
 use super::Finished;
-use crate::replay::{App, RenderProblem, World};
+use crate::replay::{App, World};
 
 /// How often in a row the machine may spoil a render before the revision has ended. Bound: with
 /// the waits in between that is some seconds; what lasts longer is a person's to mend.
 const SPOILED_MAX: u32 = 3;
 
-/// Why the newest revision of an application does not render.
-pub(super) fn problem<'a>(world: &World, app: &'a App) -> Option<&'a RenderProblem> {
-    let problem = app.render_problem.as_ref().filter(|_| !app.removing)?;
-    let newest = world.wanted(app).is_some_and(|wanted| wanted == problem.commits);
-    (newest && problem.declared == app.declared).then_some(problem)
-}
-
 /// Whether what was asked to be synced and does not render may do so in a moment.
 pub(super) fn may_render_yet(world: &World, app: &App) -> bool {
     app.request.is_some()
-        && problem(world, app).is_some_and(|p| p.transient && p.failures <= SPOILED_MAX)
+        && world.render_problem(app).is_some_and(|p| p.transient && p.failures <= SPOILED_MAX)
 }
 
 /// How a sync that somebody asked for has ended, if Git's newest word is not known. Nobody else is
@@ -25,7 +18,7 @@ pub(super) fn may_render_yet(world: &World, app: &App) -> bool {
 /// has its own end.
 pub(super) fn ended(world: &World, app: &App) -> Option<Finished> {
     app.request.as_ref()?;
-    if let Some(problem) = problem(world, app) {
+    if let Some(problem) = world.render_problem(app) {
         let again = if problem.transient { "; it is tried again" } else { "" };
         let message = format!("the newest revision does not render: {}{again}", problem.error);
         return Some(Finished { succeeded: false, message });

@@ -100,6 +100,8 @@ pub struct RenderProblem {
     pub commit: Option<CommitId>,
     /// What was to be rendered: each source's commit, where its revision could be resolved.
     pub commits: Vec<Option<CommitId>>,
+    /// The same of the first of the failures in a row: since then nobody knows what Git says.
+    pub since: Vec<Option<CommitId>>,
     /// The cause.
     pub error: String,
     /// Whether the machine was at fault, so that the same may render another time.
@@ -111,6 +113,13 @@ pub struct RenderProblem {
 }
 
 impl RenderProblem {
+    /// Whether the machine was at fault so far, and has not been for long: what is rendered next may
+    /// change what is wanted. A machine that stays at fault stops nobody for ever.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.transient && self.failures <= PASSING_FAILURES_MAX
+    }
+
     /// Whether it is time to render the same again.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
@@ -349,6 +358,9 @@ pub struct App {
     pub renders: Vec<(Digest, Seq)>,
 }
 
+/// How often in a row the machine may be at fault for a render while others wait for it: with the
+/// waits in between that is two minutes.
+const PASSING_FAILURES_MAX: u32 = 7;
 /// Bound: how many earlier renders of an application are remembered. A revert goes back a few
 /// commits; the ledger has the rest.
 const RENDERS_MAX: usize = 16;

@@ -142,7 +142,7 @@ impl World {
             self.forget_solved_problem(name);
             self.forget_undone_rewrite(name, &body.repo, &body.name);
         }
-        touched
+        touched.and(self.caught_up())
     }
 
     /// A ref that moved back to what was rendered last leaves nothing to be rendered.
@@ -362,11 +362,13 @@ impl World {
             former.declared == body.declared && former.commits == body.commits
         };
         let failures = former.filter(same).map_or(0, |former| former.failures).saturating_add(1);
+        let since = former.map_or(&body.commits, |former| &former.since).clone();
         app.render_problem = Some(RenderProblem {
             seq,
             declared: body.declared,
             commit: body.commit.clone(),
             commits: body.commits.clone(),
+            since,
             error: body.error.clone(),
             transient: body.transient,
             failures,

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::application::{App, Pause};
+use super::application::{App, Pause, RenderProblem};
 use super::cluster::{ClusterState, LiveObject, OpenIntent, Owned};
 use super::git::{Repo, Resolved};
+use crate::ledger::event::Origin;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
@@ -155,11 +156,61 @@ impl World {
         })
     }
 
+    /// Whether the application is not where its repository is, or soon may be.
+    fn is_behind(&self, app: &App) -> bool {
+        self.render_pending(app) || self.render_problem(app).is_some_and(RenderProblem::is_passing)
+    }
+
+    /// Why the newest revision of an application does not render.
+    #[must_use]
+    pub fn render_problem<'a>(&self, app: &'a App) -> Option<&'a RenderProblem> {
+        let problem = app.render_problem.as_ref();
+        let problem = problem.filter(|p| p.declared == app.declared && !app.removing)?;
+        self.wanted(app).is_some_and(|wanted| wanted == problem.commits).then_some(problem)
+    }
+
     /// An application whose newest revision still has to be rendered, if there is one. Until
     /// there is none, an object that nobody wants may be on its way to another application.
     #[must_use]
     pub fn behind(&self) -> Option<&AppName> {
-        self.apps.iter().find(|(_, app)| self.render_pending(app)).map(|(name, _)| name)
+        self.apps.iter().find(|(_, app)| self.is_behind(app)).map(|(name, _)| name)
+    }
+
+    /// An application that does not render since the very commit that takes objects out of `app`,
+    /// or removed it: it may have them. What did not render before that commit stops nobody, and
+    /// neither does what leaves Git itself, nor anybody whom a person overrules.
+    #[must_use]
+    pub fn may_have_what_left(&self, app: &App) -> Option<&AppName> {
+        let parent = match &app.origin {
+            Origin::Parent(parent) if app.removing => self.apps.get(parent),
+            _ => None,
+        };
+        let asked = parent.unwrap_or(app).rendered()?;
+        let overruled = app.request.as_ref().filter(|request| request.prune);
+        let mut others = self.apps.iter().filter(|(name, other)| {
+            let problem = self.render_problem(other).filter(|_| !other.spec.skip);
+            problem.is_some_and(|problem| {
+                problem.since.iter().flatten().any(|commit| commit == asked)
+                    && overruled.is_none_or(|request| request.seq < problem.seq)
+                    && !self.is_leaving(name)
+            })
+        });
+        others.next().map(|(name, _)| name)
+    }
+
+    /// Whether the application is being removed, or what defined it, or that has left Git.
+    fn is_leaving(&self, name: &AppName) -> bool {
+        let mut name = name;
+        // Bound: no chain of parents is longer, unless it is a circle.
+        for _ in 0..self.apps.len() {
+            let Some(app) = self.apps.get(name).filter(|app| !app.removing) else { return true };
+            let Origin::Parent(parent) = &app.origin else { return false };
+            if !self.apps.get(parent).is_some_and(|parent| parent.defines(name)) {
+                return true;
+            }
+            name = parent;
+        }
+        false
     }
 
     /// The live objects that a watch or a list has shown. What is known from the answer to our
@@ -170,7 +221,6 @@ impl World {
 
     /// The applications that `parent` declared.
     pub fn children<'a>(&'a self, parent: &'a AppName) -> impl Iterator<Item = &'a AppName> {
-        use crate::ledger::event::Origin;
         self.apps.iter().filter_map(move |(name, app)| match &app.origin {
             Origin::Parent(declared_by) if declared_by == parent => Some(name),
             _ => None,

@@ -286,6 +286,12 @@ fn about_wait(world: &World, view: &AppView<'_>, key: &ObjectKey, advices: &mut 
         advices.say("create it by hand", format!("kubectl create namespace {namespace}"));
         return;
     }
+    let extra = !world.wanted_by.contains_key(key);
+    if let Some(other) = world.may_have_what_left(view.app).filter(|_| extra) {
+        advices.say(format!("see why {other} does not render"), format!("greffier why {other}"));
+        let command = format!("greffier sync {} --prune", view.name);
+        advices.say(format!("or let {key} go all the same"), command);
+    }
     if let Some(behind) = world.behind().filter(|behind| *behind != view.name) {
         let what = format!("see what {behind} waits for");
         advices.say(what, format!("greffier why {behind}"));
