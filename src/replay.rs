@@ -7,6 +7,7 @@
 
 mod application;
 mod autoscaled;
+mod clock;
 mod cluster;
 mod contest;
 mod decisions;

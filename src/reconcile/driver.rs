@@ -299,7 +299,8 @@ impl Driver {
 
     /// When to wake up if nothing happens: for the decision that rests, or for what time brings.
     fn wake(&self) -> Instant {
-        const LONGEST: Duration = Duration::from_secs(3_600);
+        // Whether the clock was set back does not show by itself.
+        const LONGEST: Duration = Duration::from_secs(60);
         let deadline = self.next_deadline().map_or(LONGEST, |at| {
             Duration::from_millis(at.ms_since(Timestamp::now()) + 1).min(LONGEST)
         });
@@ -312,7 +313,11 @@ impl Driver {
     /// The next deadline that no event has said yet. One that was said stays the machine's until
     /// it decides, which may rest.
     fn next_deadline(&self) -> Option<Timestamp> {
-        let now = self.parts.read().world.now;
+        let (now, clock) = (self.parts.read().world.now, Timestamp::now());
+        if self.parts.read().world.is_ahead_of(clock) {
+            // Any event says so, and nothing else may happen for long.
+            return Some(clock);
+        }
         self.machine.deadline().filter(|deadline| *deadline > now)
     }
 

@@ -132,6 +132,8 @@ impl RenderProblem {
 pub struct Pause {
     /// The event.
     pub seq: Seq,
+    /// When it was recorded.
+    pub made: Timestamp,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
     /// Why.
@@ -139,6 +141,10 @@ pub struct Pause {
 }
 
 impl Pause {
+    pub(super) fn new(seq: Seq, made: Timestamp, until: Option<Timestamp>, reason: &str) -> Self {
+        Self { seq, made, until, reason: reason.to_owned() }
+    }
+
     /// Whether it is in force at `now`.
     #[must_use]
     pub fn holds(&self, now: Timestamp) -> bool {
@@ -208,6 +214,11 @@ pub struct Attempt {
     /// How many failed in a row.
     pub failures: u32,
     /// How many of them the API server refused for good: these the application has limited.
+
+    /// No longer than that, from here on.
+    pub(super) fn lasts_at_most(&mut self, now: Timestamp) {
+        self.until = self.until.min(now.plus_ms(REQUEST_LASTS_MS));
+    }
     pub refusals: u32,
     /// When the next may be made; `None` = not before something changes.
     pub next: Option<Timestamp>,

@@ -9,16 +9,23 @@ impl World {
     pub(super) fn decided(&mut self, seq: Seq, event: &Event) -> Touched {
         match event {
             Event::SyncRequested(body) => self.sync_requested(seq, body),
-            Event::Paused(body) => self.with_app(&body.app, |app| {
-                app.paused = Some(Pause { seq, until: body.until, reason: body.reason.clone() });
-            }),
-            Event::Resumed(body) => self.with_app(&body.app, |app| app.paused = None),
+            Event::Paused(body) => {
+                let pause = Pause::new(seq, self.now, body.until, &body.reason);
+                self.with_app(&body.app, |app| app.paused = Some(pause))
+            }
+            // What has run out ends what has run out, and not what a person began meanwhile.
+            Event::Resumed(body) => {
+                let now = self.now;
+                let ends = |pause: &mut Pause| !body.expired || !pause.holds(now);
+                self.with_app(&body.app, |app| drop(app.paused.take_if(ends)))
+            }
             Event::Frozen(body) => {
-                self.frozen = Some(Pause { seq, until: body.until, reason: body.reason.clone() });
+                self.frozen = Some(Pause::new(seq, self.now, body.until, &body.reason));
                 Touched::all()
             }
-            Event::Unfrozen(_) => {
-                self.frozen = None;
+            Event::Unfrozen(body) => {
+                let now = self.now;
+                self.frozen.take_if(|freeze| !body.expired || !freeze.holds(now));
                 Touched::all()
             }
             Event::HoldBegun(body) => self.hold_begun(seq, body),

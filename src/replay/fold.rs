@@ -27,7 +27,12 @@ impl World {
     /// Ordering: events must come in the order of their sequence numbers, without gaps.
     pub fn apply(&mut self, seq: Seq, recorded: Timestamp, event: &Event) -> Touched {
         self.seq = seq;
-        self.now = self.now.max(recorded);
+        let set_back = self.follow_clock(recorded);
+        let touched = self.fold(seq, recorded, event);
+        if set_back { Touched::all() } else { touched }
+    }
+
+    fn fold(&mut self, seq: Seq, recorded: Timestamp, event: &Event) -> Touched {
         match event {
             Event::LedgerCreated(_)
             | Event::LedgerRepaired(_)
