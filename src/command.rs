@@ -394,7 +394,7 @@ fn remove_app(world: &World, app: &str, cascade: Option<bool>) -> Result<Decisio
     }
     let orphans = if cascade { Vec::new() } else { world.orphans(name) };
     let (app, origin) = (name.clone(), Origin::Operator);
-    Ok(Decision::record(AppRemovedV1 { app, cascade, origin, orphans }))
+    Ok(Decision::record(AppRemovedV1 { app, cascade, origin, declared: None, orphans }))
 }
 
 fn not_defined_elsewhere(name: &AppName, app: &App) -> Result<(), Error> {

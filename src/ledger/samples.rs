@@ -208,6 +208,7 @@ fn apps() -> Vec<Event> {
             app: app(),
             cascade: false,
             origin: Origin::Operator,
+            declared: Some(Seq(3)),
             orphans: vec![object()],
         }
         .into(),
@@ -359,6 +360,7 @@ fn plans() -> Vec<Event> {
             message: "all applied".into(),
             counts: (1, 2, 3),
             request: Some(Seq(4)),
+            approval: Some(Seq(5)),
         }
         .into(),
     ]

@@ -552,6 +552,7 @@ fn announce_end(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
         counts: app.counts,
         request: app.request.as_ref().map(|request| request.seq),
     });
+        approval: app.approved.map(|approval| approval.seq),
     let causes = [app.desired.as_ref().map(|d| d.seq), app.request.as_ref().map(|r| r.seq)];
     for cause in causes.into_iter().flatten() {
         draft = draft.caused_by(cause);
@@ -572,7 +573,9 @@ fn children(world: &World, plan: &Plan, drafts: &mut Vec<Draft>) {
 
 fn removed(world: &World, app: &AppName, origin: &Origin, cascade: bool) -> Draft {
     let orphans = if cascade { Vec::new() } else { world.orphans(app) };
-    Draft::new(AppRemovedV1 { app: app.clone(), cascade, origin: origin.clone(), orphans })
+    let declared = world.apps.get(app).map(|app| app.declared);
+    let (app, origin) = (app.clone(), origin.clone());
+    Draft::new(AppRemovedV1 { app, cascade, origin, declared, orphans })
 }
 
 /// The event that defines an application, or says why its manifest is refused.

@@ -241,6 +241,11 @@ impl World {
     }
 
     fn app_removed(&mut self, body: &AppRemovedV1) -> Touched {
+        let known = self.apps.get(&body.app).map(|app| app.declared);
+        if body.declared.is_some() && body.declared != known {
+            // Somebody defined it anew, and was told so.
+            return Touched::app(&body.app);
+        }
         if body.cascade && self.apps.contains_key(&body.app) {
             self.count_removal(body);
             self.unwant_all(&body.app);
@@ -509,8 +514,12 @@ impl World {
             if app.request.as_ref().map(|request| request.seq) == body.request {
                 app.request = None;
             }
-            app.approved = None;
-            app.approved_bases.clear();
+            // And so is an approval. What was approved and is not done is approved.
+            let same = app.approved.map(|approval| approval.seq) == body.approval;
+            if same && (body.succeeded || app.attempts.is_empty()) {
+                app.approved = None;
+                app.approved_bases.clear();
+            }
             app.last_sync = Some(SyncSummary {
                 seq,
                 commit: body.commit.clone(),

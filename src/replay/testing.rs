@@ -347,7 +347,7 @@ impl Given {
 
     pub(crate) fn removes(&mut self, app: &str, cascade: bool, origin: Origin) {
         let orphans = if cascade { Vec::new() } else { self.world.orphans(&name(app)) };
-        self.event(AppRemovedV1 { app: name(app), cascade, origin, orphans });
+        self.event(AppRemovedV1 { app: name(app), cascade, origin, declared: None, orphans });
     }
 
     // --- the cluster
@@ -610,6 +610,7 @@ impl Given {
         let state = &self.world.apps[&name(app)];
         let (commit, counts) = (state.commit().unwrap().clone(), state.counts);
         let request = state.request.as_ref().map(|request| request.seq);
+        let approval = state.approved.map(|approval| approval.seq);
         self.event(SyncFinishedV1 {
             app: name(app),
             commit,
@@ -617,6 +618,7 @@ impl Given {
             message: finished.message,
             counts,
             request,
+            approval,
         });
         finished.succeeded
     }

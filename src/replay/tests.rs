@@ -16,6 +16,8 @@ use crate::ledger::event::{
 use crate::model::{CommitId, GroupKind, Seq, Timestamp};
 
 mod answers;
+mod clock;
+mod meanwhile;
 
 const A: &str = "ConfigMap/prod/a";
 const B: &str = "ConfigMap/prod/b";
@@ -250,6 +252,7 @@ fn a_request_that_came_after_the_decision_is_not_ended_by_it() {
         message: String::new(),
         counts: (0, 0, 0),
         request: Some(decided),
+        approval: None,
     };
     given.event(ended);
     let left = given.world.apps[&name("web")].request.as_ref();

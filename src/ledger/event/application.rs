@@ -35,6 +35,9 @@ pub struct AppRemovedV1 {
     pub cascade: bool,
     /// What removed it.
     pub origin: Origin,
+    /// The definition that greffier decided to end: whoever defined the application anew meanwhile
+    /// was told so. `None` where a person removed it, whatever it was.
+    pub declared: Option<Seq>,
     /// The objects that are nobody's from now on and stay; empty while its objects are removed
     /// first.
     pub orphans: Vec<ObjectKey>,

@@ -267,6 +267,8 @@ pub struct SyncFinishedV1 {
     pub counts: (u32, u32, u32),
     /// The request that it ends, if a person asked.
     pub request: Option<Seq>,
+    /// The approval that was carried out, if there was one.
+    pub approval: Option<Seq>,
 }
 
 /// One field that differs.

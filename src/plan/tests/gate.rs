@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::super::{CREATE_NAMESPACE, Plan};
 use crate::ledger::event::{
-    DesiredObject, FieldChange, ObjectOptions, Origin, PlanApprovedV1, Preview, Verb, WriteResult,
+    DesiredObject, FieldChange, ObjectOptions, Origin, OutcomeRecordedV1, PlanApprovedV1, Preview,
+    Verb, WriteResult,
 };
 use crate::replay::testing::{
     Given, application, auto, cascading, child, hold, key, map, maps, name, object, objects, writes,
@@ -558,4 +559,30 @@ fn the_objects_of_a_removed_application_count_for_its_commit() {
     assert_eq!(reasons(&given.plan("a")), [what]);
     given.syncs("c");
     assert_eq!(reasons(&given.plan("a")), [what], "and count once");
+}
+
+#[test]
+fn what_is_left_of_an_approved_plan_after_a_refusal_is_approved() {
+    let mut given = Given::synced(maps(5));
+    given.push(2);
+    given.renders("web", maps(2));
+    given.approves("web");
+    let intent = given.intends("web");
+    let refused = WriteResult::Refused("the policy webhook says no".into());
+    let writes = given.world.intents[&intent].writes.clone();
+    let results = writes.iter().map(|(index, open)| {
+        let refuses = open.write.key == key(&map(4));
+        (*index, if refuses { refused.clone() } else { WriteResult::Deleted })
+    });
+    let (app, results) = (name("web"), results.collect());
+    given.event(OutcomeRecordedV1 { app, intent, results });
+    for text in [map(2), map(3)] {
+        given.loses(&text);
+    }
+    assert!(!given.finishes("web"));
+    given.after_ms(3_600_000);
+    assert_eq!(given.writes("web"), [format!("prune {}", map(4))], "it is tried as approved");
+    given.syncs("web");
+    assert!(given.finishes("web"));
+    assert!(given.world.apps[&name("web")].approved_bases.is_empty());
 }
