@@ -58,7 +58,8 @@ pub(super) fn prunes(world: &World, name: &AppName, app: &App, permission: &Perm
     }
     for (key, owned, live) in extras {
         let assessment = prunes.object(&judge, key, owned, live);
-        left += usize::from(!matches!(assessment.status, Status::Held | Status::Kept));
+        // What is suspended goes once nothing suspends it; what is kept stays.
+        left += usize::from(assessment.status != Status::Kept);
         prunes.objects.push(assessment);
     }
     // Dependents before what they depend on: the order of creation, reversed.
@@ -196,8 +197,9 @@ impl Prunes {
                 self.remove.push((name.clone(), child.spec.removals.cascade.is_some()));
             }
         }
+        let suspended = assessment.status == Status::Held;
         self.objects.push(assessment);
-        !stays
+        !stays || suspended
     }
 
     /// Whether a child application stays although its parent does not define it any more.

@@ -399,3 +399,22 @@ fn a_deletion_that_is_recorded_as_its_object_is_protected_is_withdrawn() {
     let why = super::super::withdrawn(&given.world, &name("web"), &write);
     assert_eq!(why, Some("the object is protected now"));
 }
+
+#[test]
+fn a_suspended_removal_goes_on_when_nothing_suspends_it() {
+    let mut web = cascading("web", auto());
+    web["spec"]["project"] = json!("payments");
+    let mut given = Given::app("root", json!({"automated": {"prune": true, "allowEmpty": true}}));
+    given.declares(&cascading("web", auto()), Origin::Operator);
+    given.renders("web", objects(&[A]));
+    given.renders("root", Vec::new());
+    given.syncs("web");
+    given.declares(&web, Origin::Operator);
+    given.removes("web", true, Origin::Operator);
+    let plan = given.plan("web");
+    assert!(!plan.removed, "its objects are not given up");
+    assert_eq!(plan.suspended.len(), 1, "{plan:#?}");
+    given.declares(&cascading("web", auto()), Origin::Operator);
+    given.removes("web", true, Origin::Operator);
+    assert_eq!(given.writes("web"), [format!("prune {A}")]);
+}
