@@ -506,11 +506,12 @@ fn announce_contests(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Dra
 }
 
 fn announce_gate(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
-    let recorded = app.gate.as_ref().map(|gate| gate.plan);
-    match (&plan.gate, recorded) {
+    match (&plan.gate, &app.gate) {
         // What the API server is still being asked about may belong to it.
         (Some(_), _) if !plan.dry_runs.is_empty() => {}
-        (Some(gated), recorded) if recorded != Some(gated.hash) => {
+        (Some(gated), recorded)
+            if recorded.as_ref().is_none_or(|r| r.plan != gated.hash || r.is_void()) =>
+        {
             let mut draft = Draft::new(PlanGatedV1 {
                 app: plan.app.clone(),
                 plan: gated.hash,
@@ -525,8 +526,8 @@ fn announce_gate(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
             }
             drafts.push(draft);
         }
-        (None, Some(hash)) => {
-            drafts.push(Draft::new(GateLapsedV1 { app: plan.app.clone(), plan: hash }));
+        (None, Some(gate)) => {
+            drafts.push(Draft::new(GateLapsedV1 { app: plan.app.clone(), plan: gate.plan }));
         }
         _ => {}
     }
@@ -551,8 +552,8 @@ fn announce_end(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
         message: finished.message.clone(),
         counts: app.counts,
         request: app.request.as_ref().map(|request| request.seq),
-    });
         approval: app.approved.map(|approval| approval.seq),
+    });
     let causes = [app.desired.as_ref().map(|d| d.seq), app.request.as_ref().map(|r| r.seq)];
     for cause in causes.into_iter().flatten() {
         draft = draft.caused_by(cause);

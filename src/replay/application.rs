@@ -171,6 +171,14 @@ pub struct Gate {
     pub render: Option<Digest>,
 }
 
+impl Gate {
+    /// Whether an approval of it would allow nothing.
+    #[must_use]
+    pub fn is_void(&self) -> bool {
+        self.bases.is_empty() && self.render.is_none()
+    }
+}
+
 /// A plan that a person approved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
@@ -206,6 +214,11 @@ impl SyncRequest {
     pub fn new(seq: Seq, prune: bool, only: Vec<ObjectKey>, now: Timestamp) -> Self {
         Self { seq, prune, only, render: None, until: now.plus_ms(REQUEST_LASTS_MS) }
     }
+
+    /// No longer than that, from here on.
+    pub(super) fn lasts_at_most(&mut self, now: Timestamp) {
+        self.until = self.until.min(now.plus_ms(REQUEST_LASTS_MS));
+    }
 }
 
 /// Failed tries to write one object.
@@ -214,11 +227,6 @@ pub struct Attempt {
     /// How many failed in a row.
     pub failures: u32,
     /// How many of them the API server refused for good: these the application has limited.
-
-    /// No longer than that, from here on.
-    pub(super) fn lasts_at_most(&mut self, now: Timestamp) {
-        self.until = self.until.min(now.plus_ms(REQUEST_LASTS_MS));
-    }
     pub refusals: u32,
     /// When the next may be made; `None` = not before something changes.
     pub next: Option<Timestamp>,

@@ -414,8 +414,8 @@ impl World {
     }
 
     fn plan_gated(&mut self, seq: Seq, body: &PlanGatedV1) -> Touched {
-        // An approval covers what the person was shown. When that has moved on already, the plan
-        // is gated anew, and this gate can be approved only if it comes back.
+        // An approval covers what the person was shown. When that has moved on already, this gate
+        // covers nothing: what is planned now is gated anew, also if it is the same again.
         let mut bases = self.gate_bases(&body.app, &body.writes, &body.apps);
         bases.extend(body.render.map(proposal_base));
         let current = gate_hash(&body.app, &bases) == body.plan;

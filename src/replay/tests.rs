@@ -599,10 +599,10 @@ fn time_never_goes_back() {
     let mut world = World::default();
     let (late, early) = (Timestamp::from_seconds(100), Timestamp::from_seconds(50));
     let deadline = Timestamp::from_seconds(200);
+    let early = early.max(Timestamp::from_seconds(91));
     let recovered = Event::from(FetchRecoveredV1 { repo: REPO.into() });
     world.apply(Seq(1), late, &recovered);
     world.apply(Seq(2), early, &recovered);
-    let early = early.max(Timestamp::from_seconds(91));
     assert_eq!(world.now, late);
     world.apply(Seq(3), late, &DeadlineReachedV1 { deadline }.into());
     assert_eq!(world.now, deadline, "a deadline that was reached is past");

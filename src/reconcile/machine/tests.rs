@@ -835,6 +835,51 @@ fn the_writes_of_an_intent_of_a_removed_application_are_withdrawn() {
 }
 
 #[test]
+fn a_gate_whose_base_moved_before_it_was_recorded_is_announced_again_when_it_comes_back() {
+    let mut given = Given::synced(maps(5));
+    given.push(2);
+    given.renders("web", maps(2));
+    let fifth = key(&crate::replay::testing::map(4));
+    let before = given.world.live[&fifth].clone();
+    let mut other = given.clone();
+    given.gates("web");
+    other.sees(&fifth.to_string());
+    let Some((.., Event::PlanGated(decided))) = given.events.last().cloned() else { panic!() };
+    other.event(decided);
+    other.world.live.insert(fifth, before);
+    // What was recorded in time stands; what was not is announced once more, and then stands.
+    let announced = |given: &Given| {
+        let commands = Machine::new(given.limits.clone()).decide(&given.world, &given.compared);
+        let drafts = commands.into_iter().filter_map(|command| match command {
+            Command::Append(drafts) => Some(drafts),
+            _ => None,
+        });
+        drafts.flatten().filter(|draft| matches!(draft.event, Event::PlanGated(_))).count()
+    };
+    assert_eq!((announced(&given), announced(&other)), (0, 1));
+    other.gates("web");
+    assert_eq!(announced(&other), 0);
+    other.approves("web");
+    assert_eq!(other.writes("web").len(), 3);
+}
+
+#[test]
+fn an_application_that_is_defined_anew_while_its_removal_ends_stays() {
+    let web = || crate::replay::testing::cascading("web", auto());
+    let mut sim = Sim::new(Given::cluster());
+    sim.happens(|given| {
+        given.declares(&web(), Origin::Operator);
+        given.removes("web", true, Origin::Operator);
+    });
+    sim.hold = vec!["append"];
+    sim.runs();
+    sim.happens(|given| given.declares(&web(), Origin::Operator));
+    sim.releases();
+    assert_eq!(sim.count("app.removed"), 1);
+    assert!(!sim.app("web").removing);
+}
+
+#[test]
 fn a_contest_is_named_once_and_told_to_be_over_once() {
     let mut sim = Sim::web(auto(), objects(&[A]));
     sim.runs();
