@@ -191,9 +191,9 @@ async fn track(
         for url in wanted.difference(&followed) {
             let known = {
                 let view = parts.read();
-                view.world.repos.get(url).map(|repo| repo.refs.clone()).unwrap_or_default()
+                view.world.repos.get(url).cloned().unwrap_or_default()
             };
-            handle.track(url, known).await;
+            handle.track(url, known.refs, known.gone).await;
         }
         followed = wanted;
     }

@@ -10,6 +10,7 @@ use super::application::{
     App, Approval, Desired, Drift, Gate, Proposed, RenderProblem, SyncSummary,
 };
 use super::deletions::gate_hash;
+use super::git::may_name;
 use super::hold::why_not_kept;
 use super::proposed::proposal_base;
 use super::world::{Touched, World};
@@ -136,12 +137,18 @@ impl World {
     }
 
     fn ref_moved(&mut self, body: &RefMovedV1) -> Touched {
+        let mut sources = self.apps.values().flat_map(|app| &app.spec.sources);
+        let is_followed = sources.any(|s| s.repo == body.repo && may_name(&s.revision, &body.name));
         let repo = self.repos.entry(body.repo.clone()).or_default();
         repo.fetched = true;
+        repo.gone.remove(&body.name);
         match &body.new {
-            Some(commit) => repo.refs.insert(body.name.clone(), commit.clone()),
-            None => repo.refs.remove(&body.name),
-        };
+            Some(commit) => drop(repo.refs.insert(body.name.clone(), commit.clone())),
+            None => {
+                let left = repo.refs.remove(&body.name).filter(|_| is_followed);
+                repo.gone.extend(left.map(|commit| (body.name.clone(), commit)));
+            }
+        }
         let touched = self.apps_of_repo(&body.repo);
         for name in &touched.apps {
             self.forget_solved_problem(name);

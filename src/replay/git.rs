@@ -11,6 +11,8 @@ use crate::model::CommitId;
 pub struct Repo {
     /// Its refs by full name, and `HEAD`.
     pub refs: BTreeMap<String, CommitId>,
+    /// Where refs were that are gone and that applications follow.
+    pub gone: BTreeMap<String, CommitId>,
     /// Why it cannot be fetched, while it cannot.
     pub error: Option<String>,
     /// Whether anything was ever fetched from it.
@@ -38,12 +40,30 @@ impl Repo {
         }
         // Asked for every application at every event about a render: a name that is not needed
         // is not put together.
-        let found = self.refs.get(revision);
-        let found = found.or_else(|| self.refs.get(&format!("refs/heads/{revision}")));
-        match found.or_else(|| self.refs.get(&format!("refs/tags/{revision}"))) {
+        match named(&self.refs, revision) {
             Some(commit) => Resolved::Commit(commit.clone()),
             None if self.fetched => Resolved::Unknown,
             None => Resolved::NotFetched,
         }
     }
+
+    /// Where `revision` was, if nothing is there now.
+    #[must_use]
+    pub(super) fn was(&self, revision: &str) -> Option<&CommitId> {
+        let gone = self.resolve(revision) == Resolved::Unknown;
+        named(&self.gone, revision).filter(|_| gone)
+    }
+}
+
+/// The ref that a revision names.
+fn named<'a>(refs: &'a BTreeMap<String, CommitId>, revision: &str) -> Option<&'a CommitId> {
+    let found = refs.get(revision);
+    let found = found.or_else(|| refs.get(&format!("refs/heads/{revision}")));
+    found.or_else(|| refs.get(&format!("refs/tags/{revision}")))
+}
+
+/// Whether `revision` may name the ref.
+pub(super) fn may_name(revision: &str, name: &str) -> bool {
+    let short = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/"));
+    revision == name || short == Some(revision)
 }

@@ -45,8 +45,11 @@ impl World {
     ) -> Option<(AppName, Rewrite)> {
         let desired = app.desired.as_ref()?;
         let follows = |repo: &str, revision: &str| {
-            let resolved = self.repos.get(repo).map(|repo| repo.resolve(revision));
-            repo == body.repo && resolved == Some(Resolved::Commit(body.old.clone()))
+            let known = self.repos.get(repo).filter(|_| repo == body.repo);
+            known.is_some_and(|known| {
+                known.resolve(revision) == Resolved::Commit(body.old.clone())
+                    || known.was(revision) == Some(&body.old)
+            })
         };
         let sources = app.spec.sources.iter().zip(&desired.revisions);
         let mut hit = sources.filter(|(source, rendered)| {

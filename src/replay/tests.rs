@@ -476,7 +476,7 @@ fn revisions_resolve_as_git_does() {
         ("refs/tags/v2", 4),
     ];
     let refs = refs.map(|(name, n)| (name.to_owned(), id(n))).into();
-    let repo = Repo { refs, error: None, fetched: true };
+    let repo = Repo { refs, fetched: true, ..Repo::default() };
     let commit = |n| Resolved::Commit(id(n));
     let whole: CommitId = id(9);
     for (revision, resolved) in [
@@ -597,9 +597,8 @@ fn the_number_of_remembered_commits_is_bounded() {
 #[test]
 fn time_never_goes_back() {
     let mut world = World::default();
-    let (late, early) = (Timestamp::from_seconds(100), Timestamp::from_seconds(50));
+    let (late, early) = (Timestamp::from_seconds(100), Timestamp::from_seconds(91));
     let deadline = Timestamp::from_seconds(200);
-    let early = early.max(Timestamp::from_seconds(91));
     let recovered = Event::from(FetchRecoveredV1 { repo: REPO.into() });
     world.apply(Seq(1), late, &recovered);
     world.apply(Seq(2), early, &recovered);

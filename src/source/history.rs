@@ -64,6 +64,8 @@ pub(super) struct Difference<'a> {
     pub(super) repo: &'a str,
     /// The refs as the ledger knows them.
     pub(super) known: &'a BTreeMap<String, CommitId>,
+    /// Where refs were that are gone: one that comes back is compared with that.
+    pub(super) gone: &'a BTreeMap<String, CommitId>,
     /// The refs now.
     pub(super) now: &'a BTreeMap<String, CommitId>,
     /// How many commits a first import records.
@@ -102,7 +104,8 @@ impl Difference<'_> {
             if old == new {
                 continue;
             }
-            self.leave(name, old, new, &mut consequences)?;
+            let before = old.or_else(|| self.gone.get(name));
+            self.leave(name, before, new, &mut consequences)?;
             moves.push(Event::from(RefMovedV1 {
                 repo: self.repo.to_owned(),
                 name: name.clone(),

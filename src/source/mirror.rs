@@ -95,7 +95,9 @@ impl Mirror {
     ///
     /// `known` is the refs as the ledger has them (as a previous [`Fetched::refs`]); empty means
     /// that the repository was never recorded, and imports its newest commits. Commits that a ref
-    /// of `known` has left stay reachable in the mirror. A repository without refs is no error.
+    /// of `known` has left stay reachable in the mirror. `gone` is where refs were last that are gone
+    /// by now: one that comes back somewhere else is a rewrite. A repository without refs is no
+    /// error.
     ///
     /// A mirror that turns out to be damaged is set aside and made anew.
     ///
@@ -107,11 +109,12 @@ impl Mirror {
     pub fn fetch(
         &self,
         known: &BTreeMap<String, CommitId>,
+        gone: &BTreeMap<String, CommitId>,
         cancel: &AtomicBool,
     ) -> Result<Fetched, Error> {
-        match self.fetch_once(known, cancel) {
+        match self.fetch_once(known, gone, cancel) {
             // The damage is noted: the second try begins with an empty mirror.
-            Err(Error::MirrorDamaged { .. }) => self.fetch_once(known, cancel),
+            Err(Error::MirrorDamaged { .. }) => self.fetch_once(known, gone, cancel),
             result => result,
         }
     }
@@ -119,6 +122,7 @@ impl Mirror {
     fn fetch_once(
         &self,
         known: &BTreeMap<String, CommitId>,
+        gone: &BTreeMap<String, CommitId>,
         cancel: &AtomicBool,
     ) -> Result<Fetched, Error> {
         let _lock = self.lock_for_fetch(cancel)?;
@@ -141,6 +145,7 @@ impl Mirror {
             mirror: &mirror,
             repo: &self.url,
             known,
+            gone,
             now: &now,
             import_max: self.options.history_commits_max,
             follow: self.options.follow_rewrites.contains(&self.url),

@@ -74,6 +74,13 @@ impl Ack {
     }
 }
 
+/// Refs by full name.
+type Refs = BTreeMap<String, CommitId>;
+
+/// Bound: how many refs that are gone are remembered. The world remembers those that applications
+/// follow; the others are a matter of the log.
+const GONE_MAX: usize = 1_000;
+
 /// Asks the service. Cheap to clone. Does nothing once the service has ended.
 #[derive(Debug, Clone)]
 pub struct Handle {
@@ -82,7 +89,7 @@ pub struct Handle {
 
 #[derive(Debug)]
 enum Request {
-    Track { url: String, known: BTreeMap<String, CommitId> },
+    Track { url: String, known: Refs, gone: Refs },
     Untrack { url: String },
     Refresh { url: String },
     RefreshAll,
@@ -90,9 +97,10 @@ enum Request {
 
 impl Handle {
     /// Keeps the repository at `url` up to date, beginning with a fetch now. `known` is its refs
-    /// as recorded, empty for a new one. Nothing happens if it is tracked already.
-    pub async fn track(&self, url: impl Into<String>, known: BTreeMap<String, CommitId>) {
-        self.ask(Request::Track { url: url.into(), known }).await;
+    /// as recorded, empty for a new one, and `gone` where refs were that are gone. Nothing happens
+    /// if it is tracked already.
+    pub async fn track(&self, url: impl Into<String>, known: Refs, gone: Refs) {
+        self.ask(Request::Track { url: url.into(), known, gone }).await;
     }
 
     /// Stops looking at the repository. Its mirror stays.
@@ -189,11 +197,12 @@ impl Service {
                     }
                 }
                 Some(request) = self.requests.recv() => match request {
-                    Request::Track { url, known } => {
+                    Request::Track { url, known, gone } => {
                         // One that ended by a defect may be tracked anew.
                         let present = tracked.get(&url).is_some_and(|task| !task.task.is_finished());
                         if !present {
-                            let tracking = self.start(&mut tasks, url.clone(), known, &cancel);
+                            let refs = (known, gone);
+                            let tracking = self.start(&mut tasks, url.clone(), refs, &cancel);
                             tracked.insert(url, tracking);
                         }
                     }
@@ -220,7 +229,7 @@ impl Service {
         &self,
         tasks: &mut JoinSet<()>,
         url: String,
-        known: BTreeMap<String, CommitId>,
+        (known, gone): (Refs, Refs),
         cancel: &CancellationToken,
     ) -> Tracked {
         let refresh = Arc::new(Notify::new());
@@ -233,6 +242,7 @@ impl Service {
             hints: hints.map(Arc::new),
             mirror: None,
             known,
+            gone,
             failures: 0,
             cause: None,
             inputs: self.inputs.clone(),
@@ -250,7 +260,9 @@ struct Task {
     hints: Option<Arc<Hints>>,
     mirror: Option<Arc<Mirror>>,
     /// The refs as recorded.
-    known: BTreeMap<String, CommitId>,
+    known: Refs,
+    /// Where refs were that are gone.
+    gone: Refs,
     /// Failures in a row.
     failures: u32,
     /// The cause that was reported last, until it is over.
@@ -332,7 +344,12 @@ impl Task {
         tokio::select! {
             () = self.cancel.cancelled() => return Err(Ended),
             recorded = recorded => if recorded.is_ok() {
-                self.known = refs;
+                let left = std::mem::replace(&mut self.known, refs);
+                self.gone.extend(left);
+                self.gone.retain(|name, _| !self.known.contains_key(name));
+                while self.gone.len() > GONE_MAX {
+                    self.gone.pop_first();
+                }
             },
         }
         if changed {
@@ -356,7 +373,7 @@ impl Task {
     async fn fetch(&mut self) -> Result<Fetched, Error> {
         let (url, options) = (self.url.clone(), self.options.clone());
         let (mirror, hints) = (self.mirror.clone(), self.hints.clone());
-        let known = self.known.clone();
+        let (known, gone) = (self.known.clone(), self.gone.clone());
         let cancelled = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&cancelled);
         let mut fetch = tokio::task::spawn_blocking(move || {
@@ -367,7 +384,7 @@ impl Task {
                 Some(mirror) => mirror,
                 None => Arc::new(Mirror::open(&options, &url)?),
             };
-            let fetched = mirror.fetch(&known, &flag)?;
+            let fetched = mirror.fetch(&known, &gone, &flag)?;
             Ok((mirror, fetched))
         });
         let result = tokio::select! {

@@ -114,11 +114,11 @@ fn git<A: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = A>) -
 type Known = BTreeMap<String, CommitId>;
 
 fn fetch(mirror: &Mirror, known: &Known) -> Fetched {
-    mirror.fetch(known, &AtomicBool::new(false)).unwrap()
+    mirror.fetch(known, &Known::new(), &AtomicBool::new(false)).unwrap()
 }
 
 fn fetch_error(mirror: &Mirror, known: &Known) -> Error {
-    mirror.fetch(known, &AtomicBool::new(false)).unwrap_err()
+    mirror.fetch(known, &Known::new(), &AtomicBool::new(false)).unwrap_err()
 }
 
 /// The events as one word or line each, which is what the tests compare.

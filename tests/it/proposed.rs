@@ -200,3 +200,28 @@ fn an_upgrade_waits_where_it_would_change_objects_and_goes_through_where_not() {
     let programs = greffier.json(&["log", "--all", "--kind", "render.programs", "-o", "json"]);
     assert_eq!(programs.as_array().map(Vec::len), Some(1), "told once: {programs}");
 }
+
+#[test]
+fn a_branch_that_comes_back_without_what_is_applied_waits_like_a_force_push() {
+    let (greffier, app, ns) = kept("recreated", &[("web/c.yaml", &config_map("c", "one"))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    greffier.repo.write("web/c.yaml", &config_map("c", "two"));
+    let second = greffier.repo.push("second");
+    greffier.wait_synced(&app, &second);
+    let bare = greffier.repo.url();
+    greffier.repo.git(&["--git-dir", &bare, "update-ref", "-d", "refs/heads/main"]);
+    greffier.wait("the missing branch", |event| {
+        event["kind"] == "render.failed" && event["detail"]["app"] == app.as_str()
+    });
+    // It comes back as another history, after a restart of greffier.
+    greffier.kill().start();
+    greffier.repo.write("web/c.yaml", &config_map("c", "other"));
+    force_push(&greffier, "instead");
+    let gate = greffier.wait_kind("plan.gated", &app);
+    let reasons = gate["detail"]["reasons"].to_string();
+    assert!(reasons.contains("was rewritten and dropped commit"), "{reasons}");
+    assert_eq!(live(&ns, "cm/c", ".data.key"), "two");
+    greffier.cli_ends(0, &["approve", &app, "--yes"]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    assert_eq!(live(&ns, "cm/c", ".data.key"), "other");
+}

@@ -546,3 +546,30 @@ fn revisions_resolve_by_branch_tag_ref_and_id() {
         }
     }
 }
+
+#[test]
+fn a_branch_that_comes_back_somewhere_else_is_a_rewrite() {
+    let (fixture, first) = Fixture::with_commit();
+    let mirror = fixture.mirror();
+    fixture.commit("a.yaml", "a: 2\n", "second");
+    fixture.push(["main"]);
+    fixture.push(["main:other"]);
+    let known = fetch(&mirror, &Known::new()).refs;
+    git(&fixture.bare(), ["update-ref", "-d", "refs/heads/main"]);
+    let gone = fetch(&mirror, &known);
+    assert!(outline(&gone).iter().all(|line| !line.starts_with("rewritten")));
+    let left: Known = known.into_iter().filter(|(name, _)| !gone.refs.contains_key(name)).collect();
+    let again = |gone_refs: &Known| {
+        let fetched = mirror.fetch(&gone.refs, gone_refs, &AtomicBool::new(false)).unwrap();
+        let lines = outline(&fetched).into_iter();
+        lines.filter(|line| line.starts_with("rewritten")).collect::<Vec<_>>()
+    };
+    // Where it was, and further on, is no rewrite.
+    fixture.push(["main"]);
+    assert_eq!(again(&left), Vec::<String>::new());
+    fixture.git(["reset", "-q", "--hard", first.as_str()]);
+    fixture.commit("a.yaml", "a: 4\n", "instead");
+    fixture.push(["--force", "main"]);
+    assert_eq!(again(&left), ["rewritten refs/heads/main 1 false"]);
+    assert_eq!(again(&Known::new()), Vec::<String>::new(), "a new branch rewrites nothing");
+}

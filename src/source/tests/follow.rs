@@ -29,7 +29,7 @@ impl Running {
     async fn on(fixture: &Fixture, known: Known) -> Self {
         let options = Options { poll_interval: Duration::from_secs(86_400), ..fixture.options() };
         let running = Self::with(options);
-        running.handle.track(fixture.url(), known).await;
+        running.handle.track(fixture.url(), known, Known::new()).await;
         running
     }
 
@@ -217,7 +217,7 @@ async fn a_repository_that_is_deleted_and_made_again_is_followed_again() {
 async fn a_url_that_cannot_be_used_is_reported_and_harms_nobody_else() {
     let (fixture, head) = Fixture::with_commit();
     let mut running = Running::with(fixture.options());
-    running.handle.track("https://example.org/x.git", Known::new()).await;
+    running.handle.track("https://example.org/x.git", Known::new(), Known::new()).await;
     match running.next().await {
         SourceInput::Failed { url, error } => {
             assert_eq!(url, "https://example.org/x.git");
@@ -225,7 +225,7 @@ async fn a_url_that_cannot_be_used_is_reported_and_harms_nobody_else() {
         }
         other => panic!("unexpected {other:?}"),
     }
-    running.handle.track(fixture.url(), Known::new()).await;
+    running.handle.track(fixture.url(), Known::new(), Known::new()).await;
     assert_eq!(running.fetched().await.refs["HEAD"], head);
     running.handle.untrack(fixture.url()).await;
     running.end().await;
@@ -240,7 +240,7 @@ async fn polling_alone_finds_a_push_too() {
     let handle = service.handle();
     let cancel = CancellationToken::new();
     let service = tokio::spawn(service.run(cancel.clone()));
-    handle.track(fixture.url(), Known::new()).await;
+    handle.track(fixture.url(), Known::new(), Known::new()).await;
     let mut found = Vec::new();
     for _ in 0..2 {
         match soon(inputs.recv()).await.unwrap() {
