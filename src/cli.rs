@@ -11,6 +11,7 @@
 //! Nothing here knows the daemon's parts: `main` hands in what `serve` runs.
 
 mod approve;
+mod arena;
 mod args;
 mod asker;
 mod change;

@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser as _};
 use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ServeArgs, Verb};
 use super::asker::Context;
 use super::error::{Error, Exit};
-use super::{approve, change, log, output, plan, read, settings, show, trial, why};
+use super::{approve, arena, change, log, output, plan, read, settings, show, trial, why};
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
 use crate::telemetry;
@@ -137,6 +137,7 @@ fn run_daemon(global: &Global, args: &ServeArgs, serve: Serve) -> Result<(), Err
         let hint = "use error, warn, info, debug or trace, or filters such as info,greffier=debug";
         Error::usage(error.to_string()).hint(hint)
     })?;
+    arena::keep_one();
     let loaded = settings::load(global, Some(args))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime

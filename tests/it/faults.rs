@@ -122,3 +122,19 @@ fn a_full_disk_stops_writes_to_the_cluster_and_is_said() {
     let (_, stderr) = greffier.cli_ends(2, &["serve"]);
     assert!(stderr.contains("error:") && stderr.contains("hint:"), "{stderr}");
 }
+
+#[test]
+fn the_daemon_keeps_one_arena_unless_somebody_says_otherwise() {
+    let (greffier, _, _) = kept("arena", &[("web/c.yaml", &config_map("one", "1"))]);
+    let of = |pid: u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+        let mut variables = environment.split(|byte| *byte == 0);
+        let found = variables.find_map(|variable| variable.strip_prefix(b"MALLOC_ARENA_MAX="));
+        found.map(|value| String::from_utf8(value.to_vec()).unwrap())
+    };
+    assert_eq!(of(greffier.pid()).as_deref(), Some("1"), "the same process, executed again");
+    assert_eq!(greffier.stop(), Some(0));
+    greffier.environment.borrow_mut().push(("MALLOC_ARENA_MAX".into(), "3".into()));
+    greffier.start();
+    assert_eq!(of(greffier.pid()).as_deref(), Some("3"));
+}
