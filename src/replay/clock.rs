@@ -4,7 +4,6 @@
 //! clock was ahead, and is right again: then `now` follows it, and what was to happen by the wrong
 //! clock happens by the right one. The recorded times alone say so, so that replay says the same.
 
-use super::application::Pause;
 use super::world::World;
 use crate::model::Timestamp;
 
@@ -29,11 +28,14 @@ impl World {
         self.now = recorded;
         let now = recorded;
         if let Some(freeze) = &mut self.frozen {
-            freeze.lasts_at_most(now);
+            last_at_most(freeze.made, &mut freeze.until, now);
         }
         for app in self.apps.values_mut() {
             if let Some(pause) = &mut app.paused {
-                pause.lasts_at_most(now);
+                last_at_most(pause.made, &mut pause.until, now);
+            }
+            for hold in &mut app.holds {
+                last_at_most(hold.made, &mut hold.until, now);
             }
             if let Some(request) = &mut app.request {
                 request.lasts_at_most(now);
@@ -56,10 +58,7 @@ impl World {
     }
 }
 
-impl Pause {
-    /// No longer than was asked for, from here on.
-    fn lasts_at_most(&mut self, now: Timestamp) {
-        let made = self.made;
-        self.until = self.until.map(|until| until.min(now.plus_ms(until.ms_since(made))));
-    }
+/// What was begun at `made` lasts no longer than was asked for, from here on.
+fn last_at_most(made: Timestamp, until: &mut Option<Timestamp>, now: Timestamp) {
+    *until = until.map(|until| until.min(now.plus_ms(until.ms_since(made))));
 }

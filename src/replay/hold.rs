@@ -26,6 +26,8 @@ pub struct Hold {
     pub of: HoldOf,
     /// The drift that it keeps.
     pub drift: Seq,
+    /// When it was recorded.
+    pub made: Timestamp,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
     /// Why.
@@ -155,6 +157,7 @@ impl World {
             seq,
             of: body.of.clone(),
             drift: body.drift,
+            made: self.now,
             until: body.until,
             reason: body.reason.clone(),
         });

@@ -1,8 +1,10 @@
 //! A clock that was ahead once, and is right again.
 
-use crate::ledger::event::{FetchRecoveredV1, FrozenV1, PausedV1, WriteResult};
+use crate::ledger::event::{
+    FetchRecoveredV1, FrozenV1, HoldBegunV1, HoldOf, PausedV1, WriteResult,
+};
 use crate::model::Timestamp;
-use crate::replay::testing::{Given, REPO, auto, name, objects};
+use crate::replay::testing::{Given, REPO, auto, key, name, objects};
 use crate::replay::{Touched, World};
 
 const A: &str = "ConfigMap/prod/a";
@@ -42,18 +44,23 @@ fn a_pause_and_a_freeze_hold_as_long_as_was_asked_for_by_either_clock() {
         let until = Some(now.plus_ms(1_000));
         given.event(PausedV1 { app: name("web"), until, reason: String::new() });
         given.event(FrozenV1 { until, reason: String::new() });
+        let (of, drift, reason) = (HoldOf::Absence(key(A)), given.seq(), String::new());
+        given.event(HoldBegunV1 { app: name("web"), of, drift, until, reason });
     };
-    let stopped =
-        |world: &World| (world.apps[&name("web")].is_paused(world.now), world.freeze().is_some());
+    let stopped = |world: &World| {
+        let web = &world.apps[&name("web")];
+        let held = web.is_kept_away(&key(A), world.now);
+        (web.is_paused(world.now), world.freeze().is_some(), held)
+    };
     // Begun by the wrong clock.
     given.after_ms(DAY);
     let wrong = given.now();
     begin(&mut given, wrong);
     let world = &mut given.world;
     at(world, right.plus_ms(10));
-    assert_eq!(stopped(world), (true, true));
+    assert_eq!(stopped(world), (true, true, true));
     at(world, right.plus_ms(2_000));
-    assert_eq!(stopped(world), (false, false));
+    assert_eq!(stopped(world), (false, false, false));
     // And by the right one, after the wrong one was believed.
     let until = Some(right.plus_ms(3_000));
     let seq = world.seq.next();
