@@ -418,8 +418,8 @@ impl Judge<'_> {
             return being_deleted();
         }
         if owned.applied != object.digest {
-            let verb = self.verb_of_change(object, owned, live);
-            return self.need_of_unapplied(object, live, verb, "Git changed");
+            let (verb, reason) = self.verb_of_change(object, owned, live);
+            return self.need_of_unapplied(object, live, verb, reason);
         }
         if let Some(need) = self.need_of_held(object, owned, live) {
             return need;

@@ -135,7 +135,8 @@ pub struct Owned {
     /// The version it was applied in.
     pub version: String,
     /// The digest of the manifest that was applied; zero once its deletion was begun, so that
-    /// its absence is not taken for somebody else's doing.
+    /// its absence is not taken for somebody else's doing, and when the application that applied
+    /// it was removed and left it to this one.
     pub applied: Digest,
     /// The events that began the holds which were laid over that manifest.
     pub holds: Vec<Seq>,

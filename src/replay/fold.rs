@@ -263,7 +263,11 @@ impl World {
             }
         } else {
             self.unwant_all(&body.app);
-            self.apps.remove(&body.app);
+            // Whoever removes an application without its objects lets go of them. Of one that
+            // takes its objects along, what another wants goes on to that one.
+            if self.apps.remove(&body.app).is_some_and(|app| app.removing) {
+                self.bequeath(&body.app);
+            }
             self.disown_all(&body.app);
         }
         Touched::all()

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::{LiveObject, Owned};
 use super::world::World;
-use crate::model::{AppName, ObjectKey};
+use crate::model::{AppName, Digest, ObjectKey};
 
 type KeysByApp = BTreeMap<AppName, BTreeSet<ObjectKey>>;
 
@@ -117,6 +117,24 @@ impl World {
         if let Some(owned) = self.owned.remove(key) {
             remove(&mut self.owned_keys, &owned.app, key);
             remove(&mut self.extras, &owned.app, key);
+        }
+    }
+
+    /// Passes on what `app` applied and another application wants: to the first of those by
+    /// definition, which has not applied it itself, but removes it when it drops it. Otherwise
+    /// nobody would ever.
+    pub(super) fn bequeath(&mut self, app: &AppName) {
+        let declared = |heir: &&AppName| self.apps.get(*heir).map(|heir| heir.declared);
+        let heirs = self.owned_keys.get(app).into_iter().flatten().filter_map(|key| {
+            let heirs = self.wanted_by.get(key)?.iter();
+            let owned = self.owned.get(key)?;
+            // What somebody put in its place was never greffier's.
+            let same = self.live.get(key).is_none_or(|live| live.uid == owned.uid);
+            let heir = heirs.filter(|_| same).min_by_key(declared)?.clone();
+            Some((key.clone(), Owned { app: heir, applied: Digest::default(), ..owned.clone() }))
+        });
+        for (key, owned) in heirs.collect::<Vec<_>>() {
+            self.own(&key, owned);
         }
     }
 

@@ -21,16 +21,19 @@ impl Judge<'_> {
         object.options.validate.unwrap_or(self.app.spec.validate)
     }
 
-    /// How the object follows its changed manifest. What somebody put in the place of what
+    /// How the object follows its changed manifest, and why it is written. What somebody put in the place of what
     /// greffier applied is not greffier's to delete: it is replaced in place.
     pub(super) fn verb_of_change(
         &self,
         object: &DesiredObject,
         owned: &Owned,
         live: &LiveObject,
-    ) -> Verb {
+    ) -> (Verb, &'static str) {
+        if owned.applied.is_zero() {
+            return (Verb::Update, "it came from an application that was removed");
+        }
         let anew = recreates(self.app, object) && live.uid == owned.uid;
-        if anew { Verb::Recreate } else { Verb::Update }
+        (if anew { Verb::Recreate } else { Verb::Update }, "Git changed")
     }
 
     /// The write `verb` to the object.

@@ -58,6 +58,33 @@ fn an_object_that_moves_to_a_manual_application_is_left_until_that_is_synced() {
 }
 
 #[test]
+fn what_a_removed_application_left_to_another_goes_when_that_drops_it_unapplied() {
+    let mut given = pair(&cascading("web", auto()), &application("api", json!({})));
+    given.push(2);
+    given.renders("api", vec![object(OF_API, 1), object(A, 2)]);
+    given.removes("web", true, Origin::Config);
+    given.syncs("web");
+    assert!(!given.world.apps.contains_key(&name("web")));
+    assert_eq!((given.world.owned[&key(A)].app.as_str(), given.writes("api").len()), ("api", 0));
+    // Applied, it is as any other.
+    let mut applied = given.clone();
+    applied.requests("api", false, &[A]);
+    let plan = applied.plan("api");
+    assert_eq!(writes(&plan), [format!("update {A}")]);
+    assert_eq!(plan.writes[0].reason, "it came from an application that was removed");
+    applied.syncs("api");
+    assert_eq!(applied.world.owned[&key(A)].applied, object(A, 2).digest);
+    // Dropped before that, it is removed as whatever leaves Git.
+    given.push(3);
+    given.renders("api", objects(&[OF_API]));
+    assert_eq!(said(&given.plan("api"), A).status, Status::Extra);
+    given.requests("api", true, &[A]);
+    assert_eq!(given.writes("api"), [format!("prune {A}")]);
+    given.syncs("api");
+    assert!(!given.world.live.contains_key(&key(A)));
+}
+
+#[test]
 fn a_move_says_where_the_object_comes_from() {
     let mut given = pair(&application("web", auto()), &application("api", auto()));
     given.push(2);
