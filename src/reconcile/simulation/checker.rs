@@ -31,6 +31,9 @@ struct Intent {
     writes: Vec<Write>,
     /// Writes that must not be sent, and why.
     forbidden: BTreeMap<u32, String>,
+    /// The freeze, and the pause of its application, that it was recorded in, until they end.
+    frozen: Option<Option<Timestamp>>,
+    paused: Option<Option<Timestamp>>,
     sent: BTreeSet<u32>,
     ended: BTreeSet<u32>,
     unknown: BTreeSet<u32>,
@@ -68,8 +71,10 @@ pub(super) struct Checker {
     orphans: BTreeSet<String>,
     /// Objects that are in the cluster and that nobody may prune.
     pub(super) kept: BTreeSet<String>,
-    /// Objects that requests created.
-    created: BTreeMap<Id, String>,
+    /// Objects that requests were applied to.
+    touched: BTreeMap<Id, String>,
+    /// Objects of which an event says that something was applied to them.
+    proven: BTreeSet<String>,
     /// What was found wrong first.
     pub(super) wrong: Option<String>,
     /// How many requests had an effect.
@@ -108,9 +113,16 @@ impl Checker {
                 }
             }
             Event::Paused(body) => self.with(&body.app, |app| app.paused = Some(body.until)),
-            Event::Resumed(body) => self.with(&body.app, |app| app.paused = None),
+            Event::Resumed(body) => {
+                self.with(&body.app, |app| app.paused = None);
+                let intents = self.intents.values_mut().filter(|intent| intent.app == body.app);
+                intents.for_each(|intent| intent.paused = None);
+            }
             Event::Frozen(body) => self.frozen = Some(body.until),
-            Event::Unfrozen(_) => self.frozen = None,
+            Event::Unfrozen(_) => {
+                self.frozen = None;
+                self.intents.values_mut().for_each(|intent| intent.frozen = None);
+            }
             Event::PlanGated(body) => self.with(&body.app, |app| {
                 app.gated = Some(body.plan.to_string());
                 app.approved = false;
@@ -138,15 +150,12 @@ impl Checker {
             self.with(name, |app| app.removing = true);
             return;
         }
-        // Of an application that takes its objects along, what another wants is left to that one,
-        // which may let go of it without ever having written to it.
-        let all = self.apps.remove(name).is_none_or(|app| !app.removing);
-        let wanted = |key: &ObjectKey| {
-            self.apps.values().any(|app| !app.removing && app.wants.contains_key(key))
-        };
+        // Of an application that takes its objects along, what another wants is left to that one.
+        if self.apps.remove(name).is_some_and(|app| app.removing) {
+            return;
+        }
         let theirs = self.applied_by.iter().filter(|(_, (app, _))| app == name);
-        let left = theirs.filter(|(_, (_, key))| all || wanted(key));
-        let left: Vec<String> = left.map(|(uid, _)| uid.clone()).collect();
+        let left: Vec<String> = theirs.map(|(uid, _)| uid.clone()).collect();
         self.orphans.extend(left);
     }
 
@@ -159,6 +168,8 @@ impl Checker {
             removing: self.apps.get(name).is_some_and(|app| app.removing),
             writes: writes.to_vec(),
             forbidden: forbidden.collect(),
+            frozen: self.frozen,
+            paused: self.apps.get(name).and_then(|app| app.paused),
             sent: BTreeSet::new(),
             ended: BTreeSet::new(),
             unknown: BTreeSet::new(),
@@ -171,13 +182,7 @@ impl Checker {
         if self.observe {
             return Some("greffier only observes".into());
         }
-        if self.frozen.is_some_and(|until| until.is_none_or(|until| until > self.now)) {
-            return Some("greffier is frozen".into());
-        }
         let Some(app) = self.apps.get(name) else { return Some("no such application".into()) };
-        if app.paused.is_some_and(|until| until.is_none_or(|until| until > self.now)) {
-            return Some("the application is paused".into());
-        }
         let busy = self.intents.iter().find(|(_, other)| {
             (0_u32..)
                 .zip(&other.writes)
@@ -248,9 +253,15 @@ impl Checker {
             } else if !intent.ended.insert(*index) {
                 wrong = Some(format!("write {seq}-{index} ended twice"));
             }
-            // Somebody changed what it created before that could be seen: nothing proves it.
+            if let WriteResult::Applied(applied) = result {
+                self.proven.insert(applied.uid.clone());
+            }
+            // Somebody changed what it applied before that could be seen: nothing proves it.
             let unseen = settled && matches!(result, WriteResult::NotSent(_));
-            if unseen && let Some(uid) = self.created.get(&(seq, *index)) {
+            if unseen
+                && let Some(uid) = self.touched.get(&(seq, *index))
+                && !self.proven.contains(uid)
+            {
                 self.orphans.insert(uid.clone());
             }
             let sent = intent.sent.contains(index);
@@ -289,6 +300,17 @@ impl Checker {
             wrong.push("is not what its intent says".to_owned());
         }
         wrong.extend(intent.forbidden.get(&index).cloned());
+        // What is over when the request is sent has been waited for.
+        let now = self.now;
+        let lasts = |until: Option<Option<Timestamp>>| {
+            until.is_some_and(|until| until.is_none_or(|until| until > now))
+        };
+        if lasts(intent.frozen) {
+            wrong.push("greffier is frozen".to_owned());
+        }
+        if lasts(intent.paused) {
+            wrong.push("the application is paused".to_owned());
+        }
         if !wrong.is_empty() {
             let key = action.key().clone();
             self.fail(format!("request {seq}-{index} ({key}): {}", wrong.join("; ")));
@@ -314,11 +336,8 @@ impl Checker {
         let lives = self.apps.contains_key(&app);
         match reply {
             Ok(Done::Applied(object)) => {
-                let created = uid.is_none();
                 let uid = object.raw["metadata"]["uid"].as_str().unwrap_or_default();
-                if created {
-                    self.created.insert((seq, index), uid.to_owned());
-                }
+                self.touched.insert((seq, index), uid.to_owned());
                 if lives {
                     self.orphans.remove(uid);
                 } else {
