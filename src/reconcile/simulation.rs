@@ -23,6 +23,7 @@ mod jobs;
 mod observer;
 mod outside;
 mod random;
+mod recorded;
 mod story;
 mod tests;
 mod trees;

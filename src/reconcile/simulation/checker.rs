@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::jobs::{Action, Done, Id, Reply};
-use crate::ledger::event::{Event, Origin, Verb, Write, WriteResult};
+use crate::ledger::event::{Event, HoldBegunV1, HoldOf, Origin, Verb, Write, WriteResult};
 use crate::model::{AppName, Digest, ObjectKey, Seq, Timestamp};
 
 /// Kinds whose deletion always asks.
@@ -24,6 +24,16 @@ struct App {
     approved: bool,
 }
 
+/// What a person holds of an object.
+struct Hold {
+    seq: Seq,
+    app: AppName,
+    key: ObjectKey,
+    absence: bool,
+    drift: Seq,
+    until: Option<Timestamp>,
+}
+
 struct Intent {
     app: AppName,
     /// Whether its application was being removed when it was recorded.
@@ -34,6 +44,8 @@ struct Intent {
     /// The freeze, and the pause of its application, that it was recorded in, until they end.
     frozen: Option<Option<Timestamp>>,
     paused: Option<Option<Timestamp>>,
+    /// Writes that were decided with other holds than there were then, until those change.
+    held: BTreeSet<u32>,
     sent: BTreeSet<u32>,
     ended: BTreeSet<u32>,
     unknown: BTreeSet<u32>,
@@ -65,6 +77,7 @@ pub(super) struct Checker {
     /// Applications that ever had children: their objects count with their children's.
     parents: BTreeSet<AppName>,
     intents: BTreeMap<Seq, Intent>,
+    holds: Vec<Hold>,
     /// Who applied the object with this uid last.
     applied_by: BTreeMap<String, (AppName, ObjectKey)>,
     /// Objects that were let go on purpose: their application was removed without its objects.
@@ -111,6 +124,9 @@ impl Checker {
                 for object in &body.objects {
                     app.ever.entry(object.key.clone()).or_default().insert(object.digest);
                 }
+                // What leaves Git takes its holds with it.
+                let wants = |key: &ObjectKey| app.wants.contains_key(key);
+                self.holds.retain(|hold| hold.app != body.app || wants(&hold.key));
             }
             Event::Paused(body) => self.with(&body.app, |app| app.paused = Some(body.until)),
             Event::Resumed(body) => {
@@ -122,6 +138,11 @@ impl Checker {
             Event::Unfrozen(_) => {
                 self.frozen = None;
                 self.intents.values_mut().for_each(|intent| intent.frozen = None);
+            }
+            Event::HoldBegun(body) => self.hold(seq, body),
+            Event::HoldEnded(body) => {
+                self.holds.retain(|hold| !body.holds.contains(&hold.seq));
+                self.holds_changed(&body.app);
             }
             Event::PlanGated(body) => self.with(&body.app, |app| {
                 app.gated = Some(body.plan.to_string());
@@ -145,12 +166,40 @@ impl Checker {
         }
     }
 
+    fn hold(&mut self, seq: Seq, body: &HoldBegunV1) {
+        let (app, key) = (body.app.clone(), body.of.key().clone());
+        let absence = matches!(body.of, HoldOf::Absence(_));
+        // Who keeps the same again changes for how long, and an object is kept away or it is not.
+        self.holds.retain(|hold| {
+            let same = hold.key == key && hold.absence != absence;
+            hold.app != app || (hold.drift != body.drift && !same)
+        });
+        self.holds_changed(&app);
+        let (drift, until) = (body.drift, body.until);
+        self.holds.push(Hold { seq, app, key, absence, drift, until });
+    }
+
+    fn holds_changed(&mut self, app: &AppName) {
+        let intents = self.intents.values_mut().filter(|intent| intent.app == *app);
+        intents.for_each(|intent| intent.held.clear());
+    }
+
+    /// Whether a write was decided with other holds than are in force. Those that end by
+    /// themselves may have ended in between.
+    fn is_held_otherwise(&self, name: &AppName, write: &Write) -> bool {
+        let of_object = |hold: &&Hold| hold.app == *name && hold.key == write.key;
+        let holds: Vec<&Hold> = self.holds.iter().filter(of_object).collect();
+        holds.iter().all(|hold| hold.until.is_none())
+            && !holds.iter().map(|hold| &hold.seq).eq(&write.holds)
+    }
+
     fn removed(&mut self, name: &AppName, cascade: bool) {
         if cascade {
             self.with(name, |app| app.removing = true);
             return;
         }
         // Of an application that takes its objects along, what another wants is left to that one.
+        self.holds.retain(|hold| hold.app != *name);
         if self.apps.remove(name).is_some_and(|app| app.removing) {
             return;
         }
@@ -163,7 +212,10 @@ impl Checker {
         let indexed = (0_u32..).zip(writes);
         let forbidden = indexed
             .filter_map(|(index, write)| self.forbids(name, write, writes).map(|why| (index, why)));
+        let indexed = (0_u32..).zip(writes);
+        let held = indexed.filter(|(_, write)| self.is_held_otherwise(name, write));
         let intent = Intent {
+            held: held.map(|(index, _)| index).collect(),
             app: name.clone(),
             removing: self.apps.get(name).is_some_and(|app| app.removing),
             writes: writes.to_vec(),
@@ -206,7 +258,9 @@ impl Checker {
         together: &[Write],
     ) -> Option<String> {
         let key = &write.key;
-        if self.apps.values().any(|app| !app.removing && app.wants.contains_key(key)) {
+        let mut holds = self.holds.iter();
+        let away = holds.any(|hold| hold.absence && hold.app == *name && hold.key == *key);
+        if !away && self.apps.values().any(|app| !app.removing && app.wants.contains_key(key)) {
             return Some("an application wants it".into());
         }
         if !app.ever.contains_key(key) {
@@ -307,6 +361,9 @@ impl Checker {
         };
         if lasts(intent.frozen) {
             wrong.push("greffier is frozen".to_owned());
+        }
+        if intent.held.contains(&index) {
+            wrong.push("what is held of the object is something else".to_owned());
         }
         if lasts(intent.paused) {
             wrong.push("the application is paused".to_owned());

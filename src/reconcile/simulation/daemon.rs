@@ -4,7 +4,7 @@
 //! nothing is decided before everything that the daemon appended itself is folded. A crash drops
 //! all of this; what was sent stays on its way.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::checker::Checker;
 use super::cluster::FakeCluster;
@@ -17,9 +17,9 @@ use crate::cluster::{
     self, ApplyRequest, Class, DeleteRequest, Normalised, Propagation, Stored, normalize,
 };
 use crate::ledger::event::{
-    DaemonStartedV1, DeadlineReachedV1, DesiredObject, Event, IntentSettledV1, ObjectPreviewedV1,
-    OutcomeRecordedV1, Preview, RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, RevisionRef,
-    Verb, Write, WriteResult,
+    DaemonStartedV1, DeadlineReachedV1, DesiredObject, Event, HoldOf, IntentSettledV1,
+    ObjectPreviewedV1, OutcomeRecordedV1, Preview, RenderFailedV1, RenderSucceededV1,
+    RevisionAdvancedV1, RevisionRef, Verb, Write, WriteResult,
 };
 use crate::ledger::{Blob, Draft};
 use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, Seq, Timestamp};
@@ -71,7 +71,7 @@ pub(super) struct Sim {
     pub(super) trace: Vec<String>,
     /// How many times the daemon decided something.
     pub(super) commands: usize,
-    events: Vec<(Timestamp, Event)>,
+    pub(super) events: Vec<(Timestamp, Event)>,
     blobs: BTreeMap<BlobAddr, Vec<u8>>,
     /// The fold of every event, which a restart must come to as well.
     pub(super) head: World,
@@ -119,16 +119,6 @@ impl Sim {
         self.head.apply(seq, self.now, &event);
         self.events.push((self.now, event));
         seq
-    }
-
-    /// The uids of the objects that their annotations keep from being pruned.
-    fn kept(&self) -> BTreeSet<String> {
-        let keys = self.cluster.keys().into_iter();
-        let kept = keys.filter(|key| {
-            let live = self.cluster.get(key).unwrap_or_default();
-            super::outside::options(&live).contains("Prune=false")
-        });
-        kept.filter_map(|key| self.cluster.uid(&key)).collect()
     }
 
     pub(super) fn appended(&self) -> usize {
@@ -474,7 +464,7 @@ impl Sim {
                 take_over::with_surplus(taken, true)
             }
             (_, Some(live)) => {
-                let manifest = self.manifest(app, write);
+                let Ok(manifest) = self.manifest(app, write) else { return not() };
                 if !settle::is_made(&Key, write, &manifest, &live) {
                     return not();
                 }
@@ -490,9 +480,18 @@ impl Sim {
         Stored::from_stored(self.blobs.get(&owned.object)?).ok()
     }
 
-    fn manifest(&self, app: &AppName, write: &Write) -> serde_json::Value {
+    /// What is sent; or why what people hold cannot be laid over it.
+    fn manifest(&self, app: &AppName, write: &Write) -> Result<serde_json::Value, String> {
         let addr = write.manifest.expect("an apply names its manifest");
-        execute::claimed(&self.blobs[&addr], app).unwrap()
+        let mut manifest = execute::claimed(&self.blobs[&addr], app).unwrap();
+        for seq in &write.holds {
+            let Some(Event::HoldBegun(hold)) = self.event(*seq) else { panic!("{seq} is no hold") };
+            if let HoldOf::Fields(held) = &hold.of {
+                let saved = &self.blobs[&held.saved];
+                cluster::lay_held(&mut manifest, held, saved).map_err(|why| why.to_string())?;
+            }
+        }
+        Ok(manifest)
     }
 
     fn execute(&mut self, daemon: &mut Daemon, job: &mut Execute) -> (bool, bool) {
@@ -545,10 +544,14 @@ impl Sim {
             Action::Delete(request, Box::new((write.clone(), known)))
         } else {
             let live = daemon.world.live.get(&write.key);
+            let manifest = match self.manifest(&job.app, write) {
+                Ok(manifest) => manifest,
+                Err(why) => return job.answers.push((index, WriteResult::Refused(why), None)),
+            };
             Action::Apply(ApplyRequest {
                 key: write.key.clone(),
                 version: write.version.clone(),
-                manifest: self.manifest(&job.app, write),
+                manifest,
                 audit_id: format!("sim-{}-{index}", job.intent),
                 force: true,
                 validate: write.validate,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::daemon::Sim;
 use super::trees::{CHILD, OBJECTS, Tree, policy};
 use crate::command::{Command, Decision, decide};
+use crate::ledger::event::HoldEndedV1;
 use crate::model::{AppName, ObjectKey, canonical_json};
 use crate::replay::testing::{application, cascading, key, name};
 
@@ -293,7 +294,7 @@ impl Story {
         let sim = &mut self.sim;
         let app = (*sim.random.pick(FOLDERS).unwrap()).to_owned();
         let reason = String::new;
-        let command = match sim.random.below(10) {
+        let command = match sim.random.below(14) {
             0 => {
                 let ms = u64::try_from(sim.random.below(900_000)).unwrap();
                 let until = sim.random.chance(70).then(|| sim.now.plus_ms(ms + 1));
@@ -324,6 +325,20 @@ impl Story {
                 Command::Freeze { until, reason: reason() }
             }
             8 => Command::Unfreeze,
+            9..12 => {
+                let drifts = sim.drifts();
+                let recent = &drifts[drifts.len().saturating_sub(4)..];
+                let Some((event, drift)) = sim.random.pick(recent).cloned() else { return };
+                let ms = u64::try_from(sim.random.below(300_000)).unwrap();
+                let until = sim.random.chance(50).then(|| sim.now.plus_ms(ms + 1));
+                Command::Keep { event, drift: Some(Box::new(drift)), until, reason: reason() }
+            }
+            12 => {
+                let holds = sim.head.apps.values().flat_map(|app| &app.holds);
+                let holds: Vec<String> = holds.map(|hold| hold.seq.to_string()).collect();
+                let Some(subject) = sim.random.pick(&holds).cloned() else { return };
+                Command::Release { subject, namespace: None }
+            }
             _ => {
                 self.beta = false;
                 Command::RemoveApp { app: "beta".into(), cascade: Some(false) }
@@ -378,6 +393,11 @@ impl Story {
         }
         if sim.head.frozen.is_some() {
             sim.append(crate::ledger::event::UnfrozenV1 { expired: false }, Vec::new());
+        }
+        let held = sim.head.apps.iter().filter(|(_, app)| !app.holds.is_empty());
+        let released = held.map(|(name, app)| HoldEndedV1::of(name.clone(), &app.holds, false));
+        for event in released.collect::<Vec<_>>() {
+            sim.append(event, Vec::new());
         }
         let paused = sim.head.apps.iter().filter(|(_, app)| app.paused.is_some());
         for app in paused.map(|(name, _)| name.to_string()).collect::<Vec<_>>() {
