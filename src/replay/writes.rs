@@ -131,7 +131,7 @@ impl World {
             wakes_others |= gates_others(&open.write.key);
             match result {
                 WriteResult::NotSent(why) if settled => self.unseen(app, &open, deadline, why),
-                result => self.outcome(seq, app, &open, result),
+                result => self.outcome((seq, intent_seq), app, &open, result),
             }
         }
         let open = self.intents.get(&intent_seq).is_some_and(|intent| !intent.writes.is_empty());
@@ -157,12 +157,13 @@ impl World {
         }
     }
 
-    fn outcome(&mut self, seq: Seq, name: &AppName, open: &OpenWrite, result: &WriteResult) {
+    /// `at` = where the answer is recorded, and the intent.
+    fn outcome(&mut self, at: (Seq, Seq), name: &AppName, open: &OpenWrite, result: &WriteResult) {
         match result {
             WriteResult::Applied(applied) if open.write.verb == Verb::TakeOver => {
-                self.taken_over(seq, name, open, applied);
+                self.taken_over(at, name, open, applied);
             }
-            WriteResult::Applied(applied) => self.applied(seq, name, open, applied),
+            WriteResult::Applied(applied) => self.applied(at, name, open, applied),
             WriteResult::Unsupported(_) => {
                 self.cluster.no_apply.insert(open.write.key.group_kind());
             }
@@ -232,10 +233,10 @@ impl World {
         app.attempts.insert(write.key.clone(), attempt);
     }
 
-    fn applied(&mut self, seq: Seq, name: &AppName, open: &OpenWrite, applied: &Applied) {
-        let write = &open.write;
+    fn applied(&mut self, at: (Seq, Seq), name: &AppName, open: &OpenWrite, applied: &Applied) {
+        let (seq, write) = (at.0, &open.write);
         if open.gone != applied.uid {
-            self.seen_in_answer(seq, write, applied);
+            self.seen_in_answer(at, write, applied);
         }
         let notes = self.notes_of(write, applied);
         // The objects of an application that was removed meanwhile are nobody's.
@@ -293,10 +294,10 @@ impl World {
 
     /// Only who owns which fields changed. It is done once: what could not be taken over then
     /// cannot be later.
-    fn taken_over(&mut self, seq: Seq, name: &AppName, open: &OpenWrite, applied: &Applied) {
-        let key = &open.write.key;
+    fn taken_over(&mut self, at: (Seq, Seq), name: &AppName, open: &OpenWrite, applied: &Applied) {
+        let (seq, key) = (at.0, &open.write.key);
         if open.gone != applied.uid {
-            self.seen_in_answer(seq, &open.write, applied);
+            self.seen_in_answer(at, &open.write, applied);
         }
         if let Some(app) = self.apps.get_mut(name) {
             app.attempts.remove(key);
@@ -314,12 +315,13 @@ impl World {
     }
 
     /// The answer to an apply is an observation too, unless the watch was quicker.
-    fn seen_in_answer(&mut self, seq: Seq, write: &Write, applied: &Applied) {
+    fn seen_in_answer(&mut self, (seq, intent): (Seq, Seq), write: &Write, applied: &Applied) {
         let former = self.live.get(&write.key);
-        let ordered_since = self.cluster.ordered_since(&write.key.group_kind());
-        // Our answers about one object follow each other: an earlier one is never newer, whatever
-        // its resource version says after the cluster was restored.
-        let ordered = |live: &&LiveObject| ordered_since < live.seq && !live.answered;
+        let since = self.cluster.ordered_since(&write.key.group_kind());
+        // What was known when it was asked is never newer, and neither is an earlier answer,
+        // whatever resource versions say: the cluster may have been restored, and no watch has
+        // told of it yet.
+        let ordered = |live: &&LiveObject| since.max(intent) < live.seq && !live.answered;
         if former.filter(ordered).is_some_and(|live| {
             let same = live.uid == applied.uid;
             let newer = rv_older(&applied.resource_version, &live.resource_version);
@@ -347,7 +349,7 @@ impl World {
             protection: applied.protection,
             managed_by,
             scales,
-            deleting: former.is_some_and(|live| live.deleting && ordered_since < live.seq),
+            deleting: former.is_some_and(|live| live.deleting && since < live.seq),
             seq,
             seen: self.now,
         };

@@ -194,6 +194,7 @@ impl KindTask {
                     }
                     if error.is_outage() && self.went_back(&from).await {
                         let reason = "the API server went back in time; listing again".to_owned();
+                        self.known.doubt();
                         return self.say_gap(reason).await.is_ok();
                     }
                     if self.gap_said {

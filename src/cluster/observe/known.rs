@@ -74,7 +74,7 @@ impl Known {
         self.kinds.entry(key.group_kind()).or_default().set(
             &key.namespace,
             &key.name,
-            (uid, 0),
+            (uid, UNKNOWN),
             fingerprint,
         );
     }
@@ -118,13 +118,18 @@ pub(super) struct KindKnown {
     pub(super) whole: Option<Timestamp>,
 }
 
+/// The ledger has the object, at whatever version: what is not said is as it has it.
+const UNKNOWN: u64 = 0;
+/// Versions count anew: whatever is listed is said.
+const DOUBTED: u64 = u64::MAX;
+
 #[derive(Debug)]
 struct Seen {
     uid: Box<str>,
     fingerprint: Fingerprint,
     /// The list that last showed it.
     round: u32,
-    /// The version in which it was seen last; 0 where that is not known.
+    /// The version in which it was seen last; [`UNKNOWN`] or [`DOUBTED`] where that is not known.
     version: u64,
 }
 
@@ -156,7 +161,7 @@ impl KindKnown {
         match self.objects.get(&*name_of(&object.key.namespace, &object.key.name)) {
             None => Noted::Added,
             Some(seen) if seen.fingerprint == fingerprint => {
-                let missed = seen.version != 0 && seen.version != version_of(object);
+                let missed = seen.version != UNKNOWN && seen.version != version_of(object);
                 if learned == Learned::Listed && missed { Noted::Changed } else { Noted::Same }
             }
             Some(seen) if *seen.uid != *object.uid => Noted::Replaced(seen.uid.to_string()),
@@ -188,6 +193,12 @@ impl KindKnown {
     /// Forgets an object; its uid, if it was known.
     pub(super) fn remove(&mut self, namespace: &str, name: &str) -> Option<String> {
         self.objects.remove(&*name_of(namespace, name)).map(|seen| seen.uid.into())
+    }
+
+    /// Notes that resource versions tell nothing about what was seen before: the API server went
+    /// back in time.
+    pub(super) fn doubt(&mut self) {
+        self.objects.values_mut().for_each(|seen| seen.version = DOUBTED);
     }
 
     /// Begins a list.
@@ -297,6 +308,9 @@ mod tests {
         assert_eq!(judged(&known, "7", Learned::Watched), Noted::Same);
         known.shown(&at("7"));
         assert_eq!(judged(&known, "7", Learned::Listed), Noted::Same);
+        // After a restore the same version may be of another life.
+        known.doubt();
+        assert_eq!(judged(&known, "7", Learned::Listed), Noted::Changed);
     }
 
     #[test]

@@ -84,6 +84,31 @@ fn an_answer_that_changes_nothing_is_as_good_as_observed() {
 }
 
 #[test]
+fn an_answer_is_newer_than_what_was_known_when_it_was_asked() {
+    // The cluster was restored, and the watch has not noticed yet.
+    for asked_first in [false, true] {
+        let mut given = Given::synced(objects(&[A]));
+        given.push(2);
+        given.renders("web", vec![object(A, 2)]);
+        if !asked_first {
+            given.sees(A);
+        }
+        let intent = given.intends("web");
+        if asked_first {
+            given.sees(A);
+        }
+        let seen = given.world.live[&key(A)].resource_version.clone();
+        let write = given.world.intents[&intent].writes[&0].write.clone();
+        let WriteResult::Applied(mut applied) = given.answer(&write) else { panic!("not applied") };
+        applied.resource_version = "7".into();
+        given.all_end(intent, &WriteResult::Applied(applied));
+        let known = given.world.live[&key(A)].resource_version.clone();
+        assert_eq!(known, if asked_first { seen } else { "7".into() });
+        assert_eq!(given.writes("web").len(), 0, "nothing is written again and again");
+    }
+}
+
+#[test]
 fn an_answer_does_not_take_a_deletion_back() {
     let mut given = Given::synced(objects(&[A]));
     given.push(2);
