@@ -92,6 +92,8 @@ pub(super) struct Checker {
     pub(super) wrong: Option<String>,
     /// How many requests had an effect.
     pub(super) effects: usize,
+    /// How many holds people began.
+    pub(super) kept_by_people: usize,
     /// How many requests were sent.
     pub(super) sent: usize,
 }
@@ -175,6 +177,7 @@ impl Checker {
             hold.app != app || (hold.drift != body.drift && !same)
         });
         self.holds_changed(&app);
+        self.kept_by_people += 1;
         let (drift, until) = (body.drift, body.until);
         self.holds.push(Hold { seq, app, key, absence, drift, until });
     }

@@ -50,8 +50,10 @@ pub(super) struct FakeCluster {
     objects: BTreeMap<ObjectKey, Object>,
     version: u64,
     uids: u64,
-    /// Every change since the beginning.
+    /// Every change since the beginning, or since it was restored.
     pub(super) history: Vec<Change>,
+    /// A copy of it, to be restored from: the objects and the version.
+    copy: Option<(BTreeMap<ObjectKey, Object>, u64)>,
 }
 
 impl FakeCluster {
@@ -83,6 +85,22 @@ impl FakeCluster {
 
     pub(super) fn is_deleting(&self, key: &ObjectKey) -> bool {
         self.objects.get(key).is_some_and(Object::is_deleting)
+    }
+
+    /// Copies everything.
+    pub(super) fn save(&mut self) {
+        self.copy = Some((self.objects.clone(), self.version));
+    }
+
+    /// Restores the copy, if there is one: everything since then has not been. Returns the uids
+    /// of the objects that are back.
+    pub(super) fn restore(&mut self) -> Option<Vec<String>> {
+        let (objects, version) = self.copy.take()?;
+        let now: BTreeSet<String> = self.keys().iter().filter_map(|key| self.uid(key)).collect();
+        self.history.clear();
+        (self.objects, self.version) = (objects, version);
+        let back = self.keys().into_iter().filter_map(|key| self.uid(&key));
+        Some(back.filter(|uid| !now.contains(uid)).collect())
     }
 
     // --- greffier's writes

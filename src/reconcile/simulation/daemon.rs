@@ -69,6 +69,8 @@ pub(super) struct Sim {
     /// Whether anything goes wrong.
     pub(super) faults: bool,
     pub(super) trace: Vec<String>,
+    /// How many times the cluster was restored.
+    pub(super) restores: usize,
     /// How many times the daemon decided something.
     pub(super) commands: usize,
     pub(super) events: Vec<(Timestamp, Event)>,
@@ -90,6 +92,7 @@ impl Sim {
             daemon: None,
             faults: true,
             trace: Vec::new(),
+            restores: 0,
             commands: 0,
             events: Vec::new(),
             blobs: BTreeMap::new(),
@@ -508,8 +511,13 @@ impl Sim {
             self.send(daemon, job, index, &write);
             return (true, false);
         }
+        (self.outcomes(job), false)
+    }
+
+    /// Records what was answered; whether there was anything.
+    pub(super) fn outcomes(&mut self, job: &mut Execute) -> bool {
         if job.answers.is_empty() {
-            return (false, false);
+            return false;
         }
         let (mut results, mut blobs) = (Vec::new(), Vec::new());
         for (index, result, blob) in std::mem::take(&mut job.answers) {
@@ -518,7 +526,7 @@ impl Sim {
         }
         let (app, intent) = (job.app.clone(), job.intent);
         self.append(OutcomeRecordedV1 { app, intent, results }, blobs);
-        (true, false)
+        true
     }
 
     fn send(&mut self, daemon: &Daemon, job: &mut Execute, index: u32, write: &Write) {

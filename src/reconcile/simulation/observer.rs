@@ -146,6 +146,21 @@ impl Observer {
         task.next = task.next.map(|next| next.saturating_sub(back));
     }
 
+    /// The API server went back in time: every watch breaks, and versions count anew.
+    pub(super) fn went_back(&mut self) {
+        for task in &mut self.tasks {
+            task.next = None;
+            let doubted = task.known.values_mut();
+            doubted.for_each(|known| known.version = Some("doubted".into()));
+            let gap = WatchGapV1 {
+                kind: task.kind.clone(),
+                reason: "back in time".into(),
+                refused: false,
+            };
+            self.queue.push_back((gap.into(), None));
+        }
+    }
+
     /// Everything is listed again.
     pub(super) fn relist(&mut self) {
         for task in &mut self.tasks {

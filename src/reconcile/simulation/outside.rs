@@ -93,6 +93,28 @@ impl Sim {
         true
     }
 
+    /// The cluster is restored from a copy. What was on its way is lost; greffier notices that
+    /// the API server went back in time, if it runs.
+    pub(super) fn restore(&mut self) {
+        let Some(back) = self.cluster.restore() else { return };
+        self.restores += 1;
+        self.tell(format!("the cluster is restored, at version {}", self.cluster.version()));
+        // That greffier removed what is back was forgotten with the removal, as it should be.
+        back.iter().for_each(|uid| self.checker.lets_go(uid));
+        for request in std::mem::take(&mut self.network.requests) {
+            self.answer(&request, Err(lost(&request.action)));
+        }
+        // A restore takes longer than it takes to record an answer.
+        let Some(mut daemon) = self.daemon.take() else { return };
+        for job in &mut daemon.jobs {
+            if let Job::Execute(execute) = job {
+                self.outcomes(execute);
+            }
+        }
+        daemon.observer.went_back();
+        self.daemon = Some(daemon);
+    }
+
     // --- the network
 
     /// One request is carried out, refused or lost; its answer arrives or does not.

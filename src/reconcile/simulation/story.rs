@@ -28,6 +28,8 @@ pub(super) struct Counts {
     pub(super) sent: usize,
     pub(super) effects: usize,
     pub(super) kills: usize,
+    pub(super) holds: usize,
+    pub(super) restores: usize,
 }
 
 impl Counts {
@@ -36,6 +38,8 @@ impl Counts {
         self.sent += other.sent;
         self.effects += other.effects;
         self.kills += other.kills;
+        self.holds += other.holds;
+        self.restores += other.restores;
     }
 }
 
@@ -93,6 +97,8 @@ impl Story {
             sent: self.sim.checker.sent,
             effects: self.sim.checker.effects,
             kills: self.kills,
+            holds: self.sim.checker.kept_by_people,
+            restores: self.sim.restores,
         })
     }
 
@@ -202,7 +208,9 @@ impl Story {
     fn fault(&mut self) {
         let sim = &mut self.sim;
         let turn = sim.random.below(100);
-        match sim.random.below(9) {
+        match sim.random.below(11) {
+            9 => sim.cluster.save(),
+            10 => sim.restore(),
             0..3 => {
                 self.kills += usize::from(sim.daemon.is_some());
                 sim.kill();
