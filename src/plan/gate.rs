@@ -158,7 +158,16 @@ fn deletions(
     let mut reasons = if app.removing {
         Vec::new()
     } else {
-        reasons(world, (name, app), app.desired.as_ref(), limits, &deletions, &plan.remove)
+        // What is to go and waits for something else counts: not all kinds are listed at once, and
+        // what fails is tried again.
+        let waits = plan.objects.iter().filter(|object| {
+            object.blocked
+                && !object.key.is_application()
+                && !world.wanted_by.contains_key(&object.key)
+        });
+        let later: Vec<&ObjectKey> = waits.map(|object| &object.key).collect();
+        let going = (deletions.as_slice(), later.as_slice());
+        reasons(world, (name, app), app.desired.as_ref(), limits, going, &plan.remove)
     };
     reasons.extend(asks);
     let removed = plan.remove.iter().map(|(child, _)| child);
@@ -175,19 +184,20 @@ fn deletions(
     waiting.writes.extend(deletions);
 }
 
-/// Which limits the deletions exceed that `desired` asks for.
+/// Which limits the deletions exceed that `desired` asks for, those of now and of `later`.
 fn reasons(
     world: &World,
     (name, app): (&AppName, &App),
     desired: Option<&Desired>,
     limits: &Limits,
-    deletions: &[Write],
+    (deletions, later): (&[Write], &[&ObjectKey]),
     removals: &[(AppName, bool)],
 ) -> Vec<GateReason> {
     let removed: usize = removals.iter().map(|(child, _)| world.removal_count(child)).sum();
     let children: usize = world.children(name).map(|child| world.removal_count(child)).sum();
     let now = deletions.len() + removed;
     let begun = desired.into_iter().flat_map(|desired| &desired.deleted);
+    let begun = begun.chain(later.iter().copied());
     let begun: BTreeSet<&ObjectKey> =
         begun.filter(|key| deletions.iter().all(|write| write.key != **key)).collect();
     let gone = begun.iter().filter(|key| world.owned.get(**key).is_none_or(|o| o.app != *name));

@@ -50,7 +50,7 @@ pub(super) fn add(
     let deletions = waiting.writes.iter().filter(|write| world.is_deletion(app, write));
     let deletions: Vec<Write> = deletions.cloned().collect();
     waiting.reasons = proposed.causes.iter().map(|cause| why(cause, &keys)).collect();
-    let exceeded = reasons(world, (name, app), Some(new), limits, &deletions, &removed);
+    let exceeded = reasons(world, (name, app), Some(new), limits, (&deletions, &[]), &removed);
     waiting.reasons.extend(exceeded);
     for (child, _) in removed {
         if !waiting.apps.contains(&child) {

@@ -76,6 +76,20 @@ fn deletions_in_several_steps_are_judged_as_a_whole() {
 }
 
 #[test]
+fn deletions_of_kinds_that_are_not_listed_yet_count() {
+    let mut given = Given::synced([maps(5), objects(&["Secret/prod/s"])].concat());
+    given.push(2);
+    given.renders("web", maps(2));
+    given.starts(false);
+    for text in [STAGE, &map(0)] {
+        given.lists(key(text).group_kind());
+    }
+    let plan = given.plan("web");
+    assert_eq!(reasons(&plan), ["would delete 4 of 6 objects of web (limit 50 %)"]);
+    assert_eq!(writes(&plan), [""; 0]);
+}
+
+#[test]
 fn more_than_fifty_deletions_for_one_commit_wait() {
     assert_eq!(reasons(&shrunk(200, 150).plan("web")), [""; 0]);
     let plan = shrunk(200, 149).plan("web");
