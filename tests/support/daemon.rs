@@ -260,7 +260,12 @@ impl Greffier {
         for root in &self.roots {
             toml.push_str(&format!("[[app]]\nfile = \"{}\"\n", root.display()));
         }
-        fs::write(&path, toml).unwrap();
+        // Whoever was started a moment ago may be reading it: it is never seen half written.
+        if fs::read_to_string(&path).ok().as_ref() != Some(&toml) {
+            let new = self.path("greffier.toml.new");
+            fs::write(&new, toml).unwrap();
+            fs::rename(&new, &path).unwrap();
+        }
         path
     }
 
