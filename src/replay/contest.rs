@@ -16,7 +16,7 @@ use super::world::{Touched, World};
 use crate::ledger::event::{
     ContestEndedV1, ContestNamedV1, DriftDetectedV1, DriftKind, Event, FieldChange,
 };
-use crate::model::{ObjectKey, Seq, Timestamp};
+use crate::model::{ObjectKey, Seq, Timestamp, is_by_hand};
 
 /// How many flips make a contest…
 const FLIPS_NAMED: usize = 4;
@@ -120,13 +120,16 @@ impl Rival {
     }
 }
 
-/// The paths that a drift is about.
-fn paths(kind: DriftKind, fields: &[FieldChange]) -> Vec<&str> {
+/// The paths of a drift that are put back. What people add is, where the application is strict.
+fn paths(kind: DriftKind, fields: &[FieldChange], strict: bool) -> Vec<&str> {
     match kind {
-        DriftKind::Drift => fields.iter().map(|field| field.path.as_str()).collect(),
+        DriftKind::Addition if !strict => Vec::new(),
+        DriftKind::Drift | DriftKind::Addition => {
+            fields.iter().map(|field| field.path.as_str()).collect()
+        }
         DriftKind::Deleted => vec![WHOLE_OBJECT],
         DriftKind::OwnershipLost => vec![OWNERSHIP],
-        DriftKind::Addition | DriftKind::None => Vec::new(),
+        DriftKind::None => Vec::new(),
     }
 }
 
@@ -134,17 +137,20 @@ impl App {
     /// Counts the flips of a drift that was not known; `self.drift` is what was known before.
     pub(super) fn flipped(&mut self, seq: Seq, now: Timestamp, body: &DriftDetectedV1) {
         // What was changed and not put back yet was not flipped again.
-        let known = self.drift.get(&body.key);
-        let known = known.map_or_else(Vec::new, |known| paths(known.kind, &known.fields));
-        let flipped = paths(body.kind, &body.fields).into_iter();
+        let (known, strict) = (self.drift.get(&body.key), self.spec.strict);
+        let known = known.map_or_else(Vec::new, |known| paths(known.kind, &known.fields, strict));
+        let flipped = paths(body.kind, &body.fields, strict).into_iter();
         let flipped: Vec<&str> = flipped.filter(|path| !known.contains(path)).collect();
         let mut managers: Vec<&str> = body.managers.iter().map(|m| m.manager.as_str()).collect();
         managers.sort_unstable();
         managers.dedup();
-        if managers.is_empty() {
+        if body.kind == DriftKind::Addition {
+            // What programs add is left to them.
+            managers.retain(|manager| is_by_hand(manager));
+        } else if managers.is_empty() {
             managers.push("");
         }
-        if flipped.is_empty() {
+        if flipped.is_empty() || managers.is_empty() {
             return;
         }
         let rivals = self.rivals.entry(body.key.clone()).or_default();
@@ -187,7 +193,7 @@ impl App {
             let contests = of_path.filter_map(|rival| Some((rival, rival.contest.as_ref()?)));
             contests.max_by_key(|(_, contest)| contest.heals)
         };
-        let paths = paths(drift.kind, &drift.fields);
+        let paths = paths(drift.kind, &drift.fields, self.spec.strict);
         let contests: Option<Vec<_>> = paths.into_iter().map(contest_of).collect();
         contests?.into_iter().max_by_key(|(_, contest)| contest.heals)
     }

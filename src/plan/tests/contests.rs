@@ -2,11 +2,12 @@
 
 use super::super::{CONTEST, Plan};
 use crate::ledger::event::{
-    ContestEndedV1, ContestNamedV1, DriftDetectedV1, DriftKind, FieldChange, ManagerStamp,
+    ContestEndedV1, ContestNamedV1, DriftDetectedV1, DriftKind, FieldChange, ManagerStamp, Origin,
+    WriteResult,
 };
 use crate::model::{Digest, Timestamp};
 use crate::replay::Contest;
-use crate::replay::testing::{Given, auto, key, name, object, objects, said, writes};
+use crate::replay::testing::{Given, application, auto, key, name, object, objects, said, writes};
 
 const A: &str = "ConfigMap/prod/a";
 const REPLICAS: &str = ".spec.replicas";
@@ -23,6 +24,10 @@ fn by(manager: &str) -> ManagerStamp {
 
 /// Somebody changes paths of the object, which the comparison finds.
 fn flip(given: &mut Given, manager: &str, paths: &[&str]) {
+    flip_as(given, DriftKind::Drift, manager, paths);
+}
+
+fn flip_as(given: &mut Given, kind: DriftKind, manager: &str, paths: &[&str]) {
     given.sees(A);
     let observation = given.world.live[&key(A)].seq;
     let field = |path: &&str| FieldChange {
@@ -34,7 +39,7 @@ fn flip(given: &mut Given, manager: &str, paths: &[&str]) {
     given.event(DriftDetectedV1 {
         app: name("web"),
         key: key(A),
-        kind: DriftKind::Drift,
+        kind,
         fields,
         places: Vec::new(),
         managers: vec![by(manager)],
@@ -238,4 +243,44 @@ fn a_contest_holds_back_no_other_object() {
     given.sees("ConfigMap/prod/b");
     given.finds("web", "ConfigMap/prod/b", DriftKind::Drift);
     assert_eq!(given.writes("web"), ["heal ConfigMap/prod/b"]);
+}
+
+#[test]
+fn what_people_add_again_and_again_to_a_strict_application_is_a_contest() {
+    let add = |given: &mut Given, manager: &str| {
+        flip_as(given, DriftKind::Addition, manager, &[".metadata.labels.x"]);
+    };
+    for (strict, manager) in
+        [("true", "kubectl-label"), ("true", "some-program"), ("false", "kubectl-label")]
+    {
+        let mut given = Given::cluster();
+        let mut manifest = application("web", auto());
+        manifest["metadata"]["annotations"] = serde_json::json!({"greffier.dev/strict": strict});
+        given.declares(&manifest, Origin::Config);
+        given.push(1);
+        given.renders("web", objects(&[A]));
+        given.syncs("web");
+        let stripped = (strict, manager) == ("true", "kubectl-label");
+        for _ in 0..3 {
+            add(&mut given, manager);
+            let written = given.plan("web").writes;
+            assert_eq!(written.len(), usize::from(stripped), "{strict} {manager}");
+            if let [strip] = written.as_slice() {
+                let intent = given.intends("web");
+                let WriteResult::Applied(mut taken) = given.answer(strip) else { panic!() };
+                taken.notes.surplus = true;
+                given.all_end(intent, &WriteResult::Applied(taken));
+                assert_eq!(given.writes("web"), ["update ConfigMap/prod/a"]);
+                given.syncs("web");
+            }
+        }
+        add(&mut given, manager);
+        assert_eq!(contests(&given), usize::from(stripped), "{strict} {manager}");
+        if stripped {
+            let until = given.now().plus_ms(2_000);
+            assert_eq!(waits_until(&given.plan("web")), Some(until));
+            given.after_ms(2_000);
+            assert_eq!(given.writes("web"), ["take over ConfigMap/prod/a"]);
+        }
+    }
 }

@@ -182,17 +182,7 @@ fn about_object(
         | Doing::UnderWay(_)
         | Doing::Compares => {}
     }
-    let contests =
-        app.contests().filter(|(of, _, contest)| *of == key && contest.ends() > world.now);
-    for (_, rival, _) in contests.take(1) {
-        let who = if rival.manager.is_empty() { "whoever it is" } else { &rival.manager };
-        let path = &rival.path;
-        advices.say(format!("let {who} have {path}: take it out of Git"), "");
-        advices.say(format!("or stop {who} from changing it"), format!("greffier log {key} --all"));
-        let command = format!("greffier pause {name} --reason 'contest over {path}'");
-        advices.say("write nothing for the application meanwhile", command);
-    }
-    about_replicas(world, view, key, advices);
+    about_contest(world, view, key, advices);
     about_drift(view, key, advices);
     let added = app.drift.get(key).is_some_and(|drift| drift.kind == DriftKind::Addition);
     if added {
@@ -214,6 +204,28 @@ fn about_replicas(world: &World, view: &AppView<'_>, key: &ObjectKey, advices: &
     advices.say(format!("{what}: remove `replicas` from its manifest in Git"), "");
     let command = format!("greffier why {autoscaler}");
     advices.say(format!("see the autoscaler of {key}"), command);
+}
+
+/// How to end a contest.
+fn about_contest(world: &World, view: &AppView<'_>, key: &ObjectKey, advices: &mut Advices) {
+    let (name, app) = (view.name, view.app);
+    let contests =
+        app.contests().filter(|(of, _, contest)| *of == key && contest.ends() > world.now);
+    for (_, rival, _) in contests.take(1) {
+        let who = if rival.manager.is_empty() { "whoever it is" } else { &rival.manager };
+        let path = &rival.path;
+        let added = app.drift.get(key).is_some_and(|drift| drift.kind == DriftKind::Addition);
+        let what = if added {
+            format!("let {who} have {path}: put it into Git, or let the application not be strict")
+        } else {
+            format!("let {who} have {path}: take it out of Git")
+        };
+        advices.say(what, "");
+        advices.say(format!("or stop {who} from changing it"), format!("greffier log {key} --all"));
+        let command = format!("greffier pause {name} --reason 'contest over {path}'");
+        advices.say("write nothing for the application meanwhile", command);
+    }
+    about_replicas(world, view, key, advices);
 }
 
 /// How to let go what a person holds and cannot be written, or is not yet.
