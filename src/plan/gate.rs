@@ -204,7 +204,9 @@ fn reasons(
     let count = now + begun.len();
     // What is adopted becomes the application's own with the very write.
     let adopted = deletions.iter().filter(|write| write.verb == Verb::Adopt).count();
-    let total = world.owned_count(name) + children + gone.count() + adopted;
+    // What somebody replaced by another of its name is there no more.
+    let replaced = world.extras_of(name).filter(|(_, owned, live)| owned.uid != live.uid).count();
+    let total = world.owned_count(name) - replaced + children + gone.count() + adopted;
     let mut reasons = Vec::new();
     let mut say = |what: String| reasons.push(GateReason { what });
     let share_exceeded = count * 100 > total * limits.app_percent_max as usize;

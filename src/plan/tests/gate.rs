@@ -53,6 +53,17 @@ fn more_than_half_and_at_least_three_deletions_wait() {
 }
 
 #[test]
+fn what_somebody_replaced_is_no_object_of_the_application_any_more() {
+    let mut given = Given::synced(maps(6));
+    given.push(2);
+    // Another of its name is there: three of the five that are left would go.
+    given.loses(&map(5));
+    given.sees(&map(5));
+    given.renders("web", maps(2));
+    assert_eq!(reasons(&given.plan("web")), ["would delete 3 of 5 objects of web (limit 50 %)"]);
+}
+
+#[test]
 fn deletions_in_several_steps_are_judged_as_a_whole() {
     let mut given = Given::synced(maps(8));
     given.push(2);
