@@ -64,14 +64,16 @@ impl World {
         // What is known from the answer to our own write only was never shown by a watch. If the
         // list is newer and has not shown it either, it is gone: nobody will say so. What a watch
         // has told of before is not told of again while nothing changes.
-        let listed = &body.resource_version;
+        // A list that followed a gap, or the start, began after the answer, whatever its version:
+        // the cluster may have been restored.
+        let (listed, since) = (&body.resource_version, self.cluster.ordered_since(&body.kind));
         self.live.retain(|key, live| {
             !live.answered
                 || live.shown
                 || key.group_kind() != body.kind
                 || !covers(key)
                 || listed.is_empty()
-                || rv_older(listed, &live.resource_version)
+                || (since < live.seq && rv_older(listed, &live.resource_version))
         });
         Touched::all()
     }

@@ -1,7 +1,7 @@
 //! What the answer to our own write tells beside the observations around it.
 
 use super::{A, creating};
-use crate::ledger::event::{Applied, KindListedV1, ObjectObservedV1, WriteResult};
+use crate::ledger::event::{Applied, KindListedV1, ObjectObservedV1, WatchGapV1, WriteResult};
 use crate::model::GroupKind;
 use crate::plan::Status;
 use crate::replay::testing::{Given, key, object, objects, said};
@@ -130,4 +130,22 @@ fn an_answer_does_not_take_a_deletion_back() {
         }
         assert!(given.world.live[&key(A)].deleting, "seen first: {seen_first}");
     }
+}
+
+#[test]
+fn what_only_an_answer_told_of_is_gone_when_a_restored_cluster_does_not_list_it() {
+    let list = |given: &mut Given| {
+        let (kind, resource_version) = (GroupKind::new("", "ConfigMap"), "1".into());
+        given.event(KindListedV1 { kind, objects: 0, resource_version, named: Vec::new() });
+    };
+    // An older list may have begun before the write.
+    let (mut given, _) = answered();
+    list(&mut given);
+    assert!(given.world.live.contains_key(&key(A)));
+    // One that follows a gap did not.
+    let (kind, reason) = (GroupKind::new("", "ConfigMap"), "back in time".into());
+    given.event(WatchGapV1 { kind, reason, refused: false });
+    list(&mut given);
+    assert!(!given.world.live.contains_key(&key(A)));
+    assert_eq!(said(&given.plan("web"), A).status, Status::Drifted);
 }
