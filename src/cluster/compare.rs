@@ -9,6 +9,7 @@
 
 use serde_json::{Map, Value};
 
+use super::field_set::FieldSet;
 use super::normalize::{ManagerFields, Stored};
 use super::project::{SELF, Step, covers_except, holds, plain, project, project_beside};
 use crate::ledger::event::{DriftKind, FieldChange, ManagerStamp};
@@ -61,7 +62,8 @@ struct Change {
 
 /// Compares what an apply returned with what was observed.
 ///
-/// The first that holds decides: an owned value differs or is gone (`Drift`), greffier lost the
+/// The first that holds decides: an owned value differs or is gone, or one that was dropped is
+/// back (`Drift`), greffier lost the
 /// ownership of fields whose values are right (`OwnershipLost`), somebody who is not a controller
 /// of the cluster set a field that was not there or was a default (`Addition`), nothing (`None`).
 /// A baseline without fields of greffier can only show additions.
@@ -98,6 +100,10 @@ fn judged(
         let drift = drift(baseline, observed, own, secret);
         if !drift.is_empty() {
             return found(DriftKind::Drift, drift, baseline, observed);
+        }
+        let back = came_back((baseline, own), observed, excused);
+        if !back.is_empty() {
+            return found(DriftKind::Drift, back, baseline, observed);
         }
         let now = observed.own().map_or(&Value::Null, |now| &now.fields_v1);
         if !covers_except(now, &own.fields_v1, &mut Vec::new(), excused) {
@@ -141,6 +147,22 @@ fn drift(was: &Stored, now: &Stored, own: &ManagerFields, secret: bool) -> Vec<C
     let after = project_beside(&now.object, &own.fields_v1, &others);
     let mut changes = Changes::new(secret);
     changes.between(&own.fields_v1, Some(&before), Some(&after));
+    changes.found
+}
+
+/// What greffier applied once, dropped since, and owns again: the cluster was restored to a time
+/// before that, or somebody applied as greffier. Nobody else's entry would tell of it.
+fn came_back(
+    (was, own): (&Stored, &ManagerFields),
+    now: &Stored,
+    excused: &dyn Fn(&[String]) -> bool,
+) -> Vec<Change> {
+    let mut changes = Changes::new(now.is_secret());
+    if let Some(entry) = now.own().filter(|entry| entry.stamp.fields != own.stamp.fields) {
+        let more = FieldSet::parse(&entry.fields_v1).without(&FieldSet::parse(&own.fields_v1));
+        changes.added(&more.to_fields_v1(), Some(&was.object), &now.object);
+    }
+    changes.found.retain(|change| !excused(&change.edges));
     changes.found
 }
 

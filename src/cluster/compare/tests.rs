@@ -142,6 +142,23 @@ fn the_same_value_owned_by_others_too_is_nothing() {
 }
 
 #[test]
+fn what_greffier_dropped_and_owns_again_is_drift() {
+    // The cluster was restored to a time when the manifest still had the label.
+    let observed = object(|raw| {
+        raw["metadata"]["labels"]["team"] = json!("t0");
+        let own = &mut raw["metadata"]["managedFields"][0]["fieldsV1"];
+        own["f:metadata"]["f:labels"]["f:team"] = json!({});
+    });
+    check(&observed, DriftKind::Drift, &[r#".metadata.labels.team  -> "t0""#], &[]);
+    // What is there in another's name as well is one and the same.
+    let observed = object(|raw| {
+        raw["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:revisionHistoryLimit"] =
+            json!({});
+    });
+    check(&observed, DriftKind::None, &[], &[]);
+}
+
+#[test]
 fn what_people_add_is_an_addition() {
     let observed = object(|raw| {
         raw["metadata"]["labels"]["team"] = json!("a");
