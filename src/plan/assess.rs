@@ -539,7 +539,7 @@ impl Judge<'_> {
 
     /// The same, whatever a person holds.
     fn policy_permits(&self, object: &DesiredObject, verb: Verb, status: Status) -> bool {
-        let written = self.written(object);
+        let written = self.written(&object.key);
         if status == Status::Drifted || verb == Verb::Heal {
             // A new revision puts back what drifted before it, as in Argo CD.
             let rendered = self.app.desired.as_ref().map(|desired| desired.seq);

@@ -10,7 +10,7 @@ impl Judge<'_> {
     /// person asks for does not wait.
     pub(super) fn contest_wait(&self, object: &DesiredObject, status: Status) -> Option<String> {
         let put_back = matches!(status, Status::Drifted | Status::OwnershipLost);
-        let asked = self.permission.is_asked(&object.key, self.written(object));
+        let asked = self.permission.is_asked(&object.key, self.written(&object.key));
         if !put_back || asked {
             return None;
         }
@@ -31,12 +31,6 @@ impl Judge<'_> {
         } else {
             "somebody changed fields that greffier applied"
         }
-    }
-
-    /// The event of the last write of the object for this application.
-    pub(super) fn written(&self, object: &DesiredObject) -> Option<Seq> {
-        let owned = self.world.owned.get(&object.key);
-        owned.filter(|owned| owned.app == *self.name).map(|owned| owned.seq)
     }
 
     /// How the object, as it is, differs from what was applied, if that was found out: `Some(None)`

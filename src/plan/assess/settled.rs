@@ -2,7 +2,7 @@
 
 use super::{Judge, Need, Status};
 use crate::ledger::event::{ApplyNotes, DesiredObject, FieldChange, Method, Verb};
-use crate::model::is_by_hand;
+use crate::model::{ObjectKey, Seq, is_by_hand};
 use crate::replay::{Drift, Owned};
 
 /// How many fields are named in a sentence.
@@ -40,6 +40,15 @@ impl Judge<'_> {
 }
 
 impl Judge<'_> {
+    /// The event of the last write of the object for this application, if that left nothing to be
+    /// done: what is adopted takes several.
+    pub(super) fn written(&self, key: &ObjectKey) -> Option<Seq> {
+        let owned = self.world.owned.get(key).filter(|owned| owned.app == *self.name)?;
+        let ApplyNotes { surplus, co_owners, by_hand, .. } = &owned.notes;
+        let strips = self.app.spec.strict && !by_hand.is_empty();
+        (!surplus && co_owners.is_empty() && !strips).then_some(owned.seq)
+    }
+
     /// What people added goes: its ownership is taken over, and the next apply leaves it out.
     fn strip(&self, what: String) -> Need {
         let reason = format!("ADDED BY HAND: {what}; the application is strict");

@@ -32,7 +32,10 @@ fn owners(names: &[&str]) -> ApplyNotes {
 
 /// `A` was there, is as Git says, and is adopted; the answer says that kubectl owns fields.
 fn adopted() -> Given {
-    let mut given = Given::app("web", auto());
+    adopted_by(Given::app("web", auto()))
+}
+
+fn adopted_by(mut given: Given) -> Given {
     given.sees(A);
     given.renders("web", objects(&[A]));
     let dry_run = given.plan("web").dry_runs.remove(0);
@@ -56,6 +59,18 @@ fn on_adoption_the_fields_of_earlier_writers_are_taken_over_and_the_surplus_is_r
     let plan = given.plan("web");
     assert_eq!((writes(&plan), plan.sync), (vec![], Sync::Synced));
     assert!(plan.finished.unwrap().succeeded);
+}
+
+#[test]
+fn a_sync_by_hand_finishes_what_it_adopts() {
+    let mut given = Given::app("web", json!({}));
+    given.requests("web", false, &[]);
+    let mut given = adopted_by(given);
+    assert_eq!(given.writes("web"), [format!("take over {A}")]);
+    answers(&mut given, ApplyNotes { surplus: true, ..ApplyNotes::default() });
+    assert_eq!(given.writes("web"), [format!("update {A}")]);
+    answers(&mut given, ApplyNotes::default());
+    assert!(given.finishes("web"));
 }
 
 #[test]
