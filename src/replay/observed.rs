@@ -64,9 +64,10 @@ impl World {
         // What is known from the answer to our own write only was never shown by a watch. If the
         // list is newer and has not shown it either, it is gone: nobody will say so. What a watch
         // has told of before is not told of again while nothing changes.
-        // A list that followed a gap, or the start, began after the answer, whatever its version:
-        // the cluster may have been restored.
-        let (listed, since) = (&body.resource_version, self.cluster.ordered_since(&body.kind));
+        // A list of this run began after the answers of the former, whatever its version: the
+        // cluster may have been restored. Within a run it may have begun before the write, also
+        // behind a gap: the observer's words are recorded later than they were true.
+        let (listed, since) = (&body.resource_version, self.cluster.since);
         self.live.retain(|key, live| {
             !live.answered
                 || live.shown
