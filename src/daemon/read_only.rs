@@ -13,7 +13,9 @@ use super::wiring::{self, Tasks};
 use super::{lifecycle, options};
 use crate::cluster::Connection;
 use crate::config::Config;
-use crate::ledger::{self, Ledger};
+use crate::ledger::event::DaemonStoppedV1;
+use crate::ledger::{self, Draft, Ledger};
+use crate::model::Timestamp;
 
 /// How often the file system is asked for room: nothing says when there is some.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -53,6 +55,15 @@ pub(super) async fn serve(
     cancel.cancel();
     tasks.stop().await?;
     ended
+}
+
+/// Records that nothing was recorded since then, and why: the gap is a gap of the history.
+pub(super) async fn record(ledger: &Ledger, since: Timestamp, full: &anyhow::Error) {
+    tracing::info!("there is room again; recording goes on as after a restart");
+    let reason = format!("read-only from {since} on: {}", full.root_cause());
+    if let Err(error) = ledger.append(Draft::new(DaemonStoppedV1 { reason })).await {
+        tracing::warn!(%error, "the gap could not be recorded yet; the next start shows it");
+    }
 }
 
 /// Waits until an append would find room.

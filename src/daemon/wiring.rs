@@ -14,7 +14,7 @@ use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
 use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
 use crate::ledger::{Draft, Ledger};
-use crate::model::{AppName, Digest, Seq, canonical_json};
+use crate::model::{AppName, Digest, Seq, Timestamp, canonical_json};
 use crate::plan::Compared;
 use crate::reconcile::machine::declare;
 use crate::reconcile::{
@@ -51,8 +51,9 @@ pub async fn run(config: Config, serve_options: ServeOptions) -> Result<()> {
             Err(error) if read_only::is_full(&error) => error,
             served => break served,
         };
+        let since = Timestamp::now();
         match read_only::serve(&config, &ledger, &error).await {
-            Ok(None) => tracing::info!("there is room again; recording goes on as after a restart"),
+            Ok(None) => read_only::record(&ledger, since, &error).await,
             Ok(Some(signal)) => break Ok(signal),
             Err(error) => break Err(error),
         }

@@ -59,6 +59,9 @@ fn a_full_disk_makes_it_read_only_until_there_is_room() {
     until("it writes again", || (live(&ns, "cm/one", ".data.key") == "1").then_some(()));
     greffier.follow_again();
     greffier.wait_synced(app, &second);
+    greffier.wait("the gap", |event| {
+        event["kind"] == "daemon.stopped" && event.to_string().contains("the disk is full")
+    });
     greffier.wait("the drift", |event| event["kind"] == "drift.detected");
     let status = greffier.json(&["status", "-o", "json"]);
     assert!(status["daemon"]["read_only"].is_null(), "{status}");

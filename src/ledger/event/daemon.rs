@@ -20,7 +20,8 @@ pub struct DaemonStartedV1 {
     pub pid: u32,
 }
 
-/// The daemon closed the ledger in order.
+/// The daemon closed the ledger in order; or it goes on after a time in which it could record
+/// nothing, which began when the reason says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonStoppedV1 {
     /// Why.
