@@ -237,9 +237,10 @@ fn reasons(
     reasons
 }
 
-/// How many other objects go with the commit that asked for it, whatever came after it: those whose deletion was begun, and those of
-/// applications that come first, so that several which are planned at the same time do not each
-/// take the whole allowance. What is gated already waits and does not count.
+/// How many other objects go with the commit that asked for it, whatever came after it: those
+/// whose deletion was begun, and those of applications that come first, so that several which are
+/// planned at the same time do not each take the whole allowance. What is gated already waits and
+/// does not count.
 fn of_same_commit(world: &World, name: &AppName, app: &App) -> usize {
     let Some(commit) = app.rendered() else { return 0 };
     let begun = world.deletions.get(commit).map_or(0, |(_, count)| *count as usize);

@@ -11,8 +11,8 @@ use super::assess::{Assessment, Status};
 use super::order::kind_rank;
 use super::unseen::Unseen;
 use super::{Permission, Plan};
-use crate::ledger::event::{GateReason, Health, Method, Verb, Write};
-use crate::model::{AppName, Digest, Mask, ObjectKey, Protection, Restraint, Ruling};
+use crate::ledger::event::{GateReason, Health, Verb, Write};
+use crate::model::{AppName, ObjectKey, Protection, Restraint, Ruling};
 use crate::replay::{App, LiveObject, Owned, World};
 
 /// What has to go.
@@ -154,19 +154,10 @@ impl Prunes {
         assessment.why = reason.to_owned();
         self.asks(judge, key, &ruling);
         self.writes.push(Write {
-            verb: Verb::Prune,
-            key: key.clone(),
-            version: owned.version.clone(),
-            manifest: None,
-            digest: Digest::default(),
-            method: Method::Apply,
-            validate: true,
             precondition: Some((live.uid.clone(), live.resource_version.clone())),
-            respect: Mask::default(),
-            strict: false,
             failed_before: judge.failed_before(key),
             holds: judge.app.held(key, judge.world.now),
-            reason: reason.to_owned(),
+            ..Write::plain(Verb::Prune, key.clone(), &owned.version, reason)
         });
         assessment
     }

@@ -225,20 +225,11 @@ impl Story {
             wanted.push(desired(key, "v1", manifest));
         }
         self.rendered("web", wanted.clone());
+        let reason = "it is in Git and not in the cluster";
         let write = |object: &DesiredObject| Write {
-            verb: Verb::Create,
-            key: object.key.clone(),
-            version: "v1".into(),
             manifest: Some(object.manifest),
             digest: object.digest,
-            method: Method::Apply,
-            validate: true,
-            precondition: None,
-            respect: crate::model::Mask::default(),
-            strict: false,
-            failed_before: String::new(),
-            holds: Vec::new(),
-            reason: "it is in Git and not in the cluster".into(),
+            ..Write::plain(Verb::Create, object.key.clone(), "v1", reason)
         };
         let writes: Vec<_> = wanted.iter().map(write).collect();
         let intent = self.event(IntentRecordedV1 {
@@ -350,21 +341,7 @@ impl Story {
             reasons: vec![GateReason {
                 what: "would delete 3 of 3 objects of web (limit 50 %)".into(),
             }],
-            writes: vec![Write {
-                verb: Verb::Prune,
-                key: key("ConfigMap/prod/old"),
-                version: "v1".into(),
-                manifest: None,
-                digest: Digest::default(),
-                method: Method::Apply,
-                validate: true,
-                precondition: None,
-                respect: crate::model::Mask::default(),
-                strict: false,
-                failed_before: String::new(),
-                holds: Vec::new(),
-                reason: "it left Git".into(),
-            }],
+            writes: vec![Write::plain(Verb::Prune, key("ConfigMap/prod/old"), "v1", "it left Git")],
             apps: vec![],
             render: None,
             commit: Some(commit('a')),

@@ -296,21 +296,8 @@ mod tests {
     }
 
     fn write(verb: Verb, method: Method) -> Write {
-        Write {
-            verb,
-            key: crate::model::ObjectKey::new("", "ConfigMap", "n", "c"),
-            version: "v1".into(),
-            manifest: None,
-            digest: Digest::default(),
-            method,
-            validate: true,
-            precondition: None,
-            respect: crate::model::Mask::default(),
-            strict: false,
-            failed_before: String::new(),
-            holds: Vec::new(),
-            reason: String::new(),
-        }
+        let key = crate::model::ObjectKey::new("", "ConfigMap", "n", "c");
+        Write { method, ..Write::plain(verb, key, "v1", "") }
     }
 
     /// Whether `live` shows that a ConfigMap with `k: value` was written.

@@ -92,6 +92,29 @@ pub struct Write {
     pub reason: String,
 }
 
+impl Write {
+    /// A write of which nothing particular is to be said: without a manifest, by an apply that is
+    /// validated, bound to nothing.
+    #[must_use]
+    pub fn plain(verb: Verb, key: ObjectKey, version: &str, reason: &str) -> Self {
+        Self {
+            verb,
+            key,
+            version: version.to_owned(),
+            manifest: None,
+            digest: Digest::default(),
+            method: Method::Apply,
+            validate: true,
+            precondition: None,
+            respect: Mask::default(),
+            strict: false,
+            failed_before: String::new(),
+            holds: Vec::new(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
 /// Why part of a plan waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateReason {

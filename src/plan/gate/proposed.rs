@@ -9,8 +9,8 @@ use super::super::Plan;
 use super::super::assess::recreates;
 use super::super::order::kind_rank;
 use super::{Limits, Waiting, named, reasons};
-use crate::ledger::event::{DesiredObject, GateReason, Method, Verb, Write};
-use crate::model::{AppName, Digest, Mask, ObjectKey, Removal, Ruling};
+use crate::ledger::event::{DesiredObject, GateReason, Verb, Write};
+use crate::model::{AppName, ObjectKey, Removal, Ruling};
 use crate::replay::{App, Cause, Desired, Proposed, World};
 
 /// Adds the render that waits to what waits.
@@ -108,20 +108,12 @@ fn changes(world: &World, app: &App, new: &Desired) -> Vec<Write> {
             (true, true) if recreates(app, object) => Verb::Recreate,
             (true, true) => Verb::Update,
         };
+        let reason = "the render that waits says so";
         Write {
-            verb,
-            key: object.key.clone(),
-            version: object.version.clone(),
             manifest: Some(object.manifest),
             digest: object.digest,
-            method: Method::Apply,
-            validate: true,
-            precondition: None,
-            respect: Mask::default(),
-            failed_before: String::new(),
-            strict: false,
             holds: app.held(&object.key, world.now),
-            reason: "the render that waits says so".into(),
+            ..Write::plain(verb, object.key.clone(), &object.version, reason)
         }
     };
     differs.map(change).collect()
@@ -135,20 +127,8 @@ fn prunes(world: &World, name: &AppName, app: &App, new: &Desired) -> Vec<Write>
         let goes = leaves && !wanted && !world.stays(key, owned, Removal::Prune);
         goes && world.live.get(*key).is_some_and(|live| live.uid == owned.uid && !live.deleting)
     });
-    let prune = |(key, version): (&ObjectKey, &String)| Write {
-        verb: Verb::Prune,
-        key: key.clone(),
-        version: version.clone(),
-        manifest: None,
-        digest: Digest::default(),
-        method: Method::Apply,
-        validate: true,
-        precondition: None,
-        respect: Mask::default(),
-        failed_before: String::new(),
-        strict: false,
-        holds: Vec::new(),
-        reason: "it is not in the render that waits".into(),
-    };
-    owned.map(|(key, owned)| prune((key, &owned.version))).collect()
+    let reason = "it is not in the render that waits";
+    owned
+        .map(|(key, owned)| Write::plain(Verb::Prune, key.clone(), &owned.version, reason))
+        .collect()
 }

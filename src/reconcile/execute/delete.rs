@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::SecretDigest;
-    use crate::ledger::event::{Health, Method, Verb};
+    use crate::ledger::event::{Health, Verb};
     use crate::model::{BlobAddr, Digest, Protection, Seq, Timestamp};
 
     struct Key;
@@ -152,19 +152,8 @@ mod tests {
     fn only_the_status_may_have_moved_since_the_decision() {
         let decided = object("u", "5", "a", 1);
         let write = Write {
-            verb: Verb::Prune,
-            key: decided.key.clone(),
-            version: "v1".into(),
-            manifest: None,
-            digest: Digest::default(),
-            method: Method::Apply,
-            validate: true,
-            respect: crate::model::Mask::default(),
-            failed_before: String::new(),
             precondition: Some(("u".into(), "5".into())),
-            strict: false,
-            holds: Vec::new(),
-            reason: String::new(),
+            ..Write::plain(Verb::Prune, decided.key.clone(), "v1", "")
         };
         let seen = known(&decided);
         assert!(same(&write, &seen, &object("u", "9", "a", 2)));
