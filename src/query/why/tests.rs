@@ -1,6 +1,8 @@
 //! Every reason with its words, what comes next, and the command that helps; the same questions
 //! as a daemon gets them.
 
+mod subjects;
+
 use serde_json::json;
 
 use super::super::fixture::{Story, key as story_key};
@@ -571,112 +573,4 @@ fn a_parent_points_to_the_child_that_has_something_to_say() {
         ("blocked", "blocked")
     );
     assert!(why.reasons[0].text.contains("`spec.source` is missing"), "{why:#?}");
-}
-
-#[test]
-fn objects_of_nobody_say_whose_they_are() {
-    let deployment = "Deployment.apps/prod/web";
-    let set = GroupKind::new("apps", "ReplicaSet");
-    let mut given = Given::cluster();
-    given.serves(&[set.clone(), GroupKind::new("", "Pod")]);
-    given.lists_everything();
-    given.declares(&application("web", auto()), Origin::Config);
-    given.renders("web", objects(&[deployment]));
-    given.syncs("web");
-    let controlled = |given: &mut Given, text: &str, owner: &str| {
-        let live = &given.world.live[&key(owner)];
-        let controller = Some((key(owner).group_kind(), key(owner).name, live.uid.clone()));
-        let observation = ObjectObservedV1 { controller, ..given.observation(text) };
-        given.event(observation);
-    };
-    controlled(&mut given, "ReplicaSet.apps/prod/web-1", deployment);
-    controlled(&mut given, "Pod/prod/web-1-x", "ReplicaSet.apps/prod/web-1");
-    let why = asks(&given, "pods/web-1-x");
-    assert_eq!((why.subject.as_str(), why.app.as_str()), ("Pod/prod/web-1-x", "web"));
-    assert!(why.reasons[0].text.contains("ReplicaSet.apps/prod/web-1 ← Deployment.apps/prod/web"));
-    assert_eq!(why.can_do[0].command, format!("greffier why {deployment}"));
-    given.sees("ConfigMap/prod/foreign");
-    assert_eq!(asks(&given, "configmap/foreign").reasons[0].code, "not_wanted");
-}
-
-#[test]
-fn an_object_may_be_named_in_short_as_long_as_it_is_one() {
-    let mut given = Given::synced(objects(&[A]));
-    given.sees("Namespace/stage");
-    given.sees("ConfigMap/stage/a");
-    let find = |text: &str, namespace: Option<&str>| {
-        let subject = Subject::parse(text, namespace).unwrap();
-        gather(&given.world, &given.compared, &given.limits, &subject)
-            .map(|p| p.why().subject.clone())
-    };
-    for (text, namespace) in
-        [("configmap/prod/a", None), ("configmaps/a", Some("prod")), ("ConfigMap/a", Some("prod"))]
-    {
-        assert_eq!(find(text, namespace).unwrap(), A, "{text}");
-    }
-    let error = find("configmap/a", None).unwrap_err();
-    assert_eq!(error.to_string(), "`configmap/a` could be ConfigMap/prod/a, ConfigMap/stage/a");
-    assert_eq!(find("wbe", None).unwrap_err().hint(), "did you mean web?");
-    for bad in ["No Name", "a/b/c/d", "/x", "x/"] {
-        assert!(Subject::parse(bad, None).is_err(), "{bad}");
-    }
-}
-
-#[test]
-fn the_ledger_adds_the_commit_the_last_write_and_the_chain_of_causes() {
-    let story = Story::told();
-    let ask = |text: &str| {
-        let subject = Subject::parse(text, None).unwrap();
-        let pending = gather(&story.world, &story.compared, &story.limits, &subject).unwrap();
-        pending.read(&story.ledger)
-    };
-    let why = ask("Deployment/web").unwrap();
-    let git = why.git.as_ref().unwrap();
-    assert_eq!(
-        (git.subject.as_str(), git.author.as_str()),
-        ("Scale web to two", "Alice <alice@example.org>")
-    );
-    let told = &why.objects[0];
-    assert_eq!(told.intent.as_ref().unwrap().kind, "apply.intent");
-    let (begun, ended) = (told.intent.as_ref().unwrap().seq, told.outcome.as_ref().unwrap().seq);
-    assert!(begun < ended);
-    let kinds: Vec<&str> = why.history.iter().map(|link| link.kind.as_str()).collect();
-    for kind in [
-        "drift.detected",
-        "object.observed",
-        "apply.outcome",
-        "apply.intent",
-        "render.succeeded",
-        "git.ref-moved",
-        "git.commit",
-    ] {
-        assert!(kinds.contains(&kind), "{kind} is not in {kinds:?}");
-    }
-    assert!(why.history.is_sorted_by(|a, b| a.seq > b.seq), "newest first");
-    let why = ask("web").unwrap();
-    let kinds: Vec<&str> = why.history.iter().map(|link| link.kind.as_str()).collect();
-    assert_eq!(kinds[0], "drift.detected");
-    assert!(kinds.contains(&"app.declared"), "{kinds:?}");
-    assert!(!why.history.iter().any(|link| link.summary.contains("hunter2")));
-    // Neither the world nor the ledger knows it.
-    let unknown = ask("Deployment/wbe").unwrap_err();
-    let Error::Subject(unknown) = unknown else { panic!("{unknown}") };
-    assert!(unknown.to_string().starts_with("nothing is known of Deployment"), "{unknown}");
-    assert_eq!(story_key("Deployment.apps/prod/web").name, "web");
-}
-
-#[test]
-fn what_is_gone_is_told_from_the_ledger() {
-    let mut story = Story::told();
-    let set = story_key("ReplicaSet.apps/prod/web-1");
-    story.event(crate::ledger::event::ObjectGoneV1 {
-        key: set.clone(),
-        uid: "rs-1".into(),
-        learned: crate::ledger::event::Learned::Watched,
-    });
-    let subject = Subject::parse(&set.to_string(), None).unwrap();
-    let pending = gather(&story.world, &story.compared, &story.limits, &subject).unwrap();
-    let why = pending.read(&story.ledger).unwrap();
-    assert_eq!(why.reasons[0].code, "gone");
-    assert_eq!(why.history[0].kind, "object.gone");
 }

@@ -1,0 +1,134 @@
+//! What others record between a decision and its record.
+
+use super::*;
+
+#[test]
+fn a_pause_that_was_recorded_before_the_intent_withdraws_its_writes() {
+    let mut sim = Sim::web(auto(), objects(&[A, B]));
+    sim.hold = vec!["append"];
+    sim.runs();
+    // Decided, and not recorded yet: whoever pauses now is told that it is paused.
+    let web = || name("web");
+    sim.happens(|given| {
+        let (until, reason) = (None, String::new());
+        given.event(crate::ledger::event::PausedV1 { app: web(), until, reason });
+    });
+    sim.releases();
+    assert!(!sim.live(A) && !sim.live(B));
+    assert_eq!((sim.count("apply.intent"), sim.count("apply.outcome")), (1, 1));
+    assert!(sim.given.world.intents.is_empty() && sim.given.world.in_flight.is_empty());
+    sim.happens(|given| {
+        given.event(ResumedV1 { app: web(), expired: false });
+    });
+    sim.runs();
+    assert!(sim.live(A) && sim.live(B), "what was withdrawn is decided anew");
+}
+
+#[test]
+fn a_freeze_that_was_recorded_before_the_intent_withdraws_its_writes() {
+    let mut sim = Sim::web(auto(), objects(&[A]));
+    sim.hold = vec!["append"];
+    sim.runs();
+    sim.happens(|given| {
+        given.event(FrozenV1 { until: None, reason: String::new() });
+    });
+    sim.releases();
+    assert!(!sim.live(A) && sim.given.world.intents.is_empty());
+    sim.happens(|given| {
+        given.event(UnfrozenV1 { expired: false });
+    });
+    sim.runs();
+    assert!(sim.live(A), "what was withdrawn is decided anew");
+}
+
+#[test]
+fn an_object_that_is_wanted_again_before_the_intent_is_recorded_is_not_deleted() {
+    let mut sim = Sim::web(auto(), objects(&[A, B]));
+    sim.at(2, "web", objects(&[A]));
+    sim.runs();
+    sim.push(2);
+    sim.hold = vec!["append"];
+    sim.runs();
+    let uid = sim.given.world.live[&key(B)].uid.clone();
+    sim.happens(|given| {
+        given.push(3);
+        given.renders("web", objects(&[A, B]));
+    });
+    sim.at(3, "web", objects(&[A, B]));
+    sim.releases();
+    assert_eq!(sim.given.world.live[&key(B)].uid, uid);
+    assert_eq!(sim.app("web").counts.2, 0);
+}
+
+#[test]
+fn a_write_whose_manifest_was_replaced_before_its_intent_was_recorded_is_withdrawn() {
+    let mut sim = Sim::web(auto(), vec![object(A, 1)]);
+    sim.at(2, "web", vec![object(A, 2)]);
+    sim.hold = vec!["append"];
+    sim.runs();
+    sim.happens(|given| {
+        given.push(2);
+        given.renders("web", vec![object(A, 2)]);
+    });
+    sim.releases();
+    let applied = sim.given.world.owned[&key(A)].applied;
+    assert_eq!(applied, object(A, 2).digest);
+    assert_eq!(sim.count("apply.intent"), 2);
+    assert!(sim.given.world.owned[&key(A)].keep.is_empty(), "what restrains it is known");
+}
+
+#[test]
+fn the_writes_of_an_intent_of_a_removed_application_are_withdrawn() {
+    let mut sim = Sim::web(auto(), objects(&[A]));
+    sim.hold = vec!["append"];
+    sim.runs();
+    sim.happens(|given| given.removes("web", false, Origin::Config));
+    sim.releases();
+    assert!(!sim.live(A));
+    assert!(sim.given.world.intents.is_empty());
+}
+
+#[test]
+fn a_gate_whose_base_moved_before_it_was_recorded_is_announced_again_when_it_comes_back() {
+    let mut given = Given::synced(maps(5));
+    given.push(2);
+    given.renders("web", maps(2));
+    let fifth = key(&crate::replay::testing::map(4));
+    let before = given.world.live[&fifth].clone();
+    let mut other = given.clone();
+    given.gates("web");
+    other.sees(&fifth.to_string());
+    let Some((.., Event::PlanGated(decided))) = given.events.last().cloned() else { panic!() };
+    other.event(decided);
+    other.world.live.insert(fifth, before);
+    // What was recorded in time stands; what was not is announced once more, and then stands.
+    let announced = |given: &Given| {
+        let commands = Machine::new(given.limits.clone()).decide(&given.world, &given.compared);
+        let drafts = commands.into_iter().filter_map(|command| match command {
+            Command::Append(drafts) => Some(drafts),
+            _ => None,
+        });
+        drafts.flatten().filter(|draft| matches!(draft.event, Event::PlanGated(_))).count()
+    };
+    assert_eq!((announced(&given), announced(&other)), (0, 1));
+    other.gates("web");
+    assert_eq!(announced(&other), 0);
+    other.approves("web");
+    assert_eq!(other.writes("web").len(), 3);
+}
+
+#[test]
+fn an_application_that_is_defined_anew_while_its_removal_ends_stays() {
+    let web = || crate::replay::testing::cascading("web", auto());
+    let mut sim = Sim::new(Given::cluster());
+    sim.happens(|given| {
+        given.declares(&web(), Origin::Operator);
+        given.removes("web", true, Origin::Operator);
+    });
+    sim.hold = vec!["append"];
+    sim.runs();
+    sim.happens(|given| given.declares(&web(), Origin::Operator));
+    sim.releases();
+    assert_eq!(sim.count("app.removed"), 1);
+    assert!(!sim.app("web").removing);
+}
