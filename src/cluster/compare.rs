@@ -101,7 +101,7 @@ fn judged(
         if !drift.is_empty() {
             return found(DriftKind::Drift, drift, baseline, observed);
         }
-        let back = came_back((baseline, own), observed, excused);
+        let back = came_back(own, observed, excused);
         if !back.is_empty() {
             return found(DriftKind::Drift, back, baseline, observed);
         }
@@ -151,16 +151,19 @@ fn drift(was: &Stored, now: &Stored, own: &ManagerFields, secret: bool) -> Vec<C
 }
 
 /// What greffier applied once, dropped since, and owns again: the cluster was restored to a time
-/// before that, or somebody applied as greffier. Nobody else's entry would tell of it.
+/// before that, or somebody applied as greffier. Nobody else's entry would tell of it, and a value
+/// that others had too stays when they let go of it.
 fn came_back(
-    (was, own): (&Stored, &ManagerFields),
+    own: &ManagerFields,
     now: &Stored,
     excused: &dyn Fn(&[String]) -> bool,
 ) -> Vec<Change> {
     let mut changes = Changes::new(now.is_secret());
     if let Some(entry) = now.own().filter(|entry| entry.stamp.fields != own.stamp.fields) {
         let more = FieldSet::parse(&entry.fields_v1).without(&FieldSet::parse(&own.fields_v1));
-        changes.added(&more.to_fields_v1(), Some(&was.object), &now.object);
+        if !more.is_empty() {
+            changes.added(&more.to_fields_v1(), None, &now.object);
+        }
     }
     changes.found.retain(|change| !excused(&change.edges));
     changes.found

@@ -150,12 +150,12 @@ fn what_greffier_dropped_and_owns_again_is_drift() {
         own["f:metadata"]["f:labels"]["f:team"] = json!({});
     });
     check(&observed, DriftKind::Drift, &[r#".metadata.labels.team  -> "t0""#], &[]);
-    // What is there in another's name as well is one and the same.
+    // The value may be there anyway, in another's name or as a default.
     let observed = object(|raw| {
         raw["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:revisionHistoryLimit"] =
             json!({});
     });
-    check(&observed, DriftKind::None, &[], &[]);
+    check(&observed, DriftKind::Drift, &[".spec.revisionHistoryLimit  -> 10"], &[]);
 }
 
 #[test]
