@@ -90,9 +90,7 @@ impl Permission {
     }
 
     fn with_request(self, world: &World, app: &App) -> Self {
-        let lasts =
-            |request: &&crate::replay::SyncRequest| app.why_over(request, world.now).is_none();
-        let Some(request) = app.request.as_ref().filter(lasts) else { return self };
+        let Some(request) = app.asked(world.now) else { return self };
         let asked = Asked { seq: request.seq, prune: request.prune, only: request.only.clone() };
         Self {
             apply: true,

@@ -299,7 +299,7 @@ impl Judge<'_> {
 
     /// Whether the object is to go at all, now or when what it waits for has passed.
     fn is_to_go(&self, key: &ObjectKey) -> bool {
-        let asked = self.app.request.as_ref().is_some_and(|request| {
+        let asked = self.app.asked(self.world.now).is_some_and(|request| {
             request.prune && (request.only.is_empty() || request.only.contains(key))
         });
         let automated = self.app.spec.automated.is_some_and(|automated| automated.prune);

@@ -484,6 +484,12 @@ impl App {
         (request.until <= now).then_some("it could not be finished within an hour")
     }
 
+    /// The sync that a person asked for, while it lasts.
+    #[must_use]
+    pub fn asked(&self, now: Timestamp) -> Option<&SyncRequest> {
+        self.request.as_ref().filter(|request| self.why_over(request, now).is_none())
+    }
+
     /// The newest render, whether it is in force or waits.
     #[must_use]
     pub fn newest(&self) -> Option<&Desired> {

@@ -40,7 +40,7 @@ pub(super) fn await_comparisons(world: &World, app: &App, plan: &mut Plan) {
     plan.writes.retain(|write| {
         let owned = world.owned.get(&write.key);
         let again = write.verb == Verb::Create
-            && app.request.is_none()
+            && app.asked(world.now).is_none()
             && owned.is_some_and(|owned| owned.applied == write.digest);
         if again {
             waits.push(write.key.clone());
