@@ -7,6 +7,7 @@
 //! canonical bytes (RFC 8785).
 
 mod application;
+mod audit;
 mod cluster;
 mod contest;
 mod daemon;
@@ -22,6 +23,9 @@ pub use application::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DesiredObject, Health,
     KUBERNETES, ObjectHealthChangedV1, ObjectHold, ObjectOptions, Origin, ProgramsFoundV1,
     RenderFailedV1, RenderSucceededV1, RenderVariedV1, RevisionAdvancedV1, RevisionRef,
+};
+pub use audit::{
+    AuditLevel, AuditReach, AuditReadV1, AuditReceivedV1, AuditTrouble, AuditTroubledV1, AuditUser,
 };
 pub use cluster::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, KindListedV1, KindsServedV1, Learned,
@@ -215,6 +219,12 @@ events! {
     KindListed(KindListedV1) = 0x0512, "cluster.listed";
     /// See [`WatchGapV1`].
     WatchGap(WatchGapV1) = 0x0513, "watch.gap";
+    /// See [`AuditReceivedV1`].
+    AuditReceived(AuditReceivedV1) = 0x0520, "audit.received";
+    /// See [`AuditReadV1`].
+    AuditRead(AuditReadV1) = 0x0521, "audit.read";
+    /// See [`AuditTroubledV1`].
+    AuditTroubled(AuditTroubledV1) = 0x0522, "audit.troubled";
     /// See [`DeadlineReachedV1`].
     DeadlineReached(DeadlineReachedV1) = 0x0601, "deadline.reached";
     /// See [`SyncRequestedV1`].

@@ -442,6 +442,59 @@ fn cluster() -> Vec<Event> {
     ]
 }
 
+pub(crate) fn received() -> AuditReceivedV1 {
+    let user = AuditUser {
+        name: "alice".into(),
+        uid: "uid-2".into(),
+        groups: vec!["system:authenticated".into()],
+        credential: "JTI=1".into(),
+        pod: String::new(),
+    };
+    AuditReceivedV1 {
+        audit_id: "8f1c".into(),
+        level: AuditLevel::RequestResponse,
+        verb: "patch".into(),
+        key: object(),
+        subresource: "scale".into(),
+        impersonated: Some(AuditUser { name: "bob".into(), ..AuditUser::default() }),
+        user,
+        source_ip: "10.0.0.7".into(),
+        user_agent: "kubectl/v1.36.3".into(),
+        field_manager: "kubectl-edit".into(),
+        code: 200,
+        received: Timestamp::from_seconds(1_700_000_001),
+        completed: Timestamp::from_seconds(1_700_000_002),
+        uid: "u".into(),
+        resource_version: "42".into(),
+        reach: AuditReach::Fields(vec![".spec.replicas".into()]),
+        webhooks: vec!["inject/sidecar".into()],
+        propagation: String::new(),
+    }
+}
+
+fn audits() -> Vec<Event> {
+    let trouble = AuditTroubledV1 {
+        source: "/var/log/audit.log".into(),
+        trouble: AuditTrouble::Malformed,
+        what: "not JSON".into(),
+        count: 3,
+    };
+    vec![
+        received().into(),
+        AuditReadV1 {
+            source: "/var/log/audit.log".into(),
+            file: (1, 2),
+            offset: 4096,
+            records: 12,
+            recorded: 3,
+            duplicates: 1,
+            newest: Some(Timestamp::from_seconds(1_700_000_002)),
+        }
+        .into(),
+        trouble.into(),
+    ]
+}
+
 fn operators() -> Vec<Event> {
     vec![
         SyncRequestedV1 { app: app(), prune: true, only: vec![object()], reason: "why not".into() }
@@ -474,7 +527,8 @@ fn operators() -> Vec<Event> {
 
 /// At least one event of every kind.
 pub(crate) fn sample_events() -> Vec<Event> {
-    [lifecycle(), git(), apps(), renders(), plans(), contests(), cluster(), operators()].concat()
+    [lifecycle(), git(), apps(), renders(), plans(), contests(), cluster(), audits(), operators()]
+        .concat()
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::event::{Event, Origin, Write};
 use crate::model::{AppName, CommitId, ObjectKey};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 2;
+pub const INDEX_VERSION: u32 = 3;
 
 /// What an event is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,6 +83,8 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::KindListed(_)
         | Event::ProgramsFound(_)
         | Event::WatchGap(_)
+        | Event::AuditRead(_)
+        | Event::AuditTroubled(_)
         | Event::DeadlineReached(_) => Subjects::default(),
         Event::CommitRecorded(body) => Subjects::default().with_commits([&body.commit]),
         Event::RefMoved(body) => Subjects::default().with_commits(body.old.iter().chain(&body.new)),
@@ -125,6 +127,7 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::SyncFinished(body) => Subjects::app(&body.app).with_commits([&body.commit]),
         Event::ObjectObserved(body) => Subjects::object(&body.key),
         Event::ObjectGone(body) => Subjects::object(&body.key),
+        Event::AuditReceived(body) => Subjects::object(&body.key),
         Event::SyncRequested(_)
         | Event::Paused(_)
         | Event::Resumed(_)
@@ -213,6 +216,7 @@ mod tests {
             ("sync.finished", (0, 1, 1)),
             ("object.observed", (1, 0, 0)),
             ("object.gone", (1, 0, 0)),
+            ("audit.received", (1, 0, 0)),
             ("operator.sync", (1, 1, 0)),
             ("operator.pause", (0, 1, 0)),
             ("hold.begun", (1, 1, 0)),

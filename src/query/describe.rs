@@ -5,6 +5,7 @@
 //! same in `log`, in the event stream and on the terminal of `serve`.
 
 mod applications;
+mod audit;
 mod contest;
 mod drift;
 mod git;
@@ -202,6 +203,9 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::ObjectGone(_)
         | Event::KindListed(_)
         | Event::WatchGap(_) => of_cluster(event),
+        Event::AuditReceived(body) => audit::received(body),
+        Event::AuditRead(body) => audit::read(body),
+        Event::AuditTroubled(body) => audit::troubled(body),
         Event::SyncRequested(_)
         | Event::Paused(_)
         | Event::Resumed(_)

@@ -87,6 +87,10 @@ impl World {
             Event::ObjectObserved(body) => self.object_observed(seq, recorded, body),
             Event::ObjectGone(body) => self.object_gone(body),
             Event::KindListed(body) => self.kind_listed(body),
+            // Who did it decides nothing about what is done.
+            Event::AuditReceived(_) | Event::AuditRead(_) | Event::AuditTroubled(_) => {
+                Touched::nothing()
+            }
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
             Event::SyncRequested(_)
             | Event::Paused(_)
