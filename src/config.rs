@@ -10,10 +10,12 @@
 //! [`Config`] need not check it again.
 
 mod layers;
+mod people;
 mod period;
 mod settings;
 
 pub use layers::{Error, Layers, Loaded, Origin};
+pub use people::{CredentialKind, PersonConfig, people_of, person_of};
 pub use period::{ParsePeriodError, Period};
 pub use settings::{
     AppFile, ClusterConfig, Config, GateConfig, GitConfig, LedgerConfig, OnRewrite, Places,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Period;
+use super::people::{self, PersonConfig};
 
 /// Where files lie by default on this machine, for this user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,9 @@ pub struct Config {
     /// What is different for single repositories.
     #[serde(rename = "source", skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceConfig>,
+    /// Who is behind which credential.
+    #[serde(rename = "person", skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<PersonConfig>,
     /// Applications that this file defines: usually one, the root.
     #[serde(rename = "app", skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<AppFile>,
@@ -251,6 +255,7 @@ impl Default for Config {
             gate: GateConfig::default(),
             ledger: LedgerConfig::default(),
             sources: Vec::new(),
+            people: Vec::new(),
             apps: Vec::new(),
         }
     }
@@ -330,6 +335,7 @@ impl Config {
             let problem = format!("`{}` is not an absolute path", path.display());
             return Err(("tools.sandbox_read", problem));
         }
+        people::check(&self.people).map_err(|problem| ("person", problem))?;
         if self.git.history_commits_max == 0 {
             return Err(("git.history_commits_max", "must be at least 1".to_owned()));
         }

@@ -15,10 +15,12 @@ use super::hold::why_not_kept;
 use super::proposed::proposal_base;
 use super::world::{Touched, World};
 use super::writes::retry_at;
+use crate::config::people_of;
 use crate::ledger::event::{
-    AppDeclaredV1, AppRefusedV1, AppRemovedV1, DesiredObject, DriftDetectedV1, DriftKind, Event,
-    FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1, RemovalAwaitedV1,
-    RenderFailedV1, RenderSucceededV1, RenderVariedV1, RevisionAdvancedV1, SyncFinishedV1,
+    AppDeclaredV1, AppRefusedV1, AppRemovedV1, ConfigLoadedV1, DesiredObject, DriftDetectedV1,
+    DriftKind, Event, FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1,
+    RemovalAwaitedV1, RenderFailedV1, RenderSucceededV1, RenderVariedV1, RevisionAdvancedV1,
+    SyncFinishedV1,
 };
 use crate::model::{AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
 
@@ -40,10 +42,7 @@ impl World {
             | Event::CommitRecorded(_)
             | Event::HistoryImported(_)
             | Event::DaemonStopped(_) => Touched::nothing(),
-            Event::ConfigLoaded(body) => {
-                self.config = Digest::of(body.toml.as_bytes());
-                Touched::nothing()
-            }
+            Event::ConfigLoaded(body) => self.config_loaded(body),
             Event::DaemonStarted(body) => self.daemon_started(seq, body.observe),
             Event::HistoryRewritten(body) => self.history_rewritten(seq, body),
             Event::RefMoved(body) => self.ref_moved(body),
@@ -100,6 +99,12 @@ impl World {
             | Event::HoldBegun(_)
             | Event::HoldEnded(_) => self.decided(seq, event),
         }
+    }
+
+    fn config_loaded(&mut self, body: &ConfigLoadedV1) -> Touched {
+        self.config = Digest::of(body.toml.as_bytes());
+        self.people = people_of(&body.toml);
+        Touched::nothing()
     }
 
     pub(super) fn with_app(&mut self, name: &AppName, change: impl FnOnce(&mut App)) -> Touched {

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::application::{App, Pause, RenderProblem};
 use super::cluster::{ClusterState, LiveObject, OpenIntent, Owned};
 use super::git::{Repo, Resolved};
+use crate::config::PersonConfig;
 use crate::ledger::event::Origin;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 24;
+pub const VERSION: u32 = 25;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub struct World {
     pub started: Seq,
     /// The digest of the configuration in force.
     pub config: Digest,
+    /// Who is behind which credential, as that configuration says.
+    pub people: Vec<PersonConfig>,
     /// The versions of the programs that render, and of greffier's own rules, as last found.
     pub programs: BTreeMap<String, String>,
     /// The cluster.
