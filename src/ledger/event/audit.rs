@@ -64,9 +64,9 @@ pub struct AuditReceivedV1 {
     /// The subresource, e.g. `scale`; empty for the object itself.
     pub subresource: String,
     /// The user who was authenticated.
-    pub user: AuditUser,
+    pub user: Box<AuditUser>,
     /// The user as whom it acted, if it impersonated one.
-    pub impersonated: Option<AuditUser>,
+    pub impersonated: Option<Box<AuditUser>>,
     /// The address of the last hop, the only one that the API server saw itself.
     pub source_ip: String,
     /// What the client calls itself: a claim. At most 256 bytes.

@@ -15,7 +15,7 @@ fn who(user: &AuditUser, impersonated: Option<&AuditUser>) -> String {
 }
 
 pub(super) fn received(body: &AuditReceivedV1) -> Described {
-    let who = who(&body.user, body.impersonated.as_ref());
+    let who = who(&body.user, body.impersonated.as_deref());
     let what = match body.subresource.as_str() {
         "" => clip(&body.verb, 40),
         subresource => format!("{} of {}", clip(&body.verb, 40), clip(subresource, 40)),
