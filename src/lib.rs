@@ -6,10 +6,11 @@
 //!
 //! ```text
 //! L0 model, config            plain values: no I/O, no async
-//! L1 ledger::{event, frame, codec}, health, replay, plan, reconcile::machine
+//! L1 ledger::{event, frame, codec}, health, replay, plan, reconcile::machine,
+//!    audit::{record, reach, kinds}
 //!                             pure functions of the ledger: no clock, no randomness
 //! L2 ledger::store            the contract of a store
-//! L3 ledger::*, source, render, cluster
+//! L3 ledger::*, source, render, cluster, audit
 //!                             the outside world, each behind its own module
 //! L4 reconcile, query         drive writes from the ledger; answer questions from it
 //! L5 http, cli, telemetry     surfaces
@@ -25,6 +26,7 @@ pub mod replay;
 
 pub mod plan;
 
+pub mod audit;
 pub mod cluster;
 pub mod render;
 pub mod source;

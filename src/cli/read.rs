@@ -48,6 +48,7 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         "ledger",
         format!("{}, last event #{} at {}{behind}", head.id, head.seq, local_time(&head.time)),
     );
+    status.audit.iter().for_each(|audit| audit_rows(audit, &mut row));
     if let Some(freeze) = &status.freeze {
         row("FROZEN", frozen(freeze));
     }
@@ -87,6 +88,28 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         row("problem", format!("{}: {}", note.app, note.what));
     }
     out
+}
+
+/// Where who changed what is learned from, and how far that is known.
+fn audit_rows(audit: &dto::Audit, row: &mut dyn FnMut(&str, String)) {
+    let source = &audit.source;
+    if let Some(why) = &audit.unreadable {
+        row("audit", format!("{source} CANNOT BE READ: {why}"));
+    }
+    if let Some(read) = &audit.read {
+        let newest = audit.newest.as_deref().map(local_time);
+        let newest = newest.map_or_else(String::new, |at| format!(" up to {at}"));
+        let unknown = match audit.unknown {
+            0 => String::new(),
+            n => format!(", {n} to kinds that were not known"),
+        };
+        let records = count(usize::try_from(audit.records).unwrap_or(usize::MAX), "record");
+        let (writes, at) = (audit.recorded, local_time(read));
+        row("audit", format!("{source}: {records}{newest}, {writes} of writes{unknown} (at {at})"));
+    }
+    if let (Some(trouble), Some(at)) = (&audit.trouble, &audit.troubled) {
+        row("", format!("{trouble} ({})", local_time(at)));
+    }
 }
 
 fn frozen(freeze: &dto::Freeze) -> String {

@@ -11,9 +11,9 @@ use super::settings::{Config, Places};
 /// What begins the name of a variable that sets a value: `GREFFIER_GIT_POLL_INTERVAL`.
 const VARIABLE_PREFIX: &str = "GREFFIER_";
 /// Keys that have no default and so do not show in the table of defaults.
-const OPTIONAL_KEYS: [&str; 2] = ["cluster.kubeconfig", "cluster.context"];
+const OPTIONAL_KEYS: [&str; 3] = ["cluster.kubeconfig", "cluster.context", "audit.file"];
 /// Keys whose values are paths, relative to the file that names them.
-const PATH_KEYS: [&str; 4] = ["data_dir", "socket", "key_file", "cluster.kubeconfig"];
+const PATH_KEYS: [&str; 5] = ["data_dir", "socket", "key_file", "cluster.kubeconfig", "audit.file"];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -51,6 +51,8 @@ pub struct Config {
     pub gate: GateConfig,
     /// The ledger's files.
     pub ledger: LedgerConfig,
+    /// Where the API server's audit is told.
+    pub audit: AuditConfig,
     /// What is different for single repositories.
     #[serde(rename = "source", skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceConfig>,
@@ -234,6 +236,26 @@ impl Default for LedgerConfig {
     }
 }
 
+/// Where the API server's audit is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// The API server's audit log, if it writes one that can be read here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+}
+
+impl AuditConfig {
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        match self.file.as_ref().filter(|path| !path.is_absolute()) {
+            Some(path) => {
+                Err(("audit.file", format!("`{}` is not an absolute path", path.display())))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// An Application manifest that the configuration defines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -254,6 +276,7 @@ impl Default for Config {
             tools: ToolsConfig::default(),
             gate: GateConfig::default(),
             ledger: LedgerConfig::default(),
+            audit: AuditConfig::default(),
             sources: Vec::new(),
             people: Vec::new(),
             apps: Vec::new(),
@@ -336,6 +359,7 @@ impl Config {
             return Err(("tools.sandbox_read", problem));
         }
         people::check(&self.people).map_err(|problem| ("person", problem))?;
+        self.audit.check()?;
         if self.git.history_commits_max == 0 {
             return Err(("git.history_commits_max", "must be at least 1".to_owned()));
         }

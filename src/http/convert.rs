@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 use super::dto;
-use crate::ledger::event::{DriftKind, Event, Origin};
+use crate::ledger::event::{AuditTroubledV1, DriftKind, Event, Origin};
 use crate::ledger::{Info, Recorded};
-use crate::model::AppName;
+use crate::model::{AppName, Seq};
 use crate::plan::Plan;
-use crate::query::describe::{Described, Tone, field_change};
+use crate::query::describe::{Described, Tone, field_change, trouble_text};
 use crate::query::diff::{AppDiff, Side};
 use crate::query::{self, AppView, Node, NodeKind, Resource};
-use crate::replay::{App, Gate, World};
+use crate::replay::{App, AuditSource, Gate, World};
 
 /// How many changes that are not put back an overview names.
 const DRIFTS_MAX: usize = 20;
@@ -227,6 +227,29 @@ fn sources(app: &App) -> Vec<dto::Source> {
         .collect()
 }
 
+/// A source of audit records.
+fn audit((name, source): (&String, &AuditSource)) -> dto::Audit {
+    let trouble = source.trouble.as_ref().map(|(trouble, what, count, at)| {
+        let (source, what) = (name.clone(), what.clone());
+        let event = AuditTroubledV1 { source, trouble: *trouble, what, count: *count };
+        (trouble_text(&event), at.to_string())
+    });
+    let (trouble, troubled) = trouble.unzip();
+    dto::Audit {
+        source: name.clone(),
+        records: source.records,
+        recorded: source.recorded,
+        duplicates: source.duplicates,
+        unknown: source.unknown,
+        offset: source.offset,
+        newest: source.newest.map(|at| at.to_string()),
+        read: (source.read > Seq::ZERO).then(|| source.at.to_string()),
+        unreadable: source.unreadable.clone(),
+        trouble,
+        troubled,
+    }
+}
+
 /// The overview. The caller adds the daemon, the ledger's head and identity, and who froze it.
 #[must_use]
 pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
@@ -256,6 +279,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
             folded: world.seq.0,
             time: world.now.to_string(),
         },
+        audit: world.audit.sources.iter().map(audit).collect(),
         repos: world
             .repos
             .iter()

@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC; hashes and ids are hexadecimal; objects are
 //! `Kind[.group]/[namespace/]name`.
 
+mod audit;
 mod body;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use audit::Audit;
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 
 /// An event.
@@ -70,6 +72,9 @@ pub struct Status {
     pub cluster: Cluster,
     /// The ledger's head.
     pub ledger: Head,
+    /// Where the API server's audit is read.
+    #[serde(default)]
+    pub audit: Vec<Audit>,
     /// Repositories.
     pub repos: Vec<Repo>,
     /// How many applications there are.

@@ -488,6 +488,8 @@ fn audits() -> Vec<Event> {
             records: 12,
             recorded: 3,
             duplicates: 1,
+            status: 4,
+            unknown: 2,
             newest: Some(Timestamp::from_seconds(1_700_000_002)),
         }
         .into(),

@@ -17,6 +17,8 @@ pub enum Scheme {
     GitAuthor,
     /// The committer a Git commit states.
     GitCommitter,
+    /// A user of the API server, as it authenticated the request.
+    Kubernetes,
 }
 
 impl Scheme {
@@ -29,6 +31,7 @@ impl Scheme {
             Self::FieldManager => "field-manager",
             Self::GitAuthor => "git-author",
             Self::GitCommitter => "git-committer",
+            Self::Kubernetes => "kubernetes",
         }
     }
 }

@@ -80,6 +80,8 @@ pub enum Basis {
     Committer,
     /// Between the last time it was seen and the list that no longer showed it.
     RelistGap,
+    /// From when the API server received the request until it had answered, by its clock.
+    Audit,
 }
 
 impl Basis {
@@ -92,6 +94,7 @@ impl Basis {
             Self::ObjectTimestamp => 2,
             Self::Committer => 3,
             Self::RelistGap => 4,
+            Self::Audit => 5,
         }
     }
 
@@ -104,6 +107,7 @@ impl Basis {
             2 => Self::ObjectTimestamp,
             3 => Self::Committer,
             4 => Self::RelistGap,
+            5 => Self::Audit,
             _ => return None,
         })
     }

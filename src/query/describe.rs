@@ -17,6 +17,7 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
+pub use audit::trouble_text;
 pub use drift::keep_commands;
 
 use super::text::{clean, clip, count, list};

@@ -86,9 +86,8 @@ impl World {
             Event::ObjectObserved(body) => self.object_observed(seq, recorded, body),
             Event::ObjectGone(body) => self.object_gone(body),
             Event::KindListed(body) => self.kind_listed(body),
-            // Who did it decides nothing about what is done.
             Event::AuditReceived(_) | Event::AuditRead(_) | Event::AuditTroubled(_) => {
-                Touched::nothing()
+                self.audited(seq, recorded, event)
             }
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
             Event::SyncRequested(_)

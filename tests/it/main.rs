@@ -13,6 +13,7 @@ mod daemon;
 mod proxy;
 
 mod audit;
+mod auditing;
 mod autoscaled;
 mod combined;
 mod crash;

@@ -43,8 +43,12 @@ pub enum AuditReach {
     /// The request replaces or creates the whole object, or deletes it.
     Whole,
     /// These fields and what is below them, in order, each once, at most 256: paths such as
-    /// `.spec.replicas`, with `[]` for every item of a list. Of a Secret the keys, no values.
+    /// `.spec.replicas`, `.data[web.conf]`, with `[]` for every item of a list. Of a Secret the
+    /// keys, no values.
     Fields(Vec<String>),
+    /// A server-side apply: these fields and what is below them, and besides it can have removed
+    /// any field that its manager had set before and left out now.
+    Applied(Vec<String>),
 }
 
 /// The API server recorded that it carried out a request which writes, at the end of the request
@@ -59,7 +63,8 @@ pub struct AuditReceivedV1 {
     /// `create`, `update`, `patch`, `delete` or `deletecollection`.
     pub verb: String,
     /// The object; the name is empty for a `deletecollection` and for a creation by
-    /// `generateName` whose answer is not in the record.
+    /// `generateName` whose answer is not in the record. A `deletecollection` whose answer is
+    /// there is one event for each object that it names.
     pub key: ObjectKey,
     /// The subresource, e.g. `scale`; empty for the object itself.
     pub subresource: String,
@@ -107,9 +112,13 @@ pub struct AuditReadV1 {
     pub records: u64,
     /// How many of them were recorded as `audit.received`.
     pub recorded: u64,
-    /// How many had come before, by audit id and stage.
+    /// How many requests that write had been recorded before, from this source or another.
     pub duplicates: u64,
-    /// The end of the newest request among them, by the API server's clock.
+    /// How many wrote to the `status` of an object, which is not recorded.
+    pub status: u64,
+    /// How many wrote to something whose kind is not known: they are not recorded.
+    pub unknown: u64,
+    /// The end of the newest request that was read so far, by the API server's clock.
     pub newest: Option<Timestamp>,
 }
 

@@ -31,9 +31,20 @@ pub(super) fn read(body: &AuditReadV1) -> Described {
 }
 
 pub(super) fn troubled(body: &AuditTroubledV1) -> Described {
+    let (text, tone) = trouble(body);
+    Described::new(text).tone(tone)
+}
+
+/// What is wrong with audit records, in words.
+#[must_use]
+pub fn trouble_text(body: &AuditTroubledV1) -> String {
+    trouble(body).0
+}
+
+fn trouble(body: &AuditTroubledV1) -> (String, Tone) {
     let source = clip(&body.source, 200);
     let what = clip(&body.what, ERROR_CHARS_MAX);
-    let (text, tone) = match body.trouble {
+    match body.trouble {
         AuditTrouble::Over => (format!("audit records of {source} are read again"), Tone::Good),
         AuditTrouble::Unreadable => (format!("AUDIT NOT READ: {source}: {what}"), Tone::Bad),
         AuditTrouble::Truncated | AuditTrouble::Lost => {
@@ -44,6 +55,5 @@ pub(super) fn troubled(body: &AuditTroubledV1) -> Described {
             (format!("{lines} of {source} not understood: {what}"), Tone::Warn)
         }
         AuditTrouble::Refused => (format!("refused at {source}: {what}"), Tone::Warn),
-    };
-    Described::new(text).tone(tone)
+    }
 }
