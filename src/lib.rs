@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! L0 model, config            plain values: no I/O, no async
-//! L1 ledger::{event, frame, codec}, health, replay, plan, reconcile::machine,
-//!    audit::{record, reach, kinds}
+//! L1 ledger::{event, frame, codec}, health, replay, attribution, plan,
+//!    reconcile::machine, audit::{record, reach, kinds}
 //!                             pure functions of the ledger: no clock, no randomness
 //! L2 ledger::store            the contract of a store
 //! L3 ledger::*, source, render, cluster, audit
@@ -20,6 +20,7 @@
 pub mod config;
 pub mod model;
 
+pub mod attribution;
 pub mod health;
 pub mod ledger;
 pub mod replay;

@@ -28,6 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("ledger", 3),
     ("health", 1),
     ("replay", 1),
+    ("attribution", 1),
     ("plan", 1),
     ("reconcile::machine", 1),
     ("audit::record", 1),

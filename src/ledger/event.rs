@@ -7,6 +7,7 @@
 //! canonical bytes (RFC 8785).
 
 mod application;
+mod attribution;
 mod audit;
 mod cluster;
 mod contest;
@@ -23,6 +24,9 @@ pub use application::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DesiredObject, Health,
     KUBERNETES, ObjectHealthChangedV1, ObjectHold, ObjectOptions, Origin, ProgramsFoundV1,
     RenderFailedV1, RenderSucceededV1, RenderVariedV1, RevisionAdvancedV1, RevisionRef,
+};
+pub use attribution::{
+    ActorClaim, AttributionResolvedV1, AuditGapSuspectedV1, FieldRemark, FieldSource, Verdict,
 };
 pub use audit::{
     AuditLevel, AuditReach, AuditReadV1, AuditReceivedV1, AuditTrouble, AuditTroubledV1, AuditUser,
@@ -225,6 +229,10 @@ events! {
     AuditRead(AuditReadV1) = 0x0521, "audit.read";
     /// See [`AuditTroubledV1`].
     AuditTroubled(AuditTroubledV1) = 0x0522, "audit.troubled";
+    /// See [`AttributionResolvedV1`].
+    AttributionResolved(AttributionResolvedV1) = 0x0530, "attribution.resolved";
+    /// See [`AuditGapSuspectedV1`].
+    AuditGapSuspected(AuditGapSuspectedV1) = 0x0531, "audit.gap-suspected";
     /// See [`DeadlineReachedV1`].
     DeadlineReached(DeadlineReachedV1) = 0x0601, "deadline.reached";
     /// See [`SyncRequestedV1`].

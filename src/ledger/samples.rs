@@ -472,6 +472,42 @@ pub(crate) fn received() -> AuditReceivedV1 {
     }
 }
 
+fn attributed() -> Vec<Event> {
+    let claim = ActorClaim {
+        who: "alice".into(),
+        acting_as: "bob".into(),
+        credential: "X509SHA256=ab".into(),
+        pod: "prod/web".into(),
+        verb: "patch".into(),
+        subresource: "scale".into(),
+        evidence: vec![Seq(12)],
+        strength: 5,
+    };
+    let field = |path: &str, source| FieldRemark { path: path.into(), source };
+    let webhooks = vec!["hooks/inject".to_owned()];
+    let resolved = AttributionResolvedV1 {
+        observation: Seq(11),
+        key: object(),
+        verdict: Verdict::Exact,
+        claims: vec![claim],
+        more: 1,
+        fields: vec![
+            field(".spec.replicas", FieldSource::Request),
+            field(".metadata.labels.x", FieldSource::Admission(webhooks)),
+        ],
+        causes: vec![Seq(9)],
+        drift: Some(Seq(13)),
+        replaces: Some(Seq(14)),
+        was: Some(Verdict::Unique),
+        counts: true,
+        waiting: true,
+        why: "several".into(),
+    };
+    let why = "nothing was read".into();
+    let gap = AuditGapSuspectedV1 { observation: Seq(11), key: object(), waited_ms: 600_000, why };
+    vec![resolved.into(), gap.into()]
+}
+
 fn audits() -> Vec<Event> {
     let trouble = AuditTroubledV1 {
         source: "/var/log/audit.log".into(),
@@ -529,8 +565,19 @@ fn operators() -> Vec<Event> {
 
 /// At least one event of every kind.
 pub(crate) fn sample_events() -> Vec<Event> {
-    [lifecycle(), git(), apps(), renders(), plans(), contests(), cluster(), audits(), operators()]
-        .concat()
+    [
+        lifecycle(),
+        git(),
+        apps(),
+        renders(),
+        plans(),
+        contests(),
+        cluster(),
+        audits(),
+        attributed(),
+        operators(),
+    ]
+    .concat()
 }
 
 #[test]

@@ -4,11 +4,11 @@
 //! this function takes effect for old events when the index is rebuilt, so it comes with a new
 //! `INDEX_VERSION`.
 
-use super::event::{Event, Origin, Write};
+use super::event::{Event, IntentSettledV1, Origin, OutcomeRecordedV1, PlanGatedV1, Write};
 use crate::model::{AppName, CommitId, ObjectKey};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 3;
+pub const INDEX_VERSION: u32 = 4;
 
 /// What an event is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,20 +99,16 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::RenderSucceeded(_)
         | Event::RevisionAdvanced(_)
         | Event::RenderFailed(_)
+        | Event::SyncFinished(_)
         | Event::RenderVaried(_) => of_render(event),
         Event::AppHealthChanged(body) => Subjects::app(&body.app),
-        Event::ObjectHealthChanged(body) => Subjects::object_of(&body.app, &body.key),
-        Event::PlanGated(body) => {
-            let mut found =
-                Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes);
-            found.apps.extend(body.apps.iter().cloned());
-            found
-        }
+        Event::PlanGated(body) => of_gate(body),
         Event::GateLapsed(body) => Subjects::app(&body.app),
         Event::PlanApproved(body) => Subjects::app(&body.app),
         Event::RemovalAwaited(body) => Subjects::app(&body.app).with_objects(&body.objects),
         Event::WritesSuspended(body) => Subjects::app(&body.app),
-        Event::DriftDetected(_)
+        Event::ObjectHealthChanged(_)
+        | Event::DriftDetected(_)
         | Event::ObjectPreviewed(_)
         | Event::IgnoreFailed(_)
         | Event::ContestNamed(_)
@@ -122,12 +118,13 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::IntentRecorded(body) => {
             Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes)
         }
-        Event::OutcomeRecorded(body) => Subjects::app(&body.app),
-        Event::IntentSettled(body) => Subjects::app(&body.app),
-        Event::SyncFinished(body) => Subjects::app(&body.app).with_commits([&body.commit]),
-        Event::ObjectObserved(body) => Subjects::object(&body.key),
-        Event::ObjectGone(body) => Subjects::object(&body.key),
-        Event::AuditReceived(body) => Subjects::object(&body.key),
+        Event::OutcomeRecorded(OutcomeRecordedV1 { app, .. })
+        | Event::IntentSettled(IntentSettledV1 { app, .. }) => Subjects::app(app),
+        Event::ObjectObserved(_)
+        | Event::ObjectGone(_)
+        | Event::AuditReceived(_)
+        | Event::AttributionResolved(_)
+        | Event::AuditGapSuspected(_) => of_cluster(event),
         Event::SyncRequested(_)
         | Event::Paused(_)
         | Event::Resumed(_)
@@ -138,7 +135,14 @@ pub fn subjects(event: &Event) -> Subjects {
     }
 }
 
-/// What a render is about.
+/// What waits for approval.
+fn of_gate(body: &PlanGatedV1) -> Subjects {
+    let mut found = Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes);
+    found.apps.extend(body.apps.iter().cloned());
+    found
+}
+
+/// What a render, or the sync that follows it, is about.
 fn of_render(event: &Event) -> Subjects {
     match event {
         Event::RenderSucceeded(body) => {
@@ -150,6 +154,7 @@ fn of_render(event: &Event) -> Subjects {
         Event::RenderFailed(body) => {
             Subjects::app(&body.app).with_commits(body.commits.iter().flatten())
         }
+        Event::SyncFinished(body) => Subjects::app(&body.app).with_commits([&body.commit]),
         Event::RenderVaried(body) => Subjects {
             objects: body.fields.iter().map(|(key, _)| key.clone()).collect(),
             ..Subjects::app(&body.app)
@@ -161,6 +166,7 @@ fn of_render(event: &Event) -> Subjects {
 /// What was found about one object of an application.
 fn of_object(event: &Event) -> Subjects {
     match event {
+        Event::ObjectHealthChanged(body) => Subjects::object_of(&body.app, &body.key),
         Event::DriftDetected(body) => Subjects::object_of(&body.app, &body.key),
         Event::ObjectPreviewed(body) => Subjects::object_of(&body.app, &body.key),
         Event::IgnoreFailed(body) => Subjects::object_of(&body.app, &body.key),
@@ -169,6 +175,19 @@ fn of_object(event: &Event) -> Subjects {
         Event::ReplicasLeft(body) => {
             Subjects::app(&body.app).with_objects([&body.key, &body.autoscaler])
         }
+        _ => Subjects::default(),
+    }
+}
+
+/// What is seen of the cluster, what the records of requests are about, and what was found out
+/// with them.
+fn of_cluster(event: &Event) -> Subjects {
+    match event {
+        Event::ObjectObserved(body) => Subjects::object(&body.key),
+        Event::ObjectGone(body) => Subjects::object(&body.key),
+        Event::AuditReceived(body) => Subjects::object(&body.key),
+        Event::AttributionResolved(body) => Subjects::object(&body.key),
+        Event::AuditGapSuspected(body) => Subjects::object(&body.key),
         _ => Subjects::default(),
     }
 }
@@ -217,6 +236,8 @@ mod tests {
             ("object.observed", (1, 0, 0)),
             ("object.gone", (1, 0, 0)),
             ("audit.received", (1, 0, 0)),
+            ("attribution.resolved", (1, 0, 0)),
+            ("audit.gap-suspected", (1, 0, 0)),
             ("operator.sync", (1, 1, 0)),
             ("operator.pause", (0, 1, 0)),
             ("hold.begun", (1, 1, 0)),

@@ -5,6 +5,7 @@
 //! same in `log`, in the event stream and on the terminal of `serve`.
 
 mod applications;
+mod attribution;
 mod audit;
 mod contest;
 mod drift;
@@ -17,6 +18,7 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
+pub use attribution::{by as attributed_by, who as claimed};
 pub use audit::trouble_text;
 pub use drift::keep_commands;
 
@@ -207,6 +209,8 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         Event::AuditReceived(body) => audit::received(body),
         Event::AuditRead(body) => audit::read(body),
         Event::AuditTroubled(body) => audit::troubled(body),
+        Event::AttributionResolved(body) => attribution::resolved(body),
+        Event::AuditGapSuspected(body) => attribution::gap(body),
         Event::SyncRequested(_)
         | Event::Paused(_)
         | Event::Resumed(_)

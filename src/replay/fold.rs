@@ -86,9 +86,11 @@ impl World {
             Event::ObjectObserved(body) => self.object_observed(seq, recorded, body),
             Event::ObjectGone(body) => self.object_gone(body),
             Event::KindListed(body) => self.kind_listed(body),
-            Event::AuditReceived(_) | Event::AuditRead(_) | Event::AuditTroubled(_) => {
-                self.audited(seq, recorded, event)
-            }
+            Event::AuditReceived(_)
+            | Event::AuditRead(_)
+            | Event::AuditTroubled(_)
+            | Event::AttributionResolved(_)
+            | Event::AuditGapSuspected(_) => self.audited(seq, recorded, event),
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
             Event::SyncRequested(_)
             | Event::Paused(_)

@@ -1,0 +1,227 @@
+//! What must not lead to a wrong name.
+
+use super::*;
+use crate::ledger::event::{DaemonStartedV1, WatchGapV1};
+
+/// A story in which records are known since long ago, and the object was seen then.
+fn long_since() -> Story {
+    let mut story = Story::new();
+    story.record(|body| body.key = "ConfigMap/prod/other".parse().unwrap());
+    story.later(100);
+    story.known(10);
+    story
+}
+
+fn restart(story: &mut Story) {
+    let body = DaemonStartedV1 { version: "0".into(), observe: false, pid: 1 };
+    story.fold(&body.into());
+}
+
+fn listed(version: u64) -> ObjectObservedV1 {
+    ObjectObservedV1 { learned: Learned::Listed, ..seen(version) }
+}
+
+/// Goal: a list shows what two people did while nobody watched. The record of the last version
+/// explains the last change only.
+#[test]
+fn a_version_that_folds_changes_of_several_is_nobodys_exactly() {
+    let mut story = long_since();
+    story.later(100);
+    restart(&mut story);
+    story.later(300);
+    story.patched("alice", 11, &[".spec.replicas"]);
+    story.at += 1;
+    story.patched("bob", 12, &[".spec.paused"]);
+    let seen = story.observe(listed(12), sets(&[".spec.replicas", ".spec.paused"]));
+    story.read_to(6);
+    assert_eq!(story.who(seen), is(Verdict::Ambiguous, &["alice", "bob"]));
+}
+
+#[test]
+fn a_listed_version_is_exact_if_nothing_else_came_between() {
+    for (paths, expected) in [
+        (&[".spec.replicas"][..], is(Verdict::Exact, &["alice"])),
+        (&[".spec.replicas", ".metadata.labels.x"][..], is(Verdict::Unique, &["alice"])),
+    ] {
+        let mut story = long_since();
+        restart(&mut story);
+        story.later(300);
+        story.patched("alice", 11, &[".spec.replicas"]);
+        let seen = story.observe(listed(11), sets(paths));
+        assert_eq!(story.who(seen), None, "whether there were others is not known yet");
+        story.read_to(6);
+        assert_eq!(story.who(seen), expected);
+    }
+}
+
+#[test]
+fn after_a_gap_a_whole_object_explains_nothing_alone() {
+    let mut story = long_since();
+    let reason = "expired".to_owned();
+    story.fold(&WatchGapV1 { kind: web().group_kind(), reason, refused: false }.into());
+    story.patched_unseen("alice", &[".spec.replicas"]);
+    story.record(|body| {
+        name(body, "bob");
+        body.verb = "update".into();
+        body.resource_version = "12".into();
+        body.reach = AuditReach::Whole;
+    });
+    let seen = story.observe(listed(12), sets(&[".spec.replicas"]));
+    story.read_to(6);
+    assert_eq!(story.who(seen), is(Verdict::Ambiguous, &["alice", "bob"]));
+}
+
+/// Goal: a request that changed nothing is answered with the version that somebody else made.
+#[test]
+fn a_request_that_changed_nothing_is_not_taken_for_the_one_that_did() {
+    // Of other fields.
+    let mut story = long_since();
+    let seen = story.see(11, &[".spec.replicas"]);
+    story.patched("bob", 11, &[".metadata.labels.x"]);
+    story.read_to(6);
+    assert_eq!(story.who(seen), None);
+    // Of the same, later.
+    story.patched("alice", 11, &[".spec.replicas"]);
+    story.at += 1;
+    story.patched("bob", 11, &[".spec.replicas"]);
+    story.read_to(6);
+    assert_eq!(story.who(seen), is(Verdict::Exact, &["alice"]));
+    // At the same time.
+    let seen = story.see(12, &[".spec.replicas"]);
+    story.patched("alice", 12, &[".spec.replicas"]);
+    story.patched("bob", 12, &[".spec.replicas"]);
+    story.read_to(6);
+    assert_eq!(story.who(seen), is(Verdict::Ambiguous, &["alice", "bob"]));
+}
+
+#[test]
+fn a_whole_object_that_changed_nothing_waits_for_the_one_that_did() {
+    let mut story = long_since();
+    let update = |user: &'static str, at: i64| {
+        move |body: &mut AuditReceivedV1| {
+            name(body, user);
+            body.verb = "update".into();
+            body.resource_version = "11".into();
+            body.reach = AuditReach::Whole;
+            body.received = Timestamp(body.received.0 + at * 1_000_000);
+            body.completed = Timestamp(body.completed.0 + at * 1_000_000);
+        }
+    };
+    let seen = story.see(11, &[".spec.replicas"]);
+    story.record(update("bob", 50));
+    story.read_to(1);
+    assert_eq!(story.who(seen), None);
+    story.record(update("alice", 0));
+    story.read_to(6);
+    assert_eq!(story.who(seen), is(Verdict::Exact, &["alice"]));
+}
+
+#[test]
+fn a_record_that_comes_late_corrects_and_both_views_stay() {
+    let mut story = long_since();
+    let seen = story.see(11, &[".spec.replicas"]);
+    story.at += 1;
+    story.patched("bob", 11, &[".spec.replicas"]);
+    story.read_to(0);
+    assert_eq!(story.who(seen), is(Verdict::Exact, &["bob"]));
+    let first = story.said[0].0;
+    story.at -= 1;
+    story.patched("alice", 11, &[".spec.replicas"]);
+    story.at += 1;
+    story.read_to(0);
+    assert_eq!(story.who(seen), is(Verdict::Exact, &["alice"]));
+    assert_eq!(story.resolved(seen).unwrap().replaces, Some(first));
+    assert_eq!(story.machine.coverage().share(), (1, 1));
+}
+
+#[test]
+fn nothing_is_unique_where_records_may_be_lost_or_are_not_at_hand() {
+    let troubled = AuditTroubledV1 {
+        source: "f".into(),
+        trouble: AuditTrouble::Truncated,
+        what: "shorter".into(),
+        count: 0,
+    };
+    let mut story = long_since();
+    let seen = story.see(11, &[".spec.replicas"]);
+    story.patched_unseen("alice", &[".spec.replicas"]);
+    story.fold(&troubled.into());
+    story.read_to(6);
+    assert_eq!(story.who(seen), None);
+    story.later(600);
+    assert_eq!(story.who(seen), is(Verdict::Ambiguous, &["alice"]));
+    let body = story.resolved(seen).unwrap();
+    assert!(body.why.contains("may have been lost") && !body.waiting, "{}", body.why);
+}
+
+#[test]
+fn refusals_of_forged_posts_spoil_nothing() {
+    let refused = AuditTroubledV1 {
+        source: "webhook".into(),
+        trouble: AuditTrouble::Refused,
+        what: "no token".into(),
+        count: 1,
+    };
+    let mut story = long_since();
+    let seen = story.see(11, &[".spec.replicas"]);
+    story.patched_unseen("alice", &[".spec.replicas"]);
+    story.fold(&refused.into());
+    story.read_to(6);
+    assert_eq!(story.who(seen), is(Verdict::Unique, &["alice"]));
+}
+
+/// Goal: a request that was carried out after the change was seen did not make it.
+#[test]
+fn the_future_explains_nothing() {
+    let mut story = long_since();
+    let seen = story.see(11, &[".spec.replicas"]);
+    story.at += 10;
+    story.patched("bob", 11, &[".spec.replicas"]);
+    story.patched_unseen("carol", &[".spec.replicas"]);
+    story.read_to(6);
+    assert_eq!(story.who(seen), None);
+}
+
+#[test]
+fn what_is_dropped_for_lack_of_room_is_unknown_with_the_reason() {
+    let mut story = Story::new();
+    for n in 0..=OBSERVED_MAX {
+        let key = ObjectKey::new("", "ConfigMap", "prod", format!("m{n}"));
+        story.machine.learn(&key, None);
+        let body = ObjectObservedV1 { key, uid: format!("u{n}"), added: true, ..seen(1) };
+        story.fold(&body.into());
+    }
+    story.settle();
+    assert_eq!(story.said.len(), 1);
+    let first = story.resolved(Seq(2)).unwrap();
+    assert_eq!((first.verdict, first.claims.len()), (Verdict::Unknown, 0));
+    assert!(first.why.contains("too many"), "{}", first.why);
+}
+
+/// Goal: after a restart nothing is said twice, and what waited goes on.
+#[test]
+fn a_machine_that_folds_the_same_events_again_goes_on_where_it_was() {
+    let mut story = long_since();
+    let told = story.see(11, &[".spec.replicas"]);
+    story.patched("alice", 11, &[".spec.replicas"]);
+    story.read_to(0);
+    let waiting = story.see(12, &[".spec.paused"]);
+    assert_eq!(story.said.len(), 1);
+
+    let mut again = long_since();
+    again.observe(seen(11), sets(&[".spec.replicas"]));
+    again.patched("alice", 11, &[".spec.replicas"]);
+    again.machine.dirty.clear();
+    let read = again.reading(again.at);
+    again.fold(&read.into());
+    again.machine.dirty.clear();
+    let said = story.said[0].1.clone();
+    assert_eq!(again.fold(&said), story.said[0].0, "the same numbers");
+    again.machine.learn(&web(), Some(Prior::of_observed(Seq(0), Timestamp::default(), &seen(11))));
+    assert_eq!(again.see(12, &[".spec.paused"]), waiting);
+    again.patched("bob", 12, &[".spec.paused"]);
+    again.read_to(0);
+    assert_eq!(again.said.len(), 1);
+    assert_eq!((again.who(told), again.who(waiting)), (None, is(Verdict::Exact, &["bob"])));
+    assert_eq!(again.machine.coverage().exact, 2);
+}

@@ -1,0 +1,69 @@
+//! Who made a change, in words.
+
+use super::{Described, NAMED_MAX, Tone, clean_key, clip};
+use crate::ledger::event::{ActorClaim, AttributionResolvedV1, AuditGapSuspectedV1, Verdict};
+use crate::query::text::list;
+
+/// Who a claim names: the user, or the field manager.
+#[must_use]
+pub fn who(claim: &ActorClaim) -> String {
+    let name = clip(&claim.who, 200);
+    match claim.acting_as.as_str() {
+        "" => name,
+        other => format!("{name} acting as {}", clip(other, 200)),
+    }
+}
+
+/// The names of claims and what they rest on: `alice (audit, exact)`.
+#[must_use]
+pub fn by(verdict: Verdict, claims: &[ActorClaim]) -> String {
+    if claims.is_empty() {
+        return "unknown".to_owned();
+    }
+    match verdict {
+        Verdict::Exact | Verdict::Unique => {
+            let names = list(claims.iter().map(who), NAMED_MAX);
+            format!("{names} (audit, {})", verdict.as_str())
+        }
+        Verdict::Ambiguous => {
+            let names: Vec<String> = claims.iter().take(NAMED_MAX).map(who).collect();
+            let more = match claims.len() - names.len() {
+                0 => String::new(),
+                more => format!(" or {more} more"),
+            };
+            format!("{}{more} (audit, ambiguous)", names.join(" or "))
+        }
+        Verdict::FieldManager => {
+            let names = list(claims.iter().map(who), NAMED_MAX);
+            format!("{names} (field manager, claimed)")
+        }
+        Verdict::Unknown => "unknown".to_owned(),
+    }
+}
+
+pub(super) fn resolved(body: &AttributionResolvedV1) -> Described {
+    let (key, by) = (clean_key(&body.key), by(body.verdict, &body.claims));
+    let cause = match body.causes.first() {
+        Some(cause) => format!(", because of #{cause}"),
+        None => String::new(),
+    };
+    let again = match body.replaces {
+        Some(earlier) => format!("; corrects #{earlier}"),
+        None => String::new(),
+    };
+    let what = match body.drift {
+        Some(drift) => format!("the change of {key} that #{drift} found was by {by}"),
+        None => format!("#{} of {key} was by {by}", body.observation),
+    };
+    let text = format!("{what}{cause}{again}");
+    let names = body.claims.iter().map(who).collect();
+    let described = Described { by: names, ..Described::new(text) }.object(&body.key);
+    if body.drift.is_some() { described } else { described.noise() }
+}
+
+pub(super) fn gap(body: &AuditGapSuspectedV1) -> Described {
+    let (key, why) = (clean_key(&body.key), clip(&body.why, 300));
+    let text =
+        format!("AUDIT GAP SUSPECTED: no record explains #{} of {key}: {why}", body.observation);
+    Described::new(text).tone(Tone::Warn).object(&body.key)
+}
