@@ -10,6 +10,34 @@ const CANDIDATES_MAX: usize = 5;
 /// Bound: with how many objects an unknown name is compared.
 const NEAR_LOOKED_AT_MAX: usize = 5_000;
 
+/// kubectl's short names of Kubernetes' own kinds.
+const SHORT_NAMES: &[(&str, &str)] = &[
+    ("cj", "CronJob"),
+    ("cm", "ConfigMap"),
+    ("crd", "CustomResourceDefinition"),
+    ("deploy", "Deployment"),
+    ("ds", "DaemonSet"),
+    ("ep", "Endpoints"),
+    ("hpa", "HorizontalPodAutoscaler"),
+    ("ing", "Ingress"),
+    ("limits", "LimitRange"),
+    ("netpol", "NetworkPolicy"),
+    ("no", "Node"),
+    ("ns", "Namespace"),
+    ("pc", "PriorityClass"),
+    ("pdb", "PodDisruptionBudget"),
+    ("po", "Pod"),
+    ("pv", "PersistentVolume"),
+    ("pvc", "PersistentVolumeClaim"),
+    ("quota", "ResourceQuota"),
+    ("rc", "ReplicationController"),
+    ("rs", "ReplicaSet"),
+    ("sa", "ServiceAccount"),
+    ("sc", "StorageClass"),
+    ("sts", "StatefulSet"),
+    ("svc", "Service"),
+];
+
 /// What is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -22,7 +50,7 @@ pub enum Subject {
 /// An object as people name it: the kind by any of its names, group and namespace where needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// The kind, or its plural, in any case of letters.
+    /// The kind, its plural or kubectl's short name of it, in any case of letters.
     kind: String,
     /// The API group; `None` = any.
     group: Option<String>,
@@ -138,11 +166,10 @@ impl Subject {
 
 impl Wanted {
     fn find(&self, world: &World) -> Result<Found, SubjectError> {
-        let plural = self.kind_by_plural(world);
-        let kinds = [Some(self.kind.as_str()), plural];
+        let kinds = self.kinds(world);
         let fits = |key: &&ObjectKey| {
             key.name == self.name
-                && kinds.iter().flatten().any(|kind| key.kind.eq_ignore_ascii_case(kind))
+                && kinds.iter().any(|kind| key.kind.eq_ignore_ascii_case(kind))
                 && self.group.as_ref().is_none_or(|group| key.group.eq_ignore_ascii_case(group))
                 && self.namespace.as_ref().is_none_or(|wanted| *wanted == key.namespace)
         };
@@ -161,16 +188,22 @@ impl Wanted {
         }
     }
 
-    fn kind_by_plural<'w>(&self, world: &'w World) -> Option<&'w str> {
-        let served = world.cluster.kinds.values();
-        let mut named = served.filter(|served| served.plural.eq_ignore_ascii_case(&self.kind));
-        named.next().map(|served| served.kind.kind.as_str())
+    /// The kinds that may be meant: of the name, of the plural, of the short name.
+    fn kinds<'w>(&'w self, world: &'w World) -> Vec<&'w str> {
+        let is = |name: &str| name.eq_ignore_ascii_case(&self.kind);
+        let mut served = world.cluster.kinds.values();
+        let plural = served.find(|served| is(&served.plural));
+        let short = SHORT_NAMES.iter().find(|(short, _)| is(short));
+        let plural = plural.map(|served| served.kind.kind.as_str());
+        let short = short.map(|(_, kind)| *kind);
+        [Some(self.kind.as_str()), plural, short].into_iter().flatten().collect()
     }
 
     /// The key as far as it can be told without an object: the kind is written as it is served.
     fn key(&self, world: &World) -> ObjectKey {
+        let kinds = self.kinds(world);
         let served = world.cluster.kinds.keys().find(|kind| {
-            kind.kind.eq_ignore_ascii_case(&self.kind)
+            kinds.iter().any(|known| kind.kind.eq_ignore_ascii_case(known))
                 && self.group.as_ref().is_none_or(|group| kind.group.eq_ignore_ascii_case(group))
         });
         let (group, kind) = match served {
@@ -204,7 +237,7 @@ pub(super) fn spokesman(world: &World, key: &ObjectKey) -> Option<AppName> {
 }
 
 /// Objects of the same kind whose names look like `key`'s.
-pub(super) fn near(world: &World, key: &ObjectKey) -> Vec<String> {
+pub(in crate::query) fn near(world: &World, key: &ObjectKey) -> Vec<String> {
     let same_kind = |known: &&ObjectKey| known.kind.eq_ignore_ascii_case(&key.kind);
     let known = world.live.keys().filter(same_kind).take(NEAR_LOOKED_AT_MAX);
     let names: Vec<String> = known.map(ToString::to_string).collect();

@@ -39,7 +39,7 @@ fn an_object_may_be_named_in_short_as_long_as_it_is_one() {
             .map(|p| p.why().subject.clone())
     };
     for (text, namespace) in
-        [("configmap/prod/a", None), ("configmaps/a", Some("prod")), ("ConfigMap/a", Some("prod"))]
+        [("configmap/prod/a", None), ("configmaps/a", Some("prod")), ("CM/a", Some("prod"))]
     {
         assert_eq!(find(text, namespace).unwrap(), A, "{text}");
     }
