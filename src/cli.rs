@@ -14,6 +14,7 @@ mod approve;
 mod arena;
 mod args;
 mod asker;
+mod blame;
 mod change;
 mod error;
 mod files;

@@ -14,7 +14,7 @@ mod autoscaler;
 pub mod compare;
 mod connection;
 mod discover;
-mod field_set;
+pub(crate) mod field_set;
 mod gitops;
 pub mod mask;
 pub mod normalize;

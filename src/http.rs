@@ -12,6 +12,7 @@
 //! durable when it came in; nothing here writes to the ledger but through [`crate::command`].
 
 mod api;
+mod blame;
 mod client;
 mod convert;
 pub mod dto;

@@ -9,6 +9,7 @@
 //! Security: values of Secrets are never part of an answer.
 
 mod apps;
+pub mod blame;
 pub mod book;
 pub mod describe;
 pub mod diff;

@@ -104,6 +104,11 @@ pub(super) enum Verb {
         #[arg(short, long)]
         namespace: Option<String>,
     },
+    /// Show who set each field of an object, when, and from which commit.
+    #[command(
+        after_help = "Examples:\n  greffier blame deploy/web -n prod\n  greffier blame deploy/web -n prod --field '.spec.template.spec.containers[name=web].image'\n  greffier blame Service/prod/web --removed"
+    )]
+    Blame(BlameArgs),
     /// Show an application's children, objects and what those own.
     #[command(after_help = "Example: greffier tree root")]
     Tree {
@@ -355,6 +360,25 @@ pub(super) struct ApproveArgs {
     /// Why; recorded.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(super) reason: String,
+}
+
+/// Flags of `blame`.
+#[derive(Debug, Args)]
+pub(super) struct BlameArgs {
+    /// An object (Kind[.group]/[namespace/]name); kinds also by kubectl's short names.
+    pub(super) subject: String,
+    /// The namespace of the object, where the subject does not say it.
+    #[arg(short, long)]
+    pub(super) namespace: Option<String>,
+    /// Only this field and what is in it, e.g. .spec.replicas.
+    #[arg(long, value_name = "PATH")]
+    pub(super) field: Option<String>,
+    /// Since when each value has been what it is, instead of who wrote it last.
+    #[arg(long)]
+    pub(super) introduced: bool,
+    /// The fields that are no longer there, and who removed them.
+    #[arg(long)]
+    pub(super) removed: bool,
 }
 
 /// Flags of `log`.

@@ -10,6 +10,7 @@ use crate::config::{Config, Loaded};
 use crate::http::{Client, ClientError, dto, query_string};
 use crate::model::{Seq, Timestamp};
 use crate::query::ResourceFilter;
+use crate::query::blame::Blame;
 use crate::query::planned::Planned;
 use crate::query::search::{Filter, since};
 use crate::query::why::Why;
@@ -208,6 +209,25 @@ impl Asker {
                 Ok(client.get("why", &query).await?)
             }
             Self::Files(files) => files.why(subject, namespace),
+        }
+    }
+
+    pub(super) async fn blame(
+        &self,
+        subject: &str,
+        namespace: Option<&str>,
+        field: Option<&str>,
+    ) -> Result<Blame, Error> {
+        match self {
+            Self::Daemon(client) => {
+                let query = query_string(&[
+                    ("subject", subject),
+                    ("namespace", namespace.unwrap_or_default()),
+                    ("field", field.unwrap_or_default()),
+                ]);
+                Ok(client.get("blame", &query).await?)
+            }
+            Self::Files(files) => files.blame(subject, namespace, field),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::http::{self, dto};
 use crate::ledger::Archive;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
+use crate::query::blame::{self, Blame};
 use crate::query::planned::{self, Planned};
 use crate::query::{self, Book, ResourceFilter, as_intent, describe, search, why};
 use crate::render::{Sandbox, Tools};
@@ -102,6 +103,20 @@ impl Files {
         gathered.read(&self.archive).map_err(|error| match error {
             why::Error::Subject(error) => Error::usage(error.to_string()).hint(error.hint()),
             why::Error::Ledger(error) => error.into(),
+        })
+    }
+
+    pub(super) fn blame(
+        &self,
+        subject: &str,
+        namespace: Option<&str>,
+        field: Option<&str>,
+    ) -> Result<Blame, Error> {
+        let named = why::Subject::parse(subject, namespace).map_err(blame::Error::from);
+        let gathered = named.and_then(|named| blame::gather(&self.world, &named, field));
+        gathered.and_then(|pending| pending.read(&self.archive)).map_err(|error| match error {
+            blame::Error::Ledger(error) => error.into(),
+            error => Error::usage(error.to_string()).hint(error.hint()),
         })
     }
 

@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser as _};
 use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ServeArgs, Verb};
 use super::asker::Context;
 use super::error::{Error, Exit};
-use super::{approve, arena, change, log, output, plan, read, settings, show, trial, why};
+use super::{approve, arena, blame, change, log, output, plan, read, settings, show, trial, why};
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
 use crate::telemetry;
@@ -97,6 +97,7 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Get(what) => read::get(context, what).await,
         Verb::Show { subject } => show::run(context, &subject).await,
         Verb::Why { subject, namespace } => why::run(context, &subject, namespace.as_deref()).await,
+        Verb::Blame(args) => blame::run(context, &args).await,
         Verb::Plan { apps } => plan::run(context, &apps).await,
         Verb::Tree { app } => read::tree(context, &app).await,
         Verb::Diff { app, rev: Some(rev), exit_code, .. } => {

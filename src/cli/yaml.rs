@@ -67,7 +67,7 @@ fn end_line(out: &mut String) {
 }
 
 /// A string, plain where nothing else could be meant.
-fn scalar(text: &str) -> String {
+pub(super) fn scalar(text: &str) -> String {
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
     let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
     let words = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];

@@ -310,7 +310,7 @@ pub(super) fn shown(value: &Value, sealed: bool) -> String {
 }
 
 /// Edges as people write a path: `.spec.containers[name=web].image`.
-pub(super) fn path(edges: &[String]) -> String {
+pub(crate) fn path(edges: &[String]) -> String {
     let mut path = String::new();
     for edge in edges {
         match Step::parse(edge) {

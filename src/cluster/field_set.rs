@@ -120,6 +120,16 @@ impl FieldSet {
         }
     }
 
+    /// Whether the place that `edges` lead to, or something in it, is in the set.
+    pub(crate) fn reaches(&self, edges: &[String]) -> bool {
+        let mut set = self;
+        for edge in edges {
+            let Some(below) = set.below.get(edge) else { return false };
+            set = below;
+        }
+        true
+    }
+
     /// The places that the set names, the outermost only: a list item that is a member stands for
     /// everything in it.
     pub(crate) fn places(&self) -> Vec<Vec<String>> {

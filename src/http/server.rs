@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::peer::Peer;
-use super::{api, hold, plan, stream, trial, why};
+use super::{api, blame, hold, plan, stream, trial, why};
 use crate::ledger::Ledger;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
@@ -235,6 +235,7 @@ fn router(state: State) -> Router {
         .route("/unfreeze", post(api::unfreeze))
         .route("/resources", get(api::resources))
         .route("/why", get(why::why))
+        .route("/blame", get(blame::blame))
         .route("/plan", get(plan::plan))
         .route("/events", get(api::events))
         .route("/events/{seq}", get(api::event))

@@ -15,6 +15,7 @@ mod proxy;
 mod audit;
 mod auditing;
 mod autoscaled;
+mod blame;
 mod combined;
 mod crash;
 mod disk_full;

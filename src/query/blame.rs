@@ -1,0 +1,409 @@
+//! `blame`: who set each field of an object, since when it has been what it is, which commit it
+//! comes from, and who removed what is no longer there.
+//!
+//! The versions of the object are read from the ledger ([`versions`]), told apart field by field
+//! ([`schema`], [`fields`]) and folded ([`state`]). What the ledger does not know is said: what a
+//! list showed after a gap lies between two events, a field manager is a claim, and where the
+//! object's managed fields name somebody else than the ledger both are told.
+//!
+//! [`gather`] works under the world's lock and does no I/O; [`Pending::read`] reads the ledger
+//! afterwards. Texts are returned as they are: whoever prints them makes them safe.
+//!
+//! Security: of a Secret the names of its keys are told, never a value or a digest of one.
+
+mod fields;
+mod git;
+mod history;
+mod path;
+mod schema;
+mod state;
+mod versions;
+mod who;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::book::Book;
+use super::text::near_names;
+use super::why::{Found, Subject, SubjectError, near};
+use crate::ledger;
+use crate::ledger::event::Learned;
+use crate::model::{BlobAddr, ObjectKey, Seq};
+use crate::plan::secret::{SECRET, is_open};
+use crate::replay::World;
+
+use self::fields::Place;
+use self::git::Desired;
+use self::history::{History, Seen};
+use self::path::Pattern;
+use self::versions::Life;
+
+pub use self::git::FromGit;
+pub use self::who::{CLAIMED, EXACT, OwnWrite, UNKNOWN, Who};
+
+/// The answer. It goes over the wire as it is: fields are added, never renamed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Blame {
+    /// The object's key.
+    pub subject: String,
+    /// The last event that the answer knows of.
+    pub seq: u64,
+    /// The object's uid.
+    pub uid: String,
+    /// How it began: created, or first seen.
+    pub begun: Deed,
+    /// How it ended, where it did; the fields are those that it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<Deed>,
+    /// How many versions are known of it.
+    pub versions: usize,
+    /// How many objects had the name before it; nothing of theirs counts.
+    pub before: usize,
+    /// The fields, in the order of the object.
+    pub fields: Vec<Field>,
+    /// What it had and has no longer, in order of the paths.
+    pub removed: Vec<Removed>,
+}
+
+/// One field.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its path, e.g. `.spec.template.spec.containers[name=web].image`.
+    pub path: String,
+    /// The edges of a field set that lead to it.
+    pub place: Vec<String>,
+    /// Its value; of a Secret `(secret)`.
+    pub value: Value,
+    /// Its value before, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Value>,
+    /// Who wrote it last.
+    pub set: Deed,
+    /// Since when it has had this value, and who gave it that.
+    pub introduced: Deed,
+    /// The field managers that own it in the object as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<String>,
+    /// What the object says otherwise than the ledger; empty when they agree.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub conflict: String,
+    /// Whether an item on the path is told by its position only, because it is not known what
+    /// tells the items of the list apart: when one is added or removed, those behind it change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_position: bool,
+}
+
+/// A field that is no longer there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Its path.
+    pub path: String,
+    /// The edges of a field set that led to it.
+    pub place: Vec<String>,
+    /// Its last value; of a Secret `(secret)`.
+    pub was: Value,
+    /// Who removed it.
+    pub removed: Deed,
+    /// Who had written it last.
+    pub set: Deed,
+}
+
+/// When something happened, and who did it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Deed {
+    /// The event that told of it.
+    pub seq: u64,
+    /// When that was recorded.
+    pub time: String,
+    /// Where it was not seen as it happened: the last event before which it had not happened, or
+    /// 0 where nothing is known before. It happened between the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// Who did it.
+    pub who: Who,
+    /// The commit that the value comes from, where greffier applied it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<FromGit>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The question names nothing, or several things.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// It names an application.
+    #[error("`{0}` is an application; blame is about the fields of an object")]
+    NotAnObject(String),
+    /// What was asked for is no path.
+    #[error("`{0}` is no path of a field")]
+    NotAPath(String),
+    /// The object has, and had, no such field.
+    #[error("{object} has no field {path}")]
+    NoField {
+        /// The object.
+        object: String,
+        /// What was asked for.
+        path: String,
+        /// Paths that look like it.
+        near: Vec<String>,
+    },
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+    /// A recorded object is no JSON.
+    #[error("the recorded object {addr} cannot be read")]
+    Unreadable {
+        /// Its address.
+        addr: BlobAddr,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Subject(error) => error.hint(),
+            Self::NotAnObject(app) => {
+                format!(
+                    "`greffier tree {app}` lists its objects, e.g. `greffier blame deploy/web -n prod`"
+                )
+            }
+            Self::NotAPath(_) => {
+                "e.g. `.spec.replicas`, or `.spec.template.spec.containers[name=web].image`"
+                    .to_owned()
+            }
+            Self::NoField { near, .. } if near.is_empty() => {
+                "without --field all are listed".to_owned()
+            }
+            Self::NoField { near, .. } => format!("did you mean {}?", near.join(", ")),
+            Self::Ledger(_) | Self::Unreadable { .. } => "run `greffier ledger verify`".to_owned(),
+        }
+    }
+}
+
+/// A question whose subject is known.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    key: ObjectKey,
+    until: Seq,
+    field: Option<(String, Pattern)>,
+    near: Vec<String>,
+}
+
+/// Finds the object that is asked about; `field` is the path of a field. Does no I/O.
+///
+/// # Errors
+/// When the question names no object, several, or no path.
+pub fn gather(world: &World, subject: &Subject, field: Option<&str>) -> Result<Pending, Error> {
+    let key = match subject.find(world)? {
+        Found::App(name) => return Err(Error::NotAnObject(name.to_string())),
+        Found::Object(key, _) => key,
+    };
+    let field = field.map(|path| {
+        let pattern = Pattern::parse(path).ok_or_else(|| Error::NotAPath(path.to_owned()))?;
+        Ok::<_, Error>((path.to_owned(), pattern))
+    });
+    let known = world.live.contains_key(&key);
+    let near = if known { Vec::new() } else { near(world, &key) };
+    Ok(Pending { key, until: world.seq, field: field.transpose()?, near })
+}
+
+impl Pending {
+    /// Reads the object's versions and says who set what.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn read(self, book: &dyn Book) -> Result<Blame, Error> {
+        let lives = versions::read(book, &self.key, self.until)?;
+        let Some(life) = lives.last() else {
+            let wanted = self.key.to_string();
+            return Err(SubjectError::Unknown { wanted, near: self.near }.into());
+        };
+        let history = history::read(book, &self.key, &lives)?;
+        let desired = Desired::read(book, &self.key, &history.schema, &lives)?;
+        let mut telling = Telling { key: &self.key, history: &history, desired };
+        let wanted = |place: &Place| match &self.field {
+            Some((_, pattern)) => pattern.covers(place),
+            None => true,
+        };
+        let mut blame = Blame {
+            subject: self.key.to_string(),
+            seq: self.until.0,
+            uid: life.uid().to_owned(),
+            begun: telling.begun(&lives),
+            gone: life.gone.as_ref().map(|gone| telling.gone(gone)),
+            versions: history.versions.len(),
+            before: lives.len() - 1,
+            ..Blame::default()
+        };
+        let leaves = fields::leaves(&history.schema, &history.object);
+        for leaf in leaves.iter().filter(|leaf| wanted(&leaf.place)) {
+            blame.fields.extend(telling.field(leaf)?);
+        }
+        for (place, tombstone) in history.state.removed.iter().filter(|(place, _)| wanted(place)) {
+            blame.removed.push(telling.removed(place, tombstone));
+        }
+        match self.field {
+            Some((path, _)) if blame.fields.is_empty() && blame.removed.is_empty() => {
+                let known: Vec<String> =
+                    leaves.iter().map(|leaf| path::text(&leaf.place)).collect();
+                let near = near_names(&path, known.iter().map(String::as_str));
+                Err(Error::NoField { object: blame.subject, path, near })
+            }
+            _ => Ok(blame),
+        }
+    }
+}
+
+/// What turns numbers of versions into words.
+struct Telling<'h> {
+    key: &'h ObjectKey,
+    history: &'h History,
+    desired: Desired<'h>,
+}
+
+impl Telling<'_> {
+    fn version(&self, number: usize) -> Option<(&Seen, Option<&Seen>)> {
+        let before = number.checked_sub(1).and_then(|before| self.history.versions.get(before));
+        Some((self.history.versions.get(number)?, before))
+    }
+
+    /// When a version was told of, and between what it came about where a list told of it.
+    fn when((seen, before): (&Seen, Option<&Seen>)) -> Deed {
+        let version = &seen.version;
+        let last = before.and_then(|before| before.version.told_by.iter().max());
+        let listed = version.learned == Learned::Listed;
+        Deed {
+            seq: version.seq.0,
+            time: version.time.to_string(),
+            after: listed.then(|| last.map_or(0, |seq| seq.0)),
+            ..Deed::default()
+        }
+    }
+
+    /// Who wrote the leaf with a version. The one place where a name comes from.
+    fn set(&mut self, number: usize, place: &[String], value: &Value) -> Result<Deed, Error> {
+        let Some(version) = self.version(number) else { return Ok(Deed::default()) };
+        let mut deed = Self::when(version);
+        deed.who = who::who_set(version.0, version.1, place);
+        let own = version.0.version.own.clone();
+        if let Some(own) = own.filter(|_| deed.who.write.is_some()) {
+            deed.git = Some(self.desired.origin(&own, place, value)?);
+        }
+        Ok(deed)
+    }
+
+    fn field(&mut self, leaf: &fields::Leaf<'_>) -> Result<Option<Field>, Error> {
+        let Some(entry) = self.history.state.entries.get(&leaf.place) else { return Ok(None) };
+        let set = self.set(entry.set, &leaf.place, leaf.value)?;
+        let introduced = match entry.since == entry.set {
+            true => set.clone(),
+            false => self.set(entry.since, &leaf.place, leaf.value)?,
+        };
+        let last = self.history.versions.last();
+        let owners: Vec<String> = last
+            .map(|last| who::owners(last, &leaf.place))
+            .unwrap_or_default()
+            .into_iter()
+            .map(who::manager_text)
+            .collect();
+        Ok(Some(Field {
+            path: path::text(&leaf.place),
+            value: self.shown(&leaf.place, leaf.value),
+            was: entry.previous.as_ref().map(|was| self.shown(&leaf.place, was)),
+            conflict: conflict(&set, &owners, self.history, entry.set),
+            by_position: leaf.by_position,
+            place: leaf.place.clone(),
+            set,
+            introduced,
+            owners,
+        }))
+    }
+
+    fn removed(&mut self, place: &Place, tombstone: &state::Tombstone) -> Removed {
+        let mut removed = Removed {
+            path: path::text(place),
+            place: place.clone(),
+            was: self.shown(place, &tombstone.last),
+            ..Removed::default()
+        };
+        if let Some(version) = self.version(tombstone.removed) {
+            removed.removed = Self::when(version);
+            removed.removed.who = who::who_removed(version.0, version.1, place);
+        }
+        if let Some(version) = self.version(tombstone.set) {
+            removed.set = Self::when(version);
+            removed.set.who = who::who_set(version.0, version.1, place);
+        }
+        removed
+    }
+
+    fn begun(&self, lives: &[Life]) -> Deed {
+        let Some(version) = self.version(0) else { return Deed::default() };
+        let mut deed = Self::when(version);
+        if let (Some(_), [.., former, _]) = (deed.after, lives) {
+            let gone = former.gone.as_ref().map(|gone| gone.seq.0);
+            let last = former.versions.last().map(|version| version.seq.0);
+            deed.after = gone.or(last);
+        }
+        deed.who = match &version.0.version.own {
+            Some(own) => Who::greffier(own),
+            None => Who::unknown("an object does not tell who created it"),
+        };
+        deed
+    }
+
+    fn gone(&self, gone: &versions::Gone) -> Deed {
+        let last = self.history.versions.last();
+        let last = last.and_then(|last| last.version.told_by.iter().max());
+        Deed {
+            seq: gone.seq.0,
+            time: gone.time.to_string(),
+            after: (gone.learned == Learned::Listed).then(|| last.map_or(0, |seq| seq.0)),
+            who: match &gone.own {
+                Some(own) => Who::greffier(own),
+                None => Who::unknown("what is gone does not tell who deleted it"),
+            },
+            git: None,
+        }
+    }
+
+    /// A value as it may be shown.
+    fn shown(&self, place: &[String], value: &Value) -> Value {
+        let mut names = place.iter().map(|edge| edge.strip_prefix("f:").unwrap_or_default());
+        let (field, below) = (names.next().unwrap_or_default(), names.next());
+        if self.key.is_secret() && !is_open(field, below) {
+            return Value::from(SECRET);
+        }
+        value.clone()
+    }
+}
+
+/// Where the owners that the object names do not have the ledger's last writer among them.
+fn conflict(set: &Deed, owners: &[String], history: &History, number: usize) -> String {
+    let own = set.who.write.is_some();
+    let among = |owner: &String| match own {
+        true => owner.split(' ').next() == Some(crate::cluster::FIELD_MANAGER),
+        false => set.who.managers.contains(owner),
+    };
+    if owners.is_empty() || owners.iter().any(among) || set.who.strength == UNKNOWN {
+        return String::new();
+    }
+    // Ownership that greffier took over since is no contradiction.
+    let later = history.versions.iter().skip(number + 1);
+    let taken = later.filter_map(|seen| seen.version.own.as_ref());
+    let greffiers =
+        owners.iter().all(|o| o.split(' ').next() == Some(crate::cluster::FIELD_MANAGER));
+    if greffiers && taken.count() > 0 {
+        return String::new();
+    }
+    format!("the object names {} as its owner", owners.join(", "))
+}

@@ -1,0 +1,344 @@
+//! Which commit a field's value comes from.
+//!
+//! What greffier applied is recorded: each write names its manifest, and its intent the render
+//! that the manifest is from. Folding the manifests as the versions of an object are folded tells
+//! with which one a field got the value that it is wanted to have; the commit of that render is
+//! the answer, and not the one that was in force when a drift was put back. What the ledger does
+//! not say (which of several commits between two renders, which file behind a kustomization) is
+//! said to be unknown.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::super::book::Book;
+use super::super::search::Filter;
+use super::super::text::first_line;
+use super::Error;
+use super::fields::at;
+use super::schema::Schema;
+use super::state::State;
+use super::versions::{Life, Own};
+use crate::ledger::event::{CommitRecordedV1, Event, RenderSucceededV1};
+use crate::ledger::{self, Recorded};
+use crate::model::{BlobAddr, CommitId, ObjectKey};
+
+/// Bound: how many commits between two renders are looked at.
+const BETWEEN_MAX: usize = 200;
+/// How long the subject of a commit may be, in characters.
+const SUBJECT_CHARS_MAX: usize = 100;
+
+/// The commit that a field's value comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FromGit {
+    /// The repository; empty when the render is not in the ledger.
+    pub repo: String,
+    /// The commit; empty where no commit did it.
+    pub commit: String,
+    /// The first line of its message.
+    pub subject: String,
+    /// Who wrote it, as it states.
+    pub author: String,
+    /// Who committed it, as it states.
+    pub committer: String,
+    /// When it was committed, as it states.
+    pub time: String,
+    /// The file that the object comes from; empty when it is unknown.
+    pub file: String,
+    /// The line in it; of the field where that is known, or else of the object's beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// What is not known about it, or else to be said; empty when nothing is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// The manifests that greffier applied, folded.
+pub(super) struct Desired<'b> {
+    book: &'b dyn Book,
+    key: &'b ObjectKey,
+    schema: &'b Schema,
+    /// The writes that brought another manifest, in order.
+    writes: Vec<&'b Own>,
+    state: State,
+    /// The last manifest that could be read.
+    last: Value,
+    /// Why manifests could not be read; empty when they could.
+    sealed: String,
+    /// By the number of the write.
+    known: BTreeMap<usize, FromGit>,
+}
+
+/// The render that a manifest is from.
+struct Rendered {
+    recorded: Arc<Recorded>,
+}
+
+impl Rendered {
+    fn body(&self) -> Option<&RenderSucceededV1> {
+        match &self.recorded.event {
+            Some(Event::RenderSucceeded(body)) => Some(body),
+            _ => None,
+        }
+    }
+}
+
+impl<'b> Desired<'b> {
+    /// Reads and folds the manifests of every write that made a version.
+    pub(super) fn read(
+        book: &'b dyn Book,
+        key: &'b ObjectKey,
+        schema: &'b Schema,
+        lives: &'b [Life],
+    ) -> Result<Self, Error> {
+        let own = lives.iter().flat_map(|life| &life.versions).filter_map(|v| v.own.as_ref());
+        let mut writes: Vec<(&Own, BlobAddr)> =
+            own.filter_map(|own| Some((own, own.write.manifest?))).collect();
+        writes.dedup_by_key(|(_, manifest)| *manifest);
+        let mut desired = Self {
+            book,
+            key,
+            schema,
+            writes: Vec::new(),
+            state: State::default(),
+            last: Value::Null,
+            sealed: String::new(),
+            known: BTreeMap::new(),
+        };
+        for (own, addr) in writes {
+            let bytes = match book.blob(addr) {
+                Ok(bytes) => bytes,
+                Err(error @ ledger::Error::Sealed(_)) => {
+                    desired.sealed = error.to_string();
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let manifest: Value = serde_json::from_slice(&bytes)
+                .map_err(|source| Error::Unreadable { addr, source })?;
+            let number = desired.writes.len();
+            if number == 0 {
+                desired.state.begin(schema, number, &manifest);
+            } else {
+                desired.state.go_on(schema, number, &desired.last, &manifest);
+            }
+            desired.writes.push(own);
+            desired.last = manifest;
+        }
+        Ok(desired)
+    }
+
+    /// Where the value at `place` comes from, which the write `own` applied; `live` is the value.
+    pub(super) fn origin(
+        &mut self,
+        own: &Own,
+        place: &[String],
+        live: &Value,
+    ) -> Result<FromGit, Error> {
+        let unknown = |note: &str| FromGit { note: note.to_owned(), ..FromGit::default() };
+        if !self.sealed.is_empty() {
+            return Ok(unknown(&format!("commit unknown: {}", self.sealed)));
+        }
+        let Some(place) = self.place(place) else {
+            return Ok(unknown(
+                "not in the manifest: a default, greffier's own mark, or admission",
+            ));
+        };
+        let wanted = at(self.schema, &self.last, &place);
+        if !own.write.holds.is_empty() && wanted.is_some_and(|wanted| wanted != live) {
+            let holds: Vec<String> = own.write.holds.iter().map(|seq| format!("#{seq}")).collect();
+            return Ok(unknown(&format!("kept against Git by the hold {}", holds.join(", "))));
+        }
+        let Some(entry) = self.state.entries.get(&place) else {
+            return Ok(unknown("commit unknown: the manifest says it in another form"));
+        };
+        let since = entry.since;
+        if let Some(known) = self.known.get(&since) {
+            return Ok(known.clone());
+        }
+        let found = self.commit(since)?;
+        self.known.insert(since, found.clone());
+        Ok(found)
+    }
+
+    /// Where the manifest has what is live at `place`: nearly always there.
+    fn place(&self, place: &[String]) -> Option<Vec<String>> {
+        let there = |place: &[String]| at(self.schema, &self.last, place).is_some();
+        if there(place) {
+            return Some(place.to_vec());
+        }
+        // What a manifest says as text, the API server has encoded.
+        let data = place.first().is_some_and(|edge| self.key.is_secret() && edge == "f:data");
+        let text: Vec<String> = std::iter::once("f:stringData".to_owned())
+            .chain(place.iter().skip(1).cloned())
+            .collect();
+        (data && there(&text)).then_some(text)
+    }
+
+    /// The commit that brought the manifest of a write.
+    fn commit(&self, number: usize) -> Result<FromGit, Error> {
+        let Some(own) = self.writes.get(number) else { return Ok(FromGit::default()) };
+        let before = number.checked_sub(1).and_then(|before| self.writes.get(before));
+        let rendered = self.rendered(own)?;
+        let Some(body) = rendered.as_ref().and_then(Rendered::body) else {
+            let commit = own.commit.clone();
+            let mut found = self.described(commit.as_ref(), "")?;
+            found.note = "the render is not in the ledger; file unknown".to_owned();
+            return Ok(found);
+        };
+        let former = before.map(|before| self.rendered(before)).transpose()?.flatten();
+        let former = former.as_ref().and_then(Rendered::body);
+        let (file, line, about_file) = self.file(body);
+        let mut notes = Vec::new();
+        let mut commit = Some(&body.revision.commit);
+        let narrowed;
+        match former {
+            None => notes.push("as old as the first render, or older".to_owned()),
+            Some(former) if commits(former) == commits(body) => {
+                commit = None;
+                notes.push(match former.declared == body.declared {
+                    true => "no commit: rendered by other versions of programs".to_owned(),
+                    false => format!("no commit: the Application changed (#{})", body.declared),
+                });
+            }
+            Some(former) => {
+                let between = self.between(&body.revision.commit, former, &file)?;
+                narrowed = between.commit;
+                commit = narrowed.as_ref().or(commit);
+                notes.extend(between.note);
+                if former.declared != body.declared {
+                    notes.push(format!("or the Application's change (#{})", body.declared));
+                }
+            }
+        }
+        notes.extend(about_file);
+        let mut found = self.described(commit, &body.revision.repo)?;
+        (found.file, found.line, found.note) = (file, line, notes.join("; "));
+        Ok(found)
+    }
+
+    fn rendered(&self, own: &Own) -> Result<Option<Rendered>, Error> {
+        for seq in &own.causes {
+            let recorded = self.book.get(*seq)?.map(|recorded| Rendered { recorded });
+            if let Some(rendered) = recorded.filter(|rendered| rendered.body().is_some()) {
+                return Ok(Some(rendered));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The file that the render has the object from, the line, and what is not known of it.
+    fn file(&self, body: &RenderSucceededV1) -> (String, Option<u64>, Option<String>) {
+        let object = body.objects.iter().find(|object| object.key == *self.key);
+        let origin = object.map_or("", |object| object.origin.as_str());
+        let file = origin.split(" (").next().unwrap_or_default();
+        if origin.is_empty() {
+            return (String::new(), None, Some("file unknown".to_owned()));
+        }
+        if body.tool.starts_with("kustomize") {
+            return (String::new(), None, Some(format!("file unknown: built by {file}")));
+        }
+        match file.rsplit_once(':') {
+            Some((file, line)) if line.parse::<u64>().is_ok() => {
+                (file.to_owned(), line.parse().ok(), None)
+            }
+            _ => (file.to_owned(), None, Some("a template; line unknown".to_owned())),
+        }
+    }
+
+    /// Which of the commits since the former render it can have been.
+    fn between(
+        &self,
+        tip: &CommitId,
+        former: &RenderSucceededV1,
+        file: &str,
+    ) -> Result<Between, Error> {
+        let known: BTreeSet<&CommitId> = former.revisions.iter().map(|r| &r.commit).collect();
+        let mut open = VecDeque::from([tip.clone()]);
+        let mut seen = BTreeSet::new();
+        let mut touching = Vec::new();
+        while let Some(commit) = open.pop_front() {
+            if known.contains(&commit) || !seen.insert(commit.clone()) {
+                continue;
+            }
+            let body = self.committed(&commit)?;
+            let Some(Event::CommitRecorded(body)) = body.as_deref().and_then(|r| r.event.as_ref())
+            else {
+                return Ok(Between::unclear("the history before it is not in the ledger"));
+            };
+            if seen.len() > BETWEEN_MAX {
+                return Ok(Between::unclear("one of many commits since the render before"));
+            }
+            if touches(body, file) {
+                touching.push(commit);
+            }
+            open.extend(body.parents.iter().cloned());
+        }
+        Ok(match (touching.as_slice(), seen.len()) {
+            (_, 1) => Between::default(),
+            // Values, a base, a library chart: the file itself does not tell.
+            ([], count) => Between::unclear(&format!("or one of the {count} commits up to it")),
+            ([commit], _) => Between { commit: Some(commit.clone()), note: None },
+            (several, _) => {
+                let count = several.len();
+                let note = format!("or one of the {count} commits up to it that change the file");
+                Between { commit: several.first().cloned(), note: Some(note) }
+            }
+        })
+    }
+
+    fn committed(&self, commit: &CommitId) -> Result<Option<Arc<Recorded>>, Error> {
+        let filter = Filter { commit: Some(commit.to_string()), ..Filter::default() };
+        for seq in self.book.candidates(&filter).unwrap_or_default() {
+            let recorded = self.book.get(seq)?;
+            let is = |recorded: &Arc<Recorded>| match &recorded.event {
+                Some(Event::CommitRecorded(body)) => body.commit == *commit,
+                _ => false,
+            };
+            if let Some(recorded) = recorded.filter(is) {
+                return Ok(Some(recorded));
+            }
+        }
+        Ok(None)
+    }
+
+    fn described(&self, commit: Option<&CommitId>, repo: &str) -> Result<FromGit, Error> {
+        let mut found = FromGit { repo: repo.to_owned(), ..FromGit::default() };
+        let Some(commit) = commit else { return Ok(found) };
+        found.commit = commit.to_string();
+        if let Some(Event::CommitRecorded(body)) =
+            self.committed(commit)?.as_deref().and_then(|recorded| recorded.event.as_ref())
+        {
+            found.subject = first_line(&body.message, SUBJECT_CHARS_MAX);
+            found.author = format!("{} <{}>", body.author.name, body.author.email);
+            found.committer = format!("{} <{}>", body.committer.name, body.committer.email);
+            found.time = body.committer.time.to_string();
+        }
+        Ok(found)
+    }
+}
+
+#[derive(Default)]
+struct Between {
+    /// Another commit than the one that was rendered.
+    commit: Option<CommitId>,
+    note: Option<String>,
+}
+
+impl Between {
+    fn unclear(note: &str) -> Self {
+        Self { commit: None, note: Some(note.to_owned()) }
+    }
+}
+
+fn commits(body: &RenderSucceededV1) -> Vec<&CommitId> {
+    body.revisions.iter().map(|revision| &revision.commit).collect()
+}
+
+fn touches(body: &CommitRecordedV1, file: &str) -> bool {
+    // Not every path is listed of a commit that changes many.
+    let listed = body.changed.len() as u64 == body.changed_total;
+    !file.is_empty() && (!listed || body.changed.iter().any(|path| path == file))
+}

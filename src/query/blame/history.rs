@@ -1,0 +1,157 @@
+//! The versions of an object with what they say, folded into who set what.
+//!
+//! Objects are large and mostly the same from version to version, so a version is read only where
+//! its digest is another one, and a field set once for all versions that have it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::super::book::Book;
+use super::Error;
+use super::schema::Schema;
+use super::state::{Manager, Owners, State};
+use super::versions::{Life, Version};
+use crate::cluster::field_set::FieldSet;
+use crate::ledger::event::Verb;
+use crate::model::{BlobAddr, Digest, ObjectKey, Timestamp, canonical_json};
+
+/// What is known of an object at the end of its last life.
+pub(super) struct History {
+    pub(super) schema: Schema,
+    /// The versions of the last life, in order.
+    pub(super) versions: Vec<Seen>,
+    /// The last of them.
+    pub(super) object: Value,
+    pub(super) state: State,
+}
+
+/// A version with its field managers.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) version: Version,
+    /// When each manager wrote last, by the object's word.
+    pub(super) times: BTreeMap<Manager, Option<Timestamp>>,
+    pub(super) owners: Arc<Owners>,
+}
+
+/// Reads the versions of the last life and folds them.
+///
+/// # Errors
+/// A blob that cannot be read.
+pub(super) fn read(book: &dyn Book, key: &ObjectKey, lives: &[Life]) -> Result<History, Error> {
+    let mut reading = Reading {
+        book,
+        schema: Schema::of_group(&key.group),
+        sets: BTreeMap::new(),
+        last: Arc::default(),
+    };
+    let mut versions = Vec::new();
+    // What is known of the kind's lists is known from earlier lives too.
+    for life in lives {
+        versions.clear();
+        for version in &life.versions {
+            versions.push(reading.seen(version)?);
+        }
+    }
+    let schema = reading.schema;
+    let (mut state, mut object) = (State::default(), Value::Null);
+    for (number, seen) in versions.iter().enumerate() {
+        let before = number.checked_sub(1).and_then(|before| versions.get(before));
+        let same = before.is_some_and(|before| before.version.digest == seen.version.digest);
+        if !same {
+            let now = read_object(book, seen.version.object)?;
+            match before {
+                Some(_) => state.go_on(&schema, number, &object, &now),
+                None => state.begin(&schema, number, &now),
+            }
+            object = now;
+        }
+        // A takeover moves ownership and writes no field.
+        let moved = seen.version.own.as_ref().is_some_and(|own| own.write.verb == Verb::TakeOver);
+        if let Some(before) = before.filter(|_| !moved)
+            && !Arc::ptr_eq(&before.owners, &seen.owners)
+        {
+            state.owned(number, &before.owners, &seen.owners);
+        }
+    }
+    Ok(History { schema, versions, object, state })
+}
+
+struct Reading<'b> {
+    book: &'b dyn Book,
+    schema: Schema,
+    /// Field sets by their digests.
+    sets: BTreeMap<Digest, Arc<FieldSet>>,
+    /// The owners in the version before.
+    last: Arc<Owners>,
+}
+
+impl Reading<'_> {
+    fn seen(&mut self, version: &Version) -> Result<Seen, Error> {
+        let known = version.stamps.as_ref().filter(|stamps| {
+            !self.schema.is_unsure() && stamps.iter().all(|s| self.sets.contains_key(&s.fields))
+        });
+        let (mut times, mut owners) = (BTreeMap::new(), Owners::new());
+        if let Some(stamps) = known {
+            for stamp in stamps {
+                let manager =
+                    (stamp.manager.clone(), stamp.operation.clone(), stamp.subresource.clone());
+                let set = self.sets.get(&stamp.fields).cloned().unwrap_or_default();
+                times.insert(manager.clone(), stamp.time);
+                owners.insert(manager, set);
+            }
+        } else {
+            let stored: WithFields = parse(self.book, version.object)?;
+            for entry in stored.fields {
+                let manager = (entry.manager, entry.operation, entry.subresource);
+                self.schema.learn(&stored.object, &entry.fields_v1);
+                let digest = Digest::of(&canonical_json(&entry.fields_v1));
+                let set = self.sets.entry(digest);
+                let set = set.or_insert_with(|| Arc::new(FieldSet::parse(&entry.fields_v1)));
+                times.insert(manager.clone(), entry.time.map(Timestamp::from_seconds));
+                owners.insert(manager, Arc::clone(set));
+            }
+        }
+        if *self.last != owners {
+            self.last = Arc::new(owners);
+        }
+        Ok(Seen { version: version.clone(), times, owners: Arc::clone(&self.last) })
+    }
+}
+
+/// A stored object: see `cluster::normalize`.
+#[derive(Deserialize)]
+struct ObjectOnly {
+    object: Value,
+    #[serde(rename = "fields")]
+    _fields: IgnoredAny,
+}
+
+#[derive(Deserialize)]
+struct WithFields {
+    object: Value,
+    fields: Vec<Fields>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields {
+    manager: String,
+    operation: String,
+    subresource: String,
+    time: Option<i64>,
+    fields_v1: Value,
+}
+
+fn read_object(book: &dyn Book, addr: BlobAddr) -> Result<Value, Error> {
+    Ok(parse::<ObjectOnly>(book, addr)?.object)
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(book: &dyn Book, addr: BlobAddr) -> Result<T, Error> {
+    let bytes = book.blob(addr)?;
+    serde_json::from_slice(&bytes).map_err(|source| Error::Unreadable { addr, source })
+}

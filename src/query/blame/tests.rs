@@ -1,0 +1,5 @@
+//! Blame against a recomputation that shares no code with it, and case by case.
+
+mod ledger;
+mod properties;
+mod shapes;
