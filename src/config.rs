@@ -18,6 +18,6 @@ pub use layers::{Error, Layers, Loaded, Origin};
 pub use people::{CredentialKind, PersonConfig, people_of, person_of};
 pub use period::{ParsePeriodError, Period};
 pub use settings::{
-    AppFile, ClusterConfig, Config, GateConfig, GitConfig, LedgerConfig, OnRewrite, Places,
-    SandboxMode, SourceConfig, ToolsConfig,
+    AppFile, AuditConfig, ClusterConfig, Config, GateConfig, GitConfig, LedgerConfig, OnRewrite,
+    Places, SandboxMode, SourceConfig, ToolsConfig, WebhookConfig,
 };

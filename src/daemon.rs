@@ -8,6 +8,7 @@
 //! A full disk stops everything that records; what is recorded is served on ([`read_only`]), and
 //! when there is room the daemon starts again, within its process.
 
+mod auditing;
 mod lifecycle;
 mod narrate;
 mod options;

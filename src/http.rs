@@ -9,15 +9,18 @@
 //! other end, used by the command line.
 //!
 //! Invariants: request bodies and pages are bounded; a request sees at least every event that was
-//! durable when it came in; nothing here writes to the ledger but through [`crate::command`].
+//! durable when it came in; nothing here writes to the ledger but through [`crate::command`] and,
+//! of audit records, [`crate::audit::Intake`].
 
 mod api;
+pub mod audit;
 mod blame;
 mod client;
 mod convert;
 pub mod dto;
 mod error;
 mod hold;
+pub mod listen;
 mod peer;
 mod plan;
 mod server;

@@ -69,8 +69,6 @@ struct Open {
     pending: Vec<u8>,
     /// How much of a line that is too long was skipped.
     skipped: u64,
-    /// Whether another file stands in its place: nothing is written to it any more.
-    ending: bool,
 }
 
 impl Tail {
@@ -110,18 +108,15 @@ impl Tail {
             self.resume = None;
         }
         while let Some(open) = &mut self.open {
+            // Asked before it is read: what the API server wrote to a file before it put another
+            // in its place is then read, too.
+            let current = fs::metadata(&self.path);
             open.look_for_truncation(chunk)?;
             if open.read(chunk, self.line_bytes_max)? {
                 return Ok(true);
             }
-            let current = fs::metadata(&self.path)?;
-            if id_of(&current) == open.id {
+            if id_of(&current?) == open.id {
                 break;
-            }
-            // What was written before the other file came is in this one: it is read once more,
-            // and then it is finished.
-            if !std::mem::replace(&mut open.ending, true) {
-                continue;
             }
             let cut_short = !open.pending.is_empty() || open.skipped > 0;
             self.open = Some(self.following(chunk)?);
@@ -143,7 +138,6 @@ impl Tail {
             let mut open = Open::at(&path, offset)?;
             let current = path == self.path;
             if open.is_continued()? {
-                open.ending = !current;
                 return Ok(open);
             }
             if current {
@@ -252,7 +246,7 @@ impl Open {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
         let id = id_of(&metadata);
-        Ok(Self { file, id, offset, pending: Vec::new(), skipped: 0, ending: false })
+        Ok(Self { file, id, offset, pending: Vec::new(), skipped: 0 })
     }
 
     /// Whether what was read of the file is still in front of the offset: the file is long

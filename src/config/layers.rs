@@ -11,9 +11,28 @@ use super::settings::{Config, Places};
 /// What begins the name of a variable that sets a value: `GREFFIER_GIT_POLL_INTERVAL`.
 const VARIABLE_PREFIX: &str = "GREFFIER_";
 /// Keys that have no default and so do not show in the table of defaults.
-const OPTIONAL_KEYS: [&str; 3] = ["cluster.kubeconfig", "cluster.context", "audit.file"];
+const OPTIONAL_KEYS: [&str; 8] = [
+    "cluster.kubeconfig",
+    "cluster.context",
+    "audit.file",
+    "audit.webhook.listen",
+    "audit.webhook.tls_cert",
+    "audit.webhook.tls_key",
+    "audit.webhook.client_ca",
+    "audit.webhook.token_file",
+];
 /// Keys whose values are paths, relative to the file that names them.
-const PATH_KEYS: [&str; 5] = ["data_dir", "socket", "key_file", "cluster.kubeconfig", "audit.file"];
+const PATH_KEYS: [&str; 9] = [
+    "data_dir",
+    "socket",
+    "key_file",
+    "cluster.kubeconfig",
+    "audit.file",
+    "audit.webhook.tls_cert",
+    "audit.webhook.tls_key",
+    "audit.webhook.client_ca",
+    "audit.webhook.token_file",
+];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -415,6 +434,30 @@ mod tests {
         let config = loaded.and_then(Layers::finish).unwrap().config;
         assert_eq!(config.data_dir, Path::new("/etc/greffier/data"));
         assert_eq!(config.apps[0].file, Path::new("/etc/greffier/root.yaml"));
+    }
+
+    #[test]
+    fn a_receiver_knows_its_senders() {
+        let with = |text: &str| {
+            let loaded = file(&format!("[audit.webhook]\n{text}")).and_then(Layers::finish);
+            loaded.map(|loaded| loaded.config.audit.webhook)
+        };
+        let tls = "tls_cert = \"c\"\ntls_key = \"k\"\n";
+        for (text, wanted) in [
+            ("listen = \"127.0.0.1:1\"\n".to_owned(), "needs client_ca or token_file"),
+            ("listen = \"10.0.0.1:1\"\ntoken_file = \"t\"\n".to_owned(), "a loopback address"),
+            (format!("listen = \"10.0.0.1:1\"\n{tls}"), "needs client_ca or token_file"),
+            ("listen = \"[::1]:1\"\nclient_ca = \"a\"\n".to_owned(), "needs tls_cert"),
+            ("listen = \"[::1]:1\"\ntls_key = \"k\"\n".to_owned(), "is missing beside tls_key"),
+            ("listen = \"nowhere\"\n".to_owned(), "invalid socket address"),
+        ] {
+            let error = with(&text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+        let loaded = with(&format!("listen = \"10.0.0.1:1\"\n{tls}client_ca = \"ca\"\n")).unwrap();
+        assert_eq!(loaded.client_ca.as_deref(), Some(Path::new("/etc/greffier/ca")));
+        with("listen = \"127.0.0.1:1\"\ntoken_file = \"t\"\n").unwrap();
+        with("").unwrap();
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The settings and their defaults.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -243,16 +244,58 @@ pub struct AuditConfig {
     /// The API server's audit log, if it writes one that can be read here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+    /// The receiver for the API server's audit webhook.
+    pub webhook: WebhookConfig,
+}
+
+/// The receiver for the API server's audit webhook.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookConfig {
+    /// Where it listens: address and port. Without one, nothing is received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// Its certificate, with those between it and the authority (PEM).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// The authority of the clients: each must show a certificate of it (PEM).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
+    /// A file with the token that each client must show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
 }
 
 impl AuditConfig {
     fn check(&self) -> Result<(), (&'static str, String)> {
-        match self.file.as_ref().filter(|path| !path.is_absolute()) {
-            Some(path) => {
-                Err(("audit.file", format!("`{}` is not an absolute path", path.display())))
-            }
-            None => Ok(()),
+        if let Some(path) = self.file.as_ref().filter(|path| !path.is_absolute()) {
+            return Err(("audit.file", format!("`{}` is not an absolute path", path.display())));
         }
+        let webhook = &self.webhook;
+        let wrong = |key: &'static str, problem: &str| Err((key, problem.to_owned()));
+        let Some(listen) = webhook.listen else { return Ok(()) };
+        match (&webhook.tls_cert, &webhook.tls_key) {
+            (Some(_), None) => return wrong("audit.webhook.tls_key", "is missing beside tls_cert"),
+            (None, Some(_)) => return wrong("audit.webhook.tls_cert", "is missing beside tls_key"),
+            (None, None) if !listen.ip().is_loopback() => {
+                let problem = "without tls_cert and tls_key it must be a loopback address: who \
+                               may read on the way could make up records";
+                return wrong("audit.webhook.listen", problem);
+            }
+            (None, None) if webhook.client_ca.is_some() => {
+                let problem = "needs tls_cert and tls_key: certificates are shown in TLS only";
+                return wrong("audit.webhook.client_ca", problem);
+            }
+            _ => {}
+        }
+        if webhook.client_ca.is_none() && webhook.token_file.is_none() {
+            let problem = "needs client_ca or token_file: anybody could make up records";
+            return wrong("audit.webhook.listen", problem);
+        }
+        Ok(())
     }
 }
 

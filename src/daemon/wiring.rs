@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{lifecycle, narrate, options, read_only, snapshots};
+use super::{auditing, lifecycle, narrate, options, read_only, snapshots};
 use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
 use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
@@ -21,7 +21,7 @@ use crate::reconcile::{
     Driver, Parts, Trial, TrialError, View, record_cluster, record_sources, trial,
 };
 use crate::replay::World;
-use crate::{audit, http, render, source};
+use crate::{http, render, source};
 
 /// How many reports may wait to be recorded. Bound: the recorder takes 256 at a time; when it is
 /// slower than the cluster, watches wait, and the API server buffers or ends them.
@@ -97,7 +97,7 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
     });
     let recording = parts.clone();
     tasks.spawn("cluster recorder", async move { Ok(record_cluster(recording, reported).await?) });
-    start_audit(config, &mut tasks, &parts, &cancel);
+    auditing::start(config, &mut tasks, &parts, &cancel).await?;
     let driver = Driver::new(parts.clone(), cancel.clone());
     tasks.spawn("driver", async move { Ok(driver.run().await?) });
     start_http(config, &mut tasks, &parts, (Some(sources), None), &cancel).await?;
@@ -199,27 +199,6 @@ async fn track(
         }
         followed = wanted;
     }
-}
-
-/// Records what the API server's audit tells, where that is configured.
-fn start_audit(config: &Config, tasks: &mut Tasks, parts: &Parts, cancel: &CancellationToken) {
-    let Some(file) = &config.audit.file else { return };
-    let state = parts.read().world.audit.clone();
-    let follower = audit::Follower::new(file, &state);
-    let knowing = parts.clone();
-    let kinds = move || audit::Kinds::of(&knowing.read().world);
-    let intake = audit::Intake::new(parts.ledger.clone(), kinds, state);
-    let (mut folded, cancel) = (parts.folded.subscribe(), cancel.clone());
-    tasks.spawn("audit", async move {
-        // Without the kinds, nothing that is read is understood.
-        while intake.kinds().is_empty() {
-            tokio::select! {
-                changed = folded.changed() => changed?,
-                () = cancel.cancelled() => return Ok(()),
-            }
-        }
-        Ok(audit::follow(follower, intake, cancel).await?)
-    });
 }
 
 /// Serves the API. Without sources there is nothing to refresh: nothing is recorded, for the

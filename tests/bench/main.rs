@@ -8,6 +8,7 @@
 //!
 //! Nothing is asserted: `make bench` prints a table and writes `target/bench.json`.
 
+mod audit;
 mod edit;
 mod ledger;
 mod manifests;
@@ -44,7 +45,7 @@ use crate::witness::INTERRUPTED;
 type Group = (&'static str, fn(&Handle, &mut Report) -> Result<()>);
 
 /// The groups in the order in which they run, by the names that `ONLY` takes.
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     ("ledger", ledger::measure),
     ("push", push::plain),
     ("helm", push::helm),
@@ -54,6 +55,7 @@ const GROUPS: [Group; 9] = [
     ("thousand", mass::thousand),
     ("five-thousand", mass::five_thousand),
     ("open", open::measure),
+    ("audit", audit::measure),
 ];
 
 fn main() -> ExitCode {

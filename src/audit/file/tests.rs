@@ -109,10 +109,8 @@ fn a_file_that_others_rotate_is_found_again() {
     assert_eq!(all(&mut log.resumed(&chunk)), ["2", "3"]);
 }
 
-/// The end of the old file may be written after it was read for the last time before it was
-/// noticed that there is another one.
 #[test]
-fn the_old_file_is_read_once_more_before_it_is_left() {
+fn a_line_may_get_its_end_in_the_moment_of_a_rotation() {
     let log = Log::new();
     log.write("1\n2");
     let mut tail = log.tail();

@@ -1,0 +1,214 @@
+//! The receiver for the API server's audit webhook.
+//!
+//! It takes an `EventList` of `audit.k8s.io/v1` by `POST /audit` and answers 200 when what it
+//! says is durable in the ledger; whoever gets another answer may send it again.
+//!
+//! Security: who is not known gets no further than the head of the request. A sender is known
+//! by a certificate, which the listener checks, by a token, or by both, as configured. What is
+//! refused is recorded, at most once a minute, with how often; never what was sent.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::Value;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::record::{Malformed, Record, understand};
+use crate::audit::{Intake, Position};
+use crate::ledger;
+use crate::ledger::event::AuditTrouble;
+use crate::model::Digest;
+
+/// The name of the source.
+pub const SOURCE: &str = "webhook";
+/// Bound: how long a post may be, in bytes. The API server sends 400 records at once.
+pub const POST_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bound: how many posts are read at once; they are in memory.
+const POSTS_MAX: usize = 4;
+/// How often it is recorded that something was refused…
+const REFUSED_EVERY: Duration = Duration::from_secs(60);
+/// …and that records came that said nothing worth recording.
+const READ_EVERY: Duration = Duration::from_secs(60);
+
+/// Receives audit records.
+#[derive(Clone)]
+pub struct Receiver {
+    intake: Intake,
+    /// The digest of the token that senders must show.
+    token: Option<Digest>,
+    posts: Arc<Semaphore>,
+    refusals: Arc<Refusals>,
+    read: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Receiver {
+    /// `token` is what senders must show, if they must.
+    #[must_use]
+    pub fn new(intake: Intake, token: Option<&str>) -> Self {
+        Self {
+            intake,
+            token: token.map(|token| Digest::of(token.as_bytes())),
+            posts: Arc::new(Semaphore::new(POSTS_MAX)),
+            refusals: Arc::default(),
+            read: Arc::default(),
+        }
+    }
+
+    /// What is refused, wherever.
+    #[must_use]
+    pub fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.refusals)
+    }
+
+    /// What is served.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/audit", post(receive))
+            .fallback(|| async { (StatusCode::NOT_FOUND, "records are taken by POST /audit\n") })
+            .with_state(self.clone())
+    }
+
+    fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(expected) = &self.token else { return Ok(()) };
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = shown.and_then(|value| value.strip_prefix("Bearer "));
+        let Some(token) = token else {
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "a post without a token"));
+        };
+        // Digests are compared whole: how long that takes tells nothing of the token.
+        let shown = Digest::of(token.trim().as_bytes());
+        let differs =
+            shown.0.iter().zip(expected.0).fold(0, |all, (own, other)| all | (own ^ other));
+        match differs {
+            0 => Ok(()),
+            _ => Err(Refusal::new(StatusCode::FORBIDDEN, "a post with a wrong token")),
+        }
+    }
+
+    async fn take(&self, body: Vec<u8>) -> Result<(), Refusal> {
+        let kinds = self.intake.kinds();
+        if kinds.is_empty() {
+            let what = "the kinds of the cluster are not known yet";
+            return Err(Refusal {
+                counts: false,
+                ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what)
+            });
+        }
+        let read =
+            tokio::task::spawn_blocking(move || -> Option<Vec<Result<Record, Malformed>>> {
+                let list: Value = serde_json::from_slice(&body).ok()?;
+                let is =
+                    |field: &str, text: &str| list.get(field).is_some_and(|value| value == text);
+                let items = list.get("items").and_then(Value::as_array);
+                let items = items
+                    .filter(|_| is("kind", "EventList") && is("apiVersion", "audit.k8s.io/v1"));
+                items.map(|items| items.iter().map(|event| understand(event, &kinds)).collect())
+            });
+        let records = read.await.ok().flatten().ok_or(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "a post that is no EventList of audit.k8s.io/v1",
+        ))?;
+        let due = {
+            let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = read.is_none_or(|at| at.elapsed() >= READ_EVERY);
+            if due {
+                *read = Some(Instant::now());
+            }
+            due
+        };
+        let taken = self.intake.take(SOURCE, records, Position::default(), due).await;
+        taken.map(|_| ()).map_err(|error| {
+            tracing::warn!(%error, "audit records could not be recorded");
+            let what = "the ledger does not take it";
+            Refusal { counts: false, ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what) }
+        })
+    }
+}
+
+async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Body) -> Response {
+    let done = async {
+        receiver.check(&headers)?;
+        // The semaphore is never closed; without a permit the memory is merely not bounded.
+        let _permit = receiver.posts.acquire().await;
+        let too_large = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "a post of more than 16 MiB");
+        let body = to_bytes(body, POST_BYTES_MAX).await.map_err(|_| too_large)?;
+        receiver.take(body.to_vec()).await
+    };
+    match done.await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(refusal) => {
+            if refusal.counts {
+                receiver.refusals.note(refusal.what.to_owned());
+            }
+            (refusal.status, format!("{}\n", refusal.what)).into_response()
+        }
+    }
+}
+
+/// Why a post was not taken.
+struct Refusal {
+    status: StatusCode,
+    what: &'static str,
+    /// Whether it is the sender's fault.
+    counts: bool,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, what: &'static str) -> Self {
+        Self { status, what, counts: true }
+    }
+}
+
+/// What was refused and is not recorded yet.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    owed: Mutex<(u64, String)>,
+    came: Notify,
+}
+
+impl Refusals {
+    /// Something was refused.
+    pub fn note(&self, what: String) {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        *owed = (owed.0 + 1, what);
+        drop(owed);
+        self.came.notify_one();
+    }
+
+    /// Records what is refused until `cancel`: the first at once, then at most once a minute.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn record(
+        &self,
+        intake: Intake,
+        cancel: CancellationToken,
+    ) -> Result<(), ledger::Error> {
+        loop {
+            tokio::select! {
+                () = self.came.notified() => {}
+                () = cancel.cancelled() => return Ok(()),
+            }
+            let (count, last) =
+                std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
+            if count > 0 {
+                let what = if count == 1 { last } else { format!("{count} times, lately {last}") };
+                intake.trouble(SOURCE, AuditTrouble::Refused, what, count).await?;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(REFUSED_EVERY) => {}
+                () = cancel.cancelled() => return Ok(()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
