@@ -36,9 +36,11 @@ pub struct Follower {
     /// Whether it is recorded that the file cannot be read.
     troubled: bool,
     failures: u32,
-    /// Since when, and for how many bytes, it was not recorded how far was read.
+    /// Since when, and for how many bytes, it was not recorded how far was read; and whether that
+    /// is further than what is recorded.
     since: Instant,
     bytes: u64,
+    owed: bool,
     /// Whether nothing was ever recorded of the source.
     first: bool,
 }
@@ -60,6 +62,7 @@ impl Follower {
             failures: 0,
             since: Instant::now(),
             bytes: 0,
+            owed: false,
             first: resume.is_none(),
         }
     }
@@ -104,14 +107,15 @@ impl Follower {
         for (trouble, what) in chunk.troubles {
             intake.trouble(&self.source, trouble, what, 0).await?;
         }
-        let moved = self.position != chunk.position;
+        self.owed |= self.position != chunk.position;
         self.position = chunk.position;
         self.bytes += chunk.bytes;
         let overdue = self.bytes >= READ_BYTES_MAX || self.since.elapsed() >= READ_EVERY;
-        let due = moved && overdue || self.first;
+        let due = self.owed && overdue || self.first;
         let tally = intake.take(&self.source, records, self.position, due).await?;
         if due || tally.recorded > 0 || tally.malformed.is_some() {
-            (self.since, self.bytes, self.first) = (Instant::now(), 0, false);
+            (self.since, self.bytes) = (Instant::now(), 0);
+            (self.owed, self.first) = (false, false);
         }
         Ok(chunk.more)
     }
@@ -127,7 +131,7 @@ impl Follower {
 
     /// Records how far was read, if that was not recorded.
     async fn finish(&mut self, intake: &Intake) -> Result<(), ledger::Error> {
-        if self.bytes == 0 || self.first {
+        if !self.owed {
             return Ok(());
         }
         intake.take(&self.source, Vec::new(), self.position, true).await.map(|_| ())
@@ -203,3 +207,6 @@ impl Hints {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

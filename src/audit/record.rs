@@ -117,7 +117,8 @@ pub fn understand(event: &Value, kinds: &Kinds) -> Result<Record, Malformed> {
     let reference = event.get("objectRef").filter(|reference| reference.is_object());
     let Some(reference) = reference else { return nothing };
     let (group, subresource) = (text(reference, "apiGroup"), text(reference, "subresource"));
-    let aside = WITHOUT_OBJECTS.contains(&subresource) || QUESTIONS.contains(&group);
+    let bindings = group.is_empty() && text(reference, "resource") == "bindings";
+    let aside = bindings || WITHOUT_OBJECTS.contains(&subresource) || QUESTIONS.contains(&group);
     if aside || query.has("dryRun", "All") || is_dry_run(event) {
         return nothing;
     }

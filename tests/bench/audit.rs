@@ -37,6 +37,7 @@ pub(crate) fn measure(runtime: &Handle, report: &mut Report) -> Result<()> {
     // It comes at once, as after a time in which the daemon was stopped.
     let new = log.with_extension("new");
     fs::write(&new, &text)?;
+    let before = segment_bytes(&home)?;
     let begun = Instant::now();
     fs::rename(&new, &log)?;
     let took = loop {
@@ -59,7 +60,15 @@ pub(crate) fn measure(runtime: &Handle, report: &mut Report) -> Result<()> {
         )
         .aim("at most 20 s (1 000 a second)"),
     );
+    let grown = (segment_bytes(&home)? - before) / RECORDS as f64;
+    report.add(Figure::new("ledger growth per audit record", Unit::Bytes, vec![grown]));
     Ok(())
+}
+
+fn segment_bytes(home: &Home) -> Result<f64> {
+    let (_, body) = home.request("GET", "/api/v1/ledger", "")?;
+    let ledger: Value = serde_json::from_str(&body).context("the ledger's info is not JSON")?;
+    ledger["segment_bytes"].as_f64().context("the ledger's info has no size")
 }
 
 /// A patch of a Deployment as the API server tells of it.

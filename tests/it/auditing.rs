@@ -181,7 +181,9 @@ fn the_shipped_policy_records_changes_and_no_secrets() {
     plane.kubectl_ok("alice", &["get", "configmap", "loud"]);
     plane.kubectl_ok("alice", &["delete", "configmap", "loud"]);
     let text = fs::read_to_string(plane.audit_log()).unwrap();
-    assert!(!text.contains(secret) && !text.contains(token.trim()), "a secret is in the log");
+    for secret in [secret, "aHVudGVyMg", token.trim()] {
+        assert!(!text.contains(secret), "a secret is in the log");
+    }
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let find = |verb: &str, resource: &str, name: &str| {
         let found = events.iter().find(|event| {

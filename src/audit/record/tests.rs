@@ -196,6 +196,7 @@ fn what_changes_no_observed_object_is_left_out() {
         ("/requestURI", json!("/apis/x?fieldManager=a&dryRun=All")),
         ("/objectRef/subresource", json!("exec")),
         ("/objectRef/apiGroup", json!("authorization.k8s.io")),
+        ("/objectRef", json!({"resource": "bindings", "namespace": "prod", "name": "web-0"})),
         ("/objectRef", json!(null)),
     ] {
         let mut event = event("merge_patch");
