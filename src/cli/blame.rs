@@ -11,7 +11,7 @@ use super::error::Error;
 use super::output;
 use super::table::{local_time, table};
 use super::yaml::{scalar, to_yaml};
-use crate::query::blame::{Blame, Deed, EXACT, Field, Removed, UNKNOWN};
+use crate::query::blame::{Blame, CLAIMED, Deed, Field, Removed, UNKNOWN};
 use crate::query::text::{clean, clip, count};
 
 /// How long a name may be in the gutter, in characters.
@@ -103,7 +103,7 @@ fn foot(out: &mut String, blame: &Blame, introduced: bool) {
         let text = "~ told by position: what tells the items of the list apart is not known";
         notes.push(text.to_owned());
     }
-    if blame.fields.iter().any(|field| told(field).who.strength != EXACT) {
+    if blame.fields.iter().any(|field| told(field).who.strength == CLAIMED) {
         notes.push("(claimed): a field manager, which every client chooses itself".to_owned());
     }
     if !blame.removed.is_empty() {

@@ -16,6 +16,7 @@ use crate::query::planned::{self, Planned};
 use crate::query::{self, Book, ResourceFilter, as_intent, describe, search, why};
 use crate::render::{Sandbox, Tools};
 use crate::replay::World;
+use crate::source;
 
 /// How many events are read at a time.
 const CHUNK_EVENTS: u64 = 4_096;
@@ -29,6 +30,7 @@ pub(super) struct Files {
     compared: Compared,
     limits: Limits,
     sandbox: Sandbox,
+    mirrors: source::Options,
 }
 
 /// Opens the ledger's files for reading. Without the key, Secrets stay sealed.
@@ -44,7 +46,8 @@ impl Files {
         let world = fold(&archive, quiet)?;
         let limits = query::limits(&config.gate);
         let sandbox = Tools::configured(&config.tools).sandbox;
-        Ok(Self { archive, world, compared: Compared::new(), limits, sandbox })
+        let mirrors = source::Options::new(config.mirrors_dir());
+        Ok(Self { archive, world, compared: Compared::new(), limits, sandbox, mirrors })
     }
 
     pub(super) fn head(&self) -> Seq {
@@ -114,9 +117,11 @@ impl Files {
     ) -> Result<Blame, Error> {
         let named = why::Subject::parse(subject, namespace).map_err(blame::Error::from);
         let gathered = named.and_then(|named| blame::gather(&self.world, &named, field));
-        gathered.and_then(|pending| pending.read(&self.archive)).map_err(|error| match error {
-            blame::Error::Ledger(error) => error.into(),
-            error => Error::usage(error.to_string()).hint(error.hint()),
+        gathered.and_then(|pending| pending.read(&self.archive, &self.mirrors)).map_err(|error| {
+            match error {
+                blame::Error::Ledger(error) => error.into(),
+                error => Error::usage(error.to_string()).hint(error.hint()),
+            }
         })
     }
 

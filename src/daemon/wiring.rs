@@ -254,6 +254,10 @@ impl http::Control for Controlling {
     fn sandbox(&self) -> render::Sandbox {
         self.parts.tools.sandbox.clone()
     }
+
+    fn mirrors(&self) -> source::Options {
+        self.parts.mirrors.clone()
+    }
 }
 
 /// Tells on the terminal what happens, as it happens.

@@ -31,8 +31,8 @@ pub(super) async fn blame(
     let subject = Subject::parse(&subject, namespace.as_deref())?;
     let gathered = state.read(move |world, _| gather(world, &subject, field.as_deref()));
     let pending = gathered.await??;
-    let ledger = state.ledger.clone();
-    Ok(Json(state.blocking(move || pending.read(&ledger)).await??))
+    let (ledger, mirrors) = (state.ledger.clone(), state.mirrors());
+    Ok(Json(state.blocking(move || pending.read(&ledger, &mirrors)).await??))
 }
 
 impl From<blame::Error> for Error {

@@ -22,6 +22,7 @@ use crate::plan::{Compared, Limits};
 use crate::reconcile::{Trial, TrialError};
 use crate::render::Sandbox;
 use crate::replay::World;
+use crate::source;
 
 /// Bound: how long a request body may be, in bytes. An Application is a few KiB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -60,6 +61,9 @@ pub trait Control: Send + Sync {
 
     /// What programs that people start with their questions are confined to.
     fn sandbox(&self) -> Sandbox;
+
+    /// Where repositories are mirrored.
+    fn mirrors(&self) -> source::Options;
 }
 
 /// What the handlers have.
@@ -112,6 +116,10 @@ impl State {
 
     pub(super) fn sandbox(&self) -> Sandbox {
         self.control.sandbox()
+    }
+
+    pub(super) fn mirrors(&self) -> source::Options {
+        self.control.mirrors()
     }
 
     pub(super) fn refresh(&self, repo: Option<&str>) {

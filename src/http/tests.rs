@@ -53,6 +53,10 @@ impl Control for Refreshed {
     fn sandbox(&self) -> crate::render::Sandbox {
         crate::render::Sandbox::Off
     }
+
+    fn mirrors(&self) -> crate::source::Options {
+        crate::source::Options::new("/nowhere")
+    }
 }
 
 pub(crate) struct Daemon {

@@ -14,6 +14,7 @@
 mod fields;
 mod git;
 mod history;
+mod mirrored;
 mod path;
 mod schema;
 mod state;
@@ -42,7 +43,8 @@ use self::path::Pattern;
 use self::versions::Life;
 
 pub use self::git::FromGit;
-pub use self::who::{CLAIMED, EXACT, OwnWrite, UNKNOWN, Who};
+pub use self::mirrored::Mirrored;
+pub use self::who::{AMBIGUOUS, CLAIMED, EXACT, OwnWrite, UNIQUE, UNKNOWN, Who};
 
 /// The answer. It goes over the wire as it is: fields are added, never renamed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -217,18 +219,18 @@ pub fn gather(world: &World, subject: &Subject, field: Option<&str>) -> Result<P
 }
 
 impl Pending {
-    /// Reads the object's versions and says who set what.
+    /// Reads the object's versions and says who set what; files are looked up in `mirrored`.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn read(self, book: &dyn Book) -> Result<Blame, Error> {
+    pub fn read(self, book: &dyn Book, mirrored: &dyn Mirrored) -> Result<Blame, Error> {
         let lives = versions::read(book, &self.key, self.until)?;
         let Some(life) = lives.last() else {
             let wanted = self.key.to_string();
             return Err(SubjectError::Unknown { wanted, near: self.near }.into());
         };
         let history = history::read(book, &self.key, &lives)?;
-        let desired = Desired::read(book, &self.key, &history.schema, &lives)?;
+        let desired = Desired::read(book, &self.key, &history.schema, &lives, mirrored)?;
         let mut telling = Telling { key: &self.key, history: &history, desired };
         let wanted = |place: &Place| match &self.field {
             Some((_, pattern)) => pattern.covers(place),
@@ -356,7 +358,10 @@ impl Telling<'_> {
         }
         deed.who = match &version.0.version.own {
             Some(own) => Who::greffier(own),
-            None => Who::unknown("an object does not tell who created it"),
+            None => {
+                let who = Who::unknown("an object does not tell who created it");
+                who.attributed(version.0.version.attributed.as_ref(), &[])
+            }
         };
         deed
     }
@@ -370,7 +375,8 @@ impl Telling<'_> {
             after: (gone.learned == Learned::Listed).then(|| last.map_or(0, |seq| seq.0)),
             who: match &gone.own {
                 Some(own) => Who::greffier(own),
-                None => Who::unknown("what is gone does not tell who deleted it"),
+                None => Who::unknown("what is gone does not tell who deleted it")
+                    .attributed(gone.attributed.as_ref(), &[]),
             },
             git: None,
         }
@@ -394,7 +400,9 @@ fn conflict(set: &Deed, owners: &[String], history: &History, number: usize) -> 
         true => owner.split(' ').next() == Some(crate::cluster::FIELD_MANAGER),
         false => set.who.managers.contains(owner),
     };
-    if owners.is_empty() || owners.iter().any(among) || set.who.strength == UNKNOWN {
+    // Where nobody owned it when it was written, nothing contradicts that somebody does now.
+    let silent = !own && set.who.managers.is_empty();
+    if owners.is_empty() || owners.iter().any(among) || silent {
         return String::new();
     }
     // Ownership that greffier took over since is no contradiction.

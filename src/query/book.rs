@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::search::Filter;
 use crate::ledger::event::{Event, IntentRecordedV1};
 use crate::ledger::{self, Archive, Ledger, Recorded};
-use crate::model::{AppName, BlobAddr, CommitId, Seq};
+use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq};
 
 /// Reads events and blobs. Blocking: callers in async code move to a blocking thread.
 pub trait Book: Send + Sync {
@@ -38,6 +38,13 @@ pub trait Book: Send + Sync {
         let _ = filter;
         None
     }
+
+    /// The positions of the events about an object after `after`, ascending, at most `limit`.
+    /// Outcomes are not among them: they name their objects through the intent.
+    fn of_object(&self, key: &ObjectKey, after: Seq, limit: usize) -> Vec<Seq>;
+
+    /// The positions of the events about an application after `after`, ascending, at most `limit`.
+    fn of_app(&self, app: &AppName, after: Seq, limit: usize) -> Vec<Seq>;
 
     /// A Secret's manifest with its values replaced by digests, as observed Secrets have them.
     /// `None` = the key is not at hand, so values cannot be compared.
@@ -108,6 +115,14 @@ macro_rules! book {
                 Some(self.by_commit(&commit, filter.after, all))
             }
 
+            fn of_object(&self, key: &ObjectKey, after: Seq, limit: usize) -> Vec<Seq> {
+                self.by_object(key, after, limit)
+            }
+
+            fn of_app(&self, app: &AppName, after: Seq, limit: usize) -> Vec<Seq> {
+                self.by_app(app, after, limit)
+            }
+
             $($own)*
         }
     };
@@ -149,7 +164,6 @@ mod tests {
 
     use super::*;
     use crate::ledger::Options;
-    use crate::model::ObjectKey;
     use crate::query::diff::{SECRET, fields};
 
     #[test]

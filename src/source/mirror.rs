@@ -63,20 +63,34 @@ impl Mirror {
     /// [`Error::UnsupportedTransport`] or [`Error::InvalidUrl`] for the URL, [`Error::Io`] when
     /// the directory cannot be made.
     pub fn open(options: &Options, url: &str) -> Result<Self, Error> {
-        let location = Location::parse(url)?;
-        let name = Digest::of(url.as_bytes()).to_string();
-        let mirror = Self {
-            options: options.clone(),
-            url: url.to_owned(),
-            repo: redact(url),
-            location,
-            layout: Layout::new(&options.dir, &name[..32]),
-        };
+        let mirror = Self::named(options, url)?;
         match mirror.lock() {
             // Busy: another fetch has it, so it is there and in order.
             Ok(_) | Err(Error::Busy { .. }) => Ok(mirror),
             Err(error) => Err(error),
         }
+    }
+
+    /// Opens the mirror of the repository at `url` to be read, if there is one. Nothing is made,
+    /// locked or fetched.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedTransport`] or [`Error::InvalidUrl`].
+    pub fn find(options: &Options, url: &str) -> Result<Option<Self>, Error> {
+        let mirror = Self::named(options, url)?;
+        Ok(mirror.layout.dir().is_dir().then_some(mirror))
+    }
+
+    fn named(options: &Options, url: &str) -> Result<Self, Error> {
+        let location = Location::parse(url)?;
+        let name = Digest::of(url.as_bytes()).to_string();
+        Ok(Self {
+            options: options.clone(),
+            url: url.to_owned(),
+            repo: redact(url),
+            location,
+            layout: Layout::new(&options.dir, &name[..32]),
+        })
     }
 
     /// The URL as applications name it.

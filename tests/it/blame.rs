@@ -74,6 +74,8 @@ fn blame_names_who_set_each_field_the_commit_and_what_was_removed() {
     assert_eq!(healed["set"]["who"]["write"]["verb"], "heal", "{healed}");
     assert_eq!(healed["set"]["git"]["commit"], second.as_str(), "{healed}");
     assert_eq!(healed["set"]["git"]["file"], "web/d.yaml");
+    let line = deployment("web", "app:v2", 1).lines().position(|line| line.contains("image:"));
+    assert_eq!(healed["set"]["git"]["line"], line.unwrap() + 1, "{healed}");
     assert_eq!(healed["set"]["git"]["subject"], "version 2");
     let replicas = has(&greffier, &ns, ".spec.replicas", &1.into());
     assert_eq!(replicas["set"]["git"]["commit"], first.as_str(), "{replicas}");

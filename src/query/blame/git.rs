@@ -5,7 +5,7 @@
 //! with which one a field got the value that it is wanted to have; the commit of that render is
 //! the answer, and not the one that was in force when a drift was put back. What the ledger does
 //! not say (which of several commits between two renders, which file behind a kustomization) is
-//! said to be unknown.
+//! said to be unknown. The line is looked up in the mirror, where the file itself was the manifest.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,12 +18,15 @@ use super::super::search::Filter;
 use super::super::text::first_line;
 use super::Error;
 use super::fields::at;
+use super::mirrored::Mirrored;
 use super::schema::Schema;
 use super::state::State;
 use super::versions::{Life, Own};
+use crate::cluster::project::Step;
 use crate::ledger::event::{CommitRecordedV1, Event, RenderSucceededV1};
 use crate::ledger::{self, Recorded};
 use crate::model::{BlobAddr, CommitId, ObjectKey};
+use crate::render::{LineStep, Lines};
 
 /// Bound: how many commits between two renders are looked at.
 const BETWEEN_MAX: usize = 200;
@@ -47,7 +50,7 @@ pub struct FromGit {
     pub time: String,
     /// The file that the object comes from; empty when it is unknown.
     pub file: String,
-    /// The line in it; of the field where that is known, or else of the object's beginning.
+    /// The line of the field in it, at the commit (or, where no commit did it, as it was rendered).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// What is not known about it, or else to be said; empty when nothing is.
@@ -68,7 +71,22 @@ pub(super) struct Desired<'b> {
     /// Why manifests could not be read; empty when they could.
     sealed: String,
     /// By the number of the write.
-    known: BTreeMap<usize, FromGit>,
+    known: BTreeMap<usize, Commit>,
+    mirrored: &'b dyn Mirrored,
+    /// Documents by commit, file and line; `None` = they cannot be had here.
+    documents: BTreeMap<(String, String, u64), Option<Lines>>,
+}
+
+/// A commit that a manifest comes from, and where in it the manifest stands.
+#[derive(Debug, Clone, Default)]
+struct Commit {
+    from: FromGit,
+    /// The commit at which the file is as it was rendered.
+    at: Option<CommitId>,
+    /// The line where the document begins.
+    document: Option<u64>,
+    /// The items of lists of objects that lead to the object.
+    items: Vec<usize>,
 }
 
 /// The render that a manifest is from.
@@ -92,6 +110,7 @@ impl<'b> Desired<'b> {
         key: &'b ObjectKey,
         schema: &'b Schema,
         lives: &'b [Life],
+        mirrored: &'b dyn Mirrored,
     ) -> Result<Self, Error> {
         let own = lives.iter().flat_map(|life| &life.versions).filter_map(|v| v.own.as_ref());
         let mut writes: Vec<(&Own, BlobAddr)> =
@@ -106,6 +125,8 @@ impl<'b> Desired<'b> {
             last: Value::Null,
             sealed: String::new(),
             known: BTreeMap::new(),
+            mirrored,
+            documents: BTreeMap::new(),
         };
         for (own, addr) in writes {
             let bytes = match book.blob(addr) {
@@ -155,12 +176,34 @@ impl<'b> Desired<'b> {
             return Ok(unknown("commit unknown: the manifest says it in another form"));
         };
         let since = entry.since;
-        if let Some(known) = self.known.get(&since) {
-            return Ok(known.clone());
+        let commit = match self.known.get(&since) {
+            Some(known) => known.clone(),
+            None => self.commit(since)?,
+        };
+        self.known.insert(since, commit.clone());
+        Ok(self.with_line(commit, &place))
+    }
+
+    /// Adds the line of the field, where the file is at hand and has it.
+    fn with_line(&mut self, commit: Commit, place: &[String]) -> FromGit {
+        let Commit { mut from, at, document, items } = commit;
+        let (Some(at), Some(document)) = (at, document) else { return from };
+        let lines = self.documents.entry((at.to_string(), from.file.clone(), document));
+        let lines = lines.or_insert_with(|| {
+            let bytes = self.mirrored.file(&from.repo, &at, &from.file)?;
+            Lines::read(&bytes, document)
+        });
+        let list = items
+            .into_iter()
+            .flat_map(|item| [LineStep::Field("items".to_owned()), LineStep::Item(item)]);
+        let steps = place.iter().map(|edge| line_step(edge)).collect::<Option<Vec<_>>>();
+        let steps = steps.map(|steps| list.chain(steps).collect::<Vec<_>>());
+        from.line = lines.as_ref().zip(steps).and_then(|(lines, steps)| lines.of(&steps));
+        if from.line.is_none() {
+            let note = format!("line unknown; the object begins on line {document}");
+            from.note = if from.note.is_empty() { note } else { format!("{}; {note}", from.note) };
         }
-        let found = self.commit(since)?;
-        self.known.insert(since, found.clone());
-        Ok(found)
+        from
     }
 
     /// Where the manifest has what is live at `place`: nearly always there.
@@ -178,19 +221,19 @@ impl<'b> Desired<'b> {
     }
 
     /// The commit that brought the manifest of a write.
-    fn commit(&self, number: usize) -> Result<FromGit, Error> {
-        let Some(own) = self.writes.get(number) else { return Ok(FromGit::default()) };
+    fn commit(&self, number: usize) -> Result<Commit, Error> {
+        let Some(own) = self.writes.get(number) else { return Ok(Commit::default()) };
         let before = number.checked_sub(1).and_then(|before| self.writes.get(before));
         let rendered = self.rendered(own)?;
         let Some(body) = rendered.as_ref().and_then(Rendered::body) else {
             let commit = own.commit.clone();
-            let mut found = self.described(commit.as_ref(), "")?;
-            found.note = "the render is not in the ledger; file unknown".to_owned();
-            return Ok(found);
+            let mut from = self.described(commit.as_ref(), "")?;
+            from.note = "the render is not in the ledger; file unknown".to_owned();
+            return Ok(Commit { from, ..Commit::default() });
         };
         let former = before.map(|before| self.rendered(before)).transpose()?.flatten();
         let former = former.as_ref().and_then(Rendered::body);
-        let (file, line, about_file) = self.file(body);
+        let (file, document, items, about_file) = self.file(body);
         let mut notes = Vec::new();
         let mut commit = Some(&body.revision.commit);
         let narrowed;
@@ -214,9 +257,10 @@ impl<'b> Desired<'b> {
             }
         }
         notes.extend(about_file);
-        let mut found = self.described(commit, &body.revision.repo)?;
-        (found.file, found.line, found.note) = (file, line, notes.join("; "));
-        Ok(found)
+        let mut from = self.described(commit, &body.revision.repo)?;
+        (from.file, from.note) = (file, notes.join("; "));
+        let at = commit.unwrap_or(&body.revision.commit).clone();
+        Ok(Commit { from, at: Some(at), document, items })
     }
 
     fn rendered(&self, own: &Own) -> Result<Option<Rendered>, Error> {
@@ -229,22 +273,28 @@ impl<'b> Desired<'b> {
         Ok(None)
     }
 
-    /// The file that the render has the object from, the line, and what is not known of it.
-    fn file(&self, body: &RenderSucceededV1) -> (String, Option<u64>, Option<String>) {
+    /// The file that the render has the object from, the line where its document begins, the items
+    /// of lists of objects that lead to it, and what is not known of it.
+    fn file(&self, body: &RenderSucceededV1) -> (String, Option<u64>, Vec<usize>, Option<String>) {
         let object = body.objects.iter().find(|object| object.key == *self.key);
         let origin = object.map_or("", |object| object.origin.as_str());
-        let file = origin.split(" (").next().unwrap_or_default();
+        let unknown = |note: String| (String::new(), None, Vec::new(), Some(note));
         if origin.is_empty() {
-            return (String::new(), None, Some("file unknown".to_owned()));
+            return unknown("file unknown".to_owned());
         }
+        let (file, items) = split_origin(origin);
         if body.tool.starts_with("kustomize") {
-            return (String::new(), None, Some(format!("file unknown: built by {file}")));
+            return unknown(format!("file unknown: built by {file}"));
+        }
+        // Every source may be a repository of its own, and the origin does not say which.
+        if body.revisions.len() > 1 {
+            return (file.to_owned(), None, items, Some("of one of several sources".to_owned()));
         }
         match file.rsplit_once(':') {
             Some((file, line)) if line.parse::<u64>().is_ok() => {
-                (file.to_owned(), line.parse().ok(), None)
+                (file.to_owned(), line.parse().ok(), items, None)
             }
-            _ => (file.to_owned(), None, Some("a template; line unknown".to_owned())),
+            _ => (file.to_owned(), None, items, Some("a template; line unknown".to_owned())),
         }
     }
 
@@ -331,6 +381,30 @@ impl Between {
     fn unclear(note: &str) -> Self {
         Self { commit: None, note: Some(note.to_owned()) }
     }
+}
+
+/// An origin without the items of lists of objects that lead to the object: `a.yaml:3 (item 2)`.
+fn split_origin(origin: &str) -> (&str, Vec<usize>) {
+    let mut parts = origin.split(" (");
+    let file = parts.next().unwrap_or_default();
+    let item = |part: &str| {
+        let number = part.strip_prefix("item ")?.strip_suffix(')')?.parse::<usize>().ok()?;
+        number.checked_sub(1)
+    };
+    (file, parts.filter_map(item).collect())
+}
+
+/// A step to a line; scalars as they are written plainly.
+fn line_step(edge: &str) -> Option<LineStep> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Some(match Step::parse(edge)? {
+        Step::Field(name) => LineStep::Field(name.to_owned()),
+        Step::Key(keys) => {
+            LineStep::Keys(keys.iter().map(|(name, key)| (name.clone(), text(key))).collect())
+        }
+        Step::Member(member) => LineStep::Member(text(&member)),
+        Step::Index(index) => LineStep::Item(index),
+    })
 }
 
 fn commits(body: &RenderSucceededV1) -> Vec<&CommitId> {

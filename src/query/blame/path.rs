@@ -14,6 +14,19 @@ pub(super) fn text(place: &[String]) -> String {
     if path.is_empty() { ".".to_owned() } else { path }
 }
 
+/// The path to a place with `[]` for every item, as what is said of requests has it.
+pub(super) fn with_items(place: &[String]) -> String {
+    place.iter().fold(String::new(), |path, edge| {
+        let field = edge.starts_with("f:");
+        path + &if field { compare::path(std::slice::from_ref(edge)) } else { "[]".to_owned() }
+    })
+}
+
+/// Whether `path` is `place` or in it.
+pub(super) fn is_below(path: &str, place: &str) -> bool {
+    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
 /// A path as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern(Vec<Part>);

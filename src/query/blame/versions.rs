@@ -4,20 +4,28 @@
 //! answer and what the watch says of it later (same uid, same resource version) are one. They come
 //! over different connections; what the watch tells of the time before an answer is put before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::super::book::Book;
-use super::super::search::Filter;
 use crate::ledger;
 use crate::ledger::Recorded;
 use crate::ledger::event::{
-    Applied, Event, IntentRecordedV1, Learned, ManagerStamp, ObjectObservedV1, Write, WriteResult,
+    Applied, AttributionResolvedV1, Event, IntentRecordedV1, Learned, ManagerStamp,
+    ObjectObservedV1, Write, WriteResult,
 };
 use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, Seq, Timestamp};
 use crate::replay::rv_older;
 
 /// Bound: how many versions back what the watch says is still looked for.
 const ECHO_BEHIND_MAX: usize = 64;
+
+/// How many events of an application are read at a time to find the end of an intent: the first
+/// few nearly always have it.
+const OUTCOMES_READ: [usize; 2] = [8, 256];
+/// Bound: how many events of its application after an intent are searched for its end. A write
+/// whose end is further away is told as what the field managers say.
+const OUTCOMES_READ_MAX: usize = 8_192;
 
 /// A write of greffier.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +63,12 @@ pub(super) struct Version {
     pub(super) stamps: Option<Vec<ManagerStamp>>,
     /// The write that made it, where greffier did.
     pub(super) own: Option<Own>,
+    /// What the API server's audit says of who made it.
+    pub(super) attributed: Option<Attributed>,
 }
+
+/// Who made a change, by the event that says so.
+pub(super) type Attributed = (Seq, Box<AttributionResolvedV1>);
 
 /// The end of an object.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +78,8 @@ pub(super) struct Gone {
     pub(super) learned: Learned,
     /// The write that removed it, where greffier did.
     pub(super) own: Option<Own>,
+    /// What the API server's audit says of who did.
+    pub(super) attributed: Option<Attributed>,
 }
 
 /// Everything with one uid.
@@ -83,16 +98,66 @@ pub(super) fn read(
     key: &ObjectKey,
     until: Seq,
 ) -> Result<Vec<Life>, ledger::Error> {
-    let filter = Filter { object: Some(key.clone()), noise: true, ..Filter::default() };
-    let mut reading = Reading { key, lives: Vec::new(), open: BTreeMap::new(), deleted: None };
-    let candidates = book.candidates(&filter).unwrap_or_default();
-    for seq in candidates.into_iter().take_while(|seq| *seq <= until) {
-        if let Some(recorded) = book.get(seq)? {
-            reading.event(&recorded);
+    let mut events = BTreeMap::new();
+    for seq in book.of_object(key, Seq::ZERO, usize::MAX) {
+        if seq > until {
+            break;
+        }
+        events.extend(book.get(seq)?.map(|recorded| (seq, recorded)));
+    }
+    let intents = events.values().filter_map(|recorded| match &recorded.event {
+        Some(Event::IntentRecorded(_)) => Some(Arc::clone(recorded)),
+        _ => None,
+    });
+    for intent in intents.collect::<Vec<_>>() {
+        find_ends(book, key, &intent, until, &mut events)?;
+    }
+    let attributed = BTreeMap::new();
+    let mut reading =
+        Reading { key, lives: Vec::new(), open: BTreeMap::new(), deleted: None, attributed };
+    for recorded in events.values() {
+        reading.event(recorded);
+    }
+    Ok(reading.lives())
+}
+
+/// Adds the events that end an intent's writes to the object.
+fn find_ends(
+    book: &dyn Book,
+    key: &ObjectKey,
+    intent: &Recorded,
+    until: Seq,
+    events: &mut BTreeMap<Seq, Arc<Recorded>>,
+) -> Result<(), ledger::Error> {
+    let Some(Event::IntentRecorded(body)) = &intent.event else { return Ok(()) };
+    let writes = (0_u32..).zip(&body.writes).filter(|(_, write)| write.key == *key);
+    let mut open: BTreeSet<u32> = writes.map(|(index, _)| index).collect();
+    let (mut after, mut looked_at, [mut limit, more]) = (intent.seq(), 0, OUTCOMES_READ);
+    while !open.is_empty() && looked_at < OUTCOMES_READ_MAX {
+        let found = book.of_app(&body.app, after, limit);
+        let Some(last) = found.last() else { break };
+        (after, looked_at, limit) = (*last, looked_at + found.len(), more);
+        for seq in found {
+            if open.is_empty() || seq > until {
+                return Ok(());
+            }
+            let known = events.get(&seq).cloned();
+            let recorded = if known.is_some() { known } else { book.get(seq)? };
+            let Some(recorded) = recorded else { continue };
+            let results = match &recorded.event {
+                Some(Event::OutcomeRecorded(body)) if body.intent == intent.seq() => &body.results,
+                Some(Event::IntentSettled(body)) if body.intent == intent.seq() => &body.results,
+                _ => continue,
+            };
+            // What is not known is settled later.
+            let ended = results.iter().filter(|(_, r)| !matches!(r, WriteResult::Unknown(_)));
+            for (index, _) in ended {
+                open.remove(index);
+            }
+            events.insert(seq, Arc::clone(&recorded));
         }
     }
-    reading.lives.retain(|life| !life.versions.is_empty());
-    Ok(reading.lives)
+    Ok(())
 }
 
 struct Reading<'k> {
@@ -102,6 +167,8 @@ struct Reading<'k> {
     open: BTreeMap<(Seq, u32), Own>,
     /// The deletion that was answered last.
     deleted: Option<Own>,
+    /// By the observation.
+    attributed: BTreeMap<Seq, Attributed>,
 }
 
 impl Reading<'_> {
@@ -115,14 +182,40 @@ impl Reading<'_> {
                 let learned = body.learned;
                 self.gone(
                     &body.uid,
-                    Gone { seq: recorded.seq(), time: recorded.envelope.recorded, learned, own },
+                    Gone {
+                        seq: recorded.seq(),
+                        time: recorded.envelope.recorded,
+                        learned,
+                        own,
+                        attributed: None,
+                    },
                 );
+            }
+            Some(Event::AttributionResolved(body)) if body.key == *self.key => {
+                // A later one corrects an earlier one.
+                let resolved = (recorded.seq(), Box::new(body.clone()));
+                self.attributed.insert(body.observation, resolved);
             }
             Some(Event::IntentRecorded(body)) => self.intent(recorded, body),
             Some(Event::OutcomeRecorded(body)) => self.ends(recorded, body.intent, &body.results),
             Some(Event::IntentSettled(body)) => self.ends(recorded, body.intent, &body.results),
             _ => {}
         }
+    }
+
+    /// The lives, with what is known of who made them.
+    fn lives(mut self) -> Vec<Life> {
+        self.lives.retain(|life| !life.versions.is_empty());
+        for life in &mut self.lives {
+            for version in &mut life.versions {
+                let told = version.told_by.iter();
+                version.attributed = told.filter_map(|seq| self.attributed.remove(seq)).next();
+            }
+            if let Some(gone) = &mut life.gone {
+                gone.attributed = self.attributed.remove(&gone.seq);
+            }
+        }
+        self.lives
     }
 
     fn intent(&mut self, recorded: &Recorded, body: &IntentRecordedV1) {
@@ -200,6 +293,7 @@ fn observed(recorded: &Recorded, body: &ObjectObservedV1) -> Version {
         digest: body.digest,
         stamps: Some(body.managers.clone()),
         own: None,
+        attributed: None,
     }
 }
 
@@ -216,5 +310,6 @@ fn answered(recorded: &Recorded, applied: &Applied, own: Own) -> Version {
         stamps: None,
         // What changed nothing made no version.
         own: applied.changed.then_some(own),
+        attributed: None,
     }
 }

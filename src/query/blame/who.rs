@@ -1,19 +1,27 @@
 //! Who made a change, as far as it is known.
 //!
 //! greffier's own writes are known: what an answer shows is greffier's where greffier owns the
-//! field or nobody does. Of everybody else the object has field managers, which clients choose
-//! themselves: they are claims. Who removed a field that he did not apply himself leaves no trace
-//! in an object, and is unknown.
+//! field or nobody does. Of everybody else the API server's audit tells the user, where it was
+//! read and joined (`attribution.resolved`). Elsewhere the object has field managers, which clients
+//! choose themselves: they are claims. Who removed a field that he did not apply himself leaves no
+//! trace in an object, and is unknown without audit.
 
 use serde::{Deserialize, Serialize};
 
+use super::super::describe::claimed;
 use super::history::Seen;
+use super::path;
 use super::state::Manager;
+use super::versions::Attributed;
 use crate::cluster::FIELD_MANAGER;
-use crate::ledger::event::Method;
+use crate::ledger::event::{AttributionResolvedV1, FieldRemark, FieldSource, Method, Verdict};
 
 /// It is certain.
 pub const EXACT: &str = "exact";
+/// One request is known that can have done it, and no other.
+pub const UNIQUE: &str = "unique";
+/// Several requests can have done it.
+pub const AMBIGUOUS: &str = "ambiguous";
 /// A client said so about itself.
 pub const CLAIMED: &str = "claimed";
 /// Nobody said anything.
@@ -24,8 +32,11 @@ pub const UNKNOWN: &str = "unknown";
 pub struct Who {
     /// In a few words.
     pub name: String,
-    /// `exact`, `claimed` or `unknown`.
+    /// `exact`, `unique`, `ambiguous`, `claimed` or `unknown`.
     pub strength: String,
+    /// The event that names whoever it was, where the API server's audit told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<u64>,
     /// The field managers that claim it, each with its operation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub managers: Vec<String>,
@@ -84,9 +95,57 @@ impl Who {
             strength: CLAIMED.to_owned(),
             managers,
             note: note.to_owned(),
-            write: None,
+            ..Self::default()
         }
     }
+
+    /// The same, with what the API server's audit says of the version or of its end.
+    pub(super) fn attributed(mut self, attributed: Option<&Attributed>, place: &[String]) -> Self {
+        let Some((seq, body)) = attributed else { return self };
+        let strength = match body.verdict {
+            Verdict::Exact => EXACT,
+            Verdict::Unique => UNIQUE,
+            Verdict::Ambiguous => AMBIGUOUS,
+            // What the object says of a single field is more than what it says of the version.
+            Verdict::FieldManager | Verdict::Unknown => return self,
+        };
+        let names: Vec<String> = body.claims.iter().map(claimed).collect();
+        if names.is_empty() {
+            return self;
+        }
+        let joint = if body.verdict == Verdict::Ambiguous { " or " } else { ", " };
+        let mut notes = Vec::new();
+        if body.more > 0 {
+            notes.push(format!("or one of {} more", body.more));
+        }
+        notes.extend(admission(body, place));
+        notes.extend(body.causes.first().map(|cause| format!("because of #{cause}")));
+        (self.name, self.strength) = (names.join(joint), strength.to_owned());
+        (self.attribution, self.note) = (Some(seq.0), notes.join("; "));
+        self
+    }
+}
+
+/// That the request does not name the field itself, where that is so.
+fn admission(body: &AttributionResolvedV1, place: &[String]) -> Option<String> {
+    let path = path::with_items(place);
+    let about = |remark: &&FieldRemark| {
+        path::is_below(&path, &remark.path) || path::is_below(&remark.path, &path)
+    };
+    let mut remarks = body.fields.iter().filter(about).peekable();
+    remarks.peek()?;
+    let mut webhooks = Vec::new();
+    for remark in remarks {
+        match &remark.source {
+            FieldSource::Request => return None,
+            FieldSource::Admission(names) => webhooks.extend(names.iter().cloned()),
+        }
+    }
+    webhooks.dedup();
+    Some(match webhooks.as_slice() {
+        [] => "the request does not name it: defaulted, or set by admission".to_owned(),
+        names => format!("the request does not name it: defaulted, or set by {}", names.join(", ")),
+    })
 }
 
 /// A field manager as people read it; how it wrote where that is not the usual way.
@@ -109,8 +168,10 @@ pub(super) fn who_set(seen: &Seen, before: Option<&Seen>, place: &[String]) -> W
         }
         return Who::claimed(owners, "seen first in the answer to a write of greffier");
     }
+    let attributed = seen.version.attributed.as_ref();
     let Some(before) = before else {
-        return Who::claimed(owners, "no field manager owns it: defaulted, or set by admission");
+        let note = "no field manager owns it: defaulted, or set by admission";
+        return Who::claimed(owners, note).attributed(attributed, place);
     };
     let wrote = |manager: &&&Manager| {
         seen.times.get(**manager) != before.times.get(**manager)
@@ -119,7 +180,8 @@ pub(super) fn who_set(seen: &Seen, before: Option<&Seen>, place: &[String]) -> W
     let recent: Vec<&Manager> = owners.iter().filter(wrote).copied().collect();
     // A manager that writes again within the second leaves no other trace than the value.
     let managers = if recent.is_empty() { owners } else { recent };
-    Who::claimed(managers, "no field manager owns it: defaulted, set by admission, or reset")
+    let note = "no field manager owns it: defaulted, set by admission, or reset";
+    Who::claimed(managers, note).attributed(attributed, place)
 }
 
 /// Who removed the leaf at `place` in a version.
@@ -139,6 +201,7 @@ pub(super) fn who_removed(seen: &Seen, before: Option<&Seen>, place: &[String]) 
         manager.1 == "Apply" && wrote && seen.owners.contains_key(*manager)
     });
     Who::claimed(applied_less.collect(), "an object does not tell who removed a field")
+        .attributed(seen.version.attributed.as_ref(), place)
 }
 
 /// The managers that own the leaf at `place`.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Blame, EXACT, Error, Field, UNKNOWN, gather};
+use super::super::{Blame, EXACT, Error, Field, Mirrored, UNKNOWN, gather};
 use crate::ledger::event::*;
 use crate::ledger::{Batch, Blob, Draft};
 use crate::model::{CommitId, Digest, ObjectKey, Protection, Seq, Timestamp, canonical_json};
@@ -209,7 +209,7 @@ impl Told {
 
     fn asks(&self, field: Option<&str>) -> Result<Blame, Error> {
         let subject = Subject::parse(&self.key.to_string(), None)?;
-        gather(&self.story.world, &subject, field)?.read(&self.story.ledger)
+        gather(&self.story.world, &subject, field)?.read(&self.story.ledger, self)
     }
 
     fn blame(&self) -> Blame {
@@ -220,6 +220,24 @@ impl Told {
         let mut fields = self.asks(Some(path)).unwrap().fields;
         assert_eq!(fields.len(), 1, "{fields:?}");
         fields.remove(0)
+    }
+}
+
+/// The file of every render, as the mirror has it.
+const FILE: &str = "kind: Deployment
+apiVersion: apps/v1
+spec:
+  template:
+    spec:
+      containers:
+        - name: web
+          image: app:v2
+";
+
+impl Mirrored for Told {
+    fn file(&self, repo: &str, at: &CommitId, path: &str) -> Option<Vec<u8>> {
+        let known = repo == "/srv/infra.git" && *at == commit('b') && path == "web/d.yaml";
+        known.then(|| FILE.as_bytes().to_vec())
     }
 }
 
@@ -286,12 +304,15 @@ fn a_heal_names_the_commit_that_changed_the_field_and_not_the_one_in_force() {
     assert_eq!((image.set.seq, image.set.who.strength.as_str()), (heal.0, EXACT));
     let git = image.set.git.unwrap();
     assert_eq!((git.commit.as_str(), git.note.as_str()), (commit('b').as_str(), ""));
-    assert_eq!((git.file.as_str(), git.line), ("web/d.yaml", Some(1)));
+    assert_eq!((git.file.as_str(), git.line), ("web/d.yaml", Some(8)));
     assert_eq!((git.author.as_str(), git.subject.as_str()), ("ada <ada@example.org>", "change b"));
     assert_eq!(git.committer, "linus <linus@example.org>");
     let replicas = told.field(REPLICAS).set.git.unwrap();
     assert_eq!(replicas.commit, commit('a').as_str());
-    assert_eq!(replicas.note, "as old as the first render, or older");
+    assert_eq!(
+        replicas.note,
+        "as old as the first render, or older; line unknown; the object begins on line 1"
+    );
     assert_eq!(told.field(".kind").set.git.unwrap().commit, commit('a').as_str());
 }
 
@@ -310,18 +331,17 @@ fn what_the_ledger_does_not_say_of_a_commit_is_said_to_be_unknown() {
         told.commits(digit, parent, &["web/d.yaml"]);
     }
     let git = images(&mut told, 'c', 1, "web/d.yaml:1");
-    assert_eq!(git.note, "or one of the 2 commits up to it that change the file");
+    assert!(git.note.starts_with("or one of the 2 commits up to it that change the file;"));
     let mut told = Told::new(WEB);
     told.commits('c', Some('b'), &["web/d.yaml"]);
     let git = images(&mut told, 'c', 1, "web/d.yaml:1");
-    assert_eq!(git.note, "the history before it is not in the ledger");
+    assert!(git.note.starts_with("the history before it is not in the ledger;"), "{}", git.note);
     let git = images(&mut Told::new(WEB), 'a', 2, "web/d.yaml:1");
-    assert_eq!(
-        (git.commit.as_str(), git.note.as_str()),
-        ("", "no commit: the Application changed (#2)")
-    );
+    assert_eq!(git.commit, "");
+    assert!(git.note.starts_with("no commit: the Application changed (#2);"), "{}", git.note);
     let git = images(&mut Told::new(WEB), 'a', 1, "web/d.yaml:1");
-    assert_eq!(git.note, "no commit: rendered by other versions of programs");
+    let others = "no commit: rendered by other versions of programs;";
+    assert!(git.note.starts_with(others), "{}", git.note);
     let mut told = Told::new(WEB);
     told.commits('b', Some('a'), &["base/d.yaml"]);
     let git = images(&mut told, 'b', 1, "web/kustomization.yaml (object 1)");
@@ -470,4 +490,88 @@ fn wrong_questions_are_answered_with_what_may_be_meant() {
     let story = Story::told();
     let app = Subject::parse("web", None).unwrap();
     assert!(matches!(gather(&story.world, &app, None), Err(Error::NotAnObject(_))));
+}
+
+fn resolved(told: &mut Told, observation: Seq, verdict: Verdict, users: &[&str]) -> Seq {
+    let claim = |user: &&str| ActorClaim {
+        who: (*user).to_owned(),
+        verb: "patch".into(),
+        evidence: vec![Seq(1)],
+        strength: verdict.strength(),
+        ..ActorClaim::default()
+    };
+    let webhook = FieldSource::Admission(vec!["pin.example.org".into()]);
+    let body = AttributionResolvedV1 {
+        observation,
+        key: told.key.clone(),
+        verdict,
+        claims: users.iter().map(claim).collect(),
+        more: 0,
+        fields: vec![
+            FieldRemark { path: REPLICAS.into(), source: FieldSource::Request },
+            FieldRemark { path: ".spec.template.spec.containers[].image".into(), source: webhook },
+        ],
+        causes: vec![],
+        drift: None,
+        replaces: None,
+        was: None,
+        counts: true,
+        waiting: false,
+        why: String::new(),
+    };
+    told.story.event(body)
+}
+
+#[test]
+fn what_the_audit_says_is_who_did_it_and_what_it_does_not_say_stays_a_claim() {
+    let mut told = Told::new(WEB);
+    told.watches(10, &deployment(2, "app:v1"), &[]);
+    let edit = ("kubectl-edit", "Update", 3, own_fields());
+    let seen = told.watches(11, &deployment(5, "app:v2"), std::slice::from_ref(&edit));
+    assert_eq!(told.field(REPLICAS).set.who.name, "kubectl-edit");
+    resolved(&mut told, seen, Verdict::Ambiguous, &["alice", "bob"]);
+    let who = told.field(REPLICAS).set.who;
+    assert_eq!((who.name.as_str(), who.strength.as_str()), ("alice or bob", "ambiguous"));
+    let better = resolved(&mut told, seen, Verdict::Exact, &["alice"]);
+    let field = told.field(REPLICAS);
+    assert_eq!((field.set.who.name.as_str(), field.conflict.as_str()), ("alice", ""));
+    assert_eq!(
+        (field.set.who.strength.as_str(), field.set.who.attribution),
+        (EXACT, Some(better.0))
+    );
+    assert_eq!(field.set.who.note, "");
+    let note = told.field(IMAGE).set.who.note;
+    assert_eq!(note, "the request does not name it: defaulted, or set by pin.example.org");
+    // Who takes something off is known then, too, and who deletes the whole.
+    let mut less = deployment(5, "app:v2");
+    less["spec"].as_object_mut().unwrap().shift_remove("replicas");
+    let seen = told.watches(12, &less, &[edit]);
+    resolved(&mut told, seen, Verdict::Unique, &["bob"]);
+    let removed = told.blame().removed.remove(0);
+    assert_eq!((removed.path.as_str(), removed.removed.who.name.as_str()), (REPLICAS, "bob"));
+    let key = told.key.clone();
+    let gone = told.story.event(ObjectGoneV1 { key, uid: "u1".into(), learned: Learned::Watched });
+    resolved(&mut told, gone, Verdict::FieldManager, &["kubectl"]);
+    assert_eq!(told.blame().gone.unwrap().who.strength, UNKNOWN);
+    resolved(&mut told, gone, Verdict::Exact, &["carol"]);
+    assert_eq!(told.blame().gone.unwrap().who.name, "carol");
+}
+
+#[test]
+fn the_end_of_a_write_is_found_however_much_happens_before_it() {
+    let mut told = Told::new(WEB);
+    let wanted = deployment(2, "app:v1");
+    let render = told.renders('a', 1, &wanted, "web/d.yaml:1");
+    let intent = told.intends(Verb::Create, render, &wanted, commit('a'));
+    for number in 0..40 {
+        let body = AppHealthChangedV1 {
+            app: name("web"),
+            was: Health::Progressing,
+            now: Health::Progressing,
+            message: format!("{number} of 40"),
+        };
+        told.story.event(body);
+    }
+    told.ends(intent, 10, &wanted, &[greffier()]);
+    assert_eq!(told.field(IMAGE).set.who.write.unwrap().intent, intent.0);
 }
