@@ -9,6 +9,7 @@
 //! Nothing is asserted: `make bench` prints a table and writes `target/bench.json`.
 
 mod audit;
+mod blame;
 mod edit;
 mod ledger;
 mod manifests;
@@ -45,8 +46,9 @@ use crate::witness::INTERRUPTED;
 type Group = (&'static str, fn(&Handle, &mut Report) -> Result<()>);
 
 /// The groups in the order in which they run, by the names that `ONLY` takes.
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 11] = [
     ("ledger", ledger::measure),
+    ("blame", blame::measure),
     ("push", push::plain),
     ("helm", push::helm),
     ("drift", edit::measure),
