@@ -233,7 +233,11 @@ impl Write<'_> {
             return (uid, String::new());
         }
         if shows_object && !key.name.is_empty() && shown("/metadata/name") == key.name {
-            return (shown("/metadata/uid"), shown("/metadata/resourceVersion"));
+            // What was removed at once is shown as somebody else had left it.
+            let marked = response.pointer("/metadata/deletionTimestamp").is_some();
+            let resulting = !self.deletes() || marked;
+            let version = resulting.then(|| shown("/metadata/resourceVersion"));
+            return (shown("/metadata/uid"), version.unwrap_or_default());
         }
         // An update and a delete that name a uid are carried out on no other object. The uid in
         // the body of a creation is ignored by the API server.
@@ -298,7 +302,8 @@ impl Write<'_> {
                 identity(field)
             };
             let key = ObjectKey { name: shown("name"), ..event.key.clone() };
-            let (uid, resource_version) = (shown("uid"), shown("resourceVersion"));
+            // They are shown as they were before, as somebody else had left them.
+            let (uid, resource_version) = (shown("uid"), String::new());
             let named = !key.name.is_empty();
             named.then(|| AuditReceivedV1 { key, uid, resource_version, ..event.clone() })
         });

@@ -170,12 +170,24 @@ fn scale_keeps_its_subresource_and_deletions_their_propagation() {
     assert_eq!(write("scale").propagation, "");
 }
 
+/// The version of a deletion is that of the mark. An object that was removed at once is shown as
+/// it was before: that is another one's version.
+#[test]
+fn a_removal_has_no_version_of_its_own() {
+    let mut event = event("delete_orphan");
+    let metadata = event.pointer_mut("/responseObject/metadata").unwrap();
+    metadata.as_object_mut().unwrap().remove("deletionTimestamp").unwrap();
+    let found = only(about(&event));
+    assert_eq!((found.uid.as_str(), found.resource_version.as_str()), (WEB, ""));
+}
+
 #[test]
 fn each_object_of_a_deleted_collection_is_told() {
     let gone = write("delete_collection");
     assert_eq!(gone.key.to_string(), "ConfigMap/default/kube-root-ca.crt");
     assert_eq!((gone.verb.as_str(), gone.propagation.as_str()), ("deletecollection", "Foreground"));
     assert_eq!(gone.uid, "b8c212e9-4e37-4e23-98ce-358b560b4cb7");
+    assert_eq!(gone.resource_version, "", "it is what another request made of it");
     // Without the answer nobody knows which; with an empty one there was none.
     let mut event = event("delete_collection");
     event["responseObject"]["items"] = json!([]);

@@ -87,7 +87,8 @@ pub struct AuditReceivedV1 {
     /// The uid of the object, from the response or the reference; empty when neither tells.
     pub uid: String,
     /// The resource version of the object that the response shows; empty when it is not in the
-    /// record. Of a deletion, the last one that the object had.
+    /// record. Of a deletion, that of the object which is marked for it; empty where the object
+    /// was removed at once, since what is shown then is as another request had left it.
     pub resource_version: String,
     /// Which fields the request can have set.
     pub reach: AuditReach,
