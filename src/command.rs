@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::cluster::Unlaid;
 use crate::ledger::event::{
-    AppDeclaredV1, AppRemovedV1, DriftDetectedV1, Event, FrozenV1, Origin, PausedV1,
+    AppDeclaredV1, AppRemovedV1, DriftDetectedV1, Event, FrozenV1, MarkedV1, Origin, PausedV1,
     PlanApprovedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
 };
 use crate::ledger::{self, Draft, Ledger};
@@ -28,6 +28,8 @@ use crate::replay::{App, NotKept, World};
 
 /// How long a reason may be, in bytes.
 pub const REASON_BYTES_MAX: usize = 2_000;
+/// How long the name of an instant may be, in bytes.
+pub const MARK_BYTES_MAX: usize = 100;
 /// How many objects one sync may name.
 pub const ONLY_MAX: usize = 1_000;
 
@@ -98,6 +100,17 @@ pub enum Command {
         drift: Option<Box<DriftDetectedV1>>,
         /// When the hold ends by itself.
         until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// Give an instant a name.
+    Mark {
+        /// The name.
+        name: String,
+        /// The last event of the instant.
+        seq: Seq,
+        /// Its time.
+        time: Timestamp,
         /// Why.
         reason: String,
     },
@@ -216,6 +229,9 @@ pub enum Error {
         /// Objects that look like it.
         near: Vec<String>,
     },
+    /// It is no name.
+    #[error("`{0}` is no name for an instant")]
+    BadMark(String),
     /// The daemon only observes.
     #[error("the daemon only observes (--observe) and writes nothing to the cluster")]
     Observing,
@@ -246,6 +262,15 @@ pub enum Error {
 pub struct ManifestError {
     /// What is wrong, with line and column where there are any.
     pub problem: String,
+}
+
+/// A name that an instant may have.
+fn mark_name(name: &str) -> Result<String, Error> {
+    let good = |c: char| c.is_alphanumeric() || "._-/+".contains(c);
+    if name.is_empty() || name.len() > MARK_BYTES_MAX || !name.chars().all(good) {
+        return Err(Error::BadMark(name.chars().take(MARK_BYTES_MAX).collect()));
+    }
+    Ok(name.to_owned())
 }
 
 /// Reads a manifest, YAML or JSON: one document.
@@ -313,6 +338,10 @@ pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decisi
         }
         Command::Unfreeze if world.frozen.is_none() => Err(Error::NotFrozen),
         Command::Unfreeze => Ok(Decision::record(UnfrozenV1 { expired: false })),
+        Command::Mark { name, seq, time, reason } => {
+            let (name, reason) = (mark_name(name)?, bounded(reason)?);
+            Ok(Decision::record(MarkedV1 { name, seq: *seq, time: *time, reason }))
+        }
         Command::Keep { event, drift, until, reason } => {
             not_past("hold", *until, now)?;
             hold::keep(world, *event, drift.as_deref(), *until, &bounded(reason)?)

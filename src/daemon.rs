@@ -13,7 +13,6 @@ mod lifecycle;
 mod narrate;
 mod options;
 mod read_only;
-mod snapshots;
 mod wiring;
 
 pub use wiring::{ServeOptions, run};

@@ -21,6 +21,7 @@ pub mod dto;
 mod error;
 mod hold;
 pub mod listen;
+mod past;
 mod peer;
 mod plan;
 mod server;
@@ -36,4 +37,6 @@ pub use convert::{
     app as app_dto, diff as diff_dto, dry_run as dry_run_dto, ledger as ledger_dto,
     resource as resource_dto, row, status as status_dto, tree as tree_dto, with_actors,
 };
+pub use past::{instant_dto, marks_dto, object_dto};
 pub use server::{BindError, Control, Facts, State, bind, serve};
+pub use trial::rendered as rendered_dto;

@@ -8,6 +8,7 @@ mod app;
 mod canonical;
 mod error;
 mod id;
+mod instant;
 mod manager;
 mod object;
 mod removal;
@@ -21,6 +22,7 @@ pub use app::{
 pub use canonical::{canonical_json, put_canonical_string};
 pub use error::with_causes;
 pub use id::{BlobAddr, CommitId, Digest, ParseIdError, PlanHash, Seq};
+pub use instant::{Instant, InstantError};
 pub use manager::{BEFORE_FIRST_APPLY, is_by_hand};
 pub use object::{GroupKind, ObjectKey, Scope};
 pub use removal::{Cascade, DELETION_APPROVED, Protection, Removal, Removals, Ruling, Stance};

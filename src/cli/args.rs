@@ -39,6 +39,10 @@ pub(super) struct Global {
     /// How long to wait: for an answer (30s), for a sync to finish (5m).
     #[arg(long, global = true, value_name = "DURATION", help_heading = "Global options")]
     pub(super) timeout: Option<Period>,
+    /// As of an instant: a time (RFC 3339, `yesterday 14:00`, 2h), a day, an event (#1234), a
+    /// commit (git:main), a mark (mark:NAME), or @- for before the subject's last change.
+    #[arg(long, global = true, value_name = "INSTANT", help_heading = "Global options")]
+    pub(super) at: Option<String>,
     /// Say less on standard error.
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub(super) quiet: bool,
@@ -87,11 +91,14 @@ pub(super) enum Verb {
     Get(Get),
     /// Show everything known about an application, an object or an event.
     #[command(
-        after_help = "Examples:\n  greffier show web\n  greffier show Deployment.apps/prod/web\n  greffier show '#1234'"
+        after_help = "Examples:\n  greffier show web\n  greffier show Deployment.apps/prod/web --at 'yesterday 14:00'\n  greffier show '#1234'"
     )]
     Show {
         /// An application, an object (Kind.group/namespace/name) or an event (#number).
         subject: String,
+        /// Of an object: only what was known at this instant, not what was found out later.
+        #[arg(long, value_name = "INSTANT")]
+        as_known_at: Option<String>,
     },
     /// Explain why an application or an object is as it is, and what can be done.
     #[command(
@@ -221,6 +228,19 @@ pub(super) enum Verb {
         /// The repository as Applications name it; all when not given.
         repo: Option<String>,
     },
+    /// Give an instant a name: mark:NAME then stands for it.
+    #[command(
+        after_help = "Examples:\n  greffier mark before-upgrade --reason 'change 12'\n  greffier mark last-good 'yesterday 14:00'"
+    )]
+    Mark {
+        /// The name; one that is taken moves.
+        name: String,
+        /// The instant; now when not given.
+        instant: Option<String>,
+        /// Why; recorded.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
     /// Show what happened, with who did it and why.
     #[command(
         after_help = "Examples:\n  greffier log -f\n  greffier log web --since 2h\n  greffier log Deployment.apps/prod/web --actor kubectl"
@@ -306,6 +326,9 @@ pub(super) enum Get {
     /// Repositories.
     #[command(after_help = "Example: greffier get repos")]
     Repos,
+    /// Names of instants.
+    #[command(after_help = "Example: greffier get marks")]
+    Marks,
     /// Events: the same as `log`.
     #[command(after_help = "Example: greffier get events --app web -n 20")]
     Events(LogArgs),

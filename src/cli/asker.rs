@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::args::Global;
 use super::error::{Error, Exit};
 use super::files::Files;
-use super::output::say;
+use super::{at, output::say};
 use crate::config::{Config, Loaded};
 use crate::http::{Client, ClientError, dto, query_string};
-use crate::model::{Seq, Timestamp};
+use crate::model::{Instant, ObjectKey, Seq, Timestamp};
 use crate::query::ResourceFilter;
 use crate::query::blame::Blame;
+use crate::query::instant::About;
 use crate::query::planned::Planned;
 use crate::query::search::{Filter, since};
 use crate::query::why::Why;
@@ -43,11 +44,23 @@ impl Context {
         Ok(client)
     }
 
-    /// Whoever can answer a question.
+    /// Whoever can answer a question that is about nothing in particular.
     pub(super) async fn asker(&self) -> Result<Asker, Error> {
+        self.asker_about(About::default()).await
+    }
+
+    /// Whoever can answer a question about this, as of the instant that was given.
+    pub(super) async fn asker_about(&self, about: About) -> Result<Asker, Error> {
+        let at = self.global.at.as_deref().map(at::parse).transpose()?.map(Instant::or_end);
         let client = self.client();
         let unreachable = match client.probe().await {
-            Ok(()) => return Ok(Asker::Daemon(client)),
+            Ok(()) => {
+                let at = match at {
+                    Some(at) => self.instant(&client, &at, &about).await?,
+                    None => At::default(),
+                };
+                return Ok(Asker::Daemon(client, at));
+            }
             Err(error @ ClientError::Unreachable { .. }) => error,
             Err(error) => return Err(error.into()),
         };
@@ -58,20 +71,46 @@ impl Context {
                 error.hint(format!("there is no ledger to read in {} either", dir.display()))
             );
         }
-        let files = Files::open(self.config(), self.global.quiet)?;
+        let files = Files::open(self.config(), self.global.quiet, at.as_ref(), &about)?;
         if !self.global.quiet {
-            let head = files.head();
+            let head = files.last();
             say(&format!(
                 "note: no daemon is running: read from the ledger's files, as of event {head}"
             ));
         }
+        if let Some(at) = files.instant().filter(|_| !self.global.quiet) {
+            at::tell(at);
+        }
         Ok(Asker::Files(Box::new(files)))
     }
+
+    /// Has the daemon find an instant, and says which it is.
+    async fn instant(&self, client: &Client, at: &Instant, about: &About) -> Result<At, Error> {
+        let given = at.to_string();
+        let app = about.app.as_ref().map(ToString::to_string).unwrap_or_default();
+        let object = about.object.as_ref().map(ToString::to_string).unwrap_or_default();
+        let query = query_string(&[("at", &given), ("app", &app), ("object", &object)]);
+        let found: dto::Instant = client.get("instant", &query).await?;
+        if !self.global.quiet {
+            at::tell(&found);
+        }
+        Ok(At { given, event: format!("#{}", found.seq), last: Some(Seq(found.seq)) })
+    }
+}
+
+/// An instant as the daemon is asked for it; empty = now.
+#[derive(Debug, Clone, Default)]
+pub(super) struct At {
+    /// As it was given, in a form that no zone changes.
+    given: String,
+    /// The event that it stands for: every page of an answer is about the same.
+    event: String,
+    last: Option<Seq>,
 }
 
 /// Who answers.
 pub(super) enum Asker {
-    Daemon(Client),
+    Daemon(Client, At),
     Files(Box<Files>),
 }
 
@@ -141,20 +180,22 @@ impl Wanted {
 impl Asker {
     pub(super) async fn status(&self) -> Result<dto::Status, Error> {
         match self {
-            Self::Daemon(client) => Ok(client.get("status", "").await?),
+            Self::Daemon(client, at) => {
+                Ok(client.get("status", &query_string(&[("at", &at.event)])).await?)
+            }
             Self::Files(files) => Ok(files.status()),
         }
     }
 
     pub(super) async fn apps(&self) -> Result<Vec<dto::App>, Error> {
-        let client = match self {
+        let (client, at) = match self {
             Self::Files(files) => return Ok(files.apps()),
-            Self::Daemon(client) => client,
+            Self::Daemon(client, at) => (client, at),
         };
         let (mut found, mut after) = (Vec::new(), String::new());
         let limit = PAGE_ROWS.to_string();
         loop {
-            let query = query_string(&[("limit", &limit), ("after", &after)]);
+            let query = query_string(&[("limit", &limit), ("after", &after), ("at", &at.event)]);
             let page: dto::Page<dto::App> = client.get("apps", &query).await?;
             found.extend(page.items);
             match page.next {
@@ -166,7 +207,10 @@ impl Asker {
 
     pub(super) async fn app(&self, name: &str) -> Result<dto::App, Error> {
         match self {
-            Self::Daemon(client) => Ok(client.get(&Client::app_path(name, ""), "").await?),
+            Self::Daemon(client, at) => {
+                let query = query_string(&[("at", &at.event)]);
+                Ok(client.get(&Client::app_path(name, ""), &query).await?)
+            }
             Self::Files(files) => files.app(name),
         }
     }
@@ -175,9 +219,9 @@ impl Asker {
         &self,
         filter: ResourceFilter,
     ) -> Result<Vec<dto::Resource>, Error> {
-        let client = match self {
+        let (client, at) = match self {
             Self::Files(files) => return files.resources(filter),
-            Self::Daemon(client) => client,
+            Self::Daemon(client, at) => (client, at),
         };
         let text = |text: Option<String>| text.unwrap_or_default();
         let (namespace, kind) = (text(filter.namespace), text(filter.kind));
@@ -191,6 +235,7 @@ impl Asker {
                 ("app", &app),
                 ("limit", &limit),
                 ("after", &after),
+                ("at", &at.event),
             ]);
             let page: dto::Page<dto::Resource> = client.get("resources", &query).await?;
             found.extend(page.items);
@@ -203,9 +248,10 @@ impl Asker {
 
     pub(super) async fn why(&self, subject: &str, namespace: Option<&str>) -> Result<Why, Error> {
         match self {
-            Self::Daemon(client) => {
+            Self::Daemon(client, at) => {
                 let namespace = namespace.unwrap_or_default();
-                let query = query_string(&[("subject", subject), ("namespace", namespace)]);
+                let pairs = [("subject", subject), ("namespace", namespace), ("at", &at.event)];
+                let query = query_string(&pairs);
                 Ok(client.get("why", &query).await?)
             }
             Self::Files(files) => files.why(subject, namespace),
@@ -219,8 +265,9 @@ impl Asker {
         field: Option<&str>,
     ) -> Result<Blame, Error> {
         match self {
-            Self::Daemon(client) => {
+            Self::Daemon(client, at) => {
                 let query = query_string(&[
+                    ("at", &at.event),
                     ("subject", subject),
                     ("namespace", namespace.unwrap_or_default()),
                     ("field", field.unwrap_or_default()),
@@ -233,8 +280,8 @@ impl Asker {
 
     pub(super) async fn plan(&self, apps: &[String]) -> Result<Vec<Planned>, Error> {
         match self {
-            Self::Daemon(client) => {
-                let query = query_string(&[("app", &apps.join(","))]);
+            Self::Daemon(client, at) => {
+                let query = query_string(&[("app", &apps.join(",")), ("at", &at.event)]);
                 Ok(client.get("plan", &query).await?)
             }
             Self::Files(files) => files.plan(apps),
@@ -243,21 +290,62 @@ impl Asker {
 
     pub(super) async fn tree(&self, name: &str) -> Result<dto::Node, Error> {
         match self {
-            Self::Daemon(client) => Ok(client.get(&Client::app_path(name, "tree"), "").await?),
+            Self::Daemon(client, at) => {
+                let query = query_string(&[("at", &at.event)]);
+                Ok(client.get(&Client::app_path(name, "tree"), &query).await?)
+            }
             Self::Files(files) => files.tree(name),
         }
     }
 
     pub(super) async fn diff(&self, name: &str) -> Result<dto::Diff, Error> {
         match self {
-            Self::Daemon(client) => Ok(client.get(&Client::app_path(name, "diff"), "").await?),
+            Self::Daemon(client, at) => {
+                let query = query_string(&[("at", &at.event)]);
+                Ok(client.get(&Client::app_path(name, "diff"), &query).await?)
+            }
             Self::Files(files) => files.diff(name),
+        }
+    }
+
+    /// What an application was to be, as recorded.
+    pub(super) async fn desired(&self, name: &str) -> Result<dto::Rendered, Error> {
+        match self {
+            Self::Daemon(client, at) => {
+                let query = query_string(&[("at", &at.event)]);
+                Ok(client.get(&Client::app_path(name, "render"), &query).await?)
+            }
+            Self::Files(files) => files.desired(name),
+        }
+    }
+
+    /// An object as of the instant; `known` = only what was known at another.
+    pub(super) async fn object_at(
+        &self,
+        key: &ObjectKey,
+        known: Option<&Instant>,
+    ) -> Result<dto::ObjectAt, Error> {
+        match self {
+            Self::Daemon(client, at) => {
+                let known = known.map(ToString::to_string).unwrap_or_default();
+                let (object, given) = (key.to_string(), at.given.as_str());
+                let pairs = [("object", object.as_str()), ("at", given), ("as_known_at", &known)];
+                Ok(client.get("object", &query_string(&pairs)).await?)
+            }
+            Self::Files(files) => files.object_at(key, known),
+        }
+    }
+
+    pub(super) async fn marks(&self) -> Result<Vec<dto::Mark>, Error> {
+        match self {
+            Self::Daemon(client, _) => Ok(client.get("marks", "").await?),
+            Self::Files(files) => files.marks(),
         }
     }
 
     pub(super) async fn event(&self, seq: Seq) -> Result<dto::Event, Error> {
         match self {
-            Self::Daemon(client) => Ok(client.get(&format!("events/{seq}"), "").await?),
+            Self::Daemon(client, _) => Ok(client.get(&format!("events/{seq}"), "").await?),
             Self::Files(files) => files.event(seq),
         }
     }
@@ -268,14 +356,15 @@ impl Asker {
         wanted: &Wanted,
         lines: usize,
     ) -> Result<(Vec<dto::Event>, u64), Error> {
-        let client = match self {
+        let (client, at) = match self {
             Self::Files(files) => {
-                return Ok((files.newest(&wanted.filter()?, lines)?, files.head().0));
+                return Ok((files.newest(&wanted.filter()?, lines)?, files.last().0));
             }
-            Self::Daemon(client) => client,
+            Self::Daemon(client, at) => (client, at),
         };
         let mut pages: Vec<Vec<dto::Event>> = Vec::new();
-        let (mut left, mut before, mut head) = (lines, String::new(), None);
+        let last = at.last.map(|last| last.next().to_string()).unwrap_or_default();
+        let (mut left, mut before, mut head) = (lines, last, None);
         loop {
             let limit = left.min(PAGE_ROWS).to_string();
             let more = [("newest", "true"), ("limit", &limit), ("before", &before)];
@@ -295,7 +384,7 @@ impl Asker {
     /// The client, where only a daemon can help.
     pub(super) fn client(&self) -> Result<&Client, Error> {
         match self {
-            Self::Daemon(client) => Ok(client),
+            Self::Daemon(client, _) => Ok(client),
             Self::Files(_) => {
                 Err(Error::new(Exit::Unreachable, "no daemon is running, so nothing new comes")
                     .hint("start the daemon with `greffier serve`"))

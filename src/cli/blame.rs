@@ -12,6 +12,7 @@ use super::output;
 use super::table::{local_time, table};
 use super::yaml::{scalar, to_yaml};
 use crate::query::blame::{Blame, CLAIMED, Deed, Field, Removed, UNKNOWN};
+use crate::query::instant::About;
 use crate::query::text::{clean, clip, count};
 
 /// How long a name may be in the gutter, in characters.
@@ -23,7 +24,8 @@ const COMMIT_DIGITS: usize = 10;
 
 /// Runs `blame`.
 pub(super) async fn run(context: &Context, args: &BlameArgs) -> Result<(), Error> {
-    let asker = context.asker().await?;
+    let about = About::named(&args.subject, args.namespace.as_deref());
+    let asker = context.asker_about(about).await?;
     let blame =
         asker.blame(&args.subject, args.namespace.as_deref(), args.field.as_deref()).await?;
     let (format, introduced) = (context.global.output, args.introduced);

@@ -1,7 +1,7 @@
 //! Answers without a daemon: the ledger's files are folded here. Nothing is locked or written.
 
 use std::io::IsTerminal as _;
-use std::time::{Duration, Instant};
+use std::time::{self, Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -9,11 +9,15 @@ use super::error::{Error, Exit};
 use crate::config::Config;
 use crate::http::{self, dto};
 use crate::ledger::Archive;
-use crate::model::Seq;
+use crate::model::{Instant, ObjectKey, Seq, Timestamp};
 use crate::plan::{Compared, Limits};
 use crate::query::blame::{self, Blame};
+use crate::query::coverage::Scope;
+use crate::query::instant::{self, About, At};
 use crate::query::planned::{self, Planned};
-use crate::query::{self, Book, ResourceFilter, as_intent, describe, search, why};
+use crate::query::{
+    self, AsOf, Book, ResourceFilter, as_intent, describe, desired, past, search, why,
+};
 use crate::render::{Sandbox, Tools};
 use crate::replay::World;
 use crate::source;
@@ -26,6 +30,9 @@ const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 /// The ledger's files, and the world that they fold to.
 pub(super) struct Files {
     archive: Archive,
+    /// The instant that is asked about, where it is not now, and how it is told.
+    at: Option<(At, dto::Instant)>,
+    about: About,
     world: World,
     compared: Compared,
     limits: Limits,
@@ -40,24 +47,52 @@ pub(super) fn open(config: &Config) -> Result<Archive, Error> {
 }
 
 impl Files {
-    /// Opens and folds.
-    pub(super) fn open(config: &Config, quiet: bool) -> Result<Self, Error> {
+    /// Opens, and folds up to the instant.
+    pub(super) fn open(
+        config: &Config,
+        quiet: bool,
+        at: Option<&Instant>,
+        about: &About,
+    ) -> Result<Self, Error> {
         let archive = open(config)?;
-        let world = fold(&archive, quiet)?;
+        let at = match at {
+            None => None,
+            Some(at) => {
+                let found = instant::resolve(&archive, at, about, Timestamp::now())?;
+                let scope = about.object.clone().map_or(Scope::All, Scope::Object);
+                let told = http::instant_dto(&archive, &found, &scope)?;
+                Some((found, told))
+            }
+        };
+        let last = at.as_ref().map_or(archive.head(), |(at, _)| at.seq);
+        let world = fold(&archive, last, quiet)?;
         let limits = query::limits(&config.gate);
         let sandbox = Tools::configured(&config.tools).sandbox;
         let mirrors = source::Options::new(config.mirrors_dir());
-        Ok(Self { archive, world, compared: Compared::new(), limits, sandbox, mirrors })
+        let (about, compared) = (about.clone(), Compared::new());
+        Ok(Self { archive, at, about, world, compared, limits, sandbox, mirrors })
     }
 
-    pub(super) fn head(&self) -> Seq {
+    /// The last event that answers know of.
+    pub(super) fn last(&self) -> Seq {
         self.world.seq
+    }
+
+    /// The instant that is asked about, where it is not now.
+    pub(super) fn instant(&self) -> Option<&dto::Instant> {
+        self.at.as_ref().map(|(_, told)| told)
+    }
+
+    /// The ledger as far as answers know it.
+    fn book(&self) -> AsOf<'_> {
+        AsOf::new(&self.archive, self.world.seq)
     }
 
     pub(super) fn status(&self) -> dto::Status {
         let views = query::apps(&self.world, &self.compared, &self.limits);
         let mut status = http::status_dto(&self.world, &views);
         status.ledger.id = self.archive.ledger_id().to_string();
+        status.as_of = self.instant().cloned();
         http::with_actors(status, |seq| {
             let found = self.archive.get(Seq(seq)).ok().flatten();
             found.map(|recorded| recorded.actor.to_string()).unwrap_or_default()
@@ -94,7 +129,7 @@ impl Files {
     pub(super) fn diff(&self, name: &str) -> Result<dto::Diff, Error> {
         let view = self.view(name)?;
         let commit = view.app.commit().map(ToString::to_string).unwrap_or_default();
-        let diff = query::diff::gather(&self.world, &view).read(&self.archive, &self.sandbox)?;
+        let diff = query::diff::gather(&self.world, &view).read(&self.book(), &self.sandbox)?;
         Ok(http::diff_dto(name, commit, diff))
     }
 
@@ -103,7 +138,7 @@ impl Files {
         let gathered = named
             .and_then(|named| why::gather(&self.world, &self.compared, &self.limits, &named))
             .map_err(|error| Error::usage(error.to_string()).hint(error.hint()))?;
-        gathered.read(&self.archive).map_err(|error| match error {
+        gathered.read(&self.book()).map_err(|error| match error {
             why::Error::Subject(error) => Error::usage(error.to_string()).hint(error.hint()),
             why::Error::Ledger(error) => error.into(),
         })
@@ -117,7 +152,7 @@ impl Files {
     ) -> Result<Blame, Error> {
         let named = why::Subject::parse(subject, namespace).map_err(blame::Error::from);
         let gathered = named.and_then(|named| blame::gather(&self.world, &named, field));
-        gathered.and_then(|pending| pending.read(&self.archive, &self.mirrors)).map_err(|error| {
+        gathered.and_then(|pending| pending.read(&self.book(), &self.mirrors)).map_err(|error| {
             match error {
                 blame::Error::Ledger(error) => error.into(),
                 error => Error::usage(error.to_string()).hint(error.hint()),
@@ -127,7 +162,31 @@ impl Files {
 
     pub(super) fn plan(&self, names: &[String]) -> Result<Vec<Planned>, Error> {
         let gathered = planned::gather(&self.world, &self.compared, &self.limits, names);
-        Ok(gathered.map_err(|error| unknown(&error))?.read(&self.archive)?)
+        Ok(gathered.map_err(|error| unknown(&error))?.read(&self.book())?)
+    }
+
+    pub(super) fn desired(&self, name: &str) -> Result<dto::Rendered, Error> {
+        let desired = desired::desired(&self.world, &self.view(name)?).read(&self.book())?;
+        Ok(http::rendered_dto(name.to_owned(), desired))
+    }
+
+    pub(super) fn object_at(
+        &self,
+        key: &ObjectKey,
+        known: Option<&Instant>,
+    ) -> Result<dto::ObjectAt, Error> {
+        let now = Timestamp::now();
+        let known = known
+            .map(|known| instant::resolve(&self.archive, known, &self.about, now))
+            .transpose()?;
+        let at = self.at.as_ref().map(|(at, _)| at).or(known.as_ref());
+        let at = at.ok_or_else(|| Error::usage("say when: --at, or --as-known-at"))?;
+        let last = known.as_ref().map_or(self.archive.head(), |known| known.seq);
+        Ok(http::object_dto(&AsOf::new(&self.archive, last), key, at)?)
+    }
+
+    pub(super) fn marks(&self) -> Result<Vec<dto::Mark>, Error> {
+        Ok(http::marks_dto(&self.archive)?)
     }
 
     pub(super) fn newest(
@@ -135,7 +194,7 @@ impl Files {
         filter: &search::Filter,
         limit: usize,
     ) -> Result<Vec<dto::Event>, Error> {
-        let found = search::newest(&self.archive, filter, limit)?;
+        let found = search::newest(&self.book(), filter, limit)?;
         Ok(found.into_iter().map(|f| http::row(&f.recorded, f.described, true)).collect())
     }
 
@@ -161,9 +220,8 @@ fn unknown(error: &query::UnknownApp) -> Error {
     Error::usage(error.to_string()).hint(hint)
 }
 
-fn fold(archive: &Archive, quiet: bool) -> Result<World, Error> {
-    let head = archive.head();
-    let begun = Instant::now();
+fn fold(archive: &Archive, head: Seq, quiet: bool) -> Result<World, Error> {
+    let begun = time::Instant::now();
     let may_show = !quiet && std::io::stderr().is_terminal();
     let mut bar: Option<ProgressBar> = None;
     let mut world = World::default();
@@ -175,11 +233,7 @@ fn fold(archive: &Archive, quiet: bool) -> Result<World, Error> {
             return Err(Error::new(Exit::Ledger, text).hint("run `greffier ledger verify`"));
         }
         for recorded in events {
-            let (seq, at) = (recorded.envelope.seq, recorded.envelope.recorded);
-            match &recorded.event {
-                Some(event) => drop(world.apply(seq, at, event)),
-                None => world.seq = seq,
-            }
+            past::fold(&mut world, &recorded);
         }
         if may_show && begun.elapsed() > PROGRESS_AFTER {
             bar.get_or_insert_with(|| progress(head)).set_position(world.seq.0);

@@ -8,6 +8,7 @@ use super::table::local_time;
 use crate::http::dto;
 use crate::model::{AppName, ObjectKey, Seq};
 use crate::query::describe::{Tone, style};
+use crate::query::instant::About;
 use crate::query::text::{clean, near_names};
 
 /// What a subject of `log` or `show` names.
@@ -48,7 +49,9 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
         since: args.since,
         all: args.all,
     };
-    let asker = context.asker().await?;
+    let named = args.subject.as_deref().or(wanted.app.as_deref());
+    let about = About::named(named.unwrap_or_default(), None);
+    let asker = context.asker_about(about).await?;
     match args.subject.as_deref().map(Subject::parse).transpose()? {
         None => {}
         Some(Subject::App(app)) => wanted.app = Some(app),

@@ -10,6 +10,7 @@ use super::output;
 use super::read::short;
 use super::table::{age, local_time, table};
 use super::why::commit;
+use crate::query::instant::About;
 use crate::query::planned::{Item, Planned, Waits};
 use crate::query::text::{clean, count};
 
@@ -18,7 +19,8 @@ const NAMED_MAX: usize = 50;
 
 /// Runs `plan`.
 pub(super) async fn run(context: &Context, apps: &[String]) -> Result<(), Error> {
-    let plans = context.asker().await?.plan(apps).await?;
+    let about = About::app(apps.first().map(String::as_str).unwrap_or_default());
+    let plans = context.asker_about(about).await?.plan(apps).await?;
     let text = |plans: &[Planned], _: bool| {
         let texts: Vec<_> = plans.iter().map(text).collect();
         texts.join("\n")

@@ -6,9 +6,10 @@ use super::args::{ExitCodeRule, Format, Get, LedgerVerb};
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::table::{local_time, size, table};
-use super::{files, log, output};
+use super::{at, files, log, mark, output};
 use crate::http::dto;
 use crate::query::ResourceFilter;
+use crate::query::instant::About;
 use crate::query::text::{clean, count, near_names};
 
 /// Runs `status`.
@@ -25,16 +26,10 @@ pub(super) fn status_text(status: &dto::Status) -> String {
     let mut row = |name: &str, text: String| {
         let _ = writeln!(out, "{name:<9} {}", clean(&text));
     };
-    row(
-        "daemon",
-        match &status.daemon {
-            None => "not running".to_owned(),
-            Some(daemon) => {
-                let mode = if daemon.observe { ", only observing: nothing is written" } else { "" };
-                format!("greffier {} running, pid {}{mode}", daemon.version, daemon.pid)
-            }
-        },
-    );
+    match &status.as_of {
+        Some(at) => row("AS OF", format!("{}, event #{}", at::zoned(&at.time), at.seq)),
+        None => row("daemon", daemon(status.daemon.as_ref())),
+    }
     if let Some(why) = status.daemon.as_ref().and_then(|daemon| daemon.read_only.as_ref()) {
         row("READ-ONLY", format!("nothing is recorded, nothing is written to the cluster: {why}"));
     }
@@ -112,6 +107,16 @@ fn audit_rows(audit: &dto::Audit, row: &mut dyn FnMut(&str, String)) {
     }
 }
 
+fn daemon(daemon: Option<&dto::Daemon>) -> String {
+    match daemon {
+        None => "not running".to_owned(),
+        Some(daemon) => {
+            let mode = if daemon.observe { ", only observing: nothing is written" } else { "" };
+            format!("greffier {} running, pid {}{mode}", daemon.version, daemon.pid)
+        }
+    }
+}
+
 fn frozen(freeze: &dto::Freeze) -> String {
     let until = freeze.until.as_deref().map(local_time);
     let until = until.map_or_else(String::new, |until| format!(" until {until}"));
@@ -183,6 +188,7 @@ pub(super) async fn get(context: &Context, what: Get) -> Result<(), Error> {
     let format = context.global.output;
     match what {
         Get::Events(args) => log::run(context, args).await,
+        Get::Marks => mark::list(context).await,
         Get::Apps { names } => {
             let apps = context.asker().await?.apps().await?;
             let apps = chosen(apps, &names)?;
@@ -193,8 +199,9 @@ pub(super) async fn get(context: &Context, what: Get) -> Result<(), Error> {
             output::print(&output::list(&repos, format, repos_table, |repo| repo.url.clone()))
         }
         Get::Resources { app, namespace, kind } => {
+            let about = About::app(app.as_deref().unwrap_or_default());
             let filter = ResourceFilter { namespace, kind, app };
-            let found = context.asker().await?.resources(filter).await?;
+            let found = context.asker_about(about).await?.resources(filter).await?;
             output::print(&output::list(&found, format, resources_table, |r| r.object.clone()))
         }
     }
@@ -285,7 +292,7 @@ fn resources_table(resources: &[dto::Resource], wide: bool) -> String {
 
 /// Runs `tree`.
 pub(super) async fn tree(context: &Context, app: &str) -> Result<(), Error> {
-    let root = context.asker().await?.tree(app).await?;
+    let root = context.asker_about(About::app(app)).await?.tree(app).await?;
     output::print(&output::one(&root, context.global.output, tree_text, |root| root.name.clone()))
 }
 
@@ -312,7 +319,7 @@ fn branch(node: &dto::Node, first: &str, rest: &str, out: &mut String) {
 
 /// Runs `diff`.
 pub(super) async fn diff(context: &Context, app: &str, rule: ExitCodeRule) -> Result<(), Error> {
-    let diff = context.asker().await?.diff(app).await?;
+    let diff = context.asker_about(About::app(app)).await?.diff(app).await?;
     told(context, &diff, rule, diff_text)
 }
 

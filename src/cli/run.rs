@@ -11,7 +11,9 @@ use clap::{CommandFactory as _, Parser as _};
 use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ServeArgs, Verb};
 use super::asker::Context;
 use super::error::{Error, Exit};
-use super::{approve, arena, blame, change, log, output, plan, read, settings, show, trial, why};
+use super::{
+    approve, arena, at, blame, change, log, mark, output, plan, read, settings, show, trial, why,
+};
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
 use crate::telemetry;
@@ -72,6 +74,9 @@ fn choose_color(color: Color) {
 }
 
 pub(super) fn execute(cli: Cli, serve: Serve) -> Result<(), Error> {
+    if cli.global.at.is_some() {
+        at::check(&cli.verb)?;
+    }
     match cli.verb {
         Verb::Serve(args) => run_daemon(&cli.global, &args, serve),
         Verb::Version => version(&cli.global),
@@ -95,7 +100,9 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
     match verb {
         Verb::Status => read::status(context).await,
         Verb::Get(what) => read::get(context, what).await,
-        Verb::Show { subject } => show::run(context, &subject).await,
+        Verb::Show { subject, as_known_at } => {
+            show::run(context, &subject, as_known_at.as_deref()).await
+        }
         Verb::Why { subject, namespace } => why::run(context, &subject, namespace.as_deref()).await,
         Verb::Blame(args) => blame::run(context, &args).await,
         Verb::Plan { apps } => plan::run(context, &apps).await,
@@ -119,6 +126,9 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
             change::release(context, &subject, namespace.as_deref()).await
         }
         Verb::Refresh { repo } => change::refresh(context, repo.as_deref()).await,
+        Verb::Mark { name, instant, reason } => {
+            mark::run(context, &name, instant.as_deref(), &reason).await
+        }
         Verb::Log(args) => log::run(context, args).await,
         Verb::App(verb) => change::app(context, verb).await,
         Verb::Ledger(verb) => read::ledger(context, verb).await,

@@ -5,22 +5,33 @@ use std::fmt::Write as _;
 use super::asker::{Asker, Context, Wanted};
 use super::error::Error;
 use super::log::{self, Subject};
-use super::output;
 use super::read::short;
 use super::table::local_time;
 use super::yaml::to_yaml;
+use super::{at, output};
 use crate::http::dto;
-use crate::model::ObjectKey;
+use crate::model::{Instant, ObjectKey};
 use crate::query::ResourceFilter;
+use crate::query::instant::About;
 use crate::query::text::clean;
 
 /// How many of its events are shown with a thing.
 const EVENTS_SHOWN: usize = 10;
 
 /// Runs `show`.
-pub(super) async fn run(context: &Context, subject: &str) -> Result<(), Error> {
+pub(super) async fn run(
+    context: &Context,
+    subject: &str,
+    known: Option<&str>,
+) -> Result<(), Error> {
+    let about = About::named(subject, None);
     let subject = Subject::parse(subject)?;
-    let asker = context.asker().await?;
+    let known = known.map(at::parse).transpose()?.map(Instant::or_end);
+    if known.is_some() && !matches!(subject, Subject::Object(_)) {
+        return Err(Error::usage("--as-known-at is for objects")
+            .hint("--at shows an application or an event as it was known at an instant"));
+    }
+    let asker = context.asker_about(about).await?;
     let format = context.global.output;
     let text = match subject {
         Subject::Event(seq) => {
@@ -32,6 +43,14 @@ pub(super) async fn run(context: &Context, subject: &str) -> Result<(), Error> {
             let wanted = Wanted { app: Some(name), ..Wanted::default() };
             let (rows, _) = asker.newest(&wanted, EVENTS_SHOWN).await?;
             output::one(&app, format, |app| app_text(app, &rows), |app| app.name.clone())
+        }
+        Subject::Object(key) if known.is_some() || context.global.at.is_some() => {
+            let found = asker.object_at(&key, known.as_ref()).await?;
+            if found.state.is_none() && found.next.is_none() && found.certainty == "exact" {
+                return Err(Error::usage(format!("nothing had been recorded of {key} by then"))
+                    .hint(format!("`greffier log {key}` tells since when")));
+            }
+            output::one(&found, format, object_at_text, |found| found.object.clone())
         }
         Subject::Object(key) => {
             let resource = find(&asker, &key).await?;
@@ -144,4 +163,61 @@ fn object_text(resource: &dto::Resource, rows: &[dto::Event]) -> String {
     }
     out.push_str(&log::rows(rows, super::args::Format::Table));
     out
+}
+
+/// An object as of an instant: what it was, how certain that is, and the object itself.
+pub(super) fn object_at_text(found: &dto::ObjectAt) -> String {
+    let mut out = String::new();
+    let mut row = |name: &str, text: &str| {
+        if !text.is_empty() {
+            let _ = writeln!(out, "{name:<10} {}", clean(text));
+        }
+    };
+    row("object", &found.object);
+    row("as of", &format!("{}, event #{}", at::zoned(&found.at.time), found.at.seq));
+    row(
+        "certainty",
+        match found.certainty.as_str() {
+            "exact" => "exact: it was watched then",
+            "interval" => "interval: it was not watched then, and was found changed afterwards",
+            _ => "gap: it was not watched then; nothing tells whether it was something else",
+        },
+    );
+    for span in &found.at.unwatched {
+        row("", &at::span_text(span));
+    }
+    match &found.state {
+        None => row("state", "nothing had been recorded of it by then"),
+        Some(state) => state_rows(state, &mut row),
+    }
+    if let Some(next) = &found.next {
+        let what = if next.present { "found changed" } else { "found gone" };
+        row("next", &format!("{what} at {} (#{})", at::zoned(&next.recorded), next.seq));
+    }
+    if let Some(manifest) = found.state.as_ref().and_then(|state| state.manifest.as_ref()) {
+        out.push_str("---\n");
+        out.push_str(&crate::query::text::clean_lines(&to_yaml(manifest)));
+    }
+    out
+}
+
+fn state_rows(state: &dto::ObjectState, row: &mut dyn FnMut(&str, &str)) {
+    let what = match (state.present, state.deleting) {
+        (false, _) => "gone",
+        (true, true) => "there, being deleted",
+        (true, false) => "there",
+    };
+    let how = match state.learned.as_str() {
+        "watched" => "seen as it happened",
+        "answered" => "the answer to greffier's own write",
+        _ => "found by a list: it became so some time before",
+    };
+    row("state", &format!("{what} since {} (#{}, {how})", at::zoned(&state.recorded), state.seq));
+    if state.learned == "listed" && state.valid_from != state.valid_to {
+        let (from, to) = (at::zoned(&state.valid_from), at::zoned(&state.valid_to));
+        row("changed", &format!("between {from} and {to}, as far as stated"));
+    }
+    row("health", &join(&state.health, &state.health_message));
+    row("uid", &state.uid);
+    row("version", &state.resource_version);
 }

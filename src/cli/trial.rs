@@ -11,15 +11,20 @@ use super::read::{diff_against, told};
 use super::table::table;
 use super::yaml::to_yaml;
 use crate::http::{Client, dto, query_string};
+use crate::query::instant::About;
 use crate::query::text::clean;
 use crate::reconcile::Definition;
 use crate::render::{FolderFiles, RenderedObject, Tools};
 
 /// Runs `render`.
 pub(super) async fn render(context: &Context, app: &str, rev: Option<&str>) -> Result<(), Error> {
-    let client = context.daemon().await?;
-    let query = query_string(&[("rev", rev.unwrap_or_default())]);
-    let rendered: dto::Rendered = client.get(&Client::app_path(app, "render"), &query).await?;
+    let rendered = if context.global.at.is_some() {
+        context.asker_about(About::app(app)).await?.desired(app).await?
+    } else {
+        let client = context.daemon().await?;
+        let query = query_string(&[("rev", rev.unwrap_or_default())]);
+        client.get::<dto::Rendered>(&Client::app_path(app, "render"), &query).await?
+    };
     let format = context.global.output;
     let text = match format {
         // What `kubectl apply -f -` would read.

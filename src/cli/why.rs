@@ -8,6 +8,7 @@ use super::asker::Context;
 use super::error::Error;
 use super::output;
 use super::table::local_time;
+use crate::query::instant::About;
 use crate::query::text::{clean, clip};
 use crate::query::why::{Advice, Commit, Link, Next, ObjectWhy, Reason, Why};
 
@@ -22,7 +23,11 @@ pub(super) async fn run(
     subject: &str,
     namespace: Option<&str>,
 ) -> Result<(), Error> {
-    let why = context.asker().await?.why(subject, namespace).await?;
+    let why = context
+        .asker_about(About::named(subject, namespace))
+        .await?
+        .why(subject, namespace)
+        .await?;
     output::print(&output::one(&why, context.global.output, text, |why| why.subject.clone()))
 }
 

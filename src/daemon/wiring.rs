@@ -9,13 +9,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{auditing, lifecycle, narrate, options, read_only, snapshots};
+use super::{auditing, lifecycle, narrate, options, read_only};
 use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
 use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
-use crate::ledger::{Draft, Ledger};
+use crate::ledger::{self, Draft, Ledger};
 use crate::model::{AppName, Digest, Seq, Timestamp, canonical_json};
 use crate::plan::Compared;
+use crate::query::past;
 use crate::reconcile::machine::declare;
 use crate::reconcile::{
     Driver, Parts, Trial, TrialError, View, record_cluster, record_sources, trial,
@@ -76,8 +77,12 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
     let connection = Connection::connect(&options::cluster(config)?).await?;
     record_start(config, asked, ledger, &world).await?;
     let world = {
-        let ledger = ledger.clone();
-        tokio::task::spawn_blocking(move || snapshots::catch_up(&ledger, world)).await??
+        let (ledger, mut world) = (ledger.clone(), world);
+        let caught_up = move || {
+            past::catch_up(&ledger, &mut world, ledger.head())?;
+            Ok::<_, ledger::Error>(world)
+        };
+        tokio::task::spawn_blocking(caught_up).await??
     };
     let known = known_objects(&world);
     let (parts, tracked) = parts(config, ledger, connection.clone(), world);
@@ -114,14 +119,14 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
         failed = tasks.first_failure() => return Err(tasks.stop_after(failed).await),
     };
     tasks.stop().await?;
-    snapshots::save(ledger, &parts.read().world);
+    past::save(ledger, &parts.read().world);
     Ok(signal)
 }
 
 /// Folds what the ledger has.
 pub(super) async fn replay(ledger: &Ledger) -> Result<World> {
     let ledger = ledger.clone();
-    Ok(tokio::task::spawn_blocking(move || snapshots::restore(&ledger)).await??)
+    Ok(tokio::task::spawn_blocking(move || past::world_at(&ledger, ledger.head(), false)).await??)
 }
 
 /// What the parts of the daemon share; the receiver gets the repositories to mirror.
@@ -362,13 +367,13 @@ async fn save_snapshots(parts: Parts, cancel: CancellationToken) {
             return;
         }
         let at = parts.read().world.seq;
-        if at.0.saturating_sub(saved.0) < snapshots::EVENTS_BETWEEN {
+        if at.0.saturating_sub(saved.0) < past::EVENTS_BETWEEN {
             continue;
         }
         let parts = parts.clone();
         let copied = tokio::task::spawn_blocking(move || {
             let world = parts.read().world.clone();
-            snapshots::save(&parts.ledger, &world);
+            past::save(&parts.ledger, &world);
         });
         if copied.await.is_ok() {
             saved = at;

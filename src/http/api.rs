@@ -10,11 +10,14 @@ use serde::Deserialize;
 use super::convert;
 use super::dto;
 use super::error::Error;
+use super::past::AtQuery;
 use super::peer::Peer;
 use super::server::State;
 use crate::command::{self, Command};
 use crate::config::Period;
 use crate::model::{ObjectKey, Seq, Timestamp};
+use crate::query::coverage::Scope;
+use crate::query::instant::{About, At};
 use crate::query::search::{self, Filter};
 use crate::query::{self, AppView, Book, ResourceFilter, as_intent, describe};
 use crate::replay::World;
@@ -51,18 +54,25 @@ pub(super) async fn no_route(uri: Uri) -> Error {
     Error::new(StatusCode::NOT_FOUND, "no_route", message, "the API begins at /api/v1")
 }
 
-pub(super) async fn status(Having(state): Having<State>) -> Answer<dto::Status> {
+pub(super) async fn status(
+    Having(state): Having<State>,
+    asked: Asked<AtQuery>,
+) -> Answer<dto::Status> {
+    let Query(AtQuery { at }) = asked?;
+    let at = state.asked_at(at.as_deref(), About::default()).await?;
     let limits = state.limits.clone();
     let (mut status, observe) = state
-        .read(move |world, compared| {
+        .read_at(at.as_ref(), move |world, compared| {
             let views = query::apps(world, compared, &limits);
             (convert::status(world, &views), world.observe)
         })
         .await?;
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let read_only = state.read_only.as_deref().map(str::to_owned);
-    status.daemon = Some(dto::Daemon { version, pid: std::process::id(), observe, read_only });
-    status.ledger.seq = state.ledger.head().0;
+    if at.is_none() {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let read_only = state.read_only.as_deref().map(str::to_owned);
+        status.daemon = Some(dto::Daemon { version, pid: std::process::id(), observe, read_only });
+        status.ledger.seq = state.ledger.head().0;
+    }
     status.ledger.id = state.ledger.ledger_id().to_string();
     let ledger = state.ledger.clone();
     let status = state.blocking(move || {
@@ -70,10 +80,10 @@ pub(super) async fn status(Having(state): Having<State>) -> Answer<dto::Status> 
             let found = ledger.get(Seq(seq)).ok().flatten();
             found.map(|recorded| recorded.actor.to_string()).unwrap_or_default()
         };
-        convert::with_actors(status, by)
+        let as_of = at.map(|at| super::instant_dto(&ledger, &at, &Scope::All)).transpose()?;
+        Ok::<_, crate::ledger::Error>(dto::Status { as_of, ..convert::with_actors(status, by) })
     });
-    let status = status.await?;
-    Ok(Json(status))
+    Ok(Json(status.await??))
 }
 
 pub(super) async fn ledger(Having(state): Having<State>) -> Answer<dto::Ledger> {
@@ -88,15 +98,17 @@ pub(super) async fn ledger(Having(state): Having<State>) -> Answer<dto::Ledger> 
 pub(super) struct PageQuery {
     after: Option<String>,
     limit: Option<usize>,
+    at: Option<String>,
 }
 
 pub(super) async fn apps(
     Having(state): Having<State>,
     asked: Asked<PageQuery>,
 ) -> Answer<dto::Page<dto::App>> {
-    let Query(PageQuery { after, limit }) = asked?;
+    let Query(PageQuery { after, limit, at }) = asked?;
+    let at = state.asked_at(at.as_deref(), About::default()).await?;
     let limits = state.limits.clone();
-    let page = state.read(move |world, compared| {
+    let page = state.read_at(at.as_ref(), move |world, compared| {
         let after = after.as_deref().unwrap_or_default();
         let mut names = world.apps.keys().filter(|name| name.as_str() > after);
         let items: Vec<_> = names
@@ -114,11 +126,12 @@ pub(super) async fn apps(
 /// Answers a question about one application.
 pub(super) async fn about<R: Send + 'static>(
     state: &State,
+    at: Option<&At>,
     name: String,
     answer: impl FnOnce(&World, &AppView<'_>) -> R + Send + 'static,
 ) -> Result<R, Error> {
     let limits = state.limits.clone();
-    let answered = state.read(move |world, compared| {
+    let answered = state.read_at(at, move |world, compared| {
         query::app(world, compared, &limits, &name).map(|view| answer(world, &view))
     });
     Ok(answered.await??)
@@ -127,16 +140,22 @@ pub(super) async fn about<R: Send + 'static>(
 pub(super) async fn app(
     Having(state): Having<State>,
     Path(name): Path<String>,
+    asked: Asked<AtQuery>,
 ) -> Answer<dto::App> {
-    about(&state, name, convert::app).await.map(Json)
+    let Query(AtQuery { at }) = asked?;
+    let at = state.asked_at(at.as_deref(), About::app(&name)).await?;
+    about(&state, at.as_ref(), name, convert::app).await.map(Json)
 }
 
 pub(super) async fn tree(
     Having(state): Having<State>,
     Path(name): Path<String>,
+    asked: Asked<AtQuery>,
 ) -> Answer<dto::Node> {
+    let Query(AtQuery { at }) = asked?;
+    let at = state.asked_at(at.as_deref(), About::app(&name)).await?;
     let limits = state.limits.clone();
-    let tree = state.read(move |world, compared| {
+    let tree = state.read_at(at.as_ref(), move |world, compared| {
         let view = query::app(world, compared, &limits, &name)?;
         Ok(convert::tree(&query::tree(world, compared, &limits, &view)))
     });
@@ -152,6 +171,7 @@ pub(super) struct ResourceQuery {
     app: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
+    at: Option<String>,
 }
 
 pub(super) async fn app_resources(
@@ -172,12 +192,14 @@ pub(super) async fn resources(
 }
 
 async fn list_resources(state: &State, asked: ResourceQuery) -> Answer<dto::Page<dto::Resource>> {
-    let ResourceQuery { namespace, kind, app, after, limit } = asked;
+    let ResourceQuery { namespace, kind, app, after, limit, at } = asked;
+    let of = About::app(app.as_deref().unwrap_or_default());
+    let at = state.asked_at(at.as_deref(), of).await?;
     let after = after.map(|after| after.parse::<ObjectKey>()).transpose();
     let after = after.map_err(|error| Error::bad_request(error.to_string()))?;
     let limit = page(limit);
     let limits = state.limits.clone();
-    let found = state.read(move |world, compared| {
+    let found = state.read_at(at.as_ref(), move |world, compared| {
         if let Some(name) = &app {
             query::app(world, compared, &limits, name)?;
         }
@@ -301,7 +323,11 @@ pub(super) async fn event(
 }
 
 /// Checks a command against the world and records it.
-async fn carry_out(state: &State, peer: Peer, command: Command) -> Answer<dto::Accepted> {
+pub(super) async fn carry_out(
+    state: &State,
+    peer: Peer,
+    command: Command,
+) -> Answer<dto::Accepted> {
     let undo = undo_of(&command);
     let decision = state.read(move |world, _| {
         let decision = command::decide(world, Timestamp::now(), &command)?;
@@ -329,6 +355,7 @@ fn undo_of(command: &Command) -> String {
         | Command::Sync { .. }
         | Command::Approve { .. }
         | Command::Keep { .. }
+        | Command::Mark { .. }
         | Command::Release { .. } => String::new(),
     }
 }

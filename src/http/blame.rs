@@ -8,8 +8,11 @@ use serde::Deserialize;
 
 use super::error::Error;
 use super::server::State;
+use crate::plan::Compared;
 use crate::query::blame::{self, Blame, gather};
+use crate::query::instant::About;
 use crate::query::why::Subject;
+use crate::replay::World;
 
 /// What is asked about.
 #[derive(Debug, Deserialize)]
@@ -21,18 +24,22 @@ pub(super) struct BlameQuery {
     namespace: Option<String>,
     /// Only this field and what is in it.
     field: Option<String>,
+    /// The instant; now when not given.
+    at: Option<String>,
 }
 
 pub(super) async fn blame(
     Having(state): Having<State>,
     asked: Result<Query<BlameQuery>, QueryRejection>,
 ) -> Result<Json<Blame>, Error> {
-    let Query(BlameQuery { subject, namespace, field }) = asked?;
+    let Query(BlameQuery { subject, namespace, field, at }) = asked?;
+    let about = About::named(&subject, namespace.as_deref());
+    let at = state.asked_at(at.as_deref(), about).await?;
     let subject = Subject::parse(&subject, namespace.as_deref())?;
-    let gathered = state.read(move |world, _| gather(world, &subject, field.as_deref()));
-    let pending = gathered.await??;
-    let (ledger, mirrors) = (state.ledger.clone(), state.mirrors());
-    Ok(Json(state.blocking(move || pending.read(&ledger, &mirrors)).await??))
+    let reader = move |world: &World, _: &Compared| gather(world, &subject, field.as_deref());
+    let pending = state.read_at(at.as_ref(), reader).await??;
+    let mirrors = state.mirrors();
+    Ok(Json(state.book_at(at.as_ref(), move |book| pending.read(book, &mirrors)).await??))
 }
 
 impl From<blame::Error> for Error {

@@ -263,6 +263,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
     };
     let cluster = &world.cluster;
     dto::Status {
+        as_of: None,
         daemon: None,
         cluster: dto::Cluster {
             uid: cluster.uid.clone(),

@@ -5,6 +5,7 @@
 
 mod audit;
 mod body;
+mod past;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 pub use audit::Audit;
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
+pub use past::{Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,7 +68,10 @@ pub struct Page<T> {
 /// Everything on one screen.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// The daemon; absent when the answer was read from the files.
+    /// The instant that it is about, where that is not now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Instant>,
+    /// The daemon; absent when the answer was read from the files, or is about the past.
     pub daemon: Option<Daemon>,
     /// The cluster.
     pub cluster: Cluster,

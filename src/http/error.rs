@@ -177,6 +177,10 @@ impl From<command::Error> for Error {
                 let hint = did_you_mean(&near, "`greffier tree APP` lists its objects");
                 Self::new(StatusCode::NOT_FOUND, "unknown_object", message, hint)
             }
+            Command::BadMark(_) => Self {
+                hint: "letters, digits, and `.`, `_`, `-`, `/`, `+`; at most 100 bytes".to_owned(),
+                ..Self::bad_request(message)
+            },
             Command::NotPaused(_) => conflict("not_paused", ""),
             Command::NotFrozen => conflict("not_frozen", ""),
             Command::SayWhich { .. } => {

@@ -7,8 +7,11 @@ use serde::Deserialize;
 
 use super::error::Error;
 use super::server::State;
+use crate::plan::Compared;
+use crate::query::instant::About;
 use crate::query::planned::{self, Planned, Waits};
 use crate::query::{self, AppView};
+use crate::replay::World;
 
 /// Which applications are asked about.
 #[derive(Debug, Default, Deserialize)]
@@ -16,21 +19,23 @@ use crate::query::{self, AppView};
 pub(super) struct PlanQuery {
     /// Comma-separated names; all when empty.
     app: String,
+    /// The instant; now when not given.
+    at: Option<String>,
 }
 
 pub(super) async fn plan(
     Having(state): Having<State>,
     asked: Result<Query<PlanQuery>, QueryRejection>,
 ) -> Result<Json<Vec<Planned>>, Error> {
-    let Query(PlanQuery { app }) = asked?;
+    let Query(PlanQuery { app, at }) = asked?;
+    let at = state.asked_at(at.as_deref(), About::app(&app)).await?;
     let names: Vec<String> =
         app.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let limits = state.limits.clone();
-    let gathered =
-        state.read(move |world, compared| planned::gather(world, compared, &limits, &names));
-    let pending = gathered.await??;
-    let ledger = state.ledger.clone();
-    Ok(Json(state.blocking(move || pending.read(&ledger)).await??))
+    let reader =
+        move |world: &World, compared: &Compared| planned::gather(world, compared, &limits, &names);
+    let pending = state.read_at(at.as_ref(), reader).await??;
+    Ok(Json(state.book_at(at.as_ref(), move |book| pending.read(book)).await??))
 }
 
 /// Which plan is asked about.

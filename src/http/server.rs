@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
+use super::past::{self, Past};
 use super::peer::Peer;
 use super::{api, blame, hold, plan, stream, trial, why};
 use crate::ledger::Ledger;
@@ -75,6 +76,7 @@ pub struct State {
     pub(super) limits: Limits,
     pub(super) streams: Arc<Semaphore>,
     trials: Arc<Semaphore>,
+    pub(super) past: Arc<Past>,
     /// Why nothing can be recorded, while that is so.
     pub(super) read_only: Option<Arc<str>>,
     pub(super) cancel: CancellationToken,
@@ -91,7 +93,8 @@ impl State {
     ) -> Self {
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
         let (trials, cancel) = (Arc::new(Semaphore::new(TRIALS_MAX)), CancellationToken::new());
-        Self { facts, control, ledger, limits, streams, trials, read_only: None, cancel }
+        let past = Arc::default();
+        Self { facts, control, ledger, limits, streams, trials, past, read_only: None, cancel }
     }
 
     /// Says why nothing can be recorded, where that is so.
@@ -242,6 +245,9 @@ fn router(state: State) -> Router {
         .route("/freeze", post(api::freeze))
         .route("/unfreeze", post(api::unfreeze))
         .route("/resources", get(api::resources))
+        .route("/instant", get(past::instant))
+        .route("/object", get(past::object))
+        .route("/marks", get(past::marks).post(past::mark))
         .route("/why", get(why::why))
         .route("/blame", get(blame::blame))
         .route("/plan", get(plan::plan))

@@ -11,9 +11,12 @@ use super::dto;
 use super::error::Error;
 use super::server::State;
 use crate::model::ObjectKey;
+use crate::query::desired::{Desired, desired};
+use crate::query::instant::{About, At};
 use crate::query::trial::{Wanted, gather, shown};
-use crate::query::{self};
+use crate::query::{self, AppView};
 use crate::reconcile::{Definition, Trial, TrialError};
+use crate::replay::World;
 
 impl From<TrialError> for Error {
     fn from(error: TrialError) -> Self {
@@ -36,11 +39,21 @@ impl From<TrialError> for Error {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RevisionQuery {
     rev: Option<String>,
+    at: Option<String>,
 }
 
 impl RevisionQuery {
-    fn revision(self) -> Option<String> {
-        self.rev.filter(|revision| !revision.is_empty())
+    fn revision(&self) -> Option<String> {
+        self.rev.clone().filter(|revision| !revision.is_empty())
+    }
+
+    /// The instant: only where no revision is given.
+    async fn instant(&self, state: &State, name: &str) -> Result<Option<At>, Error> {
+        let at = state.asked_at(self.at.as_deref(), About::app(name)).await?;
+        if at.is_some() && self.revision().is_some() {
+            return Err(Error::bad_request("an instant and a revision do not go together"));
+        }
+        Ok(at)
     }
 }
 
@@ -50,8 +63,14 @@ pub(super) async fn render(
     asked: Asked<RevisionQuery>,
 ) -> Answer<dto::Rendered> {
     let Query(asked) = asked?;
+    if let Some(at) = asked.instant(&state, &name).await? {
+        let reader = |world: &World, view: &AppView<'_>| desired(world, view);
+        let pending = about(&state, Some(&at), name.clone(), reader).await?;
+        let read = state.book_at(Some(&at), move |book| pending.read(book));
+        return Ok(Json(rendered(name, read.await??)));
+    }
     // An application that is not there is named with those that look like it.
-    about(&state, name.clone(), |_, _| ()).await?;
+    about(&state, None, name.clone(), |_, _| ()).await?;
     let Trial { revisions, objects, tool, warnings } =
         state.trial(name.clone(), asked.revision()).await?;
     let objects = objects.into_iter().map(|object| dto::RenderedObject {
@@ -68,7 +87,7 @@ pub(super) async fn definition(
     Having(state): Having<State>,
     Path(name): Path<String>,
 ) -> Answer<Definition> {
-    let found = about(&state, name, |world, view| Definition::of(world, view.name)).await?;
+    let found = about(&state, None, name, |world, view| Definition::of(world, view.name)).await?;
     found.map(Json).ok_or_else(|| Error::internal("the application is gone"))
 }
 
@@ -78,18 +97,19 @@ pub(super) async fn diff(
     asked: Asked<RevisionQuery>,
 ) -> Answer<dto::Diff> {
     let Query(asked) = asked?;
+    let at = asked.instant(&state, &name).await?;
     let Some(revision) = asked.revision() else {
-        let gathered = about(&state, name.clone(), |world, view| {
+        let gathered = about(&state, at.as_ref(), name.clone(), |world, view| {
             let commit = view.app.commit().map(ToString::to_string).unwrap_or_default();
             (query::diff::gather(world, view), commit)
         });
         let (pending, commit) = gathered.await?;
-        let ledger = state.ledger.clone();
         let sandbox = state.sandbox();
-        let diff = state.blocking(move || pending.read(&ledger, &sandbox)).await??;
+        let read = state.book_at(at.as_ref(), move |book| pending.read(book, &sandbox));
+        let diff = read.await??;
         return Ok(Json(convert::diff(&name, commit, diff)));
     };
-    about(&state, name.clone(), |_, _| ()).await?;
+    about(&state, None, name.clone(), |_, _| ()).await?;
     let trial = state.trial(name.clone(), Some(revision.clone())).await?;
     let objects = trial.objects.into_iter();
     let wanted = objects.map(|object| Wanted { key: object.key, manifest: object.manifest });
@@ -119,9 +139,23 @@ async fn compare(
     wanted: Vec<Wanted>,
 ) -> Answer<dto::Diff> {
     let pending =
-        about(state, name.clone(), |world, view| gather(world, view.name, wanted)).await?;
+        about(state, None, name.clone(), |world, view| gather(world, view.name, wanted)).await?;
     let ledger = state.ledger.clone();
     let sandbox = state.sandbox();
     let diff = state.blocking(move || pending.read(&ledger, &sandbox)).await??;
     Ok(Json(convert::diff(&name, what, diff)))
+}
+
+/// What an application was to be, as it goes over the wire.
+#[must_use]
+pub fn rendered(app: String, desired: Desired) -> dto::Rendered {
+    let objects = desired.objects.into_iter().map(|object| dto::RenderedObject {
+        object: object.key.to_string(),
+        wave: object.wave,
+        origin: object.origin,
+        manifest: object.manifest,
+    });
+    let commits = desired.commits.iter().map(ToString::to_string).collect();
+    let (tool, warnings) = (desired.tool, desired.unknown);
+    dto::Rendered { app, commits, tool, warnings, objects: objects.collect() }
 }

@@ -165,6 +165,18 @@ impl Archive {
         self.index.store().found(SubjectKey::commit(commit.as_str()), after, limit)
     }
 
+    /// The events after `after` that `key` finds, in order, at most `limit`.
+    #[must_use]
+    pub fn find(&self, key: SubjectKey, after: Seq, limit: usize) -> Vec<Seq> {
+        self.index.store().found(key, after, limit)
+    }
+
+    /// The events before `before` that `key` finds, the last one first, at most `limit`.
+    #[must_use]
+    pub fn find_before(&self, key: SubjectKey, before: Seq, limit: usize) -> Vec<Seq> {
+        self.index.store().found_before(key, before, limit)
+    }
+
     /// The last event that was recorded at or before `time`; zero when none was.
     #[must_use]
     pub fn at_time(&self, time: Timestamp) -> Seq {

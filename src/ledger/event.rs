@@ -45,7 +45,9 @@ pub use git::{
 };
 pub use hold::{HeldFields, HoldBegunV1, HoldEndedV1, HoldOf};
 pub use ignore::{IgnoreCheckedV1, IgnoreFailedV1};
-pub use operator::{DeadlineReachedV1, FrozenV1, PausedV1, ResumedV1, SyncRequestedV1, UnfrozenV1};
+pub use operator::{
+    DeadlineReachedV1, FrozenV1, MarkedV1, PausedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
+};
 pub use write::{
     Applied, ApplyNotes, DriftDetectedV1, DriftKind, FieldChange, GateLapsedV1, GateReason,
     IntentRecordedV1, IntentSettledV1, Method, ObjectPreviewedV1, OutcomeRecordedV1,
@@ -249,6 +251,8 @@ events! {
     HoldBegun(HoldBegunV1) = 0x0712, "hold.begun";
     /// See [`HoldEndedV1`].
     HoldEnded(HoldEndedV1) = 0x0713, "hold.ended";
+    /// See [`MarkedV1`].
+    Marked(MarkedV1) = 0x0720, "operator.mark";
 }
 
 #[cfg(test)]

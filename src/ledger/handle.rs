@@ -3,6 +3,8 @@
 //! It composes the parts and decides nothing itself: the writer orders, the segments keep, the
 //! index finds. The twin in memory is the same code on a disk and a store in memory.
 
+mod lookup;
+
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,11 +31,10 @@ use super::repair::{IndexFiles, set_torn_aside};
 use super::seal::{KeyBytes, Sealer};
 use super::segment::Segment;
 use super::shared::{Counts, Head, Shared, Tail};
-use super::snapshot;
-use super::store::{self, Store, SubjectKey};
+use super::store::{self, Store};
 use super::verify::{self, Verified};
 use super::writer::{GROUP_BYTES_MAX, Limits, Request, Writer, create_segment};
-use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, Seq, Timestamp};
+use crate::model::{BlobAddr, Digest, Seq};
 
 /// How many batches may wait for the writer. Further ones wait outside the queue.
 const QUEUE_BATCHES_MAX: usize = 64;
@@ -356,35 +357,6 @@ impl Ledger {
         Events::new(shared.reader.clone(), shared.cursor(from), from, to)
     }
 
-    /// The events about an object after `after`, in order, at most `limit`.
-    #[must_use]
-    pub fn by_object(&self, key: &ObjectKey, after: Seq, limit: usize) -> Vec<Seq> {
-        self.find(SubjectKey::object(key), after, limit)
-    }
-
-    /// The events about an application after `after`, in order, at most `limit`.
-    #[must_use]
-    pub fn by_app(&self, app: &AppName, after: Seq, limit: usize) -> Vec<Seq> {
-        self.find(SubjectKey::app(app.as_str()), after, limit)
-    }
-
-    /// The events about a commit after `after`, in order, at most `limit`.
-    #[must_use]
-    pub fn by_commit(&self, commit: &CommitId, after: Seq, limit: usize) -> Vec<Seq> {
-        self.find(SubjectKey::commit(commit.as_str()), after, limit)
-    }
-
-    fn find(&self, key: SubjectKey, after: Seq, limit: usize) -> Vec<Seq> {
-        self.inner.shared.index.find(self.head(), key, after, limit)
-    }
-
-    /// The last event that was recorded at or before `time`; zero when none was. Where the clock
-    /// jumped back, later events count from the time before the jump.
-    #[must_use]
-    pub fn at_time(&self, time: Timestamp) -> Seq {
-        self.inner.shared.index.at_time(self.head(), time)
-    }
-
     /// The plaintext of a blob. For addresses that events name: one that is nowhere costs reading
     /// the whole ledger; [`Ledger::has_blob`] does not.
     ///
@@ -446,29 +418,6 @@ impl Ledger {
         let head = shared.head().seq;
         let place = |seq| shared.index.event(seq);
         verify::verify(&shared.reader, head, Some(&place))
-    }
-
-    /// Saves a projection's value as of `seq`; a ledger in memory keeps none.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when it cannot be written.
-    pub fn save_snapshot(
-        &self,
-        name: &str,
-        version: u32,
-        at: (Seq, Digest),
-        bytes: &[u8],
-    ) -> Result<(), Error> {
-        let Some(dir) = &self.inner.snapshots else { return Ok(()) };
-        snapshot::save(dir, name, version, at.0, at.1, bytes)
-    }
-
-    /// The newest snapshot that is undamaged and of this chain, if there is one.
-    #[must_use]
-    pub fn load_snapshot(&self, name: &str, version: u32) -> Option<(Seq, Digest, Vec<u8>)> {
-        let dir = self.inner.snapshots.as_ref()?;
-        let in_chain = |seq, hash| self.contains(seq, hash);
-        snapshot::load_latest_where(dir, name, version, in_chain)
     }
 
     /// As [`Ledger::shutdown`], without blocking the caller's thread.

@@ -213,6 +213,19 @@ impl Index {
         found.into_iter().take_while(|seq| *seq <= head).collect()
     }
 
+    /// The events before `before` that `key` finds, the last one first, at most `limit`. Nothing
+    /// after `head` may be asked for.
+    pub(super) fn find_before(&self, key: SubjectKey, before: Seq, limit: usize) -> Vec<Seq> {
+        self.wait_for(Seq(before.0.saturating_sub(1)));
+        match self.replacement.get() {
+            Some(replacement) => replacement.found_before(key, before, limit),
+            None => match self.store.find_before(key, before, limit) {
+                Ok(found) => found,
+                Err(error) => self.replace(&error).found_before(key, before, limit),
+            },
+        }
+    }
+
     /// The last event up to `head` recorded at or before `time`.
     pub(super) fn at_time(&self, head: Seq, time: Timestamp) -> Seq {
         self.wait_for(head);

@@ -180,6 +180,16 @@ impl Store for Unreliable {
         self.store.find(key, after, limit)
     }
 
+    fn find_before(
+        &self,
+        key: store::SubjectKey,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Vec<Seq>, store::Error> {
+        self.check()?;
+        self.store.find_before(key, before, limit)
+    }
+
     fn sync(&self) -> Result<(), store::Error> {
         self.check()
     }
@@ -209,6 +219,9 @@ fn an_index_that_fails_or_lies_while_the_ledger_runs_is_replaced() {
         let before = ledger.by_object(&object(), Seq::ZERO, 1000);
         let new = ledger.append_blocking(batch(50)).unwrap();
         let after = ledger.by_object(&object(), Seq::ZERO, 1000);
+        let key = store::SubjectKey::object(&object());
+        let backwards = ledger.find_before(key, Seq(u64::MAX), 1000);
+        assert!(backwards.iter().rev().eq(&after), "{backwards:?}");
         assert_eq!(after, [before, vec![new[0]]].concat());
     }
 }

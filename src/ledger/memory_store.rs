@@ -59,6 +59,13 @@ impl MemoryStore {
         range.take(limit).map(|(_, seq)| *seq).collect()
     }
 
+    /// [`Store::find_before`], which cannot fail here.
+    pub(super) fn found_before(&self, key: SubjectKey, before: Seq, limit: usize) -> Vec<Seq> {
+        let inner = self.read();
+        let range = inner.subjects.range((key, Seq::ZERO)..(key, before));
+        range.rev().take(limit).map(|(_, seq)| *seq).collect()
+    }
+
     /// [`Store::at_time`], which cannot fail here.
     pub(super) fn last_at(&self, time: Timestamp) -> Seq {
         let inner = self.read();
@@ -101,6 +108,10 @@ impl Store for MemoryStore {
 
     fn find(&self, key: SubjectKey, after: Seq, limit: usize) -> Result<Vec<Seq>, Error> {
         Ok(self.found(key, after, limit))
+    }
+
+    fn find_before(&self, key: SubjectKey, before: Seq, limit: usize) -> Result<Vec<Seq>, Error> {
+        Ok(self.found_before(key, before, limit))
     }
 
     fn at_time(&self, time: Timestamp) -> Result<Seq, Error> {

@@ -392,9 +392,9 @@ fn snapshots_of_another_chain_are_ignored() {
     let elsewhere = (ledger.head(), crate::model::Digest([1; 32]));
     ledger.append_blocking(batch(2)).unwrap();
     ledger.save_snapshot("desired", 1, elsewhere, b"wrong").unwrap();
-    assert_eq!(ledger.load_snapshot("live", 1).unwrap().2, b"right");
-    assert!(ledger.load_snapshot("desired", 1).is_none());
-    assert!(ledger.load_snapshot("live", 2).is_none());
+    assert_eq!(ledger.load_snapshot("live", 1, Seq(u64::MAX)).unwrap().2, b"right");
+    assert!(ledger.load_snapshot("desired", 1, Seq(u64::MAX)).is_none());
+    assert!(ledger.load_snapshot("live", 2, Seq(u64::MAX)).is_none());
 }
 
 /// A disk whose only segment has these events: kind, body, how it is stored, recorded time.

@@ -541,6 +541,13 @@ fn operators() -> Vec<Event> {
         ResumedV1 { app: app(), expired: true }.into(),
         FrozenV1 { until: Some(Timestamp(1)), reason: "audit".into() }.into(),
         UnfrozenV1 { expired: true }.into(),
+        MarkedV1 {
+            name: "before-upgrade".into(),
+            seq: Seq(40),
+            time: Timestamp::from_seconds(1_700_000_000),
+            reason: "change 12".into(),
+        }
+        .into(),
         HoldBegunV1 {
             app: app(),
             of: HoldOf::Fields(HeldFields {

@@ -468,6 +468,28 @@ impl Store for SledStore {
         Ok(found)
     }
 
+    fn find_before(&self, key: SubjectKey, before: Seq, limit: usize) -> Result<Vec<Seq>, Error> {
+        let (db, inner) = (self.db()?, self.inner());
+        let damaged = || Error::Damaged("a subject".to_owned());
+        let mut found = inner.gathered.found_before(key, before, limit);
+        // A run has only what comes after its first event; after a crash runs may overlap, and
+        // what is in both is the same.
+        let range = subject_key(key, Seq::ZERO)..subject_key(key, before);
+        for entry in db.range(range).rev() {
+            if found.len() >= limit {
+                break;
+            }
+            let (_, value) = contain("read", || entry)?;
+            for seq in decode_seqs(&value).ok_or_else(damaged)?.into_iter().rev() {
+                if seq < before && found.last().is_none_or(|last| seq < *last) {
+                    found.push(seq);
+                }
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
     fn sync(&self) -> Result<(), Error> {
         self.write_run(&mut self.inner_mut())?;
         self.make_durable(&self.db()?)

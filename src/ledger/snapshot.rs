@@ -1,8 +1,10 @@
 //! Snapshots of projections: derived, disposable, tied to a place in the chain.
 //!
 //! A snapshot that is damaged, of another version of its projection, or of another chain is as
-//! good as none; deleting them all changes the time that a start takes and nothing else. The last
-//! two of each projection are kept, so that a torn one costs little.
+//! good as none; deleting them all changes the time that a start, or a look at the past, takes and
+//! nothing else. The last two of each projection are kept, so that a torn one costs little, and
+//! of the older ones a spaced series, from which the past is folded; when the series takes too
+//! many bytes, every second of it goes.
 //!
 //! ```text
 //!  0  8  magic "GrefSnp\0"       52  4  length of the value in bytes
@@ -29,6 +31,10 @@ const HEADER_BYTES: usize = 88;
 const VALUE_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// How many snapshots of a projection are kept.
 const KEPT: usize = 2;
+/// How many events are at least between two snapshots of the series of older ones.
+const SERIES_EVENTS_MIN: u64 = 25_000;
+/// Bound: how many bytes the series may take.
+const SERIES_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const ZSTD_LEVEL: i32 = 1;
 
 /// Saves a projection's value as of event `seq`, whose frame has the hash `head`. The file appears
@@ -61,7 +67,7 @@ pub fn save(
     let failed = |error| Error::io("write", path.display().to_string(), error);
     content.extend_from_slice(&zstd::bulk::compress(bytes, ZSTD_LEVEL).map_err(failed)?);
     write_whole(dir, &path, &content).map_err(failed)?;
-    remove_old(dir, name);
+    remove_old(dir, name, version);
     Ok(())
 }
 
@@ -80,29 +86,58 @@ fn file_name(name: &str, version: u32, seq: Seq) -> String {
     format!("{name}-{version}-{:016x}.snap", seq.0)
 }
 
-/// The snapshot files of a projection, newest first.
-fn files(dir: &Path, name: &str) -> Vec<(Seq, PathBuf)> {
+/// The snapshot files of a projection with their versions, newest first.
+fn files(dir: &Path, name: &str) -> Vec<(Seq, String, PathBuf)> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let seq_of = |path: &Path| {
         let stem = path.file_name()?.to_str()?.strip_suffix(".snap")?;
         let (stem, seq) = stem.rsplit_once('-')?;
-        let (found, _version) = stem.rsplit_once('-')?;
-        (found == name).then(|| u64::from_str_radix(seq, 16).ok().map(Seq)).flatten()
+        let (found, version) = stem.rsplit_once('-')?;
+        let seq = u64::from_str_radix(seq, 16).ok().filter(|_| found == name)?;
+        Some((Seq(seq), version.to_owned()))
     };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut files: Vec<_> = paths.filter_map(|path| Some((seq_of(&path)?, path))).collect();
+    let mut files: Vec<_> =
+        paths.filter_map(|path| seq_of(&path).map(|(seq, version)| (seq, version, path))).collect();
     files.sort();
     files.reverse();
     files
 }
 
-fn remove_old(dir: &Path, name: &str) {
-    for (_, path) in files(dir, name).into_iter().skip(KEPT) {
+fn remove_old(dir: &Path, name: &str, version: u32) {
+    let mut older: Vec<_> = files(dir, name).into_iter().skip(KEPT).collect();
+    older.reverse();
+    let version = version.to_string();
+    let series = older.iter().filter(|(_, found, _)| *found == version);
+    let sized = series.map(|(seq, _, path)| (*seq, fs::metadata(path).map_or(0, |m| m.len())));
+    let stay = series_of(sized, SERIES_BYTES_MAX);
+    let goes = |(seq, found, _): &(Seq, String, PathBuf)| *found != version || !stay.contains(seq);
+    for (_, _, path) in older.into_iter().filter(goes) {
         // A file that stays is only a little space.
         if let Err(error) = fs::remove_file(&path) {
             tracing::debug!(%error, path = %path.display(), "an old snapshot stays");
         }
     }
+}
+
+/// Which snapshots stay in the series, of those that are given with their bytes, oldest first.
+fn series_of(found: impl Iterator<Item = (Seq, u64)>, bytes_max: u64) -> Vec<Seq> {
+    let mut stay: Vec<(Seq, u64)> = Vec::new();
+    for (seq, bytes) in found {
+        // The beginning of the ledger is as good as a snapshot.
+        let last = stay.last().map_or(0, |(last, _)| last.0);
+        if seq.0.saturating_sub(last) >= SERIES_EVENTS_MIN {
+            stay.push((seq, bytes));
+        }
+    }
+    while stay.iter().map(|(_, bytes)| bytes).sum::<u64>() > bytes_max {
+        let mut nth = 0;
+        stay.retain(|_| {
+            nth += 1;
+            nth % 2 == 0
+        });
+    }
+    stay.into_iter().map(|(seq, _)| seq).collect()
 }
 
 /// The newest undamaged snapshot of a projection. Whether it is of this chain is for the caller to
@@ -119,7 +154,9 @@ pub(super) fn load_latest_where(
     version: u32,
     in_chain: impl Fn(Seq, Digest) -> bool,
 ) -> Option<(Seq, Digest, Vec<u8>)> {
-    files(dir, name).into_iter().find_map(|(_, path)| {
+    let named = version.to_string();
+    let files = files(dir, name).into_iter().filter(|(_, version, _)| *version == named);
+    files.into_iter().find_map(|(_, _, path)| {
         let (found, seq, head, bytes) = read(&path)?;
         (found == version && in_chain(seq, head)).then_some((seq, head, bytes))
     })
@@ -185,6 +222,34 @@ mod tests {
         }
         fs::write(&newest, &whole[..40]).unwrap();
         assert_eq!(load_latest(dir.path(), "live", 3).unwrap().0, Seq(1));
+    }
+
+    #[test]
+    fn older_snapshots_stay_as_a_spaced_series() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = dir.path().join(file_name("live", 2, Seq(50_000)));
+        fs::write(&other, b"of another version").unwrap();
+        for thousands in (10..=200).step_by(10) {
+            saved(dir.path(), thousands * 1_000);
+        }
+        let mut left: Vec<u64> =
+            files(dir.path(), "live").iter().map(|(seq, ..)| seq.0 / 1_000).collect();
+        left.reverse();
+        assert_eq!(left, [30, 60, 90, 120, 150, 180, 190, 200]);
+        assert!(!other.exists(), "nothing reads a snapshot of another version");
+        let at = |seq| load_latest_where(dir.path(), "live", 3, |s, _| s <= Seq(seq)).unwrap().0;
+        assert_eq!((at(89_999), at(90_000)), (Seq(60_000), Seq(90_000)));
+    }
+
+    #[test]
+    fn every_second_of_the_series_goes_when_it_takes_too_much() {
+        let found = || (1..=8).map(|n| (Seq(n * 50_000), 10));
+        let left =
+            |bytes| series_of(found(), bytes).iter().map(|s| s.0 / 50_000).collect::<Vec<_>>();
+        assert_eq!(left(80), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(left(79), [2, 4, 6, 8]);
+        assert_eq!(left(39), [4, 8]);
+        assert_eq!(left(5), [] as [u64; 0]);
     }
 
     #[test]

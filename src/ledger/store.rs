@@ -1,5 +1,5 @@
 //! The contract of a store: the place of every event and blob in the segment log, and the
-//! indexes by object, application, commit and time.
+//! indexes by object, application, commit, topic and time.
 //!
 //! A store holds nothing that the segments do not hold. It follows them in order, knows up to
 //! where it has come (its [`Watermark`]), and may be dropped and rebuilt at any time. What it must
@@ -16,7 +16,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::subjects::Subjects;
+use super::subjects::{Subjects, Topic};
 use crate::model::{BlobAddr, Digest, ObjectKey, Seq, Timestamp};
 
 /// Why a store cannot answer.
@@ -52,6 +52,9 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubjectKey(pub [u8; 17]);
 
+/// How many digits of a commit's id find it.
+pub const COMMIT_PREFIX: usize = 7;
+
 impl SubjectKey {
     fn new(tag: u8, text: &str) -> Self {
         let mut key = [tag; 17];
@@ -77,13 +80,36 @@ impl SubjectKey {
         Self::new(b'c', commit)
     }
 
+    /// The key of all commits whose ids begin with these digits, of which there must be
+    /// [`COMMIT_PREFIX`] or more.
+    #[must_use]
+    pub fn commit_prefix(digits: &str) -> Option<Self> {
+        digits.get(..COMMIT_PREFIX).map(|digits| Self::new(b'p', digits))
+    }
+
+    /// The key of a topic.
+    #[must_use]
+    pub fn topic(topic: &Topic) -> Self {
+        match topic {
+            Topic::Marks => Self::new(b'm', ""),
+            Topic::Watching => Self::new(b'w', ""),
+            Topic::Kinds => Self::new(b'k', ""),
+            Topic::Kind(kind) => Self::new(b'k', &kind.to_string()),
+            Topic::Ref(name) => Self::new(b'r', name),
+        }
+    }
+
     /// The keys of everything that an event is about, each once.
     #[must_use]
     pub fn of(subjects: &Subjects) -> Vec<Self> {
         let objects = subjects.objects.iter().map(Self::object);
         let apps = subjects.apps.iter().map(|app| Self::app(app.as_str()));
         let commits = subjects.commits.iter().map(|commit| Self::commit(commit.as_str()));
-        let mut keys: Vec<Self> = objects.chain(apps).chain(commits).collect();
+        let prefixes =
+            subjects.commits.iter().filter_map(|commit| Self::commit_prefix(commit.as_str()));
+        let topics = subjects.topics.iter().map(Self::topic);
+        let mut keys: Vec<Self> =
+            objects.chain(apps).chain(commits).chain(prefixes).chain(topics).collect();
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -181,6 +207,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the engine fails or an entry is damaged.
     fn find(&self, key: SubjectKey, after: Seq, limit: usize) -> Result<Vec<Seq>, Error>;
+    /// The events before `before` that `key` finds, the last one first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the engine fails or an entry is damaged.
+    fn find_before(&self, key: SubjectKey, before: Seq, limit: usize) -> Result<Vec<Seq>, Error>;
     /// Makes what was applied survive power loss, as far as the engine can.
     ///
     /// # Errors

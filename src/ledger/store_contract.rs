@@ -48,6 +48,7 @@ fn a_new_store_has_nothing() {
         assert_eq!(store.event(Seq(1)).unwrap(), None);
         assert_eq!(store.blob(BlobAddr([1; 32])).unwrap(), None);
         assert!(store.find(subject(1), Seq::ZERO, 10).unwrap().is_empty());
+        assert!(store.find_before(subject(1), Seq(u64::MAX), 10).unwrap().is_empty());
         assert_eq!(store.at_time(Timestamp(5)).unwrap(), Seq::ZERO);
     });
 }
@@ -75,6 +76,15 @@ fn what_was_applied_is_found_and_applying_it_again_changes_nothing() {
         assert_eq!(store.find(subject(1), Seq(7), 2).unwrap(), [Seq(10), Seq(13)]);
         assert_eq!(store.find(SubjectKey::commit("c"), Seq(59), 9).unwrap(), [Seq(60)]);
         assert!(store.find(SubjectKey::app("c"), Seq::ZERO, 9).unwrap().is_empty());
+        let backwards: Vec<Seq> = thirds.iter().rev().copied().collect();
+        let before = |seq, limit| store.find_before(subject(1), Seq(seq), limit).unwrap();
+        for last in 0..=62 {
+            let expected: Vec<Seq> = backwards.iter().filter(|seq| seq.0 < last).copied().collect();
+            assert_eq!(before(last, 100), expected, "before {last}");
+            assert_eq!(before(last, 2), expected[..expected.len().min(2)], "two before {last}");
+        }
+        assert_eq!(before(u64::MAX, 1), [Seq(58)]);
+        assert!(store.find_before(SubjectKey::app("c"), Seq(60), 9).unwrap().is_empty());
         assert_eq!(store.event(Seq(61)).unwrap(), None);
         store.sync().unwrap();
     });

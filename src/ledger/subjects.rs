@@ -5,10 +5,25 @@
 //! `INDEX_VERSION`.
 
 use super::event::{Event, IntentSettledV1, Origin, OutcomeRecordedV1, PlanGatedV1, Write};
-use crate::model::{AppName, CommitId, ObjectKey};
+use crate::model::{AppName, CommitId, GroupKind, ObjectKey};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 4;
+pub const INDEX_VERSION: u32 = 5;
+
+/// What finds events that are about none of these, or that are looked for in another way.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// Names that people gave to instants.
+    Marks,
+    /// Whether the cluster was watched at all: starts, stops, its reach, what it serves.
+    Watching,
+    /// Whether a kind was watched, of any kind.
+    Kinds,
+    /// Whether this kind was watched.
+    Kind(GroupKind),
+    /// Where the ref of this full name was moved to, in any repository.
+    Ref(String),
+}
 
 /// What an event is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +34,8 @@ pub struct Subjects {
     pub apps: Vec<AppName>,
     /// The commits.
     pub commits: Vec<CommitId>,
+    /// What else finds it.
+    pub topics: Vec<Topic>,
 }
 
 impl Subjects {
@@ -57,6 +74,14 @@ impl Subjects {
         self
     }
 
+    fn topic(topic: Topic) -> Self {
+        Self { topics: vec![topic], ..Self::default() }
+    }
+
+    fn of_kind(kind: &GroupKind) -> Self {
+        Self { topics: vec![Topic::Kinds, Topic::Kind(kind.clone())], ..Self::default() }
+    }
+
     fn with_writes(self, writes: &[Write]) -> Self {
         self.with_objects(writes.iter().map(|write| &write.key))
     }
@@ -70,24 +95,25 @@ impl Subjects {
 pub fn subjects(event: &Event) -> Subjects {
     match event {
         Event::LedgerCreated(_)
-        | Event::DaemonStarted(_)
-        | Event::DaemonStopped(_)
         | Event::LedgerRepaired(_)
         | Event::ConfigLoaded(_)
         | Event::FetchFailed(_)
         | Event::FetchRecovered(_)
-        | Event::ClusterIdentified(_)
-        | Event::ClusterLost(_)
-        | Event::ClusterFound(_)
-        | Event::KindsServed(_)
-        | Event::KindListed(_)
         | Event::ProgramsFound(_)
-        | Event::WatchGap(_)
         | Event::AuditRead(_)
         | Event::AuditTroubled(_)
         | Event::DeadlineReached(_) => Subjects::default(),
+        Event::DaemonStarted(_)
+        | Event::DaemonStopped(_)
+        | Event::ClusterIdentified(_)
+        | Event::ClusterLost(_)
+        | Event::ClusterFound(_)
+        | Event::KindsServed(_) => Subjects::topic(Topic::Watching),
+        Event::KindListed(body) => Subjects::of_kind(&body.kind),
+        Event::WatchGap(body) => Subjects::of_kind(&body.kind),
         Event::CommitRecorded(body) => Subjects::default().with_commits([&body.commit]),
-        Event::RefMoved(body) => Subjects::default().with_commits(body.old.iter().chain(&body.new)),
+        Event::RefMoved(body) => Subjects::topic(Topic::Ref(body.name.clone()))
+            .with_commits(body.old.iter().chain(&body.new)),
         Event::HistoryRewritten(body) => Subjects::default()
             .with_commits([&body.old, &body.new].into_iter().chain(&body.dropped)),
         Event::HistoryImported(body) => Subjects::default().with_commits(&body.begins_at),
@@ -130,6 +156,7 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::Resumed(_)
         | Event::Frozen(_)
         | Event::Unfrozen(_)
+        | Event::Marked(_)
         | Event::HoldBegun(_)
         | Event::HoldEnded(_) => of_people(event),
     }
@@ -202,6 +229,7 @@ fn of_people(event: &Event) -> Subjects {
         }
         Event::Paused(body) => Subjects::app(&body.app),
         Event::Resumed(body) => Subjects::app(&body.app),
+        Event::Marked(_) => Subjects::topic(Topic::Marks),
         // A freeze is about everything; the match above is the exhaustive one.
         _ => Subjects::default(),
     }
@@ -243,6 +271,7 @@ mod tests {
             ("hold.begun", (1, 1, 0)),
             ("hold.ended", (1, 1, 0)),
             ("cluster.kinds", (0, 0, 0)),
+            ("operator.mark", (0, 0, 0)),
         ];
         let events = sample_events();
         for (kind, counts) in expected {
@@ -251,5 +280,25 @@ mod tests {
             let found = (found.objects.len(), found.apps.len(), found.commits.len());
             assert_eq!(found, counts, "{kind}");
         }
+    }
+
+    #[test]
+    fn what_tells_whether_something_was_watched_is_found_by_topic() {
+        let events = sample_events();
+        let topics = |kind: &str| {
+            let event = events.iter().find(|event| event.name() == kind).unwrap();
+            subjects(event).topics
+        };
+        for kind in ["daemon.started", "daemon.stopped", "cluster.lost", "cluster.found"] {
+            assert_eq!(topics(kind), [Topic::Watching], "{kind}");
+        }
+        assert_eq!(topics("cluster.kinds"), [Topic::Watching]);
+        for kind in ["cluster.listed", "watch.gap"] {
+            assert!(matches!(topics(kind).as_slice(), [Topic::Kinds, Topic::Kind(_)]), "{kind}");
+        }
+        assert!(matches!(topics("git.ref-moved").as_slice(), [Topic::Ref(name)]
+            if name.starts_with("refs/")));
+        assert_eq!(topics("operator.mark"), [Topic::Marks]);
+        assert_eq!(topics("object.observed"), []);
     }
 }

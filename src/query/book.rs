@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::search::Filter;
 use crate::ledger::event::{Event, IntentRecordedV1};
+use crate::ledger::store::SubjectKey;
 use crate::ledger::{self, Archive, Ledger, Recorded};
-use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq};
+use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq, Timestamp};
 
 /// Reads events and blobs. Blocking: callers in async code move to a blocking thread.
 pub trait Book: Send + Sync {
@@ -31,6 +32,16 @@ pub trait Book: Send + Sync {
     /// # Errors
     /// What the ledger says about a blob that cannot be read.
     fn blob(&self, addr: BlobAddr) -> Result<Arc<[u8]>, ledger::Error>;
+
+    /// The last event that was recorded at or before `time`; zero when none was. Where the clock
+    /// jumped back, later events count from the time before the jump.
+    fn at_time(&self, time: Timestamp) -> Seq;
+
+    /// The events after `after` that `key` finds, in order, at most `limit`.
+    fn find(&self, key: SubjectKey, after: Seq, limit: usize) -> Vec<Seq>;
+
+    /// The events before `before` that `key` finds, the last one first, at most `limit`.
+    fn find_before(&self, key: SubjectKey, before: Seq, limit: usize) -> Vec<Seq>;
 
     /// The positions after `filter.after` that an index gives for the filter, ascending: a
     /// superset of what matches. `None` = no index fits, so the events are read one by one.
@@ -97,6 +108,18 @@ macro_rules! book {
 
             fn blob(&self, addr: BlobAddr) -> Result<Arc<[u8]>, ledger::Error> {
                 <$ledger>::blob(self, addr)
+            }
+
+            fn at_time(&self, time: Timestamp) -> Seq {
+                <$ledger>::at_time(self, time)
+            }
+
+            fn find(&self, key: SubjectKey, after: Seq, limit: usize) -> Vec<Seq> {
+                <$ledger>::find(self, key, after, limit)
+            }
+
+            fn find_before(&self, key: SubjectKey, before: Seq, limit: usize) -> Vec<Seq> {
+                <$ledger>::find_before(self, key, before, limit)
             }
 
             fn candidates(&self, filter: &Filter) -> Option<Vec<Seq>> {

@@ -216,6 +216,7 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::Resumed(_)
         | Event::Frozen(_)
         | Event::Unfrozen(_)
+        | Event::Marked(_)
         | Event::HoldBegun(_)
         | Event::HoldEnded(_) => operator::of_operator(event, &by),
     };

@@ -303,7 +303,13 @@ impl Story {
         });
     }
 
-    fn observed(&mut self, key: &ObjectKey, object: &Value, uid: &str, owner: &str) -> Seq {
+    pub(crate) fn observed(
+        &mut self,
+        key: &ObjectKey,
+        object: &Value,
+        uid: &str,
+        owner: &str,
+    ) -> Seq {
         let live = json!({"object": object, "fields": []});
         self.blob(&live);
         let controller = (!owner.is_empty())

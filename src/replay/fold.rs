@@ -91,6 +91,8 @@ impl World {
             | Event::AuditTroubled(_)
             | Event::AttributionResolved(_)
             | Event::AuditGapSuspected(_) => self.audited(seq, recorded, event),
+            // What people call an instant decides nothing about what is done.
+            Event::Marked(_) => Touched::nothing(),
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
             Event::SyncRequested(_)
             | Event::Paused(_)

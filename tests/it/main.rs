@@ -37,6 +37,7 @@ mod retry;
 mod sandbox;
 mod status_moves;
 mod strict;
+mod time_travel;
 mod trust_writes;
 mod weather;
 mod why;

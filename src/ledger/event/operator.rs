@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AppName, ObjectKey, Timestamp};
+use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 
 /// A deadline that the ledger itself implies was reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,4 +58,17 @@ pub struct ResumedV1 {
     pub app: AppName,
     /// Whether it expired, rather than a person ending it.
     pub expired: bool,
+}
+
+/// A person gave an instant a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkedV1 {
+    /// The name. A later mark of the same name takes its place.
+    pub name: String,
+    /// The last event of the instant.
+    pub seq: Seq,
+    /// The time that was meant.
+    pub time: Timestamp,
+    /// Why, if they said.
+    pub reason: String,
 }

@@ -2,7 +2,7 @@
 
 use super::{Described, NAMED_MAX, Tone, clean_key, drift, reason};
 use crate::ledger::event::{Event, SyncRequestedV1};
-use crate::query::text::list;
+use crate::query::text::{clip, list};
 
 pub(super) fn of_operator(event: &Event, by: &str) -> Described {
     match event {
@@ -28,6 +28,10 @@ pub(super) fn of_operator(event: &Event, by: &str) -> Described {
             let how =
                 if body.expired { "the freeze expired".to_owned() } else { format!("by {by}") };
             Described::new(format!("unfrozen: {how}")).tone(Tone::Good)
+        }
+        Event::Marked(body) => {
+            let (name, at, why) = (clip(&body.name, 100), body.time, reason(&body.reason));
+            Described::new(format!("marked #{} ({at}) as `{name}` by {by}{why}", body.seq))
         }
         Event::HoldBegun(body) => drift::begun(body, by),
         Event::HoldEnded(body) => drift::ended(body, by),

@@ -1,0 +1,533 @@
+//! What an instant stands for in a ledger.
+//!
+//! Everything is found through the indexes: nothing here reads the ledger from end to end. An
+//! instant that is a time stands for all events that were recorded by then; every other for a
+//! position. Whoever asks is told which, because the answers differ where something was seen
+//! late (`query::object_at`).
+
+use std::collections::BTreeSet;
+
+use super::book::Book;
+use super::object_at::last_state;
+use super::text::near_names;
+use crate::ledger::event::{Event, Learned, MarkedV1};
+use crate::ledger::store::{COMMIT_PREFIX, SubjectKey};
+use crate::ledger::subjects::{Topic, subjects};
+use crate::ledger::{self, Recorded};
+use crate::model::{AppName, CommitId, Digest, Instant, ObjectKey, Seq, Timestamp};
+
+/// How many positions are looked up at a time.
+const CHUNK: usize = 64;
+/// How many events are read at a time.
+const RANGE: u64 = 1_024;
+/// How many candidates an ambiguous beginning lists.
+const CANDIDATES_MAX: usize = 5;
+/// Bound: how many marks are read.
+const MARKS_MAX: usize = 10_000;
+/// How far the time in an event's id may be from its recorded time, in nanoseconds: both are
+/// taken one after the other.
+const ID_SLACK_NS: i64 = 2_000_000_000;
+
+/// What an instant is asked about: `@-` and `git:` depend on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// An application.
+    pub app: Option<AppName>,
+    /// An object.
+    pub object: Option<ObjectKey>,
+}
+
+impl About {
+    /// An application, by a name that may be none.
+    #[must_use]
+    pub fn app(name: &str) -> Self {
+        Self { app: name.parse().ok(), object: None }
+    }
+
+    /// An application or an object by its whole key, as far as the text names one.
+    #[must_use]
+    pub fn named(text: &str, namespace: Option<&str>) -> Self {
+        match text.parse::<ObjectKey>() {
+            Ok(mut key) => {
+                if key.namespace.is_empty() {
+                    key.namespace = namespace.unwrap_or_default().to_owned();
+                }
+                Self { app: None, object: Some(key) }
+            }
+            Err(_) => Self::app(text),
+        }
+    }
+
+    /// An object.
+    #[must_use]
+    pub fn object(key: &ObjectKey) -> Self {
+        Self { app: None, object: Some(key.clone()) }
+    }
+}
+
+/// A place in history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At {
+    /// The last event that counts.
+    pub seq: Seq,
+    /// The time: the one that was meant, or when the event was recorded.
+    pub time: Timestamp,
+    /// Whether a time was meant rather than a position.
+    pub timed: bool,
+    /// What was named, where that is neither a time nor an event: in words.
+    pub what: String,
+}
+
+/// Why an instant stands for nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing is recorded yet.
+    #[error("the ledger is empty: nothing is recorded yet")]
+    Empty,
+    /// It is before everything.
+    #[error("{at} is before the first event: the ledger begins at {begins} (#1)")]
+    Before {
+        /// What was asked for.
+        at: Timestamp,
+        /// When the first event was recorded.
+        begins: Timestamp,
+    },
+    /// It has not come yet.
+    #[error("{at} is in the future: it is {now}")]
+    Future {
+        /// What was asked for.
+        at: Timestamp,
+        /// The time.
+        now: Timestamp,
+        /// The last event.
+        last: Seq,
+    },
+    /// There is no such event.
+    #[error("there is no event #{seq}: the ledger ends at #{last}")]
+    NoEvent {
+        /// What was asked for.
+        seq: Seq,
+        /// The last event.
+        last: Seq,
+    },
+    /// No event's id begins so.
+    #[error("no event has an id that begins with {0}")]
+    NoId(String),
+    /// Several events' ids begin so.
+    #[error("several events have ids that begin with {digits}: {}", .candidates.join(", "))]
+    AmbiguousId {
+        /// What was given.
+        digits: String,
+        /// Some of them.
+        candidates: Vec<String>,
+    },
+    /// The subject did not change so often.
+    #[error("{subject} changed {} only", times(*.has))]
+    NoChange {
+        /// What was asked about.
+        subject: String,
+        /// How often it changed.
+        has: usize,
+    },
+    /// Nobody gave an instant this name.
+    #[error("there is no mark `{name}`")]
+    UnknownMark {
+        /// What was given.
+        name: String,
+        /// Names that look like it.
+        near: Vec<String>,
+    },
+    /// Neither a commit nor a ref.
+    #[error("no recorded commit or ref is named `{0}`")]
+    UnknownCommit(String),
+    /// Several commits.
+    #[error("`{name}` could be {}", .candidates.join(", "))]
+    AmbiguousCommit {
+        /// What was given.
+        name: String,
+        /// Some of them.
+        candidates: Vec<String>,
+    },
+    /// A commit that was never applied.
+    #[error("commit {} was never applied{}", .commit.short(), of(.app.as_ref()))]
+    NeverApplied {
+        /// The commit.
+        commit: CommitId,
+        /// For which application.
+        app: Option<AppName>,
+        /// When it was seen first.
+        seen: Option<Seq>,
+    },
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+}
+
+fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+fn of(app: Option<&AppName>) -> String {
+    app.map_or_else(String::new, |app| format!(" for application {app}"))
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Empty | Self::Ledger(_) => String::new(),
+            Self::Before { begins, .. } => format!("ask for {begins} or later, or for #1"),
+            Self::Future { last, .. } => format!("the ledger ends at #{last}; `@` is now"),
+            Self::NoEvent { last, .. } => format!("ask for an event from #1 to #{last}"),
+            Self::NoId(_) => "`greffier show #NUMBER` prints the id of an event".to_owned(),
+            Self::AmbiguousId { .. } | Self::AmbiguousCommit { .. } => {
+                "give more digits".to_owned()
+            }
+            Self::NoChange { .. } => "`greffier log SUBJECT` lists what happened".to_owned(),
+            Self::UnknownMark { near, .. } if near.is_empty() => {
+                "`greffier get marks` lists them; `greffier mark NAME` makes one".to_owned()
+            }
+            Self::UnknownMark { near, .. } => format!("did you mean {}?", near.join(", ")),
+            Self::UnknownCommit(_) => format!(
+                "give a branch or tag that was fetched, or at least {COMMIT_PREFIX} digits of a commit"
+            ),
+            Self::NeverApplied { seen: Some(seen), .. } => {
+                format!("it was seen first at #{seen}, which is an instant too")
+            }
+            Self::NeverApplied { .. } => "`greffier log --kind sync` lists what was".to_owned(),
+        }
+    }
+}
+
+/// Finds what the instant stands for. `now` is the time of the clock.
+///
+/// # Errors
+/// See [`Error`].
+pub fn resolve(
+    book: &dyn Book,
+    instant: &Instant,
+    about: &About,
+    now: Timestamp,
+) -> Result<At, Error> {
+    let head = book.head();
+    if head == Seq::ZERO {
+        return Err(Error::Empty);
+    }
+    match instant {
+        Instant::Now => Ok(At { timed: true, time: now, ..position(book, head, String::new())? }),
+        Instant::Time(at) | Instant::Day { ends: at, .. } => at_time(book, *at, now),
+        Instant::Event(seq) if *seq == Seq::ZERO || *seq > head => {
+            Err(Error::NoEvent { seq: *seq, last: head })
+        }
+        Instant::Event(seq) => position(book, *seq, String::new()),
+        Instant::Id(digits) => position(book, by_id(book, digits)?, String::new()),
+        Instant::Back(count) => back(book, about, *count),
+        Instant::Commit(name) => applied(book, about, name),
+        Instant::Mark(name) => {
+            let marks = marks(book)?;
+            let found = marks.iter().find(|(_, mark)| mark.name == *name);
+            let (_, mark) = found.ok_or_else(|| Error::UnknownMark {
+                name: name.clone(),
+                near: near_names(name, marks.iter().map(|(_, mark)| mark.name.as_str())),
+            })?;
+            let at = position(book, mark.seq.min(head), format!("mark {name}"))?;
+            Ok(At { time: mark.time, ..at })
+        }
+    }
+}
+
+/// The position after `seq`.
+fn position(book: &dyn Book, seq: Seq, what: String) -> Result<At, Error> {
+    let recorded = book.get(seq)?.ok_or(Error::NoEvent { seq, last: book.head() })?;
+    Ok(At { seq, time: recorded.envelope.recorded, timed: false, what })
+}
+
+fn at_time(book: &dyn Book, at: Timestamp, now: Timestamp) -> Result<At, Error> {
+    if at > now {
+        return Err(Error::Future { at, now, last: book.head() });
+    }
+    let seq = book.at_time(at);
+    if seq == Seq::ZERO {
+        let begins = position(book, Seq(1), String::new())?.time;
+        return Err(Error::Before { at, begins });
+    }
+    Ok(At { seq, time: at, timed: true, what: String::new() })
+}
+
+/// The names of instants that are in force, by name: the last mark of each.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn marks(book: &dyn Book) -> Result<Vec<(Seq, MarkedV1)>, ledger::Error> {
+    let key = SubjectKey::topic(&Topic::Marks);
+    let (mut names, mut found) = (BTreeSet::new(), Vec::new());
+    for seq in book.find_before(key, book.head().next(), MARKS_MAX) {
+        if let Some(recorded) = book.get(seq)?
+            && let Some(Event::Marked(mark)) = &recorded.event
+            && names.insert(mark.name.clone())
+        {
+            found.push((seq, mark.clone()));
+        }
+    }
+    found.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// The event whose id begins with the digits. Ids begin with the time in milliseconds, so only
+/// what was recorded about then is looked at. Where the clock jumped back between an event and
+/// those before it, it is not found by its id.
+fn by_id(book: &dyn Book, digits: &str) -> Result<Seq, Error> {
+    let bound = |pad: char| {
+        let padded: String = digits.chars().chain(std::iter::repeat(pad)).take(12).collect();
+        let ms = i64::from_str_radix(&padded, 16).unwrap_or(i64::MAX);
+        ms.saturating_mul(1_000_000)
+    };
+    let (first, last) = (bound('0') - ID_SLACK_NS, bound('f').saturating_add(ID_SLACK_NS));
+    let (mut from, to) = (book.at_time(Timestamp(first)).next(), book.at_time(Timestamp(last)));
+    let mut found: Vec<(Seq, String)> = Vec::new();
+    while from <= to && found.len() < CANDIDATES_MAX {
+        let end = Seq((from.0 + RANGE - 1).min(to.0));
+        let ids = book.range(from, end)?.into_iter();
+        let ids = ids.map(|event| (event.seq(), event.envelope.id.simple().to_string()));
+        found.extend(ids.filter(|(_, id)| id.starts_with(digits)));
+        from = end.next();
+    }
+    match found.as_slice() {
+        [] => Err(Error::NoId(digits.to_owned())),
+        [(seq, _)] => Ok(*seq),
+        several => Err(Error::AmbiguousId {
+            digits: digits.to_owned(),
+            candidates: several
+                .iter()
+                .take(CANDIDATES_MAX)
+                .map(|(seq, id)| format!("{id} (#{seq})"))
+                .collect(),
+        }),
+    }
+}
+
+/// Goes through the events that `key` finds before `before`, the last one first, until `look`
+/// returns something.
+pub(super) fn backwards<T>(
+    book: &dyn Book,
+    key: SubjectKey,
+    mut before: Seq,
+    mut look: impl FnMut(&Recorded) -> Option<T>,
+) -> Result<Option<T>, ledger::Error> {
+    loop {
+        let found = book.find_before(key, before, CHUNK);
+        for seq in &found {
+            if let Some(recorded) = book.get(*seq)?
+                && let Some(found) = look(&recorded)
+            {
+                return Ok(Some(found));
+            }
+        }
+        match found.last() {
+            Some(last) => before = *last,
+            None => return Ok(None),
+        }
+    }
+}
+
+/// Goes through the events that `key` finds after `after`, in order, until `look` returns
+/// something.
+pub(super) fn forwards<T>(
+    book: &dyn Book,
+    key: SubjectKey,
+    mut after: Seq,
+    mut look: impl FnMut(&Recorded) -> Option<T>,
+) -> Result<Option<T>, ledger::Error> {
+    loop {
+        let found = book.find(key, after, CHUNK);
+        for seq in &found {
+            if let Some(recorded) = book.get(*seq)?
+                && let Some(found) = look(&recorded)
+            {
+                return Ok(Some(found));
+            }
+        }
+        match found.last() {
+            Some(last) => after = *last,
+            None => return Ok(None),
+        }
+    }
+}
+
+/// Right before the last changes of what is asked about.
+fn back(book: &dyn Book, about: &About, count: u32) -> Result<At, Error> {
+    let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+    let (subject, found, has) = match about {
+        About { object: Some(key), .. } => {
+            let (found, has) = change_of_object(book, key, wanted)?;
+            let found = found.map(|seq| known_since(book, key, seq)).transpose()?;
+            (key.to_string(), found, has)
+        }
+        About { app: Some(app), .. } => {
+            let key = SubjectKey::app(app.as_str());
+            let mut has = 0;
+            let found = backwards(book, key, book.head().next(), |recorded| {
+                has += usize::from(changes_app(recorded, app));
+                (has == wanted).then_some(recorded.seq())
+            })?;
+            (format!("application {app}"), found, has)
+        }
+        _ => {
+            let head = book.head().0;
+            let found = head.checked_sub(u64::from(count)).map(|seq| Seq(seq + 1));
+            ("the ledger".to_owned(), found, usize::try_from(head).unwrap_or(usize::MAX))
+        }
+    };
+    let change = found.filter(|seq| seq.0 > 1).ok_or(Error::NoChange { subject, has })?;
+    position(book, Seq(change.0 - 1), format!("right before #{change}"))
+}
+
+/// Whether the event changes what an application is to be.
+fn changes_app(recorded: &Recorded, app: &AppName) -> bool {
+    match &recorded.event {
+        Some(Event::AppDeclared(body)) => body.app == *app,
+        Some(Event::AppRemoved(body)) => body.app == *app,
+        Some(Event::RenderSucceeded(body)) => body.app == *app,
+        Some(Event::RevisionAdvanced(body)) => body.app == *app,
+        _ => false,
+    }
+}
+
+/// The `wanted`-last event with which an object became another than it was, and how many there
+/// are. What changed its status only is none.
+fn change_of_object(
+    book: &dyn Book,
+    key: &ObjectKey,
+    wanted: usize,
+) -> Result<(Option<Seq>, usize), ledger::Error> {
+    let (mut has, mut later) = (0, None::<(Seq, Option<Digest>)>);
+    let found = backwards(book, SubjectKey::object(key), book.head().next(), |recorded| {
+        let state = match &recorded.event {
+            Some(Event::ObjectObserved(body)) => Some(body.digest),
+            Some(Event::ObjectGone(_)) => None,
+            _ => return None,
+        };
+        let change = later.filter(|(_, known)| *known != state).map(|(seq, _)| seq);
+        later = Some((recorded.seq(), state));
+        has += usize::from(change.is_some());
+        change.filter(|_| has == wanted)
+    })?;
+    // Its first appearance is a change, too.
+    match (found, later) {
+        (None, Some((first, Some(_)))) => {
+            has += 1;
+            Ok(((has == wanted).then_some(first), has))
+        }
+        (found, _) => Ok((found, has)),
+    }
+}
+
+/// Since which event the state is known that the watch told at `seq`: the answer to greffier's
+/// own write comes before.
+fn known_since(book: &dyn Book, key: &ObjectKey, seq: Seq) -> Result<Seq, ledger::Error> {
+    let state = |seq| last_state(book, key, seq);
+    let (Some(told), Some(before)) = (state(seq)?, state(Seq(seq.0 - 1))?) else { return Ok(seq) };
+    let same = told.live.is_some()
+        && before.learned == Learned::Answered
+        && (&told.uid, &told.resource_version) == (&before.uid, &before.resource_version);
+    Ok(if same { before.seq } else { seq })
+}
+
+/// The first instant at which a commit was applied.
+fn applied(book: &dyn Book, about: &About, name: &str) -> Result<At, Error> {
+    let commit = commit(book, name)?;
+    let key = SubjectKey::commit(commit.as_str());
+    let ours = |app: &AppName| about.app.as_ref().is_none_or(|wanted| wanted == app);
+    let writes = |writes: &[crate::ledger::event::Write]| match &about.object {
+        None => None,
+        Some(key) => writes.iter().position(|write| write.key == *key),
+    };
+    let (mut intent, mut seen) = (None, None);
+    let done = forwards(book, key, Seq::ZERO, |recorded| {
+        let seq = recorded.seq();
+        seen.get_or_insert(seq);
+        match recorded.event.as_ref()? {
+            Event::IntentRecorded(body) if body.commit.as_ref() == Some(&commit) => {
+                let written = about.object.is_none() || writes(&body.writes).is_some();
+                if ours(&body.app) && written && intent.is_none() {
+                    intent = Some((seq, body.app.clone()));
+                }
+                None
+            }
+            Event::SyncFinished(body) => {
+                let done = body.commit == commit && body.succeeded && ours(&body.app);
+                done.then_some(seq)
+            }
+            Event::RevisionAdvanced(body) => {
+                let of = body.revisions.iter().any(|revision| revision.commit == commit);
+                (of && ours(&body.app)).then_some(seq)
+            }
+            _ => None,
+        }
+    })?;
+    let done = match (done, intent) {
+        (Some(done), _) => Some(done),
+        (None, Some((intent, app))) => {
+            forwards(book, SubjectKey::app(app.as_str()), intent, |recorded| {
+                let ends = match recorded.event.as_ref()? {
+                    Event::OutcomeRecorded(body) => body.intent == intent,
+                    Event::IntentSettled(body) => body.intent == intent,
+                    _ => false,
+                };
+                ends.then(|| recorded.seq())
+            })?
+        }
+        (None, None) => None,
+    };
+    let app = about.app.clone();
+    let short = commit.short().to_owned();
+    let done = done.ok_or(Error::NeverApplied { commit, app, seen })?;
+    position(book, done, format!("when commit {short} was applied first"))
+}
+
+/// The commit that a revision names: a branch or a tag as it was moved last, an id, or the
+/// beginning of one.
+fn commit(book: &dyn Book, name: &str) -> Result<CommitId, Error> {
+    if let Ok(commit) = name.parse::<CommitId>() {
+        return Ok(commit);
+    }
+    for full in [name.to_owned(), format!("refs/heads/{name}"), format!("refs/tags/{name}")] {
+        let mut repos = BTreeSet::new();
+        let mut found: BTreeSet<CommitId> = BTreeSet::new();
+        let key = SubjectKey::topic(&Topic::Ref(full));
+        backwards(book, key, book.head().next(), |recorded| {
+            if let Some(Event::RefMoved(body)) = &recorded.event
+                && repos.insert(body.repo.clone())
+            {
+                found.extend(body.new.clone());
+            }
+            None::<()>
+        })?;
+        if let Some(commit) = one(name, &found)? {
+            return Ok(commit);
+        }
+    }
+    let lower = name.to_ascii_lowercase();
+    let hexadecimal = lower.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut found = BTreeSet::new();
+    if let Some(key) = SubjectKey::commit_prefix(&lower).filter(|_| hexadecimal) {
+        forwards(book, key, Seq::ZERO, |recorded| {
+            let of = recorded.event.as_ref().map(subjects).unwrap_or_default();
+            found.extend(of.commits.into_iter().filter(|c| c.as_str().starts_with(&lower)));
+            (found.len() > CANDIDATES_MAX).then_some(())
+        })?;
+    }
+    one(name, &found)?.ok_or_else(|| Error::UnknownCommit(name.to_owned()))
+}
+
+fn one(name: &str, found: &BTreeSet<CommitId>) -> Result<Option<CommitId>, Error> {
+    if found.len() > 1 {
+        let candidates = found.iter().take(CANDIDATES_MAX).map(ToString::to_string).collect();
+        return Err(Error::AmbiguousCommit { name: name.to_owned(), candidates });
+    }
+    Ok(found.first().cloned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,323 @@
+//! One object as of an instant, from the index: no world is folded for it.
+//!
+//! What an object was is what was seen of it last, or what the answer to greffier's own write
+//! said, whichever is newer. Where greffier wrote about then, the few events that bear on it are
+//! folded as the world folds them ([`crate::replay`]), so that both say the same. How certain that is depends on whether the object was watched then:
+//!
+//! - *exact*: it was watched.
+//! - *interval*: it was not; later it was found changed, so it changed at some time in between.
+//! - *gap*: it was not, and nothing tells whether it was something else in between.
+//!
+//! Where a time is asked for in which it was not watched and what was found later had been so
+//! already by then, as the object's own field managers state, that is the answer (*as known
+//! now*): an interval all the same, because they could have been followed by more changes.
+
+use std::sync::Arc;
+
+use super::book::{Book, as_intent};
+use super::coverage::{self, Moment, Scope, Unwatched};
+use super::instant::{At, backwards, forwards};
+use super::past;
+use crate::ledger::event::{Event, Health, Learned, WriteResult};
+use crate::ledger::store::SubjectKey;
+use crate::ledger::subjects::Topic;
+use crate::ledger::{self, Recorded};
+use crate::model::{AppName, Basis, BlobAddr, ObjectKey, Seq, Timestamp, ValidTime};
+use crate::replay::World;
+
+/// For how long before what was seen an intent is looked for that may still have been open then,
+/// in milliseconds: longer than any request is carried out.
+const OPEN_MS_MAX: u64 = 3_600_000;
+/// Bound: how many intents before an instant are looked at. What a watch tells late is some
+/// seconds late; nobody writes that often meanwhile.
+const INTENTS_MAX: usize = 8;
+
+/// What an object was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The event that says so.
+    pub seq: Seq,
+    /// When that was recorded.
+    pub recorded: Timestamp,
+    /// When it was true, as far as known.
+    pub valid: ValidTime,
+    /// How it was learnt.
+    pub learned: Learned,
+    /// Its uid.
+    pub uid: String,
+    /// Its resource version; empty for what is gone.
+    pub resource_version: String,
+    /// The object; `None` = it was gone.
+    pub live: Option<Live>,
+}
+
+/// An object that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// The normalised object with its field ownership.
+    pub object: BlobAddr,
+    /// Its health.
+    pub health: Health,
+    /// What the health rests on.
+    pub health_message: String,
+    /// Whether its deletion had been requested.
+    pub deleting: bool,
+}
+
+/// How certain an answer about the past is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Certainty {
+    /// It was watched then.
+    Exact,
+    /// It was not watched then, and changed at some time in between.
+    Interval,
+    /// It was not watched then, and nothing tells what it was.
+    Gap,
+}
+
+impl Certainty {
+    /// The stable word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Interval => "interval",
+            Self::Gap => "gap",
+        }
+    }
+}
+
+/// An object as of an instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectAt {
+    /// What it was; `None` = nothing was recorded of it by then.
+    pub state: Option<State>,
+    /// How certain that is.
+    pub certainty: Certainty,
+    /// What it was found to be after a time in which it was not watched, where it had changed.
+    pub next: Option<State>,
+    /// The span around the instant in which it was not watched.
+    pub unwatched: Option<Unwatched>,
+}
+
+/// What is known of an object as of `at`, by all that `book` has.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn object_at(book: &dyn Book, key: &ObjectKey, at: &At) -> Result<ObjectAt, ledger::Error> {
+    let state = last_state(book, key, at.seq)?;
+    let moment = Moment { seq: at.seq, time: at.time };
+    let spans = coverage::read(book, &Scope::Object(key.clone()), moment, moment)?;
+    let exact =
+        |state| ObjectAt { state, certainty: Certainty::Exact, next: None, unwatched: None };
+    // What loses something comes before what is only late.
+    let Some(span) = spans.into_iter().max_by_key(|span| span.lossy) else {
+        return Ok(exact(state));
+    };
+    let end = span.to.map_or(book.head(), |to| to.seq);
+    let next = first_state(book, key, (at.seq, end))?;
+    let certainty = match (&next, span.lossy) {
+        (Some(_), _) => Certainty::Interval,
+        (None, true) => Certainty::Gap,
+        (None, false) => Certainty::Exact,
+    };
+    let earlier = next.as_ref().filter(|next| {
+        let ValidTime { lo, hi, basis } = next.valid;
+        at.timed && basis == Basis::ManagedFields && lo >= span.from.time && hi <= at.time
+    });
+    let state = earlier.cloned().or(state);
+    Ok(ObjectAt { state, certainty, next, unwatched: Some(span) })
+}
+
+impl State {
+    /// What `recorded` says, without the object.
+    fn new(recorded: &Recorded, learned: Learned, uid: &str, resource_version: &str) -> Self {
+        Self {
+            seq: recorded.seq(),
+            recorded: recorded.envelope.recorded,
+            valid: recorded.envelope.valid,
+            learned,
+            uid: uid.to_owned(),
+            resource_version: resource_version.to_owned(),
+            live: None,
+        }
+    }
+}
+
+/// What an event says that an object is.
+fn state_of(recorded: &Recorded, key: &ObjectKey) -> Option<State> {
+    let new = |learned, uid: &str, version: &str| State::new(recorded, learned, uid, version);
+    match recorded.event.as_ref()? {
+        Event::ObjectObserved(body) if body.key == *key => {
+            let live = Live {
+                object: body.object,
+                health: body.health,
+                health_message: body.health_message.clone(),
+                deleting: body.deleting,
+            };
+            let live = Some(live);
+            Some(State { live, ..new(body.learned, &body.uid, &body.resource_version) })
+        }
+        Event::ObjectGone(body) if body.key == *key => Some(new(body.learned, &body.uid, "")),
+        _ => None,
+    }
+}
+
+/// The first thing that was seen of an object after one event, up to another.
+fn first_state(
+    book: &dyn Book,
+    key: &ObjectKey,
+    (after, last): (Seq, Seq),
+) -> Result<Option<State>, ledger::Error> {
+    let found = forwards(book, SubjectKey::object(key), after, |recorded| {
+        if recorded.seq() > last {
+            return Some(None);
+        }
+        state_of(recorded, key).map(Some)
+    })?;
+    Ok(found.flatten())
+}
+
+/// What is known of an object in the events about it.
+struct Window {
+    /// The events, the last one first.
+    events: Vec<Arc<Recorded>>,
+    /// The newest thing that was seen.
+    seen: Option<State>,
+    /// How many of them are intents of greffier's own.
+    intents: usize,
+}
+
+/// The newest thing that is known of an object by event `last`.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn last_state(
+    book: &dyn Book,
+    key: &ObjectKey,
+    last: Seq,
+) -> Result<Option<State>, ledger::Error> {
+    let mut window = Window { events: Vec::new(), seen: None, intents: 0 };
+    backwards(book, SubjectKey::object(key), last.next(), |recorded| {
+        let long_before = window
+            .seen
+            .as_ref()
+            .is_some_and(|seen| seen.recorded.ms_since(recorded.envelope.recorded) > OPEN_MS_MAX);
+        if long_before || window.intents >= INTENTS_MAX {
+            return Some(());
+        }
+        if window.seen.is_none() {
+            window.seen = state_of(recorded, key);
+        }
+        let writes = as_intent(recorded)
+            .is_some_and(|intent| intent.writes.iter().any(|write| write.key == *key));
+        window.intents += usize::from(writes);
+        let tells = matches!(
+            recorded.event,
+            Some(Event::ObjectObserved(_) | Event::ObjectGone(_) | Event::IntentRecorded(_))
+        );
+        if tells {
+            window.events.push(Arc::new(recorded.clone()));
+        }
+        None::<()>
+    })?;
+    // Where greffier wrote nothing lately, what was seen last is all there is.
+    if window.intents == 0 { Ok(window.seen) } else { folded(book, key, last, window) }
+}
+
+/// Folds what may bear on an object around writes of greffier's own, as the world does it: the
+/// answer to a write and what a watch says of it come in any order.
+fn folded(
+    book: &dyn Book,
+    key: &ObjectKey,
+    last: Seq,
+    window: Window,
+) -> Result<Option<State>, ledger::Error> {
+    let mut events = window.events;
+    let first = events.last().map_or(last, |event| event.seq());
+    let intents: Vec<(Seq, AppName)> = events
+        .iter()
+        .filter_map(|event| as_intent(event).map(|intent| (event.seq(), intent.app.clone())))
+        .collect();
+    for (intent, app) in intents {
+        outcomes(book, &app, intent, last, &mut events)?;
+    }
+    for topic in [Topic::Watching, Topic::Kind(key.group_kind())] {
+        forwards(book, SubjectKey::topic(&topic), first, |recorded| {
+            if recorded.seq() > last {
+                return Some(());
+            }
+            // What is served says nothing about one object, and takes long to fold.
+            if !matches!(recorded.event, Some(Event::KindsServed(_))) {
+                events.push(Arc::new(recorded.clone()));
+            }
+            None
+        })?;
+    }
+    events.sort_by_key(|event| event.seq());
+    events.dedup_by_key(|event| event.seq());
+    let (mut world, mut turn) = (World::default(), None);
+    for event in &events {
+        let before = world.live.contains_key(key);
+        past::fold(&mut world, event);
+        if before && !world.live.contains_key(key) {
+            turn = Some(Arc::clone(event));
+        }
+    }
+    let Some(live) = world.live.get(key) else {
+        let gone = turn.map(|event| State::new(&event, Learned::Answered, "", ""));
+        // Its going is told by the event that says so; a list may say it by not showing it.
+        return Ok(window.seen.filter(|seen| seen.live.is_none()).or(gone));
+    };
+    let said = events.iter().find(|event| event.seq() == live.seq);
+    Ok(said.map(|event| {
+        let learned = match &event.event {
+            Some(Event::ObjectObserved(body)) => body.learned,
+            _ => Learned::Answered,
+        };
+        State {
+            live: Some(Live {
+                object: live.object,
+                health: live.health,
+                health_message: live.health_message.clone(),
+                deleting: live.deleting,
+            }),
+            ..State::new(event, learned, &live.uid, &live.resource_version)
+        }
+    }))
+}
+
+/// The events that say how the writes of an intent ended, up to event `last`.
+fn outcomes(
+    book: &dyn Book,
+    app: &AppName,
+    intent: Seq,
+    last: Seq,
+    events: &mut Vec<Arc<Recorded>>,
+) -> Result<(), ledger::Error> {
+    let mut left = usize::MAX;
+    if let Some(recorded) = book.get(intent)?
+        && let Some(body) = as_intent(&recorded)
+    {
+        left = body.writes.len();
+    }
+    forwards(book, SubjectKey::app(app.as_str()), intent, |recorded| {
+        if recorded.seq() > last {
+            return Some(());
+        }
+        let results = match recorded.event.as_ref()? {
+            Event::OutcomeRecorded(body) if body.intent == intent => &body.results,
+            Event::IntentSettled(body) if body.intent == intent => &body.results,
+            _ => return None,
+        };
+        events.push(Arc::new(recorded.clone()));
+        // What is not known yet is settled later.
+        let ended = |result: &WriteResult| !matches!(result, WriteResult::Unknown(_));
+        left = left.saturating_sub(results.iter().filter(|(_, result)| ended(result)).count());
+        (left == 0).then_some(())
+    })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
