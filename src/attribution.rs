@@ -57,6 +57,8 @@ const OWN_MAX: usize = 16_384;
 const DELETIONS_MAX: usize = 8_192;
 /// How many observations of an object are matched with its records together.
 const CHAIN_MAX: usize = 64;
+/// The source of records that come by a webhook.
+const WEBHOOK: &str = "webhook";
 /// How many claims an event names.
 const CLAIMS_MAX: usize = 16;
 
@@ -68,6 +70,8 @@ struct Reading {
     /// From when on they are known.
     begun: Option<Timestamp>,
     /// Up to when, by the API server's clock.
+    heard: Timestamp,
+    /// The same, where all of them are known: a file has all, a webhook may lose some.
     passed: Timestamp,
     /// When some may have been lost last, and what was said of it.
     lost: Option<(Timestamp, String)>,
@@ -85,6 +89,8 @@ struct Own {
 #[derive(Debug)]
 pub struct Machine {
     ledger: String,
+    /// Whether this run reads records.
+    audit: bool,
     now: Timestamp,
     reading: Reading,
     records: Records,
@@ -104,6 +110,8 @@ pub struct Machine {
     deletions: BTreeMap<String, Seq>,
     dependents: BTreeMap<String, Vec<Seq>>,
     versions: BTreeMap<GroupKind, String>,
+    /// When each kind was listed last: what is added later was not there then.
+    listed: BTreeMap<GroupKind, Timestamp>,
     interrupted: BTreeMap<GroupKind, Timestamp>,
     interrupted_all: Timestamp,
     coverage: Coverage,
@@ -126,6 +134,7 @@ impl Machine {
     pub fn new(ledger: &str, audit: bool, now: Timestamp) -> Self {
         Self {
             ledger: ledger.to_owned(),
+            audit,
             now,
             reading: Reading { on: audit, ..Reading::default() },
             records: Records::since(now),
@@ -142,6 +151,7 @@ impl Machine {
             deletions: BTreeMap::new(),
             dependents: BTreeMap::new(),
             versions: BTreeMap::new(),
+            listed: BTreeMap::new(),
             interrupted: BTreeMap::new(),
             interrupted_all: Timestamp::default(),
             coverage: Coverage::default(),
@@ -154,6 +164,11 @@ impl Machine {
         let waiting = self.open.iter().filter_map(|(_, seq)| self.observed.get(seq));
         let waiting = waiting.filter(|observation| observation.counts()).count();
         Coverage { waiting: u64::try_from(waiting).unwrap_or(u64::MAX), ..self.coverage }
+    }
+
+    /// Learns in which version each kind is watched.
+    pub fn serve(&mut self, versions: impl IntoIterator<Item = (GroupKind, String)>) {
+        self.versions.extend(versions);
     }
 
     /// Whether the last version of an object is known, or that it was not there. Where it is not,
@@ -191,12 +206,19 @@ impl Machine {
         let before = self.now;
         self.now = self.now.max(at);
         match event {
-            Event::DaemonStarted(_) => self.interrupted_all = before,
+            Event::DaemonStarted(_) => {
+                self.interrupted_all = before;
+                self.reading.on = self.audit;
+                self.listed.clear();
+            }
             Event::ClusterLost(_) => self.interrupted_all = minus(at, LAG_MS),
             Event::WatchGap(body) => {
                 self.interrupted.insert(body.kind.clone(), minus(at, LAG_MS));
             }
             Event::KindsServed(body) => self.served(body),
+            Event::KindListed(body) if body.named.is_empty() => {
+                self.listed.insert(body.kind.clone(), at);
+            }
             Event::IntentRecorded(body) => self.intended(seq, body),
             Event::OutcomeRecorded(body) => {
                 self.ended(seq, at, body.intent, &body.results, true);
@@ -230,9 +252,8 @@ impl Machine {
     }
 
     fn served(&mut self, body: &KindsServedV1) {
-        for served in &body.kinds {
-            self.versions.insert(served.kind.clone(), served.version.clone());
-        }
+        let versions = body.kinds.iter();
+        self.serve(versions.map(|served| (served.kind.clone(), served.version.clone())));
     }
 
     fn intended(&mut self, seq: Seq, body: &IntentRecordedV1) {
@@ -272,7 +293,7 @@ impl Machine {
                         self.own.insert(version, own.clone());
                     }
                     if let Some(Some(prior)) = self.seen.get_mut(&key) {
-                        prior.answered(Prior::of_applied(seq, at, applied));
+                        prior.answered(Prior::of_applied(at, applied));
                     }
                     verb == Verb::Recreate
                 }
@@ -309,8 +330,11 @@ impl Machine {
     fn read(&mut self, at: Timestamp, body: &AuditReadV1) {
         self.reading.on = true;
         self.reading.begun.get_or_insert(at);
-        let former = self.reading.passed;
-        self.reading.passed = former.max(body.newest.unwrap_or_default());
+        let former = self.reading.heard;
+        self.reading.heard = former.max(body.newest.unwrap_or_default());
+        if body.source != WEBHOOK {
+            self.reading.passed = self.reading.passed.max(body.newest.unwrap_or_default());
+        }
         for key in std::mem::take(&mut self.touched) {
             if key.name.is_empty() {
                 let all = self.chains.keys().filter(|other| {
@@ -324,7 +348,7 @@ impl Machine {
             }
         }
         // Those whose time the records have passed now.
-        let (from, to) = (minus(former, SKEW_MS), minus(self.reading.passed, SKEW_MS));
+        let (from, to) = (minus(former, SKEW_MS), minus(self.reading.heard, SKEW_MS));
         let passed: Vec<_> = self
             .open
             .range((from, Seq::ZERO)..=(to, Seq(u64::MAX)))
@@ -355,13 +379,16 @@ impl Machine {
             let interrupted = self.interrupted_at(&body.key.group_kind());
             let mut observation = Observation::new(seq, at, body, nature, prior.as_ref());
             observation.place(shown && known, interrupted);
+            if let Some(listed) = self.listed.get(&body.key.group_kind()) {
+                observation.not_before(*listed);
+            }
             if let Some(change) = change {
                 observation.change = change;
             }
             self.add(observation);
         }
         let former = self.seen.remove(&body.key).flatten();
-        let next = Prior::of_observed(seq, at, body).after(former);
+        let next = Prior::of_observed(at, body).after(former);
         self.learn(&body.key, Some(next));
     }
 

@@ -4,6 +4,7 @@
 //! carries out what it says; the other modules are its hands. The order is always the same:
 //! an intent becomes durable, the write is sent, the outcome becomes durable.
 
+mod attribute;
 mod compare_job;
 mod driver;
 mod execute;
@@ -23,6 +24,7 @@ mod simulation;
 mod trial;
 mod variation;
 
+pub use attribute::attribute;
 pub use driver::{Driver, Parts, View};
 pub use record::{record_cluster, record_sources};
 pub use trial::{Definition, Trial, TrialError, trial};

@@ -6,6 +6,7 @@
 //! snapshots changes start-up time and nothing else.
 
 mod application;
+mod attributed;
 mod audit;
 mod autoscaled;
 mod clock;
@@ -30,6 +31,7 @@ pub use application::{
     App, Approval, Attempt, Cause, Desired, Drift, Gate, Pause, Previewed, Proposed, RenderProblem,
     Rewrite, SyncRequest, SyncSummary,
 };
+pub use attributed::Attributed;
 pub use audit::{AuditSource, AuditState, Mark as AuditMark};
 pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
 pub use contest::{Contest, OWNERSHIP, Rival, WHOLE_OBJECT};

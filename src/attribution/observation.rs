@@ -34,7 +34,7 @@ pub struct Prior {
 impl Prior {
     /// What an observation shows.
     #[must_use]
-    pub fn of_observed(_seq: Seq, recorded: Timestamp, body: &ObjectObservedV1) -> Self {
+    pub fn of_observed(recorded: Timestamp, body: &ObjectObservedV1) -> Self {
         Self {
             uid: body.uid.clone(),
             version: body.resource_version.clone(),
@@ -51,7 +51,7 @@ impl Prior {
 
     /// What the answer to a write shows.
     #[must_use]
-    pub fn of_applied(_seq: Seq, recorded: Timestamp, body: &Applied) -> Self {
+    pub fn of_applied(recorded: Timestamp, body: &Applied) -> Self {
         Self {
             uid: body.uid.clone(),
             version: body.resource_version.clone(),
@@ -291,6 +291,13 @@ impl Observation {
             self.before.max(interrupted)
         };
         self.lower = minus(self.lower, SKEW_MS);
+    }
+
+    /// What is new since a list was not there when it was made.
+    pub(super) fn not_before(&mut self, listed: Timestamp) {
+        if self.direct && self.nature == Nature::Added {
+            self.lower = self.lower.max(minus(listed, SKEW_MS));
+        }
     }
 
     /// Whether it is a change of what the object should be, rather than a consequence.

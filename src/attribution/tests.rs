@@ -120,7 +120,7 @@ impl Story {
     /// The object is there, as it was long ago.
     pub(super) fn known(&mut self, version: u64) {
         let body = seen(version);
-        let prior = Prior::of_observed(Seq(0), Timestamp::from_seconds(self.at - 500), &body);
+        let prior = Prior::of_observed(Timestamp::from_seconds(self.at - 500), &body);
         self.machine.learn(&web(), Some(prior));
     }
 

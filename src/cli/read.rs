@@ -43,7 +43,7 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         "ledger",
         format!("{}, last event #{} at {}{behind}", head.id, head.seq, local_time(&head.time)),
     );
-    status.audit.iter().for_each(|audit| audit_rows(audit, &mut row));
+    audits(&status, &mut row);
     if let Some(freeze) = &status.freeze {
         row("FROZEN", frozen(freeze));
     }
@@ -85,7 +85,15 @@ pub(super) fn status_text(status: &dto::Status) -> String {
     out
 }
 
-/// Where who changed what is learned from, and how far that is known.
+/// Where who changed what is learned from, and how much of it is known.
+fn audits(status: &dto::Status, row: &mut dyn FnMut(&str, String)) {
+    status.audit.iter().for_each(|audit| audit_rows(audit, row));
+    if !status.audit.is_empty() {
+        row("who", known(&status.attribution));
+    }
+}
+
+/// A source of records, and how far it was read.
 fn audit_rows(audit: &dto::Audit, row: &mut dyn FnMut(&str, String)) {
     let source = &audit.source;
     if let Some(why) = &audit.unreadable {
@@ -115,6 +123,17 @@ fn daemon(daemon: Option<&dto::Daemon>) -> String {
             format!("greffier {} running, pid {}{mode}", daemon.version, daemon.pid)
         }
     }
+}
+
+/// How well it is known who made the changes since the start.
+fn known(attribution: &dto::Attribution) -> String {
+    let dto::Attribution { exact, unique, ambiguous, unknown } = *attribution;
+    let (known, all) = (exact + unique, exact + unique + ambiguous + unknown);
+    let changes = count(usize::try_from(all).unwrap_or(usize::MAX), "change");
+    format!(
+        "of {changes} by others since the start it is known who made {known} \
+         ({exact} exact, {unique} unique); {ambiguous} ambiguous, {unknown} unknown"
+    )
 }
 
 fn frozen(freeze: &dto::Freeze) -> String {

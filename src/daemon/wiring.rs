@@ -17,6 +17,7 @@ use crate::ledger::{self, Draft, Ledger};
 use crate::model::{AppName, Digest, Seq, Timestamp, canonical_json};
 use crate::plan::Compared;
 use crate::query::past;
+use crate::reconcile;
 use crate::reconcile::machine::declare;
 use crate::reconcile::{
     Driver, Parts, Trial, TrialError, View, record_cluster, record_sources, trial,
@@ -103,6 +104,7 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
     let recording = parts.clone();
     tasks.spawn("cluster recorder", async move { Ok(record_cluster(recording, reported).await?) });
     auditing::start(config, &mut tasks, &parts, &cancel).await?;
+    start_attribution(config, &mut tasks, &parts, &cancel);
     let driver = Driver::new(parts.clone(), cancel.clone());
     tasks.spawn("driver", async move { Ok(driver.run().await?) });
     start_http(config, &mut tasks, &parts, (Some(sources), None), &cancel).await?;
@@ -204,6 +206,19 @@ async fn track(
         }
         followed = wanted;
     }
+}
+
+/// Says who made what is observed.
+fn start_attribution(
+    config: &Config,
+    tasks: &mut Tasks,
+    parts: &Parts,
+    cancel: &CancellationToken,
+) {
+    let audit = config.audit.file.is_some() || config.audit.webhook.listen.is_some();
+    let (parts, cancel) = (parts.clone(), cancel.clone());
+    tasks
+        .spawn("attribution", async move { Ok(reconcile::attribute(parts, audit, cancel).await?) });
 }
 
 /// Serves the API. Without sources there is nothing to refresh: nothing is recorded, for the

@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::query::describe::{Described, Tone, field_change, trouble_text};
 use crate::query::diff::{AppDiff, Side};
 use crate::query::{self, AppView, Node, NodeKind, Resource};
-use crate::replay::{App, AuditSource, Gate, World};
+use crate::replay::{App, Attributed, AuditSource, Gate, World};
 
 /// How many changes that are not put back an overview names.
 const DRIFTS_MAX: usize = 20;
@@ -250,6 +250,11 @@ fn audit((name, source): (&String, &AuditSource)) -> dto::Audit {
     }
 }
 
+fn attribution(known: &Attributed) -> dto::Attribution {
+    let Attributed { exact, unique, ambiguous, unknown } = *known;
+    dto::Attribution { exact, unique, ambiguous, unknown }
+}
+
 /// The overview. The caller adds the daemon, the ledger's head and identity, and who froze it.
 #[must_use]
 pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
@@ -281,6 +286,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
             time: world.now.to_string(),
         },
         audit: world.audit.sources.iter().map(audit).collect(),
+        attribution: attribution(&world.attributed),
         repos: world
             .repos
             .iter()

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use audit::Audit;
+pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 pub use past::{Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
 
@@ -80,6 +80,9 @@ pub struct Status {
     /// Where the API server's audit is read.
     #[serde(default)]
     pub audit: Vec<Audit>,
+    /// How well changes by others are known.
+    #[serde(default)]
+    pub attribution: Attribution,
     /// Repositories.
     pub repos: Vec<Repo>,
     /// How many applications there are.

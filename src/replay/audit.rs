@@ -141,6 +141,7 @@ impl AuditState {
 impl World {
     /// What the API server's audit told. Who did something decides nothing about what is done.
     pub(super) fn audited(&mut self, seq: Seq, recorded: Timestamp, event: &Event) -> Touched {
+        self.attributed.fold(event);
         self.audit.fold(seq, recorded, event);
         Touched::nothing()
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::application::{
     App, Approval, Desired, Drift, Gate, Proposed, RenderProblem, SyncSummary,
 };
+use super::attributed::Attributed;
 use super::deletions::gate_hash;
 use super::git::may_name;
 use super::hold::why_not_kept;
@@ -130,6 +131,7 @@ impl World {
     fn daemon_started(&mut self, seq: Seq, observe: bool) -> Touched {
         self.started = seq;
         self.observe = observe;
+        self.attributed = Attributed::default();
         // What an earlier run knew of absence is stale until every kind is listed again.
         self.cluster.begin(seq);
         self.cluster.lost = None;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::application::{App, Pause, RenderProblem};
+use super::attributed::Attributed;
 use super::audit::AuditState;
 use super::cluster::{ClusterState, LiveObject, OpenIntent, Owned};
 use super::git::{Repo, Resolved};
@@ -13,7 +14,7 @@ use crate::ledger::event::Origin;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 26;
+pub const VERSION: u32 = 27;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,8 @@ pub struct World {
     pub in_flight: BTreeMap<ObjectKey, Seq>,
     /// What the API server's audit told of itself.
     pub audit: AuditState,
+    /// How well changes are known since the running daemon started.
+    pub attributed: Attributed,
     /// How many deletions were begun for a commit over all applications, newest 64 commits.
     pub deletions: BTreeMap<CommitId, (Seq, u32)>,
 }

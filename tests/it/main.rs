@@ -12,6 +12,7 @@ mod daemon;
 #[path = "../support/proxy.rs"]
 mod proxy;
 
+mod attribution;
 mod audit;
 mod auditing;
 mod autoscaled;
@@ -22,6 +23,7 @@ mod disk_full;
 mod excluded;
 mod failpoints;
 mod faults;
+mod forgery;
 mod gate;
 mod ignore;
 mod input;

@@ -103,7 +103,7 @@ fn what_is_collected_has_the_deletion_of_its_owner_as_its_cause() {
             controller: Some(owner),
             ..seen(5)
         };
-        let prior = Prior::of_observed(Seq(0), Timestamp::from_seconds(1), &body);
+        let prior = Prior::of_observed(Timestamp::from_seconds(1), &body);
         story.machine.learn(&pod, Some(prior));
         deleted(&mut story, "alice", &web(), "u");
         deleted(&mut story, COLLECTOR, &pod, "p");
@@ -129,7 +129,7 @@ fn what_goes_with_its_namespace_has_that_as_its_cause() {
     story.known(10);
     let namespace: ObjectKey = "Namespace/prod".parse().unwrap();
     let prior = ObjectObservedV1 { key: namespace.clone(), uid: "ns".into(), ..seen(3) };
-    let prior = Prior::of_observed(Seq(0), Timestamp::from_seconds(1), &prior);
+    let prior = Prior::of_observed(Timestamp::from_seconds(1), &prior);
     story.machine.learn(&namespace, Some(prior));
     let deleting = ObjectObservedV1 { key: namespace, uid: "ns".into(), deleting: true, ..seen(4) };
     let cause = story.observe(deleting, Change::default());

@@ -33,3 +33,16 @@ pub struct Audit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub troubled: Option<String>,
 }
+
+/// How well changes by others than greffier are known, since the daemon started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribution {
+    /// By the record of the very version.
+    pub exact: u64,
+    /// By the only request that can have made it.
+    pub unique: u64,
+    /// Several can have made it.
+    pub ambiguous: u64,
+    /// Nothing but what objects say of themselves.
+    pub unknown: u64,
+}

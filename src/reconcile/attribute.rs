@@ -1,0 +1,212 @@
+//! Attributing: follows the ledger, joins what was observed with what was requested, and records
+//! who made what.
+//!
+//! The machine decides ([`crate::attribution`]); here are the ledger that it reads and the clock.
+//! It runs beside everything else: nobody waits for it, and what it records is collected, at most
+//! one append every [`PAUSE`]. At the start it folds the last minutes again, so that nothing is
+//! said twice and what waited goes on.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::driver::Parts;
+use crate::attribution::{Change, LAG_MS, Machine, Prior, SKEW_MS, WAIT_MS};
+use crate::ledger::event::{Event, WriteResult};
+use crate::ledger::{self, Draft, Error, Ledger, Recorded, Tail};
+use crate::model::{BlobAddr, ObjectKey, Seq, Timestamp};
+
+/// How long after an append the next one is made: what comes meanwhile shares it.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How many of the last events are folded again at the start. Bound: some seconds of reading;
+/// what is older and still waited is not waited for any more.
+const AGAIN_MAX: u64 = 100_000;
+/// How many events at a time are folded again.
+const AGAIN_CHUNK: u64 = 1_024;
+/// How many events of an application are looked at for the outcomes of an intent.
+const OUTCOMES_AFTER_INTENT: usize = 16;
+
+/// Attributes until it is cancelled or the ledger is closed. `audit` says whether records of
+/// requests are read.
+///
+/// # Errors
+/// The ledger failed.
+pub async fn attribute(
+    parts: Parts,
+    audit: bool,
+    cancel: CancellationToken,
+) -> Result<(), ledger::Error> {
+    let Parts { ledger, .. } = &parts;
+    let head = ledger.head();
+    let mut tail = ledger.subscribe(head);
+    let versions: Vec<_> = {
+        let view = parts.read();
+        let kinds = view.world.cluster.kinds.iter();
+        kinds.map(|(kind, served)| (kind.clone(), served.version.clone())).collect()
+    };
+    let begun = ledger.clone();
+    let mut machine = blocking(move || restored(&begun, head, audit, versions)).await??;
+    loop {
+        let (ledger, batch) = (ledger.clone(), next(&mut tail, &machine, &cancel).await);
+        let Some(batch) = batch? else { return Ok(()) };
+        let folded = blocking(move || {
+            let drafts = process(&mut machine, &ledger, &batch)?;
+            Ok::<_, Error>((machine, drafts))
+        });
+        let drafts: Vec<Draft>;
+        (machine, drafts) = folded.await??;
+        if drafts.is_empty() {
+            continue;
+        }
+        parts.ledger.append(drafts).await?;
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = cancel.cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// The next events, or none when a deadline is reached; `None` when it is over.
+async fn next(
+    tail: &mut Tail,
+    machine: &Machine,
+    cancel: &CancellationToken,
+) -> Result<Option<Vec<std::sync::Arc<Recorded>>>, Error> {
+    let wake = machine.deadline().map(|at| Duration::from_millis(at.ms_since(Timestamp::now())));
+    let deadline = async {
+        match wake {
+            Some(wake) => tokio::time::sleep(wake).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        // Cancel safety: a tail only advances when a batch is returned.
+        batch = tail.next_batch() => match batch {
+            Ok(batch) => Ok(Some(batch)),
+            Err(Error::Closed) => Ok(None),
+            Err(error) => Err(error),
+        },
+        () = deadline => Ok(Some(Vec::new())),
+        () = cancel.cancelled() => Ok(None),
+    }
+}
+
+/// Reading blobs and comparing objects is no work for the threads that serve everybody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)
+}
+
+/// A machine that has folded the last minutes up to `head`.
+fn restored(
+    ledger: &Ledger,
+    head: Seq,
+    audit: bool,
+    versions: Vec<(crate::model::GroupKind, String)>,
+) -> Result<Box<Machine>, Error> {
+    let last = ledger.get(head)?.map_or_else(Timestamp::default, |last| last.envelope.recorded);
+    let ms = i64::try_from(WAIT_MS + SKEW_MS + LAG_MS).unwrap_or(i64::MAX);
+    let since = Timestamp(last.0.saturating_sub(ms.saturating_mul(1_000_000)));
+    let before = ledger.at_time(since).max(Seq(head.0.saturating_sub(AGAIN_MAX)));
+    let known = ledger.get(before)?.map_or_else(Timestamp::default, |last| last.envelope.recorded);
+    let id = ledger.ledger_id().to_string();
+    let mut machine = Box::new(Machine::new(&id, audit, known));
+    machine.serve(versions);
+    let mut from = before.next();
+    while from <= head {
+        let to = Seq(from.0.saturating_add(AGAIN_CHUNK)).min(head);
+        for recorded in ledger.range(from, to) {
+            fold(&mut machine, ledger, recorded?.as_ref())?;
+        }
+        from = to.next();
+    }
+    Ok(machine)
+}
+
+/// Folds a batch and decides.
+fn process(
+    machine: &mut Machine,
+    ledger: &Ledger,
+    batch: &[std::sync::Arc<Recorded>],
+) -> Result<Vec<Draft>, Error> {
+    for recorded in batch {
+        fold(machine, ledger, recorded)?;
+    }
+    Ok(machine.settle(Timestamp::now()))
+}
+
+fn fold(machine: &mut Machine, ledger: &Ledger, recorded: &Recorded) -> Result<(), Error> {
+    let (seq, at) = (recorded.envelope.seq, recorded.envelope.recorded);
+    let Some(event) = &recorded.event else { return Ok(()) };
+    let mut change = None;
+    match event {
+        Event::ObjectObserved(body) => {
+            if !machine.knows(&body.key) {
+                let before = if body.added { None } else { prior(ledger, &body.key, seq)? };
+                machine.learn(&body.key, before);
+            }
+            change = machine.compares(body).map(|(before, after)| compare(ledger, before, after));
+        }
+        Event::ObjectGone(body) if !machine.knows(&body.key) => {
+            machine.learn(&body.key, prior(ledger, &body.key, seq)?);
+        }
+        _ => {}
+    }
+    machine.fold(seq, at, event, change);
+    Ok(())
+}
+
+fn compare(ledger: &Ledger, before: BlobAddr, after: BlobAddr) -> Change {
+    let read = |addr| match ledger.blob(addr) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            tracing::warn!(%error, "a version cannot be compared: its fields are not known");
+            None
+        }
+    };
+    let after = read(after);
+    Change::between(read(before).as_deref(), after.as_deref().unwrap_or_default())
+}
+
+/// The last version of an object that was recorded before `before`.
+fn prior(ledger: &Ledger, key: &ObjectKey, before: Seq) -> Result<Option<Prior>, Error> {
+    let mut found = None;
+    let mut intents = Vec::new();
+    let seqs = ledger.by_object(key, Seq::ZERO, usize::MAX);
+    for seq in seqs.into_iter().rev().filter(|seq| *seq < before) {
+        let Some(recorded) = ledger.get(seq)? else { continue };
+        let at = recorded.envelope.recorded;
+        match &recorded.event {
+            Some(Event::ObjectObserved(body)) => found = Some(Prior::of_observed(at, body)),
+            Some(Event::ObjectGone(_)) => {}
+            Some(Event::IntentRecorded(body)) => {
+                intents.push((seq, body.app.clone()));
+                continue;
+            }
+            _ => continue,
+        }
+        break;
+    }
+    let Some(mut found) = found else { return Ok(None) };
+    for (intent, app) in intents.into_iter().rev() {
+        let Some(recorded) = ledger.get(intent)? else { continue };
+        let Some(Event::IntentRecorded(body)) = &recorded.event else { continue };
+        for seq in ledger.by_app(&app, intent, OUTCOMES_AFTER_INTENT) {
+            let Some(outcome) = ledger.get(seq)?.filter(|_| seq < before) else { continue };
+            let Some(Event::OutcomeRecorded(ended)) = &outcome.event else { continue };
+            let of_key = |index: u32| {
+                let write = body.writes.get(usize::try_from(index).unwrap_or(usize::MAX));
+                write.is_some_and(|write| write.key == *key)
+            };
+            for (index, result) in ended.results.iter().filter(|_| ended.intent == intent) {
+                if let WriteResult::Applied(applied) = result
+                    && of_key(*index)
+                {
+                    found.answered(Prior::of_applied(outcome.envelope.recorded, applied));
+                }
+            }
+        }
+    }
+    Ok(Some(found))
+}
