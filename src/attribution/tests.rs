@@ -73,7 +73,7 @@ impl Story {
     /// One in which records are read.
     pub(super) fn new() -> Self {
         let mut story = Self::unaudited();
-        story.machine.reading.on = true;
+        (story.machine.audit, story.machine.reading.on) = (true, true);
         story.fold(&AuditReadV1 { newest: None, ..story.reading(0) }.into());
         story
     }

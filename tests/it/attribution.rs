@@ -225,12 +225,15 @@ fn run(plane: &ControlPlane, audit: bool, ns: &str) -> (Greffier, Numbers) {
         });
     }
     let numbers = judged(&greffier, &people);
-    eprintln!(
-        "{ns}: {:.1} % of {} changes by people named: {:?}",
-        numbers.share(),
-        numbers.done,
-        numbers.verdicts
-    );
+    #[allow(clippy::print_stderr, reason = "the numbers are to be seen")]
+    {
+        eprintln!(
+            "{ns}: {:.1} % of {} changes by people named: {:?}",
+            numbers.share(),
+            numbers.done,
+            numbers.verdicts
+        );
+    }
     (greffier, numbers)
 }
 
@@ -312,7 +315,10 @@ fn a_drift_is_somebodys_and_a_heal_is_greffiers() {
     let about: Vec<_> = said.iter().filter(|event| resolved(event, &observation)).collect();
     assert_eq!(about.len(), 1, "said once, also after a restart: {about:?}");
     let own = said.iter().filter(|event| {
-        event["kind"] == "attribution.resolved" && event["detail"]["claims"][0]["who"] == "greffier"
+        let detail = &event["detail"];
+        event["kind"] == "attribution.resolved"
+            && detail["key"]["namespace"] == ns
+            && detail["claims"][0]["who"] == "greffier"
     });
     assert_eq!(own.count(), 0, "own writes are known by their outcomes");
 }

@@ -147,7 +147,7 @@ fn no_forgery_leads_to_a_wrong_name() {
         truth.insert(version, who);
     }
 
-    let version = patched("alice", "as bob", &["--as=bob"]);
+    let version = patched("alice", "as bob", &["--as=bob", "--as-group=greffier-test:admins"]);
     let expected = ("alice".to_owned(), "bob".to_owned(), String::new());
     assert_eq!(told(&greffier, "victim", &version), expected, "both are named");
     truth.insert(version, "alice");
