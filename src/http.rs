@@ -27,6 +27,7 @@ mod plan;
 mod server;
 mod stream;
 mod trial;
+mod who;
 mod why;
 
 #[cfg(test)]
@@ -40,3 +41,4 @@ pub use convert::{
 pub use past::{instant_dto, marks_dto, object_dto};
 pub use server::{BindError, Control, Facts, State, bind, serve};
 pub use trial::rendered as rendered_dto;
+pub use who::one as event;

@@ -27,6 +27,7 @@ mod status;
 pub mod text;
 mod tree;
 pub mod trial;
+pub mod who;
 pub mod why;
 
 #[cfg(test)]

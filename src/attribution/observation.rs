@@ -88,7 +88,8 @@ impl Prior {
     }
 
     /// Whether greffier wrote after it.
-    pub(super) fn own_differs(&self, body: &ObjectObservedV1) -> bool {
+    #[must_use]
+    pub fn own_differs(&self, body: &ObjectObservedV1) -> bool {
         self.own.is_some_and(|known| known != own(&body.managers))
     }
 }

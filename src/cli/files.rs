@@ -15,9 +15,7 @@ use crate::query::blame::{self, Blame};
 use crate::query::coverage::Scope;
 use crate::query::instant::{self, About, At};
 use crate::query::planned::{self, Planned};
-use crate::query::{
-    self, AsOf, Book, ResourceFilter, as_intent, describe, desired, past, search, why,
-};
+use crate::query::{self, AsOf, Book, ResourceFilter, desired, past, search, why};
 use crate::render::{Sandbox, Tools};
 use crate::replay::World;
 use crate::source;
@@ -203,12 +201,7 @@ impl Files {
             let head = self.archive.head();
             Error::usage(format!("there is no event {seq}; the last one is {head}"))
         })?;
-        let intent = recorded.event.as_ref().and_then(|event| self.archive.intent_of(event));
-        Ok(http::row(
-            &recorded,
-            describe::describe(&recorded, intent.as_deref().and_then(as_intent)),
-            true,
-        ))
+        Ok(http::event(&self.archive, &recorded, None)?)
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         "ledger",
         format!("{}, last event #{} at {}{behind}", head.id, head.seq, local_time(&head.time)),
     );
-    audits(&status, &mut row);
+    audits(status, &mut row);
     if let Some(freeze) = &status.freeze {
         row("FROZEN", frozen(freeze));
     }

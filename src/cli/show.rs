@@ -92,10 +92,54 @@ fn event_text(row: &dto::Event) -> String {
     if !causes.is_empty() {
         let _ = writeln!(out, "{:<12} {}", "causes", causes.join(", "));
     }
+    if let Some(who) = &row.who {
+        who_text(who, &mut out);
+    }
     if let Some(detail) = &row.detail {
         out.push_str(&crate::query::text::clean_lines(&to_yaml(detail)));
     }
     out
+}
+
+/// Who made the change: the verdict, each claim with what it rests on, and what is behind it.
+fn who_text(who: &dto::Who, out: &mut String) {
+    let mut row = |name: &str, text: &str| {
+        if !text.is_empty() {
+            let _ = writeln!(out, "{name:<12} {}", clean(text));
+        }
+    };
+    let seqs =
+        |seqs: &[u64]| seqs.iter().map(|seq| format!("#{seq}")).collect::<Vec<_>>().join(", ");
+    row(
+        "who",
+        &format!("{}{}", who.verdict, if who.claims.is_empty() { ": nobody is known" } else { "" }),
+    );
+    for claim in &who.claims {
+        let mut parts = vec![claim.who.clone()];
+        for (word, text) in [("by credential", &claim.credential), ("of pod", &claim.pod)] {
+            if !text.is_empty() {
+                parts.push(format!("{word} {text}"));
+            }
+        }
+        if !claim.evidence.is_empty() {
+            parts.push(format!("as {} tells", seqs(&claim.evidence)));
+        }
+        row("", &parts.join(", "));
+    }
+    row("because of", &seqs(&who.causes));
+    row("not sent", &who.admitted.join(", "));
+    row("why not more", &who.why);
+    if let Some(gap) = who.gap {
+        row("audit gap", &format!("suspected (#{gap})"));
+    }
+    if let Some(own) = &who.own {
+        row("intent", &format!("#{} of {}: {}", own.intent, own.app, own.reason));
+        row("commit", &own.commit);
+        row("author", &own.author);
+        row("committer", &own.committer);
+        row("signer", &own.signer);
+        row("pusher", &own.pusher);
+    }
 }
 
 fn app_text(app: &dto::App, rows: &[dto::Event]) -> String {

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Ledger, Tail};
+use crate::query::who::attributed;
 use crate::query::{Book as _, as_intent, describe};
 
 /// Prints lines until it is cancelled or the ledger is closed. A terminal that is gone is no
@@ -19,9 +20,11 @@ pub(super) async fn run(ledger: Ledger, mut tail: Tail, cancel: CancellationToke
         let mut lines = String::new();
         for recorded in &batch {
             let intent = recorded.event.as_ref().and_then(|event| ledger.intent_of(event));
-            if let Some(line) =
-                describe::line(recorded, intent.as_deref().and_then(as_intent), true)
-            {
+            let intent = intent.as_deref().and_then(as_intent);
+            let Some(described) = describe::told(recorded, intent) else { continue };
+            // Who did it may be known already.
+            let described = attributed(&ledger, recorded, described);
+            if let Some(line) = describe::line_of(recorded, &described, true) {
                 lines.push_str(&line);
                 lines.push('\n');
             }

@@ -13,13 +13,14 @@ use super::error::Error;
 use super::past::AtQuery;
 use super::peer::Peer;
 use super::server::State;
+use super::who;
 use crate::command::{self, Command};
 use crate::config::Period;
 use crate::model::{ObjectKey, Seq, Timestamp};
 use crate::query::coverage::Scope;
 use crate::query::instant::{About, At};
 use crate::query::search::{self, Filter};
-use crate::query::{self, AppView, Book, ResourceFilter, as_intent, describe};
+use crate::query::{self, AppView, ResourceFilter};
 use crate::replay::World;
 
 /// How many entries a page has when nobody says.
@@ -297,22 +298,28 @@ pub(super) async fn events(
     Ok(Json(dto::Page { items: rows.collect(), next }))
 }
 
+/// As known when.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AsOf {
+    /// The event up to which what was said counts.
+    #[serde(default)]
+    as_of: Option<String>,
+}
+
 pub(super) async fn event(
     Having(state): Having<State>,
     Path(seq): Path<String>,
+    Query(asked): Query<AsOf>,
 ) -> Answer<dto::Event> {
-    let seq: Seq = seq.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
+    let read =
+        |text: &str| text.parse::<Seq>().map_err(|error| Error::bad_request(format!("{error}")));
+    let seq = read(&seq)?;
+    let as_of = asked.as_of.as_deref().map(read).transpose()?;
     let ledger = state.ledger.clone();
     let row = state.blocking(move || {
         let recorded = ledger.get(seq)?;
-        Ok(recorded.map(|recorded| {
-            let intent = recorded.event.as_ref().and_then(|event| ledger.intent_of(event));
-            convert::row(
-                &recorded,
-                describe::describe(&recorded, intent.as_deref().and_then(as_intent)),
-                true,
-            )
-        }))
+        recorded.map(|recorded| who::one(&ledger, &recorded, as_of)).transpose()
     });
     let row: Result<_, crate::ledger::Error> = row.await?;
     row?.map(Json).ok_or_else(|| {

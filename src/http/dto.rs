@@ -6,6 +6,7 @@
 mod audit;
 mod body;
 mod past;
+mod who;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 pub use past::{Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
+pub use who::{Claim, OwnWrite, Who};
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +55,9 @@ pub struct Event {
     /// Everything that was recorded; only where asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Value>,
+    /// Who made the change that it shows; only of a single event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<Who>,
 }
 
 /// A page of a list.

@@ -18,7 +18,7 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
-pub use attribution::{by as attributed_by, who as claimed};
+pub use attribution::{by as attributed_by, by_whom, who as claimed};
 pub use audit::trouble_text;
 pub use drift::keep_commands;
 
@@ -123,10 +123,21 @@ pub fn describe(recorded: &Recorded, intent: Option<&IntentRecordedV1>) -> Descr
 /// Commits are left out too: the ref that moves to them is announced.
 #[must_use]
 pub fn line(recorded: &Recorded, intent: Option<&IntentRecordedV1>, color: bool) -> Option<String> {
+    line_of(recorded, &told(recorded, intent)?, color)
+}
+
+/// Describes an event that people are told of as it happens; `None` for the others.
+#[must_use]
+pub fn told(recorded: &Recorded, intent: Option<&IntentRecordedV1>) -> Option<Described> {
     if matches!(recorded.event, Some(Event::CommitRecorded(_))) {
         return None;
     }
-    let described = describe(recorded, intent);
+    Some(describe(recorded, intent)).filter(|described| !described.noise)
+}
+
+/// The line for an event that was described.
+#[must_use]
+pub fn line_of(recorded: &Recorded, described: &Described, color: bool) -> Option<String> {
     if described.noise {
         return None;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::book::{Book, as_intent};
 use super::describe::{Described, describe};
 use super::text::near_names;
+use super::who::attributed;
 use crate::config::Period;
 use crate::ledger::event::Event;
 use crate::ledger::{self, Recorded};
@@ -83,7 +84,11 @@ impl Filter {
         }
         let intent = recorded.event.as_ref().and_then(|event| book.intent_of(event));
         let described = describe(&recorded, intent.as_deref().and_then(as_intent));
-        self.wants(&recorded, &described).then_some(Found { recorded, described })
+        if !self.wants(&described) {
+            return None;
+        }
+        let described = attributed(book, &recorded, described);
+        self.wants_actor(&recorded, &described).then_some(Found { recorded, described })
     }
 
     fn wants_kind(&self, recorded: &Recorded) -> bool {
@@ -91,7 +96,7 @@ impl Filter {
         self.kinds.is_empty() || self.kinds.iter().any(|kind| is_kind(name, kind))
     }
 
-    fn wants(&self, recorded: &Recorded, described: &Described) -> bool {
+    fn wants(&self, described: &Described) -> bool {
         // Who asks for a kind or an object wants all there is.
         let noise = self.noise || !self.kinds.is_empty() || self.object.is_some();
         if described.noise && !noise {
@@ -108,6 +113,10 @@ impl Filter {
         {
             return false;
         }
+        true
+    }
+
+    fn wants_actor(&self, recorded: &Recorded, described: &Described) -> bool {
         self.actor.as_ref().is_none_or(|actor| {
             let wanted = actor.to_lowercase();
             let recorded_by = recorded.actor.to_string();

@@ -32,7 +32,7 @@ fn a_drift_names_object_field_values_and_manager() {
     let described = describe(&recorded, None);
     assert_eq!(
         described.summary,
-        "DRIFT DETECTED Deployment.apps/prod/web .spec.replicas 2 → 5 by kubectl-scale"
+        "DRIFT DETECTED Deployment.apps/prod/web .spec.replicas 2 → 5 by kubectl-scale (field manager, claimed)"
     );
     assert_eq!(described.by, ["kubectl-scale"]);
     let line = line(&recorded, None, false).unwrap();

@@ -261,6 +261,22 @@ fn changes_are_attributed_as_far_as_less_is_recorded() {
     assert!(none, "without an audit nothing is missing");
 }
 
+/// greffier put it back: known by its outcome, and leading on to the commit and its people.
+fn heal_is_own(greffier: &Greffier, drift: &Value, commit: &str) {
+    let heal = greffier.wait_after(drift["seq"].as_u64().unwrap(), "the heal", |event| {
+        event["kind"] == "apply.outcome"
+    });
+    let echo = greffier.wait_after(drift["seq"].as_u64().unwrap(), "its echo", |event| {
+        event["kind"] == "object.observed" && event["detail"]["key"]["name"] == "web"
+    });
+    let echo = greffier.json(&["show", &format!("#{}", echo["seq"]), "-o", "json"]);
+    let own = &echo["who"]["own"];
+    assert_eq!((&own["outcome"], &own["commit"]), (&heal["seq"], &commit.into()), "{echo}");
+    let people = ["author", "committer", "signer", "pusher"].map(|role| own[role].clone());
+    let ada = "Ada <ada@example.org>";
+    assert_eq!(people, [ada, ada, "unknown", "unknown"], "four answers: {echo}");
+}
+
 /// Goal: greffier's own writes need no event; who drifted them is named; a restart says nothing
 /// twice and goes on with what waited.
 #[test]
@@ -294,9 +310,16 @@ fn a_drift_is_somebodys_and_a_heal_is_greffiers() {
     let told = greffier.wait("who did it", |event| resolved(event, &observation));
     assert_eq!(told["detail"]["verdict"], "Exact", "{told}");
     assert_eq!(told["detail"]["claims"][0]["who"], "alice", "{told}");
-    greffier.wait_after(drift["seq"].as_u64().unwrap(), "the heal", |event| {
-        event["kind"] == "apply.outcome"
-    });
+    // It is shown with the drift from then on, found by the name, and told on the terminal.
+    let event = format!("#{}", drift["seq"]);
+    let (shown, _) = greffier.cli_ends(0, &["show", &event]);
+    let named = ["by alice (audit, exact)", "who          exact", "alice, as #"];
+    assert!(named.iter().all(|text| shown.contains(text)), "{shown}");
+    let (found, _) = greffier.cli_ends(0, &["log", "--actor", "alice", "--kind", "drift"]);
+    assert!(found.contains("DRIFT DETECTED"), "{found}");
+    let terminal = fs::read_to_string(greffier.path("log")).unwrap();
+    assert!(terminal.contains("by alice (audit, exact)"), "{terminal}");
+    heal_is_own(&greffier, &drift, &commit);
     greffier.stop();
     patch("bob", "while away");
     greffier.start();

@@ -1,7 +1,9 @@
 //! Who made a change, in words.
 
-use super::{Described, NAMED_MAX, Tone, clean_key, clip};
-use crate::ledger::event::{ActorClaim, AttributionResolvedV1, AuditGapSuspectedV1, Verdict};
+use super::{Described, NAMED_MAX, Tone, clean_key, clip, drift};
+use crate::ledger::event::{
+    ActorClaim, AttributionResolvedV1, AuditGapSuspectedV1, Event, Verdict,
+};
 use crate::query::text::list;
 
 /// Who a claim names: the user, or the field manager.
@@ -39,6 +41,27 @@ pub fn by(verdict: Verdict, claims: &[ActorClaim]) -> String {
         }
         Verdict::Unknown => "unknown".to_owned(),
     }
+}
+
+/// The words for a change, with who made it in the place of what the object says of itself.
+#[must_use]
+pub fn by_whom(
+    described: Described,
+    event: &Event,
+    verdict: Verdict,
+    claims: &[ActorClaim],
+) -> Described {
+    let by = by(verdict, claims);
+    let summary = match event {
+        Event::DriftDetected(body) => drift::found_by(body, &by).summary,
+        _ => format!("{}, by {by}", described.summary),
+    };
+    let mut names: Vec<String> = claims.iter().map(who).collect();
+    // What the object says stays what can be searched for.
+    names.extend(
+        described.by.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>(),
+    );
+    Described { by: names, summary, ..described }
 }
 
 pub(super) fn resolved(body: &AttributionResolvedV1) -> Described {

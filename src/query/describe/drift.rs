@@ -9,15 +9,20 @@ use crate::query::text::{clip, list};
 use crate::replay::why_not_kept;
 
 pub(super) fn found(body: &DriftDetectedV1) -> Described {
-    let key = clean_key(&body.key);
     let names = managers(&body.managers);
     let by = match body.later {
         Some(at) if names.is_empty() => {
             format!("greffier at {at}, which this ledger does not know of")
         }
         _ if names.is_empty() => "unknown".to_owned(),
-        _ => names.join(", "),
+        _ => format!("{} (field manager, claimed)", names.join(", ")),
     };
+    Described { by: names, ..found_by(body, &by) }
+}
+
+/// The same, by whoever did it.
+pub(super) fn found_by(body: &DriftDetectedV1, by: &str) -> Described {
+    let key = clean_key(&body.key);
     let fields = list(body.fields.iter().map(field_change), NAMED_MAX);
     let (text, tone) = match body.kind {
         DriftKind::Drift => (format!("DRIFT DETECTED {key} {fields} by {by}"), Tone::Warn),
@@ -34,7 +39,7 @@ pub(super) fn found(body: &DriftDetectedV1) -> Described {
         }
         DriftKind::None => (format!("{key} is as applied again"), Tone::Good),
     };
-    Described { by: names, ..Described::of_app(&body.app, text) }.tone(tone).object(&body.key)
+    Described::of_app(&body.app, text).tone(tone).object(&body.key)
 }
 
 /// The commands that would keep what the event `seq` found; none where it is kept anyway.

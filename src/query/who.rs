@@ -1,0 +1,312 @@
+//! Who made a change: as is known now, or as was known at an earlier event.
+//!
+//! The API server's audit knows best (`attribution.resolved`). greffier's own writes are known by
+//! their outcomes, and lead on to the commit; who wrote a commit, who committed it, who signed
+//! and who pushed it are four answers. What is left is what the object says of itself.
+
+use super::book::{Book, as_intent};
+use super::describe::{self, Described, describe};
+use super::search::Filter;
+use crate::attribution::{Change, Prior};
+use crate::ledger::event::{
+    ActorClaim, AttributionResolvedV1, Event, FieldRemark, ObjectObservedV1, Verdict, WriteResult,
+};
+use crate::ledger::{self, Recorded};
+use crate::model::{AppName, CommitId, ObjectKey, Scheme, Seq};
+
+/// How many events about an object are looked at for the attribution of one of them in a list.
+const LOOKED_AT_MAX: usize = 256;
+/// How many events before an observation are searched for greffier's own write.
+const BACK_EVENTS: u64 = 10_000;
+
+/// Who made a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    /// The observation that shows the change.
+    pub observation: Seq,
+    /// How well it is known.
+    pub verdict: Verdict,
+    /// Who, strongest first.
+    pub claims: Vec<ActorClaim>,
+    /// The `attribution.resolved` that says so, if one does.
+    pub attribution: Option<Seq>,
+    /// The changed fields and where they come from, where that is known.
+    pub fields: Vec<FieldRemark>,
+    /// What brought it about in turn.
+    pub causes: Vec<Seq>,
+    /// Why it is not known better.
+    pub why: String,
+    /// The `audit.gap-suspected` about it.
+    pub gap: Option<Seq>,
+    /// greffier's own write, if it was one.
+    pub own: Option<OwnWrite>,
+}
+
+/// A write of greffier, and what it goes back to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnWrite {
+    /// The application.
+    pub app: AppName,
+    /// The intent.
+    pub intent: Seq,
+    /// The outcome that names the version.
+    pub outcome: Seq,
+    /// Why it was written.
+    pub reason: String,
+    /// The commit that was applied.
+    pub commit: Option<CommitId>,
+    /// Who the commit says wrote it: a claim. Empty when the commit is not in the ledger.
+    pub author: String,
+    /// Who the commit says committed it: a claim.
+    pub committer: String,
+}
+
+/// Who made the change that the event `seq` shows, as known at `as_of`; `None` = the event shows
+/// no change of an object.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>, ledger::Error> {
+    let Some(recorded) = book.get(seq)? else { return Ok(None) };
+    let Some((key, observation)) = recorded.event.as_ref().and_then(|event| shown(event, seq))
+    else {
+        return Ok(None);
+    };
+    let known = in_force(book, &key, observation, as_of, usize::MAX)?;
+    let mut who = Who {
+        observation,
+        verdict: Verdict::Unknown,
+        claims: Vec::new(),
+        attribution: None,
+        fields: Vec::new(),
+        causes: Vec::new(),
+        why: "no audit record tells, and nothing else does".to_owned(),
+        gap: known.gap,
+        own: None,
+    };
+    if let Some((at, body)) = known.resolved {
+        who.attribution = Some(at);
+        (who.verdict, who.claims, who.fields) = (body.verdict, body.claims, body.fields);
+        (who.causes, who.why) = (body.causes, body.why);
+        return Ok(Some(who));
+    }
+    let observed = book.get(observation)?;
+    let Some(observed) = observed else { return Ok(Some(who)) };
+    if let Some(Event::ObjectObserved(body)) = &observed.event {
+        who.own = own(book, observation, body)?;
+    }
+    if who.own.is_some() {
+        who.verdict = Verdict::Exact;
+        let strength = Verdict::Exact.strength();
+        who.claims = vec![ActorClaim { who: "greffier".into(), strength, ..ActorClaim::default() }];
+        who.why = String::new();
+        return Ok(Some(who));
+    }
+    let managers = observed.actor.claims.iter().filter(|c| c.scheme == Scheme::FieldManager);
+    who.claims = managers
+        .map(|claim| ActorClaim {
+            who: claim.value.clone(),
+            strength: Verdict::FieldManager.strength(),
+            ..ActorClaim::default()
+        })
+        .collect();
+    if !who.claims.is_empty() {
+        who.verdict = Verdict::FieldManager;
+        who.why = "what the object says of itself: any client can set it".to_owned();
+    }
+    Ok(Some(who))
+}
+
+/// The object and the observation that an event is about.
+fn shown(event: &Event, seq: Seq) -> Option<(ObjectKey, Seq)> {
+    match event {
+        Event::ObjectObserved(body) => Some((body.key.clone(), seq)),
+        Event::ObjectGone(body) => Some((body.key.clone(), seq)),
+        Event::DriftDetected(body) => Some((body.key.clone(), body.observation)),
+        Event::AttributionResolved(body) => Some((body.key.clone(), body.observation)),
+        Event::AuditGapSuspected(body) => Some((body.key.clone(), body.observation)),
+        _ => None,
+    }
+}
+
+/// What was said about an observation.
+#[derive(Default)]
+struct Known {
+    resolved: Option<(Seq, AttributionResolvedV1)>,
+    gap: Option<Seq>,
+}
+
+/// What is in force about an observation: the last word up to `as_of`.
+fn in_force(
+    book: &dyn Book,
+    key: &ObjectKey,
+    observation: Seq,
+    as_of: Option<Seq>,
+    limit: usize,
+) -> Result<Known, ledger::Error> {
+    let mut known = Known::default();
+    let seqs = book.of_object(key, observation, limit).into_iter();
+    for seq in seqs.take_while(|seq| as_of.is_none_or(|as_of| *seq <= as_of)) {
+        let Some(recorded) = book.get(seq)? else { continue };
+        match &recorded.event {
+            Some(Event::AttributionResolved(body)) if body.observation == observation => {
+                known.resolved = Some((seq, body.clone()));
+            }
+            Some(Event::AuditGapSuspected(body)) if body.observation == observation => {
+                known.gap = Some(seq);
+            }
+            _ => {}
+        }
+    }
+    Ok(known)
+}
+
+/// greffier's write that made the version, by the outcome that names it. That an answer shows a
+/// version is not enough: the object must show that greffier wrote.
+fn own(
+    book: &dyn Book,
+    observation: Seq,
+    body: &ObjectObservedV1,
+) -> Result<Option<OwnWrite>, ledger::Error> {
+    let after = Seq(observation.0.saturating_sub(BACK_EVENTS));
+    let filter = Filter { object: Some(body.key.clone()), after, ..Filter::default() };
+    let (mut prior, mut found) = (None, None);
+    for seq in book.candidates(&filter).unwrap_or_default() {
+        let Some(recorded) = book.get(seq)? else { continue };
+        match &recorded.event {
+            Some(Event::ObjectObserved(other)) if seq < observation && other.uid == body.uid => {
+                prior = Some((Prior::of_observed(recorded.envelope.recorded, other), other.object));
+            }
+            Some(Event::OutcomeRecorded(ended)) => {
+                let made = ended.results.iter().find(|(_, result)| {
+                    matches!(result, WriteResult::Applied(applied) if applied.changed
+                        && applied.uid == body.uid
+                        && applied.resource_version == body.resource_version)
+                });
+                if let Some((index, _)) = made {
+                    found = Some((seq, ended.intent, *index));
+                }
+            }
+            _ => {}
+        }
+    }
+    let Some((outcome, intent, index)) = found else { return Ok(None) };
+    let wrote = match prior {
+        None => true,
+        Some((prior, _)) if prior.own_differs(body) => true,
+        Some((_, before)) => {
+            Change::between(Some(&book.blob(before)?), &book.blob(body.object)?).own
+        }
+    };
+    let Some(recorded) = book.get(intent)?.filter(|_| wrote) else { return Ok(None) };
+    let Some(intended) = as_intent(&recorded) else { return Ok(None) };
+    let write = intended.writes.get(usize::try_from(index).unwrap_or(usize::MAX));
+    let mut own = OwnWrite {
+        app: intended.app.clone(),
+        intent,
+        outcome,
+        reason: write.map_or_else(String::new, |write| write.reason.clone()),
+        commit: intended.commit.clone(),
+        author: String::new(),
+        committer: String::new(),
+    };
+    if let Some(commit) = &own.commit {
+        let filter = Filter { commit: Some(commit.to_string()), ..Filter::default() };
+        for seq in book.candidates(&filter).unwrap_or_default() {
+            let recorded = book.get(seq)?;
+            let Some(Event::CommitRecorded(body)) =
+                recorded.as_ref().and_then(|r| r.event.as_ref())
+            else {
+                continue;
+            };
+            if body.commit == *commit {
+                own.author = format!("{} <{}>", body.author.name, body.author.email);
+                own.committer = format!("{} <{}>", body.committer.name, body.committer.email);
+                break;
+            }
+        }
+    }
+    Ok(Some(own))
+}
+
+/// Describes an event, with who made the change that it shows, where that is known better than
+/// the event itself says.
+#[must_use]
+pub fn described(book: &dyn Book, recorded: &Recorded) -> Described {
+    let intent = recorded.event.as_ref().and_then(|event| book.intent_of(event));
+    let described = describe(recorded, intent.as_deref().and_then(as_intent));
+    attributed(book, recorded, described)
+}
+
+/// The same for an event that was described.
+#[must_use]
+pub fn attributed(book: &dyn Book, recorded: &Recorded, described: Described) -> Described {
+    let Some(event @ (Event::DriftDetected(_) | Event::ObjectObserved(_) | Event::ObjectGone(_))) =
+        &recorded.event
+    else {
+        return described;
+    };
+    let Some((key, observation)) = shown(event, recorded.seq()) else { return described };
+    // What cannot be read is told when it is asked for by itself.
+    let known = in_force(book, &key, observation, None, LOOKED_AT_MAX).unwrap_or_default();
+    match known.resolved {
+        Some((_, body)) if !body.claims.is_empty() => {
+            describe::by_whom(described, event, body.verdict, &body.claims)
+        }
+        _ => described,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::event::DriftDetectedV1;
+    use crate::ledger::samples::sample_events;
+    use crate::ledger::{Draft, Ledger};
+
+    fn sample(name: &str) -> Event {
+        sample_events().into_iter().find(|event| event.name() == name).unwrap()
+    }
+
+    fn said(observation: Seq, verdict: Verdict, names: &[&str]) -> Event {
+        let Event::AttributionResolved(body) = sample("attribution.resolved") else { panic!() };
+        let claim = |name: &&str| ActorClaim { who: (*name).into(), ..ActorClaim::default() };
+        let claims = names.iter().map(claim).collect();
+        AttributionResolvedV1 { observation, verdict, claims, ..body }.into()
+    }
+
+    /// Goal: what was believed then and what is known now are both answers, and lists name who is
+    /// known now.
+    #[test]
+    fn as_known_then_and_as_known_now() {
+        let ledger = Ledger::in_memory();
+        let append = |event: Event| ledger.append_blocking(Draft::new(event)).unwrap()[0];
+        let Event::ObjectObserved(mut body) = sample("object.observed") else { panic!() };
+        let Event::DriftDetected(drift) = sample("drift.detected") else { panic!() };
+        body.key = drift.key.clone();
+        let observation = append(body.into());
+        let drift = append(DriftDetectedV1 { observation, ..drift }.into());
+        let first = append(said(observation, Verdict::Ambiguous, &["alice", "bob"]));
+        let second = append(said(observation, Verdict::Exact, &["alice"]));
+        append(said(Seq(99), Verdict::Exact, &["mallory"]));
+
+        let names = |as_of| {
+            let who = who(&ledger, drift, as_of).unwrap().unwrap();
+            let names: Vec<_> = who.claims.iter().map(|claim| claim.who.clone()).collect();
+            (who.verdict, who.attribution, names.join(" "))
+        };
+        assert_eq!(names(None), (Verdict::Exact, Some(second), "alice".into()));
+        assert_eq!(names(Some(first)), (Verdict::Ambiguous, Some(first), "alice bob".into()));
+        assert_eq!(names(Some(drift)).1, None);
+        assert_eq!(who(&ledger, Seq(1), None).unwrap(), None, "a start shows no change");
+
+        let recorded = ledger.get(drift).unwrap().unwrap();
+        let told = described(&ledger, &recorded);
+        assert!(told.summary.ends_with(" by alice (audit, exact)"), "{}", told.summary);
+        assert_eq!(told.by[0], "alice");
+        let by = Filter { actor: Some("alice".into()), ..Filter::default() };
+        assert!(by.take(&ledger, recorded.clone()).is_some());
+        let by = Filter { actor: Some("mallory".into()), ..Filter::default() };
+        assert!(by.take(&ledger, recorded).is_none());
+    }
+}
