@@ -10,14 +10,16 @@
 //! [`Config`] need not check it again.
 
 mod layers;
+mod listen;
 mod people;
 mod period;
 mod settings;
 
 pub use layers::{Error, Layers, Loaded, Origin};
+pub use listen::ListenConfig;
 pub use people::{CredentialKind, PersonConfig, people_of, person_of};
 pub use period::{ParsePeriodError, Period};
 pub use settings::{
     AppFile, AuditConfig, ClusterConfig, Config, GateConfig, GitConfig, LedgerConfig, OnRewrite,
-    Places, SandboxMode, SourceConfig, ToolsConfig, WebhookConfig,
+    Places, SandboxMode, SourceConfig, ToolsConfig,
 };

@@ -11,6 +11,7 @@
 mod auditing;
 mod lifecycle;
 mod narrate;
+mod network;
 mod options;
 mod read_only;
 mod wiring;

@@ -20,12 +20,14 @@ mod convert;
 pub mod dto;
 mod error;
 mod hold;
+mod kubernetes;
 pub mod listen;
 mod past;
 mod peer;
 mod plan;
 mod server;
 mod stream;
+mod token;
 mod trial;
 mod who;
 mod why;
@@ -38,7 +40,9 @@ pub use convert::{
     app as app_dto, diff as diff_dto, dry_run as dry_run_dto, ledger as ledger_dto,
     resource as resource_dto, row, status as status_dto, tree as tree_dto, with_actors,
 };
+pub use kubernetes::past_api;
 pub use past::{instant_dto, marks_dto, object_dto};
 pub use server::{BindError, Control, Facts, State, bind, serve};
+pub use token::Token;
 pub use trial::rendered as rendered_dto;
 pub use who::one as event;

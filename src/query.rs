@@ -18,6 +18,7 @@ pub mod diff;
 mod future;
 mod ignored;
 pub mod instant;
+pub mod kubernetes;
 pub mod object_at;
 pub mod past;
 pub mod planned;

@@ -11,7 +11,7 @@ use super::settings::{Config, Places};
 /// What begins the name of a variable that sets a value: `GREFFIER_GIT_POLL_INTERVAL`.
 const VARIABLE_PREFIX: &str = "GREFFIER_";
 /// Keys that have no default and so do not show in the table of defaults.
-const OPTIONAL_KEYS: [&str; 8] = [
+const OPTIONAL_KEYS: [&str; 15] = [
     "cluster.kubeconfig",
     "cluster.context",
     "audit.file",
@@ -20,9 +20,16 @@ const OPTIONAL_KEYS: [&str; 8] = [
     "audit.webhook.tls_key",
     "audit.webhook.client_ca",
     "audit.webhook.token_file",
+    "audit.webhook.anonymous",
+    "past.listen",
+    "past.tls_cert",
+    "past.tls_key",
+    "past.client_ca",
+    "past.token_file",
+    "past.anonymous",
 ];
 /// Keys whose values are paths, relative to the file that names them.
-const PATH_KEYS: [&str; 9] = [
+const PATH_KEYS: [&str; 13] = [
     "data_dir",
     "socket",
     "key_file",
@@ -32,6 +39,10 @@ const PATH_KEYS: [&str; 9] = [
     "audit.webhook.tls_key",
     "audit.webhook.client_ca",
     "audit.webhook.token_file",
+    "past.tls_cert",
+    "past.tls_key",
+    "past.client_ca",
+    "past.token_file",
 ];
 
 /// Where a value came from.
@@ -450,6 +461,7 @@ mod tests {
             ("listen = \"[::1]:1\"\nclient_ca = \"a\"\n".to_owned(), "needs tls_cert"),
             ("listen = \"[::1]:1\"\ntls_key = \"k\"\n".to_owned(), "is missing beside tls_key"),
             ("listen = \"nowhere\"\n".to_owned(), "invalid socket address"),
+            ("listen = \"[::1]:1\"\nanonymous = true\n".to_owned(), "cannot be allowed"),
         ] {
             let error = with(&text).unwrap_err().to_string();
             assert!(error.contains(wanted), "{text}: {error}");
@@ -458,6 +470,23 @@ mod tests {
         assert_eq!(loaded.client_ca.as_deref(), Some(Path::new("/etc/greffier/ca")));
         with("listen = \"127.0.0.1:1\"\ntoken_file = \"t\"\n").unwrap();
         with("").unwrap();
+    }
+
+    #[test]
+    fn the_past_is_for_everybody_on_this_machine_or_for_who_is_known() {
+        let with = |text: &str| file(&format!("[past]\n{text}")).and_then(Layers::finish);
+        for (text, wanted) in [
+            ("listen = \"127.0.0.1:1\"\n", "anybody could read all"),
+            ("listen = \"10.0.0.1:1\"\nanonymous = true\n", "a loopback address"),
+            ("listen = \"[::1]:1\"\nanonymous = true\ntoken_file = \"t\"\n", "without client_ca"),
+        ] {
+            let error = with(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+        let open = with("listen = \"[::1]:1\"\nanonymous = true\n").unwrap().config;
+        assert!(file(&open.to_toml()).and_then(Layers::finish).unwrap().config.past.anonymous);
+        let known = with("listen = \"[::1]:1\"\ntoken_file = \"t\"\n").unwrap().config.past;
+        assert_eq!(known.token_file.as_deref(), Some(Path::new("/etc/greffier/t")));
     }
 
     #[test]

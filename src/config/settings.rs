@@ -1,11 +1,11 @@
 //! The settings and their defaults.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::Period;
+use super::listen::{self, ListenConfig};
 use super::people::{self, PersonConfig};
 
 /// Where files lie by default on this machine, for this user.
@@ -54,6 +54,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Where the API server's audit is told.
     pub audit: AuditConfig,
+    /// Where the past is offered as a Kubernetes API.
+    pub past: ListenConfig,
     /// What is different for single repositories.
     #[serde(rename = "source", skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceConfig>,
@@ -245,28 +247,7 @@ pub struct AuditConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// The receiver for the API server's audit webhook.
-    pub webhook: WebhookConfig,
-}
-
-/// The receiver for the API server's audit webhook.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WebhookConfig {
-    /// Where it listens: address and port. Without one, nothing is received.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listen: Option<SocketAddr>,
-    /// Its certificate, with those between it and the authority (PEM).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_cert: Option<PathBuf>,
-    /// The certificate's key (PEM).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_key: Option<PathBuf>,
-    /// The authority of the clients: each must show a certificate of it (PEM).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_ca: Option<PathBuf>,
-    /// A file with the token that each client must show.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub token_file: Option<PathBuf>,
+    pub webhook: ListenConfig,
 }
 
 impl AuditConfig {
@@ -274,28 +255,7 @@ impl AuditConfig {
         if let Some(path) = self.file.as_ref().filter(|path| !path.is_absolute()) {
             return Err(("audit.file", format!("`{}` is not an absolute path", path.display())));
         }
-        let webhook = &self.webhook;
-        let wrong = |key: &'static str, problem: &str| Err((key, problem.to_owned()));
-        let Some(listen) = webhook.listen else { return Ok(()) };
-        match (&webhook.tls_cert, &webhook.tls_key) {
-            (Some(_), None) => return wrong("audit.webhook.tls_key", "is missing beside tls_cert"),
-            (None, Some(_)) => return wrong("audit.webhook.tls_cert", "is missing beside tls_key"),
-            (None, None) if !listen.ip().is_loopback() => {
-                let problem = "without tls_cert and tls_key it must be a loopback address: who \
-                               may read on the way could make up records";
-                return wrong("audit.webhook.listen", problem);
-            }
-            (None, None) if webhook.client_ca.is_some() => {
-                let problem = "needs tls_cert and tls_key: certificates are shown in TLS only";
-                return wrong("audit.webhook.client_ca", problem);
-            }
-            _ => {}
-        }
-        if webhook.client_ca.is_none() && webhook.token_file.is_none() {
-            let problem = "needs client_ca or token_file: anybody could make up records";
-            return wrong("audit.webhook.listen", problem);
-        }
-        Ok(())
+        self.webhook.check(&listen::WEBHOOK)
     }
 }
 
@@ -320,6 +280,7 @@ impl Default for Config {
             gate: GateConfig::default(),
             ledger: LedgerConfig::default(),
             audit: AuditConfig::default(),
+            past: ListenConfig::default(),
             sources: Vec::new(),
             people: Vec::new(),
             apps: Vec::new(),
@@ -403,6 +364,7 @@ impl Config {
         }
         people::check(&self.people).map_err(|problem| ("person", problem))?;
         self.audit.check()?;
+        self.past.check(&listen::PAST)?;
         if self.git.history_commits_max == 0 {
             return Err(("git.history_commits_max", "must be at least 1".to_owned()));
         }

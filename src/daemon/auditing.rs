@@ -1,16 +1,15 @@
 //! Records what the API server's audit tells, from where the configuration says.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
+use super::network::listen;
 use super::wiring::Tasks;
 use crate::audit::{self, Follower, Intake, Kinds};
-use crate::config::{Config, WebhookConfig};
+use crate::config::{Config, ListenConfig};
 use crate::http::audit::{Receiver, Refusals};
-use crate::http::listen::{Listener, Tls};
 use crate::reconcile::Parts;
 
 /// Follows the log, and listens for the webhook.
@@ -47,27 +46,18 @@ pub(super) async fn start(
 }
 
 async fn receive(
-    config: &WebhookConfig,
+    config: &ListenConfig,
     tasks: &mut Tasks,
     intake: Intake,
     cancel: &CancellationToken,
 ) -> Result<()> {
-    let Some(address) = config.listen else { return Ok(()) };
-    let token = config.token_file.as_deref().map(token).transpose()?;
-    let tls = match (&config.tls_cert, &config.tls_key) {
-        (Some(cert), Some(key)) => {
-            let (cert, key) = (cert.clone(), key.clone());
-            Some(Tls { cert, key, client_ca: config.client_ca.clone() })
-        }
-        _ => None,
-    };
-    let receiver = Receiver::new(intake.clone(), token.as_deref());
-    let refusals = receiver.refusals();
-    let noting: Arc<Refusals> = Arc::clone(&refusals);
+    let refusals: Arc<Refusals> = Arc::default();
+    let noting = Arc::clone(&refusals);
     let refused = Arc::new(move |what| noting.note(what));
-    let listener = Listener::bind(address, tls.as_ref(), refused).await;
-    let listener = listener.context("configuration key `audit.webhook`")?;
-    tracing::info!(%address, tls = tls.is_some(), "audit records are taken");
+    let Some((listener, token)) = listen(config, "audit.webhook", refused).await? else {
+        return Ok(());
+    };
+    let receiver = Receiver::new(intake.clone(), token, Arc::clone(&refusals));
     let stopping = cancel.clone();
     tasks.spawn("audit webhook", async move {
         listener.serve(receiver.router(), stopping).await;
@@ -76,15 +66,4 @@ async fn receive(
     let stopping = cancel.clone();
     tasks.spawn("audit refusals", async move { Ok(refusals.record(intake, stopping).await?) });
     Ok(())
-}
-
-/// The token in a file, without the white space around it.
-fn token(file: &Path) -> Result<String> {
-    let key = "configuration key `audit.webhook.token_file`";
-    let text = std::fs::read_to_string(file);
-    let text = text.with_context(|| format!("{key}: cannot read {}", file.display()))?;
-    match text.trim() {
-        "" => bail!("{key}: {} is empty", file.display()),
-        token => Ok(token.to_owned()),
-    }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{auditing, lifecycle, narrate, options, read_only};
+use super::{auditing, lifecycle, narrate, network, options, read_only};
 use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
 use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
@@ -235,6 +235,7 @@ pub(super) async fn start_http(
         (Arc::new(Reading(parts.clone())), Arc::new(Controlling { sources, parts: parts.clone() }));
     let state = http::State::new(facts, control, parts.ledger.clone(), parts.limits.clone());
     let state = state.read_only(read_only);
+    network::offer_past(&config.past, tasks, &state, cancel).await?;
     let cancel = cancel.clone();
     tasks.spawn("API", async move { Ok(http::serve(listener, state, cancel).await?) });
     Ok(())

@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::token::{Token, Unknown};
 use crate::audit::record::{Malformed, Record, understand};
 use crate::audit::{Intake, Position};
 use crate::ledger;
 use crate::ledger::event::AuditTrouble;
-use crate::model::Digest;
 
 /// The name of the source.
 pub const SOURCE: &str = "webhook";
@@ -41,30 +41,25 @@ const READ_EVERY: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Receiver {
     intake: Intake,
-    /// The digest of the token that senders must show.
-    token: Option<Digest>,
+    /// The token that senders must show.
+    token: Option<Token>,
     posts: Arc<Semaphore>,
     refusals: Arc<Refusals>,
     read: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Receiver {
-    /// `token` is what senders must show, if they must.
+    /// `token` is what senders must show, if they must; `refusals` takes what is refused, here and
+    /// by the listener.
     #[must_use]
-    pub fn new(intake: Intake, token: Option<&str>) -> Self {
+    pub fn new(intake: Intake, token: Option<Token>, refusals: Arc<Refusals>) -> Self {
         Self {
             intake,
-            token: token.map(|token| Digest::of(token.as_bytes())),
+            token,
             posts: Arc::new(Semaphore::new(POSTS_MAX)),
-            refusals: Arc::default(),
+            refusals,
             read: Arc::default(),
         }
-    }
-
-    /// What is refused, wherever.
-    #[must_use]
-    pub fn refusals(&self) -> Arc<Refusals> {
-        Arc::clone(&self.refusals)
     }
 
     /// What is served.
@@ -76,20 +71,11 @@ impl Receiver {
     }
 
     fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(expected) = &self.token else { return Ok(()) };
-        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = shown.and_then(|value| value.strip_prefix("Bearer "));
-        let Some(token) = token else {
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "a post without a token"));
-        };
-        // Digests are compared whole: how long that takes tells nothing of the token.
-        let shown = Digest::of(token.trim().as_bytes());
-        let differs =
-            shown.0.iter().zip(expected.0).fold(0, |all, (own, other)| all | (own ^ other));
-        match differs {
-            0 => Ok(()),
-            _ => Err(Refusal::new(StatusCode::FORBIDDEN, "a post with a wrong token")),
-        }
+        let Some(token) = &self.token else { return Ok(()) };
+        token.check(headers).map_err(|unknown| match unknown {
+            Unknown::Missing => Refusal::new(StatusCode::UNAUTHORIZED, "a post without a token"),
+            Unknown::Wrong => Refusal::new(StatusCode::FORBIDDEN, "a post with a wrong token"),
+        })
     }
 
     async fn take(&self, body: Vec<u8>) -> Result<(), Refusal> {

@@ -98,7 +98,8 @@ impl State {
         self.blocking(move || reader(&world, &Compared::new())).await
     }
 
-    async fn world_at(&self, seq: Seq) -> Result<Arc<World>, Error> {
+    /// The world as of an event, folded beside the daemon's.
+    pub(super) async fn world_at(&self, seq: Seq) -> Result<Arc<World>, Error> {
         // The semaphore is never closed; without a permit worlds are merely not bounded.
         let _turn = self.past.turn.acquire().await;
         if let Some(world) = self.past.find(seq) {

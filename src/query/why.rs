@@ -29,6 +29,7 @@ use crate::replay::World;
 
 pub(super) use history::describe_commit;
 pub(super) use subject::near;
+pub(crate) use subject::short_names;
 pub use subject::{Found, Subject, SubjectError};
 
 /// Bound: how many objects of an application are told one by one; the reasons count them all.

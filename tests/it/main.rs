@@ -31,6 +31,7 @@ mod keep;
 mod kills;
 mod old_copy;
 mod ownership;
+mod past_api;
 mod people;
 mod proposed;
 mod protect;

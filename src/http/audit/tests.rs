@@ -38,7 +38,7 @@ impl Listening {
     async fn knowing(kinds: Kinds, token: Option<&str>) -> Self {
         let ledger = Ledger::in_memory();
         let intake = Intake::new(ledger.clone(), move || kinds.clone(), AuditState::default());
-        let receiver = Receiver::new(intake, token);
+        let receiver = Receiver::new(intake, token.map(Token::new), Arc::default());
         let nobody = Arc::new(|what: String| panic!("{what}"));
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None, nobody).await.unwrap();
         let (address, cancel) = (listener.address().unwrap(), CancellationToken::new());
@@ -181,7 +181,7 @@ async fn refusals_are_recorded_together() {
     for _ in 0..20 {
         listening.post(None, "").await;
     }
-    let (refusals, cancel) = (listening.receiver.refusals(), CancellationToken::new());
+    let (refusals, cancel) = (Arc::clone(&listening.receiver.refusals), CancellationToken::new());
     let recording = tokio::spawn({
         let (intake, cancel) = (listening.receiver.intake.clone(), cancel.clone());
         async move { refusals.record(intake, cancel).await }

@@ -38,6 +38,11 @@ const SHORT_NAMES: &[(&str, &str)] = &[
     ("svc", "Service"),
 ];
 
+/// kubectl's short names of a kind.
+pub(crate) fn short_names(kind: &str) -> impl Iterator<Item = &'static str> {
+    SHORT_NAMES.iter().filter(move |(_, long)| *long == kind).map(|(short, _)| *short)
+}
+
 /// What is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
