@@ -24,7 +24,9 @@ mod kubernetes;
 pub mod listen;
 mod past;
 mod peer;
+mod people;
 mod plan;
+mod report;
 mod server;
 mod stream;
 mod token;
@@ -42,6 +44,7 @@ pub use convert::{
 };
 pub use kubernetes::past_api;
 pub use past::{instant_dto, marks_dto, object_dto};
+pub use report::head_dto as report_head_dto;
 pub use server::{BindError, Control, Facts, State, bind, serve};
 pub use token::Token;
 pub use trial::rendered as rendered_dto;

@@ -63,6 +63,10 @@ pub(super) enum Format {
     Yaml,
     /// Names only, one a line.
     Name,
+    /// Comma-separated values; reports only.
+    Csv,
+    /// One HTML file; reports only.
+    Html,
 }
 
 /// When to use colours.
@@ -246,6 +250,12 @@ pub(super) enum Verb {
         after_help = "Examples:\n  greffier log -f\n  greffier log web --since 2h\n  greffier log Deployment.apps/prod/web --actor kubectl"
     )]
     Log(LogArgs),
+    /// Write a report of what happened in a span of time.
+    #[command(
+        after_help = "Example: greffier report audit --from 2026-11-01 --to 2026-11-30 -o html --out november.html"
+    )]
+    #[command(subcommand)]
+    Report(ReportVerb),
     /// Define applications.
     #[command(after_help = "Example: greffier app add -f root.yaml")]
     #[command(subcommand)]
@@ -329,6 +339,12 @@ pub(super) enum Get {
     /// Names of instants.
     #[command(after_help = "Example: greffier get marks")]
     Marks,
+    /// People: who is behind which credential, and when.
+    #[command(
+        after_help = "Example: greffier get people --at 'yesterday 14:00'",
+        visible_alias = "person"
+    )]
+    People,
     /// Events: the same as `log`.
     #[command(after_help = "Example: greffier get events --app web -n 20")]
     Events(LogArgs),
@@ -436,6 +452,37 @@ pub(super) struct LogArgs {
     /// Also observations, listings and other events of little interest.
     #[arg(long)]
     pub(super) all: bool,
+}
+
+/// Which report.
+#[derive(Debug, Subcommand)]
+pub(super) enum ReportVerb {
+    /// Every change, who made it and how well that is known, for somebody who does not know
+    /// greffier.
+    #[command(
+        after_help = "Examples:\n  greffier report audit --from 2026-11-01 --to 2026-11-30 -o html --out november.html\n  greffier report audit --from yesterday --app web -o csv"
+    )]
+    Audit(ReportArgs),
+}
+
+/// Flags of `report audit`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ReportArgs {
+    /// The beginning: an instant as for --at; of a day its first moment.
+    #[arg(long, value_name = "INSTANT")]
+    pub(super) from: String,
+    /// The end; of a day its last moment. Now when not given.
+    #[arg(long, value_name = "INSTANT")]
+    pub(super) to: Option<String>,
+    /// Only what belongs to this application.
+    #[arg(long)]
+    pub(super) app: Option<String>,
+    /// Only objects in this namespace.
+    #[arg(short, long)]
+    pub(super) namespace: Option<String>,
+    /// Write to this file instead of standard output; it appears when it is whole.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
 }
 
 /// What to do with an application's definition.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::args::Global;
 use super::error::{Error, Exit};
 use super::files::Files;
+use super::report::ReportOf;
 use super::{at, output::say};
 use crate::config::{Config, Loaded};
 use crate::http::{Client, ClientError, dto, query_string};
@@ -12,7 +13,9 @@ use crate::model::{Instant, ObjectKey, Seq, Timestamp};
 use crate::query::ResourceFilter;
 use crate::query::blame::Blame;
 use crate::query::instant::About;
+use crate::query::people::Person;
 use crate::query::planned::Planned;
+use crate::query::report::Page;
 use crate::query::search::{Filter, since};
 use crate::query::why::Why;
 
@@ -340,6 +343,54 @@ impl Asker {
         match self {
             Self::Daemon(client, _) => Ok(client.get("marks", "").await?),
             Self::Files(files) => files.marks(),
+        }
+    }
+
+    pub(super) async fn people(&self) -> Result<Vec<Person>, Error> {
+        match self {
+            Self::Daemon(client, at) => {
+                Ok(client.get("people", &query_string(&[("at", &at.event)])).await?)
+            }
+            Self::Files(files) => Ok(files.people()),
+        }
+    }
+
+    /// What a report is about.
+    pub(super) async fn report_head(&self, of: &ReportOf) -> Result<dto::ReportHead, Error> {
+        match self {
+            Self::Daemon(client, _) => {
+                let (from, to) = (of.from.to_string(), of.to.to_string());
+                let app = of.app.as_ref().map(ToString::to_string).unwrap_or_default();
+                let query = query_string(&[
+                    ("from", &from),
+                    ("to", &to),
+                    ("app", &app),
+                    ("namespace", &of.namespace),
+                ]);
+                Ok(client.get("report/audit", &query).await?)
+            }
+            Self::Files(files) => files.report_head(of),
+        }
+    }
+
+    /// The rows of a report after an event.
+    pub(super) async fn report_page(
+        &self,
+        head: &dto::ReportHead,
+        after: u64,
+    ) -> Result<Page, Error> {
+        match self {
+            Self::Daemon(client, _) => {
+                let query = query_string(&[
+                    ("after", &after.to_string()),
+                    ("last", &head.last.to_string()),
+                    ("head", &head.head.to_string()),
+                    ("app", &head.app),
+                    ("namespace", &head.namespace),
+                ]);
+                Ok(client.get("report/audit/changes", &query).await?)
+            }
+            Self::Files(files) => files.report_page(head, after),
         }
     }
 

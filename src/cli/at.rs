@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::args::{Get, LedgerVerb, Verb};
+use super::args::{Format, Get, LedgerVerb, Verb};
 use super::error::Error;
 use super::output::say;
 use crate::http::dto;
@@ -34,6 +34,18 @@ pub(super) fn parse(text: &str) -> Result<Instant, Error> {
     Ok(Instant::parse(text, Timestamp::now(), &TimeZone::system())?)
 }
 
+/// Refuses a format that only reports have.
+pub(super) fn check_format(format: Format, verb: &Verb) -> Result<(), Error> {
+    match (format, verb) {
+        (_, Verb::Report(_)) => Ok(()),
+        (Format::Csv | Format::Html, _) => {
+            Err(Error::usage("only reports are written as csv or html")
+                .hint("greffier report audit --from yesterday -o html --out report.html"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses an instant where it means nothing.
 pub(super) fn check(verb: &Verb) -> Result<(), Error> {
     let refused = |what: &str| {
@@ -57,6 +69,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Error> {
         Verb::Diff { .. } | Verb::Render { .. } => {
             refused("another revision: it is rendered now, against the present")
         }
+        Verb::Report(_) => refused("a report: it has --from and --to"),
         Verb::Ledger(LedgerVerb::Info | LedgerVerb::Verify)
         | Verb::Serve(_)
         | Verb::Config(_)

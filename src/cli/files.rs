@@ -6,6 +6,7 @@ use std::time::{self, Duration};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::{Error, Exit};
+use super::report::ReportOf;
 use crate::config::Config;
 use crate::http::{self, dto};
 use crate::ledger::Archive;
@@ -15,13 +16,15 @@ use crate::query::blame::{self, Blame};
 use crate::query::coverage::Scope;
 use crate::query::instant::{self, About, At};
 use crate::query::planned::{self, Planned};
-use crate::query::{self, AsOf, Book, ResourceFilter, desired, past, search, why};
+use crate::query::{self, AsOf, Book, ResourceFilter, desired, past, people, report, search, why};
 use crate::render::{Sandbox, Tools};
 use crate::replay::World;
 use crate::source;
 
 /// How many events are read at a time.
 const CHUNK_EVENTS: u64 = 4_096;
+/// How many rows of a report are told at a time.
+const REPORT_ROWS: usize = 2_000;
 /// After how long progress is shown.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 
@@ -185,6 +188,37 @@ impl Files {
 
     pub(super) fn marks(&self) -> Result<Vec<dto::Mark>, Error> {
         Ok(http::marks_dto(&self.archive)?)
+    }
+
+    pub(super) fn people(&self) -> Vec<people::Person> {
+        people::listed(&self.world.people)
+    }
+
+    pub(super) fn report_head(&self, of: &ReportOf) -> Result<dto::ReportHead, Error> {
+        let book = self.book();
+        let span = report::span(&book, &of.from, &of.to, of.app.as_ref(), Timestamp::now())?;
+        Ok(dto::ReportHead {
+            ledger: self.archive.ledger_id().to_string(),
+            app: of.app.as_ref().map(ToString::to_string).unwrap_or_default(),
+            namespace: of.namespace.clone(),
+            ..http::report_head_dto(&book, &span)?
+        })
+    }
+
+    pub(super) fn report_page(
+        &self,
+        head: &dto::ReportHead,
+        after: u64,
+    ) -> Result<report::Page, Error> {
+        let app = (!head.app.is_empty()).then(|| head.app.parse()).transpose();
+        let app = app.map_err(|error| Error::usage(format!("{error}")))?;
+        let asked = report::Asked {
+            book: &self.book(),
+            people: &self.world.people,
+            app: app.as_ref(),
+            namespace: (!head.namespace.is_empty()).then_some(head.namespace.as_str()),
+        };
+        Ok(report::page(&asked, Seq(after), Seq(head.last), REPORT_ROWS)?)
     }
 
     pub(super) fn newest(

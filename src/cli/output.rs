@@ -45,7 +45,8 @@ pub(super) fn list<T: Serialize>(
     name: impl Fn(&T) -> String,
 ) -> String {
     match format {
-        Format::Table => table(items, false),
+        // Refused before anything is asked: see `at::check_format`.
+        Format::Table | Format::Csv | Format::Html => table(items, false),
         Format::Wide => table(items, true),
         Format::Json => pretty(&value_of(&items)),
         Format::Jsonl => items.iter().map(|item| format!("{}\n", value_of(item))).collect(),
@@ -62,7 +63,7 @@ pub(super) fn one<T: Serialize>(
     name: impl FnOnce(&T) -> String,
 ) -> String {
     match format {
-        Format::Table | Format::Wide => text(item),
+        Format::Table | Format::Wide | Format::Csv | Format::Html => text(item),
         Format::Json => pretty(&value_of(item)),
         Format::Jsonl => format!("{}\n", value_of(item)),
         Format::Yaml => to_yaml(&value_of(item)),

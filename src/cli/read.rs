@@ -6,7 +6,7 @@ use super::args::{ExitCodeRule, Format, Get, LedgerVerb};
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::table::{local_time, size, table};
-use super::{at, files, log, mark, output};
+use super::{at, files, log, mark, output, people as persons};
 use crate::http::dto;
 use crate::query::ResourceFilter;
 use crate::query::instant::About;
@@ -208,6 +208,7 @@ pub(super) async fn get(context: &Context, what: Get) -> Result<(), Error> {
     match what {
         Get::Events(args) => log::run(context, args).await,
         Get::Marks => mark::list(context).await,
+        Get::People => persons::list(context).await,
         Get::Apps { names } => {
             let apps = context.asker().await?.apps().await?;
             let apps = chosen(apps, &names)?;

@@ -8,11 +8,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ServeArgs, Verb};
+use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ReportVerb, ServeArgs, Verb};
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::{
-    approve, arena, at, blame, change, log, mark, output, plan, read, settings, show, trial, why,
+    approve, arena, at, blame, change, log, mark, output, plan, read, report, settings, show,
+    trial, why,
 };
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
@@ -74,6 +75,7 @@ fn choose_color(color: Color) {
 }
 
 pub(super) fn execute(cli: Cli, serve: Serve) -> Result<(), Error> {
+    at::check_format(cli.global.output, &cli.verb)?;
     if cli.global.at.is_some() {
         at::check(&cli.verb)?;
     }
@@ -130,6 +132,7 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
             mark::run(context, &name, instant.as_deref(), &reason).await
         }
         Verb::Log(args) => log::run(context, args).await,
+        Verb::Report(ReportVerb::Audit(args)) => report::audit(context, args).await,
         Verb::App(verb) => change::app(context, verb).await,
         Verb::Ledger(verb) => read::ledger(context, verb).await,
         // These need no runtime and were answered before.

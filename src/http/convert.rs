@@ -50,6 +50,7 @@ pub fn row(recorded: &Recorded, described: Described, detail: bool) -> dto::Even
         correlation: envelope.correlation.to_string(),
         causes: envelope.causes.iter().map(|cause| cause.0).collect(),
         detail: detail.then(|| recorded.event.as_ref().map(details)).flatten(),
+        hash: String::new(),
         who: None,
     }
 }

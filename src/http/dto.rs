@@ -6,6 +6,7 @@
 mod audit;
 mod body;
 mod past;
+mod report;
 mod who;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde_json::Value;
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 pub use past::{Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
+pub use report::ReportHead;
 pub use who::{Claim, OwnWrite, Who};
 
 /// An event.
@@ -55,6 +57,9 @@ pub struct Event {
     /// Everything that was recorded; only where asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Value>,
+    /// The hash of its frame, which covers every event before it; only of a single event.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hash: String,
     /// Who made the change that it shows; only of a single event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<Who>,

@@ -222,7 +222,7 @@ pub(super) async fn mark(
     super::api::carry_out(&state, peer, command).await
 }
 
-fn unwatched(span: &Unwatched) -> dto::Unwatched {
+pub(super) fn unwatched(span: &Unwatched) -> dto::Unwatched {
     let begins = span.from == Moment::default();
     dto::Unwatched {
         from: if begins { String::new() } else { span.from.time.to_string() },

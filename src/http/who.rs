@@ -18,7 +18,8 @@ pub fn one(
     as_of: Option<Seq>,
 ) -> Result<dto::Event, ledger::Error> {
     let who = who::who(book, recorded.seq(), as_of)?.map(whom);
-    Ok(dto::Event { who, ..row(recorded, who::described(book, recorded), true) })
+    let hash = recorded.envelope.hash.to_string();
+    Ok(dto::Event { who, hash, ..row(recorded, who::described(book, recorded), true) })
 }
 
 fn whom(found: who::Who) -> dto::Who {

@@ -36,6 +36,7 @@ mod people;
 mod proposed;
 mod protect;
 mod render;
+mod report;
 mod retry;
 mod sandbox;
 mod status_moves;

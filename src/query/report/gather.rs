@@ -1,0 +1,136 @@
+//! Pages of rows.
+
+use std::collections::BTreeMap;
+
+use super::super::people::Party;
+use super::super::search::Filter;
+use super::{Asked, Change, Class, Commit, Page, objects, others};
+use crate::config::CredentialKind;
+use crate::ledger::event::{Event, Signature};
+use crate::ledger::{self, Recorded};
+use crate::model::{CommitId, ObjectKey, Seq};
+
+/// How many events are read at a time.
+const CHUNK_EVENTS: u64 = 512;
+/// Bound: how many events a page reads, so that each answers soon.
+const PAGE_EVENTS_MAX: u64 = 20_000;
+/// Bound: how many commits are remembered while a page is read.
+const COMMITS_MAX: usize = 1_000;
+
+/// The rows after the event `after` up to `last`: at most about `rows_max`, for the rows of one
+/// event stay together.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn page(
+    asked: &Asked<'_>,
+    after: Seq,
+    last: Seq,
+    rows_max: usize,
+) -> Result<Page, ledger::Error> {
+    let last = last.min(asked.book.head());
+    let until = Seq(after.0.saturating_add(PAGE_EVENTS_MAX).min(last.0));
+    let mut page = Page::default();
+    let mut teller = Teller { asked: *asked, commits: BTreeMap::new() };
+    let mut cursor = after;
+    'page: while cursor < until {
+        let to = Seq((cursor.0 + CHUNK_EVENTS).min(until.0));
+        for recorded in asked.book.range(cursor.next(), to)? {
+            page.audit.hear(asked, &recorded);
+            let rows = teller.rows(&recorded)?;
+            page.changes.extend(rows.into_iter().filter(|row| wanted(asked, row)));
+            if page.changes.len() >= rows_max {
+                cursor = recorded.seq();
+                break 'page;
+            }
+        }
+        cursor = to;
+    }
+    page.next = (cursor < last).then_some(cursor.0);
+    Ok(page)
+}
+
+fn wanted(asked: &Asked<'_>, row: &Change) -> bool {
+    let of_app = asked.app.is_none_or(|app| row.app == app.as_str());
+    let namespace = || row.object.parse::<ObjectKey>().map(|key| key.namespace);
+    of_app && asked.namespace.is_none_or(|wanted| namespace().is_ok_and(|found| found == wanted))
+}
+
+/// Tells rows, and remembers what several of them need.
+pub(super) struct Teller<'a> {
+    pub(super) asked: Asked<'a>,
+    commits: BTreeMap<CommitId, Option<(Signature, Signature)>>,
+}
+
+impl Teller<'_> {
+    /// What an event adds to the report.
+    pub(super) fn rows(&mut self, recorded: &Recorded) -> Result<Vec<Change>, ledger::Error> {
+        match &recorded.event {
+            Some(Event::ObjectObserved(body)) => {
+                Ok(objects::observed(self, recorded, body)?.into_iter().collect())
+            }
+            Some(Event::ObjectGone(body)) => {
+                Ok(objects::gone(self, recorded, body)?.into_iter().collect())
+            }
+            Some(Event::OutcomeRecorded(body)) => {
+                objects::written(self, recorded, body.intent, &body.results)
+            }
+            Some(Event::IntentSettled(body)) => {
+                objects::written(self, recorded, body.intent, &body.results)
+            }
+            Some(event) => Ok(others::row(self, recorded, event)?.into_iter().collect()),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A row with what every row has.
+    pub(super) fn begun(recorded: &Recorded, class: Class, verb: &str) -> Change {
+        Change {
+            seq: recorded.seq().0,
+            time: recorded.envelope.recorded.to_string(),
+            kind: recorded.event.as_ref().map_or("unknown", Event::name).to_owned(),
+            class,
+            verb: verb.to_owned(),
+            evidence: vec![recorded.seq().0],
+            ..Change::default()
+        }
+    }
+
+    /// A commit with its author and committer, as it states them.
+    pub(super) fn commit(&mut self, id: &CommitId) -> Result<Commit, ledger::Error> {
+        if !self.commits.contains_key(id) {
+            if self.commits.len() >= COMMITS_MAX {
+                self.commits.clear();
+            }
+            let found = self.signatures(id)?;
+            self.commits.insert(id.clone(), found);
+        }
+        let people = self.asked.people;
+        let party = |signature: &Signature| {
+            let name = format!("{} <{}>", signature.name, signature.email);
+            Party::claimed(people, CredentialKind::Git, &name, signature.time)
+        };
+        let known = self.commits.get(id).and_then(Option::as_ref);
+        Ok(Commit {
+            id: id.to_string(),
+            author: known.map(|(author, _)| party(author)),
+            committer: known.map(|(_, committer)| party(committer)),
+            signer: "unknown".to_owned(),
+            pusher: "unknown".to_owned(),
+        })
+    }
+
+    fn signatures(&self, id: &CommitId) -> Result<Option<(Signature, Signature)>, ledger::Error> {
+        let book = self.asked.book;
+        let filter = Filter { commit: Some(id.to_string()), ..Filter::default() };
+        for seq in book.candidates(&filter).unwrap_or_default() {
+            if let Some(recorded) = book.get(seq)?
+                && let Some(Event::CommitRecorded(body)) = &recorded.event
+                && body.commit == *id
+            {
+                return Ok(Some((body.author.clone(), body.committer.clone())));
+            }
+        }
+        Ok(None)
+    }
+}

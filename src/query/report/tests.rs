@@ -1,0 +1,305 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::ledger::event::*;
+use crate::ledger::{Batch, Blob, Draft, Ledger};
+use crate::model::{Actor, Basis, ObjectKey, Seq, Timestamp, ValidTime};
+use crate::query::AsOf;
+use crate::query::fixture::{Story, canonical, key, name};
+
+fn alice() -> Vec<PersonConfig> {
+    let names = vec!["alice".to_owned()];
+    let git = vec!["alice@example.org".to_owned()];
+    let (kubernetes, os) = (names.clone(), names);
+    vec![PersonConfig { name: "Alice Martin".into(), kubernetes, os, git, ..Default::default() }]
+}
+
+fn all(book: &dyn Book, people: &[PersonConfig]) -> Vec<Change> {
+    let asked = Asked { book, people, app: None, namespace: None };
+    page(&asked, Seq::ZERO, book.head(), usize::MAX).unwrap().changes
+}
+
+/// What a row says in short.
+fn short(row: &Change) -> String {
+    let who: Vec<String> = row.who.iter().map(Party::text).collect();
+    let fields: Vec<String> =
+        row.fields.iter().map(|f| format!("{} {}>{}", f.path, f.was, f.now)).collect();
+    let text = [row.verb.as_str(), &row.object, &row.app, &fields.join(","), &who.join(" or ")];
+    format!("{} {}", text.join("|"), row.strength)
+}
+
+fn observed(story: &mut Story, of: &ObjectKey, object: &Value, rv: u32, learned: Learned) -> Seq {
+    let live = canonical(&json!({"object": object, "fields": []}));
+    let Some(Event::ObjectObserved(body)) = crate::ledger::samples::sample_events()
+        .into_iter()
+        .find(|event| event.name() == "object.observed")
+    else {
+        panic!("there is a sample of every event")
+    };
+    let blob = Blob::plain(live, None);
+    let body = ObjectObservedV1 {
+        key: of.clone(),
+        uid: format!("uid-{of}"),
+        resource_version: rv.to_string(),
+        added: rv == 1,
+        learned,
+        object: blob.addr,
+        managers: Vec::new(),
+        deleting: false,
+        claimed_by: String::new(),
+        ..body
+    };
+    story.add(Batch { blobs: vec![blob], drafts: vec![Draft::new(body)] })
+}
+
+fn resolved(story: &mut Story, of: &ObjectKey, at: Seq, verdict: Verdict, names: &[&str]) -> Seq {
+    let claim = |who: &&str| ActorClaim { who: (*who).to_owned(), ..ActorClaim::default() };
+    story.event(AttributionResolvedV1 {
+        observation: at,
+        key: of.clone(),
+        verdict,
+        claims: names.iter().map(claim).collect(),
+        more: 0,
+        fields: Vec::new(),
+        causes: Vec::new(),
+        drift: None,
+        replaces: None,
+        was: None,
+        counts: true,
+        waiting: false,
+        why: String::new(),
+    })
+}
+
+fn map(value: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": value}})
+}
+
+/// Goal: each change is told once, with who made it: what greffier wrote by its outcome, what
+/// others did by its observation, with the person where one is written down.
+#[test]
+fn every_change_is_told_once_with_who_made_it() {
+    let mut story = Story::told();
+    let web = key("Deployment.apps/prod/web");
+    let drift = story.ledger.head();
+    let Some(Event::DriftDetected(body)) = story.ledger.get(drift).unwrap().unwrap().event.clone()
+    else {
+        panic!("the story ends with a drift")
+    };
+    resolved(&mut story, &web, body.observation, Verdict::Exact, &["alice"]);
+    let rows = all(&story.ledger, &alice());
+    let rows: Vec<String> = rows.iter().filter(|row| row.class != Class::Git).map(short).collect();
+    let scaled = ".spec.replicas 2>5|Alice Martin (alice) exact";
+    assert_eq!(
+        rows,
+        [
+            "first seen|Namespace/prod||| unknown",
+            "application defined||root||greffier exact",
+            "application defined||web||greffier exact",
+            "created|Deployment.apps/prod/web|web||greffier exact",
+            "created|ConfigMap/prod/old|web||greffier exact",
+            "created|Secret/prod/web|web||greffier exact",
+            &format!("changed|Deployment.apps/prod/web|web|{scaled}"),
+            "first seen|ReplicaSet.apps/prod/web-1||| unknown",
+            &format!("drift found|Deployment.apps/prod/web|web|{scaled}"),
+        ]
+    );
+}
+
+/// Goal: the commit's author and committer are claims and answers of their own; who asked for a
+/// sync and why stands beside greffier, who carried it out.
+#[test]
+fn greffiers_writes_lead_on_to_the_commit_and_to_who_asked() {
+    let mut story = Story::told();
+    let request = story.sync_requested();
+    let write = Write::plain(Verb::Prune, key("ConfigMap/prod/old"), "v1", "it left Git");
+    let intent = IntentRecordedV1 {
+        app: name("web"),
+        writes: vec![write],
+        commit: Some(crate::query::fixture::commit('a')),
+        timeout_ms: 1,
+    };
+    let intent = story.add(Draft::new(intent).caused_by(request));
+    let results = vec![(0, WriteResult::Deleted)];
+    story.event(OutcomeRecordedV1 { app: name("web"), intent, results });
+    let row = all(&story.ledger, &alice()).pop().unwrap();
+    assert_eq!(short(&row), "pruned|ConfigMap/prod/old|web||greffier exact");
+    assert_eq!(row.asked_by[0].text(), "Alice Martin (alice)");
+    assert_eq!(row.why, format!("it left Git; release (#{request})"));
+    let commit = row.commit.unwrap();
+    let author = "Alice Martin (Alice <alice@example.org>, claimed)";
+    assert_eq!(commit.author.unwrap().text(), author);
+    assert_eq!((commit.signer.as_str(), commit.pusher.as_str()), ("unknown", "unknown"));
+}
+
+/// Goal: pages of any size come to the same rows, each of them is bounded, and what was recorded
+/// after the event as of which the report is made changes nothing.
+#[test]
+fn pages_of_any_size_are_the_same_report_as_of_one_event() {
+    let mut story = Story::told();
+    let head = story.ledger.head();
+    let web = key("Deployment.apps/prod/web");
+    let whole = all(&AsOf::new(&story.ledger, head), &alice());
+    resolved(&mut story, &web, Seq(head.0 - 2), Verdict::Exact, &["mallory"]);
+    let book = AsOf::new(&story.ledger, head);
+    let people = alice();
+    let asked = Asked { book: &book, people: &people, app: None, namespace: None };
+    for rows_max in [1, 2, 1_000] {
+        let (mut rows, mut after, mut summary) = (Vec::new(), Some(0), Summary::default());
+        while let Some(next) = after {
+            let page = page(&asked, Seq(next), head, rows_max).unwrap();
+            // The three writes of one outcome stay together.
+            assert!(page.changes.len() <= rows_max + 2);
+            summary.add(&page);
+            rows.extend(page.changes);
+            after = page.next;
+        }
+        assert_eq!(rows, whole, "{rows_max} at a time");
+        assert_eq!((summary.drifts, summary.changes), (1, 6));
+        assert_eq!(summary.by_strength["exact"], 3);
+    }
+    let web = name("web");
+    let asked = Asked { app: Some(&web), ..asked };
+    let of_web = page(&asked, Seq::ZERO, head, usize::MAX).unwrap().changes;
+    assert!(of_web.len() < whole.len() && of_web.iter().all(|row| row.app == "web"));
+    let asked = Asked { app: None, namespace: Some("prod"), ..asked };
+    let in_prod = page(&asked, Seq::ZERO, head, usize::MAX).unwrap().changes;
+    assert!(in_prod.iter().all(|row| row.object.contains("/prod/")), "{in_prod:?}");
+}
+
+/// Goal: what was there when watching began is no change; what a list shows after a gap is an
+/// interval; what changed nothing but the status is no row.
+#[test]
+fn only_changes_are_told_and_gaps_become_intervals() {
+    let mut story = Story::told();
+    let of = key("ConfigMap/prod/x");
+    observed(&mut story, &of, &map("1"), 1, Learned::Watched);
+    let mut healthier = map("1");
+    healthier["status"] = json!({"ready": true});
+    observed(&mut story, &of, &healthier, 2, Learned::Watched);
+    let before = story.ledger.head();
+    story.event(WatchGapV1 { kind: of.group_kind(), reason: "expired".into(), refused: false });
+    observed(&mut story, &of, &map("2"), 3, Learned::Listed);
+    let gone = ObjectGoneV1 { key: of.clone(), uid: format!("uid-{of}"), learned: Learned::Listed };
+    let (lo, hi) = (Timestamp(5), Timestamp(6));
+    story.add(Draft::new(gone).valid(ValidTime { lo, hi, basis: Basis::RelistGap }));
+    let rows = all(&story.ledger, &[]);
+    let of_x: Vec<&Change> = rows.iter().filter(|row| row.object == of.to_string()).collect();
+    let told: Vec<String> = of_x.iter().map(|row| short(row)).collect();
+    assert_eq!(
+        told,
+        [
+            "created|ConfigMap/prod/x||| unknown",
+            "changed|ConfigMap/prod/x||.data.a \"1\">\"2\"| unknown",
+            "deleted|ConfigMap/prod/x||| unknown",
+        ]
+    );
+    let gap = story.ledger.get(before.next()).unwrap().unwrap();
+    assert_eq!(of_x[0].not_before, "");
+    assert_eq!(of_x[1].not_before, gap.envelope.recorded.to_string());
+    assert_eq!(of_x[2].not_before, lo.to_string());
+
+    let mut early = Story::empty();
+    early.event(DaemonStartedV1 { version: "0.1.0".into(), observe: false, pid: 7 });
+    observed(&mut early, &of, &map("1"), 1, Learned::Listed);
+    assert_eq!(all(&early.ledger, &[]), [], "it was there before anybody watched");
+}
+
+/// Goal: who cannot be told apart is named together, and a field manager is never a person.
+#[test]
+fn doubt_is_told() {
+    let mut story = Story::told();
+    let of = key("ConfigMap/prod/x");
+    let first = observed(&mut story, &of, &map("1"), 1, Learned::Watched);
+    resolved(&mut story, &of, first, Verdict::Ambiguous, &["alice", "bob"]);
+    let second = observed(&mut story, &of, &map("2"), 2, Learned::Watched);
+    resolved(&mut story, &of, second, Verdict::FieldManager, &["alice"]);
+    let rows = all(&story.ledger, &alice());
+    let told: Vec<String> = rows.iter().rev().take(2).map(short).collect();
+    let claimed = "alice (field manager, claimed) field-manager";
+    assert_eq!(told[0], format!("changed|ConfigMap/prod/x||.data.a \"1\">\"2\"|{claimed}"));
+    let either = "Alice Martin (alice) or credential bob ambiguous";
+    assert_eq!(told[1], format!("created|ConfigMap/prod/x|||{either}"));
+}
+
+/// Goal: neither a Secret's value nor a digest of it is in a row.
+#[test]
+fn of_a_secret_the_keys_are_told() {
+    let mut story = Story::told();
+    let of = key("Secret/prod/x");
+    let secret = |digest: &str| json!({"kind": "Secret", "data": {"password": digest}});
+    observed(&mut story, &of, &secret("hmac:canary1"), 1, Learned::Watched);
+    observed(&mut story, &of, &secret("hmac:canary2"), 2, Learned::Watched);
+    let rows = all(&story.ledger, &[]);
+    let told = serde_json::to_string(&rows).unwrap();
+    assert!(told.contains(".data.password") && told.contains("(secret)"), "{told}");
+    assert!(!told.contains("canary"), "{told}");
+}
+
+/// Goal: an apply that came on top of somebody else's change is not said to have made it.
+#[test]
+fn what_somebody_else_changed_is_never_greffiers() {
+    let mut story = Story::told();
+    let web = key("Deployment.apps/prod/web");
+    let uid = format!("uid-{web}");
+    let intent = story.event(IntentRecordedV1 {
+        app: name("web"),
+        writes: vec![Write::plain(Verb::Heal, web.clone(), "v1", "it drifted")],
+        commit: None,
+        timeout_ms: 1,
+    });
+    let changed = json!({"kind": "Deployment", "spec": {"replicas": 9}});
+    let live = Blob::plain(canonical(&json!({"object": changed, "fields": []})), None);
+    let applied = Applied {
+        uid: uid.clone(),
+        resource_version: "21".into(),
+        object: live.addr,
+        changed: true,
+        baseline: Default::default(),
+        digest: Default::default(),
+        managers: Default::default(),
+        health: Health::Healthy,
+        health_message: String::new(),
+        protection: Default::default(),
+        notes: Box::default(),
+    };
+    let seen = observed(&mut story, &web, &changed, 21, Learned::Watched);
+    resolved(&mut story, &web, seen, Verdict::Exact, &["bob"]);
+    let results = vec![(0, WriteResult::Applied(applied))];
+    story.event(OutcomeRecordedV1 { app: name("web"), intent, results });
+    let rows = all(&story.ledger, &[]);
+    let own = rows.last().unwrap();
+    assert_eq!((own.fields.len(), own.verb.as_str()), (0, "put back"));
+    assert!(own.outcome.contains(&format!("#{seen}")), "{}", own.outcome);
+    let bobs = rows.iter().find(|row| row.seq == seen.0).unwrap();
+    assert_eq!(bobs.who[0].text(), "credential bob");
+    assert_eq!(bobs.fields[0].path, ".spec.replicas");
+}
+
+/// Goal: spans that mean nothing are refused in words.
+#[test]
+fn spans_that_mean_nothing_are_refused() {
+    let story = Story::told();
+    let (now, book) = (Timestamp::now(), &story.ledger as &dyn Book);
+    let at = |seq| crate::model::Instant::Event(Seq(seq));
+    let time = crate::model::Instant::Time;
+    let asked = |from, to, app: Option<&str>| {
+        let app = app.map(name);
+        span(book, &from, &to, app.as_ref(), now).map_err(|error| error.to_string())
+    };
+    let later = Timestamp(now.0 + 3_600_000_000_000);
+    for (found, expected) in [
+        (asked(at(9), at(3), None), "after its end"),
+        (asked(time(later), time(later), None), "in the future"),
+        (asked(at(1), time(later), None), "future"),
+        (asked(at(1), at(3), Some("nope")), "nothing about an application `nope`"),
+    ] {
+        let error = found.unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+    let whole = asked(time(Timestamp(0)), crate::model::Instant::Now, Some("web")).unwrap();
+    assert_eq!((whole.from.seq, whole.to.seq), (Seq::ZERO, book.head()), "from its beginning");
+    let empty = Ledger::in_memory();
+    assert!(span(&empty, &time(Timestamp(0)), &crate::model::Instant::Now, None, now).is_ok());
+    let _ = Actor::greffier();
+}
