@@ -38,7 +38,7 @@ fn token(user: &str) -> String {
     after.split('}').next().unwrap().trim().to_owned()
 }
 
-/// Patches a ConfigMap with whatever headers.
+/// Patches a ConfigMap with whatever headers; returns its version.
 fn curl(token: &str, name: &str, value: &str, headers: &[String]) -> String {
     let server = ControlPlane::shared().server();
     let url = format!("{server}/api/v1/namespaces/{NS}/configmaps/{name}");
@@ -51,8 +51,9 @@ fn curl(token: &str, name: &str, value: &str, headers: &[String]) -> String {
     for header in fixed.iter().chain(headers) {
         command.args(["-H", header]);
     }
-    run(&mut command);
-    version(name)
+    // greffier may have put it back before anybody asks for it.
+    let answer: Value = serde_json::from_str(&run(&mut command)).unwrap();
+    answer["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
 }
 
 fn resolved(event: &Value) -> bool {
