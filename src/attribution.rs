@@ -45,6 +45,9 @@ pub const WAIT_MS: u64 = 600_000;
 /// How far the clocks of the API server and of this machine may be apart, in milliseconds, and
 /// how late a record of a finished request may be written.
 pub const SKEW_MS: u64 = 5_000;
+/// After what time, in milliseconds, a finished request is in the log: at once by default, after
+/// 30 s where the log is written in batches (`--audit-log-mode=batch`, kube-apiserver 1.36).
+pub const WRITTEN_MS: u64 = 35_000;
 /// How late a change may be recorded that a watch shows, in milliseconds.
 pub const LAG_MS: u64 = 60_000;
 /// How many observations are kept. Bound: about 8 MB.
@@ -331,9 +334,12 @@ impl Machine {
         self.reading.on = true;
         self.reading.begun.get_or_insert(at);
         let former = self.reading.heard;
-        self.reading.heard = former.max(body.newest.unwrap_or_default());
+        let newest = body.newest.unwrap_or_default();
+        // Where the API server is idle nothing newer comes; what it had to write it has written.
+        let written = body.end.map_or(newest, |end| newest.max(minus(end, WRITTEN_MS)));
+        self.reading.heard = former.max(written);
         if body.source != WEBHOOK {
-            self.reading.passed = self.reading.passed.max(body.newest.unwrap_or_default());
+            self.reading.passed = self.reading.passed.max(written);
         }
         for key in std::mem::take(&mut self.touched) {
             if key.name.is_empty() {

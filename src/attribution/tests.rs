@@ -94,6 +94,7 @@ impl Story {
             status: 0,
             unknown: 0,
             newest: Some(Timestamp::from_seconds(newest)),
+            end: None,
         }
     }
 

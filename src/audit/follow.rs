@@ -14,6 +14,7 @@ use super::intake::{Intake, Position};
 use super::record::{self, Malformed, Record};
 use crate::ledger;
 use crate::ledger::event::AuditTrouble;
+use crate::model::Timestamp;
 use crate::replay::AuditState;
 
 /// How often the file is looked at without a hint: there are file systems that give none.
@@ -22,6 +23,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const READ_EVERY: Duration = Duration::from_secs(60);
 /// …and after how many bytes.
 const READ_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// After what time without a request it is recorded that the end was seen: by then it shows that
+/// nothing more of the time of the last one comes.
+const QUIET: Duration = Duration::from_secs(45);
 /// How many looks in a row must fail before that is recorded. One fails while the file is being
 /// rotated.
 const FAILURES_MIN: u32 = 2;
@@ -41,6 +45,8 @@ pub struct Follower {
     since: Instant,
     bytes: u64,
     owed: bool,
+    /// Since when it is owed to say that the end was seen after the last request.
+    untold: Option<Instant>,
     /// Whether nothing was ever recorded of the source.
     first: bool,
 }
@@ -57,12 +63,17 @@ impl Follower {
             source,
             path: path.to_owned(),
             tail: Some(tail),
-            position: resume.unwrap_or_default(),
+            position: resume.map_or_else(Position::default, |(file, offset)| Position {
+                file,
+                offset,
+                end: None,
+            }),
             troubled: known.is_some_and(|known| known.unreadable.is_some()),
             failures: 0,
             since: Instant::now(),
             bytes: 0,
             owed: false,
+            untold: None,
             first: resume.is_none(),
         }
     }
@@ -70,7 +81,7 @@ impl Follower {
     /// Reads and records what there is, up to a bound; says whether there is more.
     async fn step(&mut self, intake: &Intake) -> Result<bool, ledger::Error> {
         let Some(tail) = self.tail.take() else { return Ok(false) };
-        let kinds = intake.kinds();
+        let (kinds, began) = (intake.kinds(), Timestamp::now());
         let read = tokio::task::spawn_blocking(move || {
             let mut tail = tail;
             let read = tail.read().map(|mut chunk| {
@@ -84,12 +95,13 @@ impl Follower {
         });
         let Ok((tail, read)) = read.await else {
             // It panicked, or the program ends: what was recorded is where to go on.
-            self.tail = Some(Tail::new(&self.path, Some(self.position), None));
+            self.tail =
+                Some(Tail::new(&self.path, Some((self.position.file, self.position.offset)), None));
             return Ok(false);
         };
         self.tail = Some(tail);
         match read {
-            Ok((chunk, records)) => self.record(intake, chunk, records).await,
+            Ok((chunk, records)) => self.record(intake, chunk, records, began).await,
             Err(error) => self.failed(intake, &error).await.map(|()| false),
         }
     }
@@ -99,6 +111,7 @@ impl Follower {
         intake: &Intake,
         chunk: Chunk,
         records: Vec<Result<Record, Malformed>>,
+        began: Timestamp,
     ) -> Result<bool, ledger::Error> {
         self.failures = 0;
         if std::mem::take(&mut self.troubled) {
@@ -107,15 +120,19 @@ impl Follower {
         for (trouble, what) in chunk.troubles {
             intake.trouble(&self.source, trouble, what, 0).await?;
         }
-        self.owed |= self.position != chunk.position;
-        self.position = chunk.position;
+        let (file, offset) = chunk.position;
+        self.owed |= (self.position.file, self.position.offset) != chunk.position;
+        let end = (!chunk.more).then_some(began);
+        self.position = Position { file, offset, end };
         self.bytes += chunk.bytes;
         let overdue = self.bytes >= READ_BYTES_MAX || self.since.elapsed() >= READ_EVERY;
-        let due = self.owed && overdue || self.first;
+        let quiet = self.untold.is_some_and(|since| since.elapsed() >= QUIET) && !chunk.more;
+        let due = self.owed && overdue || self.first || quiet;
         let tally = intake.take(&self.source, records, self.position, due).await?;
         if due || tally.recorded > 0 || tally.malformed.is_some() {
             (self.since, self.bytes) = (Instant::now(), 0);
             (self.owed, self.first) = (false, false);
+            self.untold = (tally.recorded > 0).then(Instant::now);
         }
         Ok(chunk.more)
     }

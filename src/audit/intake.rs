@@ -22,8 +22,16 @@ use crate::replay::AuditState;
 /// Bound: how many events are appended at once.
 const APPEND_MAX: usize = 512;
 
-/// Where a source was read up to: the file and the offset in it; zero for the webhook.
-pub type Position = ((u64, u64), u64);
+/// Where a source was read up to; all zero for the webhook.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The file: device and inode.
+    pub file: (u64, u64),
+    /// The offset in it, in bytes.
+    pub offset: u64,
+    /// When that was its end, if it was.
+    pub end: Option<Timestamp>,
+}
 
 /// What came out of records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,7 +118,7 @@ impl Intake {
         }
         let newest = state.audit.sources.get(source).and_then(|known| known.newest);
         let owed = state.owed.remove(source).unwrap_or_default();
-        let (file, offset) = position;
+        let Position { file, offset, end } = position;
         let read = AuditReadV1 {
             source: source.to_owned(),
             file,
@@ -121,6 +129,7 @@ impl Intake {
             status: owed.status,
             unknown: owed.unknown,
             newest: owed.newest.max(newest),
+            end,
         };
         drafts.push(Draft::new(read));
         // The position comes last: what is in front of it and not behind is known again.

@@ -527,6 +527,7 @@ fn audits() -> Vec<Event> {
             status: 4,
             unknown: 2,
             newest: Some(Timestamp::from_seconds(1_700_000_002)),
+            end: Some(Timestamp::from_seconds(1_700_000_003)),
         }
         .into(),
         trouble.into(),

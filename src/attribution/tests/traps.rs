@@ -187,6 +187,22 @@ fn a_webhook_may_lose_records() {
     assert_eq!(story.who(waits), None);
 }
 
+/// Goal: an idle API server writes nothing newer; when the end of its log is seen long enough
+/// after, nothing is missing.
+#[test]
+fn the_end_of_a_quiet_log_says_that_nothing_more_comes() {
+    let mut story = long_since();
+    let seen = story.see(11, &[".spec.replicas"]);
+    story.patched_unseen("alice", &[".spec.replicas"]);
+    for (seconds, expected) in [(39, None), (40, is(Verdict::Unique, &["alice"]))] {
+        let end = Some(Timestamp::from_seconds(story.at + seconds));
+        let read = AuditReadV1 { end, ..story.reading(story.at) };
+        story.fold(&read.into());
+        story.settle();
+        assert_eq!(story.who(seen), expected, "{seconds}");
+    }
+}
+
 /// Goal: a request that was carried out after the change was seen did not make it.
 #[test]
 fn the_future_explains_nothing() {

@@ -4,8 +4,9 @@ use std::io::Write as _;
 use super::*;
 use crate::audit::Kinds;
 use crate::ledger::Ledger;
-use crate::ledger::event::Event;
-use crate::model::Seq;
+use crate::ledger::event::{Event, ServedKind};
+use crate::model::{GroupKind, Scope, Seq};
+use crate::replay::World;
 
 struct Scene {
     dir: tempfile::TempDir,
@@ -24,8 +25,12 @@ impl Scene {
 
     /// Writes a record that says nothing worth recording.
     fn write(&self, second: u32) {
+        self.write_of("get", second);
+    }
+
+    fn write_of(&self, verb: &str, second: u32) {
         let line = format!(
-            r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a","stage":"ResponseComplete","verb":"get","user":{{"username":"u"}},"requestReceivedTimestamp":"2026-11-26T02:33:{second:02}Z","stageTimestamp":"2026-11-26T02:33:{second:02}Z"}}"#
+            r#"{{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a","stage":"ResponseComplete","verb":"{verb}","user":{{"username":"u"}},"responseStatus":{{"code":200}},"objectRef":{{"resource":"configmaps","namespace":"n","name":"c","apiVersion":"v1"}},"requestReceivedTimestamp":"2026-11-26T02:33:{second:02}Z","stageTimestamp":"2026-11-26T02:33:{second:02}Z"}}"#
         );
         let path = self.dir.path().join("audit.log");
         let mut file = fs::File::options().create(true).append(true).open(path).unwrap();
@@ -62,6 +67,39 @@ async fn a_file_that_cannot_be_read_is_told_once_it_is_no_rotation() {
     let told = scene.told(before);
     assert_eq!(told.len(), 3, "{told:?}");
     assert_eq!((told[1].as_str(), told[2].starts_with("read 1 at ")), ("Over", true));
+}
+
+/// Goal: when the API server falls silent after a request, it is recorded once that the end of its
+/// log was seen, and when.
+#[tokio::test]
+async fn the_end_of_a_log_that_falls_silent_is_recorded_once() {
+    let mut scene = Scene::new();
+    let kind = GroupKind::new("", "ConfigMap");
+    let served = ServedKind {
+        kind: kind.clone(),
+        version: "v1".into(),
+        plural: "configmaps".into(),
+        scope: Scope::Namespaced,
+        watched: true,
+        watchable: true,
+    };
+    let mut world = World::default();
+    world.cluster.kinds.insert(kind, served);
+    let kinds = move || Kinds::of(&world);
+    scene.intake = Intake::new(scene.ledger.clone(), kinds, AuditState::default());
+    scene.write_of("patch", 1);
+    scene.step().await;
+    let before = scene.ledger.head();
+    scene.step().await;
+    assert!(scene.told(before).is_empty(), "it was not silent for long");
+    scene.follower.untold = Instant::now().checked_sub(QUIET);
+    let looked = Timestamp::now();
+    scene.step().await;
+    scene.step().await;
+    let told: Vec<_> = scene.ledger.range(before.next(), scene.ledger.head()).collect();
+    assert_eq!(told.len(), 1);
+    let Some(Event::AuditRead(read)) = told[0].as_ref().unwrap().event.clone() else { panic!() };
+    assert!(read.end.is_some_and(|end| end >= looked), "{read:?}");
 }
 
 /// What says nothing costs an event a minute, also when nothing more comes.

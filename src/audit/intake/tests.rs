@@ -46,7 +46,7 @@ fn last_read(ledger: &Ledger) -> AuditReadV1 {
     reads.next_back().unwrap()
 }
 
-const AT: Position = ((1, 2), 300);
+const AT: Position = Position { file: (1, 2), offset: 300, end: None };
 
 #[tokio::test]
 async fn how_far_was_read_stands_behind_what_it_covers() {

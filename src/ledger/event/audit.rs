@@ -121,6 +121,9 @@ pub struct AuditReadV1 {
     pub unknown: u64,
     /// The end of the newest request that was read so far, by the API server's clock.
     pub newest: Option<Timestamp>,
+    /// When the end of the file was seen, by this machine's clock: what was written to it by then
+    /// is read. `None` where there was more, and of the webhook.
+    pub end: Option<Timestamp>,
 }
 
 /// What may be wrong with the audit records that reach greffier.
