@@ -4,6 +4,7 @@
 //! under way so that they are not given twice. Everything else is the world. Losing the machine
 //! loses nothing; it asks for the same things again.
 
+mod asked;
 mod attention;
 mod autoscaled;
 
@@ -18,7 +19,6 @@ use crate::ledger::event::{
     RenderFailedV1, ResumedV1, SyncFinishedV1, UnfrozenV1, Verb, Write, WriteResult,
     WritesSuspendedV1,
 };
-use crate::ledger::frame::CAUSES_MAX;
 use crate::model::{AppName, AppSpec, CommitId, Digest, ObjectKey, Seq, Timestamp};
 use crate::plan::{self, Compared, Comparison, DryRun, Limits, Plan, Violation};
 use crate::replay::{App, OpenIntent, Touched, World};
@@ -318,7 +318,7 @@ impl Machine {
             }
             let app = world.apps.get(&name);
             for writes in writes.chunks(INTENT_WRITES_MAX) {
-                drafts.push(intent(&name, app, writes, self.write_timeout_ms));
+                drafts.push(intent((&name, app), writes, world.now, self.write_timeout_ms));
             }
         }
     }
@@ -383,16 +383,18 @@ impl<'w> Room<'w> {
     }
 }
 
-/// The intent to make `writes`, caused by the render and the drift that ask for them.
-fn intent(name: &AppName, app: Option<&App>, writes: &[Write], timeout_ms: u32) -> Draft {
+/// The intent to make `writes`, and what it follows from.
+fn intent(
+    (name, app): (&AppName, Option<&App>),
+    writes: &[Write],
+    now: Timestamp,
+    timeout_ms: u32,
+) -> Draft {
     let commit = app.and_then(App::commit).cloned();
-    let rendered = app.and_then(|app| app.desired.as_ref()).map(|desired| desired.seq);
-    let drifted = writes.iter().filter(|write| write.verb == Verb::Heal);
-    let drifted = drifted.filter_map(|write| Some(app?.drift.get(&write.key)?.seq));
-    let causes = rendered.into_iter().chain(drifted).take(CAUSES_MAX);
+    let causes = app.map_or_else(Vec::new, |app| asked::causes(app, writes, now));
     let (app, writes) = (name.clone(), writes.to_vec());
     let body = IntentRecordedV1 { app, writes, commit, timeout_ms };
-    causes.fold(Draft::new(body), Draft::caused_by)
+    causes.into_iter().fold(Draft::new(body), Draft::caused_by)
 }
 
 /// The writes of an intent that nobody wants any more: others may have recorded something

@@ -1,0 +1,83 @@
+//! Which events an intent follows from: the render, the person who approved or asked, the drift.
+
+use crate::ledger::event::{Verb, Write};
+use crate::ledger::frame::CAUSES_MAX;
+use crate::model::{Seq, Timestamp};
+use crate::replay::App;
+
+/// What the writes follow from, the render first.
+pub(super) fn causes(app: &App, writes: &[Write], now: Timestamp) -> Vec<Seq> {
+    let rendered = app.desired.as_ref().map(|desired| desired.seq);
+    let approved = app.approved.map(|approval| approval.seq);
+    // What greffier does by itself, nobody asked for.
+    let asked = app.asked(now).filter(|_| writes.iter().any(|write| !is_unasked(app, write.verb)));
+    let asked = asked.map(|request| request.seq);
+    let drifted = writes.iter().filter(|write| write.verb == Verb::Heal);
+    let drifted = drifted.filter_map(|write| Some(app.drift.get(&write.key)?.seq));
+    let found = [rendered, approved, asked].into_iter().flatten().chain(drifted);
+    found.take(CAUSES_MAX).collect()
+}
+
+/// Whether the application's policy has such writes made without a request.
+fn is_unasked(app: &App, verb: Verb) -> bool {
+    let Some(policy) = app.spec.automated else { return false };
+    match verb {
+        Verb::Prune => policy.prune,
+        Verb::Heal | Verb::Reclaim => policy.self_heal,
+        Verb::Create | Verb::Update | Verb::Adopt | Verb::TakeOver | Verb::Recreate => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::replay::testing::{Given, auto, name, objects};
+
+    const A: &str = "ConfigMap/prod/a";
+    const B: &str = "ConfigMap/prod/b";
+
+    fn caused(given: &Given) -> Vec<Seq> {
+        let (app, plan) = (&given.world.apps[&name("web")], given.plan("web"));
+        assert!(!plan.writes.is_empty(), "{:#?}", plan.objects);
+        causes(app, &plan.writes, given.world.now)
+    }
+
+    /// Goal: a request is a cause of what would not be done without it, and of nothing else.
+    #[test]
+    fn a_request_is_a_cause_where_the_policy_would_not_have_done_it() {
+        let begun = |policy| {
+            let mut given = Given::app("web", policy);
+            given.renders("web", objects(&[A, B]));
+            given.requests("web", true, &[]);
+            let request = given.seq();
+            (given, request)
+        };
+        let (manual, request) = begun(json!({}));
+        assert_eq!(caused(&manual)[1..], [request]);
+        let (kept, _) = begun(auto());
+        assert_eq!(caused(&kept).len(), 1, "the render alone");
+        // What is applied by itself and not pruned by itself.
+        let mut given = Given::app("web", json!({"automated": {"selfHeal": true}}));
+        given.renders("web", objects(&[A, B]));
+        given.syncs("web");
+        given.push(2);
+        given.renders("web", objects(&[A]));
+        given.requests("web", true, &[]);
+        let request = given.seq();
+        let plan = given.plan("web");
+        assert_eq!(plan.writes[0].verb, Verb::Prune);
+        assert_eq!(caused(&given)[1..], [request]);
+    }
+
+    #[test]
+    fn an_approval_is_a_cause_until_it_was_carried_out() {
+        let mut given = Given::synced(objects(&[A, B]));
+        given.push(2);
+        given.renders("web", objects(&[]));
+        given.approves("web");
+        let approval = given.seq();
+        assert_eq!(caused(&given)[1..], [approval]);
+    }
+}
