@@ -104,16 +104,20 @@ pub(super) enum Verb {
         #[arg(long, value_name = "INSTANT")]
         as_known_at: Option<String>,
     },
-    /// Explain why an application or an object is as it is, and what can be done.
+    /// Explain why an application, an object, a field or an event is as it is, who brought it
+    /// about, and what can be done.
     #[command(
-        after_help = "Examples:\n  greffier why web\n  greffier why Deployment/web -n prod\n  greffier why web -o json"
+        after_help = "Examples:\n  greffier why web\n  greffier why Deployment/web -n prod\n  greffier why Deployment/web -n prod --field .spec.replicas\n  greffier why '#1234' -o json"
     )]
     Why {
-        /// An application or an object (Kind[.group]/[namespace/]name).
+        /// An application, an object (Kind[.group]/[namespace/]name) or an event (#number).
         subject: String,
         /// The namespace of the object, where the subject does not say it.
         #[arg(short, long)]
         namespace: Option<String>,
+        /// Why this field of the object is what it is, e.g. `.spec.replicas`.
+        #[arg(long, value_name = "PATH")]
+        field: Option<String>,
     },
     /// Show who set each field of an object, when, and from which commit.
     #[command(

@@ -249,15 +249,23 @@ impl Asker {
         }
     }
 
-    pub(super) async fn why(&self, subject: &str, namespace: Option<&str>) -> Result<Why, Error> {
+    pub(super) async fn why(
+        &self,
+        subject: &str,
+        namespace: Option<&str>,
+        field: Option<&str>,
+    ) -> Result<Why, Error> {
         match self {
             Self::Daemon(client, at) => {
-                let namespace = namespace.unwrap_or_default();
-                let pairs = [("subject", subject), ("namespace", namespace), ("at", &at.event)];
-                let query = query_string(&pairs);
+                let query = query_string(&[
+                    ("at", &at.event),
+                    ("subject", subject),
+                    ("namespace", namespace.unwrap_or_default()),
+                    ("field", field.unwrap_or_default()),
+                ]);
                 Ok(client.get("why", &query).await?)
             }
-            Self::Files(files) => files.why(subject, namespace),
+            Self::Files(files) => files.why(subject, namespace, field),
         }
     }
 

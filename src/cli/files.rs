@@ -134,14 +134,24 @@ impl Files {
         Ok(http::diff_dto(name, commit, diff))
     }
 
-    pub(super) fn why(&self, subject: &str, namespace: Option<&str>) -> Result<why::Why, Error> {
-        let named = why::Subject::parse(subject, namespace);
-        let gathered = named
-            .and_then(|named| why::gather(&self.world, &self.compared, &self.limits, &named))
-            .map_err(|error| Error::usage(error.to_string()).hint(error.hint()))?;
-        gathered.read(&self.book()).map_err(|error| match error {
+    pub(super) fn why(
+        &self,
+        subject: &str,
+        namespace: Option<&str>,
+        field: Option<&str>,
+    ) -> Result<why::Why, Error> {
+        let answer = || -> Result<why::Why, why::Error> {
+            let named = why::Subject::parse(subject, namespace)?;
+            let gathered = why::gather(&self.world, &self.compared, &self.limits, &named)?;
+            let pending = gathered.with_field(&self.world, &named, field)?;
+            pending.read(&self.book(), &self.mirrors)
+        };
+        answer().map_err(|error| match error {
             why::Error::Subject(error) => Error::usage(error.to_string()).hint(error.hint()),
-            why::Error::Ledger(error) => error.into(),
+            why::Error::Ledger(error) | why::Error::Field(blame::Error::Ledger(error)) => {
+                error.into()
+            }
+            why::Error::Field(error) => Error::usage(error.to_string()).hint(error.hint()),
         })
     }
 

@@ -105,7 +105,9 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Show { subject, as_known_at } => {
             show::run(context, &subject, as_known_at.as_deref()).await
         }
-        Verb::Why { subject, namespace } => why::run(context, &subject, namespace.as_deref()).await,
+        Verb::Why { subject, namespace, field } => {
+            why::run(context, &subject, namespace.as_deref(), field.as_deref()).await
+        }
         Verb::Blame(args) => blame::run(context, &args).await,
         Verb::Plan { apps } => plan::run(context, &apps).await,
         Verb::Tree { app } => read::tree(context, &app).await,

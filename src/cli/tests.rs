@@ -224,7 +224,7 @@ fn an_unknown_or_ambiguous_object_ends_with_2() {
     let (_runtime, daemon) = daemon(Story::told());
     for (args, hint) in [
         (["why", "Deployment.apps/prod/wbe"], "did you mean Deployment.apps/prod/web?"),
-        (["why", "no/such/thing/here"], "e.g. `web`, or `Deployment/web -n prod`"),
+        (["why", "no/such/thing/here"], "e.g. `web`, `Deployment/web -n prod`, or `#1234`"),
         (["why", "Strange/x"], "`greffier get resources` lists what is known"),
     ] {
         let error = ask(&daemon, &args).unwrap_err();
@@ -238,7 +238,8 @@ fn the_answer_to_why_has_its_sections_in_order() {
     let story = Story::told();
     let subject = Subject::parse("Deployment/web", None).unwrap();
     let pending = gather(&story.world, &story.compared, &story.limits, &subject).unwrap();
-    let mut why = pending.read(&story.ledger).unwrap();
+    let mirrors = crate::source::Options::new(std::path::Path::new("/nonexistent"));
+    let mut why = pending.read(&story.ledger, &mirrors).unwrap();
     why.reasons[0].text.push(ESCAPE);
     let text = anstream::adapter::strip_str(&why_text(&why)).to_string();
     assert!(text.starts_with("Deployment.apps/prod/web is Drifted and Healthy: "), "{text}");

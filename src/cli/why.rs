@@ -10,7 +10,9 @@ use super::output;
 use super::table::local_time;
 use crate::query::instant::About;
 use crate::query::text::{clean, clip};
-use crate::query::why::{Advice, Commit, Link, Next, ObjectWhy, Reason, Why};
+use crate::query::why::{
+    Advice, ChainLink, Claim, Commit, Link, Next, ObjectWhy, RECORDED, Reason, Why,
+};
 
 /// How long one line about an event may be, in characters.
 const SUMMARY_CHARS_MAX: usize = 160;
@@ -22,11 +24,12 @@ pub(super) async fn run(
     context: &Context,
     subject: &str,
     namespace: Option<&str>,
+    field: Option<&str>,
 ) -> Result<(), Error> {
     let why = context
         .asker_about(About::named(subject, namespace))
         .await?
-        .why(subject, namespace)
+        .why(subject, namespace, field)
         .await?;
     output::print(&output::one(&why, context.global.output, text, |why| why.subject.clone()))
 }
@@ -53,11 +56,18 @@ pub(super) fn text(why: &Why) -> String {
         let rest = (more > 0).then(|| format!("and {more} more: -o json tells of each"));
         section(&mut out, "objects", told.chain(rest));
     }
+    section(
+        &mut out,
+        "the chain (each link because of the ones below it)",
+        why.chain.iter().flat_map(chained),
+    );
+    section(&mut out, "what it brought about", why.consequences.iter().flat_map(chained));
     section(&mut out, "next", why.next.iter().map(next));
     let width = why.can_do.iter().map(|advice| advice.what.chars().count());
     let width = width.max().unwrap_or(0).min(60);
     section(&mut out, "what you can do", why.can_do.iter().map(|a| advice(a, width)));
     section(&mut out, "how it came to this (newest first)", why.history.iter().map(link));
+    section(&mut out, "cut off", why.bounds.iter().cloned());
     out
 }
 
@@ -139,4 +149,45 @@ fn link(link: &Link) -> String {
     let seq = format!("#{}", link.seq);
     let summary = clip(&link.summary, SUMMARY_CHARS_MAX);
     format!("{seq:>6}  {}  {:<16}  {summary}", local_time(&link.time), link.kind)
+}
+
+/// The lines of a link of the chain: what, and below it who.
+fn chained(link: &ChainLink) -> Vec<String> {
+    let indent = "  ".repeat(link.depth);
+    let seq = link.seq.map_or_else(String::new, |seq| format!("#{seq}  "));
+    let time = match link.time.as_str() {
+        "" => String::new(),
+        time => format!("{}  ", local_time(time)),
+    };
+    let kind = match link.kind.as_str() {
+        "field" | "state" | "before" => String::new(),
+        kind => format!("{kind}  "),
+    };
+    let what = clip(&link.what, SUMMARY_CHARS_MAX);
+    let certainty = match link.certainty.as_str() {
+        RECORDED => String::new(),
+        certainty => format!("  ({certainty})"),
+    };
+    let mut lines = vec![format!("{indent}{seq}{time}{kind}{what}{certainty}")];
+    // What greffier did needs no name.
+    let people = link.who.iter().filter(|claim| claim.role != "greffier");
+    lines.extend(people.map(|claim| format!("{indent}    {}", who(claim))));
+    lines
+}
+
+fn who(claim: &Claim) -> String {
+    let mut text = match claim.strength.as_str() {
+        "unknown" => format!("{}: unknown", claim.role),
+        strength => {
+            format!("{}: {} ({strength})", claim.role, clip(&claim.name, SUMMARY_CHARS_MAX))
+        }
+    };
+    if !claim.note.is_empty() {
+        let _ = write!(text, ", {}", clip(&claim.note, SUMMARY_CHARS_MAX));
+    }
+    if !claim.evidence.is_empty() {
+        let evidence: Vec<String> = claim.evidence.iter().map(|seq| format!("#{seq}")).collect();
+        let _ = write!(text, "; see {}", evidence.join(", "));
+    }
+    text
 }

@@ -126,6 +126,8 @@ pub(super) fn release(
             let mut apps = world.apps.iter();
             apps.find_map(|(name, app)| ended(name, app, |hold| *hold.of.key() == key))
         }
+        // By the event of a hold or a drift it would have been found above.
+        Found::Event(_) => None,
     };
     found.ok_or_else(nothing)
 }

@@ -75,6 +75,9 @@ impl From<why::SubjectError> for Error {
             Subject::Unknown { .. } => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_subject", message, hint)
             }
+            Subject::NoEvent { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_event", message, hint)
+            }
             Subject::Ambiguous { .. } => {
                 Self::new(StatusCode::BAD_REQUEST, "ambiguous_subject", message, hint)
             }
@@ -86,6 +89,7 @@ impl From<why::Error> for Error {
     fn from(error: why::Error) -> Self {
         match error {
             why::Error::Subject(error) => error.into(),
+            why::Error::Field(error) => error.into(),
             why::Error::Ledger(error) => error.into(),
         }
     }

@@ -43,6 +43,7 @@ use self::path::Pattern;
 use self::versions::Life;
 
 pub use self::git::FromGit;
+pub(super) use self::git::between;
 pub use self::mirrored::Mirrored;
 pub use self::who::{AMBIGUOUS, CLAIMED, EXACT, OwnWrite, UNIQUE, UNKNOWN, Who};
 
@@ -137,8 +138,8 @@ pub enum Error {
     /// The question names nothing, or several things.
     #[error(transparent)]
     Subject(#[from] SubjectError),
-    /// It names an application.
-    #[error("`{0}` is an application; blame is about the fields of an object")]
+    /// It names an application or an event.
+    #[error("`{0}` is no object: only objects have fields")]
     NotAnObject(String),
     /// What was asked for is no path.
     #[error("`{0}` is no path of a field")]
@@ -173,6 +174,9 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::Subject(error) => error.hint(),
+            Self::NotAnObject(event) if event.starts_with('#') => {
+                format!("`greffier show '{event}'` shows the event")
+            }
             Self::NotAnObject(app) => {
                 format!(
                     "`greffier tree {app}` lists its objects, e.g. `greffier blame deploy/web -n prod`"
@@ -207,6 +211,7 @@ pub struct Pending {
 pub fn gather(world: &World, subject: &Subject, field: Option<&str>) -> Result<Pending, Error> {
     let key = match subject.find(world)? {
         Found::App(name) => return Err(Error::NotAnObject(name.to_string())),
+        Found::Event(seq) => return Err(Error::NotAnObject(format!("#{seq}"))),
         Found::Object(key, _) => key,
     };
     let field = field.map(|path| {
@@ -216,6 +221,28 @@ pub fn gather(world: &World, subject: &Subject, field: Option<&str>) -> Result<P
     let known = world.live.contains_key(&key);
     let near = if known { Vec::new() } else { near(world, &key) };
     Ok(Pending { key, until: world.seq, field: field.transpose()?, near })
+}
+
+/// The event that gave the field at `path` the value that it has as of `until`, or that removed
+/// it, where somebody else than greffier did; `None` = blame does not tell.
+pub(super) fn introduced(
+    book: &dyn Book,
+    key: &ObjectKey,
+    path: &str,
+    until: Seq,
+) -> Result<Option<Seq>, ledger::Error> {
+    let Some(pattern) = Pattern::parse(path) else { return Ok(None) };
+    let field = Some((path.to_owned(), pattern));
+    let pending = Pending { key: key.clone(), until, field, near: Vec::new() };
+    let blame = match pending.read(book, &mirrored::Nothing) {
+        Ok(blame) => blame,
+        Err(Error::Ledger(error)) => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let set = blame.fields.iter().map(|field| &field.introduced);
+    let deeds = set.chain(blame.removed.iter().map(|removed| &removed.removed));
+    let by_others = deeds.filter(|deed| deed.who.write.is_none() && deed.seq > 0);
+    Ok(by_others.map(|deed| Seq(deed.seq)).max())
 }
 
 impl Pending {

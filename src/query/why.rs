@@ -9,9 +9,12 @@
 //! afterwards. Texts are returned as they are: whoever prints them makes them safe.
 
 mod advice;
+mod chain;
+mod event;
 mod history;
 mod object;
 mod reasons;
+mod roots;
 mod subject;
 
 #[cfg(test)]
@@ -20,6 +23,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::apps::AppView;
+use super::blame::{self, Mirrored};
 use super::book::Book;
 use super::text::{clip, list};
 use crate::ledger;
@@ -27,6 +31,7 @@ use crate::model::{AppName, CommitId, ObjectKey, Seq};
 use crate::plan::{Compared, Limits};
 use crate::replay::World;
 
+pub use chain::{BEFORE, ChainLink, Claim, RECORDED};
 pub(super) use history::describe_commit;
 pub(super) use subject::near;
 pub(crate) use subject::short_names;
@@ -44,7 +49,7 @@ const NOTE_CHARS_MAX: usize = 100;
 /// The answer. It goes over the wire as it is: fields are added, never renamed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
-    /// The application's name or the object's key.
+    /// The application's name, the object's key, or the event (`#1234`).
     pub subject: String,
     /// The application; empty when none wants or owns the object.
     pub app: String,
@@ -70,6 +75,16 @@ pub struct Why {
     pub can_do: Vec<Advice>,
     /// How it came to this, newest first: the last thing that happened and what caused it.
     pub history: Vec<Link>,
+    /// From what is asked about back to whoever brought it about: each link is followed by what
+    /// it follows from, one deeper.
+    #[serde(default)]
+    pub chain: Vec<ChainLink>,
+    /// Of an event: what it directly brought about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consequences: Vec<ChainLink>,
+    /// What was cut off, because the work for an answer is bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<String>,
 }
 
 /// What Git says, and who said so.
@@ -194,6 +209,12 @@ pub struct Pending {
     begin: Vec<Seq>,
     /// What an unknown name may have meant.
     near: Vec<String>,
+    /// Where the chains begin.
+    roots: Vec<roots::Root>,
+    /// The field that was asked for, and its path.
+    field: Option<(blame::Pending, String)>,
+    /// The event that was asked for.
+    event: Option<Seq>,
 }
 
 impl Pending {
@@ -201,6 +222,23 @@ impl Pending {
     #[must_use]
     pub fn why(&self) -> &Why {
         &self.why
+    }
+
+    /// Asks about one field of the object.
+    ///
+    /// # Errors
+    /// When the subject is no object, or `path` no path.
+    pub fn with_field(
+        mut self,
+        world: &World,
+        subject: &Subject,
+        path: Option<&str>,
+    ) -> Result<Self, Error> {
+        if let Some(path) = path {
+            let pending = blame::gather(world, subject, Some(path))?;
+            self.field = Some((pending, path.to_owned()));
+        }
+        Ok(self)
     }
 }
 
@@ -224,6 +262,7 @@ pub fn gather(
             Ok(object::of_object(world, &view, &key))
         }
         subject::Found::Object(key, None) => Ok(object::of_nobodys(world, &key)),
+        subject::Found::Event(seq) => Ok(event::asked(world, seq)),
     }
 }
 
@@ -257,16 +296,16 @@ fn of_app(world: &World, view: &AppView<'_>) -> Pending {
         can_do: advice::of_app(world, view),
         reasons,
         objects,
-        history: Vec::new(),
+        ..Why::default()
     };
     Pending {
+        roots: roots::of_app(world, view, &why.reasons),
         why,
-        object: None,
         keys,
         app: Some(view.name.clone()),
         commit: view.app.commit().cloned(),
         begin: begin(view),
-        near: Vec::new(),
+        ..Pending::default()
     }
 }
 
@@ -305,13 +344,29 @@ fn named<'a>(keys: impl ExactSizeIterator<Item = &'a ObjectKey>) -> String {
 }
 
 impl Pending {
-    /// Adds what the ledger says: who committed what, the last writes, and the chain of causes.
+    /// Adds what the ledger says: who committed what, the last writes, and the chains of causes.
+    /// Files are looked up in `mirrored`.
     ///
     /// # Errors
-    /// [`SubjectError::Unknown`] when neither the world nor the ledger knows the object, and what
-    /// the ledger says about a record that cannot be read.
-    pub fn read(self, book: &dyn Book) -> Result<Why, Error> {
-        history::read(self, book)
+    /// [`SubjectError::Unknown`] when neither the world nor the ledger knows the object,
+    /// [`Error::Field`] when it has no such field, and what the ledger says about a record that
+    /// cannot be read.
+    pub fn read(mut self, book: &dyn Book, mirrored: &dyn Mirrored) -> Result<Why, Error> {
+        if let Some(seq) = self.event {
+            return event::read(self.why, seq, book);
+        }
+        let field = match self.field.take() {
+            None => None,
+            Some((pending, path)) => Some((pending.read(book, mirrored)?, path)),
+        };
+        let (roots, object) = (std::mem::take(&mut self.roots), self.object.clone());
+        let mut why = history::read(self, book)?;
+        let of = object.as_ref().zip(field.as_ref().map(|(blame, _)| blame));
+        (why.chain, why.bounds) = roots::read(book, &roots, of)?;
+        if let Some((blame, path)) = &field {
+            why.headline = roots::field_headline(blame, path);
+        }
+        Ok(why)
     }
 }
 
@@ -321,6 +376,9 @@ pub enum Error {
     /// The question names nothing, or several things.
     #[error(transparent)]
     Subject(#[from] SubjectError),
+    /// The object has no such field.
+    #[error(transparent)]
+    Field(#[from] blame::Error),
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),

@@ -17,6 +17,7 @@ mod audit;
 mod auditing;
 mod autoscaled;
 mod blame;
+mod chain;
 mod combined;
 mod crash;
 mod disk_full;

@@ -247,7 +247,8 @@ impl<'b> Desired<'b> {
                 });
             }
             Some(former) => {
-                let between = self.between(&body.revision.commit, former, &file)?;
+                let known = former.revisions.iter().map(|revision| &revision.commit).collect();
+                let between = between(self.book, &body.revision.commit, &known, &file)?;
                 narrowed = between.commit;
                 commit = narrowed.as_ref().or(commit);
                 notes.extend(between.note);
@@ -298,68 +299,12 @@ impl<'b> Desired<'b> {
         }
     }
 
-    /// Which of the commits since the former render it can have been.
-    fn between(
-        &self,
-        tip: &CommitId,
-        former: &RenderSucceededV1,
-        file: &str,
-    ) -> Result<Between, Error> {
-        let known: BTreeSet<&CommitId> = former.revisions.iter().map(|r| &r.commit).collect();
-        let mut open = VecDeque::from([tip.clone()]);
-        let mut seen = BTreeSet::new();
-        let mut touching = Vec::new();
-        while let Some(commit) = open.pop_front() {
-            if known.contains(&commit) || !seen.insert(commit.clone()) {
-                continue;
-            }
-            let body = self.committed(&commit)?;
-            let Some(Event::CommitRecorded(body)) = body.as_deref().and_then(|r| r.event.as_ref())
-            else {
-                return Ok(Between::unclear("the history before it is not in the ledger"));
-            };
-            if seen.len() > BETWEEN_MAX {
-                return Ok(Between::unclear("one of many commits since the render before"));
-            }
-            if touches(body, file) {
-                touching.push(commit);
-            }
-            open.extend(body.parents.iter().cloned());
-        }
-        Ok(match (touching.as_slice(), seen.len()) {
-            (_, 1) => Between::default(),
-            // Values, a base, a library chart: the file itself does not tell.
-            ([], count) => Between::unclear(&format!("or one of the {count} commits up to it")),
-            ([commit], _) => Between { commit: Some(commit.clone()), note: None },
-            (several, _) => {
-                let count = several.len();
-                let note = format!("or one of the {count} commits up to it that change the file");
-                Between { commit: several.first().cloned(), note: Some(note) }
-            }
-        })
-    }
-
-    fn committed(&self, commit: &CommitId) -> Result<Option<Arc<Recorded>>, Error> {
-        let filter = Filter { commit: Some(commit.to_string()), ..Filter::default() };
-        for seq in self.book.candidates(&filter).unwrap_or_default() {
-            let recorded = self.book.get(seq)?;
-            let is = |recorded: &Arc<Recorded>| match &recorded.event {
-                Some(Event::CommitRecorded(body)) => body.commit == *commit,
-                _ => false,
-            };
-            if let Some(recorded) = recorded.filter(is) {
-                return Ok(Some(recorded));
-            }
-        }
-        Ok(None)
-    }
-
     fn described(&self, commit: Option<&CommitId>, repo: &str) -> Result<FromGit, Error> {
         let mut found = FromGit { repo: repo.to_owned(), ..FromGit::default() };
         let Some(commit) = commit else { return Ok(found) };
         found.commit = commit.to_string();
         if let Some(Event::CommitRecorded(body)) =
-            self.committed(commit)?.as_deref().and_then(|recorded| recorded.event.as_ref())
+            committed(self.book, commit)?.as_deref().and_then(|recorded| recorded.event.as_ref())
         {
             found.subject = first_line(&body.message, SUBJECT_CHARS_MAX);
             found.author = format!("{} <{}>", body.author.name, body.author.email);
@@ -370,17 +315,75 @@ impl<'b> Desired<'b> {
     }
 }
 
-#[derive(Default)]
-struct Between {
+/// Which of several commits it can have been.
+#[derive(Debug, Default)]
+pub(in crate::query) struct Between {
     /// Another commit than the one that was rendered.
-    commit: Option<CommitId>,
-    note: Option<String>,
+    pub(in crate::query) commit: Option<CommitId>,
+    /// What is not known.
+    pub(in crate::query) note: Option<String>,
 }
 
 impl Between {
     fn unclear(note: &str) -> Self {
         Self { commit: None, note: Some(note.to_owned()) }
     }
+}
+
+/// Which of the commits up to `tip` that are not in what was rendered before (`known`) it can have
+/// been, by the file that it changed.
+pub(in crate::query) fn between(
+    book: &dyn Book,
+    tip: &CommitId,
+    known: &BTreeSet<&CommitId>,
+    file: &str,
+) -> Result<Between, ledger::Error> {
+    let mut open = VecDeque::from([tip.clone()]);
+    let mut seen = BTreeSet::new();
+    let mut touching = Vec::new();
+    while let Some(commit) = open.pop_front() {
+        if known.contains(&commit) || !seen.insert(commit.clone()) {
+            continue;
+        }
+        let body = committed(book, &commit)?;
+        let Some(Event::CommitRecorded(body)) = body.as_deref().and_then(|r| r.event.as_ref())
+        else {
+            return Ok(Between::unclear("the history before it is not in the ledger"));
+        };
+        if seen.len() > BETWEEN_MAX {
+            return Ok(Between::unclear("one of many commits since the render before"));
+        }
+        if touches(body, file) {
+            touching.push(commit);
+        }
+        open.extend(body.parents.iter().cloned());
+    }
+    Ok(match (touching.as_slice(), seen.len()) {
+        (_, 1) => Between::default(),
+        // Values, a base, a library chart: the file itself does not tell.
+        ([], count) => Between::unclear(&format!("or one of the {count} commits up to it")),
+        ([commit], _) => Between { commit: Some(commit.clone()), note: None },
+        (several, _) => {
+            let count = several.len();
+            let note = format!("or one of the {count} commits up to it that change the file");
+            Between { commit: several.first().cloned(), note: Some(note) }
+        }
+    })
+}
+
+fn committed(book: &dyn Book, commit: &CommitId) -> Result<Option<Arc<Recorded>>, ledger::Error> {
+    let filter = Filter { commit: Some(commit.to_string()), ..Filter::default() };
+    for seq in book.candidates(&filter).unwrap_or_default() {
+        let recorded = book.get(seq)?;
+        let is = |recorded: &Arc<Recorded>| match &recorded.event {
+            Some(Event::CommitRecorded(body)) => body.commit == *commit,
+            _ => false,
+        };
+        if let Some(recorded) = recorded.filter(is) {
+            return Ok(Some(recorded));
+        }
+    }
+    Ok(None)
 }
 
 /// An origin without the items of lists of objects that lead to the object: `a.yaml:3 (item 2)`.

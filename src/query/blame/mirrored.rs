@@ -19,3 +19,12 @@ impl Mirrored for Options {
         }
     }
 }
+
+/// No file of any repository.
+pub(super) struct Nothing;
+
+impl Mirrored for Nothing {
+    fn file(&self, _: &str, _: &CommitId, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+}

@@ -21,7 +21,7 @@ const WRITES_LOOKED_UP_MAX: usize = 20;
 const SUBJECT_CHARS_MAX: usize = 100;
 
 pub(super) fn read(pending: Pending, book: &dyn Book) -> Result<Why, Error> {
-    let Pending { mut why, object, keys, app, commit, mut begin, near } = pending;
+    let Pending { mut why, object, keys, app, commit, mut begin, near, .. } = pending;
     if let (Some(git), Some(commit)) = (&mut why.git, &commit) {
         describe_commit(book, git, commit)?;
     }
@@ -103,7 +103,7 @@ fn committed(book: &dyn Book, commit: &CommitId) -> Result<Option<Found>, ledger
 }
 
 /// Fills in the last write to an object, and returns where it ended.
-fn last_write(
+pub(super) fn last_write(
     book: &dyn Book,
     key: &ObjectKey,
     told: &mut ObjectWhy,

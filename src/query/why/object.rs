@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::apps::AppView;
 use super::super::describe::field_change;
-use super::{Drift, ObjectWhy, Pending, Reason, Why, advice, headline, reasons};
+use super::{Drift, ObjectWhy, Pending, Reason, Why, advice, headline, reasons, roots};
 use crate::ledger::event::{DriftKind, Verb};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 use crate::plan::{Assessment, CONTEST, Status};
@@ -293,16 +293,17 @@ pub(super) fn of_object(world: &World, view: &AppView<'_>, key: &ObjectKey) -> P
         can_do: advice::of_object(world, view, key),
         reasons,
         objects: vec![told],
-        history: Vec::new(),
+        ..Why::default()
     };
     Pending {
+        roots: roots::of_object(world, view, found, &why.reasons),
         why,
         object: Some(key.clone()),
         keys: vec![key.clone()],
         app: Some(view.name.clone()),
         commit: view.app.commit().cloned(),
         begin: begin.collect(),
-        near: Vec::new(),
+        ..Pending::default()
     }
 }
 
@@ -361,7 +362,8 @@ pub(super) fn of_nobodys(world: &World, key: &ObjectKey) -> Pending {
     };
     let begin = live.map(|live| live.seq).into_iter().collect();
     let near = if live.is_some() { Vec::new() } else { super::subject::near(world, key) };
-    Pending { why, object: Some(key.clone()), begin, near, ..Pending::default() }
+    let roots = roots::of_nobodys(world, key);
+    Pending { why, object: Some(key.clone()), begin, near, roots, ..Pending::default() }
 }
 
 /// The controllers above an object, the nearest first. Bound: rings of owners end.

@@ -1,8 +1,8 @@
-//! What a question is about: an application, or an object that may be named in short.
+//! What a question is about: an application, an object that may be named in short, or an event.
 
 use super::super::UnknownApp;
 use super::super::text::near_names;
-use crate::model::{AppName, ObjectKey};
+use crate::model::{AppName, ObjectKey, Seq};
 use crate::replay::World;
 
 /// How many candidates an ambiguous name lists.
@@ -50,6 +50,8 @@ pub enum Subject {
     App(String),
     /// An object, as far as it was named.
     Object(Wanted),
+    /// An event.
+    Event(Seq),
 }
 
 /// An object as people name it: the kind by any of its names, group and namespace where needed.
@@ -71,7 +73,10 @@ pub enum SubjectError {
     #[error(transparent)]
     App(#[from] UnknownApp),
     /// It is no name at all.
-    #[error("`{0}` is neither an application nor an object (Kind[.group]/[namespace/]name)")]
+    #[error(
+        "`{0}` is neither an application, nor an object (Kind[.group]/[namespace/]name), nor an \
+         event (#number)"
+    )]
     Malformed(String),
     /// Nothing is known of the object.
     #[error("nothing is known of {wanted}")]
@@ -89,6 +94,14 @@ pub enum SubjectError {
         /// Some of them.
         candidates: Vec<String>,
     },
+    /// There is no such event.
+    #[error("there is no event #{wanted}")]
+    NoEvent {
+        /// What was asked for.
+        wanted: Seq,
+        /// The last event that is known.
+        last: Seq,
+    },
 }
 
 impl SubjectError {
@@ -99,7 +112,10 @@ impl SubjectError {
             Self::App(error) => (&error.near, "`greffier get apps` lists them"),
             Self::Unknown { near, .. } => (near, "`greffier get resources` lists what is known"),
             Self::Ambiguous { .. } => return "name its namespace with -n, or its group".to_owned(),
-            Self::Malformed(_) => return "e.g. `web`, or `Deployment/web -n prod`".to_owned(),
+            Self::Malformed(_) => {
+                return "e.g. `web`, `Deployment/web -n prod`, or `#1234`".to_owned();
+            }
+            Self::NoEvent { last, .. } => return format!("the last is #{last}"),
         };
         if near.is_empty() {
             otherwise.to_owned()
@@ -116,16 +132,21 @@ pub enum Found {
     App(AppName),
     /// An object, and the application that speaks for it.
     Object(ObjectKey, Option<AppName>),
+    /// An event that there is.
+    Event(Seq),
 }
 
 impl Subject {
-    /// Reads `APP` or `KIND[.group]/[NAMESPACE/]NAME`; `namespace` is a namespace that was given
-    /// apart from it.
+    /// Reads `APP`, `KIND[.group]/[NAMESPACE/]NAME` or `#EVENT`; `namespace` is a namespace that was
+    /// given apart from it.
     ///
     /// # Errors
     /// [`SubjectError::Malformed`].
     pub fn parse(text: &str, namespace: Option<&str>) -> Result<Self, SubjectError> {
         let malformed = || SubjectError::Malformed(text.to_owned());
+        if text.starts_with('#') {
+            return text.parse().map(Self::Event).map_err(|_| malformed());
+        }
         let parts: Vec<&str> = text.split('/').collect();
         let (kind, inside, name) = match parts.as_slice() {
             [app] => {
@@ -165,6 +186,8 @@ impl Subject {
                 })
             }
             Self::Object(wanted) => wanted.find(world),
+            Self::Event(seq) if *seq > Seq::ZERO && *seq <= world.seq => Ok(Found::Event(*seq)),
+            Self::Event(seq) => Err(SubjectError::NoEvent { wanted: *seq, last: world.seq }),
         }
     }
 }

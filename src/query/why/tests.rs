@@ -1,6 +1,7 @@
 //! Every reason with its words, what comes next, and the command that helps; the same questions
 //! as a daemon gets them.
 
+mod chain;
 mod subjects;
 
 use serde_json::json;
@@ -16,6 +17,15 @@ use crate::model::{Digest, GroupKind};
 use crate::replay::testing::{
     Given, REPO, application, auto, child, commit, hold, key, maps, name, object, objects,
 };
+
+/// No repository is mirrored.
+struct NoFiles;
+
+impl Mirrored for NoFiles {
+    fn file(&self, _: &str, _: &CommitId, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+}
 
 const A: &str = "ConfigMap/prod/a";
 const B: &str = "ConfigMap/prod/b";

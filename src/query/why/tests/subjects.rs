@@ -57,7 +57,7 @@ fn the_ledger_adds_the_commit_the_last_write_and_the_chain_of_causes() {
     let ask = |text: &str| {
         let subject = Subject::parse(text, None).unwrap();
         let pending = gather(&story.world, &story.compared, &story.limits, &subject).unwrap();
-        pending.read(&story.ledger)
+        pending.read(&story.ledger, &NoFiles)
     };
     let why = ask("Deployment/web").unwrap();
     let git = why.git.as_ref().unwrap();
@@ -105,7 +105,7 @@ fn what_is_gone_is_told_from_the_ledger() {
     });
     let subject = Subject::parse(&set.to_string(), None).unwrap();
     let pending = gather(&story.world, &story.compared, &story.limits, &subject).unwrap();
-    let why = pending.read(&story.ledger).unwrap();
+    let why = pending.read(&story.ledger, &NoFiles).unwrap();
     assert_eq!(why.reasons[0].code, "gone");
     assert_eq!(why.history[0].kind, "object.gone");
 }
