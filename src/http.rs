@@ -17,6 +17,7 @@ pub mod audit;
 mod blame;
 mod client;
 mod convert;
+mod coverage;
 pub mod dto;
 mod error;
 mod hold;
@@ -42,6 +43,7 @@ pub use convert::{
     app as app_dto, diff as diff_dto, dry_run as dry_run_dto, ledger as ledger_dto,
     resource as resource_dto, row, status as status_dto, tree as tree_dto, with_actors,
 };
+pub use coverage::coverage_dto;
 pub use kubernetes::past_api;
 pub use past::{instant_dto, marks_dto, object_dto};
 pub use report::head_dto as report_head_dto;

@@ -6,14 +6,14 @@ use super::args::Global;
 use super::error::{Error, Exit};
 use super::files::Files;
 use super::report::ReportOf;
-use super::{at, output::say};
+use super::{at, output::say, people as persons};
 use crate::config::{Config, Loaded};
 use crate::http::{Client, ClientError, dto, query_string};
 use crate::model::{Instant, ObjectKey, Seq, Timestamp};
 use crate::query::ResourceFilter;
 use crate::query::blame::Blame;
 use crate::query::instant::About;
-use crate::query::people::Person;
+use crate::query::people::{Party, Person};
 use crate::query::planned::Planned;
 use crate::query::report::Page;
 use crate::query::search::{Filter, since};
@@ -403,14 +403,57 @@ impl Asker {
     }
 
     pub(super) async fn event(&self, seq: Seq) -> Result<dto::Event, Error> {
+        let mut row = match self {
+            Self::Daemon(client, _) => client.get(&format!("events/{seq}"), "").await?,
+            Self::Files(files) => files.event(seq)?,
+        };
+        self.name(std::slice::from_mut(&mut row)).await?;
+        Ok(row)
+    }
+
+    /// Says who the people behind the names in rows are, where the names may be somebody's.
+    async fn name(&self, rows: &mut [dto::Event]) -> Result<(), Error> {
+        let nobodys = ["greffier", "field-manager"];
+        let named = |row: &dto::Event| {
+            let scheme = |party: &Party| !nobodys.contains(&party.scheme.as_str());
+            row.who.is_some() || row.parties.iter().any(scheme)
+        };
+        if rows.iter().any(named) {
+            persons::name(rows, &self.people().await?);
+        }
+        Ok(())
+    }
+
+    /// What was not watched, of an object or at all, between two instants.
+    pub(super) async fn coverage(
+        &self,
+        object: Option<&ObjectKey>,
+        from: &Instant,
+        to: &Instant,
+    ) -> Result<Vec<dto::Unwatched>, Error> {
         match self {
-            Self::Daemon(client, _) => Ok(client.get(&format!("events/{seq}"), "").await?),
-            Self::Files(files) => files.event(seq),
+            Self::Daemon(client, _) => {
+                let object = object.map(ToString::to_string).unwrap_or_default();
+                let (from, to) = (from.to_string(), to.to_string());
+                let pairs = [("object", object.as_str()), ("from", &from), ("to", &to)];
+                Ok(client.get("coverage", &query_string(&pairs)).await?)
+            }
+            Self::Files(files) => files.coverage(object, from, to),
         }
     }
 
     /// The newest `lines` events, oldest first, and the position after which newer ones come.
     pub(super) async fn newest(
+        &self,
+        wanted: &Wanted,
+        lines: usize,
+    ) -> Result<(Vec<dto::Event>, u64), Error> {
+        let (mut rows, head) = self.newest_rows(wanted, lines).await?;
+        self.name(&mut rows).await?;
+        Ok((rows, head))
+    }
+
+    async fn newest_rows(
         &self,
         wanted: &Wanted,
         lines: usize,

@@ -3,10 +3,11 @@
 use jiff::tz::TimeZone;
 
 use super::args::{Format, Get, LedgerVerb, Verb};
+use super::asker::Asker;
 use super::error::Error;
 use super::output::say;
 use crate::http::dto;
-use crate::model::{Instant, InstantError, Timestamp};
+use crate::model::{Instant, InstantError, ObjectKey, Timestamp};
 use crate::query::instant;
 use crate::query::text::clean;
 
@@ -102,6 +103,28 @@ pub(super) fn tell(at: &dto::Instant) {
     let what = if at.what.is_empty() { String::new() } else { format!(": {}", clean(&at.what)) };
     say(&format!("as of {}, event #{}{what}", zoned(&at.time), at.seq));
     unwatched(&at.unwatched);
+}
+
+/// An answer with what was not watched of what it is about.
+#[derive(serde::Serialize)]
+pub(super) struct Covered<'a, T: serde::Serialize> {
+    #[serde(flatten)]
+    pub(super) of: &'a T,
+    pub(super) coverage: &'a [dto::Unwatched],
+}
+
+/// Asks what was not watched of an object, or at all, from an event on up to another, and says it.
+pub(super) async fn covered(
+    asker: &Asker,
+    object: Option<&ObjectKey>,
+    (from, to): (Instant, Instant),
+    quiet: bool,
+) -> Result<Vec<dto::Unwatched>, Error> {
+    let spans = asker.coverage(object, &from, &to).await?;
+    if !quiet {
+        unwatched(&spans);
+    }
+    Ok(spans)
 }
 
 /// Says what was not watched. What is never watched goes without saying where everything is

@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::args::{BlameArgs, Format};
 use super::asker::Context;
 use super::error::Error;
-use super::output;
 use super::table::{local_time, table};
 use super::yaml::{scalar, to_yaml};
-use crate::query::blame::{Blame, CLAIMED, Deed, Field, Removed, UNKNOWN};
+use super::{at, output, people};
+use crate::model::{Instant, Seq};
+use crate::query::blame::{Blame, CLAIMED, Deed, Field, Removed, UNKNOWN, Who};
 use crate::query::instant::About;
 use crate::query::text::{clean, clip, count};
 
@@ -26,15 +27,22 @@ const COMMIT_DIGITS: usize = 10;
 pub(super) async fn run(context: &Context, args: &BlameArgs) -> Result<(), Error> {
     let about = About::named(&args.subject, args.namespace.as_deref());
     let asker = context.asker_about(about).await?;
-    let blame =
+    let mut blame =
         asker.blame(&args.subject, args.namespace.as_deref(), args.field.as_deref()).await?;
+    people::name_blame(&mut blame, &asker.people().await?);
+    let begun = Seq(blame.begun.after.filter(|after| *after > 0).unwrap_or(blame.begun.seq));
+    let span = (Instant::Event(begun), Instant::Event(Seq(blame.seq)));
+    let object = blame.subject.parse().ok();
+    let coverage = at::covered(&asker, object.as_ref(), span, context.global.quiet).await?;
     let (format, introduced) = (context.global.output, args.introduced);
     let text = |blame: &Blame| match format {
         _ if args.removed => removed(blame),
         Format::Wide => wide(blame, introduced),
         _ => text(blame, introduced),
     };
-    output::print(&output::one(&blame, format, text, |blame| blame.subject.clone()))
+    let covered = at::Covered { of: &blame, coverage: &coverage };
+    let text = |covered: &at::Covered<'_, Blame>| text(covered.of);
+    output::print(&output::one(&covered, format, text, |covered| covered.of.subject.clone()))
 }
 
 /// The object as YAML with the gutter, and what is to be said beside it.
@@ -136,12 +144,20 @@ fn seq(deed: &Deed) -> String {
     }
 }
 
+/// The person with the credential, or whoever it is.
+fn named(who: &Who) -> String {
+    match &who.person {
+        Some(person) => format!("{person} ({})", who.name),
+        None => who.name.clone(),
+    }
+}
+
 fn who(deed: &Deed) -> String {
     let who = &deed.who;
     if who.strength == UNKNOWN {
         return UNKNOWN.to_owned();
     }
-    format!("{} ({})", clip(&who.name, NAME_CHARS_MAX), who.strength)
+    format!("{} ({})", clip(&named(who), NAME_CHARS_MAX), who.strength)
 }
 
 fn commit(deed: &Deed) -> String {
@@ -246,7 +262,7 @@ fn wide(blame: &Blame, introduced: bool) -> String {
             clip(&field.value.to_string(), VALUE_CHARS_MAX),
             seq(deed),
             local_time(&deed.time),
-            deed.who.name.clone(),
+            named(&deed.who),
             deed.who.strength.clone(),
             commit(deed),
             git.map(|git| git.author.clone()).unwrap_or_default(),

@@ -24,7 +24,7 @@ use crate::source;
 /// How many events are read at a time.
 const CHUNK_EVENTS: u64 = 4_096;
 /// How many rows of a report are told at a time.
-const REPORT_ROWS: usize = 2_000;
+const REPORT_ROWS: usize = 500;
 /// After how long progress is shown.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 
@@ -202,6 +202,15 @@ impl Files {
 
     pub(super) fn people(&self) -> Vec<people::Person> {
         people::listed(&self.world.people)
+    }
+
+    pub(super) fn coverage(
+        &self,
+        object: Option<&ObjectKey>,
+        from: &Instant,
+        to: &Instant,
+    ) -> Result<Vec<dto::Unwatched>, Error> {
+        Ok(http::coverage_dto(&self.archive, object, from, to, Timestamp::now())?)
     }
 
     pub(super) fn report_head(&self, of: &ReportOf) -> Result<dto::ReportHead, Error> {

@@ -3,12 +3,13 @@
 use super::args::{Format, LogArgs};
 use super::asker::{Context, Wanted};
 use super::error::Error;
-use super::output;
 use super::table::local_time;
+use super::{at, output};
 use crate::http::dto;
-use crate::model::{AppName, ObjectKey, Seq};
+use crate::model::{AppName, Instant, ObjectKey, Seq};
 use crate::query::describe::{Tone, style};
 use crate::query::instant::About;
+use crate::query::people::Party;
 use crate::query::text::{clean, near_names};
 
 /// What a subject of `log` or `show` names.
@@ -67,6 +68,11 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
     {
         unknown_app(&asker.apps().await?, app, context.global.quiet);
     }
+    let object = wanted.object.as_deref().and_then(|object| object.parse().ok());
+    if let (Some(first), true) = (found.first(), wanted.object.is_some() || wanted.app.is_some()) {
+        let span = (Instant::Event(Seq(first.seq)), Instant::Event(Seq(head)));
+        at::covered(&asker, object.as_ref(), span, context.global.quiet).await?;
+    }
     if !args.follow {
         return output::print(&rows(&found, format));
     }
@@ -119,7 +125,9 @@ fn line(row: &dto::Event, wide: bool) -> String {
     let app = if row.app.is_empty() { "-" } else { &row.app };
     let extra = if wide {
         let causes: Vec<String> = row.causes.iter().map(|cause| format!("#{cause}")).collect();
-        format!("  [{} {} {}]", row.actor, row.correlation, causes.join(","))
+        let who: Vec<String> = row.parties.iter().map(Party::text).collect();
+        let (who, causes) = (who.join(", "), causes.join(","));
+        format!("  [{who}; {} {} {causes}]", row.actor, row.correlation)
     } else {
         String::new()
     };

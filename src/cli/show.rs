@@ -10,9 +10,10 @@ use super::table::local_time;
 use super::yaml::to_yaml;
 use super::{at, output};
 use crate::http::dto;
-use crate::model::{Instant, ObjectKey};
+use crate::model::{Instant, ObjectKey, Seq};
 use crate::query::ResourceFilter;
 use crate::query::instant::About;
+use crate::query::people::Party;
 use crate::query::text::clean;
 
 /// How many of its events are shown with a thing.
@@ -55,8 +56,13 @@ pub(super) async fn run(
         Subject::Object(key) => {
             let resource = find(&asker, &key).await?;
             let wanted = Wanted { object: Some(key.to_string()), ..Wanted::default() };
-            let (rows, _) = asker.newest(&wanted, EVENTS_SHOWN).await?;
-            output::one(&resource, format, |r| object_text(r, &rows), |r| r.object.clone())
+            let (rows, head) = asker.newest(&wanted, EVENTS_SHOWN).await?;
+            let first = rows.first().map_or(head, |row| row.seq);
+            let span = (Instant::Event(Seq(first)), Instant::Event(Seq(head)));
+            let coverage = at::covered(&asker, Some(&key), span, context.global.quiet).await?;
+            let covered = at::Covered { of: &resource, coverage: &coverage };
+            let text = |covered: &at::Covered<'_, dto::Resource>| object_text(covered.of, &rows);
+            output::one(&covered, format, text, |covered| covered.of.object.clone())
         }
     };
     output::print(&text)
@@ -115,7 +121,7 @@ fn who_text(who: &dto::Who, out: &mut String) {
         &format!("{}{}", who.verdict, if who.claims.is_empty() { ": nobody is known" } else { "" }),
     );
     for claim in &who.claims {
-        let mut parts = vec![claim.who.clone()];
+        let mut parts = vec![claim.party.text()];
         for (word, text) in [("by credential", &claim.credential), ("of pod", &claim.pod)] {
             if !text.is_empty() {
                 parts.push(format!("{word} {text}"));
@@ -135,8 +141,9 @@ fn who_text(who: &dto::Who, out: &mut String) {
     if let Some(own) = &who.own {
         row("intent", &format!("#{} of {}: {}", own.intent, own.app, own.reason));
         row("commit", &own.commit);
-        row("author", &own.author);
-        row("committer", &own.committer);
+        let party = |party: &Option<Party>| party.as_ref().map(Party::text).unwrap_or_default();
+        row("author", &party(&own.author_party));
+        row("committer", &party(&own.committer_party));
         row("signer", &own.signer);
         row("pusher", &own.pusher);
     }

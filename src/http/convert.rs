@@ -9,6 +9,7 @@ use crate::model::{AppName, Seq};
 use crate::plan::Plan;
 use crate::query::describe::{Described, Tone, field_change, trouble_text};
 use crate::query::diff::{AppDiff, Side};
+use crate::query::people;
 use crate::query::{self, AppView, Node, NodeKind, Resource};
 use crate::replay::{App, Attributed, AuditSource, Gate, World};
 
@@ -42,6 +43,7 @@ pub fn row(recorded: &Recorded, described: Described, detail: bool) -> dto::Even
         objects: strings(described.objects.iter().take(ROW_OBJECTS_MAX)),
         actor: recorded.actor.to_string(),
         by: described.by,
+        parties: people::of_event(recorded, described.known.as_ref()),
         summary: described.summary,
         tone: tone.to_owned(),
         noise: described.noise,

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::query::people::Party;
+
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 pub use past::{Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
@@ -39,6 +41,9 @@ pub struct Event {
     pub actor: String,
     /// Who did it, as the event itself claims: field managers, authors.
     pub by: Vec<String>,
+    /// Who did it, as far as it is known, each name with its scheme.
+    #[serde(default)]
+    pub parties: Vec<Party>,
     /// One line for people.
     pub summary: String,
     /// `plain`, `good`, `warn` or `bad`.

@@ -18,7 +18,7 @@ use crate::query::report::{self, Page};
 use crate::query::{AsOf, Book};
 
 /// Bound: how many rows a page has.
-const ROWS_MAX: usize = 2_000;
+const ROWS_MAX: usize = 500;
 
 /// Which report.
 #[derive(Debug, Deserialize)]

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::past::{self, Past};
 use super::peer::Peer;
-use super::{api, blame, hold, people, plan, report, stream, trial, why};
+use super::{api, blame, coverage, hold, people, plan, report, stream, trial, why};
 use crate::ledger::Ledger;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
@@ -251,6 +251,7 @@ fn router(state: State) -> Router {
         .route("/why", get(why::why))
         .route("/blame", get(blame::blame))
         .route("/plan", get(plan::plan))
+        .route("/coverage", get(coverage::coverage))
         .route("/people", get(people::people))
         .route("/report/audit", get(report::head))
         .route("/report/audit/changes", get(report::changes))

@@ -2,10 +2,12 @@
 
 use super::convert::row;
 use super::dto;
-use crate::ledger::event::FieldSource;
+use crate::config::CredentialKind;
+use crate::ledger::event::{ActorClaim, FieldSource, Verdict};
 use crate::ledger::{self, Recorded};
-use crate::model::Seq;
+use crate::model::{Seq, Timestamp};
 use crate::query::describe::claimed;
+use crate::query::people::{self, Party};
 use crate::query::{Book, who};
 
 /// One event with all that is known of it, as known at `as_of`.
@@ -31,6 +33,7 @@ fn whom(found: who::Who) -> dto::Who {
             Some(format!("{} ({})", field.path, webhooks.join(", ")))
         }
     });
+    let (verdict, own_write) = (found.verdict, found.own.is_some());
     dto::Who {
         observation: found.observation.0,
         verdict: found.verdict.as_str().to_owned(),
@@ -43,6 +46,7 @@ fn whom(found: who::Who) -> dto::Who {
             .claims
             .into_iter()
             .map(|claim| dto::Claim {
+                party: party(verdict, &claim, own_write),
                 who: claimed(&claim),
                 credential: claim.credential,
                 pod: claim.pod,
@@ -58,10 +62,26 @@ fn whom(found: who::Who) -> dto::Who {
             outcome: own.outcome.0,
             reason: own.reason,
             commit: own.commit.map(|commit| commit.to_string()).unwrap_or_default(),
+            author_party: git(&own.author),
+            committer_party: git(&own.committer),
             author: own.author,
             committer: own.committer,
             signer: unknown(),
             pusher: unknown(),
         }),
     }
+}
+
+fn party(verdict: Verdict, claim: &ActorClaim, own: bool) -> Party {
+    if own {
+        return Party::greffier();
+    }
+    let claim = std::slice::from_ref(claim);
+    people::of_change(&[], verdict, claim, Timestamp::default()).pop().unwrap_or_default()
+}
+
+/// A signature of a commit, where there is one.
+fn git(name: &str) -> Option<Party> {
+    let claimed = || Party::claimed(&[], CredentialKind::Git, name, Timestamp::default());
+    (!name.is_empty()).then(claimed)
 }

@@ -24,8 +24,9 @@ pub use drift::keep_commands;
 
 use super::text::{clean, clip, count, list};
 use crate::ledger::event::{
-    Event, FieldChange, IntentRecordedV1, KindsServedV1, Learned, ManagerStamp, ObjectObservedV1,
-    Origin, PlanGatedV1, RenderSucceededV1, SyncFinishedV1, Verb, Write, WriteResult,
+    ActorClaim, Event, FieldChange, IntentRecordedV1, KindsServedV1, Learned, ManagerStamp,
+    ObjectObservedV1, Origin, PlanGatedV1, RenderSucceededV1, SyncFinishedV1, Verb, Verdict, Write,
+    WriteResult,
 };
 use crate::ledger::frame::Recorded;
 use crate::model::{Actor, CommitId, ObjectKey};
@@ -62,6 +63,8 @@ pub struct Described {
     pub commit: Option<CommitId>,
     /// Who did it, as far as the event itself says: field managers, authors. Claims, not proof.
     pub by: Vec<String>,
+    /// Who did it, where that is known better than the event itself says.
+    pub known: Option<(Verdict, Vec<ActorClaim>)>,
     /// One line, safe for a terminal.
     pub summary: String,
     /// How it is to be taken.

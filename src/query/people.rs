@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::describe::claimed as claimed_name;
 use crate::config::{CredentialKind, PersonConfig, person_of};
-use crate::ledger::event::{ActorClaim, Verdict};
+use crate::ledger::Recorded;
+use crate::ledger::event::{ActorClaim, Event, Verdict};
 use crate::model::{Actor, Claim, Scheme, Timestamp};
 
 /// Somebody, as far as it is known who. It goes over the wire as it is; texts are as they were
@@ -68,6 +69,15 @@ impl Party {
         Self { name: name.to_owned(), scheme, claimed: true, ..Self::default() }
     }
 
+    /// Says whose the name was at an instant, where that is written down.
+    pub fn name(&mut self, people: &[PersonConfig], at: Timestamp) {
+        let kind = [CredentialKind::Kubernetes, CredentialKind::Os, CredentialKind::Git]
+            .into_iter()
+            .find(|kind| kind.as_str() == self.scheme);
+        let person = kind.and_then(|kind| person_of(people, kind, &self.name, at));
+        self.person = person.map(str::to_owned);
+    }
+
     /// In words: `Alice Martin (alice)`, `credential alice`, `Alice <a@b.c> (claimed)`.
     #[must_use]
     pub fn text(&self) -> String {
@@ -125,6 +135,33 @@ pub fn of_change(
     claims.iter().map(party).collect()
 }
 
+/// Who did what an event tells of, as far as the event itself and what is known of it say; whose
+/// the names are is for [`Party::name`] to say.
+#[must_use]
+pub fn of_event(recorded: &Recorded, known: Option<&(Verdict, Vec<ActorClaim>)>) -> Vec<Party> {
+    let at = recorded.envelope.recorded;
+    match (known, &recorded.event) {
+        (Some((verdict, claims)), _) => of_change(&[], *verdict, claims, at),
+        (None, Some(Event::AttributionResolved(body))) => {
+            of_change(&[], body.verdict, &body.claims, at)
+        }
+        (None, Some(Event::DriftDetected(body))) => {
+            body.managers.iter().map(|stamp| Party::manager(&stamp.manager)).collect()
+        }
+        // Who recorded these is greffier, which read what others did.
+        (None, Some(Event::AuditReceived(body))) => {
+            let claim = ActorClaim {
+                who: body.user.name.clone(),
+                acting_as: body.impersonated.as_ref().map_or_else(String::new, |u| u.name.clone()),
+                credential: body.user.credential.clone(),
+                ..ActorClaim::default()
+            };
+            of_change(&[], Verdict::Exact, &[claim], at)
+        }
+        (None, _) => of_actor(&[], &recorded.actor, at),
+    }
+}
+
 /// A person as they are listed: what they are called, and for how long.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
@@ -144,6 +181,13 @@ pub struct Person {
     pub os: Vec<String>,
     /// Accounts of the forge.
     pub forge: Vec<String>,
+}
+
+impl From<&Person> for PersonConfig {
+    fn from(person: &Person) -> Self {
+        let Person { name, from, until, kubernetes, git, signers, os, forge } = person.clone();
+        Self { name, kubernetes, git, signers, os, forge, from, until }
+    }
 }
 
 /// Everybody who is written down.

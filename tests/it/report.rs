@@ -135,13 +135,37 @@ fn a_report_names_who_changed_what_and_what_nobody_saw() {
     let html = fs::read_to_string(&page).unwrap();
     assert!(html.contains("Alice Martin (alice)") && html.contains("credential bob"), "{html}");
     refused(&greffier, &to);
+    answers(&greffier, &ns, edit["seq"].as_u64().unwrap());
     greffier.stop();
+    answers(&greffier, &ns, edit["seq"].as_u64().unwrap());
     let without = greffier.json(&[&asked[..], &["-o", "json"]].concat());
     assert_eq!(without["changes"], report["changes"], "with and without a daemon");
     assert_eq!(without["head"]["last_hash"], report["head"]["last_hash"]);
     refused(&greffier, &to);
     let (csv, _) = greffier.cli_ends(0, &[&asked[..], &["-o", "csv"]].concat());
     assert!(csv.lines().any(|line| line.contains("Alice Martin (alice)")), "{csv}");
+}
+
+/// Every answer about a subject names the person beside the credential, and says first what was
+/// not watched of it.
+fn answers(greffier: &Greffier, ns: &str, edit: u64) {
+    let (text, _) = greffier.cli_ends(0, &["show", &format!("#{edit}")]);
+    assert!(text.contains("Alice Martin (alice)"), "{text}");
+    let one = format!("ConfigMap/{ns}/one");
+    let (log, said) = greffier.cli_ends(0, &["log", &one, "--actor", "alice", "-o", "wide"]);
+    assert!(log.contains("[Alice Martin (alice); "), "{log}");
+    assert!(said.contains("note: not watched") && said.contains("greffier was stopped"), "{said}");
+    let rows = greffier.json(&["log", &one, "-o", "json"]);
+    let row = rows.as_array().unwrap().iter().find(|row| row["seq"] == edit).unwrap();
+    assert_eq!(row["parties"][0]["person"], "Alice Martin", "{row}");
+    assert_eq!((&row["parties"][0]["name"], &row["by"][0]), (&"alice".into(), &"alice".into()));
+    for verb in ["blame", "show"] {
+        let answer = greffier.json(&[verb, &one, "-o", "json"]);
+        let coverage = answer["coverage"].as_array().unwrap_or_else(|| panic!("{verb}: {answer}"));
+        assert!(coverage.iter().any(|span| span["cause"] == "stopped"), "{verb}: {coverage:?}");
+        let (_, said) = greffier.cli_ends(0, &[verb, &one]);
+        assert!(said.contains("greffier was stopped"), "{verb}: {said}");
+    }
 }
 
 /// What cannot be meant is refused with a reason and a hint, and no file is left behind.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::query::people::Party;
+
 /// Who made the change that an event shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
@@ -36,6 +38,9 @@ pub struct Who {
 pub struct Claim {
     /// The name, with the user as whom it acted.
     pub who: String,
+    /// The same with its scheme, and the person where one is written down.
+    #[serde(default)]
+    pub party: Party,
     /// Which credential it was; empty where that is not told.
     pub credential: String,
     /// The pod that a service account's token was issued to, or empty.
@@ -65,8 +70,14 @@ pub struct OwnWrite {
     pub commit: String,
     /// Who the commit says wrote it: a claim.
     pub author: String,
+    /// The same, with the person where one is written down; absent where there is no author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author_party: Option<Party>,
     /// Who the commit says committed it: a claim.
     pub committer: String,
+    /// The same, with the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committer_party: Option<Party>,
     /// Who signed it: `unknown`, signatures are not verified.
     pub signer: String,
     /// Who pushed it: `unknown`, no forge tells.

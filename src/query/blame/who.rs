@@ -32,6 +32,9 @@ pub const UNKNOWN: &str = "unknown";
 pub struct Who {
     /// In a few words.
     pub name: String,
+    /// Whose name that was then, where the audit names a user and it is written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     /// `exact`, `unique`, `ambiguous`, `claimed` or `unknown`.
     pub strength: String,
     /// The event that names whoever it was, where the API server's audit told.

@@ -61,7 +61,8 @@ pub fn by_whom(
     names.extend(
         described.by.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>(),
     );
-    Described { by: names, summary, ..described }
+    let known = Some((verdict, claims.to_vec()));
+    Described { by: names, summary, known, ..described }
 }
 
 pub(super) fn resolved(body: &AttributionResolvedV1) -> Described {

@@ -53,7 +53,7 @@ pub(super) fn observed(
     let leaving = body.deleting && !before.deleting;
     let verb = match (before.object, &blind) {
         // What was there before anybody watched is no change.
-        (None, Some(span)) if span.cause == Cause::Begins && body.added => return Ok(None),
+        (None, Some(span)) if span.cause == Cause::Begins => return Ok(None),
         _ if leaving => "deletion requested",
         (None, None) if body.added => "created",
         (None, _) if body.added => "created, or first seen",
@@ -68,7 +68,9 @@ pub(super) fn observed(
     row.app = before.app.map(|app| app.to_string()).unwrap_or_default();
     row.object = body.key.to_string();
     (row.fields, row.more_fields) = (fields, more);
-    row.not_before = blind.map(|span| span.from.time.to_string()).unwrap_or_default();
+    // Before the ledger begins there is no time that it could name.
+    let known = blind.filter(|span| span.from != Moment::default());
+    row.not_before = known.map(|span| span.from.time.to_string()).unwrap_or_default();
     Ok(Some(row))
 }
 
