@@ -15,6 +15,7 @@ mod arena;
 mod args;
 mod asker;
 mod at;
+mod between;
 mod blame;
 mod change;
 mod error;

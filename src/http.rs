@@ -14,6 +14,7 @@
 
 mod api;
 pub mod audit;
+mod between;
 mod blame;
 mod client;
 mod convert;
@@ -38,6 +39,7 @@ mod why;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use between::{about_of, between_dto};
 pub use client::{Client, Error as ClientError, EventStream, query_string};
 pub use convert::{
     app as app_dto, diff as diff_dto, dry_run as dry_run_dto, ledger as ledger_dto,
@@ -45,7 +47,7 @@ pub use convert::{
 };
 pub use coverage::coverage_dto;
 pub use kubernetes::past_api;
-pub use past::{instant_dto, marks_dto, object_dto};
+pub use past::{instant_dto, marks_dto, object_dto, patched};
 pub use report::head_dto as report_head_dto;
 pub use server::{BindError, Control, Facts, State, bind, serve};
 pub use token::Token;

@@ -9,6 +9,7 @@
 //! Security: values of Secrets are never part of an answer.
 
 mod apps;
+pub mod between;
 pub mod blame;
 pub mod book;
 pub mod coverage;
@@ -21,6 +22,7 @@ pub mod instant;
 pub mod kubernetes;
 pub mod object_at;
 pub mod past;
+pub mod patch;
 pub mod people;
 pub mod planned;
 pub mod report;

@@ -130,23 +130,11 @@ pub(super) enum Verb {
         /// The application.
         app: String,
     },
-    /// Show how the cluster differs from Git; exits with 1 when it does.
+    /// Show how the cluster differs from Git, or from itself at another time; exits with 1 when it does.
     #[command(
-        after_help = "Examples:\n  greffier diff web\n  greffier diff web --rev feature/x\n  greffier diff web --local ./apps/web"
+        after_help = "Examples:\n  greffier diff web\n  greffier diff web --rev feature/x\n  greffier diff web --local ./apps/web\n  greffier diff web --from yesterday\n  greffier diff Deployment.apps/prod/web --from @-\n  greffier diff -n prod --from mark:before-upgrade --to 2h\n  greffier diff web-test web-prod"
     )]
-    Diff {
-        /// The application.
-        app: String,
-        /// What would change if this branch, tag or commit were synced.
-        #[arg(long, value_name = "REVISION", conflicts_with = "local")]
-        rev: Option<String>,
-        /// What would change if this folder were the application's in Git; rendered here.
-        #[arg(long, value_name = "DIR")]
-        local: Option<PathBuf>,
-        /// Whether a difference changes the exit code.
-        #[arg(long, value_enum, default_value_t = ExitCodeRule::Auto)]
-        exit_code: ExitCodeRule,
-    },
+    Diff(DiffArgs),
     /// Show what an application renders to; Secrets without their values.
     #[command(
         after_help = "Examples:\n  greffier render web\n  greffier render web --rev v1.4.0 -o yaml"
@@ -253,7 +241,7 @@ pub(super) enum Verb {
     #[command(
         after_help = "Examples:\n  greffier log -f\n  greffier log web --since 2h\n  greffier log Deployment.apps/prod/web --actor kubectl"
     )]
-    Log(LogArgs),
+    Log(Box<LogArgs>),
     /// Write a report of what happened in a span of time.
     #[command(
         after_help = "Example: greffier report audit --from 2026-11-01 --to 2026-11-30 -o html --out november.html"
@@ -351,7 +339,7 @@ pub(super) enum Get {
     People,
     /// Events: the same as `log`.
     #[command(after_help = "Example: greffier get events --app web -n 20")]
-    Events(LogArgs),
+    Events(Box<LogArgs>),
 }
 
 /// Whether a difference changes the exit code.
@@ -387,6 +375,35 @@ pub(super) struct SyncArgs {
     /// Return as soon as the request is recorded.
     #[arg(long)]
     pub(super) no_wait: bool,
+}
+
+/// Flags of `diff`.
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// The application; between instants also an object (Kind.group/namespace/name).
+    pub(super) subject: Option<String>,
+    /// Another application: how what it wants differs from what the first wants.
+    #[arg(value_name = "APP")]
+    pub(super) other: Option<String>,
+    /// Between instants: everything in this namespace, or the namespace of the object.
+    #[arg(short, long)]
+    pub(super) namespace: Option<String>,
+    /// How the cluster differs from this instant on; of a day its beginning.
+    #[arg(long, value_name = "INSTANT")]
+    pub(super) from: Option<String>,
+    /// Up to this instant; now when not given.
+    #[arg(long, value_name = "INSTANT")]
+    pub(super) to: Option<String>,
+    /// What would change if this branch, tag or commit were synced; with --from, from what was
+    /// wanted then.
+    #[arg(long, value_name = "REVISION", conflicts_with = "local")]
+    pub(super) rev: Option<String>,
+    /// What would change if this folder were the application's in Git; rendered here.
+    #[arg(long, value_name = "DIR")]
+    pub(super) local: Option<PathBuf>,
+    /// Whether a difference changes the exit code.
+    #[arg(long, value_enum, default_value_t = ExitCodeRule::Auto)]
+    pub(super) exit_code: ExitCodeRule,
 }
 
 /// Flags of `approve`.
@@ -450,6 +467,24 @@ pub(super) struct LogArgs {
     /// Only since a time (RFC 3339) or so long ago (e.g. 2h).
     #[arg(long)]
     pub(super) since: Option<String>,
+    /// Only from this instant on; of a day its beginning.
+    #[arg(long, value_name = "INSTANT", conflicts_with = "since")]
+    pub(super) from: Option<String>,
+    /// Only up to this instant; of a day its end.
+    #[arg(long, value_name = "INSTANT", conflicts_with = "follow")]
+    pub(super) to: Option<String>,
+    /// Only about objects of this kind, e.g. Deployment or Deployment.apps.
+    #[arg(long, value_name = "KIND")]
+    pub(super) object_kind: Option<String>,
+    /// Only what changed this field, e.g. spec.replicas, or something below or above it.
+    #[arg(long, value_name = "PATH")]
+    pub(super) field: Option<String>,
+    /// Also which fields changed.
+    #[arg(short, long)]
+    pub(super) patch: bool,
+    /// The newest first.
+    #[arg(long, conflicts_with = "follow")]
+    pub(super) reverse: bool,
     /// At most so many.
     #[arg(short = 'n', long = "lines", default_value_t = 50)]
     pub(super) lines: usize,

@@ -11,6 +11,7 @@ use crate::config::{Config, Loaded};
 use crate::http::{Client, ClientError, dto, query_string};
 use crate::model::{Instant, ObjectKey, Seq, Timestamp};
 use crate::query::ResourceFilter;
+use crate::query::between::Of;
 use crate::query::blame::Blame;
 use crate::query::instant::About;
 use crate::query::people::{Party, Person};
@@ -126,6 +127,11 @@ pub(super) struct Wanted {
     pub(super) actor: Option<String>,
     pub(super) commit: Option<String>,
     pub(super) since: Option<String>,
+    pub(super) from: Option<Instant>,
+    pub(super) to: Option<Instant>,
+    pub(super) object_kind: Option<String>,
+    pub(super) field: Option<String>,
+    pub(super) patch: bool,
     pub(super) all: bool,
 }
 
@@ -136,7 +142,16 @@ impl Wanted {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let (app, object, actor) = (text(&self.app), text(&self.object), text(&self.actor));
         let (commit, since) = (text(&self.commit), text(&self.since));
+        let instant =
+            |at: &Option<Instant>| at.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (from, to) = (instant(&self.from), instant(&self.to));
+        let (object_kind, field) = (text(&self.object_kind), text(&self.field));
         let mut pairs = vec![
+            ("from", from.as_str()),
+            ("to", &to),
+            ("object_kind", &object_kind),
+            ("field", &field),
+            ("patch", if self.patch { "true" } else { "" }),
             ("kind", kinds.as_str()),
             ("app", &app),
             ("object", &object),
@@ -166,6 +181,8 @@ impl Wanted {
             actor: self.actor.clone(),
             commit: self.commit.clone(),
             since: self.since.as_ref().map(time).transpose()?,
+            object_kind: self.object_kind.clone(),
+            field: self.field.clone(),
             noise: self.all,
             ..Filter::default()
         };
@@ -176,6 +193,10 @@ impl Wanted {
             };
             Error::usage(error.to_string()).hint(hint)
         })?;
+        if filter.field.is_some() && !filter.is_narrow() {
+            return Err(Error::usage("a field of everything cannot be searched")
+                .hint("name the application or the object whose field it is"));
+        }
         Ok(filter)
     }
 }
@@ -347,6 +368,39 @@ impl Asker {
         }
     }
 
+    /// What changed between two instants.
+    pub(super) async fn between(
+        &self,
+        of: &Of,
+        from: &Instant,
+        to: &Instant,
+    ) -> Result<dto::Between, Error> {
+        match self {
+            Self::Daemon(client, _) => {
+                let (from, to) = (from.to_string(), to.to_string());
+                let what = match of {
+                    Of::App(app) => ("app", app.to_string()),
+                    Of::Object(key) => ("object", key.to_string()),
+                    Of::Namespace(namespace) => ("namespace", namespace.clone()),
+                };
+                let pairs = [("from", from.as_str()), ("to", &to), (what.0, &what.1)];
+                Ok(client.get("between", &query_string(&pairs)).await?)
+            }
+            Self::Files(files) => files.between(of, from, to),
+        }
+    }
+
+    /// How what one application wants differs from what another wants.
+    pub(super) async fn two(&self, app: &str, other: &str) -> Result<dto::Diff, Error> {
+        match self {
+            Self::Daemon(client, at) => {
+                let query = query_string(&[("other", other), ("at", &at.event)]);
+                Ok(client.get(&Client::app_path(app, "against"), &query).await?)
+            }
+            Self::Files(files) => files.two(app, other),
+        }
+    }
+
     pub(super) async fn marks(&self) -> Result<Vec<dto::Mark>, Error> {
         match self {
             Self::Daemon(client, _) => Ok(client.get("marks", "").await?),
@@ -460,7 +514,9 @@ impl Asker {
     ) -> Result<(Vec<dto::Event>, u64), Error> {
         let (client, at) = match self {
             Self::Files(files) => {
-                return Ok((files.newest(&wanted.filter()?, lines)?, files.last().0));
+                let bounds = (wanted.from.clone(), wanted.to.clone());
+                let found = files.newest(wanted.filter()?, bounds, lines, wanted.patch)?;
+                return Ok((found, files.last().0));
             }
             Self::Daemon(client, at) => (client, at),
         };

@@ -60,14 +60,15 @@ pub(super) fn check(verb: &Verb) -> Result<(), Error> {
         | Verb::Blame(_)
         | Verb::Tree { .. }
         | Verb::Plan { .. }
-        | Verb::Diff { rev: None, local: None, .. }
         | Verb::Render { rev: None, .. } => Ok(()),
+        Verb::Diff(args) if args.from.is_some() => refused("--from: --to says up to when"),
+        Verb::Diff(args) if args.rev.is_none() && args.local.is_none() => Ok(()),
         Verb::Get(Get::Marks) => refused("get marks: names are in force until they are given anew"),
         Verb::Log(args) | Verb::Get(Get::Events(args)) if args.follow => {
             refused("--follow: nothing comes to the past")
         }
         Verb::Log(_) | Verb::Get(_) => Ok(()),
-        Verb::Diff { .. } | Verb::Render { .. } => {
+        Verb::Diff(_) | Verb::Render { .. } => {
             refused("another revision: it is rendered now, against the present")
         }
         Verb::Report(_) => refused("a report: it has --from and --to"),

@@ -12,6 +12,7 @@ use crate::http::{self, dto};
 use crate::ledger::Archive;
 use crate::model::{Instant, ObjectKey, Seq, Timestamp};
 use crate::plan::{Compared, Limits};
+use crate::query::between::{self, Of};
 use crate::query::blame::{self, Blame};
 use crate::query::coverage::Scope;
 use crate::query::instant::{self, About, At};
@@ -242,11 +243,64 @@ impl Files {
 
     pub(super) fn newest(
         &self,
-        filter: &search::Filter,
+        mut filter: search::Filter,
+        bounds: (Option<Instant>, Option<Instant>),
         limit: usize,
+        patch: bool,
     ) -> Result<Vec<dto::Event>, Error> {
-        let found = search::newest(&self.book(), filter, limit)?;
-        Ok(found.into_iter().map(|f| http::row(&f.recorded, f.described, true)).collect())
+        let book = self.book();
+        instant::bound(&book, &mut filter, bounds, Timestamp::now())?;
+        let found = search::newest(&book, &filter, limit)?.into_iter();
+        let rows = found.map(|found| {
+            let row = http::row(&found.recorded, found.described, true);
+            if patch { http::patched(&book, &found.recorded, row) } else { row }
+        });
+        Ok(rows.collect())
+    }
+
+    pub(super) fn between(
+        &self,
+        of: &Of,
+        from: &Instant,
+        to: &Instant,
+    ) -> Result<dto::Between, Error> {
+        let (about, scope) = http::about_of(of);
+        let now = Timestamp::now();
+        let from = instant::resolve(&self.archive, from, &about, now)?;
+        let to = instant::resolve(&self.archive, to, &about, now)?;
+        if from.seq > to.seq {
+            let (a, b) = (from.seq, to.seq);
+            return Err(Error::usage(format!("event #{a} comes after event #{b}"))
+                .hint("--from is the earlier of the two"));
+        }
+        let range = (from.seq, to.seq);
+        let asked: (&dyn Book, _) = (&self.archive, self.world.people.as_slice());
+        let found = match of {
+            Of::Object(key) => between::object(asked, key, range)?.into_iter().collect(),
+            _ => {
+                let first = fold(&self.archive, from.seq, true)?;
+                let last = fold(&self.archive, to.seq, true)?;
+                if let Of::App(name) = of
+                    && !first.apps.contains_key(name)
+                {
+                    let compared = Compared::new();
+                    let view = query::app(&last, &compared, &self.limits, name.as_str());
+                    view.map_err(|error| unknown(&error))?;
+                }
+                let (first, last) = (between::inventory(&first, of), between::inventory(&last, of));
+                between::compare(asked, (&first, &last), range)?
+            }
+        };
+        Ok(http::between_dto(&self.archive, &from, &to, &scope, found)?)
+    }
+
+    pub(super) fn two(&self, app: &str, other: &str) -> Result<dto::Diff, Error> {
+        let wanted = |name: &str| {
+            let pending = desired::desired(&self.world, &self.view(name)?);
+            Ok::<_, Error>(pending.read(&self.book())?)
+        };
+        let (first, second) = (wanted(app)?, wanted(other)?);
+        Ok(http::diff_dto(app, other.to_owned(), desired::two(&first, &second, false)))
     }
 
     pub(super) fn event(&self, seq: Seq) -> Result<dto::Event, Error> {
@@ -254,7 +308,8 @@ impl Files {
             let head = self.archive.head();
             Error::usage(format!("there is no event {seq}; the last one is {head}"))
         })?;
-        Ok(http::event(&self.archive, &recorded, None)?)
+        let row = http::event(&self.archive, &recorded, None)?;
+        Ok(http::patched(&self.archive, &recorded, row))
     }
 }
 

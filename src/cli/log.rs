@@ -4,7 +4,7 @@ use super::args::{Format, LogArgs};
 use super::asker::{Context, Wanted};
 use super::error::Error;
 use super::table::local_time;
-use super::{at, output};
+use super::{at, between, output};
 use crate::http::dto;
 use crate::model::{AppName, Instant, ObjectKey, Seq};
 use crate::query::describe::{Tone, style};
@@ -48,6 +48,11 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
         actor: args.actor,
         commit: args.commit,
         since: args.since,
+        from: args.from.as_deref().map(at::parse).transpose()?.map(Instant::or_begin),
+        to: args.to.as_deref().map(at::parse).transpose()?.map(Instant::or_end),
+        object_kind: args.object_kind,
+        field: args.field,
+        patch: args.patch,
         all: args.all,
     };
     let named = args.subject.as_deref().or(wanted.app.as_deref());
@@ -62,7 +67,10 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
             return output::print(&rows(&[row], format));
         }
     }
-    let (found, head) = asker.newest(&wanted, args.lines).await?;
+    let (mut found, head) = asker.newest(&wanted, args.lines).await?;
+    if args.reverse {
+        found.reverse();
+    }
     if found.is_empty()
         && let Some(app) = &wanted.app
     {
@@ -135,8 +143,9 @@ fn line(row: &dto::Event, wide: bool) -> String {
         [] => String::new(),
         keep => format!("{:>8}to keep it: {}\n", "", clean(&keep.join(" or "))),
     };
+    let patches = patches(row);
     format!(
-        "{:>6}  {}  {:<19}  {:<14}  {style}{}{style:#}{}\n{keep}",
+        "{:>6}  {}  {:<19}  {:<14}  {style}{}{style:#}{}\n{keep}{patches}",
         format!("#{}", row.seq),
         local_time(&row.time),
         row.kind,
@@ -144,4 +153,14 @@ fn line(row: &dto::Event, wide: bool) -> String {
         clean(&row.summary),
         clean(&extra),
     )
+}
+
+/// What an event changed of its objects, as lines.
+fn patches(row: &dto::Event) -> String {
+    let mut out = String::new();
+    for patch in &row.patches {
+        out.push_str(&format!("        {} {}\n", clean(&patch.object), patch.change));
+        between::fields(&patch.fields, &mut out);
+    }
+    out
 }

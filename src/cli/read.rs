@@ -206,7 +206,7 @@ pub(super) fn short(hash: &str) -> &str {
 pub(super) async fn get(context: &Context, what: Get) -> Result<(), Error> {
     let format = context.global.output;
     match what {
-        Get::Events(args) => log::run(context, args).await,
+        Get::Events(args) => log::run(context, *args).await,
         Get::Marks => mark::list(context).await,
         Get::People => persons::list(context).await,
         Get::Apps { names } => {

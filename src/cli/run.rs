@@ -12,8 +12,8 @@ use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ReportVerb,
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::{
-    approve, arena, at, blame, change, log, mark, output, plan, read, report, settings, show,
-    trial, why,
+    approve, arena, at, between, blame, change, log, mark, output, plan, read, report, settings,
+    show, trial, why,
 };
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
@@ -111,13 +111,7 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Blame(args) => blame::run(context, &args).await,
         Verb::Plan { apps } => plan::run(context, &apps).await,
         Verb::Tree { app } => read::tree(context, &app).await,
-        Verb::Diff { app, rev: Some(rev), exit_code, .. } => {
-            trial::diff_revision(context, &app, &rev, exit_code).await
-        }
-        Verb::Diff { app, local: Some(local), exit_code, .. } => {
-            trial::diff_local(context, &app, &local, exit_code).await
-        }
-        Verb::Diff { app, exit_code, .. } => read::diff(context, &app, exit_code).await,
+        Verb::Diff(args) => between::run(context, args).await,
         Verb::Render { app, rev } => trial::render(context, &app, rev.as_deref()).await,
         Verb::Sync(args) => change::sync(context, args).await,
         Verb::Approve(args) => approve::run(context, args).await,
@@ -133,7 +127,7 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Mark { name, instant, reason } => {
             mark::run(context, &name, instant.as_deref(), &reason).await
         }
-        Verb::Log(args) => log::run(context, args).await,
+        Verb::Log(args) => log::run(context, *args).await,
         Verb::Report(ReportVerb::Audit(args)) => report::audit(context, args).await,
         Verb::App(verb) => change::app(context, verb).await,
         Verb::Ledger(verb) => read::ledger(context, verb).await,

@@ -19,8 +19,8 @@ use crate::config::Period;
 use crate::model::{ObjectKey, Seq, Timestamp};
 use crate::query::coverage::Scope;
 use crate::query::instant::{About, At};
-use crate::query::search::{self, Filter};
-use crate::query::{self, AppView, ResourceFilter};
+use crate::query::search::{self, Filter, Found};
+use crate::query::{self, AppView, Book, ResourceFilter};
 use crate::replay::World;
 
 /// How many entries a page has when nobody says.
@@ -242,6 +242,16 @@ pub(super) struct EventQuery {
     pub(super) all: bool,
     /// With everything that was recorded.
     pub(super) detail: bool,
+    /// From an instant on, as `at` reads it.
+    pub(super) from: Option<String>,
+    /// Up to an instant.
+    pub(super) to: Option<String>,
+    /// Of an object of this kind.
+    pub(super) object_kind: Option<String>,
+    /// Which changed this field.
+    pub(super) field: Option<String>,
+    /// With what changed of the objects.
+    pub(super) patch: bool,
 }
 
 impl EventQuery {
@@ -258,10 +268,28 @@ impl EventQuery {
             object: object.map_err(|error| Error::bad_request(error.to_string()))?,
             actor: self.actor.clone(),
             commit: self.commit.clone(),
+            object_kind: self.object_kind.clone(),
+            field: self.field.clone(),
             noise: self.all,
         };
         filter.check()?;
+        if filter.field.is_some() && !filter.is_narrow() {
+            let hint = "name the application or the object whose field it is".to_owned();
+            return Err(Self::field_of_nothing(hint));
+        }
         Ok(filter)
+    }
+}
+
+impl EventQuery {
+    /// An event as it was asked for.
+    pub(super) fn row(&self, book: &dyn Book, found: Found) -> dto::Event {
+        let row = convert::row(&found.recorded, found.described, self.detail);
+        if self.patch { super::patched(book, &found.recorded, row) } else { row }
+    }
+
+    fn field_of_nothing(hint: String) -> Error {
+        Error { hint, ..Error::bad_request("a field of everything cannot be searched") }
     }
 }
 
@@ -279,23 +307,24 @@ pub(super) async fn events(
     asked: Asked<EventQuery>,
 ) -> Answer<dto::Page<dto::Event>> {
     let Query(asked) = asked?;
-    let filter = asked.filter()?;
+    let bounds = (asked.from.as_deref(), asked.to.as_deref());
+    let filter = state.bounds(asked.filter()?, bounds).await?;
     let limit = page(asked.limit);
     let ledger = state.ledger.clone();
     let found = state.blocking(move || {
-        if asked.newest {
+        let (found, next) = if asked.newest {
             let head = ledger.head();
-            Ok((search::newest(&ledger, &filter, limit)?, Some(head.to_string())))
+            (search::newest(&ledger, &filter, limit)?, Some(head.to_string()))
         } else {
             let (found, cursor) = search::next(&ledger, &filter, limit)?;
             let more = cursor < ledger.head();
-            Ok((found, more.then(|| cursor.to_string())))
-        }
+            (found, more.then(|| cursor.to_string()))
+        };
+        let items = found.into_iter().map(|found| asked.row(&ledger, found)).collect();
+        Ok(dto::Page { items, next })
     });
     let found: Result<_, crate::ledger::Error> = found.await?;
-    let (found, next) = found?;
-    let rows = found.into_iter().map(|f| convert::row(&f.recorded, f.described, asked.detail));
-    Ok(Json(dto::Page { items: rows.collect(), next }))
+    Ok(Json(found?))
 }
 
 /// As known when.
@@ -319,7 +348,9 @@ pub(super) async fn event(
     let ledger = state.ledger.clone();
     let row = state.blocking(move || {
         let recorded = ledger.get(seq)?;
-        recorded.map(|recorded| who::one(&ledger, &recorded, as_of)).transpose()
+        let Some(recorded) = recorded else { return Ok(None) };
+        let row = who::one(&ledger, &recorded, as_of)?;
+        Ok(Some(super::patched(&ledger, &recorded, row)))
     });
     let row: Result<_, crate::ledger::Error> = row.await?;
     row?.map(Json).ok_or_else(|| {

@@ -54,6 +54,7 @@ pub fn row(recorded: &Recorded, described: Described, detail: bool) -> dto::Even
         detail: detail.then(|| recorded.event.as_ref().map(details)).flatten(),
         hash: String::new(),
         who: None,
+        patches: Vec::new(),
     }
 }
 

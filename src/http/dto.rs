@@ -11,6 +11,7 @@ mod who;
 
 use std::collections::BTreeMap;
 
+pub use crate::query::patch::Patch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,7 +19,7 @@ use crate::query::people::Party;
 
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
-pub use past::{Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
+pub use past::{Between, Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
 pub use report::ReportHead;
 pub use who::{Claim, OwnWrite, Who};
 
@@ -68,6 +69,9 @@ pub struct Event {
     /// Who made the change that it shows; only of a single event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<Who>,
+    /// What it changed of its objects; only where asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<Patch>,
 }
 
 /// A page of a list.

@@ -20,12 +20,14 @@ use super::error::Error;
 use super::server::State;
 use crate::command::Command;
 use crate::ledger::event::Learned;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, Recorded};
 use crate::model::{Instant, InstantError, ObjectKey, Seq, Timestamp};
 use crate::plan::{Compared, secret};
 use crate::query::coverage::{self, Cause, Moment, Scope, Unwatched};
 use crate::query::instant::{self, About, At};
 use crate::query::object_at::{self, Certainty};
+use crate::query::patch;
+use crate::query::search::Filter;
 use crate::query::{AsOf, Book, past};
 use crate::replay::World;
 
@@ -79,12 +81,43 @@ impl State {
         given: Option<&str>,
         about: About,
     ) -> Result<Option<At>, Error> {
-        let Some(given) = given.filter(|given| !given.is_empty()) else { return Ok(None) };
+        match given.filter(|given| !given.is_empty()) {
+            None => Ok(None),
+            Some(given) => self.asked(given, about, Instant::or_end).await.map(Some),
+        }
+    }
+
+    /// What an instant stands for; `end` takes the end of a day or its beginning.
+    pub(super) async fn asked(
+        &self,
+        given: &str,
+        about: About,
+        end: fn(Instant) -> Instant,
+    ) -> Result<At, Error> {
         let now = Timestamp::now();
-        let named = Instant::parse(given, now, &TimeZone::UTC)?.or_end();
+        let named = end(Instant::parse(given, now, &TimeZone::UTC)?);
         let ledger = self.ledger.clone();
         let found = self.blocking(move || instant::resolve(&ledger, &named, &about, now));
-        Ok(Some(found.await??))
+        Ok(found.await??)
+    }
+
+    /// Narrows a search to what was recorded from an instant on, up to another.
+    pub(super) async fn bounds(
+        &self,
+        mut filter: Filter,
+        (from, to): (Option<&str>, Option<&str>),
+    ) -> Result<Filter, Error> {
+        let given = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        let (from, to) = (given(from), given(to));
+        let now = Timestamp::now();
+        let parse = |text: String| Instant::parse(&text, now, &TimeZone::UTC);
+        let (from, to) = (from.map(parse).transpose()?, to.map(parse).transpose()?);
+        let ledger = self.ledger.clone();
+        let bound = move || {
+            instant::bound(&ledger, &mut filter, (from, to), now)?;
+            Ok::<_, instant::Error>(filter)
+        };
+        Ok(self.blocking(bound).await??)
     }
 
     /// Reads the world as of an instant, or the present one where none is asked for.
@@ -250,7 +283,7 @@ pub fn instant_dto(book: &dyn Book, at: &At, scope: &Scope) -> Result<dto::Insta
     Ok(with_spans(at, gap, &spans))
 }
 
-fn with_spans(at: &At, gap: bool, spans: &[Unwatched]) -> dto::Instant {
+pub(super) fn with_spans(at: &At, gap: bool, spans: &[Unwatched]) -> dto::Instant {
     let certainty = if gap { Certainty::Gap } else { Certainty::Exact };
     dto::Instant {
         seq: at.seq.0,
@@ -321,6 +354,14 @@ fn state_dto(
         deleting: live.is_some_and(|live| live.deleting),
         manifest,
     })
+}
+
+/// A row with what the event changed of its objects.
+#[must_use]
+pub fn patched(book: &dyn Book, recorded: &Recorded, mut row: dto::Event) -> dto::Event {
+    // What cannot be read of an object does not keep its event from being told.
+    row.patches = patch::of_event(book, recorded).unwrap_or_default();
+    row
 }
 
 /// All marks in force, by name.

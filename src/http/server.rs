@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::past::{self, Past};
 use super::peer::Peer;
-use super::{api, blame, coverage, hold, people, plan, report, stream, trial, why};
+use super::{api, between, blame, coverage, hold, people, plan, report, stream, trial, why};
 use crate::ledger::Ledger;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
@@ -245,6 +245,8 @@ fn router(state: State) -> Router {
         .route("/freeze", post(api::freeze))
         .route("/unfreeze", post(api::unfreeze))
         .route("/resources", get(api::resources))
+        .route("/apps/{name}/against", get(between::against))
+        .route("/between", get(between::between))
         .route("/instant", get(past::instant))
         .route("/object", get(past::object))
         .route("/marks", get(past::marks).post(past::mark))

@@ -18,7 +18,6 @@ use futures::stream::unfold;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::api::EventQuery;
-use super::convert;
 use super::dto;
 use super::error::Error;
 use super::server::State;
@@ -33,7 +32,7 @@ struct Following {
     state: State,
     tail: Tail,
     filter: Filter,
-    detail: bool,
+    asked: Arc<EventQuery>,
     ready: VecDeque<dto::Event>,
     // Held for as long as the stream lives.
     _permit: OwnedSemaphorePermit,
@@ -45,10 +44,15 @@ pub(super) async fn stream(
     asked: Result<Query<EventQuery>, QueryRejection>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
     let Query(asked) = asked?;
-    let mut filter = asked.filter()?;
+    if asked.to.is_some() {
+        return Err(Error::bad_request("a stream has no end"));
+    }
+    let mut filter = state.bounds(asked.filter()?, (asked.from.as_deref(), None)).await?;
+    let from = filter.after;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     filter.after = match last.or(asked.after) {
         Some(after) => Seq(after),
+        None if asked.from.is_some() => from,
         None => state.ledger.head(),
     };
     let permit = state.streams.clone().try_acquire_owned().map_err(|_| {
@@ -60,7 +64,7 @@ pub(super) async fn stream(
         state,
         tail,
         filter,
-        detail: asked.detail,
+        asked: Arc::new(asked),
         ready: VecDeque::new(),
         _permit: permit,
     };
@@ -91,11 +95,11 @@ impl Following {
     }
 
     async fn rows(&self, batch: Vec<Arc<Recorded>>) -> Option<VecDeque<dto::Event>> {
-        let (ledger, filter, detail) =
-            (self.state.ledger.clone(), self.filter.clone(), self.detail);
+        let (ledger, filter, asked) =
+            (self.state.ledger.clone(), self.filter.clone(), Arc::clone(&self.asked));
         let rows = self.state.blocking(move || {
             let found = batch.into_iter().filter_map(|recorded| filter.take(&ledger, recorded));
-            found.map(|found| convert::row(&found.recorded, found.described, detail)).collect()
+            found.map(|found| asked.row(&ledger, found)).collect()
         });
         rows.await.ok()
     }

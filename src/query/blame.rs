@@ -15,6 +15,7 @@ mod fields;
 mod git;
 mod history;
 mod mirrored;
+mod owned;
 mod path;
 mod schema;
 mod state;
@@ -35,6 +36,8 @@ use crate::ledger::event::Learned;
 use crate::model::{BlobAddr, ObjectKey, Seq};
 use crate::plan::secret::{SECRET, is_open};
 use crate::replay::World;
+
+pub(super) use self::owned::Owned;
 
 use self::fields::Place;
 use self::git::Desired;

@@ -4,10 +4,14 @@
 
 use serde_json::Value;
 
+use std::collections::BTreeMap;
+
 use super::apps::AppView;
 use super::book::Book;
+use super::diff::{AppDiff, ObjectDiff, Side};
 use crate::ledger;
 use crate::model::{BlobAddr, CommitId, ObjectKey, Seq};
+use crate::plan::diff::changes;
 use crate::plan::secret::shown;
 use crate::replay::World;
 
@@ -104,5 +108,96 @@ impl Pending {
             }
         }
         Ok(found)
+    }
+}
+
+/// How what two are to be differs: `missing` is what the first has not, `extra` what the second
+/// has not, `was` the first and `now` the second. Objects of different applications are the same
+/// when kind and name are, whatever their namespaces.
+#[must_use]
+pub fn two(first: &Desired, second: &Desired, same_app: bool) -> AppDiff {
+    let (one, two) = (by_name(first, same_app), by_name(second, same_app));
+    let mut names: Vec<&ObjectKey> = one.keys().chain(two.keys()).collect();
+    names.sort();
+    names.dedup();
+    let mut diff = AppDiff::default();
+    diff.unknown.extend(first.unknown.iter().chain(&second.unknown).cloned());
+    for name in names {
+        let push = |key: &ObjectKey, side, fields| ObjectDiff {
+            key: key.clone(),
+            side,
+            fields,
+            why: String::new(),
+        };
+        match (one.get(name), two.get(name)) {
+            (Some(one), None) => diff.objects.push(push(&one.key, Side::Extra, Vec::new())),
+            (None, Some(two)) => diff.objects.push(push(&two.key, Side::Missing, Vec::new())),
+            (Some(one), Some(two)) => {
+                if one.key.is_secret() {
+                    diff.unknown
+                        .push(format!("{}: the values of Secrets are not compared", one.key));
+                }
+                let mut fields = changes(&one.manifest, &two.manifest);
+                fields.retain(|field| same_app || field.path != ".metadata.namespace");
+                if !fields.is_empty() {
+                    diff.objects.push(push(&two.key, Side::Changed, fields));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+    diff
+}
+
+/// Objects by what tells them apart; without their namespaces where that is enough.
+fn by_name(desired: &Desired, whole: bool) -> BTreeMap<ObjectKey, &DesiredManifest> {
+    let bare = |key: &ObjectKey| ObjectKey { namespace: String::new(), ..key.clone() };
+    let mut found = BTreeMap::new();
+    for object in &desired.objects {
+        let key = bare(&object.key);
+        let taken = found.contains_key(&key);
+        found.insert(if whole || taken { object.key.clone() } else { key }, object);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn wants(objects: &[(&str, &str, u32)]) -> Desired {
+        let objects = objects.iter().map(|(key, namespace, replicas)| DesiredManifest {
+            key: key.parse().unwrap(),
+            wave: 0,
+            origin: String::new(),
+            manifest: json!({"metadata": {"namespace": namespace}, "spec": {"replicas": replicas}}),
+        });
+        Desired { objects: objects.collect(), ..Desired::default() }
+    }
+
+    #[test]
+    fn two_applications_differ_in_what_they_want_and_not_in_their_namespaces() {
+        let prod =
+            wants(&[("Deployment.apps/prod/web", "prod", 5), ("ConfigMap/prod/a", "prod", 1)]);
+        let test =
+            wants(&[("Deployment.apps/test/web", "test", 2), ("ConfigMap/test/b", "test", 1)]);
+        let diff = two(&prod, &test, false);
+        let told: Vec<_> = diff.objects.iter().map(|o| (o.key.to_string(), o.side)).collect();
+        assert_eq!(
+            told,
+            [
+                ("ConfigMap/prod/a".to_owned(), Side::Extra),
+                ("ConfigMap/test/b".to_owned(), Side::Missing),
+                ("Deployment.apps/test/web".to_owned(), Side::Changed),
+            ]
+        );
+        let fields = &diff.objects[2].fields;
+        assert_eq!((fields.len(), &*fields[0].was, &*fields[0].now), (1, "5", "2"));
+        assert_eq!(two(&prod, &prod, true).objects, []);
+        assert_eq!(two(&prod, &test, true).objects.len(), 4, "of one application keys are whole");
+        let both = wants(&[("ConfigMap/a/x", "a", 1), ("ConfigMap/b/x", "b", 1)]);
+        assert_eq!(by_name(&both, false).len(), 2);
     }
 }

@@ -109,7 +109,7 @@ impl Story {
         self.add(Draft::new(event))
     }
 
-    fn blob(&mut self, value: &Value) {
+    pub(crate) fn blob(&mut self, value: &Value) {
         let blobs = vec![Blob::plain(canonical(value), None)];
         append(&self.ledger, Batch { blobs, drafts: Vec::new() });
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::book::Book;
 use super::object_at::last_state;
+use super::search::Filter;
 use super::text::near_names;
 use crate::ledger::event::{Event, Learned, MarkedV1};
 use crate::ledger::store::{COMMIT_PREFIX, SubjectKey};
@@ -235,6 +236,37 @@ pub fn resolve(
             Ok(At { time: mark.time, ..at })
         }
     }
+}
+
+/// Narrows a search to what was recorded from an instant on, up to another. What is before the
+/// first event bounds nothing.
+///
+/// # Errors
+/// See [`Error`].
+pub fn bound(
+    book: &dyn Book,
+    filter: &mut Filter,
+    (from, to): (Option<Instant>, Option<Instant>),
+    now: Timestamp,
+) -> Result<(), Error> {
+    let object = filter.object.clone();
+    let app = filter.app.as_ref().and_then(|app| app.parse().ok());
+    let about = About { app, object };
+    if let Some(from) = from {
+        let after = match resolve(book, &from.or_begin(), &about, now) {
+            // What happened at the very instant is wanted.
+            Ok(At { seq, timed: false, .. }) => Seq(seq.0 - 1),
+            Ok(At { seq, .. }) => seq,
+            Err(Error::Before { .. }) => Seq::ZERO,
+            Err(error) => return Err(error),
+        };
+        filter.after = filter.after.max(after);
+    }
+    if let Some(to) = to {
+        let last = resolve(book, &to.or_end(), &about, now)?.seq;
+        filter.before = Some(filter.before.map_or(last.next(), |before| before.min(last.next())));
+    }
+    Ok(())
 }
 
 /// The position after `seq`.

@@ -288,7 +288,7 @@ fn folded(
 }
 
 /// The events that say how the writes of an intent ended, up to event `last`.
-fn outcomes(
+pub(super) fn outcomes(
     book: &dyn Book,
     app: &AppName,
     intent: Seq,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::book::{Book, as_intent};
 use super::describe::{Described, describe};
+use super::patch;
 use super::text::near_names;
 use super::who::attributed;
 use crate::config::Period;
@@ -33,6 +34,10 @@ pub struct Filter {
     pub actor: Option<String>,
     /// About a commit whose id begins like this.
     pub commit: Option<String>,
+    /// About an object of this kind: `Deployment` or `Deployment.apps`, in any case of letters.
+    pub object_kind: Option<String>,
+    /// Which changed this field of an object, or something below or above it.
+    pub field: Option<String>,
     /// Also events that are only of use to somebody who looks for exactly them.
     pub noise: bool,
 }
@@ -88,7 +93,22 @@ impl Filter {
             return None;
         }
         let described = attributed(book, &recorded, described);
-        self.wants_actor(&recorded, &described).then_some(Found { recorded, described })
+        let wanted = self.wants_actor(&recorded, &described) && self.changed(book, &recorded);
+        wanted.then_some(Found { recorded, described })
+    }
+
+    /// Whether only so much is looked through that every event can be compared with the one
+    /// before it.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        self.object.is_some() || self.app.is_some()
+    }
+
+    /// Whether the event changed the field that is asked about.
+    fn changed(&self, book: &dyn Book, recorded: &Recorded) -> bool {
+        let Some(field) = &self.field else { return true };
+        // What cannot be read is told by whoever reads it on its own.
+        patch::changed(book, recorded, self.object.as_ref(), field).unwrap_or_default()
     }
 
     fn wants_kind(&self, recorded: &Recorded) -> bool {
@@ -98,7 +118,8 @@ impl Filter {
 
     fn wants(&self, described: &Described) -> bool {
         // Who asks for a kind or an object wants all there is.
-        let noise = self.noise || !self.kinds.is_empty() || self.object.is_some();
+        let narrow = self.object.is_some() || self.field.is_some() || self.object_kind.is_some();
+        let noise = self.noise || !self.kinds.is_empty() || narrow;
         if described.noise && !noise {
             return false;
         }
@@ -107,6 +128,15 @@ impl Filter {
         }
         if self.object.as_ref().is_some_and(|object| !described.objects.contains(object)) {
             return false;
+        }
+        if let Some(kind) = &self.object_kind {
+            let of = |key: &ObjectKey| {
+                kind.eq_ignore_ascii_case(&key.kind)
+                    || kind.eq_ignore_ascii_case(&key.group_kind().to_string())
+            };
+            if !described.objects.iter().any(of) {
+                return false;
+            }
         }
         if let Some(prefix) = &self.commit
             && !described.commit.as_ref().is_some_and(|c| c.as_str().starts_with(prefix.as_str()))

@@ -15,6 +15,7 @@ mod ledger;
 mod manifests;
 mod mass;
 mod open;
+mod past;
 mod prune;
 mod push;
 mod report;

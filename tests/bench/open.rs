@@ -13,11 +13,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
 use crate::manifests::{mixed, name, write};
-use crate::probe;
 use crate::report::{Figure, Report, Unit};
 use crate::serve::{Daemon, Home};
 use crate::site::{LIMIT, Site, application, directory_bytes, pause, settle};
 use crate::witness::Depth;
+use crate::{past, probe};
 
 const EVENTS: usize = 1_000_000;
 /// How many objects the events are about: each is a small change of one of them.
@@ -37,6 +37,7 @@ pub(crate) fn measure(runtime: &Handle, report: &mut Report) -> Result<()> {
     let key = home.dir().join("ledger.key");
     grow(&dir, &key, report)?;
     replay(&dir, &key, report)?;
+    past::measure(&dir, &key, OBJECTS, report)?;
     serve(&home, report)?;
 
     let witness = site.watch("bench-mass", Depth::Names)?;

@@ -92,6 +92,7 @@ fn the_past_is_shown_as_it_was_with_a_daemon_and_without_one() {
     let (_, said) = greffier.cli_ends(0, &["get", "apps", "-q", "--at", "mark:first"]);
     assert_eq!(said, "");
 
+    between(&greffier, &app, &ns, (synced, again));
     let with = answers(&greffier, &app, &object, &position);
     for (question, answer) in &with {
         let text = answer.to_string();
@@ -112,8 +113,67 @@ fn the_past_is_shown_as_it_was_with_a_daemon_and_without_one() {
         assert_eq!(with, without, "{question}");
     }
     assert_eq!(value(&shown(&greffier, &object, "@-")), "1");
+    let (from, to) = (format!("#{synced}"), format!("#{again}"));
+    for subject in [&app, &object] {
+        let (text, _) = greffier.cli_ends(1, &["diff", subject, "--from", &from, "--to", &to]);
+        assert!(text.contains("+\"2\"") && text.contains("applied by greffier"), "{text}");
+    }
     let secret = shown(&greffier, &format!("Secret/{ns}/login"), "@");
     assert!(secret.to_string().contains("(secret)"), "{secret}");
+}
+
+/// What changed, asked for in every way; the same without a daemon.
+fn between(greffier: &Greffier, app: &str, ns: &str, (first, second): (u64, u64)) {
+    let object = format!("ConfigMap/{ns}/one");
+    let (from, to) = (format!("#{first}"), format!("#{second}"));
+    let subjects = [vec![app], vec![&object], vec!["-n", ns]];
+    for subject in &subjects {
+        let args = [&["diff"], &subject[..], &["--from", &from, "--to", &to]].concat();
+        let (text, said) = greffier.cli_ends(1, &args);
+        for part in [".data.key", "-\"1\"", "+\"2\"", "applied by greffier", &object] {
+            assert!(text.contains(part), "{subject:?}: {part} is not in {text}");
+        }
+        assert!(said.contains(&format!("event #{first}")), "{said}");
+        let same = [&["diff"], &subject[..], &["--from", &to, "--to", &to]].concat();
+        assert_eq!(greffier.cli_ends(0, &same).0, "", "{subject:?}");
+        let never = [&args[..], &["--exit-code", "never"]].concat();
+        greffier.cli_ends(0, &never);
+    }
+    let (text, _) = greffier.cli_ends(1, &["diff", app, "--from", &from, "--rev", "main"]);
+    assert!(text.contains("+\"2\""), "{text}");
+    assert_eq!(greffier.cli_ends(0, &["diff", app, "--from", &to, "--rev", "main"]).0, "");
+    assert_eq!(greffier.cli_ends(0, &["diff", app, app]).0, "", "it does not differ from itself");
+    let rows = |args: &[&str]| {
+        let all = [&["log", &object, "-o", "json"], args].concat();
+        greffier.json(&all).as_array().unwrap().clone()
+    };
+    let changed = rows(&["--field", "data.key", "-p", "--from", &from]);
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    assert_eq!(changed[0]["patches"][0]["fields"][0]["now"], "\"2\"");
+    let seq = seq(&changed[0]);
+    assert!(first < seq && seq <= second + 1, "{changed:?}");
+    assert_eq!(rows(&["--field", "data.other"]), Vec::<Value>::new());
+    let (text, _) = greffier.cli_ends(0, &["log", &object, "-p", "--from", &from, "--reverse"]);
+    assert!(text.contains("@@ .data.key @@"), "{text}");
+    let (text, _) = greffier.cli_ends(0, &["show", &format!("#{seq}")]);
+    assert!(text.contains("+\"2\""), "{text}");
+    let kinds = greffier.json(&["log", app, "--object-kind", "secret", "-o", "json", "--to", &to]);
+    let kinds = kinds.as_array().unwrap().clone();
+    assert!(
+        !kinds.is_empty() && kinds.iter().all(|row| row["objects"].to_string().contains("Secret"))
+    );
+    for (args, part) in [
+        (vec!["diff", app, "--to", "2h"], "--to needs --from"),
+        (vec!["diff", app, "--from", &to, "--to", &from], "comes after"),
+        (vec!["diff", "--from", &from], "name an application"),
+        (vec!["diff", "nobody", "--from", &from], "there is no application"),
+        (vec!["diff", app, "nobody"], "there is no application"),
+        (vec!["diff", app, "--from", &from, "--at", "@"], "--to says up to when"),
+        (vec!["log", "--field", "data.key"], "a field of everything"),
+    ] {
+        let (_, stderr) = greffier.cli_ends(2, &args);
+        assert!(stderr.contains(part), "{args:?}: {stderr}");
+    }
 }
 
 fn wrong_input(greffier: &Greffier, app: &str) {
@@ -155,6 +215,11 @@ fn what_happens_while_greffier_is_stopped_is_told_as_not_known() {
     greffier.wait_after(last, "the new ConfigMap", |event| {
         event["kind"] == "object.observed" && event["detail"]["key"]["name"] == "changed"
     });
+    // No audit is read here: what is left is what the object says of itself.
+    let object = format!("ConfigMap/{ns}/changed");
+    let (text, _) = greffier.cli_ends(1, &["diff", &object, "--from", &format!("#{last}")]);
+    assert!(text.contains("(not in the cluster)"), "{text}");
+    assert!(text.contains("kubectl-create (field manager, claimed)"), "{text}");
     let before = now();
     assert_eq!(greffier.stop(), Some(0));
     create("ghost");

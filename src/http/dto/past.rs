@@ -122,3 +122,16 @@ pub struct MarkBody {
     /// Why.
     pub reason: String,
 }
+
+/// What changed between two instants.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Between {
+    /// The earlier one.
+    pub from: Instant,
+    /// The later one.
+    pub to: Instant,
+    /// What was not watched in between: what changed then is told, but not who changed it.
+    pub unwatched: Vec<Unwatched>,
+    /// The objects that differ, in order of their keys.
+    pub objects: Vec<crate::query::between::ObjectBetween>,
+}

@@ -76,6 +76,13 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Whether the place is the one that is asked for, below it, or above it.
+    pub(super) fn meets(&self, place: &[String]) -> bool {
+        self.0.iter().zip(place).all(|(part, edge)| part.matches(edge))
+    }
+}
+
 impl Part {
     fn matches(&self, edge: &str) -> bool {
         let step = Step::parse(edge);

@@ -1,0 +1,207 @@
+//! What an event changed of its objects, field by field.
+//!
+//! Security: of a Secret only which values changed is told.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::book::Book;
+use super::object_at::{State, last_state};
+use crate::ledger::event::{Event, FieldChange};
+use crate::ledger::{self, Recorded};
+use crate::model::{BlobAddr, ObjectKey, Seq};
+use crate::plan::diff::changes;
+use crate::plan::secret::hide;
+
+/// Bound: of how many objects of one event the changes are told.
+const OBJECTS_MAX: usize = 20;
+
+/// What became of an object. It goes over the wire as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch {
+    /// The object.
+    pub object: String,
+    /// `appeared`, `gone`, `changed` or `made anew`.
+    pub change: String,
+    /// The fields, of an object that was there and stays, at most 100.
+    pub fields: Vec<Field>,
+}
+
+/// A field that changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Where it is.
+    pub path: String,
+    /// What it was, as JSON; empty when it was not there.
+    pub was: String,
+    /// What it is; empty when it is not there.
+    pub now: String,
+}
+
+impl From<FieldChange> for Field {
+    fn from(change: FieldChange) -> Self {
+        Self { path: change.path, was: change.was, now: change.now }
+    }
+}
+
+/// The objects that an event may have changed.
+fn objects(book: &dyn Book, recorded: &Recorded) -> Vec<ObjectKey> {
+    let results = match &recorded.event {
+        Some(Event::ObjectObserved(body)) => return vec![body.key.clone()],
+        Some(Event::ObjectGone(body)) => return vec![body.key.clone()],
+        Some(Event::OutcomeRecorded(body)) => &body.results,
+        Some(Event::IntentSettled(body)) => &body.results,
+        _ => return Vec::new(),
+    };
+    let intent = recorded.event.as_ref().and_then(|event| book.intent_of(event));
+    let Some(intent) = intent.as_deref().and_then(super::as_intent) else { return Vec::new() };
+    let written = results.iter().filter_map(|(index, _)| {
+        intent.writes.get(usize::try_from(*index).ok()?).map(|write| write.key.clone())
+    });
+    written.collect()
+}
+
+/// What an event changed, as far as it did, of at most 20 objects.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn of_event(book: &dyn Book, recorded: &Recorded) -> Result<Vec<Patch>, ledger::Error> {
+    of_objects(book, recorded, objects(book, recorded).into_iter().take(OBJECTS_MAX))
+}
+
+/// Whether an event changed the field `path` of an object: of `object`, or of any.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn changed(
+    book: &dyn Book,
+    recorded: &Recorded,
+    object: Option<&ObjectKey>,
+    path: &str,
+) -> Result<bool, ledger::Error> {
+    let asked = objects(book, recorded).into_iter();
+    let asked = asked.filter(|key| object.is_none_or(|object| object == key));
+    let patches = of_objects(book, recorded, asked)?;
+    let mut fields = patches.iter().flat_map(|patch| &patch.fields);
+    Ok(fields.any(|field| concerns(&field.path, path)))
+}
+
+fn of_objects(
+    book: &dyn Book,
+    recorded: &Recorded,
+    keys: impl Iterator<Item = ObjectKey>,
+) -> Result<Vec<Patch>, ledger::Error> {
+    let seq = recorded.seq();
+    let mut found = Vec::new();
+    for key in keys {
+        let after = last_state(book, &key, seq)?;
+        // An event that tells what was known already changes nothing.
+        if after.as_ref().is_none_or(|after| after.seq != seq) {
+            continue;
+        }
+        let before = last_state(book, &key, Seq(seq.0.saturating_sub(1)))?;
+        found.extend(between(book, &key, before.as_ref(), after.as_ref())?);
+    }
+    Ok(found)
+}
+
+/// How two states of an object differ; `None` when they do not.
+///
+/// # Errors
+/// What the ledger says about a blob that cannot be read.
+pub fn between(
+    book: &dyn Book,
+    key: &ObjectKey,
+    before: Option<&State>,
+    after: Option<&State>,
+) -> Result<Option<Patch>, ledger::Error> {
+    let live = |state: Option<&State>| {
+        let state = state?;
+        state.live.as_ref().map(|live| (state.uid.clone(), live.object))
+    };
+    let (change, fields) = match (live(before), live(after)) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => ("appeared", Vec::new()),
+        (Some(_), None) => ("gone", Vec::new()),
+        (Some((was, before)), Some((is, after))) => {
+            if before == after && was == is {
+                return Ok(None);
+            }
+            let (before, after) = (manifest(book, before)?, manifest(book, after)?);
+            let fields: Vec<FieldChange> = changes(&before, &after);
+            if fields.is_empty() && was == is {
+                return Ok(None);
+            }
+            (if was == is { "changed" } else { "made anew" }, fields)
+        }
+    };
+    let fields = fields.into_iter().map(|field| hide(key, field).into()).collect();
+    Ok(Some(Patch { object: key.to_string(), change: change.to_owned(), fields }))
+}
+
+/// The object of a stored observation.
+fn manifest(book: &dyn Book, addr: BlobAddr) -> Result<Value, ledger::Error> {
+    let stored: Value = serde_json::from_slice(&book.blob(addr)?).unwrap_or_default();
+    // An observation is kept with its field managers beside it.
+    Ok(stored.get("object").cloned().unwrap_or(stored))
+}
+
+/// Whether a change at `path` is one of the field `wanted`: the field itself, something below it,
+/// or something that has it. The dot at the beginning may be left out.
+#[must_use]
+pub fn concerns(path: &str, wanted: &str) -> bool {
+    let wanted = if wanted.starts_with(['.', '[']) { wanted } else { &format!(".{wanted}") };
+    let below = |path: &str, above: &str| {
+        path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    path == "." || below(path, wanted) || below(wanted, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::fixture::{Story, key};
+
+    #[test]
+    fn a_field_is_concerned_by_what_is_at_above_and_below_it() {
+        let image = ".spec.containers[name=web].image";
+        for wanted in [image, "spec.containers[name=web].image", ".spec", "spec.containers"] {
+            assert!(concerns(image, wanted), "{wanted}");
+        }
+        assert!(concerns(".spec", image) && concerns(".", image));
+        for wanted in [".spec.cont", ".spec.containers[name=we", ".status", "image"] {
+            assert!(!concerns(image, wanted), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn an_event_tells_what_it_changed_and_no_secret_value() {
+        let mut story = Story::told();
+        let web = key("Deployment.apps/prod/web");
+        let of = |story: &Story, seq: Seq| {
+            let recorded = story.ledger.get(seq).unwrap().unwrap();
+            of_event(&story.ledger, &recorded).unwrap()
+        };
+        let scaled = of(&story, story.world.live[&web].seq);
+        assert_eq!((scaled.len(), scaled[0].change.as_str()), (1, "changed"));
+        let field = &scaled[0].fields[0];
+        assert_eq!((field.path.as_str(), &*field.was, &*field.now), (".spec.replicas", "2", "5"));
+        // The outcome made three objects.
+        let outcome = story.world.live[&key("Secret/prod/web")].seq;
+        let made = of(&story, outcome);
+        assert_eq!(
+            made.iter().map(|patch| patch.change.as_str()).collect::<Vec<_>>(),
+            ["appeared"; 3]
+        );
+        let secret = key("Secret/prod/web");
+        let uid = format!("uid-{secret}");
+        let other = serde_json::json!({"kind": "Secret", "data": {"password": "hmac:11"}});
+        let seen = story.observed(&secret, &other, &uid, "");
+        let hidden = of(&story, seen);
+        let field = hidden[0].fields.iter().find(|field| field.path == ".data.password").unwrap();
+        assert_eq!((&*field.was, &*field.now), ("(secret)", "(secret)"));
+        // The same once more says nothing new.
+        let again = story.observed(&secret, &other, &uid, "");
+        assert_eq!(of(&story, again), []);
+    }
+}
