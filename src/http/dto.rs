@@ -5,20 +5,22 @@
 
 mod audit;
 mod body;
+mod diff;
 mod past;
 mod report;
 mod who;
 
 use std::collections::BTreeMap;
 
-pub use crate::query::patch::Patch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::query::patch::Patch;
 use crate::query::people::Party;
 
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
+pub use diff::{Diff, DiffBody, Field, Manifest, ObjectDiff, Rendered, RenderedObject};
 pub use past::{Between, Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
 pub use report::ReportHead;
 pub use who::{Claim, OwnWrite, Who};
@@ -438,92 +440,6 @@ pub struct Node {
     pub note: String,
     /// What hangs below it.
     pub children: Vec<Self>,
-}
-
-/// Git against the cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Diff {
-    /// The application.
-    pub app: String,
-    /// The commit.
-    pub commit: String,
-    /// The objects that differ.
-    pub objects: Vec<ObjectDiff>,
-    /// What could not be compared, and why.
-    pub unknown: Vec<String>,
-    /// What is as greffier applied it and yet not as the manifest says, and why.
-    #[serde(default)]
-    pub notes: Vec<String>,
-}
-
-/// An object that differs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ObjectDiff {
-    /// Its key.
-    pub object: String,
-    /// `missing` (in Git only), `extra` (in the cluster only) or `changed`.
-    pub change: String,
-    /// Why it differs, and why nothing is done where nothing is done.
-    pub why: String,
-    /// The fields.
-    pub fields: Vec<Field>,
-}
-
-/// A field that differs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Field {
-    /// Its path.
-    pub path: String,
-    /// What it is in the cluster, as JSON; empty = absent. Never a Secret's value.
-    pub live: String,
-    /// What Git says, as JSON; empty = absent. Never a Secret's value.
-    pub git: String,
-}
-
-/// What an application renders to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Rendered {
-    /// The application.
-    pub app: String,
-    /// The commit of each of its sources.
-    pub commits: Vec<String>,
-    /// The programs that rendered.
-    pub tool: String,
-    /// What a person should know.
-    pub warnings: Vec<String>,
-    /// The objects, in order of their keys.
-    pub objects: Vec<RenderedObject>,
-}
-
-/// An object that an application renders to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RenderedObject {
-    /// Its key.
-    pub object: String,
-    /// Its sync wave.
-    pub wave: i32,
-    /// The file it came from.
-    pub origin: String,
-    /// Its manifest; never with a Secret's values.
-    pub manifest: Value,
-}
-
-/// The body of `POST apps/{name}/diff`: an application as somebody would have it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DiffBody {
-    /// The objects.
-    pub objects: Vec<Manifest>,
-}
-
-/// An object's manifest.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// Its key.
-    pub object: String,
-    /// The manifest.
-    pub manifest: Value,
 }
 
 /// The ledger.

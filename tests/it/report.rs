@@ -62,6 +62,16 @@ fn told(report: &Value, object: &str) -> Vec<String> {
     .collect()
 }
 
+/// The HTML page names people and credentials, and says first what was not watched.
+fn page_names_them(greffier: &Greffier, asked: &[&str]) {
+    let page = greffier.path("report.html");
+    let out = [asked, &["-o", "html", "--out", page.to_str().unwrap()]].concat();
+    let (_, said) = greffier.cli_ends(0, &out);
+    assert!(said.contains("note: not watched") && said.contains("greffier was stopped"), "{said}");
+    let html = fs::read_to_string(&page).unwrap();
+    assert!(html.contains("Alice Martin (alice)") && html.contains("credential bob"), "{html}");
+}
+
 /// Goal: an auditor is told who changed what, with the person where one is written down, why, how
 /// well it is known, and what happened while nobody watched; the same with a daemon and without.
 /// Method: alice edits by hand, a commit is pushed, a person syncs with a reason, and bob deletes
@@ -128,12 +138,7 @@ fn a_report_names_who_changed_what_and_what_nobody_saw() {
     let shown = greffier.json(&["show", to.as_str(), "-o", "json"]);
     assert_eq!(shown["hash"], report["head"]["last_hash"], "the hash can be checked");
 
-    let page = greffier.path("report.html");
-    let out = [&asked[..], &["-o", "html", "--out", page.to_str().unwrap()]].concat();
-    let (_, said) = greffier.cli_ends(0, &out);
-    assert!(said.contains("note: not watched") && said.contains("greffier was stopped"), "{said}");
-    let html = fs::read_to_string(&page).unwrap();
-    assert!(html.contains("Alice Martin (alice)") && html.contains("credential bob"), "{html}");
+    page_names_them(&greffier, &asked);
     refused(&greffier, &to);
     answers(&greffier, &ns, edit["seq"].as_u64().unwrap());
     greffier.stop();
