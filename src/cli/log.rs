@@ -68,9 +68,6 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
         }
     }
     let (mut found, head) = asker.newest(&wanted, args.lines).await?;
-    if args.reverse {
-        found.reverse();
-    }
     if found.is_empty()
         && let Some(app) = &wanted.app
     {
@@ -80,6 +77,9 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
     if let (Some(first), true) = (found.first(), wanted.object.is_some() || wanted.app.is_some()) {
         let span = (Instant::Event(Seq(first.seq)), Instant::Event(Seq(head)));
         at::covered(&asker, object.as_ref(), span, context.global.quiet).await?;
+    }
+    if args.reverse {
+        found.reverse();
     }
     if !args.follow {
         return output::print(&rows(&found, format));
