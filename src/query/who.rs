@@ -4,6 +4,8 @@
 //! their outcomes, and lead on to the commit; who wrote a commit, who committed it, who signed
 //! and who pushed it are four answers. What is left is what the object says of itself.
 
+mod drift;
+
 use super::book::{Book, as_intent};
 use super::describe::{self, Described, describe};
 use super::search::Filter;
@@ -68,11 +70,17 @@ pub struct OwnWrite {
 /// What the ledger says about a record that cannot be read.
 pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>, ledger::Error> {
     let Some(recorded) = book.get(seq)? else { return Ok(None) };
-    let Some((key, observation)) = recorded.event.as_ref().and_then(|event| shown(event, seq))
-    else {
-        return Ok(None);
+    let Some(event) = &recorded.event else { return Ok(None) };
+    let Some((key, observation)) = shown(event, seq) else { return Ok(None) };
+    let changed = match event {
+        Event::DriftDetected(body) => drift::changed_in(book, body)?,
+        _ => Some(observation),
     };
-    let known = in_force(book, &key, observation, as_of, usize::MAX)?;
+    let observation = changed.unwrap_or(observation);
+    let known = match changed {
+        Some(changed) => in_force(book, &key, changed, as_of, usize::MAX)?,
+        None => Known::default(),
+    };
     let mut who = Who {
         observation,
         verdict: Verdict::Unknown,
@@ -88,6 +96,10 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
         who.attribution = Some(at);
         (who.verdict, who.claims, who.fields) = (body.verdict, body.claims, body.fields);
         (who.causes, who.why) = (body.causes, body.why);
+        return Ok(Some(who));
+    }
+    if changed.is_none() {
+        who.why = "no single change that was seen made it".to_owned();
         return Ok(Some(who));
     }
     let observed = book.get(observation)?;
@@ -247,6 +259,11 @@ pub fn attributed(book: &dyn Book, recorded: &Recorded, described: Described) ->
         return described;
     };
     let Some((key, observation)) = shown(event, recorded.seq()) else { return described };
+    let changed = match event {
+        Event::DriftDetected(body) => drift::changed_in(book, body).unwrap_or_default(),
+        _ => Some(observation),
+    };
+    let Some(observation) = changed else { return described };
     // What cannot be read is told when it is asked for by itself.
     let known = in_force(book, &key, observation, None, LOOKED_AT_MAX).unwrap_or_default();
     match known.resolved {

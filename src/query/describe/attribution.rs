@@ -76,7 +76,7 @@ pub(super) fn resolved(body: &AttributionResolvedV1) -> Described {
         None => String::new(),
     };
     let what = match body.drift {
-        Some(drift) => format!("the change of {key} that #{drift} found was by {by}"),
+        Some(drift) => format!("the last change of {key} before #{drift} was by {by}"),
         None => format!("#{} of {key} was by {by}", body.observation),
     };
     let text = format!("{what}{cause}{again}");
