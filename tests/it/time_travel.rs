@@ -264,6 +264,11 @@ fn what_happens_while_greffier_is_stopped_is_told_as_not_known() {
     assert_eq!(at(&after)["state"]["present"], false);
     let one = shown(&greffier, &format!("ConfigMap/{ns}/one"), &within);
     assert_eq!((&one["certainty"], value(&one)), (&"gap".into(), "1"));
+    // What was not watched is said whichever end of a log comes first.
+    for order in [&[][..], &["--reverse"]] {
+        let (_, said) = greffier.cli_ends(0, &[&["log", &changed], order].concat());
+        assert!(said.contains("greffier was stopped"), "{order:?}: {said}");
+    }
     let (_, said) = greffier.cli_ends(0, &["get", "apps", "--at", &within]);
     assert!(said.contains("not watched from") && said.contains("greffier was stopped"), "{said}");
 }
