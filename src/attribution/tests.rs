@@ -32,26 +32,10 @@ pub(super) fn stamp(manager: &str, at: i64) -> ManagerStamp {
 /// An observation of `web`, of uid `u`.
 pub(super) fn seen(version: u64) -> ObjectObservedV1 {
     ObjectObservedV1 {
-        key: web(),
-        version: "v1".into(),
-        uid: "u".into(),
-        resource_version: version.to_string(),
-        generation: 1,
-        added: false,
-        learned: Learned::Watched,
         digest: Digest::of(&version.to_be_bytes()),
-        owned: None,
         object: BlobAddr::of(&version.to_be_bytes()),
         managers: vec![stamp("kubectl-edit", 1)],
-        controller: None,
-        health: Health::Healthy,
-        health_message: String::new(),
-        health_rules: 1,
-        deleting: false,
-        claimed_by: String::new(),
-        protection: Protection::default(),
-        managed_by: String::new(),
-        scales: None,
+        ..ObjectObservedV1::plain(web(), "u", &version.to_string())
     }
 }
 

@@ -201,6 +201,16 @@ impl Wanted {
     }
 }
 
+/// The query string of a question about an application, an object or one of its fields.
+fn about(at: &str, subject: &str, namespace: Option<&str>, field: Option<&str>) -> String {
+    query_string(&[
+        ("at", at),
+        ("subject", subject),
+        ("namespace", namespace.unwrap_or_default()),
+        ("field", field.unwrap_or_default()),
+    ])
+}
+
 impl Asker {
     pub(super) async fn status(&self) -> Result<dto::Status, Error> {
         match self {
@@ -278,12 +288,7 @@ impl Asker {
     ) -> Result<Why, Error> {
         match self {
             Self::Daemon(client, at) => {
-                let query = query_string(&[
-                    ("at", &at.event),
-                    ("subject", subject),
-                    ("namespace", namespace.unwrap_or_default()),
-                    ("field", field.unwrap_or_default()),
-                ]);
+                let query = about(&at.event, subject, namespace, field);
                 Ok(client.get("why", &query).await?)
             }
             Self::Files(files) => files.why(subject, namespace, field),
@@ -298,12 +303,7 @@ impl Asker {
     ) -> Result<Blame, Error> {
         match self {
             Self::Daemon(client, at) => {
-                let query = query_string(&[
-                    ("at", &at.event),
-                    ("subject", subject),
-                    ("namespace", namespace.unwrap_or_default()),
-                    ("field", field.unwrap_or_default()),
-                ]);
+                let query = about(&at.event, subject, namespace, field);
                 Ok(client.get("blame", &query).await?)
             }
             Self::Files(files) => files.blame(subject, namespace, field),

@@ -315,26 +315,10 @@ impl Story {
         let controller = (!owner.is_empty())
             .then(|| (GroupKind::new("apps", "Deployment"), "web".to_owned(), owner.to_owned()));
         self.event(ObjectObservedV1 {
-            key: key.clone(),
-            version: "v1".into(),
-            uid: uid.into(),
-            resource_version: "20".into(),
-            generation: 2,
-            added: false,
-            learned: Learned::Watched,
             digest: Digest::of(&canonical(object)),
-            owned: None,
             object: Blob::plain(canonical(&live), None).addr,
-            managers: vec![],
             controller,
-            health: Health::Healthy,
-            health_message: String::new(),
-            health_rules: 1,
-            deleting: false,
-            claimed_by: String::new(),
-            protection: Protection::default(),
-            managed_by: String::new(),
-            scales: None,
+            ..ObjectObservedV1::plain(key.clone(), uid, "20")
         })
     }
 

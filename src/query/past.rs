@@ -91,7 +91,7 @@ impl Book for AsOf<'_> {
 }
 
 /// The world as of event `last`. Where no snapshot is near, `leave` has some left behind on the
-/// way. Blocking, and as long as the way from the snapshot is: some 200 000 events a second.
+/// way. Blocking, and as long as the way from the snapshot is.
 ///
 /// # Errors
 /// What the ledger says about a record that cannot be read.

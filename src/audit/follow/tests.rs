@@ -5,7 +5,7 @@ use super::*;
 use crate::audit::Kinds;
 use crate::ledger::Ledger;
 use crate::ledger::event::{Event, ServedKind};
-use crate::model::{GroupKind, Scope, Seq};
+use crate::model::{GroupKind, Seq};
 use crate::replay::World;
 
 struct Scene {
@@ -75,14 +75,7 @@ async fn a_file_that_cannot_be_read_is_told_once_it_is_no_rotation() {
 async fn the_end_of_a_log_that_falls_silent_is_recorded_once() {
     let mut scene = Scene::new();
     let kind = GroupKind::new("", "ConfigMap");
-    let served = ServedKind {
-        kind: kind.clone(),
-        version: "v1".into(),
-        plural: "configmaps".into(),
-        scope: Scope::Namespaced,
-        watched: true,
-        watchable: true,
-    };
+    let served = ServedKind::plain(kind.clone(), "configmaps");
     let mut world = World::default();
     world.cluster.kinds.insert(kind, served);
     let kinds = move || Kinds::of(&world);

@@ -7,7 +7,7 @@ use crate::audit::Kinds;
 use crate::http::listen::Listener;
 use crate::ledger::Ledger;
 use crate::ledger::event::{Event, ServedKind};
-use crate::model::{GroupKind, Scope, Seq};
+use crate::model::{GroupKind, Seq};
 use crate::replay::{AuditState, World};
 
 /// A receiver that listens, without TLS.
@@ -23,14 +23,7 @@ impl Listening {
     async fn start(token: Option<&str>) -> Self {
         let mut world = World::default();
         let kind = GroupKind::new("", "ConfigMap");
-        let served = ServedKind {
-            kind: kind.clone(),
-            version: "v1".into(),
-            plural: "configmaps".into(),
-            scope: Scope::Namespaced,
-            watched: true,
-            watchable: true,
-        };
+        let served = ServedKind::plain(kind.clone(), "configmaps");
         world.cluster.kinds.insert(kind, served);
         Self::knowing(Kinds::of(&world), token).await
     }

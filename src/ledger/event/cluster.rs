@@ -44,6 +44,15 @@ pub struct ServedKind {
     pub watchable: bool,
 }
 
+#[cfg(test)]
+impl ServedKind {
+    /// A kind of namespaced objects that is watched, in version `v1`.
+    pub(crate) fn plain(kind: GroupKind, plural: &str) -> Self {
+        let (version, plural) = ("v1".into(), plural.into());
+        Self { kind, version, plural, scope: Scope::Namespaced, watched: true, watchable: true }
+    }
+}
+
 /// What the API server serves became known or changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KindsServedV1 {
@@ -139,6 +148,36 @@ pub struct ObjectObservedV1 {
     pub managed_by: String,
     /// The object whose replicas belong to it, where it is an autoscaler.
     pub scales: Option<Box<ObjectKey>>,
+}
+
+#[cfg(test)]
+impl ObjectObservedV1 {
+    /// A version of a healthy object that a watch showed and of which nothing particular is to be
+    /// said; its content is empty.
+    pub(crate) fn plain(key: ObjectKey, uid: &str, resource_version: &str) -> Self {
+        Self {
+            key,
+            version: "v1".into(),
+            uid: uid.into(),
+            resource_version: resource_version.into(),
+            generation: 1,
+            added: false,
+            learned: Learned::Watched,
+            digest: Digest::default(),
+            owned: None,
+            object: BlobAddr::default(),
+            managers: Vec::new(),
+            controller: None,
+            health: Health::Healthy,
+            health_message: String::new(),
+            health_rules: 1,
+            deleting: false,
+            claimed_by: String::new(),
+            protection: Protection::default(),
+            managed_by: String::new(),
+            scales: None,
+        }
+    }
 }
 
 /// An object is gone from the cluster.

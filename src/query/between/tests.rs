@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::ledger::event::{
-    Applied, Health, IntentRecordedV1, Learned, ObjectObservedV1, OutcomeRecordedV1, Verb, Write,
+    Applied, Health, IntentRecordedV1, ObjectObservedV1, OutcomeRecordedV1, Verb, Write,
 };
 use crate::ledger::{Blob, Draft};
 use crate::model::{Actor, Claim, Digest, Protection};
@@ -61,26 +61,9 @@ fn seen(story: &mut Story, object: &Value, version: &str, managers: &[&str]) -> 
     let live = json!({"object": object, "fields": []});
     story.blob(&live);
     let body = ObjectObservedV1 {
-        key: web(),
-        version: "v1".into(),
-        uid: format!("uid-{}", web()),
-        resource_version: version.into(),
-        generation: 2,
-        added: false,
-        learned: Learned::Watched,
         digest: Digest::of(&canonical(object)),
-        owned: None,
         object: Blob::plain(canonical(&live), None).addr,
-        managers: vec![],
-        controller: None,
-        health: Health::Healthy,
-        health_message: String::new(),
-        health_rules: 1,
-        deleting: false,
-        claimed_by: String::new(),
-        protection: Protection::default(),
-        managed_by: String::new(),
-        scales: None,
+        ..ObjectObservedV1::plain(web(), &format!("uid-{}", web()), version)
     };
     let claim = |name: &&str| Claim {
         scheme: Scheme::FieldManager,

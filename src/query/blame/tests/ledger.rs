@@ -76,26 +76,11 @@ impl Told {
     ) -> Seq {
         let (blob, stamps) = stored(object, managers);
         let body = ObjectObservedV1 {
-            key: self.key.clone(),
-            version: "v1".into(),
-            uid: uid.into(),
-            resource_version: version.to_string(),
-            generation: 1,
-            added: false,
             learned,
             digest: Digest::of(&canonical_json(object)),
-            owned: None,
             object: blob.addr,
             managers: stamps,
-            controller: None,
-            health: Health::Healthy,
-            health_message: String::new(),
-            health_rules: 1,
-            deleting: false,
-            claimed_by: String::new(),
-            protection: Protection::default(),
-            managed_by: String::new(),
-            scales: None,
+            ..ObjectObservedV1::plain(self.key.clone(), uid, &version.to_string())
         };
         self.add(blob, body)
     }
