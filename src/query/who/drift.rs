@@ -3,25 +3,25 @@
 //! The version in which a drift is found may be a later one: a controller may have written to the
 //! object before it was compared. Whoever made that version is not who made the drift.
 
-use std::collections::BTreeSet;
+use serde_json::Value;
 
 use super::super::book::Book;
 use super::super::object_at::last_state;
-use crate::attribution::Change;
+use super::super::patch::concerns;
 use crate::ledger;
 use crate::ledger::event::{DriftDetectedV1, DriftKind, Event};
-use crate::model::Seq;
+use crate::model::{BlobAddr, Seq};
+use crate::plan::diff::{CHANGES_MAX, changes};
 
 /// Bound: how many versions back the change is looked for.
 const VERSIONS_MAX: usize = 8;
 
-/// The observation whose change is the drift; `None` = no single one is.
+/// The observation whose change is the drift; `None` = no single one is, or it cannot be told.
 pub(super) fn changed_in(
     book: &dyn Book,
     body: &DriftDetectedV1,
 ) -> Result<Option<Seq>, ledger::Error> {
-    let places: BTreeSet<String> = body.fields.iter().map(|field| plain(&field.path)).collect();
-    if body.kind == DriftKind::Deleted || places.is_empty() {
+    if body.kind == DriftKind::Deleted || body.fields.is_empty() {
         return Ok(Some(body.observation));
     }
     let mut at = body.observation;
@@ -37,18 +37,50 @@ pub(super) fn changed_in(
             return Ok(Some(at));
         };
         let Some(live) = &before.live else { return Ok(None) };
-        let change = Change::between(Some(&book.blob(live.object)?), &book.blob(now.object)?);
-        let made = places.iter().filter(|place| touches(&change, place)).count();
-        if change.more || made > 0 {
-            return Ok((made == places.len() && !change.more).then_some(at));
+        let (was, is) = (object(book, live.object)?, object(book, now.object)?);
+        let (Some(was), Some(is)) = (was, is) else { return Ok(None) };
+        let changed = changes(&was, &is);
+        let paths: Vec<&str> = changed.iter().map(|change| change.path.as_str()).collect();
+        match made(body, &paths) {
+            Made::All => return Ok(Some(at)),
+            Made::Perhaps => return Ok(None),
+            // Nothing of the drift is new in this version: it was so before.
+            Made::Nothing => at = before.seq,
         }
-        // Nothing of the drift is new in this version: it was so before.
-        at = before.seq;
     }
     Ok(None)
 }
 
-/// A path as changes have it: `[]` for any item of a list.
+/// The object of a stored observation; `None` = it cannot be read.
+fn object(book: &dyn Book, addr: BlobAddr) -> Result<Option<Value>, ledger::Error> {
+    let stored = serde_json::from_slice::<Value>(&book.blob(addr)?).ok();
+    Ok(stored.and_then(|mut stored| stored.get_mut("object").map(Value::take)))
+}
+
+/// How much of a drift a version's changes are.
+enum Made {
+    All,
+    /// A part of it, or that cannot be told.
+    Perhaps,
+    Nothing,
+}
+
+/// Items of lists may be told apart by other keys in the one than in the other: then it cannot be
+/// told whether they are the same.
+fn made(drift: &DriftDetectedV1, paths: &[&str]) -> Made {
+    let places = drift.fields.iter().map(|field| field.path.as_str());
+    let count = places.clone().filter(|at| paths.iter().any(|path| concerns(path, at))).count();
+    if count == drift.fields.len() {
+        return Made::All;
+    }
+    let perhaps = |at: &str| paths.iter().any(|path| concerns(&plain(path), &plain(at)));
+    if count > 0 || paths.len() >= CHANGES_MAX || places.clone().any(perhaps) {
+        return Made::Perhaps;
+    }
+    Made::Nothing
+}
+
+/// A path with `[]` for any item of a list.
 fn plain(path: &str) -> String {
     let mut plain = String::with_capacity(path.len());
     let mut rest = path;
@@ -67,15 +99,6 @@ fn plain(path: &str) -> String {
     plain
 }
 
-fn touches(change: &Change, place: &str) -> bool {
-    change.paths().any(|path| is_below(path, place) || is_below(place, path))
-}
-
-fn is_below(path: &str, place: &str) -> bool {
-    let rest = path.strip_prefix(place);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -86,10 +109,15 @@ mod tests {
     use crate::query::fixture::{Story, key};
 
     fn web(replicas: u32, image: &str, revision: &str) -> Value {
+        beside(replicas, image, revision, "proxy:1")
+    }
+
+    /// The same with another container beside the first.
+    fn beside(replicas: u32, image: &str, revision: &str, other: &str) -> Value {
         json!({"apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "web", "annotations": {"revision": revision}},
             "spec": {"replicas": replicas, "template": {"spec": {"containers": [
-                {"name": "main", "image": image}]}}}})
+                {"name": "main", "image": image}, {"name": "proxy", "image": other}]}}}})
     }
 
     /// Observes a version and says by whom it was made.
@@ -154,6 +182,17 @@ mod tests {
         let (verdict, _) = named(&mut story, bob, &[REPLICAS, IMAGE]);
         assert!(verdict > Verdict::Unique, "two people's drift is nobody's: {verdict:?}");
         assert!(start < alice);
+    }
+
+    /// Goal: whoever changed another item of a list did not change this one.
+    #[test]
+    fn a_drift_of_one_item_is_not_of_who_changed_another() {
+        let mut story = Story::told();
+        seen(&mut story, &beside(2, "web:1", "1", "proxy:1"), "somebody");
+        seen(&mut story, &beside(2, "web:2", "1", "proxy:1"), "alice");
+        let bob = seen(&mut story, &beside(2, "web:2", "1", "proxy:2"), "bob");
+        let (verdict, names) = named(&mut story, bob, &[IMAGE]);
+        assert!(verdict > Verdict::Unique, "{verdict:?} {names:?}");
     }
 
     /// Goal: a drift that was put back in between is not the one that is found now.
