@@ -477,6 +477,7 @@ mod tests {
         let with = |text: &str| file(&format!("[past]\n{text}")).and_then(Layers::finish);
         for (text, wanted) in [
             ("listen = \"127.0.0.1:1\"\n", "anybody could read all"),
+            ("token_file = \"t\"\n", "is missing"),
             ("listen = \"10.0.0.1:1\"\nanonymous = true\n", "a loopback address"),
             ("listen = \"[::1]:1\"\nanonymous = true\ntoken_file = \"t\"\n", "without client_ca"),
         ] {

@@ -64,7 +64,13 @@ impl ListenConfig {
         let [listen_key, cert_key, key_key, ca_key, anonymous_key] = purpose.keys;
         let harm = purpose.harm;
         let wrong = |key: &'static str, problem: &str| Err((key, problem.to_owned()));
-        let Some(listen) = self.listen else { return Ok(()) };
+        let Some(listen) = self.listen else {
+            // Whoever names a certificate or a token means to be reached.
+            return match *self == Self::default() {
+                true => Ok(()),
+                false => wrong(listen_key, "is missing beside the other keys of this table"),
+            };
+        };
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => return wrong(key_key, "is missing beside tls_cert"),
             (None, Some(_)) => return wrong(cert_key, "is missing beside tls_key"),
