@@ -216,6 +216,10 @@ fn start_attribution(
     cancel: &CancellationToken,
 ) {
     let audit = config.audit.file.is_some() || config.audit.webhook.listen.is_some();
+    if !audit {
+        // Observations say all there is.
+        return;
+    }
     let (parts, cancel) = (parts.clone(), cancel.clone());
     tasks
         .spawn("attribution", async move { Ok(reconcile::attribute(parts, audit, cancel).await?) });
