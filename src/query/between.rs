@@ -392,9 +392,9 @@ impl<'p> Told<'p> {
         let mut ended = Vec::new();
         outcomes(book, &body.app, intent.seq(), to, &mut ended)?;
         for outcome in ended {
-            let results = match &outcome.event {
-                Some(Event::OutcomeRecorded(body)) => &body.results,
-                Some(Event::IntentSettled(body)) => &body.results,
+            let (results, is_answer) = match &outcome.event {
+                Some(Event::OutcomeRecorded(body)) => (&body.results, true),
+                Some(Event::IntentSettled(body)) => (&body.results, false),
                 _ => continue,
             };
             for (index, result) in results {
@@ -408,7 +408,8 @@ impl<'p> Told<'p> {
                         let version = (applied.uid.clone(), applied.resource_version.clone());
                         self.written.insert(version, own);
                     }
-                    WriteResult::Deleted => {
+                    // That it is being deleted, seen later, does not tell who asked for it.
+                    WriteResult::Deleted if is_answer => {
                         self.removed.insert(outcome.seq(), own.clone());
                         if let Some((uid, _)) = &write.precondition {
                             self.written.insert((uid.clone(), String::new()), own);

@@ -2,7 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::ledger::event::{
-    Applied, Health, IntentRecordedV1, ObjectObservedV1, OutcomeRecordedV1, Verb, Write,
+    Applied, Health, IntentRecordedV1, IntentSettledV1, Learned, ObjectGoneV1, ObjectObservedV1,
+    OutcomeRecordedV1, Verb, Write,
 };
 use crate::ledger::{Blob, Draft};
 use crate::model::{Actor, Claim, Digest, Protection};
@@ -225,6 +226,35 @@ fn an_answer_to_a_write_names_greffier_for_its_own_fields_only() {
     let echo = seen(&mut story, &object_with(8, "a:2", false), "32", &["kubectl-scale"]);
     resolved(&mut story, echo, Verdict::Exact, &["bob"]);
     assert_eq!(groups(&story, to, shown)[0].0, "changed by bob (audit, exact)");
+}
+
+/// Goal: greffier deleted what it was answered that it deleted; that it was seen to be deleted
+/// later is no answer.
+#[test]
+fn a_deletion_is_greffiers_when_it_was_answered() {
+    let ends = |answered: bool| {
+        let mut story = Story::told();
+        let from = seen(&mut story, &object_with(2, "a:1", false), "30", &[]);
+        let uid = format!("uid-{}", web());
+        let prune = Write {
+            precondition: Some((uid.clone(), "30".into())),
+            ..Write::plain(Verb::Prune, web(), "v1", "it left Git")
+        };
+        let (app, writes) = (name("web"), vec![prune]);
+        let intent = IntentRecordedV1 { app, writes, commit: None, timeout_ms: 10_000 };
+        let intent = story.event(intent);
+        let (app, results) = (name("web"), vec![(0, WriteResult::Deleted)]);
+        if answered {
+            story.event(OutcomeRecordedV1 { app, intent, results });
+        } else {
+            story.event(IntentSettledV1 { app, intent, results });
+        }
+        let gone = ObjectGoneV1 { key: web(), uid, learned: Learned::Watched };
+        let to = story.event(gone);
+        groups(&story, from, to).remove(0).0
+    };
+    assert!(ends(true).starts_with("applied by greffier"), "{}", ends(true));
+    assert!(ends(false).contains("not known"), "{}", ends(false));
 }
 
 /// Goal: `--field` finds what changed the field, and nothing else, of any object of an event.

@@ -113,8 +113,8 @@ pub(super) fn read(
         find_ends(book, key, &intent, until, &mut events)?;
     }
     let attributed = BTreeMap::new();
-    let mut reading =
-        Reading { key, lives: Vec::new(), open: BTreeMap::new(), deleted: None, attributed };
+    let (open, deleted) = (BTreeMap::new(), BTreeMap::new());
+    let mut reading = Reading { key, lives: Vec::new(), open, deleted, attributed };
     for recorded in events.values() {
         reading.event(recorded);
     }
@@ -165,8 +165,8 @@ struct Reading<'k> {
     lives: Vec<Life>,
     /// Writes whose end is not known yet.
     open: BTreeMap<(Seq, u32), Own>,
-    /// The deletion that was answered last.
-    deleted: Option<Own>,
+    /// The deletions that were answered, by the uid of what they were bound to.
+    deleted: BTreeMap<String, Own>,
     /// By the observation.
     attributed: BTreeMap<Seq, Attributed>,
 }
@@ -178,7 +178,7 @@ impl Reading<'_> {
                 self.version(observed(recorded, body), true);
             }
             Some(Event::ObjectGone(body)) if body.key == *self.key => {
-                let own = self.deleted.take();
+                let own = self.deleted.get(&body.uid).cloned();
                 let learned = body.learned;
                 self.gone(
                     &body.uid,
@@ -197,8 +197,12 @@ impl Reading<'_> {
                 self.attributed.insert(body.observation, resolved);
             }
             Some(Event::IntentRecorded(body)) => self.intent(recorded, body),
-            Some(Event::OutcomeRecorded(body)) => self.ends(recorded, body.intent, &body.results),
-            Some(Event::IntentSettled(body)) => self.ends(recorded, body.intent, &body.results),
+            Some(Event::OutcomeRecorded(body)) => {
+                self.ends(recorded, body.intent, &body.results, true);
+            }
+            Some(Event::IntentSettled(body)) => {
+                self.ends(recorded, body.intent, &body.results, false);
+            }
             _ => {}
         }
     }
@@ -228,7 +232,14 @@ impl Reading<'_> {
         }
     }
 
-    fn ends(&mut self, recorded: &Recorded, intent: Seq, results: &[(u32, WriteResult)]) {
+    /// How writes ended: as they were answered, or as the cluster showed it later.
+    fn ends(
+        &mut self,
+        recorded: &Recorded,
+        intent: Seq,
+        results: &[(u32, WriteResult)],
+        is_answer: bool,
+    ) {
         for (index, result) in results {
             // The fate of a write may be told twice: as not known, and when it was settled.
             let Some(own) = self.open.get(&(intent, *index)).cloned() else { continue };
@@ -236,16 +247,26 @@ impl Reading<'_> {
                 WriteResult::Applied(applied) => {
                     self.version(answered(recorded, applied, own), false);
                 }
-                WriteResult::Deleted => self.deleted = Some(own),
+                // That it is being deleted, seen later, does not tell who asked for it.
+                WriteResult::Deleted if is_answer => self.deletes(own),
                 _ => {}
             }
         }
     }
 
+    /// The answer may come after what the watch tells of the end.
+    fn deletes(&mut self, own: Own) {
+        let Some((uid, _)) = own.write.precondition.clone() else { return };
+        let life = self.lives.iter_mut().rev().find(|life| life.uid() == uid);
+        if let Some(gone) = life.and_then(|life| life.gone.as_mut()) {
+            gone.own.get_or_insert_with(|| own.clone());
+        }
+        self.deleted.insert(uid, own);
+    }
+
     fn version(&mut self, version: Version, shown: bool) {
         let known = self.lives.iter_mut().rev().find(|life| life.uid() == version.uid);
         let Some(life) = known else {
-            self.deleted = None;
             self.lives.push(Life { versions: vec![version], gone: None });
             return;
         };

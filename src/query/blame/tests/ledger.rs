@@ -9,18 +9,18 @@ use crate::model::{CommitId, Digest, ObjectKey, Protection, Seq, Timestamp, cano
 use crate::query::fixture::{Story, commit, key, name};
 use crate::query::why::Subject;
 
-const WEB: &str = "Deployment.apps/prod/web";
+pub(super) const WEB: &str = "Deployment.apps/prod/web";
 
 /// A ledger about one object.
-struct Told {
-    story: Story,
-    key: ObjectKey,
+pub(super) struct Told {
+    pub(super) story: Story,
+    pub(super) key: ObjectKey,
 }
 
 /// Name, operation, time, field set.
-type Manager<'m> = (&'m str, &'m str, i64, Value);
+pub(super) type Manager<'m> = (&'m str, &'m str, i64, Value);
 
-fn deployment(replicas: u32, image: &str) -> Value {
+pub(super) fn deployment(replicas: u32, image: &str) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "web", "namespace": "prod"},
         "spec": {"replicas": replicas, "template": {"spec": {"containers": [
@@ -32,11 +32,11 @@ fn own_fields() -> Value {
         "k:{\"name\":\"web\"}": {".": {}, "f:name": {}, "f:image": {}}}}}}})
 }
 
-fn greffier() -> Manager<'static> {
+pub(super) fn greffier() -> Manager<'static> {
     ("greffier", "Apply", 1, own_fields())
 }
 
-fn replicas_of(manager: &'static str, time: i64) -> Manager<'static> {
+pub(super) fn replicas_of(manager: &'static str, time: i64) -> Manager<'static> {
     (manager, "Update", time, json!({"f:spec": {"f:replicas": {}}}))
 }
 
@@ -58,7 +58,7 @@ fn stored(object: &Value, managers: &[Manager<'_>]) -> (Blob, Vec<ManagerStamp>)
 }
 
 impl Told {
-    fn new(text: &str) -> Self {
+    pub(super) fn new(text: &str) -> Self {
         Self { story: Story::empty(), key: key(text) }
     }
 
@@ -67,7 +67,7 @@ impl Told {
         self.story.add(Batch { blobs, drafts })
     }
 
-    fn sees(
+    pub(super) fn sees(
         &mut self,
         learned: Learned,
         (uid, version): (&str, u64),
@@ -85,11 +85,16 @@ impl Told {
         self.add(blob, body)
     }
 
-    fn watches(&mut self, version: u64, object: &Value, managers: &[Manager<'_>]) -> Seq {
+    pub(super) fn watches(
+        &mut self,
+        version: u64,
+        object: &Value,
+        managers: &[Manager<'_>],
+    ) -> Seq {
         self.sees(Learned::Watched, ("u1", version), object, managers)
     }
 
-    fn commits(&mut self, digit: char, parent: Option<char>, changed: &[&str]) {
+    pub(super) fn commits(&mut self, digit: char, parent: Option<char>, changed: &[&str]) {
         let who = |name: &str| Signature {
             name: name.into(),
             email: format!("{name}@example.org"),
@@ -110,7 +115,13 @@ impl Told {
     }
 
     /// A render of the object alone at a commit; the manifest is recorded with it.
-    fn renders(&mut self, digit: char, declared: u64, manifest: &Value, origin: &str) -> Seq {
+    pub(super) fn renders(
+        &mut self,
+        digit: char,
+        declared: u64,
+        manifest: &Value,
+        origin: &str,
+    ) -> Seq {
         let blob = Blob::plain(canonical_json(manifest), None);
         let revision = RevisionRef {
             repo: "/srv/infra.git".into(),
@@ -151,9 +162,17 @@ impl Told {
     }
 
     /// An intent; returns its position.
-    fn intends(&mut self, verb: Verb, render: Seq, manifest: &Value, commit: CommitId) -> Seq {
+    pub(super) fn intends(
+        &mut self,
+        verb: Verb,
+        render: Seq,
+        manifest: &Value,
+        commit: CommitId,
+    ) -> Seq {
         let manifest = canonical_json(manifest);
+        let live = self.story.world.live.get(&self.key).filter(|_| verb == Verb::Prune);
         let write = Write {
+            precondition: live.map(|live| (live.uid.clone(), "1".to_owned())),
             manifest: (verb != Verb::Prune).then(|| Blob::plain(manifest.clone(), None).addr),
             digest: Digest::of(&manifest),
             ..Write::plain(verb, self.key.clone(), "v1", "because")
@@ -167,7 +186,13 @@ impl Told {
         self.story.add(Draft::new(body).caused_by(render))
     }
 
-    fn ends(&mut self, intent: Seq, version: u64, object: &Value, managers: &[Manager<'_>]) -> Seq {
+    pub(super) fn ends(
+        &mut self,
+        intent: Seq,
+        version: u64,
+        object: &Value,
+        managers: &[Manager<'_>],
+    ) -> Seq {
         let (blob, _) = stored(object, managers);
         let applied = Applied {
             uid: "u1".into(),
@@ -187,21 +212,27 @@ impl Told {
     }
 
     /// Rendered, intended, applied.
-    fn applies(&mut self, verb: Verb, render: Seq, version: u64, manifest: &Value) -> Seq {
+    pub(super) fn applies(
+        &mut self,
+        verb: Verb,
+        render: Seq,
+        version: u64,
+        manifest: &Value,
+    ) -> Seq {
         let intent = self.intends(verb, render, manifest, commit('f'));
         self.ends(intent, version, manifest, &[greffier()])
     }
 
-    fn asks(&self, field: Option<&str>) -> Result<Blame, Error> {
+    pub(super) fn asks(&self, field: Option<&str>) -> Result<Blame, Error> {
         let subject = Subject::parse(&self.key.to_string(), None)?;
         gather(&self.story.world, &subject, field)?.read(&self.story.ledger, self)
     }
 
-    fn blame(&self) -> Blame {
+    pub(super) fn blame(&self) -> Blame {
         self.asks(None).unwrap()
     }
 
-    fn field(&self, path: &str) -> Field {
+    pub(super) fn field(&self, path: &str) -> Field {
         let mut fields = self.asks(Some(path)).unwrap().fields;
         assert_eq!(fields.len(), 1, "{fields:?}");
         fields.remove(0)
@@ -226,8 +257,8 @@ impl Mirrored for Told {
     }
 }
 
-const REPLICAS: &str = ".spec.replicas";
-const IMAGE: &str = ".spec.template.spec.containers[name=web].image";
+pub(super) const REPLICAS: &str = ".spec.replicas";
+pub(super) const IMAGE: &str = ".spec.template.spec.containers[name=web].image";
 const LABEL: &str = ".metadata.labels.team";
 
 fn labelled(mut object: Value) -> Value {

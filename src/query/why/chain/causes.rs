@@ -253,25 +253,28 @@ impl Walk<'_> {
             Some((recorded.seq(), intent.app.clone(), u32::try_from(index).ok()?))
         })?;
         let Some((intent, app, index)) = intended else { return Ok(None) };
-        self.ended(intent, &app, index, |result| matches!(result, WriteResult::Deleted))
+        self.deleted(intent, &app, index)
     }
 
-    /// The event that says that a write of an intent ended as wanted.
-    fn ended(
+    /// The answer to a deletion of an intent. That it is being deleted, seen later, does not tell
+    /// who asked for it.
+    fn deleted(
         &self,
         intent: Seq,
         app: &AppName,
         index: u32,
-        wanted: impl Fn(&WriteResult) -> bool,
     ) -> Result<Option<Seq>, ledger::Error> {
         for seq in self.book.of_app(app, intent, OUTCOMES_READ) {
-            let Some(recorded) = self.book.get(seq)? else { continue };
-            let results = match &recorded.event {
-                Some(Event::OutcomeRecorded(body)) if body.intent == intent => &body.results,
-                Some(Event::IntentSettled(body)) if body.intent == intent => &body.results,
-                _ => continue,
+            let recorded = self.book.get(seq)?;
+            let Some(Event::OutcomeRecorded(body)) =
+                recorded.as_ref().and_then(|recorded| recorded.event.as_ref())
+            else {
+                continue;
             };
-            if results.iter().any(|(at, result)| *at == index && wanted(result)) {
+            let is = |(at, result): &(u32, WriteResult)| {
+                *at == index && matches!(result, WriteResult::Deleted)
+            };
+            if body.intent == intent && body.results.iter().any(is) {
                 return Ok(Some(seq));
             }
         }

@@ -281,6 +281,25 @@ fn a_prune_leads_to_the_commit_that_dropped_it_and_to_who_approved_it() {
 }
 
 #[test]
+fn what_is_seen_to_be_deleted_later_names_nobody() {
+    let mut told = Told::new();
+    let uid = format!("uid-{OLD}");
+    let write = Write {
+        precondition: Some((uid.clone(), "10".into())),
+        ..Write::plain(Verb::Prune, story_key(OLD), "v1", "it left Git")
+    };
+    let (app, writes) = (name("web"), vec![write]);
+    let body = IntentRecordedV1 { app: app.clone(), writes, commit: None, timeout_ms: 10_000 };
+    let intent = told.0.event(body);
+    told.0.event(IntentSettledV1 { app, intent, results: vec![(0, WriteResult::Deleted)] });
+    told.gone(OLD, &uid);
+    let chain = told.chain(OLD);
+    let gone = link(&chain, "object.gone");
+    assert_eq!(people(gone), [("user", "unknown", "unknown")]);
+    assert!(!kinds(&chain).contains(&"apply.intent"), "{chain:#?}");
+}
+
+#[test]
 fn an_approval_of_something_else_is_no_approval_of_it() {
     let mut told = Told::new();
     let (_, approval) = pruned(&mut told, true);
