@@ -285,7 +285,10 @@ impl Reading<'_> {
         };
         let behind = life.versions.iter().rev().take_while(later).count();
         life.versions.insert(life.versions.len() - behind, version);
-        life.gone = None;
+        // An answer may come after the end, and raises nobody from the dead.
+        if shown {
+            life.gone = None;
+        }
     }
 
     fn gone(&mut self, uid: &str, gone: Gone) {

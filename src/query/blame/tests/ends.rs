@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::UNKNOWN;
-use super::ledger::{Told, WEB, deployment};
+use super::ledger::{Told, WEB, deployment, greffier};
 use crate::ledger::event::*;
 use crate::model::Seq;
 use crate::query::fixture::{commit, name};
@@ -74,4 +74,20 @@ fn that_it_is_being_deleted_does_not_tell_by_whom() {
     told.story.event(IntentSettledV1 { app: name("web"), intent, results });
     let gone = told.goes("u1");
     assert_eq!(told.end(), (gone.0, None, UNKNOWN.to_owned()));
+}
+
+#[test]
+fn an_answer_after_the_end_raises_nobody_from_the_dead() {
+    let mut told = made();
+    let wanted = deployment(3, "app:v1");
+    let render = told.renders('a', 1, &wanted, "web/d.yaml:1");
+    let intent = told.intends(Verb::Update, render, &wanted, commit('a'));
+    let gone = told.goes("u1");
+    told.ends(intent, 11, &wanted, &[greffier()]);
+    let blame = told.blame();
+    assert_eq!(blame.gone.map(|gone| gone.seq), Some(gone.0));
+    assert_eq!(blame.versions, 2);
+    // What the watch shows after the end is there again.
+    told.watches(12, &wanted, &[greffier()]);
+    assert_eq!(told.blame().gone, None);
 }
