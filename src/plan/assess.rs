@@ -198,7 +198,8 @@ impl Assessed {
             Need::Compare(comparison) => {
                 self.compare.push(comparison);
                 assessment.status = Status::InFlight;
-                assessment.why = "being compared with what was applied".into();
+                assessment.why =
+                    judge.beside_holds(&object.key, "being compared with what was applied");
             }
             Need::DryRun(dry_run) => {
                 self.dry_runs.push(dry_run);
@@ -354,7 +355,8 @@ impl Judge<'_> {
             return Need::Wait { status: Status::Unknown, why, progress };
         }
         if self.world.in_flight.contains_key(key) {
-            return Need::Nothing(Status::InFlight, "a write is under way".into());
+            let why = self.beside_holds(key, "a write is under way");
+            return Need::Nothing(Status::InFlight, why);
         }
         let live = self.world.live.get(key);
         if object.origin == CREATE_NAMESPACE && live.is_some() {

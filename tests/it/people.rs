@@ -130,6 +130,10 @@ fn a_hand_edit_is_kept_over_a_restart_and_a_push_until_it_is_released() {
     assert!(status.contains(".spec.replicas 2 → 5") && status.contains("sale"), "{status}");
     let (apps, _) = greffier.cli_ends(0, &["get", "apps"]);
     assert!(apps.contains("KEPT by hold"), "{apps}");
+    until("the written object is compared", || {
+        let (apps, _) = greffier.cli_ends(0, &["get", "apps"]);
+        (apps.contains("KEPT by hold") && apps.contains("OutOfSync")).then_some(())
+    });
     let (diff, _) = greffier.cli_ends(1, &["diff", &app]);
     assert!(diff.contains("KEPT by hold") && diff.contains(".spec.replicas"), "{diff}");
 

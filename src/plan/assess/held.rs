@@ -2,7 +2,7 @@
 
 use super::{Judge, Need, Status};
 use crate::ledger::event::{DesiredObject, DriftKind, Verb};
-use crate::model::{Ruling, Seq};
+use crate::model::{ObjectKey, Ruling, Seq};
 use crate::replay::{Drift, Hold, LiveObject, Owned};
 
 /// How many fields are named in a sentence.
@@ -83,6 +83,15 @@ impl Judge<'_> {
         match said(self.app.holds_of(&object.key, self.world.now)) {
             Some(held) => held,
             None => "what was held is released: back to Git".to_owned(),
+        }
+    }
+
+    /// What is going on with an object, after what a person holds of it: a hold is told in every
+    /// view, also in the moments in which nothing else can be said.
+    pub(super) fn beside_holds(&self, key: &ObjectKey, what: &str) -> String {
+        match said(self.app.holds_of(key, self.world.now)) {
+            Some(held) => format!("{held}; {what}"),
+            None => what.to_owned(),
         }
     }
 

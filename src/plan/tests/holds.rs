@@ -48,7 +48,10 @@ fn what_is_kept_is_written_once_is_no_drift_and_goes_back_when_it_is_released() 
     assert!(
         plan.writes[0].reason.starts_with(&format!("KEPT by hold #{}: .data.k 9: sale", seq.0))
     );
-    given.syncs("web");
+    let intent = given.intends("web");
+    let told = said(&given.plan("web"), A).why.clone();
+    assert!(told.starts_with("KEPT by hold") && told.ends_with("a write is under way"), "{told}");
+    given.carries_out(intent);
     let plan = given.plan("web");
     assert_eq!((writes(&plan).len(), plan.sync), (0, Sync::OutOfSync), "Git says otherwise");
     assert_eq!(said(&plan, A).status, Status::OnHold);
@@ -57,6 +60,9 @@ fn what_is_kept_is_written_once_is_no_drift_and_goes_back_when_it_is_released() 
     assert!(finished.succeeded && finished.message.contains("a person holds"), "{finished:?}");
 
     given.sees(A);
+    let compared = given.plan("web");
+    assert_eq!(said(&compared, A).status, Status::InFlight);
+    assert!(said(&compared, A).why.starts_with("KEPT by hold"), "{compared:#?}");
     given.finds("web", A, DriftKind::Drift);
     let heal = given.plan("web").writes.remove(0);
     assert_eq!((heal.verb, heal.holds), (Verb::Heal, vec![seq]), "put back to what is kept");
