@@ -33,8 +33,8 @@ pub use connection::{Connection, Identity, Options, UNDELIVERED_MAX};
 pub use discover::{Discovered, KindPattern};
 pub use mask::{Masked, compare_masked, compare_replaced_masked, preview_masked};
 pub use normalize::{
-    FIELD_MANAGER, ManagerFields, Normalised, OWNER_ANNOTATION, SecretDigest, Stored, normalize,
-    normalize_owned,
+    FIELD_MANAGER, ManagerFields, Normalised, OWNER_ANNOTATION, SecretDigest, Stored, is_own,
+    normalize, normalize_owned,
 };
 pub use observe::{ClusterInput, Fingerprint, Known, Observation, Observer};
 pub use overlay::{Unlaid, lay_held};

@@ -79,10 +79,16 @@ impl ManagerFields {
     /// Whether this is what greffier applied.
     #[must_use]
     pub fn is_own(&self) -> bool {
-        self.stamp.manager == FIELD_MANAGER
-            && self.stamp.operation == "Apply"
-            && self.stamp.subresource.is_empty()
+        let ManagerStamp { manager, operation, subresource, .. } = &self.stamp;
+        is_own(manager, operation, subresource)
     }
+}
+
+/// Whether an entry of managedFields is that of what greffier applied. A client that calls itself
+/// greffier and does not apply has an entry of its own.
+#[must_use]
+pub fn is_own(manager: &str, operation: &str, subresource: &str) -> bool {
+    manager == FIELD_MANAGER && operation == "Apply" && subresource.is_empty()
 }
 
 /// An object as the ledger records it.

@@ -261,8 +261,9 @@ fn apart(
     let mut found = Vec::new();
     for field in &patch.fields {
         let removed = field.now.is_empty();
-        let managers = if removed { &before } else { &after }.managers(&field.path);
-        if managers.contains(FIELD_MANAGER) || (managers.is_empty() && !removed) {
+        let owned = if removed { &before } else { &after };
+        let managers = owned.managers(&field.path);
+        if owned.is_own(&field.path) || (managers.is_empty() && !removed) {
             continue;
         }
         // Who removes what another owns leaves no trace in the object.

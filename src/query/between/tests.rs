@@ -51,7 +51,8 @@ fn object_with(replicas: u32, image: &str, paused: bool) -> Value {
 /// Who owns what: `(manager, field of spec)`.
 fn owned(by: &[(&str, &str)]) -> Value {
     let entry = |(manager, field): &(&str, &str)| {
-        json!({"manager": manager, "operation": "Update", "subresource": "", "time": null,
+        let operation = if *manager == "greffier" { "Apply" } else { "Update" };
+        json!({"manager": manager, "operation": operation, "subresource": "", "time": null,
             "fieldsV1": {"f:spec": {(format!("f:{field}")): {}}}})
     };
     by.iter().map(entry).collect()
@@ -219,6 +220,16 @@ fn an_answer_to_a_write_names_greffier_for_its_own_fields_only() {
     let scaled = "changed by kubectl-scale (field manager, claimed)";
     assert!(of("replicas").0.starts_with(scaled), "{found:?}");
     assert_eq!(of("replicas").1, "field-manager");
+    // Who calls himself greffier is not greffier.
+    let mut forged = owned(&[("greffier", "template"), ("mallory", "replicas")]);
+    forged[1]["manager"] = json!("greffier");
+    let mut other = Story::told();
+    let from = seen(&mut other, &object_with(2, "a:1", false), "30", &[]);
+    let to = wrote(&mut other, &object_with(7, "a:2", false), &forged, "31", true);
+    let claimed = groups(&other, from, to);
+    let of = |field: &str| claimed.iter().find(|group| group.2[0].contains(field)).unwrap();
+    assert!(of("replicas").0.starts_with("changed by greffier (field manager, claimed)"));
+    assert!(of("image").0.starts_with("commit cccccccccc applied by greffier"), "{claimed:?}");
     // A write that changed nothing shows what somebody else just did.
     let shown = wrote(&mut story, &object_with(8, "a:2", false), &fields, "32", false);
     let found = groups(&story, to, shown);
