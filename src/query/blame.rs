@@ -43,6 +43,7 @@ use self::fields::Place;
 use self::git::Desired;
 use self::history::{History, Seen};
 use self::path::Pattern;
+use self::state::Manager;
 use self::versions::Life;
 
 pub use self::git::FromGit;
@@ -341,22 +342,23 @@ impl Telling<'_> {
             false => self.set(entry.since, &leaf.place, leaf.value)?,
         };
         let last = self.history.versions.last();
-        let owners: Vec<String> = last
-            .map(|last| who::owners(last, &leaf.place))
-            .unwrap_or_default()
-            .into_iter()
-            .map(who::manager_text)
-            .collect();
+        let owners = last.map(|last| who::owners(last, &leaf.place)).unwrap_or_default();
+        let own = set.who.write.is_some();
+        let claimants = self.version(entry.set).filter(|_| !own);
+        let claimants = claimants
+            .map(|(seen, before)| who::claimants(seen, before, &leaf.place))
+            .filter(|_| !set.who.managers.is_empty())
+            .unwrap_or_default();
         Ok(Some(Field {
             path: path::text(&leaf.place),
             value: self.shown(&leaf.place, leaf.value),
             was: entry.previous.as_ref().map(|was| self.shown(&leaf.place, was)),
-            conflict: conflict(&set, &owners, self.history, entry.set),
+            conflict: conflict((own, &claimants), &owners, self.history, entry.set),
             by_position: leaf.by_position,
             place: leaf.place.clone(),
             set,
             introduced,
-            owners,
+            owners: owners.into_iter().map(who::manager_text).collect(),
         }))
     }
 
@@ -386,13 +388,7 @@ impl Telling<'_> {
             let last = former.versions.last().map(|version| version.seq.0);
             deed.after = gone.or(last);
         }
-        deed.who = match &version.0.version.own {
-            Some(own) => Who::greffier(own),
-            None => {
-                let who = Who::unknown("an object does not tell who created it");
-                who.attributed(version.0.version.attributed.as_ref(), &[])
-            }
-        };
+        deed.who = who::who_began(version.0);
         deed
     }
 
@@ -403,11 +399,7 @@ impl Telling<'_> {
             seq: gone.seq.0,
             time: gone.time.to_string(),
             after: (gone.learned == Learned::Listed).then(|| last.map_or(0, |seq| seq.0)),
-            who: match &gone.own {
-                Some(own) => Who::greffier(own),
-                None => Who::unknown("what is gone does not tell who deleted it")
-                    .attributed(gone.attributed.as_ref(), &[]),
-            },
+            who: who::who_ended(gone),
             git: None,
         }
     }
@@ -423,25 +415,32 @@ impl Telling<'_> {
     }
 }
 
-/// Where the owners that the object names do not have the ledger's last writer among them.
-fn conflict(set: &Deed, owners: &[String], history: &History, number: usize) -> String {
-    let own = set.who.write.is_some();
-    let among = |owner: &String| match own {
-        true => owner.split(' ').next() == Some(crate::cluster::FIELD_MANAGER),
-        false => set.who.managers.contains(owner),
+/// Where the owners that the object names do not have the ledger's last writer among them:
+/// greffier, or those who claim to be it.
+fn conflict(
+    (own, claimants): (bool, &[&Manager]),
+    owners: &[&Manager],
+    history: &History,
+    number: usize,
+) -> String {
+    let mut writes = history.versions.iter().filter_map(|seen| seen.version.own.as_ref());
+    // Who replaces an object does not apply, and is told by the name alone.
+    let replaced = writes.any(who::replaces);
+    let greffiers = |owner: &&Manager| {
+        who::is_own(owner) || (replaced && owner.0 == crate::cluster::FIELD_MANAGER)
     };
+    let among = |owner: &&Manager| if own { greffiers(owner) } else { claimants.contains(owner) };
     // Where nobody owned it when it was written, nothing contradicts that somebody does now.
-    let silent = !own && set.who.managers.is_empty();
+    let silent = !own && claimants.is_empty();
     if owners.is_empty() || owners.iter().any(among) || silent {
         return String::new();
     }
     // Ownership that greffier took over since is no contradiction.
     let later = history.versions.iter().skip(number + 1);
     let taken = later.filter_map(|seen| seen.version.own.as_ref());
-    let greffiers =
-        owners.iter().all(|o| o.split(' ').next() == Some(crate::cluster::FIELD_MANAGER));
-    if greffiers && taken.count() > 0 {
+    if owners.iter().all(greffiers) && taken.count() > 0 {
         return String::new();
     }
-    format!("the object names {} as its owner", owners.join(", "))
+    let named: Vec<String> = owners.iter().map(|owner| who::manager_text(owner)).collect();
+    format!("the object names {} as its owner", named.join(", "))
 }

@@ -1,5 +1,6 @@
 //! Blame against a recomputation that shares no code with it, and case by case.
 
+mod claims;
 mod ends;
 mod ledger;
 mod properties;

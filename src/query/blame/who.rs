@@ -6,15 +6,20 @@
 //! choose themselves: they are claims. Who removed a field that he did not apply himself leaves no
 //! trace in an object, and is unknown without audit.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::describe::claimed;
 use super::history::Seen;
 use super::path;
 use super::state::Manager;
-use super::versions::Attributed;
-use crate::cluster::FIELD_MANAGER;
-use crate::ledger::event::{AttributionResolvedV1, FieldRemark, FieldSource, Method, Verdict};
+use super::versions::{Attributed, Gone, Own};
+use crate::cluster::field_set::FieldSet;
+use crate::cluster::{self, FIELD_MANAGER};
+use crate::ledger::event::{
+    AttributionResolvedV1, FieldRemark, FieldSource, Method, Verb, Verdict,
+};
 
 /// It is certain.
 pub const EXACT: &str = "exact";
@@ -74,7 +79,7 @@ impl Who {
         }
     }
 
-    pub(super) fn greffier(own: &super::versions::Own) -> Self {
+    pub(super) fn greffier(own: &Own) -> Self {
         Self {
             name: FIELD_MANAGER.to_owned(),
             strength: EXACT.to_owned(),
@@ -161,38 +166,105 @@ pub(super) fn manager_text((manager, operation, subresource): &Manager) -> Strin
     }
 }
 
+/// Whether a manager is greffier as it applies: others can call themselves so.
+pub(super) fn is_own((manager, operation, subresource): &Manager) -> bool {
+    cluster::is_own(manager, operation, subresource)
+}
+
+/// Whether the API server's audit tells surely who did it: then nothing else counts.
+fn is_sure(attributed: Option<&Attributed>) -> bool {
+    attributed.is_some_and(|(_, body)| {
+        matches!(body.verdict, Verdict::Exact | Verdict::Unique) && !body.claims.is_empty()
+    })
+}
+
+/// The write of greffier that made a version. That an answer shows it is no proof: an apply that
+/// changes nothing is answered with whoever's version is there. The entry of what greffier applied
+/// must be of another time than in the version before, or have more: others can only take from it.
+/// A replacement is bound to the version before.
+fn own_write<'s>(seen: &'s Seen, before: Option<&Seen>) -> Option<&'s Own> {
+    let own = seen.version.own.as_ref()?;
+    let Some(before) = before else { return Some(own) };
+    let applied = seen.owners.iter().find(|(manager, _)| is_own(manager));
+    let wrote = applied.is_some_and(|(manager, now)| {
+        let more = |was: &Arc<FieldSet>| !now.without(was).leaves().is_empty();
+        seen.times.get(manager) != before.times.get(manager)
+            || before.owners.get(manager).is_none_or(more)
+    });
+    (wrote || replaces(own)).then_some(own)
+}
+
+/// Who created an object, of which this is the first version that is known.
+pub(super) fn who_began(seen: &Seen) -> Who {
+    let attributed = seen.version.attributed.as_ref();
+    match seen.version.own.as_ref().filter(|own| is_made(own)) {
+        Some(own) if !is_sure(attributed) => Who::greffier(own),
+        _ => Who::unknown("an object does not tell who created it").attributed(attributed, &[]),
+    }
+}
+
+/// Who deleted an object.
+pub(super) fn who_ended(gone: &Gone) -> Who {
+    let attributed = gone.attributed.as_ref();
+    match &gone.own {
+        Some(own) if !is_sure(attributed) => Who::greffier(own),
+        _ => Who::unknown("what is gone does not tell who deleted it").attributed(attributed, &[]),
+    }
+}
+
 /// Who wrote the leaf at `place` in a version; `before` is the version before it.
 pub(super) fn who_set(seen: &Seen, before: Option<&Seen>, place: &[String]) -> Who {
+    let attributed = seen.version.attributed.as_ref();
+    let claimants = claimants(seen, before, place);
+    if is_sure(attributed) {
+        return Who::claimed(claimants, "").attributed(attributed, place);
+    }
     let owners = owners(seen, place);
-    if let Some(own) = &seen.version.own {
-        let theirs = owners.iter().any(|(name, ..)| name == FIELD_MANAGER);
-        if theirs || owners.is_empty() || own.write.method == Method::Replace {
+    // Who applies again within the second leaves no other trace than the value; whoever else
+    // changes what greffier alone owns comes to own it.
+    let solely = !owners.is_empty() && owners.iter().all(|owner| is_own(owner));
+    let answered = seen.version.own.as_ref().filter(|_| solely);
+    if let Some(own) = own_write(seen, before).or(answered) {
+        let nobodys = owners.is_empty() && (before.is_some() || is_made(own));
+        if owners.iter().any(|owner| is_own(owner)) || nobodys || replaces(own) {
             return Who::greffier(own);
         }
-        return Who::claimed(owners, "seen first in the answer to a write of greffier");
+        return Who::claimed(claimants, "seen first in the answer to a write of greffier");
     }
-    let attributed = seen.version.attributed.as_ref();
-    let Some(before) = before else {
-        let note = "no field manager owns it: defaulted, or set by admission";
-        return Who::claimed(owners, note).attributed(attributed, place);
+    let note = match before {
+        None => "no field manager owns it: defaulted, or set by admission",
+        Some(_) => "no field manager owns it: defaulted, set by admission, or reset",
     };
+    Who::claimed(claimants, note).attributed(attributed, place)
+}
+
+/// The field managers that claim to have written the leaf at `place` in a version: those of its
+/// owners that wrote since the version before.
+pub(super) fn claimants<'s>(
+    seen: &'s Seen,
+    before: Option<&Seen>,
+    place: &[String],
+) -> Vec<&'s Manager> {
+    let owners = owners(seen, place);
+    let Some(before) = before else { return owners };
     let wrote = |manager: &&&Manager| {
         seen.times.get(**manager) != before.times.get(**manager)
             || seen.owners.get(**manager) != before.owners.get(**manager)
     };
     let recent: Vec<&Manager> = owners.iter().filter(wrote).copied().collect();
     // A manager that writes again within the second leaves no other trace than the value.
-    let managers = if recent.is_empty() { owners } else { recent };
-    let note = "no field manager owns it: defaulted, set by admission, or reset";
-    Who::claimed(managers, note).attributed(attributed, place)
+    if recent.is_empty() { owners } else { recent }
 }
 
 /// Who removed the leaf at `place` in a version.
 pub(super) fn who_removed(seen: &Seen, before: Option<&Seen>, place: &[String]) -> Who {
+    let attributed = seen.version.attributed.as_ref();
+    if is_sure(attributed) {
+        return Who::unknown("").attributed(attributed, place);
+    }
     let owned = before.map(|before| owners(before, place)).unwrap_or_default();
-    if let Some(own) = &seen.version.own {
-        let theirs = owned.iter().any(|(name, ..)| name == FIELD_MANAGER);
-        if theirs || own.write.method == Method::Replace {
+    if let Some(own) = own_write(seen, before) {
+        if owned.iter().any(|owner| is_own(owner)) || replaces(own) {
             return Who::greffier(own);
         }
         return Who::unknown("seen first in the answer to a write of greffier");
@@ -204,7 +276,15 @@ pub(super) fn who_removed(seen: &Seen, before: Option<&Seen>, place: &[String]) 
         manager.1 == "Apply" && wrote && seen.owners.contains_key(*manager)
     });
     Who::claimed(applied_less.collect(), "an object does not tell who removed a field")
-        .attributed(seen.version.attributed.as_ref(), place)
+        .attributed(attributed, place)
+}
+
+fn is_made(own: &Own) -> bool {
+    matches!(own.write.verb, Verb::Create | Verb::Recreate)
+}
+
+pub(super) fn replaces(own: &Own) -> bool {
+    own.write.method == Method::Replace
 }
 
 /// The managers that own the leaf at `place`.

@@ -27,13 +27,17 @@ pub(super) fn deployment(replicas: u32, image: &str) -> Value {
             {"name": "web", "image": image}]}}}})
 }
 
-fn own_fields() -> Value {
+pub(super) fn own_fields() -> Value {
     json!({"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {
         "k:{\"name\":\"web\"}": {".": {}, "f:name": {}, "f:image": {}}}}}}})
 }
 
 pub(super) fn greffier() -> Manager<'static> {
-    ("greffier", "Apply", 1, own_fields())
+    greffier_at(1)
+}
+
+pub(super) fn greffier_at(time: i64) -> Manager<'static> {
+    ("greffier", "Apply", time, own_fields())
 }
 
 pub(super) fn replicas_of(manager: &'static str, time: i64) -> Manager<'static> {
@@ -220,7 +224,8 @@ impl Told {
         manifest: &Value,
     ) -> Seq {
         let intent = self.intends(verb, render, manifest, commit('f'));
-        self.ends(intent, version, manifest, &[greffier()])
+        let time = i64::try_from(version).unwrap();
+        self.ends(intent, version, manifest, &[greffier_at(time)])
     }
 
     pub(super) fn asks(&self, field: Option<&str>) -> Result<Blame, Error> {
@@ -261,7 +266,7 @@ pub(super) const REPLICAS: &str = ".spec.replicas";
 pub(super) const IMAGE: &str = ".spec.template.spec.containers[name=web].image";
 const LABEL: &str = ".metadata.labels.team";
 
-fn labelled(mut object: Value) -> Value {
+pub(super) fn labelled(mut object: Value) -> Value {
     object["metadata"]["labels"] = json!({"team": "a"});
     object
 }
@@ -281,13 +286,13 @@ fn an_answer_and_its_echo_are_one_version_and_late_news_of_others_come_before_it
     let intent = told.intends(Verb::Heal, render, &wanted, commit('b'));
     // Somebody labels it before the heal is carried out, and the watch tells it afterwards.
     let healed = labelled(wanted.clone());
-    let heal = told.ends(intent, 13, &healed, &[greffier(), label_of("kubectl-label")]);
+    let heal = told.ends(intent, 13, &healed, &[greffier_at(13), label_of("kubectl-label")]);
     let late = told.watches(
         12,
         &labelled(deployment(5, "app:v1")),
         &[greffier(), replicas_of("kubectl-scale", 3), label_of("kubectl-label")],
     );
-    told.watches(13, &healed, &[greffier(), label_of("kubectl-label")]);
+    told.watches(13, &healed, &[greffier_at(13), label_of("kubectl-label")]);
     let blame = told.blame();
     assert_eq!((blame.versions, blame.before, blame.begun.seq), (4, 0, first.0));
     assert_eq!(blame.begun.who.write.as_ref().unwrap().verb, "create");
@@ -446,7 +451,7 @@ fn the_object_and_the_ledger_may_disagree_and_a_takeover_is_no_disagreement() {
     assert_eq!((image.set.seq, image.conflict.as_str()), (made.0, ""));
     assert_eq!(image.owners, ["greffier (apply)"]);
     // Both own it, and greffier's value is the one that is there. Then greffier's ownership goes.
-    let both = [greffier(), ("helm", "Apply", 1, own_fields())];
+    let both = [greffier_at(11), ("helm", "Apply", 1, own_fields())];
     let next = deployment(2, "app:v2");
     let render = told.renders('b', 1, &next, "web/d.yaml:1");
     let intent = told.intends(Verb::Update, render, &next, commit('b'));
@@ -508,7 +513,7 @@ fn wrong_questions_are_answered_with_what_may_be_meant() {
     assert!(matches!(gather(&story.world, &app, None), Err(Error::NotAnObject(_))));
 }
 
-fn resolved(told: &mut Told, observation: Seq, verdict: Verdict, users: &[&str]) -> Seq {
+pub(super) fn resolved(told: &mut Told, observation: Seq, verdict: Verdict, users: &[&str]) -> Seq {
     let claim = |user: &&str| ActorClaim {
         who: (*user).to_owned(),
         verb: "patch".into(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::super::{blame, who};
+use super::people::is_sure;
 use super::{BEFORE, ChainLink, Walk};
 use crate::ledger::event::{
     DriftDetectedV1, DriftKind, Event, IntentRecordedV1, Learned, ObjectGoneV1, Origin,
@@ -203,10 +204,12 @@ impl Walk<'_> {
         body: &ObjectGoneV1,
     ) -> Result<Vec<Cause>, ledger::Error> {
         let seq = recorded.seq();
-        if let Some(ended) = self.own_deletion(body, seq)? {
+        let Some(known) = who::who(self.book, seq, None)? else { return Ok(Vec::new()) };
+        if !is_sure(&known)
+            && let Some(ended) = self.own_deletion(body, seq)?
+        {
             return Ok(vec![Cause::event(ended, Some(body.key.clone()))]);
         }
-        let Some(known) = who::who(self.book, seq, None)? else { return Ok(Vec::new()) };
         let mut causes = of_change(&known);
         // Without a record of who it was, that an owner went before is all that is known.
         if known.causes.is_empty()

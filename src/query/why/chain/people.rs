@@ -46,14 +46,23 @@ impl Walk<'_> {
     pub(super) fn people(&mut self, recorded: &Recorded) -> Result<People, ledger::Error> {
         let Some(event) = &recorded.event else { return Ok(People::default()) };
         Ok(match event {
-            Event::ObjectGone(body) => match self.own_deletion(body, recorded.seq())? {
-                Some(ended) => People {
-                    certainty: Some(EXACT),
-                    ..People::of(vec![Claim::greffier().at([ended])])
-                },
-                None => self.of_change(recorded.seq())?,
-            },
-            Event::ObjectObserved(_) => self.of_change(recorded.seq())?,
+            Event::ObjectGone(body) => {
+                let known = who::who(self.book, recorded.seq(), None)?;
+                // That it was deleted by whom the audit names is more than that greffier asked
+                // for it too.
+                let own = match known.as_ref().is_some_and(is_sure) {
+                    true => None,
+                    false => self.own_deletion(body, recorded.seq())?,
+                };
+                match own {
+                    Some(ended) => People {
+                        certainty: Some(EXACT),
+                        ..People::of(vec![Claim::greffier().at([ended])])
+                    },
+                    None => of_known(known),
+                }
+            }
+            Event::ObjectObserved(_) => of_known(who::who(self.book, recorded.seq(), None)?),
             Event::AttributionResolved(body) => People {
                 certainty: Some(strength(body.verdict)),
                 ..People::of(claims(body.verdict, &body.claims, Some(recorded.seq())))
@@ -69,25 +78,31 @@ impl Walk<'_> {
             _ => People::of(asked(recorded)),
         })
     }
+}
 
-    /// Who made a change that was observed.
-    fn of_change(&self, seq: Seq) -> Result<People, ledger::Error> {
-        let Some(known) = who::who(self.book, seq, None)? else { return Ok(People::default()) };
-        let mut people = People {
-            certainty: Some(strength(known.verdict)),
-            ..People::of(claims(known.verdict, &known.claims, known.attribution))
-        };
-        if let Some(own) = &known.own {
-            people.claims = vec![Claim::greffier().at([own.outcome, own.intent])];
-        }
-        if people.claims.is_empty() {
-            people.claims.push(Claim::unknown("user", &known.why));
-        }
-        if let Some(gap) = known.gap.filter(|_| known.attribution.is_none()) {
-            people.note = format!("records of requests may be missing (#{})", gap.0);
-        }
-        Ok(people)
+/// Whether the audit tells surely who made a change.
+pub(super) fn is_sure(known: &who::Who) -> bool {
+    let sure = matches!(known.verdict, Verdict::Exact | Verdict::Unique);
+    sure && known.attribution.is_some() && !known.claims.is_empty()
+}
+
+/// Who made a change that was observed.
+fn of_known(known: Option<who::Who>) -> People {
+    let Some(known) = known else { return People::default() };
+    let mut people = People {
+        certainty: Some(strength(known.verdict)),
+        ..People::of(claims(known.verdict, &known.claims, known.attribution))
+    };
+    if let Some(own) = &known.own {
+        people.claims = vec![Claim::greffier().at([own.outcome, own.intent])];
     }
+    if people.claims.is_empty() {
+        people.claims.push(Claim::unknown("user", &known.why));
+    }
+    if let Some(gap) = known.gap.filter(|_| known.attribution.is_none()) {
+        people.note = format!("records of requests may be missing (#{})", gap.0);
+    }
+    people
 }
 
 fn strength(verdict: Verdict) -> &'static str {

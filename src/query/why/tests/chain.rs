@@ -3,8 +3,9 @@
 use super::super::chain::Walk;
 use super::*;
 use crate::ledger::event::*;
-use crate::ledger::{Draft, Recorded};
+use crate::ledger::{Blob, Draft, Recorded};
 use crate::model::{Actor, PlanHash};
+use crate::query::fixture::canonical;
 use crate::query::past::{AsOf, world_at};
 
 const WEB: &str = "Deployment.apps/prod/web";
@@ -85,6 +86,13 @@ impl Told {
         let mut results = vec![deployed.results[0].clone()];
         let WriteResult::Applied(applied) = &mut results[0].1 else { panic!() };
         applied.resource_version = "30".into();
+        let blob = self.0.ledger.blob(applied.object).unwrap();
+        let mut live: serde_json::Value = serde_json::from_slice(&blob).unwrap();
+        live["fields"] = serde_json::json!([{
+            "manager": "greffier", "operation": "Apply", "subresource": "", "time": 30,
+            "apiVersion": "apps/v1", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
+        self.0.blob(&live);
+        applied.object = Blob::plain(canonical(&live), None).addr;
         let outcome = OutcomeRecordedV1 { intent, results, ..deployed };
         self.0.add(Draft::new(outcome).caused_by(intent))
     }
@@ -278,6 +286,17 @@ fn a_prune_leads_to_the_commit_that_dropped_it_and_to_who_approved_it() {
     let mut told = Told::new();
     pruned(&mut told, false);
     assert!(!kinds(&told.chain(OLD)).contains(&"plan.approved"));
+}
+
+#[test]
+fn whom_the_audit_names_surely_deleted_what_greffier_was_answered_for_too() {
+    let mut told = Told::new();
+    pruned(&mut told, false);
+    let (gone, _) = told.last("object.gone");
+    told.attributed(gone, OLD, "alice", Vec::new());
+    let chain = told.chain(OLD);
+    assert_eq!(people(link(&chain, "object.gone")), [ALICE]);
+    assert!(!kinds(&chain).contains(&"apply.intent"), "{chain:#?}");
 }
 
 #[test]
