@@ -8,7 +8,7 @@ use super::reach::{Explains, explains, remarks};
 use super::records::Request;
 use super::{CHAIN_MAX, Machine, Own, SKEW_MS, namespace};
 use crate::ledger::event::{ActorClaim, AuditLevel, AuditReach, FieldRemark, Verb, Verdict};
-use crate::model::Seq;
+use crate::model::{Seq, Timestamp};
 use crate::replay::rv_older;
 
 /// Users that remove what somebody else's deletion leaves behind.
@@ -118,11 +118,11 @@ impl Machine {
         if self.own_like(first) && self.in_flight.contains_key(&o.key) {
             return None;
         }
+        let wrote = first.created || first.deletes() || first.is_noted(o);
         let perhaps = explains(&first.reach, &first.subresource, &o.change) == Explains::Perhaps;
-        let passed = self.reading.heard >= o.recorded.plus_ms(SKEW_MS);
-        if o.nature == Nature::Changed && perhaps && !passed {
-            // A whole object that changed nothing has the same answer: the one that did is waited
-            // for.
+        let perhaps = o.nature == Nature::Changed && perhaps;
+        if (perhaps || !wrote) && !self.has_heard(o, !wrote) {
+            // A request that changed nothing has the same answer: the one that did is waited for.
             return None;
         }
         // Who came later and changed nothing is shown the same version; who came at the same time
@@ -138,6 +138,17 @@ impl Machine {
         } else {
             self.finding(o, Verdict::Ambiguous, &candidates, "several at the same time")
         })
+    }
+
+    /// Whether what else was written at that time would be known: by what was read, and, if it
+    /// must be `certain`, by nothing that is missing. A webhook may always lose some.
+    fn has_heard(&self, o: &Observation, certain: bool) -> bool {
+        let reading = &self.reading;
+        let by_file = reading.passed > Timestamp::default();
+        if certain && by_file {
+            return self.incomplete(o).is_none();
+        }
+        reading.heard >= o.recorded.plus_ms(SKEW_MS)
     }
 
     fn own_like(&self, request: &Request) -> bool {
@@ -346,7 +357,11 @@ fn fits(request: &Request, o: &Observation) -> bool {
             // A shorter grace period.
             o.deleting && o.change.paths().all(|path| path.starts_with(".metadata.deletion"))
         }
-        Nature::Changed => writes && !request.created && explained(),
+        Nature::Changed => {
+            // Unless a webhook set it: that is not noted.
+            let idle = o.is_stamped() && request.set_nothing(o) && request.webhooks.is_empty();
+            writes && !request.created && !idle && explained()
+        }
         Nature::Managers => writes && !request.created,
         Nature::Deleting | Nature::Gone => request.deletes(),
         Nature::Finished => {

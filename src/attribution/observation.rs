@@ -210,6 +210,11 @@ pub(super) struct Observation {
     pub(super) direct: bool,
     /// Whether greffier's own entry changed with it.
     pub(super) own_changed: bool,
+    /// When the last write to the object was, by the API server's second, as its managers note
+    /// it; `None` = that is not known.
+    pub(super) stamp: Option<Timestamp>,
+    /// Under which managers and subresources.
+    pub(super) stamped_by: Vec<(String, String)>,
     /// The change is not older than this.
     pub(super) lower: Timestamp,
     learned: Learned,
@@ -228,6 +233,11 @@ impl Observation {
         prior: Option<&Prior>,
     ) -> Self {
         let owner = body.controller.as_ref().map_or_else(String::new, |(_, _, uid)| uid.clone());
+        // A client can write any time into the entries of others; what is to come is none.
+        let stamp = body.managers.iter().filter_map(|stamp| stamp.time).max();
+        let stamp = stamp.filter(|stamp| *stamp <= at.plus_ms(SKEW_MS));
+        let newest = body.managers.iter().filter(|entry| stamp.is_some() && entry.time == stamp);
+        let newest = newest.map(|entry| (entry.manager.clone(), entry.subresource.clone()));
         Self {
             seq,
             key: body.key.clone(),
@@ -242,6 +252,8 @@ impl Observation {
             prior: prior.map_or_else(String::new, |prior| prior.version.clone()),
             direct: false,
             own_changed: prior.is_some_and(|prior| prior.own_differs(body)),
+            stamp,
+            stamped_by: newest.collect(),
             lower: Timestamp::default(),
             learned: body.learned,
             before: prior.map_or_else(Timestamp::default, |prior| prior.recorded),
@@ -271,6 +283,8 @@ impl Observation {
             prior: prior.map_or_else(String::new, |prior| prior.version.clone()),
             direct: false,
             own_changed: false,
+            stamp: None,
+            stamped_by: Vec::new(),
             lower: Timestamp::default(),
             learned: body.learned,
             before: prior.map_or_else(Timestamp::default, |prior| prior.recorded),
@@ -299,6 +313,14 @@ impl Observation {
         if self.direct && self.nature == Nature::Added {
             self.lower = self.lower.max(minus(listed, SKEW_MS));
         }
+    }
+
+    /// Whether whoever made the change has set something, so that the API server noted the time.
+    /// It notes none where something was only taken away, be it an item of a list.
+    pub(super) fn is_stamped(&self) -> bool {
+        let sets = self.change.set.iter().any(|path| !path.ends_with("[]"));
+        let folds = !self.direct && (self.change.more || !self.change.removed.is_empty());
+        self.nature == Nature::Changed && sets && !folds
     }
 
     /// Whether it is a change of what the object should be, rather than a consequence.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::observation::Observation;
 use crate::ledger::event::{ActorClaim, AuditLevel, AuditReach, AuditReceivedV1};
 use crate::model::{ObjectKey, Seq, Timestamp};
 
@@ -30,6 +31,8 @@ pub(super) struct Request {
     pub(super) version: String,
     pub(super) reach: AuditReach,
     pub(super) webhooks: Vec<String>,
+    /// Under which name the API server notes what it wrote: the client's choice.
+    manager: String,
 }
 
 impl Request {
@@ -63,6 +66,10 @@ impl Request {
             version: body.resource_version.clone(),
             reach: body.reach.clone(),
             webhooks: body.webhooks.clone(),
+            manager: match body.field_manager.as_str() {
+                "" => body.user_agent.split('/').next().unwrap_or_default().to_owned(),
+                manager => manager.to_owned(),
+            },
         }
     }
 
@@ -70,6 +77,21 @@ impl Request {
     pub(super) fn deletes(&self) -> bool {
         let deletes = self.verb == "delete" || self.verb == "deletecollection";
         deletes && self.subresource.is_empty() || self.subresource == "eviction"
+    }
+
+    /// Whether it came in after the last write to the object that the API server noted, which it
+    /// does by the second: it set nothing. Not known where none is noted.
+    pub(super) fn set_nothing(&self, o: &Observation) -> bool {
+        let second = self.received.0.div_euclid(1_000_000_000);
+        o.stamp.is_some_and(|stamp| Timestamp::from_seconds(second) > stamp)
+    }
+
+    /// Whether that last write is noted under its name.
+    pub(super) fn is_noted(&self, o: &Observation) -> bool {
+        let noted = |(manager, subresource): &(String, String)| {
+            *manager == self.manager && *subresource == self.subresource
+        };
+        !self.set_nothing(o) && o.stamped_by.iter().any(noted)
     }
 
     /// Whether both came from the same user by the same credential.

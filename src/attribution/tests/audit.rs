@@ -187,7 +187,9 @@ fn scaling_explains_the_replicas_alone() {
     ] {
         let mut story = Story::new();
         story.known(10);
-        let seen = story.see(11, paths);
+        let managers =
+            vec![ManagerStamp { subresource: "scale".into(), ..stamp("kubectl-edit", 1) }];
+        let seen = story.observe(ObjectObservedV1 { managers, ..seen(11) }, sets(paths));
         story.record(|body| {
             name(body, "alice");
             body.subresource = "scale".into();

@@ -94,6 +94,68 @@ fn a_request_that_changed_nothing_is_not_taken_for_the_one_that_did() {
     assert_eq!(story.who(seen), is(Verdict::Ambiguous, &["alice", "bob"]));
 }
 
+/// `user` patches the replicas and is answered with version 11.
+fn patched_ms_later(story: &mut Story, user: &str, manager: &str, ms: i64) {
+    story.record(|body| {
+        name(body, user);
+        body.resource_version = "11".into();
+        body.field_manager = manager.into();
+        body.reach = AuditReach::Fields(vec![".spec.replicas".into()]);
+        body.received = Timestamp(body.received.0 + ms * 1_000_000);
+        body.completed = Timestamp(body.completed.0 + ms * 1_000_000);
+    });
+}
+
+/// Goal: of a change whose author's record is missing nobody is named who came when the last
+/// write, as the API server noted it, was over.
+#[test]
+fn a_request_after_the_last_write_changed_nothing() {
+    for (noted, expected) in [(true, None), (false, is(Verdict::Exact, &["bob"]))] {
+        let mut story = long_since();
+        let alice = story.at;
+        story.at += 60;
+        story.patched("bob", 11, &[".spec.replicas"]);
+        let at = if noted { alice } else { story.at - 1 };
+        let body = ObjectObservedV1 { managers: vec![stamp("kubectl-edit", at)], ..seen(11) };
+        let seen = story.observe(body, sets(&[".spec.replicas"]));
+        story.read_to(6);
+        assert_eq!(story.who(seen), expected, "the manager's time is alice's: {noted}");
+    }
+}
+
+/// Goal: where the API server did not note the write of a request, somebody else's of the same
+/// second is waited for; so where it notes none at all.
+#[test]
+fn a_request_of_the_same_second_waits_for_the_one_that_wrote() {
+    let managed = vec![stamp("kubectl-edit", 1)];
+    for (manager, managers) in [("kubectl-label", managed), ("kubectl-edit", Vec::new())] {
+        let mut story = long_since();
+        let body = ObjectObservedV1 { managers, ..seen(11) };
+        let seen = story.observe(body, sets(&[".spec.replicas"]));
+        patched_ms_later(&mut story, "bob", manager, 15);
+        story.read_to(4);
+        assert_eq!(story.who(seen), None, "{manager}");
+        story.patched("alice", 11, &[".spec.replicas"]);
+        story.read_to(6);
+        assert_eq!(story.who(seen), is(Verdict::Exact, &["alice"]), "{manager}");
+    }
+}
+
+/// Goal: the API server notes no time where something was only taken away, and a client can write
+/// any time: neither hides who did it.
+#[test]
+fn what_is_not_noted_hides_nobody() {
+    let removed = Change { removed: sets(&[".spec.replicas"]).set, ..Change::default() };
+    for (at, change) in [(1_050, removed), (9_999, sets(&[".spec.replicas"]))] {
+        let mut story = long_since();
+        let body = ObjectObservedV1 { managers: vec![stamp("kubectl-edit", at)], ..seen(11) };
+        let seen = story.observe(body, change);
+        story.patched("alice", 11, &[".spec.replicas"]);
+        story.read_to(6);
+        assert_eq!(story.who(seen), is(Verdict::Exact, &["alice"]), "{at}");
+    }
+}
+
 #[test]
 fn a_whole_object_that_changed_nothing_waits_for_the_one_that_did() {
     let mut story = long_since();
@@ -120,14 +182,11 @@ fn a_whole_object_that_changed_nothing_waits_for_the_one_that_did() {
 fn a_record_that_comes_late_corrects_and_both_views_stay() {
     let mut story = long_since();
     let seen = story.see(11, &[".spec.replicas"]);
-    story.at += 1;
-    story.patched("bob", 11, &[".spec.replicas"]);
+    patched_ms_later(&mut story, "bob", "kubectl-edit", 15);
     story.read_to(0);
     assert_eq!(story.who(seen), is(Verdict::Exact, &["bob"]));
     let first = story.said[0].0;
-    story.at -= 1;
     story.patched("alice", 11, &[".spec.replicas"]);
-    story.at += 1;
     story.read_to(0);
     assert_eq!(story.who(seen), is(Verdict::Exact, &["alice"]));
     assert_eq!(story.resolved(seen).unwrap().replaces, Some(first));
