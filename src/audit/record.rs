@@ -119,7 +119,7 @@ pub fn understand(event: &Value, kinds: &Kinds) -> Result<Record, Malformed> {
     let (group, subresource) = (text(reference, "apiGroup"), text(reference, "subresource"));
     let bindings = group.is_empty() && text(reference, "resource") == "bindings";
     let aside = bindings || WITHOUT_OBJECTS.contains(&subresource) || QUESTIONS.contains(&group);
-    if aside || query.has("dryRun", "All") || is_dry_run(event) {
+    if aside || is_dry_run(event, verb, level, &query) {
         return nothing;
     }
     let write = Write { event, verb, subresource, reference, query: &query };
@@ -285,7 +285,8 @@ impl Write<'_> {
             return String::new();
         }
         let asked = text(self.request(), "propagationPolicy");
-        let asked = if asked.is_empty() { self.query.value("propagationPolicy") } else { asked };
+        let by_query = self.request().is_null();
+        let asked = if by_query { self.query.value("propagationPolicy") } else { asked };
         let known = ["Background", "Foreground", "Orphan"].contains(&asked);
         if known { asked.to_owned() } else { String::new() }
     }
@@ -321,11 +322,22 @@ fn is_status(body: &Value) -> bool {
     text(body, "kind") == "Status" && text(body, "apiVersion") == "v1"
 }
 
-/// Whether the options of a deletion ask for a dry run.
-fn is_dry_run(event: &Value) -> bool {
-    let asked = event.pointer("/requestObject/dryRun").and_then(Value::as_array);
-    let options = event.pointer("/requestObject/kind").is_some_and(|kind| kind == "DeleteOptions");
-    options && asked.is_some_and(|stages| stages.iter().any(|stage| stage == "All"))
+/// Whether nothing was carried out. A deletion with a body takes all its options from there and
+/// none from the URL (apiserver, handlers/delete.go): where the body is not in the record, it is
+/// not known.
+fn is_dry_run(event: &Value, verb: &str, level: AuditLevel, query: &Query) -> bool {
+    let by_query = query.has("dryRun", "All");
+    if !verb.starts_with("delete") {
+        return by_query;
+    }
+    let truncated = event.pointer("/annotations/audit.k8s.io~1truncated").is_some();
+    match event.get("requestObject").filter(|body| !body.is_null()) {
+        Some(body) => {
+            let asked = body.get("dryRun").and_then(Value::as_array);
+            asked.is_some_and(|stages| stages.iter().any(|stage| stage == "All"))
+        }
+        None => by_query && level != AuditLevel::Metadata && !truncated,
+    }
 }
 
 /// What a resource that is not known is taken to be.

@@ -218,6 +218,27 @@ fn what_changes_no_observed_object_is_left_out() {
     }
 }
 
+/// Goal: a deletion with a body that also says `?dryRun=All` in its URL was carried out.
+#[test]
+fn the_body_of_a_deletion_alone_says_whether_it_was_a_dry_run() {
+    let options = |dry: Value| json!({"kind": "DeleteOptions", "apiVersion": "v1", "dryRun": dry});
+    let all = json!(["All"]);
+    for (uri, level, body, carried_out) in [
+        ("?dryRun=All", "RequestResponse", options(json!(null)), true),
+        ("?dryRun=All", "RequestResponse", options(all.clone()), false),
+        ("", "RequestResponse", options(all), false),
+        ("?dryRun=All", "RequestResponse", json!(null), false),
+        ("?dryRun=All", "Metadata", json!(null), true),
+    ] {
+        let mut event = event("delete");
+        event["requestURI"] = json!(format!("/api/v1/x{uri}"));
+        event["level"] = json!(level);
+        event["requestObject"] = body.clone();
+        let recorded = matches!(about(&event), About::Write(_));
+        assert_eq!(recorded, carried_out, "{uri} {level} {body}");
+    }
+}
+
 #[test]
 fn excluded_kinds_are_recorded_where_an_application_has_the_object() {
     let mut event = event("merge_patch");
