@@ -175,6 +175,7 @@ impl Change {
         self.status = !self.set.is_empty()
             && !self.more
             && self.removed.is_empty()
+            && self.managers.iter().all(|manager| manager.subresource == "status")
             && self.set.iter().all(|path| by_status.holds(path));
     }
 }
@@ -315,7 +316,10 @@ mod tests {
         let now = |object: Value, subresource: &str| json!({"object": object, "fields": [entry("kcm", subresource, &fields)]});
         let revision = json!({"metadata": {"name": "x", "annotations": {"d.io/revision": "1"}}});
         assert!(between(was.clone(), now(revision.clone(), "status")).status);
-        assert!(!between(was.clone(), now(revision, "")).status);
+        assert!(!between(was.clone(), now(revision.clone(), "")).status);
+        let both = json!({"object": revision, "fields": [
+            entry("kcm", "status", &fields), entry("kubectl", "", &fields)]});
+        assert!(!between(was.clone(), both).status, "a person may have written it");
         let more =
             json!({"metadata": {"name": "x", "annotations": {"d.io/revision": "1"}}, "spec": 1});
         assert!(!between(was, now(more, "status")).status);
