@@ -185,6 +185,12 @@ impl Machine {
         let (Some(earliest), Some(latest)) = (earliest, latest) else {
             // Some change has no request of its own: the order tells nothing.
             let all: Vec<_> = requests.into_iter().filter(|request| self.can(request, o)).collect();
+            let others = chain.iter().filter(|other| other.seq != o.seq);
+            let mut others = others.filter(|other| !other.is_explained());
+            if others.any(|other| all.iter().any(|request| self.can(request, other))) {
+                let why = "it may as well have made another change, of which no record is known";
+                return (!all.is_empty()).then(|| self.finding(o, Verdict::Ambiguous, &all, why));
+            }
             return self.one_of(o, &all);
         };
         let (from, to) = (earliest.min(latest), earliest.max(latest));
@@ -213,12 +219,7 @@ impl Machine {
 
     /// Everything that can have led to a state that may fold several changes.
     fn by_elimination(&self, o: &Observation) -> Option<Finding> {
-        let within = |request: &&Request| {
-            let shown = request.version.as_str();
-            let before = !o.prior.is_empty() && !rv_older(&o.prior, shown);
-            shown.is_empty() || o.version.is_empty() || !before && !rv_older(&o.version, shown)
-        };
-        let all: Vec<&Request> = self.in_time(o).into_iter().filter(within).collect();
+        let all = self.within(o);
         let able: Vec<&Request> = all.iter().copied().filter(|request| fits(request, o)).collect();
         if let ([one], [only]) = (all.as_slice(), able.as_slice())
             && one.seq == only.seq
@@ -229,6 +230,17 @@ impl Machine {
             return Some(self.finding(o, Verdict::Exact, &able, ""));
         }
         self.one_of(o, &able)
+    }
+
+    /// The requests of the time between the version before and the one that was seen.
+    fn within(&self, o: &Observation) -> Vec<&Request> {
+        let mut all = self.in_time(o);
+        all.retain(|request| {
+            let shown = request.version.as_str();
+            let before = !o.prior.is_empty() && !rv_older(&o.prior, shown);
+            shown.is_empty() || o.version.is_empty() || !before && !rv_older(&o.version, shown)
+        });
+        all
     }
 
     /// One of these made the change, as all of them are known.
@@ -251,8 +263,8 @@ impl Machine {
         if !self.reading.on {
             return None;
         }
-        let able: Vec<&Request> =
-            self.in_time(o).into_iter().filter(|request| fits(request, o)).collect();
+        let mut able = self.within(o);
+        able.retain(|request| if o.direct { self.can(request, o) } else { fits(request, o) });
         let why = self.incomplete(o).filter(|_| !able.is_empty())?;
         Some(self.finding(o, Verdict::Ambiguous, &able, &why))
     }

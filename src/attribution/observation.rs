@@ -323,6 +323,15 @@ impl Observation {
         self.nature == Nature::Changed && sets && !folds
     }
 
+    /// Whether it is known which request made it, or that greffier's did.
+    pub(super) fn is_explained(&self) -> bool {
+        match &self.state {
+            State::Own(_) => true,
+            State::Told(told) => told.verdict == Verdict::Exact,
+            State::Open | State::Settled => false,
+        }
+    }
+
     /// Whether it is a change of what the object should be, rather than a consequence.
     pub(super) fn counts(&self) -> bool {
         !matches!(self.nature, Nature::Managers | Nature::Finished) && !self.change.status

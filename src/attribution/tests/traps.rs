@@ -141,6 +141,19 @@ fn a_request_of_the_same_second_waits_for_the_one_that_wrote() {
     }
 }
 
+/// Goal: two changes and one request: it made one of them, and nobody knows which.
+#[test]
+fn one_request_does_not_explain_two_changes() {
+    let mut story = long_since();
+    let first = story.see(11, &[".spec.replicas"]);
+    let second = story.see(12, &[".spec.replicas"]);
+    story.patched_unseen("alice", &[".spec.replicas"]);
+    story.read_to(6);
+    for seen in [first, second] {
+        assert_eq!(story.who(seen), is(Verdict::Ambiguous, &["alice"]));
+    }
+}
+
 /// Goal: the API server notes no time where something was only taken away, and a client can write
 /// any time: neither hides who did it.
 #[test]
@@ -204,6 +217,8 @@ fn nothing_is_unique_where_records_may_be_lost_or_are_not_at_hand() {
     let mut story = long_since();
     let seen = story.see(11, &[".spec.replicas"]);
     story.patched_unseen("alice", &[".spec.replicas"]);
+    // He made a later version, as his answer shows.
+    story.patched("bob", 12, &[".spec.replicas"]);
     story.fold(&troubled.into());
     story.read_to(6);
     assert_eq!(story.who(seen), None);
