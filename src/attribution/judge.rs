@@ -63,13 +63,12 @@ impl Machine {
         if o.nature.deletes() {
             let own = self.own_deletes.get(&o.uid)?;
             // The API server says "deleted" also to whoever comes second.
-            let mut of_others = self.in_time(o).into_iter().filter(|request| request.deletes());
-            let first = of_others.find(|request| request.audit_id == own.audit_id);
-            let others = self.in_time(o).into_iter().filter(|request| request.deletes());
-            let alone = others.into_iter().all(|request| {
-                request.audit_id == own.audit_id
-                    && first.is_none_or(|first| first.same_actor(request))
-            });
+            let mut deletes = self.in_time(o);
+            deletes.retain(|request| request.deletes());
+            // The audit id alone is the client's choice.
+            let alone = deletes
+                .iter()
+                .all(|request| request.audit_id == own.audit_id && request.same_actor(deletes[0]));
             return (alone || o.nature == Nature::Finished).then_some(own);
         }
         let version = (o.uid.clone(), o.version.clone());
@@ -206,7 +205,10 @@ impl Machine {
 
     /// Whether a request can have made a change that was seen by itself.
     fn can(&self, request: &Request, o: &Observation) -> bool {
-        if let State::Own(own) = &o.state {
+        // What greffier was told that it deleted may have been deleted by others.
+        if let State::Own(own) = &o.state
+            && !o.nature.deletes()
+        {
             return request.audit_id == own.audit_id;
         }
         let shown = request.version.is_empty() || request.version == o.version;

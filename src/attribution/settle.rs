@@ -41,7 +41,10 @@ impl Machine {
 
     fn decide(&mut self, seq: Seq) -> Option<Draft> {
         let observation = self.observed.get(&seq)?;
-        if matches!(observation.state, State::Own(_) | State::Settled) {
+        // A deletion may turn out to be somebody else's: the API server says "deleted" to both.
+        let was_own = matches!(observation.state, State::Own(_));
+        let deletes = observation.nature.deletes();
+        if was_own && !deletes || matches!(observation.state, State::Settled) {
             return None;
         }
         let judgement = self.judge(observation);
@@ -53,13 +56,13 @@ impl Machine {
         };
         match judgement {
             Judgement::Wait => None,
-            Judgement::Own(own) if told.is_none() => {
+            Judgement::Own(own) if told.is_none() && !was_own => {
                 self.coverage.own += u64::from(counts);
                 self.settle_as(seq, at, State::Own(own));
                 None
             }
             Judgement::Own(_) => None,
-            Judgement::Unrecorded if told.is_none() => {
+            Judgement::Unrecorded if told.is_none() && !was_own => {
                 let floor = observation.floor();
                 if counts {
                     *self.coverage.of(floor) += 1;
@@ -78,6 +81,7 @@ impl Machine {
                 let waiting = at > minus(self.now, WAIT_MS) && finding.verdict > Verdict::Exact;
                 let body = observation.resolved(finding, replaces, waiting);
                 if counts {
+                    self.coverage.own -= u64::from(was_own);
                     if let Some(told) = &told {
                         *self.coverage.of(told.verdict) -= 1;
                     }

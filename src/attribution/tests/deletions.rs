@@ -140,29 +140,59 @@ fn what_goes_with_its_namespace_has_that_as_its_cause() {
     assert_eq!(story.resolved(seen).unwrap().causes, [cause]);
 }
 
+/// greffier is about to delete the object.
+fn prunes(story: &mut Story) -> Seq {
+    let precondition = Some(("u".into(), "10".into()));
+    let write = Write { precondition, ..Write::plain(Verb::Prune, web(), "v1", "") };
+    let (app, writes) = (samples::app(), vec![write]);
+    story.fold(&IntentRecordedV1 { app, writes, commit: None, timeout_ms: 1_000 }.into())
+}
+
 #[test]
 fn what_greffier_deleted_needs_no_event_unless_somebody_else_did_too() {
-    for rival in [false, true] {
+    for (rival, late) in [(false, false), (true, false), (true, true)] {
         let mut story = Story::new();
         story.known(10);
-        let mut write = Write::plain(Verb::Prune, web(), "v1", "");
-        write.precondition = Some(("u".into(), "10".into()));
-        let body = IntentRecordedV1 {
-            app: samples::app(),
-            writes: vec![write],
-            commit: None,
-            timeout_ms: 1_000,
-        };
-        let intent = story.fold(&body.into());
-        if rival {
+        let intent = prunes(&mut story);
+        if rival && !late {
             deleted(&mut story, "alice", &web(), "u");
         }
         let results = vec![(0, WriteResult::Deleted)];
         story.fold(&OutcomeRecordedV1 { app: samples::app(), intent, results }.into());
         let seen = disappear(&mut story, &web(), "u");
+        assert_eq!(story.machine.coverage().own, u64::from(!rival || late));
+        if late {
+            deleted(&mut story, "alice", &web(), "u");
+        }
         story.read_to(6);
         let expected = if rival { is(Verdict::Exact, &["alice"]) } else { None };
         assert_eq!(story.who(seen), expected);
         assert_eq!(story.machine.coverage().own, u64::from(!rival));
     }
+}
+
+/// Goal: where answers are not recorded, the record of greffier's own deletion proves no more than
+/// that of somebody else's.
+#[test]
+fn who_deletes_with_greffier_is_named_beside_it() {
+    let mut story = Story::new();
+    story.record(|body| body.key = "ConfigMap/prod/other".parse().unwrap());
+    story.later(100);
+    story.known(10);
+    let intent = prunes(&mut story);
+    let results = vec![(0, WriteResult::Deleted)];
+    story.fold(&OutcomeRecordedV1 { app: samples::app(), intent, results }.into());
+    let seen = disappear(&mut story, &web(), "u");
+    for (user, id) in [("greffier", format!("{LEDGER}-{intent}-0")), ("alice", "a".to_owned())] {
+        assert_eq!(story.who(seen), None);
+        story.record(|body| {
+            name(body, user);
+            (body.audit_id, body.verb) = (id, "delete".into());
+            (body.level, body.uid) = (AuditLevel::Metadata, String::new());
+            body.reach = AuditReach::Whole;
+        });
+        story.settle();
+    }
+    story.read_to(6);
+    assert_eq!(story.who(seen), is(Verdict::Ambiguous, &["greffier", "alice"]));
 }
