@@ -95,6 +95,9 @@ pub struct Machine {
     /// Whether this run reads records.
     audit: bool,
     now: Timestamp,
+    /// When the daemon started last, and what was waited for no more by then.
+    started: Timestamp,
+    over_at_start: Timestamp,
     reading: Reading,
     records: Records,
     seen: BTreeMap<ObjectKey, Option<Prior>>,
@@ -139,6 +142,8 @@ impl Machine {
             ledger: ledger.to_owned(),
             audit,
             now,
+            started: Timestamp::default(),
+            over_at_start: Timestamp::default(),
             reading: Reading { on: audit, ..Reading::default() },
             records: Records::since(now),
             seen: BTreeMap::new(),
@@ -206,10 +211,11 @@ impl Machine {
 
     /// Takes in an event. `change` is what [`compares`](Self::compares) asked for.
     pub fn fold(&mut self, seq: Seq, at: Timestamp, event: &Event, change: Option<Change>) {
-        let before = self.now;
+        let (before, over) = (self.now, self.over());
         self.now = self.now.max(at);
         match event {
             Event::DaemonStarted(_) => {
+                (self.started, self.over_at_start) = (self.now, over);
                 self.interrupted_all = before;
                 self.reading.on = self.audit;
                 self.listed.clear();

@@ -12,7 +12,15 @@ impl Machine {
     /// When something is to be decided although nothing happens.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.open.first().map(|(at, _)| at.plus_ms(WAIT_MS))
+        let (at, _) = self.open.first()?;
+        Some((*at).max(self.started).plus_ms(WAIT_MS))
+    }
+
+    /// What was recorded up to then is not waited for any more. After a start the records of
+    /// before it are still to be read: the wait begins anew.
+    pub(super) fn over(&self) -> Timestamp {
+        let over = minus(self.now, WAIT_MS);
+        if over < self.started { self.over_at_start } else { over }
     }
 
     /// Decides what can be decided `now`: what is to be recorded.
@@ -22,7 +30,7 @@ impl Machine {
         for seq in std::mem::take(&mut self.dirty) {
             drafts.extend(self.decide(seq));
         }
-        let over = minus(self.now, WAIT_MS);
+        let over = self.over();
         while let Some((at, seq)) = self.open.first().copied().filter(|(at, _)| *at <= over) {
             self.open.remove(&(at, seq));
             drafts.extend(self.give_up(seq, None));
@@ -78,7 +86,7 @@ impl Machine {
                     Some(told) => told.seq.map(|seq| (seq, told.verdict)),
                     None => None,
                 };
-                let waiting = at > minus(self.now, WAIT_MS) && finding.verdict > Verdict::Exact;
+                let waiting = at > self.over() && finding.verdict > Verdict::Exact;
                 let body = observation.resolved(finding, replaces, waiting);
                 if counts {
                     self.coverage.own -= u64::from(was_own);

@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::driver::Parts;
 use crate::attribution::{Change, LAG_MS, Machine, Prior, SKEW_MS, WAIT_MS};
 use crate::ledger::event::{Event, WriteResult};
+use crate::ledger::store::SubjectKey;
+use crate::ledger::subjects::Topic;
 use crate::ledger::{self, Draft, Error, Ledger, Recorded, Tail};
 use crate::model::{BlobAddr, ObjectKey, Seq, Timestamp};
 
@@ -23,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const AGAIN_MAX: u64 = 100_000;
 /// How many events at a time are folded again.
 const AGAIN_CHUNK: u64 = 1_024;
+/// How many entries of an index are looked at.
+const LOOKED_UP: usize = 64;
 /// How many events of an application are looked at for the outcomes of an intent.
 const OUTCOMES_AFTER_INTENT: usize = 16;
 
@@ -105,11 +109,10 @@ fn restored(
     audit: bool,
     versions: Vec<(crate::model::GroupKind, String)>,
 ) -> Result<Box<Machine>, Error> {
-    let last = ledger.get(head)?.map_or_else(Timestamp::default, |last| last.envelope.recorded);
-    let ms = i64::try_from(WAIT_MS + SKEW_MS + LAG_MS).unwrap_or(i64::MAX);
-    let since = Timestamp(last.0.saturating_sub(ms.saturating_mul(1_000_000)));
+    let until = waited_until(recorded_at(ledger, head)?, starts(ledger, head))?;
+    let since = minus(until, WAIT_MS + SKEW_MS + LAG_MS);
     let before = ledger.at_time(since).max(Seq(head.0.saturating_sub(AGAIN_MAX)));
-    let known = ledger.get(before)?.map_or_else(Timestamp::default, |last| last.envelope.recorded);
+    let known = recorded_at(ledger, before)?;
     let id = ledger.ledger_id().to_string();
     let mut machine = Box::new(Machine::new(&id, audit, known));
     machine.serve(versions);
@@ -122,6 +125,53 @@ fn restored(
         from = to.next();
     }
     Ok(machine)
+}
+
+/// Up to when the time counts that was waited for what waits now: what waited at a stop waits anew
+/// from the next start on. `last` is the time of the last event; `starts`, the last one first, are
+/// those of a start and of the last event before it.
+fn waited_until(
+    last: Timestamp,
+    starts: impl Iterator<Item = Result<(Timestamp, Timestamp), Error>>,
+) -> Result<Timestamp, Error> {
+    let mut until = last;
+    for start in starts {
+        let (start, before) = start?;
+        if start <= minus(until, WAIT_MS) {
+            break;
+        }
+        until = before;
+    }
+    Ok(until)
+}
+
+/// The starts of the daemon up to `head`.
+fn starts(
+    ledger: &Ledger,
+    head: Seq,
+) -> impl Iterator<Item = Result<(Timestamp, Timestamp), Error>> {
+    let watching = SubjectKey::topic(&Topic::Watching);
+    let found = ledger.find_before(watching, head.next(), LOOKED_UP).into_iter();
+    found.filter_map(|seq| {
+        let times = |recorded: &Recorded| {
+            let is = matches!(recorded.event, Some(Event::DaemonStarted(_)));
+            is.then_some(recorded.envelope.recorded)
+        };
+        let start = ledger.get(seq).map(|recorded| recorded.as_deref().and_then(times));
+        let start = start.transpose()?;
+        let before = Seq(seq.0.saturating_sub(1));
+        Some(start.and_then(|start| Ok((start, recorded_at(ledger, before)?))))
+    })
+}
+
+fn recorded_at(ledger: &Ledger, seq: Seq) -> Result<Timestamp, Error> {
+    let recorded = ledger.get(seq)?;
+    Ok(recorded.map_or_else(Timestamp::default, |recorded| recorded.envelope.recorded))
+}
+
+fn minus(time: Timestamp, ms: u64) -> Timestamp {
+    let ns = i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    Timestamp(time.0.saturating_sub(ns))
 }
 
 /// Folds a batch and decides.
@@ -209,4 +259,26 @@ fn prior(ledger: &Ledger, key: &ObjectKey, before: Seq) -> Result<Option<Prior>,
         }
     }
     Ok(Some(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: what waited before a stop of any length is folded again, over several starts, unless
+    /// it was waited for long enough in between.
+    #[test]
+    fn the_wait_before_a_stop_is_the_one_that_counts() {
+        for (starts, expected) in [
+            (&[][..], 10_000),
+            (&[(9_990, 5_000)][..], 5_000),
+            (&[(9_400, 5_000)], 10_000),
+            (&[(9_990, 5_000), (4_900, 1_000)], 1_000),
+            (&[(9_990, 5_000), (4_400, 1_000)], 5_000),
+        ] {
+            let at = Timestamp::from_seconds;
+            let found = starts.iter().map(|(start, before)| Ok((at(*start), at(*before))));
+            assert_eq!(waited_until(at(10_000), found).unwrap(), at(expected), "{starts:?}");
+        }
+    }
 }

@@ -305,6 +305,33 @@ fn what_is_dropped_for_lack_of_room_is_unknown_with_the_reason() {
     assert!(first.why.contains("too many"), "{}", first.why);
 }
 
+/// Goal: the records of the time before a stop are read after it, however long it was: what waited
+/// then waits for them, over more stops too.
+#[test]
+fn what_waited_before_a_stop_waits_for_the_records_that_are_read_after_it() {
+    for read in [true, false] {
+        let mut story = long_since();
+        let (seen, then) = (story.see(11, &[".spec.replicas"]), story.at);
+        for _ in 0..2 {
+            story.at += 1_200;
+            restart(&mut story);
+            story.later(60);
+            assert_eq!((story.who(seen), story.gaps()), (None, 0));
+        }
+        if read {
+            let now = std::mem::replace(&mut story.at, then);
+            story.patched("alice", 11, &[".spec.replicas"]);
+            story.at = now;
+            story.read_to(0);
+            assert_eq!(story.who(seen), is(Verdict::Exact, &["alice"]));
+        }
+        let ends = Timestamp::from_seconds(story.at + 540);
+        assert_eq!(story.machine.deadline(), (!read).then_some(ends));
+        story.later(540);
+        assert_eq!(story.gaps(), usize::from(!read));
+    }
+}
+
 /// Goal: after a restart nothing is said twice, and what waited goes on.
 #[test]
 fn a_machine_that_folds_the_same_events_again_goes_on_where_it_was() {
