@@ -19,7 +19,7 @@ use super::error::Error;
 use super::server::State;
 use super::token::Token;
 use crate::ledger;
-use crate::query::coverage::{self, Cause, Moment, Scope};
+use crate::query::coverage::{self, Cause, Moment, Scope, Unwatched};
 use crate::query::instant::{About, At};
 use crate::query::kubernetes::{Answer, Past, Refusal, Request};
 use crate::query::text::clean;
@@ -81,21 +81,23 @@ async fn past(
         };
         let book = AsOf::new(&ledger, at.seq);
         let past = Past { world: &world, book: &book, at: at.time };
-        let warnings = warnings(&book, &at, &past, request.path);
-        past.answer(&request).map(|answer| (answer, warnings))
+        // What came later tells that greffier was not running then.
+        (past.answer(&request), warnings(&ledger, &at, &past, request.path))
     });
-    match answered.await {
-        Ok(Ok((Answer::Document(document), warnings))) => {
-            let mut response = Json(document).into_response();
-            for warning in warnings {
-                response.headers_mut().append(header::WARNING, warning);
-            }
-            response
-        }
-        Ok(Ok((Answer::Silence(seconds), _))) => silence(&state, seconds).await,
-        Ok(Err(refusal)) => refused(&refusal),
-        Err(error) => refused(&of_error(error)),
+    let (answer, warnings) = match answered.await {
+        Ok(answered) => answered,
+        Err(error) => return refused(&of_error(error)),
+    };
+    let mut response = match answer {
+        Ok(Answer::Document(document)) => Json(document).into_response(),
+        Ok(Answer::Silence(seconds)) => silence(&state, seconds).await,
+        // That something is absent is worth as much as the watching was whole.
+        Err(refusal) => refused(&refusal),
+    };
+    for warning in warnings {
+        response.headers_mut().append(header::WARNING, warning);
     }
+    response
 }
 
 fn refused(refusal: &Refusal) -> Response {
@@ -127,8 +129,13 @@ fn warnings(book: &dyn Book, at: &At, past: &Past<'_>, path: &str) -> Vec<Header
         Ok(spans) => spans,
         Err(error) => return header_of(&unknown(&error)).into_iter().collect(),
     };
-    let lossy = spans.iter().filter(|span| span.lossy && span.cause != Cause::Excluded);
-    lossy.take(WARNINGS_MAX).filter_map(|span| header_of(&span.what())).collect()
+    let mut told: Vec<_> = spans.iter().filter(|span| span.cause != Cause::Excluded).collect();
+    told.sort_by_key(|span| !span.lossy);
+    let words = |span: &Unwatched| match span.lossy {
+        true => span.what(),
+        false => format!("what changed was seen late: {}", span.what()),
+    };
+    told.into_iter().take(WARNINGS_MAX).filter_map(|span| header_of(&words(span))).collect()
 }
 
 fn unknown(error: &ledger::Error) -> String {
@@ -164,3 +171,6 @@ async fn silence(state: &State, seconds: Option<u64>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json")];
     (headers, Body::from_stream(nothing)).into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,12 @@ pub(crate) struct Daemon {
     _dir: tempfile::TempDir,
 }
 
+/// What the handlers have, of a story.
+pub(crate) fn state(story: Story) -> State {
+    let (ledger, limits) = (story.ledger.clone(), story.limits.clone());
+    State::new(Arc::new(Told(Mutex::new(story))), Arc::<Refreshed>::default(), ledger, limits)
+}
+
 impl Daemon {
     pub(crate) async fn start(story: Story) -> Self {
         let dir = tempfile::tempdir().unwrap();

@@ -150,7 +150,33 @@ fn kubectl_browses_the_past() {
         let said = client.fails(at, &args);
         assert!(said.contains(expected), "{at} {args:?}: {said}");
     }
+    what_a_stop_hid_is_warned_of(&greffier, &client, &ns);
     let stranger = Client::new(&greffier, port, "other");
     let said = stranger.fails(&seq, &in_ns(&["get", "cm"]));
     assert!(said.contains("logged in") || said.contains("Unauthorized"), "{said}");
+}
+
+/// What changed while greffier was stopped: what is listed and what is absent then is doubtful.
+fn what_a_stop_hid_is_warned_of(greffier: &Greffier, client: &Client, ns: &str) {
+    let kubectl = |args: &[&str]| {
+        ControlPlane::shared().kubectl_ok("alice", &[args, &["-n", ns]].concat());
+    };
+    assert_eq!(greffier.stop(), Some(0));
+    kubectl(&["create", "cm", "unseen"]);
+    kubectl(&["delete", "cm", "unseen"]);
+    greffier.start();
+    kubectl(&["create", "cm", "four"]);
+    greffier.wait("a ConfigMap", |event| {
+        event["kind"] == "object.observed" && event["detail"]["key"]["name"] == "four"
+    });
+    let (stops, _) = greffier.cli_ends(0, &["log", "--kind", "daemon.stopped", "-o", "jsonl"]);
+    let stop: Value = serde_json::from_str(stops.lines().last().unwrap()).unwrap();
+    let gap = format!("seq:{}", stop["seq"].as_u64().unwrap() + 1);
+    let (_, said) = client.ok(&gap, &["get", "cm", "-n", ns]);
+    assert!(said.contains("Warning: ") && said.contains("greffier was stopped"), "{said}");
+    let said = client.fails(&gap, &["get", "cm", "unseen", "-n", ns]);
+    assert!(said.contains("Warning: ") && said.contains("greffier was stopped"), "{said}");
+    assert!(said.contains("not found"), "{said}");
+    let (_, said) = client.ok("@", &["get", "cm", "-n", ns]);
+    assert!(!said.contains("greffier was stopped"), "{said}");
 }
