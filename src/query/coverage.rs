@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::book::Book;
+use super::instant::backwards;
 use crate::ledger;
 use crate::ledger::event::Event;
 use crate::ledger::store::SubjectKey;
@@ -419,7 +420,10 @@ pub fn read(
     from: Moment,
     to: Moment,
 ) -> Result<Vec<Unwatched>, ledger::Error> {
-    let anchor = anchor(book, from.seq)?;
+    let anchor = match known_since(book, scope, from.seq)? {
+        Some(seq) => anchor(book, seq)?,
+        None => None,
+    };
     let mut watching = match anchor {
         Some(_) => Watching::whole(scope.clone()),
         None => Watching::new(scope.clone()),
@@ -439,18 +443,56 @@ pub fn read(
             .filter_map(|(index, cursor)| Some((cursor.peek()?, index)))
             .min();
         let Some((seq, index)) = next else { break };
-        if seq > to.seq && !watching.is_blind_since(to) {
-            break;
-        }
+        let later = seq > to.seq && !watching.is_blind_since(to);
         cursors[index].ready.pop_front();
         let Some(recorded) = book.get(seq)? else { continue };
         let Some(event) = &recorded.event else { continue };
         let at = Moment { seq, time: recorded.envelope.recorded };
         let bounded = matches!(event, Event::DaemonStarted(_) | Event::DaemonStopped(_));
+        if later && !bounded {
+            break;
+        }
         let before = if bounded { before(book, seq)? } else { at };
+        // That greffier was not running is known only when it starts again.
+        if later && before >= to {
+            break;
+        }
         watching.push(at, before, event);
     }
     Ok(watching.between(from, to))
+}
+
+/// The oldest of the newest lists of each kind of `scope` up to `seq`: what came before it says
+/// nothing about `seq` any more. `None` = of some kind there is no list.
+fn known_since(book: &dyn Book, scope: &Scope, seq: Seq) -> Result<Option<Seq>, ledger::Error> {
+    let kinds = match scope {
+        Scope::All => {
+            let key = SubjectKey::topic(&Topic::Watching);
+            let served = backwards(book, key, seq.next(), |recorded| match &recorded.event {
+                Some(Event::KindsServed(body)) => {
+                    let watched = body.kinds.iter().filter(|kind| kind.watchable && kind.watched);
+                    Some(watched.map(|served| served.kind.clone()).collect())
+                }
+                _ => None,
+            });
+            served?.unwrap_or_default()
+        }
+        scope => scope.kinds(),
+    };
+    let mut since = None::<Seq>;
+    for kind in kinds {
+        let key = SubjectKey::topic(&Topic::Kind(kind));
+        let listed = backwards(book, key, seq.next(), |recorded| match &recorded.event {
+            Some(Event::KindListed(body)) => {
+                let named = matches!(scope, Scope::Object(key) if body.named.contains(key));
+                (body.named.is_empty() || named).then(|| recorded.seq())
+            }
+            _ => None,
+        })?;
+        let Some(listed) = listed else { return Ok(None) };
+        since = Some(since.map_or(listed, |since| since.min(listed)));
+    }
+    Ok(since)
 }
 
 /// From where on what was watched at `seq` is told: the last stop before the last start.

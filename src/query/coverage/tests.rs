@@ -224,3 +224,55 @@ fn a_span_of_everything_names_each_interruption_once() {
     assert_eq!(short.last(), Some(&(Cause::Stopped, true)));
     assert_eq!(short.first(), Some(&(Cause::Begins, true)));
 }
+
+/// The gaps of a ConfigMap between two positions, in short.
+fn gaps(story: &Story, scope: &Scope, from: Moment, to: Moment) -> Vec<(Cause, u64, Option<u64>)> {
+    let spans = read(&story.ledger, scope, from, to).unwrap();
+    spans.iter().map(|span| (span.cause, span.from.seq.0, span.to.map(|to| to.seq.0))).collect()
+}
+
+/// Goal: a gap begins with what stopped the watching, however often greffier starts and stops
+/// before it lists again.
+#[test]
+fn a_gap_lasts_over_starts_that_listed_nothing() {
+    let mut story = Story::told();
+    let started = || DaemonStartedV1 { version: "1".into(), observe: false, pid: 8 };
+    let stop = story.event(DaemonStoppedV1 { reason: "SIGTERM".into() });
+    story.event(started());
+    story.event(ClusterLostV1 { error: "connection refused".into() });
+    story.event(DaemonStoppedV1 { reason: "SIGTERM".into() });
+    let again = story.event(started());
+    story.event(served(&[("ConfigMap", true)]));
+    let list = story.event(listed("ConfigMap", &[]));
+    let now = moment(&story, again.0);
+    for scope in [Scope::Object(key("ConfigMap/prod/web")), Scope::All] {
+        let found = gaps(&story, &scope, now, now);
+        assert_eq!(found, [(Cause::Stopped, stop.0, Some(list.0))], "{scope:?}");
+    }
+}
+
+#[test]
+fn a_refusal_lasts_over_a_restart() {
+    let mut story = Story::told();
+    let refused = story.event(gap("ConfigMap", true));
+    story.event(DaemonStoppedV1 { reason: "SIGTERM".into() });
+    let again = story.event(DaemonStartedV1 { version: "1".into(), observe: false, pid: 8 });
+    story.event(served(&[("ConfigMap", true)]));
+    let list = story.event(listed("ConfigMap", &[]));
+    let (scope, now) = (Scope::Object(key("ConfigMap/prod/web")), moment(&story, again.0));
+    assert_eq!(gaps(&story, &scope, now, now), [(Cause::Refused, refused.0, Some(list.0))]);
+}
+
+/// Goal: at a time after greffier was killed, it is told that it was not running.
+#[test]
+fn a_kill_is_told_of_a_time_before_the_next_start() {
+    let mut story = Story::told();
+    let last = story.ledger.head();
+    let mut later = moment(&story, last.0);
+    let scope = Scope::Object(key("ConfigMap/prod/web"));
+    assert_eq!(gaps(&story, &scope, later, later), []);
+    story.event(DaemonStartedV1 { version: "1".into(), observe: false, pid: 8 });
+    assert_eq!(gaps(&story, &scope, later, later), []);
+    later.time.0 += 1;
+    assert_eq!(gaps(&story, &scope, later, later), [(Cause::NotRunning, last.0, None)]);
+}
