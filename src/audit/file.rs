@@ -94,8 +94,8 @@ impl Tail {
         }
         match filled {
             Err(error) if untouched => return Err(error),
-            // What was read counts; the error comes again.
-            Err(_) => {}
+            // What was read counts. It is not the end: the error comes when it is read on.
+            Err(_) => chunk.more = true,
             Ok(more) => chunk.more = more,
         }
         Ok(chunk)
@@ -146,9 +146,9 @@ impl Tail {
                 return Ok(open);
             }
         }
+        let open = self.first_after(&files, self.newest.map(system_time))?;
         chunk.troubles.push((AuditTrouble::Lost, self.what_is_lost()));
-        let after = self.newest.map(system_time);
-        self.first_after(&files, after)
+        Ok(open)
     }
 
     /// A file beside the log that begins with its name.
@@ -168,11 +168,12 @@ impl Tail {
         match files.iter().position(|path| last.is_some_and(|last| is_file(path, last))) {
             Some(at) => Open::at(files.get(at + 1).unwrap_or(&self.path), 0),
             None => {
-                // It has another name, or was removed when it had been read to its end.
+                // It has another name, or was removed, and what came next may have been, too.
                 let finished = self.open.as_ref().and_then(|open| open.file.metadata().ok());
+                let removed = finished.as_ref().is_none_or(|metadata| metadata.nlink() == 0);
                 let finished = finished.and_then(|metadata| metadata.modified().ok());
                 let next = self.first_after(&files, finished)?;
-                if finished.is_none() {
+                if removed || finished.is_none() {
                     chunk.troubles.push((AuditTrouble::Lost, self.what_is_lost()));
                 }
                 Ok(next)

@@ -182,7 +182,8 @@ fn a_missing_file_is_an_error_until_it_comes() {
     fs::remove_file(&log.path).unwrap();
     tail.read().unwrap_err();
     log.write("2\n");
-    assert_eq!(all(&mut tail), ["2"]);
+    let found = tail.read().unwrap();
+    assert_eq!((lines(&found), troubles(&found)), (vec!["2"], vec![AuditTrouble::Lost]));
     let dir = Tail::new(log.dir.path(), None, None).read();
     assert_eq!(dir.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
 }
@@ -233,4 +234,52 @@ fn only_backups_are_taken_for_backups() {
     assert_eq!(tail.files().unwrap(), std::slice::from_ref(&log.path));
     assert!(is_backup_time("2026-11-26T02-33-27.777") && !is_backup_time("old"));
     let _: &Path = &log.path;
+}
+
+/// Goal: what is lost is told with where it goes on, not before there is a file to go on with.
+#[test]
+fn what_is_lost_is_told_when_there_is_a_file_again() {
+    let log = Log::new();
+    log.write("1\n");
+    let chunk = log.tail().read().unwrap();
+    let mut tail = log.resumed(&chunk);
+    fs::rename(&log.path, log.dir.path().join("elsewhere")).unwrap();
+    assert_eq!(tail.read().unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    tail.read().unwrap_err();
+    log.write("2\n");
+    let found = tail.read().unwrap();
+    assert_eq!((lines(&found), troubles(&found)), (vec!["2"], vec![AuditTrouble::Lost]));
+    assert_eq!(found.position.1, 2);
+}
+
+/// Goal: while the log has no current file, its end was not seen.
+#[test]
+fn without_a_current_file_there_is_no_end() {
+    let log = Log::new();
+    log.write("1\n");
+    let mut tail = log.tail();
+    assert_eq!(all(&mut tail), ["1"]);
+    log.write("2\n");
+    fs::rename(&log.path, log.dir.path().join("audit-2026-11-26T02-33-01.777.log")).unwrap();
+    let chunk = tail.read().unwrap();
+    assert_eq!((lines(&chunk), chunk.more), (vec!["2"], true));
+    tail.read().unwrap_err();
+    log.write("3\n");
+    assert_eq!(all(&mut tail), ["3"]);
+}
+
+/// Goal: when the file that is read is removed, what followed it may have been removed, too.
+#[test]
+fn a_file_that_is_removed_while_it_is_read_is_told() {
+    let log = Log::new();
+    log.write("1\n");
+    let mut tail = log.tail();
+    assert_eq!(all(&mut tail), ["1"]);
+    log.write("2\n").rotate(1).write("3\n").rotate(2).write("4\n");
+    for number in [1, 2] {
+        let name = format!("audit-2026-11-26T02-33-{number:02}.777.log");
+        fs::remove_file(log.dir.path().join(name)).unwrap();
+    }
+    let found = tail.read().unwrap();
+    assert_eq!((lines(&found), troubles(&found)), (vec!["2", "4"], vec![AuditTrouble::Lost]));
 }
