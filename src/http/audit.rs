@@ -122,10 +122,18 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bod
     let done = async {
         receiver.check(&headers)?;
         // The semaphore is never closed; without a permit the memory is merely not bounded.
-        let _permit = receiver.posts.acquire().await;
+        let permit = Arc::clone(&receiver.posts).acquire_owned().await;
         let too_large = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "a post of more than 16 MiB");
         let body = to_bytes(body, POST_BYTES_MAX).await.map_err(|_| too_large)?;
-        receiver.take(body.to_vec()).await
+        // A sender that goes away does not leave half of a batch taken.
+        let taking = receiver.clone();
+        let taken = tokio::spawn(async move {
+            let _permit = permit;
+            taking.take(body.to_vec()).await
+        });
+        let what = "taking the records failed";
+        let failed = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what);
+        taken.await.unwrap_or(Err(Refusal { counts: false, ..failed }))
     };
     match done.await {
         Ok(()) => StatusCode::OK.into_response(),

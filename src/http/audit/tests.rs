@@ -204,3 +204,17 @@ async fn it_ends_when_it_is_told_to() {
     listening.cancel.cancel();
     listening.served.await.unwrap();
 }
+
+/// Goal: what of a batch is recorded does not depend on whether its sender waits for the answer.
+#[tokio::test]
+async fn a_sender_that_goes_away_does_not_end_the_taking() {
+    let listening = Listening::start(None).await;
+    let receiver = &listening.receiver;
+    let sent = receive(State(receiver.clone()), HeaderMap::new(), Body::from(list(&["a"])));
+    let mut sent = Box::pin(sent);
+    assert!(futures::poll!(&mut sent).is_pending());
+    drop(sent);
+    let all = u32::try_from(POSTS_MAX).unwrap();
+    let _permits = receiver.posts.acquire_many(all).await.unwrap();
+    assert!(listening.events().iter().any(|event| event.name() == "audit.received"));
+}
