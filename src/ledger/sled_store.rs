@@ -448,11 +448,10 @@ impl Store for SledStore {
         let begins = subject_key(key, after.next());
         let run = contain("read", || db.range(first..=begins).next_back().transpose())?;
         let from = run.map_or_else(|| begins.to_vec(), |(key, _)| key.to_vec());
-        for entry in db.range(from..=last.to_vec()) {
-            if found.len() >= limit {
-                break;
-            }
-            let (_, value) = contain("read", || entry)?;
+        let mut entries = contain("read", || Ok(db.range(from..=last.to_vec())))?;
+        while found.len() < limit {
+            let next = contain("read", || entries.next().transpose())?;
+            let Some((_, value)) = next else { break };
             for seq in decode_seqs(&value).ok_or_else(damaged)? {
                 // After a crash runs may overlap; what is in both is the same.
                 if seq > after && found.last().is_none_or(|last| seq > *last) {
@@ -475,11 +474,10 @@ impl Store for SledStore {
         // A run has only what comes after its first event; after a crash runs may overlap, and
         // what is in both is the same.
         let range = subject_key(key, Seq::ZERO)..subject_key(key, before);
-        for entry in db.range(range).rev() {
-            if found.len() >= limit {
-                break;
-            }
-            let (_, value) = contain("read", || entry)?;
+        let mut entries = contain("read", || Ok(db.range(range)))?;
+        while found.len() < limit {
+            let next = contain("read", || entries.next_back().transpose())?;
+            let Some((_, value)) = next else { break };
             for seq in decode_seqs(&value).ok_or_else(damaged)?.into_iter().rev() {
                 if seq < before && found.last().is_none_or(|last| seq < *last) {
                     found.push(seq);
