@@ -37,13 +37,13 @@ const KEPT: Duration = Duration::from_secs(60);
 /// Worlds of the past.
 pub(super) struct Past {
     /// Bound: one world is folded at a time.
-    turn: Semaphore,
+    turn: Arc<Semaphore>,
     kept: Mutex<Option<Arc<World>>>,
 }
 
 impl Default for Past {
     fn default() -> Self {
-        Self { turn: Semaphore::new(1), kept: Mutex::default() }
+        Self { turn: Arc::new(Semaphore::new(1)), kept: Mutex::default() }
     }
 }
 
@@ -55,6 +55,24 @@ impl Past {
 
     fn keep(&self, world: Option<Arc<World>>) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = world;
+    }
+
+    /// Lets go of a world when it was not asked for in a while.
+    fn forget_later(self: &Arc<Self>, world: &Arc<World>) {
+        let (past, known) = (Arc::downgrade(self), Arc::downgrade(world));
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(KEPT).await;
+                let (Some(past), Some(known)) = (past.upgrade(), known.upgrade()) else { return };
+                // Nobody but the cache and this task has it: it was not asked for just now.
+                if Arc::strong_count(&known) <= 2 {
+                    if past.find(known.seq).is_some_and(|kept| Arc::ptr_eq(&kept, &known)) {
+                        past.keep(None);
+                    }
+                    return;
+                }
+            }
+        });
     }
 }
 
@@ -134,31 +152,23 @@ impl State {
     /// The world as of an event, folded beside the daemon's.
     pub(super) async fn world_at(&self, seq: Seq) -> Result<Arc<World>, Error> {
         // The semaphore is never closed; without a permit worlds are merely not bounded.
-        let _turn = self.past.turn.acquire().await;
+        let turn = Arc::clone(&self.past.turn).acquire_owned().await;
         if let Some(world) = self.past.find(seq) {
             return Ok(world);
         }
         // The former one is let go of first: two of them would take twice the memory.
         self.past.keep(None);
-        let ledger = self.ledger.clone();
-        let folded = self.blocking(move || past::world_at(&ledger, seq, true));
-        let world = Arc::new(folded.await??);
-        self.past.keep(Some(Arc::clone(&world)));
-        let (past, known) = (Arc::downgrade(&self.past), Arc::downgrade(&world));
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(KEPT).await;
-                let (Some(past), Some(known)) = (past.upgrade(), known.upgrade()) else { return };
-                // Nobody but the cache and this task has it: it was not asked for just now.
-                if Arc::strong_count(&known) <= 2 {
-                    if past.find(known.seq).is_some_and(|kept| Arc::ptr_eq(&kept, &known)) {
-                        past.keep(None);
-                    }
-                    return;
-                }
-            }
+        let (ledger, kept) = (self.ledger.clone(), Arc::clone(&self.past));
+        // Whoever asked may be gone before it is folded: it is still the turn of this one, and
+        // the next one finds it.
+        let folded = self.blocking(move || {
+            let _turn = turn;
+            let world = Arc::new(past::world_at(&ledger, seq, true)?);
+            kept.keep(Some(Arc::clone(&world)));
+            kept.forget_later(&world);
+            Ok::<_, ledger::Error>(world)
         });
-        Ok(world)
+        Ok(folded.await??)
     }
 
     /// Works with the ledger as of an instant on a blocking thread.
@@ -385,3 +395,6 @@ pub fn marks_dto(book: &dyn Book) -> Result<Vec<dto::Mark>, ledger::Error> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
