@@ -11,6 +11,7 @@
 //!
 //! Security: of a Secret the names of its keys are told, never a value or a digest of one.
 
+mod commits;
 mod fields;
 mod git;
 mod history;
@@ -37,6 +38,7 @@ use crate::model::{BlobAddr, ObjectKey, Seq};
 use crate::plan::secret::{SECRET, is_open};
 use crate::replay::World;
 
+pub(super) use self::commits::{Made, brought};
 pub(super) use self::owned::Owned;
 
 use self::fields::Place;
@@ -47,7 +49,6 @@ use self::state::Manager;
 use self::versions::Life;
 
 pub use self::git::FromGit;
-pub(super) use self::git::between;
 pub use self::mirrored::Mirrored;
 pub use self::who::{AMBIGUOUS, CLAIMED, EXACT, OwnWrite, UNIQUE, UNKNOWN, Who};
 

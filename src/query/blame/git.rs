@@ -7,29 +7,27 @@
 //! not say (which of several commits between two renders, which file behind a kustomization) is
 //! said to be unknown. The line is looked up in the mirror, where the file itself was the manifest.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::book::Book;
-use super::super::search::Filter;
 use super::super::text::first_line;
 use super::Error;
+use super::commits::{self, Brought, Made, committed};
 use super::fields::at;
 use super::mirrored::Mirrored;
 use super::schema::Schema;
 use super::state::State;
 use super::versions::{Life, Own};
 use crate::cluster::project::Step;
-use crate::ledger::event::{CommitRecordedV1, Event, RenderSucceededV1};
+use crate::ledger::event::{Event, RenderSucceededV1};
 use crate::ledger::{self, Recorded};
 use crate::model::{BlobAddr, CommitId, ObjectKey};
 use crate::render::{LineStep, Lines};
 
-/// Bound: how many commits between two renders are looked at.
-const BETWEEN_MAX: usize = 200;
 /// How long the subject of a commit may be, in characters.
 const SUBJECT_CHARS_MAX: usize = 100;
 
@@ -234,33 +232,23 @@ impl<'b> Desired<'b> {
         let former = before.map(|before| self.rendered(before)).transpose()?.flatten();
         let former = former.as_ref().and_then(Rendered::body);
         let (file, document, items, about_file) = self.file(body);
-        let mut notes = Vec::new();
-        let mut commit = Some(&body.revision.commit);
-        let narrowed;
-        match former {
-            None => notes.push("as old as the first render, or older".to_owned()),
-            Some(former) if commits(former) == commits(body) => {
-                commit = None;
-                notes.push(match former.declared == body.declared {
-                    true => "no commit: rendered by other versions of programs".to_owned(),
-                    false => format!("no commit: the Application changed (#{})", body.declared),
-                });
-            }
+        let mut brought = match former {
             Some(former) => {
-                let known = former.revisions.iter().map(|revision| &revision.commit).collect();
-                let between = between(self.book, &body.revision.commit, &known, &file)?;
-                narrowed = between.commit;
-                commit = narrowed.as_ref().or(commit);
-                notes.extend(between.note);
-                if former.declared != body.declared {
-                    notes.push(format!("or the Application's change (#{})", body.declared));
-                }
+                commits::brought(self.book, (Made::of(former), Made::of(body)), &[], &file)?
             }
-        }
-        notes.extend(about_file);
-        let mut from = self.described(commit, &body.revision.repo)?;
+            None => Brought {
+                repo: body.revision.repo.clone(),
+                // Of several sources the first is one among others.
+                commit: (body.revisions.len() <= 1).then(|| body.revision.commit.clone()),
+                notes: vec!["as old as the first render, or older".to_owned()],
+            },
+        };
+        brought.notes.extend(about_file);
+        let Brought { repo, commit, notes } = brought;
+        let repo = if repo.is_empty() { &body.revision.repo } else { &repo };
+        let mut from = self.described(commit.as_ref(), repo)?;
         (from.file, from.note) = (file, notes.join("; "));
-        let at = commit.unwrap_or(&body.revision.commit).clone();
+        let at = commit.unwrap_or_else(|| body.revision.commit.clone());
         Ok(Commit { from, at: Some(at), document, items })
     }
 
@@ -315,77 +303,6 @@ impl<'b> Desired<'b> {
     }
 }
 
-/// Which of several commits it can have been.
-#[derive(Debug, Default)]
-pub(in crate::query) struct Between {
-    /// Another commit than the one that was rendered.
-    pub(in crate::query) commit: Option<CommitId>,
-    /// What is not known.
-    pub(in crate::query) note: Option<String>,
-}
-
-impl Between {
-    fn unclear(note: &str) -> Self {
-        Self { commit: None, note: Some(note.to_owned()) }
-    }
-}
-
-/// Which of the commits up to `tip` that are not in what was rendered before (`known`) it can have
-/// been, by the file that it changed.
-pub(in crate::query) fn between(
-    book: &dyn Book,
-    tip: &CommitId,
-    known: &BTreeSet<&CommitId>,
-    file: &str,
-) -> Result<Between, ledger::Error> {
-    let mut open = VecDeque::from([tip.clone()]);
-    let mut seen = BTreeSet::new();
-    let mut touching = Vec::new();
-    while let Some(commit) = open.pop_front() {
-        if known.contains(&commit) || !seen.insert(commit.clone()) {
-            continue;
-        }
-        let body = committed(book, &commit)?;
-        let Some(Event::CommitRecorded(body)) = body.as_deref().and_then(|r| r.event.as_ref())
-        else {
-            return Ok(Between::unclear("the history before it is not in the ledger"));
-        };
-        if seen.len() > BETWEEN_MAX {
-            return Ok(Between::unclear("one of many commits since the render before"));
-        }
-        if touches(body, file) {
-            touching.push(commit);
-        }
-        open.extend(body.parents.iter().cloned());
-    }
-    Ok(match (touching.as_slice(), seen.len()) {
-        (_, 1) => Between::default(),
-        // Values, a base, a library chart: the file itself does not tell.
-        ([], count) => Between::unclear(&format!("or one of the {count} commits up to it")),
-        ([commit], _) => Between { commit: Some(commit.clone()), note: None },
-        (several, _) => {
-            let count = several.len();
-            let note = format!("or one of the {count} commits up to it that change the file");
-            Between { commit: several.first().cloned(), note: Some(note) }
-        }
-    })
-}
-
-fn committed(book: &dyn Book, commit: &CommitId) -> Result<Option<Arc<Recorded>>, ledger::Error> {
-    let filter = Filter { commit: Some(commit.to_string()), ..Filter::default() };
-    for seq in book.candidates(&filter).unwrap_or_default() {
-        let recorded = book.get(seq)?;
-        let is = |recorded: &Arc<Recorded>| match &recorded.event {
-            Some(Event::CommitRecorded(body)) => body.commit == *commit,
-            _ => false,
-        };
-        if let Some(recorded) = recorded.filter(is) {
-            return Ok(Some(recorded));
-        }
-    }
-    Ok(None)
-}
-
 /// An origin without the items of lists of objects that lead to the object: `a.yaml:3 (item 2)`.
 fn split_origin(origin: &str) -> (&str, Vec<usize>) {
     let mut parts = origin.split(" (");
@@ -408,14 +325,4 @@ fn line_step(edge: &str) -> Option<LineStep> {
         Step::Member(member) => LineStep::Member(text(&member)),
         Step::Index(index) => LineStep::Item(index),
     })
-}
-
-fn commits(body: &RenderSucceededV1) -> Vec<&CommitId> {
-    body.revisions.iter().map(|revision| &revision.commit).collect()
-}
-
-fn touches(body: &CommitRecordedV1, file: &str) -> bool {
-    // Not every path is listed of a commit that changes many.
-    let listed = body.changed.len() as u64 == body.changed_total;
-    !file.is_empty() && (!listed || body.changed.iter().any(|path| path == file))
 }

@@ -1,6 +1,7 @@
 //! Blame against a recomputation that shares no code with it, and case by case.
 
 mod claims;
+mod commits;
 mod ends;
 mod ledger;
 mod properties;

@@ -98,26 +98,6 @@ impl Told {
         self.sees(Learned::Watched, ("u1", version), object, managers)
     }
 
-    pub(super) fn commits(&mut self, digit: char, parent: Option<char>, changed: &[&str]) {
-        let who = |name: &str| Signature {
-            name: name.into(),
-            email: format!("{name}@example.org"),
-            time: Timestamp::from_seconds(1_700_000_000),
-        };
-        self.story.event(CommitRecordedV1 {
-            repo: "/srv/infra.git".into(),
-            commit: commit(digit),
-            tree: commit(digit),
-            parents: parent.into_iter().map(commit).collect(),
-            author: who("ada"),
-            committer: who("linus"),
-            message: format!("change {digit}\n\nmore"),
-            changed: changed.iter().map(|path| (*path).to_owned()).collect(),
-            changed_total: changed.len() as u64,
-            signed: false,
-        });
-    }
-
     /// A render of the object alone at a commit; the manifest is recorded with it.
     pub(super) fn renders(
         &mut self,

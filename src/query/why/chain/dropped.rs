@@ -1,34 +1,28 @@
 //! The commit that dropped an object: the first render without it, and what lies between.
 
-use super::super::super::blame::between;
+use super::super::super::blame::{Made, brought};
 use super::Walk;
 use super::causes::{Cause, FromCommit};
 use crate::ledger;
-use crate::ledger::event::{Event, RenderSucceededV1};
+use crate::ledger::event::{Event, RenderSucceededV1, RevisionRef};
 use crate::ledger::store::SubjectKey;
-use crate::model::{AppName, CommitId, ObjectKey, Seq};
+use crate::model::{AppName, ObjectKey, Seq};
 
-/// What a render without the object says.
-#[derive(Debug)]
-struct Without {
+/// What a render was made from.
+struct Source {
     seq: Seq,
-    tip: CommitId,
-    commits: Vec<CommitId>,
+    revisions: Vec<RevisionRef>,
     declared: Seq,
 }
 
-impl Without {
+impl Source {
     fn of(seq: Seq, body: &RenderSucceededV1) -> Self {
-        let commits = body.revisions.iter().map(|revision| revision.commit.clone()).collect();
-        Self { seq, tip: body.revision.commit.clone(), commits, declared: body.declared }
+        Self { seq, revisions: body.revisions.clone(), declared: body.declared }
     }
-}
 
-/// What the last render with the object says.
-struct With {
-    file: String,
-    commits: Vec<CommitId>,
-    declared: Seq,
+    fn made(&self) -> Made<'_> {
+        Made { revisions: &self.revisions, declared: self.declared }
+    }
 }
 
 impl Walk<'_> {
@@ -54,15 +48,17 @@ impl Walk<'_> {
         key: &ObjectKey,
         render: Seq,
     ) -> Result<Option<(Seq, FromCommit)>, ledger::Error> {
-        let (mut first, mut known) = (None, Vec::new());
+        let (mut first, mut known, mut latest) = (None, Vec::new(), None);
         let former = self.last(SubjectKey::app(app.as_str()), render.next(), |recorded| {
             match &recorded.event {
                 Some(Event::RenderSucceeded(body)) if body.app == *app => {
                     let object = body.objects.iter().find(|object| object.key == *key);
-                    let without = Without::of(recorded.seq(), body);
+                    let from = Source::of(recorded.seq(), body);
+                    known.extend(body.revisions.iter().map(|revision| revision.commit.clone()));
                     let Some(object) = object else {
-                        first = Some(without);
+                        first = Some(from);
                         known.clear();
+                        latest = None;
                         return None;
                     };
                     let file = object.origin.split(" (").next().unwrap_or_default();
@@ -70,34 +66,26 @@ impl Walk<'_> {
                         Some((file, line)) if line.parse::<u64>().is_ok() => file,
                         _ => file,
                     };
-                    let (commits, declared) = (without.commits, without.declared);
-                    Some(With { file: file.to_owned(), commits, declared })
+                    Some((file.to_owned(), latest.take().unwrap_or(from)))
                 }
                 // It rendered to the same, with the object in it.
                 Some(Event::RevisionAdvanced(body)) if body.app == *app => {
                     known.extend(body.revisions.iter().map(|revision| revision.commit.clone()));
+                    let (seq, declared) = (recorded.seq(), body.declared);
+                    latest.get_or_insert(Source {
+                        seq,
+                        revisions: body.revisions.clone(),
+                        declared,
+                    });
                     None
                 }
                 _ => None,
             }
         })?;
-        let (Some(first), Some(former)) = (first, former) else { return Ok(None) };
-        let redeclared = first.declared != former.declared;
-        let declared = first.declared;
-        if first.commits == former.commits {
-            let note = match redeclared {
-                true => format!("no commit: the Application changed (#{declared})"),
-                false => "no commit: rendered by other versions of programs".to_owned(),
-            };
-            return Ok(Some((first.seq, FromCommit { commit: None, note })));
-        }
-        let known = known.iter().chain(&former.commits).collect();
-        let found = between(self.book, &first.tip, &known, &former.file)?;
-        let mut notes: Vec<String> = found.note.into_iter().collect();
-        if redeclared {
-            notes.push(format!("or the Application's change (#{declared})"));
-        }
-        let commit = Some(found.commit.unwrap_or(first.tip));
-        Ok(Some((first.seq, FromCommit { commit, note: notes.join("; ") })))
+        let (Some(first), Some((file, former))) = (first, former) else { return Ok(None) };
+        let made = (former.made(), first.made());
+        let found = brought(self.book, made, &known, &file)?;
+        let (commit, note) = (found.commit, found.notes.join("; "));
+        Ok(Some((first.seq, FromCommit { commit, note })))
     }
 }
