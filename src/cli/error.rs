@@ -152,7 +152,7 @@ impl From<ledger::Error> for Error {
     fn from(error: ledger::Error) -> Self {
         use ledger::Error as Ledger;
         let (exit, hint) = match &error {
-            Ledger::Corrupt { .. } | Ledger::Decode { .. } => {
+            Ledger::Corrupt { .. } | Ledger::Decode { .. } | Ledger::Unreadable { .. } => {
                 (Exit::Ledger, "nothing more is written; `greffier ledger verify` lists all damage")
             }
             Ledger::Locked { .. } => (

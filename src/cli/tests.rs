@@ -410,4 +410,10 @@ fn damage_ends_with_7_and_names_the_place() {
     assert_eq!(error.exit, Exit::Ledger, "{error:?}");
     let text = error.render();
     assert!(text.contains(".seg") && text.contains("offset"), "{text}");
+    let source = serde_json::from_str::<u8>("{").unwrap_err();
+    let unreadable = crate::ledger::Error::Unreadable {
+        addr: crate::model::BlobAddr::default(),
+        source: std::sync::Arc::new(source),
+    };
+    assert_eq!(Error::from(unreadable).exit, Exit::Ledger);
 }

@@ -55,9 +55,6 @@ impl From<blame::Error> for Error {
             Blame::NoField { .. } => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_field", message, hint)
             }
-            Blame::Unreadable { .. } => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ledger_corrupt", message, hint)
-            }
         }
     }
 }

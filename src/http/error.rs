@@ -100,7 +100,7 @@ impl From<ledger::Error> for Error {
         use ledger::Error as Ledger;
         let message = with_causes(&error);
         let (status, code, hint) = match error {
-            Ledger::Corrupt { .. } | Ledger::Decode { .. } => (
+            Ledger::Corrupt { .. } | Ledger::Decode { .. } | Ledger::Unreadable { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "ledger_corrupt",
                 "run `greffier ledger verify`",

@@ -95,6 +95,15 @@ pub enum Error {
     /// No blob has this address.
     #[error("no blob has the address {0}")]
     NoBlob(BlobAddr),
+    /// A recorded object is no JSON.
+    #[error("the recorded object {addr} cannot be read")]
+    Unreadable {
+        /// Its address.
+        addr: BlobAddr,
+        /// Why.
+        #[source]
+        source: Arc<serde_json::Error>,
+    },
     /// The blob is sealed and there is no key.
     #[error("blob {0} is sealed and the ledger was opened without its key")]
     Sealed(BlobAddr),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::blame::Owned;
-use super::book::{Book, as_intent};
+use super::book::{Book, as_intent, read};
 use super::describe::{attributed_by, claimed};
 use super::instant::forwards;
 use super::object_at::{State, last_state, outcomes};
@@ -254,7 +254,7 @@ fn apart(
         let Some(live) = state.as_ref().and_then(|state| state.live.as_ref()) else {
             return Ok(Owned::default());
         };
-        let stored = serde_json::from_slice(&book.blob(live.object)?).unwrap_or_default();
+        let stored = read(live.object, &book.blob(live.object)?)?;
         Ok::<_, ledger::Error>(Owned::of(&stored))
     };
     let (before, after) = (owned(before)?, owned(after)?);

@@ -34,7 +34,7 @@ use super::text::near_names;
 use super::why::{Found, Subject, SubjectError, near};
 use crate::ledger;
 use crate::ledger::event::Learned;
-use crate::model::{BlobAddr, ObjectKey, Seq};
+use crate::model::{ObjectKey, Seq};
 use crate::plan::secret::{SECRET, is_open};
 use crate::replay::World;
 
@@ -162,15 +162,6 @@ pub enum Error {
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
-    /// A recorded object is no JSON.
-    #[error("the recorded object {addr} cannot be read")]
-    Unreadable {
-        /// Its address.
-        addr: BlobAddr,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
 }
 
 impl Error {
@@ -195,7 +186,7 @@ impl Error {
                 "without --field all are listed".to_owned()
             }
             Self::NoField { near, .. } => format!("did you mean {}?", near.join(", ")),
-            Self::Ledger(_) | Self::Unreadable { .. } => "run `greffier ledger verify`".to_owned(),
+            Self::Ledger(_) => "run `greffier ledger verify`".to_owned(),
         }
     }
 }

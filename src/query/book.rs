@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::search::Filter;
@@ -74,6 +75,15 @@ pub trait Book: Send + Sync {
         };
         self.get(seq).ok()?
     }
+}
+
+/// Reads the content of a blob that is a recorded object.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn read<T: DeserializeOwned>(addr: BlobAddr, bytes: &[u8]) -> Result<T, ledger::Error> {
+    serde_json::from_slice(bytes)
+        .map_err(|source| ledger::Error::Unreadable { addr, source: Arc::new(source) })
 }
 
 /// The intent that an event is.

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::book::Book;
+use super::book::{Book, read};
 use super::object_at::{State, last_state};
 use crate::ledger::event::{Event, FieldChange};
 use crate::ledger::{self, Recorded};
@@ -141,7 +141,7 @@ pub fn between(
 
 /// The object of a stored observation.
 fn manifest(book: &dyn Book, addr: BlobAddr) -> Result<Value, ledger::Error> {
-    let stored: Value = serde_json::from_slice(&book.blob(addr)?).unwrap_or_default();
+    let stored: Value = read(addr, &book.blob(addr)?)?;
     // An observation is kept with its field managers beside it.
     Ok(stored.get("object").cloned().unwrap_or(stored))
 }
@@ -172,6 +172,29 @@ mod tests {
         for wanted in [".spec.cont", ".spec.containers[name=we", ".status", "image"] {
             assert!(!concerns(image, wanted), "{wanted}");
         }
+    }
+
+    #[test]
+    fn an_object_that_is_no_json_is_damage() {
+        let mut story = Story::told();
+        let web = key("Deployment.apps/prod/web");
+        let blob = crate::ledger::Blob::plain(b"{".to_vec(), None);
+        let body = crate::ledger::event::ObjectObservedV1 {
+            object: blob.addr,
+            ..crate::ledger::event::ObjectObservedV1::plain(
+                web.clone(),
+                &format!("uid-{web}"),
+                "30",
+            )
+        };
+        let drafts = vec![crate::ledger::Draft::new(body)];
+        let seq = story.add(crate::ledger::Batch { blobs: vec![blob], drafts });
+        let recorded = story.ledger.get(seq).unwrap().unwrap();
+        let error = of_event(&story.ledger, &recorded).unwrap_err();
+        assert!(matches!(error, ledger::Error::Unreadable { .. }), "{error}");
+        let range = (Seq(seq.0 - 1), seq);
+        let told = crate::query::between::object((&story.ledger, &[]), &web, range);
+        assert!(matches!(told, Err(ledger::Error::Unreadable { .. })));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::book::Book;
+use super::super::book::{Book, read};
 use super::super::text::first_line;
 use super::Error;
 use super::commits::{self, Brought, Made, committed};
@@ -135,8 +135,7 @@ impl<'b> Desired<'b> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let manifest: Value = serde_json::from_slice(&bytes)
-                .map_err(|source| Error::Unreadable { addr, source })?;
+            let manifest: Value = read(addr, &bytes)?;
             let number = desired.writes.len();
             if number == 0 {
                 desired.state.begin(schema, number, &manifest);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::super::book::Book;
+use super::super::book::{self, Book};
 use super::Error;
 use super::schema::Schema;
 use super::state::{Manager, Owners, State};
@@ -105,7 +105,8 @@ impl Reading<'_> {
                 owners.insert(manager, set);
             }
         } else {
-            let stored: WithFields = parse(self.book, version.object)?;
+            let addr = version.object;
+            let stored: WithFields = book::read(addr, &self.book.blob(addr)?)?;
             for entry in stored.fields {
                 let manager = (entry.manager, entry.operation, entry.subresource);
                 self.schema.learn(&stored.object, &entry.fields_v1);
@@ -148,10 +149,5 @@ struct Fields {
 }
 
 fn read_object(book: &dyn Book, addr: BlobAddr) -> Result<Value, Error> {
-    Ok(parse::<ObjectOnly>(book, addr)?.object)
-}
-
-fn parse<T: for<'de> Deserialize<'de>>(book: &dyn Book, addr: BlobAddr) -> Result<T, Error> {
-    let bytes = book.blob(addr)?;
-    serde_json::from_slice(&bytes).map_err(|source| Error::Unreadable { addr, source })
+    Ok(book::read::<ObjectOnly>(addr, &book.blob(addr)?)?.object)
 }
