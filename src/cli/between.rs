@@ -16,6 +16,9 @@ use crate::query::instant::About;
 use crate::query::patch::Field;
 use crate::query::text::clean;
 
+/// What is said where not all fields are told.
+pub(super) const MORE_FIELDS: &str = "    there may be more fields that changed than are told\n";
+
 /// Runs `diff`, whatever is compared.
 pub(super) async fn run(context: &Context, args: DiffArgs) -> Result<(), Error> {
     let DiffArgs { subject, other, namespace, from, to, rev, local, exit_code: rule } = args;
@@ -120,6 +123,9 @@ pub(super) fn text(found: &dto::Between) -> String {
             let events: Vec<String> = group.events.iter().map(|seq| format!("#{seq}")).collect();
             let _ = writeln!(out, "    {} ({})", clean(&group.cause), events.join(" to "));
             fields(&group.fields, &mut out);
+        }
+        if object.cut {
+            out.push_str(MORE_FIELDS);
         }
     }
     out

@@ -161,6 +161,9 @@ fn patches(row: &dto::Event) -> String {
     for patch in &row.patches {
         out.push_str(&format!("        {} {}\n", clean(&patch.object), patch.change));
         between::fields(&patch.fields, &mut out);
+        if patch.cut {
+            out.push_str(between::MORE_FIELDS);
+        }
     }
     out
 }

@@ -32,12 +32,18 @@ use crate::replay::World;
 
 /// Bound: how many events between the instants are looked at for one object: the last ones.
 const STEPS_MAX: usize = 500;
+/// Bound: how many events about an object between the instants are read: the last ones.
+const WITHIN_MAX: usize = 4_096;
 /// Bound: how many events of an object after the later instant are looked at for who made what
 /// was seen before.
 const LATER_MAX: usize = 4_096;
 /// How many events of an object before the earlier instant are looked at for writes of greffier
 /// whose answers came after it.
 const BACK_EVENTS: usize = 32;
+
+/// Why it is not known who it was.
+const UNTOLD: &str = "no event that was looked at tells";
+const TOO_MANY: &str = "only the last of the many events in between are looked at";
 
 /// What is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +65,9 @@ pub struct ObjectBetween {
     pub change: String,
     /// Who and what brought it about, in order; the first may be without a cause.
     pub groups: Vec<Group>,
+    /// Whether there may be more fields than are told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// Changes with one cause.
@@ -144,8 +153,8 @@ pub fn object(
         }
     }
     for field in net.fields {
-        let step = steps.iter().rev().find(|step| step.changed(&field.path));
-        let cause = step.map_or_else(Group::unknown, |step| step.cause_of(&field.path).clone());
+        let step = steps.iter().rev().find(|step| step.cut || step.changed(&field.path));
+        let cause = step.map_or_else(|| told.untold(), |step| step.cause_of(&field.path));
         join(&mut groups, cause, Some(field));
     }
     for group in &mut groups {
@@ -156,7 +165,7 @@ pub fn object(
         }
     }
     groups.sort_by_key(|group| group.events.first().copied());
-    Ok(Some(ObjectBetween { object: net.object, change: net.change, groups }))
+    Ok(Some(ObjectBetween { object: net.object, change: net.change, groups, cut: net.cut }))
 }
 
 /// Adds a change to those with the same cause.
@@ -181,6 +190,8 @@ struct Step {
     apart: Vec<(String, Group)>,
     /// Whether the object came, went or was made anew: then everything changed.
     whole: bool,
+    /// Whether it may have changed more than is compared.
+    cut: bool,
 }
 
 impl Step {
@@ -188,9 +199,16 @@ impl Step {
         self.whole || self.paths.iter().any(|changed| concerns(changed, path))
     }
 
-    fn cause_of(&self, path: &str) -> &Group {
+    fn cause_of(&self, path: &str) -> Group {
+        if !self.changed(path) {
+            // It may have changed it, or who came before it did.
+            let (of, events) = (self.cause.events.iter().max(), self.cause.events.clone());
+            let many = of.map_or_else(|| "a change".to_owned(), |seq| format!("#{seq}"));
+            let why = format!("{many} changed more fields than are compared");
+            return Group { events, ..Group::unknown(&why) };
+        }
         let apart = self.apart.iter().find(|(changed, _)| concerns(changed, path));
-        apart.map_or(&self.cause, |(_, cause)| cause)
+        apart.map_or(&self.cause, |(_, cause)| cause).clone()
     }
 }
 
@@ -203,7 +221,7 @@ fn steps(
     let skipped = told.events.len().saturating_sub(STEPS_MAX);
     let mut state = first;
     if let Some(event) = told.events.get(skipped)
-        && skipped > 0
+        && told.is_cut()
     {
         state = last_state(book, key, Seq(event.seq().0 - 1))?;
     }
@@ -221,16 +239,18 @@ fn steps(
                 (Some(own), false) => apart(book, own, (&state, &next), &patch, event)?,
                 _ => Vec::new(),
             };
-            let paths = patch.fields.into_iter().map(|field| field.path).collect();
-            steps.push(Step { cause: cause.group, paths, apart, whole });
+            let (cut, fields) = (patch.cut, patch.fields);
+            let paths = fields.into_iter().map(|field| field.path).collect();
+            steps.push(Step { cause: cause.group, paths, apart, whole, cut });
         }
         state = next;
     }
     // That a list does not show it is told by no event about it.
     if let Some(patch) = between(book, key, state.as_ref(), last.as_ref())? {
         steps.push(Step {
-            cause: Group::unknown(),
+            cause: Group::unknown(UNTOLD),
             whole: patch.change != "changed",
+            cut: patch.cut,
             paths: patch.fields.into_iter().map(|field| field.path).collect(),
             apart: Vec::new(),
         });
@@ -278,8 +298,8 @@ fn apart(
 }
 
 impl Group {
-    fn unknown() -> Self {
-        let cause = "by whom is not known: no event that was looked at tells".to_owned();
+    fn unknown(why: &str) -> Self {
+        let cause = format!("by whom is not known: {why}");
         Self { cause, strength: Verdict::Unknown.as_str().to_owned(), ..Self::default() }
     }
 
@@ -331,6 +351,8 @@ struct Told<'p> {
     shown: BTreeMap<Version, Vec<Seq>>,
     /// Who made what an observation shows, as is known now.
     resolved: BTreeMap<Seq, AttributionResolvedV1>,
+    /// Whether what lies further back is not read.
+    cut: bool,
 }
 
 impl<'p> Told<'p> {
@@ -343,6 +365,10 @@ impl<'p> Told<'p> {
         let mut told = Self { people, ..Self::default() };
         let (mut intents, mut later) = (Vec::new(), 0);
         let subject = SubjectKey::object(key);
+        let last = book.find_before(subject, to.next(), WITHIN_MAX.saturating_add(1));
+        let beyond = last.get(WITHIN_MAX).filter(|seq| **seq > from);
+        told.cut = beyond.is_some();
+        let from = beyond.copied().unwrap_or(from);
         // The answer to what was sent before may come after.
         for seq in book.find_before(subject, from.next(), BACK_EVENTS) {
             intents.extend(book.get(seq)?.filter(|recorded| as_intent(recorded).is_some()));
@@ -426,6 +452,16 @@ impl<'p> Told<'p> {
         Ok(())
     }
 
+    /// Whether not all of it is looked at.
+    fn is_cut(&self) -> bool {
+        self.cut || self.events.len() > STEPS_MAX
+    }
+
+    /// Of what nothing that was looked at tells.
+    fn untold(&self) -> Group {
+        Group::unknown(if self.is_cut() { TOO_MANY } else { UNTOLD })
+    }
+
     /// What brought a state about: what the audit says surely, greffier's own write, what the
     /// audit says otherwise, what the object says of itself.
     fn cause(&self, key: &ObjectKey, state: Option<&State>, event: &Recorded) -> Cause {
@@ -466,7 +502,7 @@ impl<'p> Told<'p> {
 
 /// That greffier wrote it, and for which commit.
 fn applied(own: &Own, event: &Recorded) -> Group {
-    let Some(intent) = as_intent(&own.intent) else { return Group::unknown() };
+    let Some(intent) = as_intent(&own.intent) else { return Group::unknown(UNTOLD) };
     let commit = intent.commit.as_ref();
     let of = commit.map_or_else(String::new, |commit| format!("commit {} ", commit.short()));
     Group {

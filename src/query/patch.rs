@@ -10,7 +10,7 @@ use super::object_at::{State, last_state};
 use crate::ledger::event::{Event, FieldChange};
 use crate::ledger::{self, Recorded};
 use crate::model::{BlobAddr, ObjectKey, Seq};
-use crate::plan::diff::changes;
+use crate::plan::diff::{CHANGES_MAX, changes};
 use crate::plan::secret::hide;
 
 /// Bound: of how many objects of one event the changes are told.
@@ -25,6 +25,9 @@ pub struct Patch {
     pub change: String,
     /// The fields, of an object that was there and stays, at most 100.
     pub fields: Vec<Field>,
+    /// Whether there may be more of them than are told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// A field that changed.
@@ -69,7 +72,8 @@ pub fn of_event(book: &dyn Book, recorded: &Recorded) -> Result<Vec<Patch>, ledg
     of_objects(book, recorded, objects(book, recorded).into_iter().take(OBJECTS_MAX))
 }
 
-/// Whether an event changed the field `path` of an object: of `object`, or of any.
+/// Whether an event changed the field `path` of an object: of `object`, or of any. One that
+/// changed more fields than are told may have.
 ///
 /// # Errors
 /// What the ledger says about a record that cannot be read.
@@ -82,8 +86,8 @@ pub fn changed(
     let asked = objects(book, recorded).into_iter();
     let asked = asked.filter(|key| object.is_none_or(|object| object == key));
     let patches = of_objects(book, recorded, asked)?;
-    let mut fields = patches.iter().flat_map(|patch| &patch.fields);
-    Ok(fields.any(|field| concerns(&field.path, path)))
+    let told = |patch: &Patch| patch.fields.iter().any(|field| concerns(&field.path, path));
+    Ok(patches.iter().any(|patch| patch.cut || told(patch)))
 }
 
 fn of_objects(
@@ -135,8 +139,9 @@ pub fn between(
             (if was == is { "changed" } else { "made anew" }, fields)
         }
     };
+    let cut = fields.len() >= CHANGES_MAX;
     let fields = fields.into_iter().map(|field| hide(key, field).into()).collect();
-    Ok(Some(Patch { object: key.to_string(), change: change.to_owned(), fields }))
+    Ok(Some(Patch { object: key.to_string(), change: change.to_owned(), fields, cut }))
 }
 
 /// The object of a stored observation.

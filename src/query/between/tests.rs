@@ -320,3 +320,62 @@ fn a_field_finds_the_events_that_changed_it() {
     let outcome = story.event(OutcomeRecordedV1 { app: name("web"), intent, results });
     assert_eq!(find(&story, "spec.replicas"), [scaled, outcome]);
 }
+
+/// An object with `many` fields of a value, and one that comes after them.
+fn with_many(many: u32, value: u32, last: u32) -> Value {
+    let mut object = object_with(2, "a:1", false);
+    let spec = object["spec"].as_object_mut().unwrap();
+    spec.extend((0..many).map(|number| (format!("f{number:03}"), json!(value))));
+    spec.insert("last".into(), json!(last));
+    object
+}
+
+/// Goal: where a change is too large to be compared as a whole, nobody is named for it.
+#[test]
+fn a_change_of_too_many_fields_makes_no_older_change_the_last_one() {
+    let mut story = Story::told();
+    let from = seen(&mut story, &with_many(150, 0, 0), "30", &[]);
+    let alice = seen(&mut story, &with_many(150, 0, 1), "31", &["alice"]);
+    let bob = seen(&mut story, &with_many(150, 1, 2), "32", &["bob"]);
+    let part = groups(&story, alice, bob);
+    assert_eq!((part.len(), part[0].2.len()), (1, 100), "{part:?}");
+    let told = object((&story.ledger, &[]), &web(), (alice, bob)).unwrap().unwrap();
+    assert!(told.cut, "more changed than is told");
+    let back = seen(&mut story, &with_many(150, 0, 2), "33", &["carol"]);
+    let found = object((&story.ledger, &[]), &web(), (from, back)).unwrap().unwrap();
+    assert!(!found.cut);
+    let [group] = &found.groups[..] else { panic!("{found:?}") };
+    assert_eq!((group.fields[0].path.as_str(), group.by.len()), (".spec.last", 0));
+    let why = format!("by whom is not known: #{back} changed more fields than are compared");
+    assert_eq!((&group.cause, group.strength.as_str()), (&why, "unknown"));
+    let to = seen(&mut story, &with_many(150, 0, 3), "34", &["dave"]);
+    assert!(groups(&story, from, to)[0].0.starts_with("changed by dave"));
+    // Whoever looks for what changed the field finds everything that may have.
+    let filter = Filter {
+        object: Some(web()),
+        field: Some(".spec.last".into()),
+        after: from,
+        ..Filter::default()
+    };
+    let events = crate::query::search::newest(&story.ledger, &filter, 50).unwrap();
+    let events: Vec<Seq> = events.iter().map(|found| found.recorded.seq()).collect();
+    assert_eq!(events, [alice, bob, back, to]);
+}
+
+/// Goal: of very many events the last ones are read, and nobody among them is named for what
+/// lies further back.
+#[test]
+fn what_lies_too_far_back_is_said_to_be_not_looked_at() {
+    let mut story = Story::told();
+    let from = seen(&mut story, &object_with(2, "a:1", false), "30", &[]);
+    seen(&mut story, &object_with(3, "a:1", false), "31", &["alice"]);
+    let sample = resolved(&mut story, from, Verdict::Unknown, &[]);
+    let sample = story.ledger.get(sample).unwrap().unwrap().event.clone().unwrap();
+    let drafts = vec![Draft::new(sample); WITHIN_MAX];
+    story.add(crate::ledger::Batch { blobs: Vec::new(), drafts });
+    let to = seen(&mut story, &object_with(3, "a:2", false), "32", &["bob"]);
+    let found = groups(&story, from, to);
+    let of = |field: &str| found.iter().find(|group| group.2[0].contains(field)).unwrap();
+    assert_eq!(of("replicas").0, format!("by whom is not known: {TOO_MANY}"));
+    assert!(of("image").0.starts_with("changed by bob"), "{found:?}");
+}
