@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::super::text::count;
 use super::super::super::{blame, who};
 use super::people::is_sure;
 use super::{BEFORE, ChainLink, Walk};
@@ -9,6 +10,7 @@ use crate::ledger::event::{
     DriftDetectedV1, DriftKind, Event, IntentRecordedV1, Learned, ObjectGoneV1, Origin,
     PlanApprovedV1, PlanGatedV1, Verb, Verdict, Write, WriteResult,
 };
+use crate::ledger::frame::CAUSES_MAX;
 use crate::ledger::store::SubjectKey;
 use crate::ledger::{self, Recorded};
 use crate::model::{AppName, CommitId, ObjectKey, Seq};
@@ -334,8 +336,19 @@ impl Walk<'_> {
             }
         }
         let writes = body.writes.iter().filter(|write| key.is_none_or(|key| write.key == *key));
+        let healed = writes.clone().filter(|write| write.verb == Verb::Heal).count();
         let holds = writes.flat_map(|write| &write.holds);
+        let untold = healed.saturating_sub(drifts.len());
         causes.extend(drifts);
+        if untold > 0 && recorded.envelope.causes.len() >= CAUSES_MAX {
+            causes.push(Cause::told(
+                "unknown",
+                format!(
+                    "{} that it puts back are not named: an event names {CAUSES_MAX} causes at most",
+                    count(untold, "more drift")
+                ),
+            ));
+        }
         causes.extend(holds.map(|hold| Cause::event(*hold, None)));
         causes.extend(asked);
         if body.writes.iter().any(|write| write.verb == Verb::Prune) {

@@ -520,3 +520,41 @@ fn a_drift_is_of_who_changed_the_field_and_not_of_who_touched_the_object_after()
     assert_eq!(observed[0].seq, Some(drift.observation.0), "{chain:#?}");
     assert_eq!((people(observed[0]), observed.len()), (vec![ALICE], 1));
 }
+
+#[test]
+fn drifts_that_an_intent_cannot_name_are_counted() {
+    let mut told = Told::new();
+    let (drift, Event::DriftDetected(body)) = told.last("drift.detected") else { panic!() };
+    let (render, _) = told.last("render.succeeded");
+    let (_, Event::IntentRecorded(first)) = told.last("apply.intent") else { panic!() };
+    let keys: Vec<_> = (0..10).map(|n| story_key(&format!("ConfigMap/prod/other-{n}"))).collect();
+    let heals = |keys: &[ObjectKey]| {
+        let heal = |key: &ObjectKey| Write {
+            verb: Verb::Heal,
+            key: key.clone(),
+            ..first.writes[0].clone()
+        };
+        IntentRecordedV1 { writes: keys.iter().map(heal).collect(), ..first.clone() }
+    };
+    let mut draft = Draft::new(heals(&keys)).caused_by(render);
+    for key in &keys[..7] {
+        let body = DriftDetectedV1 { key: key.clone(), ..body.clone() };
+        draft = draft.caused_by(told.0.event(body));
+    }
+    let intent = told.0.add(draft);
+    let untold = |told: &Told, intent: Seq, key: Option<&ObjectKey>| {
+        let mut walk = Walk::new(&told.0.ledger);
+        walk.event(intent, key, 0).unwrap();
+        let (links, _) = walk.ends();
+        let untold = links.into_iter().find(|link| link.what.contains("are not named"));
+        untold.map(|link| link.what)
+    };
+    let what = "that it puts back are not named: an event names 8 causes at most";
+    assert_eq!(untold(&told, intent, None), Some(format!("3 more drifts {what}")));
+    assert_eq!(untold(&told, intent, Some(&keys[0])), None);
+    assert_eq!(untold(&told, intent, Some(&keys[9])), Some(format!("1 more drift {what}")));
+    // Where there was room nothing was left out.
+    let draft = Draft::new(heals(&keys[..1])).caused_by(render).caused_by(drift);
+    let intent = told.0.add(draft);
+    assert_eq!(untold(&told, intent, None), None);
+}
