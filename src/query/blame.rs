@@ -375,6 +375,9 @@ impl Telling<'_> {
     fn begun(&self, lives: &[Life]) -> Deed {
         let Some(version) = self.version(0) else { return Deed::default() };
         let mut deed = Self::when(version);
+        if !who::is_created(version.0) {
+            deed.after.get_or_insert(0);
+        }
         if let (Some(_), [.., former, _]) = (deed.after, lives) {
             let gone = former.gone.as_ref().map(|gone| gone.seq.0);
             let last = former.versions.last().map(|version| version.seq.0);

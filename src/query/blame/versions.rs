@@ -63,6 +63,8 @@ pub(super) struct Version {
     pub(super) stamps: Option<Vec<ManagerStamp>>,
     /// The write that made it, where greffier did.
     pub(super) own: Option<Own>,
+    /// Whether the object was not there before, as far as who told of it knows.
+    pub(super) added: bool,
     /// What the API server's audit says of who made it.
     pub(super) attributed: Option<Attributed>,
 }
@@ -275,6 +277,7 @@ impl Reading<'_> {
             known.told_by.push(version.seq);
             known.stamps = known.stamps.take().or(version.stamps);
             known.own = known.own.take().or(version.own);
+            known.added |= version.added;
             return;
         }
         // What the watch tells later than the answers to the writes after it.
@@ -317,6 +320,7 @@ fn observed(recorded: &Recorded, body: &ObjectObservedV1) -> Version {
         digest: body.digest,
         stamps: Some(body.managers.clone()),
         own: None,
+        added: body.added,
         attributed: None,
     }
 }
@@ -334,6 +338,7 @@ fn answered(recorded: &Recorded, applied: &Applied, own: Own) -> Version {
         stamps: None,
         // What changed nothing made no version.
         own: applied.changed.then_some(own),
+        added: false,
         attributed: None,
     }
 }

@@ -194,10 +194,19 @@ fn own_write<'s>(seen: &'s Seen, before: Option<&Seen>) -> Option<&'s Own> {
     (wrote || replaces(own)).then_some(own)
 }
 
+/// Whether an object was created with this version, the first one that is known, or with one that
+/// was not seen, rather than that it was there before.
+pub(super) fn is_created(seen: &Seen) -> bool {
+    seen.version.own.as_ref().map_or(seen.version.added, is_made)
+}
+
 /// Who created an object, of which this is the first version that is known.
 pub(super) fn who_began(seen: &Seen) -> Who {
+    if !is_created(seen) {
+        return Who::unknown("it was there before it was seen first");
+    }
     let attributed = seen.version.attributed.as_ref();
-    match seen.version.own.as_ref().filter(|own| is_made(own)) {
+    match &seen.version.own {
         Some(own) if !is_sure(attributed) => Who::greffier(own),
         _ => Who::unknown("an object does not tell who created it").attributed(attributed, &[]),
     }

@@ -90,8 +90,19 @@ fn who_wrote_to_an_object_first_did_not_create_it() {
     let wanted = deployment(2, "app:v1");
     let render = told.renders('a', 1, &wanted, "web/d.yaml:1");
     told.applies(Verb::Adopt, render, 10, &wanted);
-    assert_eq!(named(&told.blame().begun.who), (UNKNOWN, UNKNOWN));
+    let begun = told.blame().begun;
+    assert_eq!((named(&begun.who), begun.after), ((UNKNOWN, UNKNOWN), Some(0)));
     assert_eq!(named(&told.field(REPLICAS).set.who), ("greffier", EXACT));
+    // Nor did whoever changed what had been there before it was seen.
+    for (added, expected) in
+        [(false, ((UNKNOWN, UNKNOWN), Some(0))), (true, (("alice", EXACT), None))]
+    {
+        let mut told = Told::new(WEB);
+        let seen = told.shows(added, 10, &wanted);
+        resolved(&mut told, seen, Verdict::Exact, &["alice"]);
+        let begun = told.blame().begun;
+        assert_eq!((named(&begun.who), begun.after), expected);
+    }
 }
 
 #[test]

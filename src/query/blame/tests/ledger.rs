@@ -89,6 +89,19 @@ impl Told {
         self.add(blob, body)
     }
 
+    /// The watch shows a version of what was, or was not, there before.
+    pub(super) fn shows(&mut self, added: bool, version: u64, object: &Value) -> Seq {
+        let (blob, managers) = stored(object, &[]);
+        let body = ObjectObservedV1 {
+            added,
+            digest: Digest::of(&canonical_json(object)),
+            object: blob.addr,
+            managers,
+            ..ObjectObservedV1::plain(self.key.clone(), "u1", &version.to_string())
+        };
+        self.add(blob, body)
+    }
+
     pub(super) fn watches(
         &mut self,
         version: u64,
