@@ -95,14 +95,13 @@ impl Reading<'_> {
         let known = version.stamps.as_ref().filter(|stamps| {
             !self.schema.is_unsure() && stamps.iter().all(|s| self.sets.contains_key(&s.fields))
         });
-        let (mut times, mut owners) = (BTreeMap::new(), Owners::new());
+        let mut entries = Vec::new();
         if let Some(stamps) = known {
             for stamp in stamps {
                 let manager =
                     (stamp.manager.clone(), stamp.operation.clone(), stamp.subresource.clone());
                 let set = self.sets.get(&stamp.fields).cloned().unwrap_or_default();
-                times.insert(manager.clone(), stamp.time);
-                owners.insert(manager, set);
+                entries.push((manager, stamp.time, set));
             }
         } else {
             let addr = version.object;
@@ -113,8 +112,18 @@ impl Reading<'_> {
                 let digest = Digest::of(&canonical_json(&entry.fields_v1));
                 let set = self.sets.entry(digest);
                 let set = set.or_insert_with(|| Arc::new(FieldSet::parse(&entry.fields_v1)));
-                times.insert(manager.clone(), entry.time.map(Timestamp::from_seconds));
-                owners.insert(manager, Arc::clone(set));
+                let time = entry.time.map(Timestamp::from_seconds);
+                entries.push((manager, time, Arc::clone(set)));
+            }
+        }
+        let (mut times, mut owners) = (BTreeMap::new(), Owners::new());
+        for (manager, time, set) in entries {
+            // Who writes by several versions of the API has an entry for each.
+            let last: &mut Option<Timestamp> = times.entry(manager.clone()).or_default();
+            *last = (*last).max(time);
+            let all = owners.entry(manager).or_insert_with(|| Arc::clone(&set));
+            if *all != set {
+                *all = Arc::new(all.union(&set));
             }
         }
         if *self.last != owners {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::{Blame, CLAIMED, EXACT, UNIQUE, UNKNOWN, Who};
 use super::ledger::{
-    Manager, REPLICAS, Told, WEB, deployment, greffier_at, own_fields, replicas_of, resolved,
+    IMAGE, Manager, REPLICAS, Told, WEB, deployment, greffier_at, own_fields, replicas_of, resolved,
 };
 use crate::ledger::event::*;
 use crate::model::Seq;
@@ -103,6 +103,22 @@ fn who_wrote_to_an_object_first_did_not_create_it() {
         let begun = told.blame().begun;
         assert_eq!((named(&begun.who), begun.after), expected);
     }
+}
+
+#[test]
+fn a_manager_that_writes_by_several_versions_of_the_api_owns_all_of_it() {
+    let mut told = Told::new(WEB);
+    let image = json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {
+        "k:{\"name\":\"web\"}": {"f:image": {}}}}}}});
+    // By what the events list, and by what the object has.
+    for version in 10..12_u32 {
+        let entries = [replicas_of("hpa", 2), ("hpa", "Update", 1, image.clone())];
+        told.watches(u64::from(version), &deployment(version, "app:v1"), &entries);
+        for field in [REPLICAS, IMAGE] {
+            assert_eq!(told.field(field).owners, ["hpa"], "{version} {field}");
+        }
+    }
+    assert_eq!(named(&told.field(REPLICAS).set.who), ("hpa", CLAIMED));
 }
 
 #[test]
