@@ -80,7 +80,7 @@ pub(super) fn head(head: &ReportHead, zone: &TimeZone) -> Vec<(&'static str, Str
     ]
 }
 
-/// What was not watched, or not heard of the audit. Never empty: that nothing is missing is said.
+/// What was not watched, or not heard of the audit. Never empty: that no gap is known is said.
 pub(super) fn coverage(head: &ReportHead, all: &Summary, zone: &TimeZone) -> Vec<String> {
     let mut lines: Vec<String> = head.coverage.iter().map(|span| unwatched(span, zone)).collect();
     let audit = &all.audit;
@@ -102,8 +102,7 @@ pub(super) fn coverage(head: &ReportHead, all: &Summary, zone: &TimeZone) -> Vec
         lines.push(format!("audit, {time} (#{seq}): {}", trouble.what));
     }
     if lines.is_empty() {
-        lines
-            .push("nothing is missing: everything was watched, and audit records were read".into());
+        lines.push("no gap was recorded in this interval".to_owned());
     }
     lines
 }
