@@ -31,7 +31,7 @@ pub fn page(
     let last = last.min(asked.book.head());
     let until = Seq(after.0.saturating_add(PAGE_EVENTS_MAX).min(last.0));
     let mut page = Page::default();
-    let mut teller = Teller { asked: *asked, commits: BTreeMap::new() };
+    let mut teller = Teller { asked: *asked, last, commits: BTreeMap::new() };
     let mut cursor = after;
     'page: while cursor < until {
         let to = Seq((cursor.0 + CHUNK_EVENTS).min(until.0));
@@ -59,6 +59,8 @@ fn wanted(asked: &Asked<'_>, row: &Change) -> bool {
 /// Tells rows, and remembers what several of them need.
 pub(super) struct Teller<'a> {
     pub(super) asked: Asked<'a>,
+    /// The last event of the report.
+    pub(super) last: Seq,
     commits: BTreeMap<CommitId, Option<(Signature, Signature)>>,
 }
 

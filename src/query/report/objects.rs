@@ -27,6 +27,8 @@ const BACK_MAX: usize = 256;
 const BACK_CHUNK: usize = 32;
 /// How many events of an application are looked at for the outcomes of an intent.
 const OUTCOMES_AFTER_INTENT: usize = 16;
+/// How many events of an application are looked at for the settlement of a write.
+const SETTLED_AFTER_MAX: usize = 1_000;
 /// How many events before the end of an object are looked at for greffier's own deletion.
 const DELETION_EVENTS_MAX: u64 = 10_000;
 /// How long a value may be in a row, in characters.
@@ -130,6 +132,11 @@ pub(super) fn written(
         let write = usize::try_from(*index).ok().and_then(|index| body.writes.get(index));
         let Some(write) = write else { continue };
         let Some((outcome, failed)) = outcome(write, result) else { continue };
+        if matches!(result, WriteResult::Unknown(_))
+            && is_settled(teller, recorded.seq(), (intent, body), (*index, write))?
+        {
+            continue;
+        }
         let verb = if failed { write.verb.as_str() } else { done(write.verb) };
         let mut row = Teller::begun(recorded, Class::Change, verb);
         row.app = body.app.to_string();
@@ -155,16 +162,39 @@ fn outcome(write: &Write, result: &WriteResult) -> Option<(String, bool)> {
     let (word, error) = match result {
         WriteResult::Applied(applied) => return applied.changed.then(|| ("done".into(), false)),
         WriteResult::Deleted => return Some(("done".into(), false)),
-        WriteResult::AlreadyGone => return None,
+        // That another method is needed is no failure; what it comes to is told by its outcome.
+        WriteResult::AlreadyGone | WriteResult::Unsupported(_) => return None,
         WriteResult::Refused(error) => ("refused", error),
         WriteResult::Failed(error) => ("failed", error),
         WriteResult::Unknown(error) => ("its fate was not known then", error),
-        WriteResult::Unsupported(error) => ("was replaced as a whole instead", error),
         WriteResult::NotSent(error) => ("not sent", error),
     };
     // What ended like the try before it was told then.
     let new = write.failed_before != *error || error.is_empty();
     new.then(|| (format!("{word}: {error}"), true))
+}
+
+/// Whether the report tells by a later settlement what a write of an intent came to, whose fate
+/// was not known after `after`.
+fn is_settled(
+    teller: &Teller<'_>,
+    after: Seq,
+    (intent, body): (Seq, &IntentRecordedV1),
+    (index, write): (u32, &Write),
+) -> Result<bool, ledger::Error> {
+    let book = teller.asked.book;
+    let found = book.find(SubjectKey::app(body.app.as_str()), after, SETTLED_AFTER_MAX);
+    for seq in found.into_iter().take_while(|seq| *seq <= teller.last) {
+        let recorded = book.get(seq)?;
+        let event = recorded.as_ref().and_then(|recorded| recorded.event.as_ref());
+        let Some(Event::IntentSettled(settled)) = event else { continue };
+        let tells =
+            |(of, result): &(u32, WriteResult)| *of == index && outcome(write, result).is_some();
+        if settled.intent == intent && settled.results.iter().any(tells) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What an apply changed. Where the watch shows the same version as somebody else's change, the

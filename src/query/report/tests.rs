@@ -276,6 +276,35 @@ fn what_somebody_else_changed_is_never_greffiers() {
     assert_eq!(bobs.fields[0].path, ".spec.replicas");
 }
 
+/// Goal: a write whose fate became known later is told once, unless the report ends before; that
+/// an object has to be replaced as a whole is no failure.
+#[test]
+fn a_write_is_told_once_and_another_method_is_no_failure() {
+    let mut story = Story::told();
+    let before = story.ledger.head();
+    let write = |name: &str| Write::plain(Verb::Prune, key(name), "v1", "it left Git");
+    let intent = story.event(IntentRecordedV1 {
+        app: name("web"),
+        writes: ["ConfigMap/prod/a", "ConfigMap/prod/b", "ConfigMap/prod/c"].map(write).to_vec(),
+        commit: None,
+        timeout_ms: 1,
+    });
+    let unknown = || WriteResult::Unknown("connection reset".into());
+    let results =
+        vec![(0, unknown()), (1, WriteResult::Unsupported("no apply".into())), (2, unknown())];
+    let ended = story.event(OutcomeRecordedV1 { app: name("web"), intent, results });
+    let results = vec![(0, WriteResult::Deleted), (2, WriteResult::AlreadyGone)];
+    story.event(IntentSettledV1 { app: name("web"), intent, results });
+    let asked = Asked { book: &story.ledger, people: &[], app: None, namespace: None };
+    let told = |last| {
+        let rows = page(&asked, before, last, usize::MAX).unwrap().changes.into_iter();
+        rows.map(|row| (row.object, row.failed)).collect::<Vec<_>>()
+    };
+    let row = |name: &str, failed| (format!("ConfigMap/prod/{name}"), failed);
+    assert_eq!(told(ended), [row("a", true), row("c", true)]);
+    assert_eq!(told(story.ledger.head()), [row("c", true), row("a", false)]);
+}
+
 /// Goal: spans that mean nothing are refused in words.
 #[test]
 fn spans_that_mean_nothing_are_refused() {
