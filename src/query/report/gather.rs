@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::super::book::as_intent;
 use super::super::people::Party;
 use super::super::search::Filter;
+use super::objects::{BACK_CHUNK, BACK_MAX};
 use super::{Asked, Change, Class, Commit, Page, objects, others};
 use crate::config::CredentialKind;
 use crate::ledger::event::{Event, Signature};
+use crate::ledger::store::SubjectKey;
 use crate::ledger::{self, Recorded};
-use crate::model::{CommitId, ObjectKey, Seq};
+use crate::model::{AppName, CommitId, ObjectKey, Seq};
 
 /// How many events are read at a time.
 const CHUNK_EVENTS: u64 = 512;
@@ -16,6 +19,8 @@ const CHUNK_EVENTS: u64 = 512;
 const PAGE_EVENTS_MAX: u64 = 20_000;
 /// Bound: how many commits are remembered while a page is read.
 const COMMITS_MAX: usize = 1_000;
+/// Bound: how many objects' applications are remembered while a page is read.
+const APPS_MAX: usize = 10_000;
 
 /// The rows after the event `after` up to `last`: at most about `rows_max`, for the rows of one
 /// event stay together.
@@ -31,7 +36,8 @@ pub fn page(
     let last = last.min(asked.book.head());
     let until = Seq(after.0.saturating_add(PAGE_EVENTS_MAX).min(last.0));
     let mut page = Page::default();
-    let mut teller = Teller { asked: *asked, last, commits: BTreeMap::new() };
+    let mut teller =
+        Teller { asked: *asked, last, commits: BTreeMap::new(), apps: BTreeMap::new() };
     let mut cursor = after;
     'page: while cursor < until {
         let to = Seq((cursor.0 + CHUNK_EVENTS).min(until.0));
@@ -62,6 +68,8 @@ pub(super) struct Teller<'a> {
     /// The last event of the report.
     pub(super) last: Seq,
     commits: BTreeMap<CommitId, Option<(Signature, Signature)>>,
+    /// Which application wrote to an object last before an event.
+    apps: BTreeMap<ObjectKey, (Seq, Option<AppName>)>,
 }
 
 impl Teller<'_> {
@@ -120,6 +128,44 @@ impl Teller<'_> {
             signer: "unknown".to_owned(),
             pusher: "unknown".to_owned(),
         })
+    }
+
+    /// The application that wrote to an object last before `seq`; empty = none. Where the object
+    /// is `managed` by greffier there is one, however long ago that was. What is asked for one
+    /// event after another is looked for once.
+    pub(super) fn app_of(
+        &mut self,
+        key: &ObjectKey,
+        seq: Seq,
+        managed: bool,
+    ) -> Result<String, ledger::Error> {
+        let known = self.apps.get(key).filter(|(at, _)| *at <= seq);
+        let (looked, known) = known.cloned().unwrap_or_default();
+        let book = self.asked.book;
+        let of = SubjectKey::object(key);
+        let (mut cursor, mut left, mut found) = (seq, BACK_MAX, None);
+        while found.is_none() && (managed || left > 0) {
+            let seqs = book.find_before(of, cursor, BACK_CHUNK);
+            for seq in seqs.iter().take_while(|seq| **seq >= looked) {
+                let recorded = book.get(*seq)?;
+                if let Some(body) = recorded.as_deref().and_then(as_intent) {
+                    found = Some(body.app.clone());
+                    break;
+                }
+            }
+            match seqs.last() {
+                Some(last) if *last > looked => cursor = *last,
+                _ => break,
+            }
+            left = left.saturating_sub(BACK_CHUNK);
+        }
+        let app = found.or(known);
+        let name = app.as_ref().map(ToString::to_string).unwrap_or_default();
+        if self.apps.len() >= APPS_MAX {
+            self.apps.clear();
+        }
+        self.apps.insert(key.clone(), (seq, app));
+        Ok(name)
     }
 
     fn signatures(&self, id: &CommitId) -> Result<Option<(Signature, Signature)>, ledger::Error> {

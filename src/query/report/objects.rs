@@ -10,21 +10,22 @@ use super::super::text::clip;
 use super::super::who::{self, Who};
 use super::gather::Teller;
 use super::{Change, Class, Field};
+use crate::cluster::FIELD_MANAGER;
 use crate::ledger::event::{
     Applied, Event, IntentRecordedV1, Learned, ObjectGoneV1, ObjectObservedV1, Verb, Verdict,
     Write, WriteResult,
 };
 use crate::ledger::store::SubjectKey;
 use crate::ledger::{self, Recorded};
-use crate::model::{AppName, Basis, BlobAddr, ObjectKey, Seq, Timestamp};
+use crate::model::{Basis, BlobAddr, ObjectKey, Seq, Timestamp};
 use crate::plan::diff::{CHANGES_MAX, changes};
 use crate::plan::secret::hide;
 use crate::replay::rv_older;
 
 /// How many events of an object are looked at for its version before.
-const BACK_MAX: usize = 256;
+pub(super) const BACK_MAX: usize = 256;
 /// How many of them at a time.
-const BACK_CHUNK: usize = 32;
+pub(super) const BACK_CHUNK: usize = 32;
 /// How many events of an application are looked at for the outcomes of an intent.
 const OUTCOMES_AFTER_INTENT: usize = 16;
 /// How many events of an application are looked at for the settlement of a write.
@@ -67,7 +68,7 @@ pub(super) fn observed(
         return Ok(None);
     };
     let mut row = attributed(teller, recorded, verb, &who);
-    row.app = before.app.map(|app| app.to_string()).unwrap_or_default();
+    row.app = teller.app_of(&body.key, seq, is_managed(body))?;
     row.object = body.key.to_string();
     (row.fields, row.more_fields) = (fields, more);
     // Before the ledger begins there is no time that it could name.
@@ -90,7 +91,8 @@ pub(super) fn gone(
     let Some(who) = who::who(book, seq, None)? else { return Ok(None) };
     let version = Version { key: &body.key, uid: &body.uid, rv: "" };
     let mut row = attributed(teller, recorded, "deleted", &who);
-    row.app = version.before(book, seq)?.app.map(|app| app.to_string()).unwrap_or_default();
+    let managed = version.before(book, seq)?.managed;
+    row.app = teller.app_of(&body.key, seq, managed)?;
     row.object = body.key.to_string();
     let valid = recorded.envelope.valid;
     if valid.basis == Basis::RelistGap {
@@ -300,6 +302,11 @@ fn removed_by_greffier(
     Ok(false)
 }
 
+/// Whether an object names greffier as a field manager.
+fn is_managed(body: &ObjectObservedV1) -> bool {
+    body.managers.iter().any(|stamp| stamp.manager == FIELD_MANAGER)
+}
+
 /// What was known of an object before a version of it.
 #[derive(Default)]
 struct Before {
@@ -308,8 +315,8 @@ struct Before {
     rv: String,
     /// Whether its deletion had been requested.
     deleting: bool,
-    /// The application that wrote to it last.
-    app: Option<AppName>,
+    /// Whether it named greffier as a field manager when it was last seen.
+    managed: bool,
 }
 
 /// A version of an object.
@@ -325,13 +332,17 @@ impl Version<'_> {
     fn before(&self, book: &dyn Book, seq: Seq) -> Result<Before, ledger::Error> {
         let key = SubjectKey::object(self.key);
         let (mut cursor, mut left, mut found) = (seq, BACK_MAX, Before::default());
+        let mut seen = false;
         while left > 0 {
             let seqs = book.find_before(key, cursor, BACK_CHUNK);
             for seq in &seqs {
-                self.hear(book, *seq, &mut found)?;
+                let managed = self.hear(book, *seq, &mut found)?;
+                if let Some(managed) = managed.filter(|_| !seen) {
+                    (found.managed, seen) = (managed, true);
+                }
             }
             match seqs.last() {
-                Some(last) if found.object.is_none() || found.app.is_none() => cursor = *last,
+                Some(last) if found.object.is_none() || !seen => cursor = *last,
                 _ => break,
             }
             left = left.saturating_sub(BACK_CHUNK);
@@ -339,19 +350,23 @@ impl Version<'_> {
         Ok(found)
     }
 
-    fn hear(&self, book: &dyn Book, seq: Seq, found: &mut Before) -> Result<(), ledger::Error> {
-        let Some(recorded) = book.get(seq)? else { return Ok(()) };
+    /// Takes what an event tells; of an observation, whether the object is managed.
+    fn hear(
+        &self,
+        book: &dyn Book,
+        seq: Seq,
+        found: &mut Before,
+    ) -> Result<Option<bool>, ledger::Error> {
+        let Some(recorded) = book.get(seq)? else { return Ok(None) };
         match &recorded.event {
             Some(Event::ObjectObserved(body)) if body.uid == self.uid => {
                 self.take(found, &body.resource_version, body.object, body.deleting);
+                return Ok(Some(is_managed(body)));
             }
-            Some(Event::IntentRecorded(body)) => {
-                found.app.get_or_insert_with(|| body.app.clone());
-                self.answers(book, seq, body, found)?;
-            }
+            Some(Event::IntentRecorded(body)) => self.answers(book, seq, body, found)?,
             _ => {}
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The versions that the answers to an intent show.

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::ledger::event::*;
 use crate::ledger::{Batch, Blob, Draft, Ledger};
-use crate::model::{Actor, Basis, ObjectKey, Seq, Timestamp, ValidTime};
+use crate::model::{Actor, Basis, Digest, ObjectKey, Seq, Timestamp, ValidTime};
 use crate::query::AsOf;
 use crate::query::fixture::{Story, canonical, key, name};
 
@@ -29,6 +29,16 @@ fn short(row: &Change) -> String {
 }
 
 fn observed(story: &mut Story, of: &ObjectKey, object: &Value, rv: u32, learned: Learned) -> Seq {
+    observed_by(story, of, (object, Vec::new()), rv, learned)
+}
+
+fn observed_by(
+    story: &mut Story,
+    of: &ObjectKey,
+    (object, managers): (&Value, Vec<ManagerStamp>),
+    rv: u32,
+    learned: Learned,
+) -> Seq {
     let live = canonical(&json!({"object": object, "fields": []}));
     let Some(Event::ObjectObserved(body)) = crate::ledger::samples::sample_events()
         .into_iter()
@@ -44,7 +54,7 @@ fn observed(story: &mut Story, of: &ObjectKey, object: &Value, rv: u32, learned:
         added: rv == 1,
         learned,
         object: blob.addr,
-        managers: Vec::new(),
+        managers,
         deleting: false,
         claimed_by: String::new(),
         ..body
@@ -220,6 +230,34 @@ fn doubt_is_told() {
     assert_eq!(told[0], format!("changed|ConfigMap/prod/x||.data.a \"1\">\"2\"|{claimed}"));
     let either = "Alice Martin (alice) or credential bob ambiguous";
     assert_eq!(told[1], format!("created|ConfigMap/prod/x|||{either}"));
+}
+
+/// Goal: an object stays its application's, however often it changes after greffier wrote it.
+#[test]
+fn an_object_stays_its_applications_over_many_events() {
+    let mut story = Story::told();
+    let web = key("Deployment.apps/prod/web");
+    let manager = ManagerStamp {
+        manager: crate::cluster::FIELD_MANAGER.into(),
+        operation: "Apply".into(),
+        subresource: String::new(),
+        time: None,
+        fields: Digest::of(b"f"),
+    };
+    let mut last = Seq::ZERO;
+    for rv in 100..400 {
+        let object = json!({"kind": "Deployment", "spec": {"replicas": rv}});
+        let stamp = vec![manager.clone()];
+        last = observed_by(&mut story, &web, (&object, stamp), rv, Learned::Watched);
+    }
+    let uid = format!("uid-{web}");
+    let end = story.event(ObjectGoneV1 { key: web, uid, learned: Learned::Watched });
+    let app = name("web");
+    let asked = Asked { book: &story.ledger, people: &[], app: Some(&app), namespace: None };
+    for (after, rows) in [(Seq(last.0 - 3), 4), (Seq(last.0 - 1), 2)] {
+        let found = page(&asked, after, end, usize::MAX).unwrap().changes;
+        assert_eq!(found.len(), rows, "{found:?}");
+    }
 }
 
 /// Goal: neither a Secret's value nor a digest of it is in a row.
