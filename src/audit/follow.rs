@@ -37,6 +37,8 @@ pub struct Follower {
     path: PathBuf,
     tail: Option<Tail>,
     position: Position,
+    /// The end of the newest request that was read.
+    newest: Option<Timestamp>,
     /// Whether it is recorded that the file cannot be read.
     troubled: bool,
     failures: u32,
@@ -58,7 +60,8 @@ impl Follower {
         let source = path.display().to_string();
         let known = audit.sources.get(&source);
         let resume = known.filter(|known| known.read.0 > 0).map(|known| (known.file, known.offset));
-        let tail = Tail::new(path, resume, known.and_then(|known| known.newest));
+        let newest = known.and_then(|known| known.newest);
+        let tail = Tail::new(path, resume, newest);
         Self {
             source,
             path: path.to_owned(),
@@ -68,6 +71,7 @@ impl Follower {
                 offset,
                 end: None,
             }),
+            newest,
             troubled: known.is_some_and(|known| known.unreadable.is_some()),
             failures: 0,
             since: Instant::now(),
@@ -95,8 +99,7 @@ impl Follower {
         });
         let Ok((tail, read)) = read.await else {
             // It panicked, or the program ends: what was recorded is where to go on.
-            self.tail =
-                Some(Tail::new(&self.path, Some((self.position.file, self.position.offset)), None));
+            self.tail = Some(self.again());
             return Ok(false);
         };
         self.tail = Some(tail);
@@ -104,6 +107,13 @@ impl Follower {
             Ok((chunk, records)) => self.record(intake, chunk, records, began).await,
             Err(error) => self.failed(intake, &error).await.map(|()| false),
         }
+    }
+
+    /// A reader that goes on where the last one was: at the beginning, while nothing was read.
+    fn again(&self) -> Tail {
+        let Position { file, offset, .. } = self.position;
+        let resume = (file != Position::default().file).then_some((file, offset));
+        Tail::new(&self.path, resume, self.newest)
     }
 
     async fn record(
@@ -129,6 +139,7 @@ impl Follower {
         let quiet = self.untold.is_some_and(|since| since.elapsed() >= QUIET) && !chunk.more;
         let due = self.owed && overdue || self.first || quiet;
         let tally = intake.take(&self.source, records, self.position, due).await?;
+        self.newest = self.newest.max(tally.newest);
         if due || tally.recorded > 0 || tally.malformed.is_some() {
             (self.since, self.bytes) = (Instant::now(), 0);
             (self.owed, self.first) = (false, false);

@@ -118,6 +118,24 @@ async fn how_far_was_read_is_recorded_once_in_a_while() {
     assert_eq!(scene.told(before).len(), 1, "nothing came since");
 }
 
+/// Goal: a reader that panicked is replaced by one that reads everything, and once.
+#[tokio::test]
+async fn another_reader_goes_on_where_the_last_one_was() {
+    let mut scene = Scene::new();
+    let before = scene.ledger.head();
+    scene.write(1);
+    scene.follower.tail = Some(scene.follower.again());
+    scene.step().await;
+    scene.write(2);
+    scene.follower.tail = Some(scene.follower.again());
+    scene.follower.since = Instant::now().checked_sub(READ_EVERY).unwrap();
+    scene.step().await;
+    let length = fs::metadata(scene.dir.path().join("audit.log")).unwrap().len();
+    let ends = [length / 2, length].map(|end| format!("read 1 at {end}"));
+    assert_eq!(scene.told(before), ends);
+    assert!(scene.follower.newest.is_some());
+}
+
 #[tokio::test]
 async fn an_orderly_stop_records_how_far_was_read() {
     let mut scene = Scene::new();
