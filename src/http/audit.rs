@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use futures::StreamExt as _;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -28,10 +29,12 @@ use crate::ledger::event::AuditTrouble;
 
 /// The name of the source.
 pub const SOURCE: &str = "webhook";
-/// Bound: how long a post may be, in bytes. The API server sends 400 records at once.
+/// Bound: how long a post may be, in bytes. The API server sends 400 records at once unless it is
+/// told otherwise, as docs/audit.md says.
 pub const POST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bound: how many posts are read at once; they are in memory.
 const POSTS_MAX: usize = 4;
+const TOO_LARGE: &str = "a post of more than 16 MiB";
 /// How often it is recorded that something was refused…
 const REFUSED_EVERY: Duration = Duration::from_secs(60);
 /// …and that records came that said nothing worth recording.
@@ -123,13 +126,12 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bod
         receiver.check(&headers)?;
         // The semaphore is never closed; without a permit the memory is merely not bounded.
         let permit = Arc::clone(&receiver.posts).acquire_owned().await;
-        let too_large = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "a post of more than 16 MiB");
-        let body = to_bytes(body, POST_BYTES_MAX).await.map_err(|_| too_large)?;
+        let body = read(body).await?;
         // A sender that goes away does not leave half of a batch taken.
         let taking = receiver.clone();
         let taken = tokio::spawn(async move {
             let _permit = permit;
-            taking.take(body.to_vec()).await
+            taking.take(body).await
         });
         let what = "taking the records failed";
         let failed = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what);
@@ -138,12 +140,27 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bod
     match done.await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(refusal) => {
-            if refusal.counts {
+            if refusal.status == StatusCode::PAYLOAD_TOO_LARGE {
+                receiver.refusals.lost();
+            } else if refusal.counts {
                 receiver.refusals.note(refusal.what.to_owned());
             }
             (refusal.status, format!("{}\n", refusal.what)).into_response()
         }
     }
+}
+
+async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
+    let (mut parts, mut bytes) = (body.into_data_stream(), Vec::new());
+    while let Some(part) = parts.next().await {
+        let broken = Refusal::new(StatusCode::BAD_REQUEST, "a post that broke off");
+        let part = part.map_err(|_| broken)?;
+        if bytes.len() + part.len() > POST_BYTES_MAX {
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE));
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
 }
 
 /// Why a post was not taken.
@@ -163,16 +180,42 @@ impl Refusal {
 /// What was refused and is not recorded yet.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    owed: Mutex<(u64, String)>,
+    owed: Mutex<Owed>,
     came: Notify,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Owed {
+    /// How often something was refused, and what it was last.
+    refused: (u64, String),
+    /// How many posts of a known sender were too large: their records are lost.
+    lost: u64,
+}
+
+impl Owed {
+    fn told(self) -> Vec<(AuditTrouble, String, u64)> {
+        let (count, last) = self.refused;
+        let what = if count == 1 { last } else { format!("{count} times, lately {last}") };
+        let posts = |count| format!("{count} times {TOO_LARGE}, repetitions counted");
+        let lost = if self.lost == 1 { TOO_LARGE.to_owned() } else { posts(self.lost) };
+        let told = [(AuditTrouble::Refused, what, count), (AuditTrouble::Lost, lost, self.lost)];
+        told.into_iter().filter(|(_, _, count)| *count > 0).collect()
+    }
 }
 
 impl Refusals {
     /// Something was refused.
     pub fn note(&self, what: String) {
-        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
-        *owed = (owed.0 + 1, what);
-        drop(owed);
+        self.owe(|owed| owed.refused = (owed.refused.0 + 1, what));
+    }
+
+    /// A post was refused that the API server sends again as it is, and then drops.
+    fn lost(&self) {
+        self.owe(|owed| owed.lost += 1);
+    }
+
+    fn owe(&self, add: impl FnOnce(&mut Owed)) {
+        add(&mut self.owed.lock().unwrap_or_else(PoisonError::into_inner));
         self.came.notify_one();
     }
 
@@ -190,11 +233,10 @@ impl Refusals {
                 () = self.came.notified() => {}
                 () = cancel.cancelled() => return Ok(()),
             }
-            let (count, last) =
+            let owed =
                 std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
-            if count > 0 {
-                let what = if count == 1 { last } else { format!("{count} times, lately {last}") };
-                intake.trouble(SOURCE, AuditTrouble::Refused, what, count).await?;
+            for (trouble, what, count) in owed.told() {
+                intake.trouble(SOURCE, trouble, what, count).await?;
             }
             tokio::select! {
                 () = tokio::time::sleep(REFUSED_EVERY) => {}

@@ -65,7 +65,7 @@ impl Listening {
 
     /// What was refused and is not recorded yet.
     fn refused(&self) -> (u64, String) {
-        self.receiver.refusals.owed.lock().unwrap().clone()
+        self.receiver.refusals.owed.lock().unwrap().refused.clone()
     }
 }
 
@@ -139,9 +139,12 @@ async fn a_post_that_is_too_large_is_refused_by_the_sender_that_is_known() {
     let listening = Listening::start(Some("t0ken")).await;
     let large = " ".repeat(POST_BYTES_MAX + 1);
     assert_eq!(listening.post(Some("t0ken"), &large).await, 413);
+    let told = listening.receiver.refusals.owed.lock().unwrap().clone().told();
+    assert_eq!(told, [(AuditTrouble::Lost, TOO_LARGE.to_owned(), 1)]);
     // Of one that is not known, the body is not read at all.
     let head = "POST /audit HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n";
     assert_eq!(listening.send(head).await, 401);
+    assert_eq!(listening.receiver.refusals.owed.lock().unwrap().lost, 1);
 }
 
 /// A record that is none costs itself only; the batch is taken.

@@ -133,11 +133,12 @@ pub enum AuditTrouble {
     Unreadable,
     /// The file became shorter than what was read of it: records may be lost.
     Truncated,
-    /// The file that was read last is not found any more: records may be lost.
+    /// The file that was read last is not found any more, or posts to the webhook were too large:
+    /// records may be lost.
     Lost,
     /// Lines or posts that are no audit records.
     Malformed,
-    /// A post to the webhook was refused: its sender is not known, or it is too large.
+    /// A post to the webhook was refused: its sender is not known, or it is none of records.
     Refused,
     /// Nothing is wrong any more.
     Over,
