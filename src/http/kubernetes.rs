@@ -3,6 +3,7 @@
 //! What was not watched at the instant is told in `Warning` headers (RFC 9111 §5.5 of old, which
 //! Kubernetes clients print).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -13,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use axum::{Json, Router};
 use futures::StreamExt as _;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
@@ -29,12 +31,14 @@ use crate::query::{AsOf, Book};
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Bound: how many warnings an answer carries.
 const WARNINGS_MAX: usize = 5;
+/// Bound: how many watches are open at once, apart from the streams of the API.
+const WATCHES_MAX: usize = 16;
 /// Bound: how long a silent watch is kept open when the client says no time.
 const SILENCE_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// The past at `/at/INSTANT/…`, for whoever shows the token, if there is one.
-pub fn past_api(mut state: State, token: Option<Token>, cancel: CancellationToken) -> Router {
-    state.cancel = cancel;
+pub fn past_api(state: State, token: Option<Token>, cancel: CancellationToken) -> Router {
+    let state = apart(state, cancel);
     let guard = move |request: axum::extract::Request, next: Next| {
         let token = token.clone();
         async move {
@@ -50,6 +54,13 @@ pub fn past_api(mut state: State, token: Option<Token>, cancel: CancellationToke
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(guard))
         .with_state(state)
+}
+
+/// The state with watches that are bounded and ended by themselves.
+fn apart(mut state: State, cancel: CancellationToken) -> State {
+    state.streams = Arc::new(Semaphore::new(WATCHES_MAX));
+    state.cancel = cancel;
+    state
 }
 
 /// Answers any request below `/at/INSTANT/`.

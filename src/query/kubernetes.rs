@@ -34,7 +34,7 @@ use crate::replay::{LiveObject, World};
 
 pub use status::Refusal;
 
-/// Bound: how many objects a list without `limit` has.
+/// Bound: how many objects a list has.
 const LIST_MAX: usize = 50_000;
 
 /// A request of a Kubernetes client, without the prefix that names the instant.
@@ -223,10 +223,7 @@ impl Past<'_> {
         let selector =
             Selector::parse(request.parameter("labelSelector"), request.parameter("fieldSelector"))
                 .map_err(Refusal::bad)?;
-        let limit = match request.parameter("limit") {
-            "" | "0" => LIST_MAX,
-            text => text.parse().map_err(|_| Refusal::bad(format!("limit `{text}`")))?,
-        };
+        let limit = limit(request.parameter("limit"))?;
         let kind = &served.kind;
         let first = ObjectKey::new(&kind.group, &kind.kind, &objects.namespace, "");
         let after = position(request.parameter("continue"))?;
@@ -238,6 +235,9 @@ impl Past<'_> {
             }
             let place = (key.namespace.as_str(), key.name.as_str());
             if after.as_ref().is_some_and(|(ns, name)| place <= (ns.as_str(), name.as_str())) {
+                continue;
+            }
+            if !selector.admits(&key.namespace, &key.name) {
                 continue;
             }
             let row = self.row(key, live)?;
@@ -336,6 +336,17 @@ fn watch(request: &Request<'_>) -> Result<Answer, Refusal> {
         text => Some(text.parse().map_err(|_| Refusal::bad(format!("timeoutSeconds `{text}`")))?),
     };
     Ok(Answer::Silence(seconds))
+}
+
+/// How many objects a list may have.
+fn limit(text: &str) -> Result<usize, Refusal> {
+    match text {
+        "" | "0" => Ok(LIST_MAX),
+        text => match text.parse::<usize>() {
+            Ok(limit) => Ok(limit.min(LIST_MAX)),
+            Err(_) => Err(Refusal::bad(format!("limit `{text}`"))),
+        },
+    }
 }
 
 /// Where the next page goes on: after this object.

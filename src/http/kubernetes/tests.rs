@@ -46,3 +46,19 @@ async fn what_is_seen_late_is_warned_of() {
     let (_, warnings) = ask(&state, after, LIST).await;
     assert!(warnings[0].contains("seen late: the API server could not be reached"), "{warnings:?}");
 }
+
+/// Goal: watches of the past and the streams of the API do not take each other's places.
+#[tokio::test]
+async fn watches_have_places_of_their_own() {
+    let ours = state(Story::told());
+    let past = apart(ours.clone(), CancellationToken::new());
+    let all = ours.streams.available_permits();
+    let _streams = ours.streams.clone().acquire_many_owned(u32::try_from(all).unwrap()).await;
+    let mut open = Vec::new();
+    for _ in 0..WATCHES_MAX {
+        let watch = silence(&past, None).await;
+        assert_eq!(watch.status(), 200);
+        open.push(watch);
+    }
+    assert_eq!(silence(&past, None).await.status(), 429);
+}

@@ -47,6 +47,17 @@ impl Selector {
         Ok(Self(conditions))
     }
 
+    /// Whether an object of this name can be selected, whatever else it is.
+    pub(super) fn admits(&self, namespace: &str, name: &str) -> bool {
+        self.0.iter().all(|condition| match condition.place {
+            Place::Label(_) => true,
+            Place::Name => condition.test.holds(Some(name)),
+            Place::Namespace => {
+                condition.test.holds(Some(namespace).filter(|text| !text.is_empty()))
+            }
+        })
+    }
+
     /// Whether the object is selected.
     pub(super) fn selects(&self, object: &Value) -> bool {
         self.0.iter().all(|condition| condition.holds(object))
@@ -60,12 +71,17 @@ impl Condition {
             Place::Name => object.pointer("/metadata/name"),
             Place::Namespace => object.pointer("/metadata/namespace"),
         };
-        let value = value.and_then(Value::as_str);
-        match &self.test {
-            Test::In(values) => value.is_some_and(|value| values.iter().any(|v| v == value)),
-            Test::NotIn(values) => value.is_none_or(|value| values.iter().all(|v| v != value)),
-            Test::Exists => value.is_some(),
-            Test::Absent => value.is_none(),
+        self.test.holds(value.and_then(Value::as_str))
+    }
+}
+
+impl Test {
+    fn holds(&self, value: Option<&str>) -> bool {
+        match self {
+            Self::In(values) => value.is_some_and(|value| values.iter().any(|v| v == value)),
+            Self::NotIn(values) => value.is_none_or(|value| values.iter().all(|v| v != value)),
+            Self::Exists => value.is_some(),
+            Self::Absent => value.is_none(),
         }
     }
 }
@@ -165,6 +181,9 @@ mod tests {
         ] {
             let selector = Selector::parse(labels, fields).unwrap();
             assert_eq!(selector.selects(&object), expected, "{labels} {fields}");
+            // What the name alone tells may say less, and nothing else.
+            assert!(selector.admits("prod", "web") || !expected, "{labels} {fields}");
+            assert_eq!(selector.admits("prod", "web"), expected || fields.is_empty(), "{fields}");
         }
     }
 

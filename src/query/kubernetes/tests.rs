@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Past, Refusal, Request};
+use super::{Answer, LIST_MAX, Past, Refusal, Request, limit};
+use crate::ledger::Blob;
 use crate::ledger::event::{KindsServedV1, ServedKind};
 use crate::model::{GroupKind, Scope};
 use crate::query::fixture::{Story, key};
@@ -123,6 +124,25 @@ fn long_lists_come_in_pages() {
     assert!(all.ends_with(&["a".to_owned(), "b".to_owned(), "c".to_owned()]), "{all:?}");
     let damaged = [("continue", "!")];
     assert_eq!(refusal(get(&story, "/api/v1/configmaps", &damaged, "")).0, 400);
+}
+
+/// Goal: a list is bounded whatever is asked for, and reads no object that its name rules out.
+#[test]
+fn lists_read_no_more_than_they_must() {
+    let mut story = Story::told();
+    let mut lost = story.world.live[&key("Deployment.apps/prod/web")].clone();
+    lost.object = Blob::plain(b"nowhere".to_vec(), None).addr;
+    story.world.live.insert(key("Deployment.apps/prod/lost"), lost.clone());
+    story.world.live.insert(key("Deployment.apps/zone/lost"), lost);
+    let path = "/apis/apps/v1/deployments";
+    assert_eq!(refusal(get(&story, path, &[], "")).0, 500, "it cannot be read");
+    let named = [("fieldSelector", "metadata.name=web,metadata.namespace=prod")];
+    assert_eq!(names(&get(&story, path, &named, "").unwrap()), ["web"]);
+    let other = [("fieldSelector", "metadata.name!=lost")];
+    assert_eq!(names(&get(&story, path, &other, "").unwrap()), ["web"]);
+    for (text, bound) in [("", LIST_MAX), ("0", LIST_MAX), ("7", 7), ("99999999999", LIST_MAX)] {
+        assert_eq!(limit(text), Ok(bound), "{text}");
+    }
 }
 
 #[test]
