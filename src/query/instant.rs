@@ -468,7 +468,23 @@ fn known_since(book: &dyn Book, key: &ObjectKey, seq: Seq) -> Result<Seq, ledger
 
 /// The first instant at which a commit was applied.
 fn applied(book: &dyn Book, about: &About, name: &str) -> Result<At, Error> {
-    let commit = commit(book, name)?;
+    let commit = commit(book, about, name)?;
+    let Applied { done, seen } = when_applied(book, about, &commit)?;
+    let app = about.app.clone();
+    let short = commit.short().to_owned();
+    let done = done.ok_or(Error::NeverApplied { commit, app, seen })?;
+    position(book, done, format!("when commit {short} was applied first"))
+}
+
+/// What is known of a commit.
+struct Applied {
+    /// When it was applied first.
+    done: Option<Seq>,
+    /// When it was seen first.
+    seen: Option<Seq>,
+}
+
+fn when_applied(book: &dyn Book, about: &About, commit: &CommitId) -> Result<Applied, Error> {
     let key = SubjectKey::commit(commit.as_str());
     let ours = |app: &AppName| about.app.as_ref().is_none_or(|wanted| wanted == app);
     let writes = |writes: &[crate::ledger::event::Write]| match &about.object {
@@ -480,7 +496,7 @@ fn applied(book: &dyn Book, about: &About, name: &str) -> Result<At, Error> {
         let seq = recorded.seq();
         seen.get_or_insert(seq);
         match recorded.event.as_ref()? {
-            Event::IntentRecorded(body) if body.commit.as_ref() == Some(&commit) => {
+            Event::IntentRecorded(body) if body.commit.as_ref() == Some(commit) => {
                 let written = about.object.is_none() || writes(&body.writes).is_some();
                 if ours(&body.app) && written && intent.is_none() {
                     intent = Some((seq, body.app.clone()));
@@ -488,11 +504,11 @@ fn applied(book: &dyn Book, about: &About, name: &str) -> Result<At, Error> {
                 None
             }
             Event::SyncFinished(body) => {
-                let done = body.commit == commit && body.succeeded && ours(&body.app);
+                let done = body.commit == *commit && body.succeeded && ours(&body.app);
                 done.then_some(seq)
             }
             Event::RevisionAdvanced(body) => {
-                let of = body.revisions.iter().any(|revision| revision.commit == commit);
+                let of = body.revisions.iter().any(|revision| revision.commit == *commit);
                 (of && ours(&body.app)).then_some(seq)
             }
             _ => None,
@@ -512,15 +528,13 @@ fn applied(book: &dyn Book, about: &About, name: &str) -> Result<At, Error> {
         }
         (None, None) => None,
     };
-    let app = about.app.clone();
-    let short = commit.short().to_owned();
-    let done = done.ok_or(Error::NeverApplied { commit, app, seen })?;
-    position(book, done, format!("when commit {short} was applied first"))
+    Ok(Applied { done, seen })
 }
 
 /// The commit that a revision names: a branch or a tag as it was moved last, an id, or the
-/// beginning of one.
-fn commit(book: &dyn Book, name: &str) -> Result<CommitId, Error> {
+/// beginning of one. Where repositories have refs of the same name, those count that were applied
+/// to what is asked about.
+fn commit(book: &dyn Book, about: &About, name: &str) -> Result<CommitId, Error> {
     if let Ok(commit) = name.parse::<CommitId>() {
         return Ok(commit);
     }
@@ -536,6 +550,15 @@ fn commit(book: &dyn Book, name: &str) -> Result<CommitId, Error> {
             }
             None::<()>
         })?;
+        if found.len() > 1 && *about != About::default() {
+            let mut ours = BTreeSet::new();
+            for commit in &found {
+                if when_applied(book, about, commit)?.done.is_some() {
+                    ours.insert(commit.clone());
+                }
+            }
+            found = if ours.is_empty() { found } else { ours };
+        }
         if let Some(commit) = one(name, &found)? {
             return Ok(commit);
         }

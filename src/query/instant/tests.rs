@@ -119,6 +119,12 @@ fn a_commit_stands_for_when_it_was_applied_first() {
     assert!(text.contains("cccccccccc was never applied") && hint.contains("seen first"), "{text}");
     story.event(moved("/srv/other.git", 'd'));
     assert!(error(&story, "git:main").0.contains("could be"));
+    // Of refs of the same name those count that were applied to what is asked about.
+    let of_web = SyncFinishedV1 { commit: commit('d'), ..finished("web", true) };
+    let done = story.event(of_web);
+    assert_eq!(find(&story, "git:main", &About::app("web")).unwrap().seq, done);
+    let of_root = find(&story, "git:main", &About::app("root")).unwrap_err();
+    assert!(of_root.to_string().contains("could be"), "{of_root}");
     for text in ["git:nowhere", "git:aaa", "git:fffffff"] {
         assert!(error(&story, text).0.contains("no recorded commit"), "{text}");
     }
