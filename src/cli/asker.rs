@@ -478,21 +478,29 @@ impl Asker {
         Ok(())
     }
 
-    /// What was not watched, of an object or at all, between two instants.
+    /// What was not watched, of an object or at all, between two instants, but not after the
+    /// instant that is asked about.
     pub(super) async fn coverage(
         &self,
-        object: Option<&ObjectKey>,
-        from: &Instant,
-        to: &Instant,
+        about: &About,
+        (from, to): (&Instant, &Instant),
     ) -> Result<Vec<dto::Unwatched>, Error> {
         match self {
-            Self::Daemon(client, _) => {
-                let object = object.map(ToString::to_string).unwrap_or_default();
+            Self::Daemon(client, at) => {
+                let object = about.object.as_ref().map(ToString::to_string).unwrap_or_default();
+                let app = about.app.as_ref().map(ToString::to_string).unwrap_or_default();
                 let (from, to) = (from.to_string(), to.to_string());
-                let pairs = [("object", object.as_str()), ("from", &from), ("to", &to)];
-                Ok(client.get("coverage", &query_string(&pairs)).await?)
+                let last = at.last.map(|last| last.0.to_string()).unwrap_or_default();
+                let query = query_string(&[
+                    ("object", &object),
+                    ("app", &app),
+                    ("from", &from),
+                    ("to", &to),
+                    ("last", &last),
+                ]);
+                Ok(client.get("coverage", &query).await?)
             }
-            Self::Files(files) => files.coverage(object, from, to),
+            Self::Files(files) => files.coverage(about, (from, to)),
         }
     }
 

@@ -7,8 +7,8 @@ use super::asker::Asker;
 use super::error::Error;
 use super::output::say;
 use crate::http::dto;
-use crate::model::{Instant, InstantError, ObjectKey, Timestamp};
-use crate::query::instant;
+use crate::model::{Instant, InstantError, Timestamp};
+use crate::query::instant::{self, About};
 use crate::query::text::clean;
 
 /// How many spans in which something was not watched are told of.
@@ -114,14 +114,15 @@ pub(super) struct Covered<'a, T: serde::Serialize> {
     pub(super) coverage: &'a [dto::Unwatched],
 }
 
-/// Asks what was not watched of an object, or at all, from an event on up to another, and says it.
+/// Asks what was not watched of an object, or at all, from an instant on up to another, and says
+/// it.
 pub(super) async fn covered(
     asker: &Asker,
-    object: Option<&ObjectKey>,
+    about: &About,
     (from, to): (Instant, Instant),
     quiet: bool,
 ) -> Result<Vec<dto::Unwatched>, Error> {
-    let spans = asker.coverage(object, &from, &to).await?;
+    let spans = asker.coverage(about, (&from, &to)).await?;
     if !quiet {
         unwatched(&spans);
     }

@@ -32,8 +32,8 @@ pub(super) async fn run(context: &Context, args: &BlameArgs) -> Result<(), Error
     people::name_blame(&mut blame, &asker.people().await?);
     let begun = Seq(blame.begun.after.filter(|after| *after > 0).unwrap_or(blame.begun.seq));
     let span = (Instant::Event(begun), Instant::Event(Seq(blame.seq)));
-    let object = blame.subject.parse().ok();
-    let coverage = at::covered(&asker, object.as_ref(), span, context.global.quiet).await?;
+    let about = About { app: None, object: blame.subject.parse().ok() };
+    let coverage = at::covered(&asker, &about, span, context.global.quiet).await?;
     let (format, introduced) = (context.global.output, args.introduced);
     let text = |blame: &Blame| match format {
         _ if args.removed => removed(blame),

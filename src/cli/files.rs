@@ -207,11 +207,11 @@ impl Files {
 
     pub(super) fn coverage(
         &self,
-        object: Option<&ObjectKey>,
-        from: &Instant,
-        to: &Instant,
+        about: &About,
+        span: (&Instant, &Instant),
     ) -> Result<Vec<dto::Unwatched>, Error> {
-        Ok(http::coverage_dto(&self.archive, object, from, to, Timestamp::now())?)
+        let last = self.at.as_ref().map(|(at, _)| at.seq);
+        Ok(http::coverage_dto(&self.archive, about, span, last, Timestamp::now())?)
     }
 
     pub(super) fn report_head(&self, of: &ReportOf) -> Result<dto::ReportHead, Error> {

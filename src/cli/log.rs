@@ -6,10 +6,11 @@ use super::error::Error;
 use super::table::local_time;
 use super::{at, between, output};
 use crate::http::dto;
-use crate::model::{AppName, Instant, ObjectKey, Seq};
+use crate::model::{AppName, Instant, ObjectKey, Seq, Timestamp};
 use crate::query::describe::{Tone, style};
 use crate::query::instant::About;
 use crate::query::people::Party;
+use crate::query::search::since;
 use crate::query::text::{clean, near_names};
 
 /// What a subject of `log` or `show` names.
@@ -55,9 +56,7 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
         patch: args.patch,
         all: args.all,
     };
-    let named = args.subject.as_deref().or(wanted.app.as_deref());
-    let about = About::named(named.unwrap_or_default(), None);
-    let asker = context.asker_about(about).await?;
+    let asker = context.asker_about(about(args.subject.as_deref(), &wanted)).await?;
     match args.subject.as_deref().map(Subject::parse).transpose()? {
         None => {}
         Some(Subject::App(app)) => wanted.app = Some(app),
@@ -68,15 +67,16 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
         }
     }
     let (mut found, head) = asker.newest(&wanted, args.lines).await?;
-    if found.is_empty()
-        && let Some(app) = &wanted.app
-    {
-        unknown_app(&asker.apps().await?, app, context.global.quiet);
-    }
-    let object = wanted.object.as_deref().and_then(|object| object.parse().ok());
-    if let (Some(first), true) = (found.first(), wanted.object.is_some() || wanted.app.is_some()) {
-        let span = (Instant::Event(Seq(first.seq)), Instant::Event(Seq(head)));
-        at::covered(&asker, object.as_ref(), span, context.global.quiet).await?;
+    let known = match &wanted.app {
+        Some(app) if found.is_empty() => is_app(&asker.apps().await?, app, context.global.quiet),
+        _ => true,
+    };
+    let about = about(None, &wanted);
+    if known && about != About::default() {
+        let at = context.global.at.as_deref().map(at::parse).transpose()?.map(Instant::or_end);
+        let first = found.first().map(|row| row.seq);
+        let span = interval(&wanted, at, (first, found.len() >= args.lines));
+        at::covered(&asker, &about, span, context.global.quiet).await?;
     }
     if args.reverse {
         found.reverse();
@@ -101,10 +101,40 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// An application without events is often a slip of the pen; a removed one has events.
-fn unknown_app(apps: &[dto::App], wanted: &str, quiet: bool) {
-    if quiet || apps.iter().any(|app| app.name == wanted) {
-        return;
+/// What is asked about, which is what `@-` and commits are about.
+fn about(subject: Option<&str>, wanted: &Wanted) -> About {
+    let app = wanted.app.as_deref();
+    About::named(subject.or(wanted.object.as_deref()).or(app).unwrap_or_default(), None)
+}
+
+/// The interval that was asked for, as far as it was looked through: `first` is the first event
+/// that was found, `full` whether no more of them may be shown.
+fn interval(
+    wanted: &Wanted,
+    at: Option<Instant>,
+    (first, full): (Option<u64>, bool),
+) -> (Instant, Instant) {
+    let since = wanted.since.as_deref().and_then(|text| since(text, Timestamp::now()));
+    let asked = wanted.from.clone().or(since.map(Instant::Time));
+    let shown = first.map(|seq| Instant::Event(Seq(seq)));
+    let from = match (asked, shown) {
+        // What is before the first of as many as there may be was not looked at.
+        (_, Some(shown)) if full => shown,
+        (Some(asked), _) => asked,
+        (None, Some(shown)) => shown,
+        (None, None) => Instant::Event(Seq(1)),
+    };
+    (from, wanted.to.clone().or(at).unwrap_or(Instant::Now))
+}
+
+/// Whether there is such an application. One without events is often a slip of the pen; a removed
+/// one has events.
+fn is_app(apps: &[dto::App], wanted: &str, quiet: bool) -> bool {
+    if apps.iter().any(|app| app.name == wanted) {
+        return true;
+    }
+    if quiet {
+        return false;
     }
     let near = near_names(wanted, apps.iter().map(|app| app.name.as_str()));
     let hint = if near.is_empty() {
@@ -113,6 +143,7 @@ fn unknown_app(apps: &[dto::App], wanted: &str, quiet: bool) {
         format!(": did you mean {}?", near.join(", "))
     };
     output::say(&format!("note: there is no application `{wanted}`{hint}"));
+    false
 }
 
 /// Rows in `format`.
@@ -166,4 +197,46 @@ fn patches(row: &dto::Event) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: the interval is the one that was asked for, and with neither bounds nor rows all
+    /// that is recorded.
+    #[test]
+    fn the_interval_is_what_was_asked_for() {
+        let (event, time) = (|seq| Instant::Event(Seq(seq)), Instant::Time(Timestamp(7)));
+        let bounds = Wanted { from: Some(event(3)), to: Some(event(9)), ..Wanted::default() };
+        let none = Wanted::default();
+        for (wanted, at, found, expected) in [
+            (&none, None, (None, false), (event(1), Instant::Now)),
+            (&none, None, (Some(5), false), (event(5), Instant::Now)),
+            (&none, Some(time.clone()), (None, false), (event(1), time.clone())),
+            (&bounds, None, (None, false), (event(3), event(9))),
+            (&bounds, Some(time), (Some(5), false), (event(3), event(9))),
+            (&bounds, None, (Some(5), true), (event(5), event(9))),
+        ] {
+            assert_eq!(interval(wanted, at, found), expected);
+        }
+        let since = Wanted { since: Some("1970-01-01T00:00:07Z".into()), ..Wanted::default() };
+        assert_eq!(
+            interval(&since, None, (None, false)).0,
+            Instant::Time(Timestamp(7_000_000_000))
+        );
+    }
+
+    /// Goal: `@-` is about the object or the application, however it is named.
+    #[test]
+    fn what_is_asked_about_is_known_however_it_is_named() {
+        let key: ObjectKey = "ConfigMap/prod/web".parse().unwrap();
+        let object = Wanted { object: Some(key.to_string()), ..Wanted::default() };
+        let app = Wanted { app: Some("web".into()), ..Wanted::default() };
+        assert_eq!(about(None, &object), About::object(&key));
+        assert_eq!(about(None, &app), About::app("web"));
+        assert_eq!(about(Some("web"), &Wanted::default()), About::app("web"));
+        assert_eq!(about(Some("ConfigMap/prod/web"), &app), About::object(&key));
+        assert_eq!(about(Some("#5"), &Wanted::default()), About::default());
+    }
 }

@@ -59,7 +59,8 @@ pub(super) async fn run(
             let (rows, head) = asker.newest(&wanted, EVENTS_SHOWN).await?;
             let first = rows.first().map_or(head, |row| row.seq);
             let span = (Instant::Event(Seq(first)), Instant::Event(Seq(head)));
-            let coverage = at::covered(&asker, Some(&key), span, context.global.quiet).await?;
+            let coverage =
+                at::covered(&asker, &About::object(&key), span, context.global.quiet).await?;
             let covered = at::Covered { of: &resource, coverage: &coverage };
             let text = |covered: &at::Covered<'_, dto::Resource>| object_text(covered.of, &rows);
             output::one(&covered, format, text, |covered| covered.of.object.clone())

@@ -27,7 +27,7 @@ use crate::config::PersonConfig;
 use crate::model::AppName;
 
 pub use gather::page;
-pub use span::{Error, Span, span};
+pub use span::{Error, Span, moments, span};
 pub use summary::{Audit, Summary, Trouble};
 
 /// The name and version of the JSON document: fields are added, never renamed.

@@ -160,6 +160,15 @@ fn answers(greffier: &Greffier, ns: &str, edit: u64) {
     let (log, said) = greffier.cli_ends(0, &["log", &one, "--actor", "alice", "-o", "wide"]);
     assert!(log.contains("[Alice Martin (alice); "), "{log}");
     assert!(said.contains("note: not watched") && said.contains("greffier was stopped"), "{said}");
+    // Also where nothing is found: of the interval that was asked for.
+    let none = format!("ConfigMap/{ns}/none");
+    let (_, said) = greffier.cli_ends(0, &["log", &none]);
+    assert!(said.contains("greffier was stopped"), "{said}");
+    let then = format!("#{edit}");
+    for bounds in [&["--from", &then, "--to", &then][..], &["--from", &then, "--at", &then]] {
+        let (_, said) = greffier.cli_ends(0, &[&["log", &none][..], bounds].concat());
+        assert!(!said.contains("greffier was stopped"), "{bounds:?}: {said}");
+    }
     let rows = greffier.json(&["log", &one, "-o", "json"]);
     let row = rows.as_array().unwrap().iter().find(|row| row["seq"] == edit).unwrap();
     assert_eq!(row["parties"][0]["person"], "Alice Martin", "{row}");

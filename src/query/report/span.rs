@@ -72,6 +72,25 @@ pub fn span(
         return Err(Error::UnknownApp(app.to_string()));
     }
     let about = About { app: app.cloned(), object: None };
+    let Span { from, to } = moments(book, (from, to), &about, now)?;
+    // By event first: where the clock was set back, a later one may have an earlier time.
+    if from > to {
+        return Err(Error::Order { from: from.time, to: to.time });
+    }
+    Ok(Span { from, to })
+}
+
+/// Finds the ends of a span in whichever order they are. A time before the ledger begins stands
+/// for its beginning.
+///
+/// # Errors
+/// See [`Error`].
+pub fn moments(
+    book: &dyn Book,
+    (from, to): (&Instant, &Instant),
+    about: &About,
+    now: Timestamp,
+) -> Result<Span, Error> {
     let from = match from {
         Instant::Time(time) | Instant::Day { begins: time, .. } if *time > now => {
             return Err(Error::Future(*time));
@@ -81,14 +100,11 @@ pub fn span(
             Moment { seq: book.at_time(Timestamp(time.0.saturating_sub(1))), time: *time }
         }
         other => {
-            let at = instant::resolve(book, other, &about, now)?;
+            let at = instant::resolve(book, other, about, now)?;
             Moment { seq: at.seq, time: at.time }
         }
     };
-    let to = instant::resolve(book, to, &about, now)?;
+    let to = instant::resolve(book, to, about, now)?;
     let to = Moment { seq: to.seq, time: to.time };
-    if from.time > to.time || from.seq > to.seq {
-        return Err(Error::Order { from: from.time, to: to.time });
-    }
     Ok(Span { from, to })
 }
