@@ -15,6 +15,7 @@ use crate::query::ResourceFilter;
 use crate::query::instant::About;
 use crate::query::people::Party;
 use crate::query::text::clean;
+use crate::query::why::{EXCLUDED, EXCLUDED_HINT};
 
 /// How many of its events are shown with a thing.
 const EVENTS_SHOWN: usize = 10;
@@ -77,9 +78,14 @@ async fn find(asker: &Asker, key: &ObjectKey) -> Result<dto::Resource, Error> {
     };
     let found = asker.resources(filter).await?;
     let wanted = key.to_string();
-    found.into_iter().find(|resource| resource.object == wanted).ok_or_else(|| {
-        Error::usage(format!("nothing is known of {wanted}"))
-            .hint("`greffier get resources` lists objects; `greffier log OBJECT` what is gone")
+    if let Some(found) = found.into_iter().find(|resource| resource.object == wanted) {
+        return Ok(found);
+    }
+    let spans = asker.coverage(&About::object(key), (&Instant::Now, &Instant::Now)).await?;
+    Err(match spans.iter().any(|span| span.cause == "excluded") {
+        true => Error::usage(format!("nothing is known of {wanted}{EXCLUDED}")).hint(EXCLUDED_HINT),
+        false => Error::usage(format!("nothing is known of {wanted}"))
+            .hint("`greffier get resources` lists objects; `greffier log OBJECT` what is gone"),
     })
 }
 

@@ -14,8 +14,9 @@ use super::why::text as why_text;
 use crate::config::Config;
 use crate::http::tests::Daemon;
 use crate::http::{ClientError, diff_dto, status_dto, tree_dto};
-use crate::ledger::event::FrozenV1;
+use crate::ledger::event::{FrozenV1, KindsServedV1, ServedKind};
 use crate::ledger::{Draft, Ledger, Options};
+use crate::model::GroupKind;
 use crate::query::fixture::{Story, app_manifest, canonical, name};
 use crate::query::planned::{gather as planned, waiting};
 use crate::query::why::{Subject, gather};
@@ -231,6 +232,25 @@ fn an_unknown_or_ambiguous_object_ends_with_2() {
         assert_eq!((error.exit, error.hints[0].as_str()), (Exit::Usage, hint), "{args:?}");
     }
     ask(&daemon, &["why", "deployment/web", "-n", "prod"]).unwrap();
+}
+
+/// Goal: that nothing is known of an object says so where its kind is excluded from watching.
+#[test]
+fn an_object_of_an_excluded_kind_is_told_from_an_unknown_one() {
+    let mut story = Story::told();
+    let lease = GroupKind::new("coordination.k8s.io", "Lease");
+    let lease = ServedKind { watched: false, ..ServedKind::plain(lease, "leases") };
+    let kinds = story.world.cluster.kinds.values().cloned().chain([lease]).collect();
+    story.event(KindsServedV1 { kinds, broken_groups: Vec::new() });
+    let (_runtime, daemon) = daemon(story);
+    for (object, excluded) in [("Lease.coordination.k8s.io/prod/x", true), ("Job/prod/x", false)] {
+        for verb in ["show", "why", "blame"] {
+            let error = ask(&daemon, &[verb, object]).unwrap_err();
+            assert_eq!(error.exit, Exit::Usage);
+            assert!(error.message.starts_with("nothing is known of "), "{}", error.message);
+            assert_eq!(error.message.contains("its kind is excluded"), excluded, "{verb} {object}");
+        }
+    }
 }
 
 #[test]

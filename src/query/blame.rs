@@ -31,7 +31,7 @@ use serde_json::Value;
 
 use super::book::Book;
 use super::text::near_names;
-use super::why::{Found, Subject, SubjectError, near};
+use super::why::{Found, Subject, SubjectError, is_excluded, near};
 use crate::ledger;
 use crate::ledger::event::Learned;
 use crate::model::{ObjectKey, Seq};
@@ -198,6 +198,7 @@ pub struct Pending {
     until: Seq,
     field: Option<(String, Pattern)>,
     near: Vec<String>,
+    excluded: bool,
 }
 
 /// Finds the object that is asked about; `field` is the path of a field. Does no I/O.
@@ -216,7 +217,8 @@ pub fn gather(world: &World, subject: &Subject, field: Option<&str>) -> Result<P
     });
     let known = world.live.contains_key(&key);
     let near = if known { Vec::new() } else { near(world, &key) };
-    Ok(Pending { key, until: world.seq, field: field.transpose()?, near })
+    let excluded = is_excluded(world, &key);
+    Ok(Pending { key, until: world.seq, field: field.transpose()?, near, excluded })
 }
 
 /// The event that gave the field at `path` the value that it has as of `until`, or that removed
@@ -229,7 +231,8 @@ pub(super) fn introduced(
 ) -> Result<Option<Seq>, ledger::Error> {
     let Some(pattern) = Pattern::parse(path) else { return Ok(None) };
     let field = Some((path.to_owned(), pattern));
-    let pending = Pending { key: key.clone(), until, field, near: Vec::new() };
+    let (near, excluded) = (Vec::new(), false);
+    let pending = Pending { key: key.clone(), until, field, near, excluded };
     let blame = match pending.read(book, &mirrored::Nothing) {
         Ok(blame) => blame,
         Err(Error::Ledger(error)) => return Err(error),
@@ -250,7 +253,8 @@ impl Pending {
         let lives = versions::read(book, &self.key, self.until)?;
         let Some(life) = lives.last() else {
             let wanted = self.key.to_string();
-            return Err(SubjectError::Unknown { wanted, near: self.near }.into());
+            let (near, excluded) = (self.near, self.excluded);
+            return Err(SubjectError::Unknown { wanted, near, excluded }.into());
         };
         let history = history::read(book, &self.key, &lives)?;
         let desired = Desired::read(book, &self.key, &history.schema, &lives, mirrored)?;

@@ -33,9 +33,9 @@ use crate::replay::World;
 
 pub use chain::{BEFORE, ChainLink, Claim, RECORDED};
 pub(super) use history::describe_commit;
-pub(super) use subject::near;
 pub(crate) use subject::short_names;
-pub use subject::{Found, Subject, SubjectError};
+pub use subject::{EXCLUDED, EXCLUDED_HINT, Found, Subject, SubjectError};
+pub(super) use subject::{is_excluded, near};
 
 /// Bound: how many objects of an application are told one by one; the reasons count them all.
 const OBJECTS_MAX: usize = 100;
@@ -209,6 +209,8 @@ pub struct Pending {
     begin: Vec<Seq>,
     /// What an unknown name may have meant.
     near: Vec<String>,
+    /// Whether the kind of the object is excluded from watching.
+    excluded: bool,
     /// Where the chains begin.
     roots: Vec<roots::Root>,
     /// The field that was asked for, and its path.

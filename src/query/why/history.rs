@@ -21,7 +21,7 @@ const WRITES_LOOKED_UP_MAX: usize = 20;
 const SUBJECT_CHARS_MAX: usize = 100;
 
 pub(super) fn read(pending: Pending, book: &dyn Book) -> Result<Why, Error> {
-    let Pending { mut why, object, keys, app, commit, mut begin, near, .. } = pending;
+    let Pending { mut why, object, keys, app, commit, mut begin, near, excluded, .. } = pending;
     if let (Some(git), Some(commit)) = (&mut why.git, &commit) {
         describe_commit(book, git, commit)?;
     }
@@ -40,7 +40,8 @@ pub(super) fn read(pending: Pending, book: &dyn Book) -> Result<Why, Error> {
                 begin.extend(last_write(book, key, &mut ObjectWhy::default())?);
             }
             if begin.is_empty() {
-                return Err(SubjectError::Unknown { wanted: key.to_string(), near }.into());
+                let wanted = key.to_string();
+                return Err(SubjectError::Unknown { wanted, near, excluded }.into());
             }
         }
         (None, Some(app)) => {

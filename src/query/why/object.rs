@@ -363,7 +363,8 @@ pub(super) fn of_nobodys(world: &World, key: &ObjectKey) -> Pending {
     let begin = live.map(|live| live.seq).into_iter().collect();
     let near = if live.is_some() { Vec::new() } else { super::subject::near(world, key) };
     let roots = roots::of_nobodys(world, key);
-    Pending { why, object: Some(key.clone()), begin, near, roots, ..Pending::default() }
+    let excluded = super::subject::is_excluded(world, key);
+    Pending { why, object: Some(key.clone()), begin, near, excluded, roots, ..Pending::default() }
 }
 
 /// The controllers above an object, the nearest first. Bound: rings of owners end.

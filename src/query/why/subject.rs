@@ -66,6 +66,12 @@ pub struct Wanted {
     name: String,
 }
 
+/// What is said of an object whose kind is not watched…
+pub const EXCLUDED: &str = ": its kind is excluded, so greffier does not watch it";
+/// …and what can be done about it.
+pub const EXCLUDED_HINT: &str = "docs/config.md tells which kinds are excluded (`cluster.exclude`); objects of them that an \
+     application has are watched by name";
+
 /// Why a name names nothing, or too much.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
@@ -79,12 +85,14 @@ pub enum SubjectError {
     )]
     Malformed(String),
     /// Nothing is known of the object.
-    #[error("nothing is known of {wanted}")]
+    #[error("nothing is known of {wanted}{}", if *.excluded { EXCLUDED } else { "" })]
     Unknown {
         /// What was asked for.
         wanted: String,
         /// Objects that look like it.
         near: Vec<String>,
+        /// Whether its kind is excluded from watching.
+        excluded: bool,
     },
     /// Several objects have the name.
     #[error("`{wanted}` could be {}", candidates.join(", "))]
@@ -110,6 +118,7 @@ impl SubjectError {
     pub fn hint(&self) -> String {
         let (near, otherwise) = match self {
             Self::App(error) => (&error.near, "`greffier get apps` lists them"),
+            Self::Unknown { excluded: true, .. } => return EXCLUDED_HINT.to_owned(),
             Self::Unknown { near, .. } => (near, "`greffier get resources` lists what is known"),
             Self::Ambiguous { .. } => return "name its namespace with -n, or its group".to_owned(),
             Self::Malformed(_) => {
@@ -270,4 +279,9 @@ pub(in crate::query) fn near(world: &World, key: &ObjectKey) -> Vec<String> {
     let known = world.live.keys().filter(same_kind).take(NEAR_LOOKED_AT_MAX);
     let names: Vec<String> = known.map(ToString::to_string).collect();
     near_names(&key.to_string(), names.iter().map(String::as_str))
+}
+
+/// Whether the kind of `key` is excluded from watching.
+pub(in crate::query) fn is_excluded(world: &World, key: &ObjectKey) -> bool {
+    world.cluster.kinds.get(&key.group_kind()).is_some_and(|served| !served.watched)
 }
