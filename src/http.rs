@@ -52,4 +52,4 @@ pub use report::head_dto as report_head_dto;
 pub use server::{BindError, Control, Facts, State, bind, serve};
 pub use token::Token;
 pub use trial::rendered as rendered_dto;
-pub use who::one as event;
+pub use who::{not_yet, one as event};

@@ -100,7 +100,8 @@ pub(super) enum Verb {
     Show {
         /// An application, an object (Kind.group/namespace/name) or an event (#number).
         subject: String,
-        /// Of an object: only what was known at this instant, not what was found out later.
+        /// Of an object or an event: only what was known at this instant, not what was found out
+        /// later.
         #[arg(long, value_name = "INSTANT")]
         as_known_at: Option<String>,
     },

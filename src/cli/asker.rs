@@ -456,10 +456,26 @@ impl Asker {
         }
     }
 
-    pub(super) async fn event(&self, seq: Seq) -> Result<dto::Event, Error> {
+    /// An event as known at an instant: `known`, or else the one that is asked about.
+    pub(super) async fn event(
+        &self,
+        seq: Seq,
+        known: Option<&Instant>,
+    ) -> Result<dto::Event, Error> {
         let mut row = match self {
-            Self::Daemon(client, _) => client.get(&format!("events/{seq}"), "").await?,
-            Self::Files(files) => files.event(seq)?,
+            Self::Daemon(client, at) => {
+                let as_of = match known {
+                    Some(known) => {
+                        let query = query_string(&[("at", &known.to_string())]);
+                        Some(Seq(client.get::<dto::Instant>("instant", &query).await?.seq))
+                    }
+                    None => at.last,
+                };
+                let as_of = as_of.map(|seq| seq.0.to_string()).unwrap_or_default();
+                let query = query_string(&[("as_of", &as_of)]);
+                client.get(&format!("events/{seq}"), &query).await?
+            }
+            Self::Files(files) => files.event(seq, known)?,
         };
         self.name(std::slice::from_mut(&mut row)).await?;
         Ok(row)

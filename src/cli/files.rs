@@ -303,12 +303,19 @@ impl Files {
         Ok(http::diff_dto(app, other.to_owned(), desired::two(&first, &second, false)))
     }
 
-    pub(super) fn event(&self, seq: Seq) -> Result<dto::Event, Error> {
+    pub(super) fn event(&self, seq: Seq, known: Option<&Instant>) -> Result<dto::Event, Error> {
+        let (now, about) = (Timestamp::now(), About::default());
+        let known =
+            known.map(|known| instant::resolve(&self.archive, known, &about, now)).transpose()?;
+        let as_of = known.as_ref().or(self.at.as_ref().map(|(at, _)| at)).map(|at| at.seq);
         let recorded = self.archive.get(seq)?.ok_or_else(|| {
             let head = self.archive.head();
             Error::usage(format!("there is no event {seq}; the last one is {head}"))
         })?;
-        let row = http::event(&self.archive, &recorded, None)?;
+        if let Some(as_of) = as_of.filter(|as_of| *as_of < seq) {
+            return Err(Error::usage(http::not_yet(seq, as_of)));
+        }
+        let row = http::event(&self.archive, &recorded, as_of)?;
         Ok(http::patched(&self.archive, &recorded, row))
     }
 }

@@ -62,7 +62,7 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
         Some(Subject::App(app)) => wanted.app = Some(app),
         Some(Subject::Object(key)) => wanted.object = Some(key.to_string()),
         Some(Subject::Event(seq)) => {
-            let row = asker.event(seq).await?;
+            let row = asker.event(seq, None).await?;
             return output::print(&rows(&[row], format));
         }
     }

@@ -29,15 +29,15 @@ pub(super) async fn run(
     let about = About::named(subject, None);
     let subject = Subject::parse(subject)?;
     let known = known.map(at::parse).transpose()?.map(Instant::or_end);
-    if known.is_some() && !matches!(subject, Subject::Object(_)) {
-        return Err(Error::usage("--as-known-at is for objects")
-            .hint("--at shows an application or an event as it was known at an instant"));
+    if known.is_some() && matches!(subject, Subject::App(_)) {
+        return Err(Error::usage("--as-known-at is for objects and events")
+            .hint("--at shows an application as it was at an instant"));
     }
     let asker = context.asker_about(about).await?;
     let format = context.global.output;
     let text = match subject {
         Subject::Event(seq) => {
-            let row = asker.event(seq).await?;
+            let row = asker.event(seq, known.as_ref()).await?;
             output::one(&row, format, event_text, |row| format!("#{}", row.seq))
         }
         Subject::App(name) => {

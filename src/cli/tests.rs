@@ -325,6 +325,20 @@ fn commands_reach_the_daemon() {
 }
 
 #[test]
+fn an_event_is_shown_as_it_was_known() {
+    let (_runtime, daemon) = daemon(Story::told());
+    ask(&daemon, &["show", "#3", "--as-known-at", "#3"]).unwrap();
+    for flag in ["--as-known-at", "--at"] {
+        let early = ask(&daemon, &["show", "#3", flag, "#2"]).unwrap_err();
+        assert_eq!(early.exit, Exit::Usage);
+        assert!(early.message.contains("was not recorded by then"), "{}", early.message);
+    }
+    let app = ask(&daemon, &["show", "web", "--as-known-at", "#3"]).unwrap_err();
+    assert!(app.message.contains("for objects and events"), "{}", app.message);
+    assert_eq!(app.hints, ["--at shows an application as it was at an instant"]);
+}
+
+#[test]
 fn a_sync_that_takes_too_long_ends_with_5() {
     let (_runtime, daemon) = daemon(Story::told());
     let error = ask(&daemon, &["sync", "web", "--timeout", "20ms"]).unwrap_err();
@@ -400,6 +414,7 @@ fn without_a_daemon_questions_are_answered_from_the_files() {
         &["why", "web"],
         &["why", "web", "-o", "json"],
         &["show", "#2"],
+        &["show", "#2", "--as-known-at", "#2"],
         &["log", "--all", "-o", "jsonl"],
         &["ledger", "info"],
         &["ledger", "verify"],
@@ -411,6 +426,10 @@ fn without_a_daemon_questions_are_answered_from_the_files() {
     assert_eq!(follow.exit, Exit::Unreachable);
     let write = run_in(dir.path(), &["sync", "web"]).unwrap_err();
     assert_eq!(write.exit, Exit::Unreachable);
+    for flag in ["--as-known-at", "--at"] {
+        let early = run_in(dir.path(), &["show", "#3", flag, "#2"]).unwrap_err();
+        assert!(early.message.contains("was not recorded by then"), "{}", early.message);
+    }
     let unknown = run_in(dir.path(), &["tree", "wbe"]).unwrap_err();
     assert_eq!((unknown.exit, unknown.hints[0].as_str()), (Exit::Usage, "did you mean web?"));
 }

@@ -344,7 +344,11 @@ pub(super) async fn event(
     let read =
         |text: &str| text.parse::<Seq>().map_err(|error| Error::bad_request(format!("{error}")));
     let seq = read(&seq)?;
-    let as_of = asked.as_of.as_deref().map(read).transpose()?;
+    let as_of = asked.as_of.as_deref().filter(|as_of| !as_of.is_empty()).map(read).transpose()?;
+    if let Some(as_of) = as_of.filter(|as_of| *as_of < seq) {
+        let message = who::not_yet(seq, as_of);
+        return Err(Error::new(StatusCode::NOT_FOUND, "unknown_event", message, ""));
+    }
     let ledger = state.ledger.clone();
     let row = state.blocking(move || {
         let recorded = ledger.get(seq)?;

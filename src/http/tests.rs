@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::ledger::Draft;
-use crate::ledger::event::ClusterFoundV1;
+use crate::ledger::event::{ActorClaim, AttributionResolvedV1, ClusterFoundV1, Event, Verdict};
 use crate::model::Seq;
 use crate::plan::Compared;
 use crate::query::fixture::{Story, app_manifest};
@@ -148,6 +148,49 @@ async fn events_can_be_filtered_and_shown_whole() {
     let wrong = daemon.client.get::<dto::Page<dto::Event>>("events", "kind=drfit").await;
     let Err(ClientError::Api(error)) = wrong else { panic!("{wrong:?}") };
     assert_eq!(error.code, "unknown_kind");
+}
+
+/// Goal: who made a change is told as it was known then, in every word of the answer.
+#[tokio::test]
+async fn an_event_is_told_as_it_was_known_then() {
+    let mut story = Story::told();
+    let drift = story.ledger.head();
+    let Some(Event::DriftDetected(body)) = story.ledger.get(drift).unwrap().unwrap().event.clone()
+    else {
+        panic!("the story ends with a drift")
+    };
+    let said = |verdict, who: &str| AttributionResolvedV1 {
+        observation: body.observation,
+        key: body.key.clone(),
+        verdict,
+        claims: vec![ActorClaim { who: who.into(), ..ActorClaim::default() }],
+        more: 0,
+        fields: Vec::new(),
+        causes: Vec::new(),
+        drift: Some(drift),
+        replaces: None,
+        was: None,
+        counts: true,
+        waiting: false,
+        why: String::new(),
+    };
+    let first = story.event(said(Verdict::Ambiguous, "bob"));
+    story.event(said(Verdict::Exact, "alice"));
+    let daemon = Daemon::start(story).await;
+    let known = async |as_of: &str| {
+        let path = format!("events/{drift}");
+        let row: dto::Event = daemon.client.get(&path, &format!("as_of={as_of}")).await.unwrap();
+        (row.who.unwrap().verdict, row.summary)
+    };
+    let (verdict, now) = known("").await;
+    assert!(verdict == "exact" && now.contains("alice"), "{verdict} {now}");
+    let (verdict, then) = known(&first.to_string()).await;
+    assert!(verdict == "ambiguous" && !then.contains("alice"), "{verdict} {then}");
+    let (verdict, earlier) = known(&drift.to_string()).await;
+    assert!(verdict == "unknown" && !earlier.contains("bob"), "{verdict} {earlier}");
+    let path = format!("events/{drift}");
+    let too_early = daemon.client.get::<dto::Event>(&path, "as_of=1").await;
+    assert!(matches!(too_early, Err(ClientError::Api(error)) if error.code == "unknown_event"));
 }
 
 #[tokio::test]

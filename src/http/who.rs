@@ -8,7 +8,7 @@ use crate::ledger::{self, Recorded};
 use crate::model::{Seq, Timestamp};
 use crate::query::describe::claimed;
 use crate::query::people::{self, Party};
-use crate::query::{Book, who};
+use crate::query::{AsOf, Book, who};
 
 /// One event with all that is known of it, as known at `as_of`.
 ///
@@ -19,7 +19,20 @@ pub fn one(
     recorded: &Recorded,
     as_of: Option<Seq>,
 ) -> Result<dto::Event, ledger::Error> {
-    let who = who::who(book, recorded.seq(), as_of)?.map(whom);
+    match as_of {
+        Some(as_of) => told(&AsOf::new(book, as_of), recorded),
+        None => told(book, recorded),
+    }
+}
+
+/// Why nothing is told of the event `seq` as known at `as_of`, before it.
+#[must_use]
+pub fn not_yet(seq: Seq, as_of: Seq) -> String {
+    format!("event #{seq} was not recorded by then: it comes after #{as_of}")
+}
+
+fn told(book: &dyn Book, recorded: &Recorded) -> Result<dto::Event, ledger::Error> {
+    let who = who::who(book, recorded.seq(), None)?.map(whom);
     let hash = recorded.envelope.hash.to_string();
     Ok(dto::Event { who, hash, ..row(recorded, who::described(book, recorded), true) })
 }
