@@ -5,17 +5,18 @@
 //! position. Whoever asks is told which, because the answers differ where something was seen
 //! late (`query::object_at`).
 
+mod back;
+
 use std::collections::BTreeSet;
 
 use super::book::Book;
-use super::object_at::last_state;
 use super::search::Filter;
 use super::text::near_names;
-use crate::ledger::event::{Event, Learned, MarkedV1};
+use crate::ledger::event::{Event, MarkedV1};
 use crate::ledger::store::{COMMIT_PREFIX, SubjectKey};
 use crate::ledger::subjects::{Topic, subjects};
 use crate::ledger::{self, Recorded};
-use crate::model::{AppName, CommitId, Digest, Instant, ObjectKey, Seq, Timestamp};
+use crate::model::{AppName, CommitId, Instant, ObjectKey, Seq, Timestamp};
 
 /// How many positions are looked up at a time.
 const CHUNK: usize = 64;
@@ -130,6 +131,16 @@ pub enum Error {
         /// How often it changed.
         has: usize,
     },
+    /// The subject did not change so often lately.
+    #[error("{subject} changed {} among its last {looked} events", times(*.has))]
+    NoRecentChange {
+        /// What was asked about.
+        subject: String,
+        /// How often it changed.
+        has: usize,
+        /// How many events were looked at.
+        looked: usize,
+    },
     /// Nobody gave an instant this name.
     #[error("there is no mark `{name}`")]
     UnknownMark {
@@ -186,6 +197,9 @@ impl Error {
                 "give more digits".to_owned()
             }
             Self::NoChange { .. } => "`greffier log SUBJECT` lists what happened".to_owned(),
+            Self::NoRecentChange { .. } => {
+                "those before are not looked at; give a time or an event".to_owned()
+            }
             Self::UnknownMark { near, .. } if near.is_empty() => {
                 "`greffier get marks` lists them; `greffier mark NAME` makes one".to_owned()
             }
@@ -223,7 +237,7 @@ pub fn resolve(
         }
         Instant::Event(seq) => position(book, *seq, String::new()),
         Instant::Id(digits) => position(book, by_id(book, digits)?, String::new()),
-        Instant::Back(count) => back(book, about, *count),
+        Instant::Back(count) => back::back(book, about, *count),
         Instant::Commit(name) => applied(book, about, name),
         Instant::Mark(name) => {
             let marks = marks(book)?;
@@ -385,85 +399,6 @@ pub(super) fn forwards<T>(
             None => return Ok(None),
         }
     }
-}
-
-/// Right before the last changes of what is asked about.
-fn back(book: &dyn Book, about: &About, count: u32) -> Result<At, Error> {
-    let wanted = usize::try_from(count).unwrap_or(usize::MAX);
-    let (subject, found, has) = match about {
-        About { object: Some(key), .. } => {
-            let (found, has) = change_of_object(book, key, wanted)?;
-            let found = found.map(|seq| known_since(book, key, seq)).transpose()?;
-            (key.to_string(), found, has)
-        }
-        About { app: Some(app), .. } => {
-            let key = SubjectKey::app(app.as_str());
-            let mut has = 0;
-            let found = backwards(book, key, book.head().next(), |recorded| {
-                has += usize::from(changes_app(recorded, app));
-                (has == wanted).then_some(recorded.seq())
-            })?;
-            (format!("application {app}"), found, has)
-        }
-        _ => {
-            let head = book.head().0;
-            let found = head.checked_sub(u64::from(count)).map(|seq| Seq(seq + 1));
-            ("the ledger".to_owned(), found, usize::try_from(head).unwrap_or(usize::MAX))
-        }
-    };
-    let change = found.filter(|seq| seq.0 > 1).ok_or(Error::NoChange { subject, has })?;
-    position(book, Seq(change.0 - 1), format!("right before #{change}"))
-}
-
-/// Whether the event changes what an application is to be.
-fn changes_app(recorded: &Recorded, app: &AppName) -> bool {
-    match &recorded.event {
-        Some(Event::AppDeclared(body)) => body.app == *app,
-        Some(Event::AppRemoved(body)) => body.app == *app,
-        Some(Event::RenderSucceeded(body)) => body.app == *app,
-        Some(Event::RevisionAdvanced(body)) => body.app == *app,
-        _ => false,
-    }
-}
-
-/// The `wanted`-last event with which an object became another than it was, and how many there
-/// are. What changed its status only is none.
-fn change_of_object(
-    book: &dyn Book,
-    key: &ObjectKey,
-    wanted: usize,
-) -> Result<(Option<Seq>, usize), ledger::Error> {
-    let (mut has, mut later) = (0, None::<(Seq, Option<Digest>)>);
-    let found = backwards(book, SubjectKey::object(key), book.head().next(), |recorded| {
-        let state = match &recorded.event {
-            Some(Event::ObjectObserved(body)) => Some(body.digest),
-            Some(Event::ObjectGone(_)) => None,
-            _ => return None,
-        };
-        let change = later.filter(|(_, known)| *known != state).map(|(seq, _)| seq);
-        later = Some((recorded.seq(), state));
-        has += usize::from(change.is_some());
-        change.filter(|_| has == wanted)
-    })?;
-    // Its first appearance is a change, too.
-    match (found, later) {
-        (None, Some((first, Some(_)))) => {
-            has += 1;
-            Ok(((has == wanted).then_some(first), has))
-        }
-        (found, _) => Ok((found, has)),
-    }
-}
-
-/// Since which event the state is known that the watch told at `seq`: the answer to greffier's
-/// own write comes before.
-fn known_since(book: &dyn Book, key: &ObjectKey, seq: Seq) -> Result<Seq, ledger::Error> {
-    let state = |seq| last_state(book, key, seq);
-    let (Some(told), Some(before)) = (state(seq)?, state(Seq(seq.0 - 1))?) else { return Ok(seq) };
-    let same = told.live.is_some()
-        && before.learned == Learned::Answered
-        && (&told.uid, &told.resource_version) == (&before.uid, &before.resource_version);
-    Ok(if same { before.seq } else { seq })
 }
 
 /// The first instant at which a commit was applied.
