@@ -35,6 +35,7 @@ pub mod subjects;
 mod archive;
 mod compress;
 mod disk;
+mod ends;
 mod error;
 mod handle;
 mod index;
@@ -70,6 +71,7 @@ mod store_contract;
 
 pub use archive::Archive;
 pub use draft::{Batch, Blob, Draft};
+pub use ends::Ends;
 pub use error::Error;
 pub use event::Event;
 pub use frame::{Envelope, Recorded};

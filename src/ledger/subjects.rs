@@ -5,10 +5,10 @@
 //! `INDEX_VERSION`.
 
 use super::event::{Event, IntentSettledV1, Origin, OutcomeRecordedV1, PlanGatedV1, Write};
-use crate::model::{AppName, CommitId, GroupKind, ObjectKey};
+use crate::model::{AppName, CommitId, GroupKind, ObjectKey, Seq};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 5;
+pub const INDEX_VERSION: u32 = 6;
 
 /// What finds events that are about none of these, or that are looked for in another way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +23,8 @@ pub enum Topic {
     Kind(GroupKind),
     /// Where the ref of this full name was moved to, in any repository.
     Ref(String),
+    /// How the writes of the intent at this position ended.
+    Intent(Seq),
 }
 
 /// What an event is about.
@@ -78,6 +80,10 @@ impl Subjects {
         Self { topics: vec![topic], ..Self::default() }
     }
 
+    fn of_intent(app: &AppName, intent: Seq) -> Self {
+        Self { topics: vec![Topic::Intent(intent)], ..Self::app(app) }
+    }
+
     fn of_kind(kind: &GroupKind) -> Self {
         Self { topics: vec![Topic::Kinds, Topic::Kind(kind.clone())], ..Self::default() }
     }
@@ -90,7 +96,7 @@ impl Subjects {
 /// What `event` is about.
 ///
 /// A render is found by its application and commit, not by its thousands of objects. An outcome
-/// is found by its application; its objects are those of the intent that it names.
+/// is found by its application and by its intent, which has the objects.
 #[must_use]
 pub fn subjects(event: &Event) -> Subjects {
     match event {
@@ -144,8 +150,10 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::IntentRecorded(body) => {
             Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes)
         }
-        Event::OutcomeRecorded(OutcomeRecordedV1 { app, .. })
-        | Event::IntentSettled(IntentSettledV1 { app, .. }) => Subjects::app(app),
+        Event::OutcomeRecorded(OutcomeRecordedV1 { app, intent, .. })
+        | Event::IntentSettled(IntentSettledV1 { app, intent, .. }) => {
+            Subjects::of_intent(app, *intent)
+        }
         Event::ObjectObserved(_)
         | Event::ObjectGone(_)
         | Event::AuditReceived(_)
@@ -300,5 +308,8 @@ mod tests {
             if name.starts_with("refs/")));
         assert_eq!(topics("operator.mark"), [Topic::Marks]);
         assert_eq!(topics("object.observed"), []);
+        for kind in ["apply.outcome", "apply.settled"] {
+            assert!(matches!(topics(kind).as_slice(), [Topic::Intent(_)]), "{kind}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::blame::Owned;
 use super::book::{Book, as_intent, read};
 use super::describe::{attributed_by, claimed};
 use super::instant::forwards;
-use super::object_at::{State, last_state, outcomes};
+use super::object_at::{State, last_state};
 use super::patch::{Field, Patch, between, concerns};
 use super::people::{self, Party};
 use crate::cluster::FIELD_MANAGER;
@@ -26,7 +26,7 @@ use crate::ledger::event::{
     ActorClaim, AttributionResolvedV1, Event, Method, Verdict, WriteResult,
 };
 use crate::ledger::store::SubjectKey;
-use crate::ledger::{self, Recorded};
+use crate::ledger::{self, Ends, Recorded};
 use crate::model::{AppName, BlobAddr, ObjectKey, Scheme, Seq, Timestamp};
 use crate::replay::World;
 
@@ -416,17 +416,9 @@ impl<'p> Told<'p> {
         (from, to): (Seq, Seq),
     ) -> Result<(), ledger::Error> {
         let Some(body) = as_intent(intent) else { return Ok(()) };
-        let mut ended = Vec::new();
-        outcomes(book, &body.app, intent.seq(), to, &mut ended)?;
-        for outcome in ended {
-            let (results, is_answer) = match &outcome.event {
-                Some(Event::OutcomeRecorded(body)) => (&body.results, true),
-                Some(Event::IntentSettled(body)) => (&body.results, false),
-                _ => continue,
-            };
-            for (index, result) in results {
-                let write = usize::try_from(*index).ok().and_then(|index| body.writes.get(index));
-                let Some(write) = write.filter(|write| write.key == *key) else { continue };
+        for outcome in book.ends_of(intent.seq())?.iter().filter(|ended| ended.seq() <= to) {
+            let Some(ends) = Ends::in_event(outcome) else { continue };
+            for (write, result) in ends.about(body, key) {
                 let replaces = write.method == Method::Replace;
                 let own = Own { intent: Arc::clone(intent), replaces };
                 match result {
@@ -436,7 +428,7 @@ impl<'p> Told<'p> {
                         self.written.insert(version, own);
                     }
                     // That it is being deleted, seen later, does not tell who asked for it.
-                    WriteResult::Deleted if is_answer => {
+                    WriteResult::Deleted if ends.answered => {
                         self.removed.insert(outcome.seq(), own.clone());
                         if let Some((uid, _)) = &write.precondition {
                             self.written.insert((uid.clone(), String::new()), own);
@@ -446,7 +438,7 @@ impl<'p> Told<'p> {
                 }
             }
             if outcome.seq() > from {
-                self.events.push(outcome);
+                self.events.push(Arc::clone(outcome));
             }
         }
         Ok(())

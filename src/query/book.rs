@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::search::Filter;
 use crate::ledger::event::{Event, IntentRecordedV1};
 use crate::ledger::store::SubjectKey;
-use crate::ledger::{self, Archive, Ledger, Recorded};
+use crate::ledger::subjects::Topic;
+use crate::ledger::{self, Archive, Ends, Ledger, Recorded};
 use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq, Timestamp};
 
 /// Reads events and blobs. Blocking: callers in async code move to a blocking thread.
@@ -75,6 +76,19 @@ pub trait Book: Send + Sync {
         };
         self.get(seq).ok()?
     }
+
+    /// The events that tell how the writes of an intent ended, in order; [`Ends`] opens them.
+    ///
+    /// # Errors
+    /// What the ledger says about a record that cannot be read.
+    fn ends_of(&self, intent: Seq) -> Result<Vec<Arc<Recorded>>, ledger::Error> {
+        let found = self.find(SubjectKey::topic(&Topic::Intent(intent)), intent, usize::MAX);
+        let read = found.into_iter().filter_map(|seq| self.get(seq).transpose());
+        let ends = |recorded: &Arc<Recorded>| {
+            Ends::in_event(recorded).is_some_and(|ends| ends.intent == intent)
+        };
+        read.filter(|recorded| recorded.as_ref().map_or(true, ends)).collect()
+    }
 }
 
 /// Reads the content of a blob that is a recorded object.
@@ -94,10 +108,6 @@ pub fn as_intent(recorded: &Recorded) -> Option<&IntentRecordedV1> {
         _ => None,
     }
 }
-
-/// How many events of its application are looked at for the outcomes of an intent: they are
-/// indexed by application, because they name their objects through the intent only.
-const OUTCOMES_AFTER_INTENT: usize = 16;
 
 macro_rules! book {
     ($ledger:ty { $($own:item)* }) => {
@@ -135,10 +145,7 @@ macro_rules! book {
             fn candidates(&self, filter: &Filter) -> Option<Vec<Seq>> {
                 let all = usize::MAX;
                 if let Some(object) = &filter.object {
-                    let found = self.by_object(object, filter.after, all);
-                    let of_app =
-                        |app: &AppName, after| self.by_app(app, after, OUTCOMES_AFTER_INTENT);
-                    return Some(with_outcomes(self, found, of_app));
+                    return Some(with_ends(self, self.by_object(object, filter.after, all)));
                 }
                 if let Some(app) = &filter.app {
                     let app: AppName = app.parse().ok()?;
@@ -173,18 +180,11 @@ book!(Archive {
     }
 });
 
-/// Adds the events after each intent among `found`: its outcomes may be among them.
-fn with_outcomes(
-    book: &dyn Book,
-    mut found: Vec<Seq>,
-    of_app: impl Fn(&AppName, Seq) -> Vec<Seq>,
-) -> Vec<Seq> {
+/// Adds the events that end the intents among `found`: they name their objects through those.
+fn with_ends(book: &dyn Book, mut found: Vec<Seq>) -> Vec<Seq> {
     for index in 0..found.len() {
-        let recorded = book.get(found[index]).ok().flatten();
-        if let Some(Event::IntentRecorded(body)) = recorded.as_ref().and_then(|r| r.event.as_ref())
-        {
-            found.extend(of_app(&body.app, found[index]));
-        }
+        let ends = SubjectKey::topic(&Topic::Intent(found[index]));
+        found.extend(book.find(ends, found[index], usize::MAX));
     }
     found.sort_unstable();
     found.dedup();
@@ -197,7 +197,51 @@ mod tests {
 
     use super::*;
     use crate::ledger::Options;
+    use crate::ledger::event::{
+        IntentSettledV1, OutcomeRecordedV1, PausedV1, Verb, Write, WriteResult,
+    };
     use crate::query::diff::{SECRET, fields};
+    use crate::query::fixture::{Story, key, name};
+
+    #[test]
+    fn the_ends_of_an_intent_are_found_however_much_was_recorded_in_between() {
+        let mut story = Story::empty();
+        let writes = ["ConfigMap/prod/a", "ConfigMap/prod/b"]
+            .map(|object| Write::plain(Verb::Update, key(object), "v1", "Git changed"));
+        let (app, writes, timeout_ms) = (name("web"), writes.to_vec(), 10_000);
+        let intent = IntentRecordedV1 { app: app.clone(), writes, commit: None, timeout_ms };
+        let [first, second] = [story.event(intent.clone()), story.event(intent)];
+        for _ in 0..600 {
+            story.event(PausedV1 { app: app.clone(), until: None, reason: String::new() });
+        }
+        let unknown = vec![(0, WriteResult::Unknown("timeout".into()))];
+        let deleted = vec![(1, WriteResult::Deleted)];
+        let results = [unknown, vec![(0, WriteResult::Deleted)]].concat();
+        let told = |intent, results| OutcomeRecordedV1 { app: app.clone(), intent, results };
+        let other = story.event(told(second, deleted));
+        let outcome = story.event(told(first, results.clone()));
+        let settled = story.event(IntentSettledV1 { app: app.clone(), intent: first, results });
+
+        let book = &story.ledger;
+        let seqs = |intent| -> Vec<Seq> {
+            book.ends_of(intent).unwrap().iter().map(|event| event.seq()).collect()
+        };
+        assert_eq!((seqs(first), seqs(second)), (vec![outcome, settled], vec![other]));
+        let ends = book.ends_of(first).unwrap();
+        let answered = |event: &Arc<Recorded>| Ends::in_event(event).unwrap().answered;
+        assert_eq!(ends.iter().map(answered).collect::<Vec<_>>(), [true, false]);
+
+        let intended = book.get(second).unwrap().unwrap();
+        let ended = book.get(other).unwrap().unwrap();
+        let about = |object: &str| {
+            let (ends, object) = (Ends::in_event(&ended).unwrap(), key(object));
+            ends.about(as_intent(&intended).unwrap(), &object).count()
+        };
+        assert_eq!((about("ConfigMap/prod/a"), about("ConfigMap/prod/b")), (0, 1));
+        let filter = Filter { object: Some(key("ConfigMap/prod/b")), ..Filter::default() };
+        let found = Book::candidates(book, &filter).unwrap();
+        assert_eq!(found, [first, second, other, outcome, settled]);
+    }
 
     #[test]
     fn with_the_key_an_archive_compares_secrets_and_shows_no_value() {

@@ -18,11 +18,11 @@ use super::book::{Book, as_intent};
 use super::coverage::{self, Moment, Scope, Unwatched};
 use super::instant::{At, backwards, forwards};
 use super::past;
-use crate::ledger::event::{Event, Health, Learned, WriteResult};
+use crate::ledger::event::{Event, Health, Learned};
 use crate::ledger::store::SubjectKey;
 use crate::ledger::subjects::Topic;
 use crate::ledger::{self, Recorded};
-use crate::model::{AppName, Basis, BlobAddr, ObjectKey, Seq, Timestamp, ValidTime};
+use crate::model::{Basis, BlobAddr, ObjectKey, Seq, Timestamp, ValidTime};
 use crate::replay::World;
 
 /// For how long before what was seen an intent is looked for that may still have been open then,
@@ -235,12 +235,9 @@ fn folded(
 ) -> Result<Option<State>, ledger::Error> {
     let mut events = window.events;
     let first = events.last().map_or(last, |event| event.seq());
-    let intents: Vec<(Seq, AppName)> = events
-        .iter()
-        .filter_map(|event| as_intent(event).map(|intent| (event.seq(), intent.app.clone())))
-        .collect();
-    for (intent, app) in intents {
-        outcomes(book, &app, intent, last, &mut events)?;
+    let intents = events.iter().filter(|event| as_intent(event).is_some());
+    for intent in intents.map(|event| event.seq()).collect::<Vec<_>>() {
+        events.extend(book.ends_of(intent)?.into_iter().filter(|end| end.seq() <= last));
     }
     for topic in [Topic::Watching, Topic::Kind(key.group_kind())] {
         forwards(book, SubjectKey::topic(&topic), first, |recorded| {
@@ -285,38 +282,6 @@ fn folded(
             ..State::new(event, learned, &live.uid, &live.resource_version)
         }
     }))
-}
-
-/// The events that say how the writes of an intent ended, up to event `last`.
-pub(super) fn outcomes(
-    book: &dyn Book,
-    app: &AppName,
-    intent: Seq,
-    last: Seq,
-    events: &mut Vec<Arc<Recorded>>,
-) -> Result<(), ledger::Error> {
-    let mut left = usize::MAX;
-    if let Some(recorded) = book.get(intent)?
-        && let Some(body) = as_intent(&recorded)
-    {
-        left = body.writes.len();
-    }
-    forwards(book, SubjectKey::app(app.as_str()), intent, |recorded| {
-        if recorded.seq() > last {
-            return Some(());
-        }
-        let results = match recorded.event.as_ref()? {
-            Event::OutcomeRecorded(body) if body.intent == intent => &body.results,
-            Event::IntentSettled(body) if body.intent == intent => &body.results,
-            _ => return None,
-        };
-        events.push(Arc::new(recorded.clone()));
-        // What is not known yet is settled later.
-        let ended = |result: &WriteResult| !matches!(result, WriteResult::Unknown(_));
-        left = left.saturating_sub(results.iter().filter(|(_, result)| ended(result)).count());
-        (left == 0).then_some(())
-    })?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@
 //! answer and what the watch says of it later (same uid, same resource version) are one. They come
 //! over different connections; what the watch tells of the time before an answer is put before it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use super::super::book::Book;
 use crate::ledger;
@@ -19,13 +18,6 @@ use crate::replay::rv_older;
 
 /// Bound: how many versions back what the watch says is still looked for.
 const ECHO_BEHIND_MAX: usize = 64;
-
-/// How many events of an application are read at a time to find the end of an intent: the first
-/// few nearly always have it.
-const OUTCOMES_READ: [usize; 2] = [8, 256];
-/// Bound: how many events of its application after an intent are searched for its end. A write
-/// whose end is further away is told as what the field managers say.
-const OUTCOMES_READ_MAX: usize = 8_192;
 
 /// A write of greffier.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,11 +100,12 @@ pub(super) fn read(
         events.extend(book.get(seq)?.map(|recorded| (seq, recorded)));
     }
     let intents = events.values().filter_map(|recorded| match &recorded.event {
-        Some(Event::IntentRecorded(_)) => Some(Arc::clone(recorded)),
+        Some(Event::IntentRecorded(_)) => Some(recorded.seq()),
         _ => None,
     });
     for intent in intents.collect::<Vec<_>>() {
-        find_ends(book, key, &intent, until, &mut events)?;
+        let ends = book.ends_of(intent)?.into_iter();
+        events.extend(ends.map(|end| (end.seq(), end)).filter(|(seq, _)| *seq <= until));
     }
     let attributed = BTreeMap::new();
     let (open, deleted) = (BTreeMap::new(), BTreeMap::new());
@@ -121,45 +114,6 @@ pub(super) fn read(
         reading.event(recorded);
     }
     Ok(reading.lives())
-}
-
-/// Adds the events that end an intent's writes to the object.
-fn find_ends(
-    book: &dyn Book,
-    key: &ObjectKey,
-    intent: &Recorded,
-    until: Seq,
-    events: &mut BTreeMap<Seq, Arc<Recorded>>,
-) -> Result<(), ledger::Error> {
-    let Some(Event::IntentRecorded(body)) = &intent.event else { return Ok(()) };
-    let writes = (0_u32..).zip(&body.writes).filter(|(_, write)| write.key == *key);
-    let mut open: BTreeSet<u32> = writes.map(|(index, _)| index).collect();
-    let (mut after, mut looked_at, [mut limit, more]) = (intent.seq(), 0, OUTCOMES_READ);
-    while !open.is_empty() && looked_at < OUTCOMES_READ_MAX {
-        let found = book.of_app(&body.app, after, limit);
-        let Some(last) = found.last() else { break };
-        (after, looked_at, limit) = (*last, looked_at + found.len(), more);
-        for seq in found {
-            if open.is_empty() || seq > until {
-                return Ok(());
-            }
-            let known = events.get(&seq).cloned();
-            let recorded = if known.is_some() { known } else { book.get(seq)? };
-            let Some(recorded) = recorded else { continue };
-            let results = match &recorded.event {
-                Some(Event::OutcomeRecorded(body)) if body.intent == intent.seq() => &body.results,
-                Some(Event::IntentSettled(body)) if body.intent == intent.seq() => &body.results,
-                _ => continue,
-            };
-            // What is not known is settled later.
-            let ended = results.iter().filter(|(_, r)| !matches!(r, WriteResult::Unknown(_)));
-            for (index, _) in ended {
-                open.remove(index);
-            }
-            events.insert(seq, Arc::clone(&recorded));
-        }
-    }
-    Ok(())
 }
 
 struct Reading<'k> {

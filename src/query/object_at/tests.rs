@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ledger::event::{
     Applied, DaemonStartedV1, DaemonStoppedV1, IntentRecordedV1, KindListedV1, ObjectGoneV1,
-    ObjectObservedV1, OutcomeRecordedV1, Verb as WriteVerb, Write,
+    ObjectObservedV1, OutcomeRecordedV1, Verb as WriteVerb, Write, WriteResult,
 };
 use crate::ledger::{Batch, Blob, Draft};
 use crate::model::{Digest, GroupKind, Protection};

@@ -16,7 +16,7 @@ use crate::ledger::event::{
     Write, WriteResult,
 };
 use crate::ledger::store::SubjectKey;
-use crate::ledger::{self, Recorded};
+use crate::ledger::{self, Ends, Recorded};
 use crate::model::{Basis, BlobAddr, ObjectKey, Seq, Timestamp};
 use crate::plan::diff::{CHANGES_MAX, changes};
 use crate::plan::secret::hide;
@@ -26,10 +26,6 @@ use crate::replay::rv_older;
 pub(super) const BACK_MAX: usize = 256;
 /// How many of them at a time.
 pub(super) const BACK_CHUNK: usize = 32;
-/// How many events of an application are looked at for the outcomes of an intent.
-const OUTCOMES_AFTER_INTENT: usize = 16;
-/// How many events of an application are looked at for the settlement of a write.
-const SETTLED_AFTER_MAX: usize = 1_000;
 /// How many events before the end of an object are looked at for greffier's own deletion.
 const DELETION_EVENTS_MAX: u64 = 10_000;
 /// How long a value may be in a row, in characters.
@@ -135,7 +131,7 @@ pub(super) fn written(
         let Some(write) = write else { continue };
         let Some((outcome, failed)) = outcome(write, result) else { continue };
         if matches!(result, WriteResult::Unknown(_))
-            && is_settled(teller, recorded.seq(), (intent, body), (*index, write))?
+            && is_settled(teller, recorded.seq(), intent, (*index, write))?
         {
             continue;
         }
@@ -181,22 +177,15 @@ fn outcome(write: &Write, result: &WriteResult) -> Option<(String, bool)> {
 fn is_settled(
     teller: &Teller<'_>,
     after: Seq,
-    (intent, body): (Seq, &IntentRecordedV1),
+    intent: Seq,
     (index, write): (u32, &Write),
 ) -> Result<bool, ledger::Error> {
-    let book = teller.asked.book;
-    let found = book.find(SubjectKey::app(body.app.as_str()), after, SETTLED_AFTER_MAX);
-    for seq in found.into_iter().take_while(|seq| *seq <= teller.last) {
-        let recorded = book.get(seq)?;
-        let event = recorded.as_ref().and_then(|recorded| recorded.event.as_ref());
-        let Some(Event::IntentSettled(settled)) = event else { continue };
-        let tells =
-            |(of, result): &(u32, WriteResult)| *of == index && outcome(write, result).is_some();
-        if settled.intent == intent && settled.results.iter().any(tells) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let ends = teller.asked.book.ends_of(intent)?;
+    let later = ends.iter().filter(|end| end.seq() > after && end.seq() <= teller.last);
+    let settled = later.filter_map(|end| Ends::in_event(end)).filter(|ends| !ends.answered);
+    let tells =
+        |(of, result): &(u32, WriteResult)| *of == index && outcome(write, result).is_some();
+    Ok(settled.flat_map(|ends| ends.results).any(tells))
 }
 
 /// What an apply changed. Where the watch shows the same version as somebody else's change, the
@@ -377,19 +366,11 @@ impl Version<'_> {
         body: &IntentRecordedV1,
         found: &mut Before,
     ) -> Result<(), ledger::Error> {
-        let key = SubjectKey::app(body.app.as_str());
-        for seq in book.find(key, intent, OUTCOMES_AFTER_INTENT) {
-            let Some(recorded) = book.get(seq)? else { continue };
-            let results = match &recorded.event {
-                Some(Event::OutcomeRecorded(body)) if body.intent == intent => &body.results,
-                Some(Event::IntentSettled(body)) if body.intent == intent => &body.results,
-                _ => continue,
-            };
-            for (index, result) in results {
-                let write = usize::try_from(*index).ok().and_then(|index| body.writes.get(index));
+        for recorded in book.ends_of(intent)? {
+            let ends = Ends::in_event(&recorded).into_iter();
+            for (_, result) in ends.flat_map(|ends| ends.about(body, self.key)) {
                 if let WriteResult::Applied(applied) = result
                     && applied.uid == self.uid
-                    && write.is_some_and(|write| write.key == *self.key)
                 {
                     self.take(found, &applied.resource_version, applied.object, false);
                 }

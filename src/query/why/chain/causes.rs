@@ -12,11 +12,11 @@ use crate::ledger::event::{
 };
 use crate::ledger::frame::CAUSES_MAX;
 use crate::ledger::store::SubjectKey;
-use crate::ledger::{self, Recorded};
+use crate::ledger::{self, Ends, Recorded};
 use crate::model::{AppName, CommitId, ObjectKey, Seq};
 
-/// How many events of an application after an intent are searched for its end.
-const OUTCOMES_READ: usize = 512;
+/// How many events about a commit are searched for the one that recorded it.
+const ABOUT_COMMIT_READ: usize = 512;
 /// How many records of requests are told of an attribution.
 const EVIDENCE_MAX: usize = 4;
 /// Of how many fields of a drift it is told who changed them.
@@ -255,35 +255,16 @@ impl Walk<'_> {
         let intended = self.last(SubjectKey::object(&body.key), gone, |recorded| {
             let Some(Event::IntentRecorded(intent)) = &recorded.event else { return None };
             let index = intent.writes.iter().position(&deletes)?;
-            Some((recorded.seq(), intent.app.clone(), u32::try_from(index).ok()?))
+            Some((recorded.seq(), u32::try_from(index).ok()?))
         })?;
-        let Some((intent, app, index)) = intended else { return Ok(None) };
-        self.deleted(intent, &app, index)
-    }
-
-    /// The answer to a deletion of an intent. That it is being deleted, seen later, does not tell
-    /// who asked for it.
-    fn deleted(
-        &self,
-        intent: Seq,
-        app: &AppName,
-        index: u32,
-    ) -> Result<Option<Seq>, ledger::Error> {
-        for seq in self.book.of_app(app, intent, OUTCOMES_READ) {
-            let recorded = self.book.get(seq)?;
-            let Some(Event::OutcomeRecorded(body)) =
-                recorded.as_ref().and_then(|recorded| recorded.event.as_ref())
-            else {
-                continue;
-            };
-            let is = |(at, result): &(u32, WriteResult)| {
-                *at == index && matches!(result, WriteResult::Deleted)
-            };
-            if body.intent == intent && body.results.iter().any(is) {
-                return Ok(Some(seq));
-            }
-        }
-        Ok(None)
+        let Some((intent, index)) = intended else { return Ok(None) };
+        // That it is being deleted, seen later, does not tell who asked for it.
+        let deleted =
+            |ends: Ends<'_>| ends.answered && ends.results.contains(&(index, WriteResult::Deleted));
+        let ends = self.book.ends_of(intent)?;
+        let mut deletions =
+            ends.iter().filter(|recorded| Ends::in_event(recorded).is_some_and(deleted));
+        Ok(deletions.next().map(|recorded| recorded.seq()))
     }
 
     /// The event that shows that the owner of an object which went was deleted.
@@ -453,7 +434,8 @@ impl Walk<'_> {
     }
 
     fn committed(&self, commit: &CommitId) -> Result<Option<Seq>, ledger::Error> {
-        for seq in self.book.find(SubjectKey::commit(commit.as_str()), Seq::ZERO, OUTCOMES_READ) {
+        for seq in self.book.find(SubjectKey::commit(commit.as_str()), Seq::ZERO, ABOUT_COMMIT_READ)
+        {
             let recorded = self.book.get(seq)?;
             let is = |recorded: &Recorded| match &recorded.event {
                 Some(Event::CommitRecorded(body)) => body.commit == *commit,
