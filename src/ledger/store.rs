@@ -96,6 +96,7 @@ impl SubjectKey {
             Topic::Kinds => Self::new(b'k', ""),
             Topic::Kind(kind) => Self::new(b'k', &kind.to_string()),
             Topic::Ref(name) => Self::new(b'r', name),
+            Topic::Written(key) => Self::new(b'd', &key.to_string()),
             Topic::Intent(seq) => Self::new(b'i', &seq.0.to_string()),
         }
     }

@@ -23,6 +23,8 @@ pub enum Topic {
     Kind(GroupKind),
     /// Where the ref of this full name was moved to, in any repository.
     Ref(String),
+    /// That greffier meant to write this object.
+    Written(ObjectKey),
     /// How the writes of the intent at this position ended.
     Intent(Seq),
 }
@@ -148,7 +150,9 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::ReplicasLeft(_) => of_object(event),
         Event::IgnoreChecked(body) => Subjects::app(&body.app),
         Event::IntentRecorded(body) => {
-            Subjects::app(&body.app).with_commits(&body.commit).with_writes(&body.writes)
+            let written = body.writes.iter().map(|write| Topic::Written(write.key.clone()));
+            let found = Subjects::app(&body.app).with_commits(&body.commit);
+            Subjects { topics: written.collect(), ..found.with_writes(&body.writes) }
         }
         Event::OutcomeRecorded(OutcomeRecordedV1 { app, intent, .. })
         | Event::IntentSettled(IntentSettledV1 { app, intent, .. }) => {
@@ -308,6 +312,7 @@ mod tests {
             if name.starts_with("refs/")));
         assert_eq!(topics("operator.mark"), [Topic::Marks]);
         assert_eq!(topics("object.observed"), []);
+        assert!(matches!(topics("apply.intent").as_slice(), [Topic::Written(_)]));
         for kind in ["apply.outcome", "apply.settled"] {
             assert!(matches!(topics(kind).as_slice(), [Topic::Intent(_)]), "{kind}");
         }

@@ -178,16 +178,6 @@ fn first_state(
     Ok(found.flatten())
 }
 
-/// What is known of an object in the events about it.
-struct Window {
-    /// The events, the last one first.
-    events: Vec<Arc<Recorded>>,
-    /// The newest thing that was seen.
-    seen: Option<State>,
-    /// How many of them are intents of greffier's own.
-    intents: usize,
-}
-
 /// The newest thing that is known of an object by event `last`.
 ///
 /// # Errors
@@ -197,44 +187,66 @@ pub fn last_state(
     key: &ObjectKey,
     last: Seq,
 ) -> Result<Option<State>, ledger::Error> {
-    let mut window = Window { events: Vec::new(), seen: None, intents: 0 };
-    backwards(book, SubjectKey::object(key), last.next(), |recorded| {
-        let long_before = window
-            .seen
-            .as_ref()
-            .is_some_and(|seen| seen.recorded.ms_since(recorded.envelope.recorded) > OPEN_MS_MAX);
-        if long_before || window.intents >= INTENTS_MAX {
+    let seen = last_seen(book, key, last.next())?;
+    let since = seen.as_ref().map(|seen| seen.recorded);
+    // Where greffier wrote nothing lately, what was seen last is all there is.
+    match first_intent(book, key, last, since)? {
+        None => Ok(seen),
+        Some(first) => folded(book, key, (first, last), seen),
+    }
+}
+
+/// The newest thing that was seen of an object before an event.
+fn last_seen(
+    book: &dyn Book,
+    key: &ObjectKey,
+    before: Seq,
+) -> Result<Option<State>, ledger::Error> {
+    backwards(book, SubjectKey::object(key), before, |recorded| state_of(recorded, key))
+}
+
+/// The first of the intents by `last` that may still have been open when the object was seen last.
+fn first_intent(
+    book: &dyn Book,
+    key: &ObjectKey,
+    last: Seq,
+    seen: Option<Timestamp>,
+) -> Result<Option<Seq>, ledger::Error> {
+    let written = SubjectKey::topic(&Topic::Written(key.clone()));
+    let mut first = None;
+    for seq in book.find_before(written, last.next(), INTENTS_MAX) {
+        let Some(recorded) = book.get(seq)? else { continue };
+        if seen.is_some_and(|seen| seen.ms_since(recorded.envelope.recorded) > OPEN_MS_MAX) {
+            break;
+        }
+        first = Some(seq);
+    }
+    Ok(first)
+}
+
+/// Folds what may bear on an object from the first of greffier's own intents on, as the world
+/// does it: the answer to a write and what a watch says of it come in any order.
+fn folded(
+    book: &dyn Book,
+    key: &ObjectKey,
+    (first, last): (Seq, Seq),
+    seen: Option<State>,
+) -> Result<Option<State>, ledger::Error> {
+    let first = last_seen(book, key, first)?.map_or(first, |before| before.seq);
+    let mut events = Vec::new();
+    forwards(book, SubjectKey::object(key), Seq(first.0 - 1), |recorded| {
+        if recorded.seq() > last {
             return Some(());
         }
-        if window.seen.is_none() {
-            window.seen = state_of(recorded, key);
-        }
-        let writes = as_intent(recorded)
-            .is_some_and(|intent| intent.writes.iter().any(|write| write.key == *key));
-        window.intents += usize::from(writes);
         let tells = matches!(
             recorded.event,
             Some(Event::ObjectObserved(_) | Event::ObjectGone(_) | Event::IntentRecorded(_))
         );
         if tells {
-            window.events.push(Arc::new(recorded.clone()));
+            events.push(Arc::new(recorded.clone()));
         }
-        None::<()>
+        None
     })?;
-    // Where greffier wrote nothing lately, what was seen last is all there is.
-    if window.intents == 0 { Ok(window.seen) } else { folded(book, key, last, window) }
-}
-
-/// Folds what may bear on an object around writes of greffier's own, as the world does it: the
-/// answer to a write and what a watch says of it come in any order.
-fn folded(
-    book: &dyn Book,
-    key: &ObjectKey,
-    last: Seq,
-    window: Window,
-) -> Result<Option<State>, ledger::Error> {
-    let mut events = window.events;
-    let first = events.last().map_or(last, |event| event.seq());
     let intents = events.iter().filter(|event| as_intent(event).is_some());
     for intent in intents.map(|event| event.seq()).collect::<Vec<_>>() {
         events.extend(book.ends_of(intent)?.into_iter().filter(|end| end.seq() <= last));
@@ -264,7 +276,7 @@ fn folded(
     let Some(live) = world.live.get(key) else {
         let gone = turn.map(|event| State::new(&event, Learned::Answered, "", ""));
         // Its going is told by the event that says so; a list may say it by not showing it.
-        return Ok(window.seen.filter(|seen| seen.live.is_none()).or(gone));
+        return Ok(seen.filter(|seen| seen.live.is_none()).or(gone));
     };
     let said = events.iter().find(|event| event.seq() == live.seq);
     Ok(said.map(|event| {
