@@ -4,7 +4,9 @@
 //! this function takes effect for old events when the index is rebuilt, so it comes with a new
 //! `INDEX_VERSION`.
 
-use super::event::{Event, IntentSettledV1, Origin, OutcomeRecordedV1, PlanGatedV1, Write};
+use super::event::{
+    Event, IntentRecordedV1, IntentSettledV1, Origin, OutcomeRecordedV1, PlanGatedV1, Write,
+};
 use crate::model::{AppName, CommitId, GroupKind, ObjectKey, Seq};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
@@ -149,11 +151,7 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::ContestEnded(_)
         | Event::ReplicasLeft(_) => of_object(event),
         Event::IgnoreChecked(body) => Subjects::app(&body.app),
-        Event::IntentRecorded(body) => {
-            let written = body.writes.iter().map(|write| Topic::Written(write.key.clone()));
-            let found = Subjects::app(&body.app).with_commits(&body.commit);
-            Subjects { topics: written.collect(), ..found.with_writes(&body.writes) }
-        }
+        Event::IntentRecorded(body) => of_intent(body),
         Event::OutcomeRecorded(OutcomeRecordedV1 { app, intent, .. })
         | Event::IntentSettled(IntentSettledV1 { app, intent, .. }) => {
             Subjects::of_intent(app, *intent)
@@ -172,6 +170,13 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::HoldBegun(_)
         | Event::HoldEnded(_) => of_people(event),
     }
+}
+
+/// What is about to be written.
+fn of_intent(body: &IntentRecordedV1) -> Subjects {
+    let written = body.writes.iter().map(|write| Topic::Written(write.key.clone()));
+    let found = Subjects::app(&body.app).with_commits(&body.commit);
+    Subjects { topics: written.collect(), ..found.with_writes(&body.writes) }
 }
 
 /// What waits for approval.

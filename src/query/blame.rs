@@ -17,6 +17,7 @@ mod git;
 mod history;
 mod mirrored;
 mod owned;
+mod parts;
 mod path;
 mod schema;
 mod state;

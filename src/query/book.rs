@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::search::Filter;
@@ -95,7 +95,10 @@ pub trait Book: Send + Sync {
 ///
 /// # Errors
 /// When it is none.
-pub(super) fn read<T: DeserializeOwned>(addr: BlobAddr, bytes: &[u8]) -> Result<T, ledger::Error> {
+pub(super) fn read<'b, T: Deserialize<'b>>(
+    addr: BlobAddr,
+    bytes: &'b [u8],
+) -> Result<T, ledger::Error> {
     serde_json::from_slice(bytes)
         .map_err(|source| ledger::Error::Unreadable { addr, source: Arc::new(source) })
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::parts::Part;
 use super::schema::{Schema, Shape, Spot};
 
 /// The edges of a field set that lead somewhere.
@@ -41,6 +42,21 @@ pub(super) fn leaves<'v>(schema: &Schema, object: &'v Value) -> Vec<Leaf<'v>> {
 pub(super) fn changes<'v>(schema: &Schema, was: &'v Value, now: &'v Value) -> Vec<Change<'v>> {
     let mut walk = Walk::default();
     walk.differ(schema.top(), was, now);
+    walk.changes
+}
+
+/// The leaves in which a part of two versions differs.
+pub(super) fn changes_of<'v>(schema: &Schema, part: &'v Part) -> Vec<Change<'v>> {
+    let mut walk = Walk::default();
+    let (was, now) = (part.was.as_ref(), part.now.as_ref());
+    let Some((last, above)) = part.place.split_last() else {
+        walk.both(schema.top(), was, now);
+        return walk.changes;
+    };
+    let name = |edge: &'v String| edge.strip_prefix("f:").unwrap_or(edge);
+    let spot = above.iter().fold(schema.top(), |spot, edge| spot.field(name(edge)));
+    walk.place = above.to_vec();
+    walk.pair(spot.field(name(last)), last.clone(), was, now);
     walk.changes
 }
 
@@ -162,12 +178,16 @@ impl<'v> Walk<'v> {
         was: Option<&'v Value>,
         now: Option<&'v Value>,
     ) {
-        self.enter(edge, |walk| match (was, now) {
-            (Some(was), Some(now)) => walk.differ(spot, was, now),
-            (Some(was), None) => walk.all(spot, was, |leaf| (Some(leaf), None)),
-            (None, Some(now)) => walk.all(spot, now, |leaf| (None, Some(leaf))),
+        self.enter(edge, |walk| walk.both(spot, was, now));
+    }
+
+    fn both(&mut self, spot: Spot<'_>, was: Option<&'v Value>, now: Option<&'v Value>) {
+        match (was, now) {
+            (Some(was), Some(now)) => self.differ(spot, was, now),
+            (Some(was), None) => self.all(spot, was, |leaf| (Some(leaf), None)),
+            (None, Some(now)) => self.all(spot, now, |leaf| (None, Some(leaf))),
             (None, None) => {}
-        });
+        }
     }
 
     /// Every leaf below is a change.

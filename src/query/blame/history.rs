@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::super::book::{self, Book};
 use super::Error;
+use super::parts::{Part, parts};
 use super::schema::Schema;
 use super::state::{Manager, Owners, State};
 use super::versions::{Life, Version};
 use crate::cluster::field_set::FieldSet;
+use crate::ledger;
 use crate::ledger::event::Verb;
 use crate::model::{BlobAddr, Digest, ObjectKey, Timestamp, canonical_json};
 
@@ -58,17 +60,17 @@ pub(super) fn read(book: &dyn Book, key: &ObjectKey, lives: &[Life]) -> Result<H
         }
     }
     let schema = reading.schema;
-    let (mut state, mut object) = (State::default(), Value::Null);
+    let (mut state, mut last) = (State::default(), None::<Stored>);
     for (number, seen) in versions.iter().enumerate() {
         let before = number.checked_sub(1).and_then(|before| versions.get(before));
         let same = before.is_some_and(|before| before.version.digest == seen.version.digest);
         if !same {
-            let now = read_object(book, seen.version.object)?;
-            match before {
-                Some(_) => state.go_on(&schema, number, &object, &now),
-                None => state.begin(&schema, number, &now),
+            let now = (seen.version.object, book.blob(seen.version.object)?);
+            match &last {
+                Some(last) => state.go_on_in(&schema, number, &differing(&schema, last, &now)?),
+                None => state.begin(&schema, number, &read_object(&now)?),
             }
-            object = now;
+            last = Some(now);
         }
         // A takeover moves ownership and writes no field.
         let moved = seen.version.own.as_ref().is_some_and(|own| own.write.verb == Verb::TakeOver);
@@ -78,6 +80,7 @@ pub(super) fn read(book: &dyn Book, key: &ObjectKey, lives: &[Life]) -> Result<H
             state.owned(number, &before.owners, &seen.owners);
         }
     }
+    let object = last.as_ref().map(read_object).transpose()?.unwrap_or_default();
     Ok(History { schema, versions, object, state })
 }
 
@@ -135,10 +138,9 @@ impl Reading<'_> {
 
 /// A stored object: see `cluster::normalize`.
 #[derive(Deserialize)]
-struct ObjectOnly {
-    object: Value,
-    #[serde(rename = "fields")]
-    _fields: IgnoredAny,
+struct ObjectOnly<'b> {
+    #[serde(borrow)]
+    object: &'b RawValue,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +159,20 @@ struct Fields {
     fields_v1: Value,
 }
 
-fn read_object(book: &dyn Book, addr: BlobAddr) -> Result<Value, Error> {
-    Ok(book::read::<ObjectOnly>(addr, &book.blob(addr)?)?.object)
+/// A stored version.
+type Stored = (BlobAddr, Arc<[u8]>);
+
+/// The object alone, unread.
+fn raw((addr, bytes): &Stored) -> Result<&RawValue, Error> {
+    Ok(book::read::<ObjectOnly<'_>>(*addr, bytes)?.object)
+}
+
+fn read_object(stored: &Stored) -> Result<Value, Error> {
+    Ok(book::read(stored.0, raw(stored)?.get().as_bytes())?)
+}
+
+/// Where two versions differ.
+fn differing(schema: &Schema, was: &Stored, now: &Stored) -> Result<Vec<Part>, Error> {
+    let unreadable = |source| ledger::Error::Unreadable { addr: now.0, source: Arc::new(source) };
+    Ok(parts(schema, raw(was)?, raw(now)?).map_err(unreadable)?)
 }

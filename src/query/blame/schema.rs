@@ -179,14 +179,17 @@ impl<'s> Spot<'s> {
     /// How what the place holds is told apart.
     pub(super) fn shape(&self, value: &Value) -> Shape {
         match value {
-            Value::Object(_) => {
-                let atomic = self.known.is_some_and(|known| known.whole && !known.granular)
-                    || (self.is_unknown() && self.builtin && ATOMIC_MAPS.contains(&self.name));
-                if atomic { Shape::Atomic } else { Shape::Granular }
-            }
+            Value::Object(_) => self.shape_of_map(),
             Value::Array(items) => self.shape_of_list(items),
             _ => Shape::Granular,
         }
+    }
+
+    /// The same of a map, whatever it holds.
+    pub(super) fn shape_of_map(&self) -> Shape {
+        let atomic = self.known.is_some_and(|known| known.whole && !known.granular)
+            || (self.is_unknown() && self.builtin && ATOMIC_MAPS.contains(&self.name));
+        if atomic { Shape::Atomic } else { Shape::Granular }
     }
 
     fn is_unknown(&self) -> bool {

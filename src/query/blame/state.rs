@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::fields::{Place, changes, leaves};
+use super::fields::{Change, Place, changes, changes_of, leaves};
+use super::parts::Part;
 use super::schema::Schema;
 use crate::cluster::field_set::FieldSet;
 
@@ -61,7 +62,18 @@ impl State {
 
     /// The version after another of the same object. Costs as much as differs.
     pub(super) fn go_on(&mut self, schema: &Schema, version: usize, was: &Value, now: &Value) {
-        for change in changes(schema, was, now) {
+        self.take(version, changes(schema, was, now));
+    }
+
+    /// The same, where the parts that differ are known.
+    pub(super) fn go_on_in(&mut self, schema: &Schema, version: usize, parts: &[Part]) {
+        for part in parts {
+            self.take(version, changes_of(schema, part));
+        }
+    }
+
+    fn take(&mut self, version: usize, changes: Vec<Change<'_>>) {
+        for change in changes {
             let former = self.entries.remove(&change.place);
             let Some(_) = change.now else {
                 let set = former.map_or(version, |entry| entry.set);

@@ -9,11 +9,14 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::super::parts::parts;
 use super::super::schema::Schema;
 use super::super::state::{Entry, Manager, Owners, State, Tombstone};
 use crate::cluster::field_set::FieldSet;
+use crate::model::canonical_json;
 
 type Flat = BTreeMap<Vec<String>, Value>;
 type OwnedBy = BTreeMap<Vec<String>, BTreeSet<usize>>;
@@ -304,7 +307,11 @@ fn blamed(versions: &[Version]) -> State {
         match before {
             Some(before) => {
                 number += 1;
-                state.go_on(&schema, number, &versions[before].object, &version.object);
+                let mut whole = state.clone();
+                let (was, now) = (&versions[before].object, &version.object);
+                whole.go_on(&schema, number, was, now);
+                state.go_on_in(&schema, number, &parts(&schema, &raw(was), &raw(now)).unwrap());
+                assert_eq!(state, whole, "in parts and as a whole: {was} → {now}");
                 state.owned(number, &all_owners[before], &all_owners[index]);
             }
             None => {
@@ -314,6 +321,12 @@ fn blamed(versions: &[Version]) -> State {
         }
     }
     state
+}
+
+/// The object as it is stored.
+fn raw(object: &Value) -> Box<RawValue> {
+    let bytes = canonical_json(object);
+    RawValue::from_string(String::from_utf8(bytes).unwrap()).unwrap()
 }
 
 fn history(steps: &[(u8, u8, u8)]) -> Vec<Version> {
