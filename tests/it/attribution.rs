@@ -317,8 +317,10 @@ fn a_drift_is_somebodys_and_a_heal_is_greffiers() {
     assert!(named.iter().all(|text| shown.contains(text)), "{shown}");
     let (found, _) = greffier.cli_ends(0, &["log", "--actor", "alice", "--kind", "drift"]);
     assert!(found.contains("DRIFT DETECTED"), "{found}");
-    let terminal = fs::read_to_string(greffier.path("log")).unwrap();
-    assert!(terminal.contains("by alice (audit, exact)"), "{terminal}");
+    until("the terminal names her", || {
+        let terminal = fs::read_to_string(greffier.path("log")).unwrap();
+        terminal.contains("by alice (audit, exact)").then_some(())
+    });
     heal_is_own(&greffier, &drift, &commit);
     greffier.stop();
     patch("bob", "while away");

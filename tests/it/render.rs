@@ -180,8 +180,11 @@ fn missing_inputs_of_a_chart_are_named() {
         let failed = greffier.wait_kind("render.failed", &format!("missing-{path}"));
         let error = failed["detail"]["error"].as_str().unwrap();
         assert!(error.starts_with(expected), "{error}");
-        let status = greffier.json(&["status", "-o", "json"]).to_string();
-        assert!(status.contains(expected), "{status}");
+        // When the programs were found only after that, it is rendered once more.
+        until("status says so", || {
+            let status = greffier.json(&["status", "-o", "json"]).to_string();
+            status.contains(expected).then_some(())
+        });
     }
 }
 
