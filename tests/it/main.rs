@@ -16,6 +16,7 @@ mod attribution;
 mod audit;
 mod auditing;
 mod autoscaled;
+mod between;
 mod blame;
 mod chain;
 mod combined;
