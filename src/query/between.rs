@@ -467,7 +467,9 @@ impl<'p> Told<'p> {
         let attributed = |body: &AttributionResolvedV1| {
             let claims = named(self.people, body, event.envelope.recorded);
             let mut group = Group::by(verb, body.verdict, &claims, event.seq());
-            group.by = body.claims.iter().map(claimed).collect();
+            if !group.by.is_empty() {
+                group.by = body.claims.iter().map(claimed).collect();
+            }
             if body.more > 0 {
                 group.cause.push_str(&format!(", or one of {} more", body.more));
             }

@@ -1,3 +1,5 @@
+mod causes;
+
 use serde_json::{Value, json};
 
 use super::*;

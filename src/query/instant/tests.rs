@@ -160,3 +160,116 @@ fn back_counts_the_changes_of_the_subject() {
     let render = recorded(&story, of_app.seq.0 + 1);
     assert!(matches!(render.event, Some(Event::RenderSucceeded(_))), "{:?}", render.event);
 }
+
+#[test]
+fn the_ends_of_an_instant_bound_a_search_and_widen_none() {
+    let story = Story::told();
+    let now = Timestamp::now();
+    let parse = |text: &str| Instant::parse(text, now, &TimeZone::UTC).unwrap();
+    let bounded = |from: Option<&str>, to: Option<&str>, mut filter: Filter| {
+        let ends = (from.map(parse), to.map(parse));
+        bound(&story.ledger, &mut filter, ends, now).map(|()| (filter.after.0, filter.before))
+    };
+    // What happened at the very event is wanted, at either end.
+    let whole = bounded(Some("#5"), Some("#7"), Filter::default()).unwrap();
+    assert_eq!(whole, (4, Some(Seq(8))));
+    assert_eq!(bounded(Some("2001-01-01"), None, Filter::default()).unwrap(), (0, None));
+    let narrow = Filter { after: Seq(6), before: Some(Seq(7)), ..Filter::default() };
+    let kept = bounded(Some("#5"), Some("#9"), narrow).unwrap();
+    assert_eq!(kept, (6, Some(Seq(7))));
+    let at = Instant::Time(now);
+    assert!(resolve(&story.ledger, &at, &About::default(), now).is_ok(), "now has come");
+}
+
+#[test]
+fn a_ledger_with_little_in_it_says_how_little() {
+    let mut story = Story::empty();
+    assert!(error(&story, "@-").0.starts_with("the ledger changed"));
+    let mark = |name: &str| {
+        let (name, time) = (name.to_owned(), Timestamp(7));
+        Draft::new(MarkedV1 { name, seq: Seq(1), time, reason: String::new() })
+    };
+    for name in ["alpha", "omega", "beta"] {
+        story.add(mark(name));
+    }
+    let names: Vec<_> =
+        marks(&story.ledger).unwrap().into_iter().map(|(_, mark)| mark.name).collect();
+    assert_eq!(names, ["alpha", "beta", "omega"]);
+    let found = find(&story, "mark:beta", &About::default()).unwrap();
+    assert_eq!((found.seq, found.time), (Seq(1), Timestamp(7)), "the time that was meant");
+}
+
+#[test]
+fn whatever_changes_what_an_app_is_to_be_counts_back() {
+    use crate::ledger::event::{
+        AppDeclaredV1, AppRemovedV1, Origin, RevisionAdvancedV1, RevisionRef,
+    };
+    let mut story = Story::told();
+    let about = About::app("web");
+    let back = |story: &Story| find(story, "@-", &about).unwrap().seq.0 + 1;
+    let revision =
+        RevisionRef { repo: "/srv/infra.git".into(), commit: commit('f'), tree: commit('b') };
+    let declared = story.world.apps[&name("web")].declared;
+    let advanced = story.event(RevisionAdvancedV1 {
+        app: name("web"),
+        declared,
+        revision: revision.clone(),
+        revisions: vec![revision],
+        inputs: crate::model::Digest::of(b"inputs"),
+        made_with: vec![],
+    });
+    assert_eq!(back(&story), advanced.0);
+    // That commit stands for this, of this application.
+    let full = format!("git:{}", commit('f'));
+    assert_eq!(at(&story, &full), advanced.0);
+    let of_root = find(&story, &full, &About::app("root")).unwrap_err().to_string();
+    assert!(of_root.contains("never applied for application root"), "{of_root}");
+    let manifest = crate::query::fixture::canonical(&crate::query::fixture::app_manifest("web"));
+    let origin = Origin::Parent(name("root"));
+    let declared = story.event(AppDeclaredV1 { app: name("web"), manifest, origin });
+    assert_eq!(back(&story), declared.0);
+    let removed = story.event(AppRemovedV1 {
+        app: name("web"),
+        cascade: false,
+        origin: Origin::Operator,
+        declared: None,
+        orphans: vec![],
+    });
+    assert_eq!(back(&story), removed.0);
+}
+
+#[test]
+fn a_commit_is_applied_by_its_own_first_intent_and_of_what_that_wrote() {
+    use crate::ledger::event::{
+        IntentRecordedV1, IntentSettledV1, OutcomeRecordedV1, Verb, Write, WriteResult,
+    };
+    let mut story = Story::told();
+    let web = key("Deployment.apps/prod/web");
+    let intended = |story: &mut Story, digit: char| {
+        let writes = vec![Write::plain(Verb::Prune, web.clone(), "v1", "it left Git")];
+        let (app, commit) = (name("web"), Some(commit(digit)));
+        story.event(IntentRecordedV1 { app, writes, commit, timeout_ms: 10_000 })
+    };
+    let results = || vec![(0, WriteResult::Deleted)];
+    let (first, other) = (intended(&mut story, 'e'), intended(&mut story, 'f'));
+    let app = || name("web");
+    story.event(OutcomeRecordedV1 { app: app(), intent: other, results: results() });
+    let settled = story.event(IntentSettledV1 { app: app(), intent: first, results: results() });
+    let again = intended(&mut story, 'e');
+    story.event(OutcomeRecordedV1 { app: app(), intent: again, results: results() });
+    let full = format!("git:{}", commit('e'));
+    assert_eq!(at(&story, &full), settled.0);
+    let asked = |about: &About| find(&story, &full, about).map(|at| at.seq);
+    assert_eq!(asked(&About::object(&web)).unwrap(), settled);
+    assert_eq!(asked(&About::app("web")).unwrap(), settled);
+    for about in [About::object(&key("ConfigMap/prod/web")), About::app("root")] {
+        let error = asked(&about).unwrap_err().to_string();
+        assert!(error.contains("eeeeeeeeee was never applied"), "{error}");
+    }
+    // A tag is a name, too; and digits that no commit has are none's.
+    let repo = "/srv/infra.git".into();
+    let (old, new) = (None, Some(commit('e')));
+    story.event(RefMovedV1 { repo, name: "refs/tags/v1".into(), old, new });
+    assert_eq!(at(&story, "git:v1"), settled.0);
+    assert!(error(&story, "git:eeeeeeeef").0.contains("no recorded commit"));
+}
