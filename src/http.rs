@@ -24,6 +24,7 @@ mod error;
 mod hold;
 mod kubernetes;
 pub mod listen;
+mod metrics;
 mod past;
 mod peer;
 mod people;

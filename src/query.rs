@@ -20,6 +20,7 @@ mod future;
 mod ignored;
 pub mod instant;
 pub mod kubernetes;
+pub mod metrics;
 pub mod object_at;
 pub mod past;
 pub mod patch;

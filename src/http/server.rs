@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::past::{self, Past};
 use super::peer::Peer;
-use super::{api, between, blame, coverage, hold, people, plan, report, stream, trial, why};
+use super::{
+    api, between, blame, coverage, hold, metrics, people, plan, report, stream, trial, why,
+};
 use crate::ledger::Ledger;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
@@ -264,6 +266,7 @@ fn router(state: State) -> Router {
         .route("/repos/refresh", post(api::refresh));
     Router::new()
         .nest("/api/v1", api)
+        .route("/metrics", get(metrics::metrics))
         .fallback(api::no_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state)

@@ -315,3 +315,23 @@ async fn a_client_tells_absent_from_forbidden() {
     let client = Client::new(dir.path().join("none.sock"), Duration::from_secs(5));
     assert!(matches!(client.probe().await, Err(ClientError::Unreachable { .. })));
 }
+
+#[tokio::test]
+async fn prometheus_is_told_what_is_watched_and_how_well_changes_are_known() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let daemon = Daemon::start(Story::told()).await;
+    let mut stream = tokio::net::UnixStream::connect(&daemon.socket).await.unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nHost: greffier\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for part in [
+        "content-type: text/plain; version=0.0.4",
+        "# TYPE greffier_kinds_watched gauge\ngreffier_kinds_watched 5\n",
+        "greffier_kinds_unwatched{cause=\"gap\"} 0\n",
+        "greffier_attributed_changes{verdict=\"exact\"} 0\n",
+    ] {
+        assert!(answer.contains(part), "{part}: {answer}");
+    }
+}
