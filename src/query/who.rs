@@ -1,25 +1,20 @@
 //! Who made a change: as is known now, or as was known at an earlier event.
 //!
-//! The API server's audit knows best (`attribution.resolved`). greffier's own writes are known by
-//! their outcomes, and lead on to the commit; who wrote a commit, who committed it, who signed
+//! The API server's audit knows best (`attribution.resolved`), unless it could not tell. greffier's
+//! own writes are known by their outcomes, and lead on to the commit; who wrote a commit, who committed it, who signed
 //! and who pushed it are four answers. What is left is what the object says of itself.
 
 mod drift;
+mod own;
 
 use super::book::{Book, as_intent};
 use super::describe::{self, Described, describe};
-use super::search::Filter;
-use crate::attribution::{Change, Prior};
-use crate::ledger::event::{
-    ActorClaim, AttributionResolvedV1, Event, FieldRemark, ObjectObservedV1, Verdict, WriteResult,
-};
+use crate::ledger::event::{ActorClaim, AttributionResolvedV1, Event, FieldRemark, Verdict};
 use crate::ledger::{self, Recorded};
 use crate::model::{AppName, CommitId, ObjectKey, Scheme, Seq};
 
 /// How many events about an object are looked at for the attribution of one of them in a list.
 const LOOKED_AT_MAX: usize = 256;
-/// How many events before an observation are searched for greffier's own write.
-const BACK_EVENTS: u64 = 10_000;
 
 /// Who made a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +89,11 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
     };
     if let Some((at, body)) = known.resolved {
         who.attribution = Some(at);
-        (who.verdict, who.claims, who.fields) = (body.verdict, body.claims, body.fields);
         (who.causes, who.why) = (body.causes, body.why);
-        return Ok(Some(who));
+        if body.verdict != Verdict::Unknown {
+            (who.verdict, who.claims, who.fields) = (body.verdict, body.claims, body.fields);
+            return Ok(Some(who));
+        }
     }
     if changed.is_none() {
         who.why = "no single change that was seen made it".to_owned();
@@ -104,9 +101,13 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
     }
     let observed = book.get(observation)?;
     let Some(observed) = observed else { return Ok(Some(who)) };
-    if let Some(Event::ObjectObserved(body)) = &observed.event {
-        who.own = own(book, observation, body)?;
-    }
+    let as_of = as_of.unwrap_or_else(|| book.head());
+    let subject = |uid| own::Subject { key: &key, uid, observation, as_of };
+    who.own = match &observed.event {
+        Some(Event::ObjectObserved(body)) => subject(&body.uid).version(book, body)?,
+        Some(Event::ObjectGone(body)) => subject(&body.uid).deletion(book)?,
+        _ => None,
+    };
     if who.own.is_some() {
         who.verdict = Verdict::Exact;
         let strength = Verdict::Exact.strength();
@@ -114,6 +115,12 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
         who.why = String::new();
         return Ok(Some(who));
     }
+    claimed(&mut who, &observed);
+    Ok(Some(who))
+}
+
+/// What the object says of itself.
+fn claimed(who: &mut Who, observed: &Recorded) {
     let managers = observed.actor.claims.iter().filter(|c| c.scheme == Scheme::FieldManager);
     who.claims = managers
         .map(|claim| ActorClaim {
@@ -124,9 +131,12 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
         .collect();
     if !who.claims.is_empty() {
         who.verdict = Verdict::FieldManager;
-        who.why = "what the object says of itself: any client can set it".to_owned();
+        let claimed = "what the object says of itself: any client can set it";
+        who.why = match who.attribution {
+            Some(_) => format!("{}; the names are {claimed}", who.why),
+            None => claimed.to_owned(),
+        };
     }
-    Ok(Some(who))
 }
 
 /// The object and the observation that an event is about.
@@ -173,74 +183,6 @@ fn in_force(
     Ok(known)
 }
 
-/// greffier's write that made the version, by the outcome that names it. That an answer shows a
-/// version is not enough: the object must show that greffier wrote.
-fn own(
-    book: &dyn Book,
-    observation: Seq,
-    body: &ObjectObservedV1,
-) -> Result<Option<OwnWrite>, ledger::Error> {
-    let after = Seq(observation.0.saturating_sub(BACK_EVENTS));
-    let filter = Filter { object: Some(body.key.clone()), after, ..Filter::default() };
-    let (mut prior, mut found) = (None, None);
-    for seq in book.candidates(&filter).unwrap_or_default() {
-        let Some(recorded) = book.get(seq)? else { continue };
-        match &recorded.event {
-            Some(Event::ObjectObserved(other)) if seq < observation && other.uid == body.uid => {
-                prior = Some((Prior::of_observed(recorded.envelope.recorded, other), other.object));
-            }
-            Some(Event::OutcomeRecorded(ended)) => {
-                let made = ended.results.iter().find(|(_, result)| {
-                    matches!(result, WriteResult::Applied(applied) if applied.changed
-                        && applied.uid == body.uid
-                        && applied.resource_version == body.resource_version)
-                });
-                if let Some((index, _)) = made {
-                    found = Some((seq, ended.intent, *index));
-                }
-            }
-            _ => {}
-        }
-    }
-    let Some((outcome, intent, index)) = found else { return Ok(None) };
-    let wrote = match prior {
-        None => true,
-        Some((prior, _)) if prior.own_differs(body) => true,
-        Some((_, before)) => {
-            Change::between(Some(&book.blob(before)?), &book.blob(body.object)?).own
-        }
-    };
-    let Some(recorded) = book.get(intent)?.filter(|_| wrote) else { return Ok(None) };
-    let Some(intended) = as_intent(&recorded) else { return Ok(None) };
-    let write = intended.writes.get(usize::try_from(index).unwrap_or(usize::MAX));
-    let mut own = OwnWrite {
-        app: intended.app.clone(),
-        intent,
-        outcome,
-        reason: write.map_or_else(String::new, |write| write.reason.clone()),
-        commit: intended.commit.clone(),
-        author: String::new(),
-        committer: String::new(),
-    };
-    if let Some(commit) = &own.commit {
-        let filter = Filter { commit: Some(commit.to_string()), ..Filter::default() };
-        for seq in book.candidates(&filter).unwrap_or_default() {
-            let recorded = book.get(seq)?;
-            let Some(Event::CommitRecorded(body)) =
-                recorded.as_ref().and_then(|r| r.event.as_ref())
-            else {
-                continue;
-            };
-            if body.commit == *commit {
-                own.author = format!("{} <{}>", body.author.name, body.author.email);
-                own.committer = format!("{} <{}>", body.committer.name, body.committer.email);
-                break;
-            }
-        }
-    }
-    Ok(Some(own))
-}
-
 /// Describes an event, with who made the change that it shows, where that is known better than
 /// the event itself says.
 #[must_use]
@@ -280,6 +222,7 @@ mod tests {
     use crate::ledger::event::DriftDetectedV1;
     use crate::ledger::samples::sample_events;
     use crate::ledger::{Draft, Ledger};
+    use crate::query::search::Filter;
 
     fn sample(name: &str) -> Event {
         sample_events().into_iter().find(|event| event.name() == name).unwrap()

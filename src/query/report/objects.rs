@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::super::book::{Book, as_intent};
 use super::super::coverage::{self, Cause, Moment, Scope, Unwatched};
 use super::super::people::{self, Party};
-use super::super::search::Filter;
 use super::super::text::clip;
 use super::super::who::{self, Who};
 use super::gather::Teller;
@@ -26,8 +25,6 @@ use crate::replay::rv_older;
 pub(super) const BACK_MAX: usize = 256;
 /// How many of them at a time.
 pub(super) const BACK_CHUNK: usize = 32;
-/// How many events before the end of an object are looked at for greffier's own deletion.
-const DELETION_EVENTS_MAX: u64 = 10_000;
 /// How long a value may be in a row, in characters.
 const VALUE_CHARS_MAX: usize = 1_000;
 
@@ -81,10 +78,9 @@ pub(super) fn gone(
 ) -> Result<Option<Change>, ledger::Error> {
     let book = teller.asked.book;
     let seq = recorded.seq();
-    if removed_by_greffier(book, seq, body)? {
+    let Some(who) = who::who(book, seq, None)?.filter(|who| who.own.is_none()) else {
         return Ok(None);
-    }
-    let Some(who) = who::who(book, seq, None)? else { return Ok(None) };
+    };
     let version = Version { key: &body.key, uid: &body.uid, rv: "" };
     let mut row = attributed(teller, recorded, "deleted", &who);
     let managed = version.before(book, seq)?.managed;
@@ -257,38 +253,6 @@ fn blind(
     let moment = Moment { seq, time: Timestamp(time.0 - 1) };
     let spans = coverage::read(book, &Scope::Kinds(vec![key.group_kind()]), moment, moment)?;
     Ok(spans.into_iter().find(|span| span.lossy))
-}
-
-/// Whether greffier asked for the deletion that an end is.
-fn removed_by_greffier(
-    book: &dyn Book,
-    seq: Seq,
-    body: &ObjectGoneV1,
-) -> Result<bool, ledger::Error> {
-    let after = Seq(seq.0.saturating_sub(DELETION_EVENTS_MAX));
-    let filter = Filter { object: Some(body.key.clone()), after, ..Filter::default() };
-    for found in book.candidates(&filter).unwrap_or_default() {
-        let Some(recorded) = book.get(found)? else { continue };
-        let (intent, results) = match &recorded.event {
-            Some(Event::OutcomeRecorded(body)) => (body.intent, &body.results),
-            Some(Event::IntentSettled(body)) => (body.intent, &body.results),
-            _ => continue,
-        };
-        let Some(intended) = book.get(intent)? else { continue };
-        let Some(intended) = as_intent(&intended) else { continue };
-        let of_this = |(index, result): &(u32, WriteResult)| {
-            let write = usize::try_from(*index).ok().and_then(|index| intended.writes.get(index));
-            *result == WriteResult::Deleted
-                && write.is_some_and(|write| {
-                    let uid = write.precondition.as_ref().map(|(uid, _)| uid);
-                    write.key == body.key && uid == Some(&body.uid)
-                })
-        };
-        if results.iter().any(of_this) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Whether an object names greffier as a field manager.

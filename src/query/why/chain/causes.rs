@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 
 use super::super::super::text::count;
 use super::super::super::{blame, who};
-use super::people::is_sure;
 use super::{BEFORE, ChainLink, Walk};
 use crate::ledger::event::{
     DriftDetectedV1, DriftKind, Event, IntentRecordedV1, Learned, ObjectGoneV1, Origin,
-    PlanApprovedV1, PlanGatedV1, Verb, Verdict, Write, WriteResult,
+    PlanApprovedV1, PlanGatedV1, Verb, Verdict, Write,
 };
 use crate::ledger::frame::CAUSES_MAX;
 use crate::ledger::store::SubjectKey;
-use crate::ledger::{self, Ends, Recorded};
+use crate::ledger::{self, Recorded};
 use crate::model::{AppName, CommitId, ObjectKey, Seq};
 
 /// How many events about a commit are searched for the one that recorded it.
@@ -207,10 +206,8 @@ impl Walk<'_> {
     ) -> Result<Vec<Cause>, ledger::Error> {
         let seq = recorded.seq();
         let Some(known) = who::who(self.book, seq, None)? else { return Ok(Vec::new()) };
-        if !is_sure(&known)
-            && let Some(ended) = self.own_deletion(body, seq)?
-        {
-            return Ok(vec![Cause::event(ended, Some(body.key.clone()))]);
+        if let Some(own) = &known.own {
+            return Ok(vec![Cause::event(own.outcome, Some(body.key.clone()))]);
         }
         let mut causes = of_change(&known);
         // Without a record of who it was, that an owner went before is all that is known.
@@ -240,31 +237,6 @@ impl Walk<'_> {
             None => format!("it is as old as #{seq} or older: nothing was watched before"),
         };
         Ok(Some(Cause::told("gap", what)))
-    }
-
-    /// The outcome of greffier's own deletion of an object that went.
-    pub(super) fn own_deletion(
-        &mut self,
-        body: &ObjectGoneV1,
-        gone: Seq,
-    ) -> Result<Option<Seq>, ledger::Error> {
-        let deletes = |write: &Write| {
-            let of_it = write.precondition.as_ref().is_some_and(|(uid, _)| *uid == body.uid);
-            write.key == body.key && of_it && matches!(write.verb, Verb::Prune | Verb::Recreate)
-        };
-        let intended = self.last(SubjectKey::object(&body.key), gone, |recorded| {
-            let Some(Event::IntentRecorded(intent)) = &recorded.event else { return None };
-            let index = intent.writes.iter().position(&deletes)?;
-            Some((recorded.seq(), u32::try_from(index).ok()?))
-        })?;
-        let Some((intent, index)) = intended else { return Ok(None) };
-        // That it is being deleted, seen later, does not tell who asked for it.
-        let deleted =
-            |ends: Ends<'_>| ends.answered && ends.results.contains(&(index, WriteResult::Deleted));
-        let ends = self.book.ends_of(intent)?;
-        let mut deletions =
-            ends.iter().filter(|recorded| Ends::in_event(recorded).is_some_and(deleted));
-        Ok(deletions.next().map(|recorded| recorded.seq()))
     }
 
     /// The event that shows that the owner of an object which went was deleted.

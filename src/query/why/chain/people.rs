@@ -46,23 +46,9 @@ impl Walk<'_> {
     pub(super) fn people(&mut self, recorded: &Recorded) -> Result<People, ledger::Error> {
         let Some(event) = &recorded.event else { return Ok(People::default()) };
         Ok(match event {
-            Event::ObjectGone(body) => {
-                let known = who::who(self.book, recorded.seq(), None)?;
-                // That it was deleted by whom the audit names is more than that greffier asked
-                // for it too.
-                let own = match known.as_ref().is_some_and(is_sure) {
-                    true => None,
-                    false => self.own_deletion(body, recorded.seq())?,
-                };
-                match own {
-                    Some(ended) => People {
-                        certainty: Some(EXACT),
-                        ..People::of(vec![Claim::greffier().at([ended])])
-                    },
-                    None => of_known(known),
-                }
+            Event::ObjectObserved(_) | Event::ObjectGone(_) => {
+                of_known(who::who(self.book, recorded.seq(), None)?)
             }
-            Event::ObjectObserved(_) => of_known(who::who(self.book, recorded.seq(), None)?),
             Event::AttributionResolved(body) => People {
                 certainty: Some(strength(body.verdict)),
                 ..People::of(claims(body.verdict, &body.claims, Some(recorded.seq())))
@@ -78,12 +64,6 @@ impl Walk<'_> {
             _ => People::of(asked(recorded)),
         })
     }
-}
-
-/// Whether the audit tells surely who made a change.
-pub(super) fn is_sure(known: &who::Who) -> bool {
-    let sure = matches!(known.verdict, Verdict::Exact | Verdict::Unique);
-    sure && known.attribution.is_some() && !known.claims.is_empty()
 }
 
 /// Who made a change that was observed.
