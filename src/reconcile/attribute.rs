@@ -221,22 +221,26 @@ fn compare(ledger: &Ledger, before: BlobAddr, after: BlobAddr) -> Change {
 
 /// The last version of an object that was recorded before `before`.
 fn prior(ledger: &Ledger, key: &ObjectKey, before: Seq) -> Result<Option<Prior>, Error> {
-    let mut found = None;
     let mut intents = Vec::new();
-    let seqs = ledger.by_object(key, Seq::ZERO, usize::MAX);
-    for seq in seqs.into_iter().rev().filter(|seq| *seq < before) {
-        let Some(recorded) = ledger.get(seq)? else { continue };
-        let at = recorded.envelope.recorded;
-        match &recorded.event {
-            Some(Event::ObjectObserved(body)) => found = Some(Prior::of_observed(at, body)),
-            Some(Event::ObjectGone(_)) => {}
-            Some(Event::IntentRecorded(body)) => {
-                intents.push((seq, body.app.clone()));
-                continue;
+    let (mut found, mut from) = (None, before);
+    'back: loop {
+        let seqs = ledger.find_before(SubjectKey::object(key), from, LOOKED_UP);
+        for seq in &seqs {
+            let Some(recorded) = ledger.get(*seq)? else { continue };
+            match &recorded.event {
+                Some(Event::ObjectObserved(body)) => {
+                    found = Some(Prior::of_observed(recorded.envelope.recorded, body));
+                    break 'back;
+                }
+                Some(Event::ObjectGone(_)) => break 'back,
+                Some(Event::IntentRecorded(body)) => intents.push((*seq, body.app.clone())),
+                _ => {}
             }
-            _ => continue,
         }
-        break;
+        match seqs.last() {
+            Some(last) => from = *last,
+            None => break,
+        }
     }
     let Some(mut found) = found else { return Ok(None) };
     for (intent, app) in intents.into_iter().rev() {
