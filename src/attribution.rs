@@ -15,7 +15,6 @@
 //! are remembered a little longer. What is dropped before its time is *unknown*, with the reason.
 
 mod change;
-mod coverage;
 mod judge;
 mod observation;
 mod reach;
@@ -27,7 +26,6 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use change::Change;
-pub use coverage::Coverage;
 pub use observation::Prior;
 
 use observation::{Nature, Observation, State, Told};
@@ -120,7 +118,6 @@ pub struct Machine {
     listed: BTreeMap<GroupKind, Timestamp>,
     interrupted: BTreeMap<GroupKind, Timestamp>,
     interrupted_all: Timestamp,
-    coverage: Coverage,
 }
 
 /// A write of an intent that has not ended.
@@ -162,16 +159,7 @@ impl Machine {
             listed: BTreeMap::new(),
             interrupted: BTreeMap::new(),
             interrupted_all: Timestamp::default(),
-            coverage: Coverage::default(),
         }
-    }
-
-    /// How well changes were attributed so far.
-    #[must_use]
-    pub fn coverage(&self) -> Coverage {
-        let waiting = self.open.iter().filter_map(|(_, seq)| self.observed.get(seq));
-        let waiting = waiting.filter(|observation| observation.counts()).count();
-        Coverage { waiting: u64::try_from(waiting).unwrap_or(u64::MAX), ..self.coverage }
     }
 
     /// Learns in which version each kind is watched.
@@ -449,9 +437,6 @@ impl Machine {
         let Some(observation) = self.observed.get_mut(&body.observation) else { return };
         let at = observation.recorded;
         self.open.remove(&(at, body.observation));
-        if !matches!(observation.state, State::Told(_)) && observation.counts() {
-            *self.coverage.of(body.verdict) += 1;
-        }
         observation.state = State::Told(Told::of(body, Some(seq)));
         self.dirty.insert(body.observation);
     }
@@ -462,9 +447,6 @@ impl Machine {
         if matches!(observation.state, State::Open) {
             observation.state = State::Settled;
             self.open.remove(&(observation.recorded, observation.seq));
-            if observation.counts() {
-                *self.coverage.of(observation.floor()) += 1;
-            }
         }
     }
 }

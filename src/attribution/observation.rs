@@ -219,7 +219,6 @@ pub(super) struct Observation {
     pub(super) lower: Timestamp,
     learned: Learned,
     before: Timestamp,
-    managed: bool,
     pub(super) drift: Option<Seq>,
     pub(super) state: State,
 }
@@ -257,7 +256,6 @@ impl Observation {
             lower: Timestamp::default(),
             learned: body.learned,
             before: prior.map_or_else(Timestamp::default, |prior| prior.recorded),
-            managed: nature == Nature::Added && !body.managers.is_empty(),
             drift: None,
             state: State::Open,
         }
@@ -288,7 +286,6 @@ impl Observation {
             lower: Timestamp::default(),
             learned: body.learned,
             before: prior.map_or_else(Timestamp::default, |prior| prior.recorded),
-            managed: false,
             drift: None,
             state: State::Open,
         }
@@ -340,12 +337,6 @@ impl Observation {
     /// Whether a record of the request must exist.
     pub(super) fn is_expected(&self) -> bool {
         self.counts()
-    }
-
-    /// What is known without records.
-    pub(super) fn floor(&self) -> Verdict {
-        let managed = self.managed || !self.change.managers.is_empty();
-        if managed { Verdict::FieldManager } else { Verdict::Unknown }
     }
 
     /// What is to be recorded.

@@ -57,7 +57,6 @@ impl Machine {
         }
         let judgement = self.judge(observation);
         let at = observation.recorded;
-        let counts = observation.counts();
         let told = match &observation.state {
             State::Told(told) => Some(told.clone()),
             _ => None,
@@ -65,16 +64,11 @@ impl Machine {
         match judgement {
             Judgement::Wait => None,
             Judgement::Own(own) if told.is_none() && !was_own => {
-                self.coverage.own += u64::from(counts);
                 self.settle_as(seq, at, State::Own(own));
                 None
             }
             Judgement::Own(_) => None,
             Judgement::Unrecorded if told.is_none() && !was_own => {
-                let floor = observation.floor();
-                if counts {
-                    *self.coverage.of(floor) += 1;
-                }
                 self.settle_as(seq, at, State::Settled);
                 None
             }
@@ -88,13 +82,6 @@ impl Machine {
                 };
                 let waiting = at > self.over() && finding.verdict > Verdict::Exact;
                 let body = observation.resolved(finding, replaces, waiting);
-                if counts {
-                    self.coverage.own -= u64::from(was_own);
-                    if let Some(told) = &told {
-                        *self.coverage.of(told.verdict) -= 1;
-                    }
-                    *self.coverage.of(body.verdict) += 1;
-                }
                 self.settle_as(seq, at, State::Told(Told::of(&body, None)));
                 Some(Draft::new(body).caused_by(seq))
             }
@@ -112,11 +99,7 @@ impl Machine {
     fn give_up(&mut self, seq: Seq, why: Option<&str>) -> Option<Draft> {
         let observation = self.observed.get(&seq)?;
         let at = observation.recorded;
-        let floor = observation.floor();
-        let counts = observation.counts();
-        let found = self.guess(observation, why);
-        let verdict = found.as_ref().map_or(floor, |finding| finding.verdict);
-        let draft = match found {
+        let draft = match self.guess(observation, why) {
             Some(finding) => {
                 Some(Draft::new(observation.resolved(finding, None, false)).caused_by(seq))
             }
@@ -133,9 +116,6 @@ impl Machine {
             }
             None => None,
         };
-        if counts {
-            *self.coverage.of(verdict) += 1;
-        }
         self.settle_as(seq, at, State::Settled);
         draft
     }

@@ -20,7 +20,6 @@ fn the_record_of_the_very_version_is_exact_whatever_comes_first() {
     let seen = story.see(12, &[".spec.paused"]);
     assert_eq!(story.who(seen), is(Verdict::Exact, &["bob"]));
     assert_eq!(story.said.len(), 2, "each once");
-    assert_eq!((story.machine.coverage().exact, story.machine.coverage().share()), (2, (2, 2)));
 }
 
 #[test]
@@ -132,7 +131,6 @@ fn without_a_record_a_gap_is_suspected_once_after_the_wait() {
     story.later(1_000);
     story.read_to(0);
     assert_eq!((story.gaps(), story.machine.deadline()), (1, None));
-    assert_eq!(story.machine.coverage().unknown, 1);
 }
 
 #[test]
@@ -144,7 +142,6 @@ fn without_records_nothing_waits_and_nothing_is_missed() {
         Change { managers: vec![crate::ledger::event::ActorClaim::default()], ..managers };
     story.observe(seen(11), managers);
     assert_eq!((story.said.len(), story.machine.deadline()), (0, None));
-    assert_eq!(story.machine.coverage().field_manager, 1);
     story.later(10_000);
     assert_eq!(story.said.len(), 0);
 }
@@ -160,7 +157,7 @@ fn changes_of_status_are_no_gap() {
     let revision = sets(&[".metadata.annotations[deployment.kubernetes.io/revision]"]);
     story.observe(seen(12), Change { status: true, ..revision });
     story.later(700);
-    assert_eq!((story.gaps(), story.machine.coverage().share()), (0, (0, 0)));
+    assert!(story.said.is_empty(), "{:?}", story.said);
 }
 
 #[test]

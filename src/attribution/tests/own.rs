@@ -57,7 +57,7 @@ fn own_writes_need_no_event_in_either_order() {
             story.observe(own_version(11, 2), sets(&[".spec.x"]));
         }
         story.later(1_000);
-        assert_eq!((story.said.len(), story.machine.coverage().own), (0, 1));
+        assert!(story.said.is_empty(), "{:?}", story.said);
     }
 }
 
@@ -73,7 +73,6 @@ fn an_answer_that_shows_somebody_elses_version_is_no_proof() {
     story.patched("alice", 11, &[".metadata.labels.x"]);
     story.read_to(0);
     assert_eq!(story.who(seen), is(Verdict::Exact, &["alice"]));
-    assert_eq!(story.machine.coverage().own, 0);
 }
 
 #[test]
@@ -133,7 +132,6 @@ fn what_was_settled_by_looking_proves_nothing() {
     let body = crate::ledger::event::IntentSettledV1 { app: samples::app(), intent, results };
     story.fold(&body.into());
     story.settle();
-    assert_eq!(story.machine.coverage().own, 0);
     story.patched("alice", 11, &[".spec.replicas"]);
     story.read_to(0);
     assert_eq!(story.who(seen), is(Verdict::Exact, &["alice"]));
@@ -171,6 +169,6 @@ fn five_thousand_own_creations_add_nothing_to_the_ledger() {
         story.observe(body, Change::default());
     }
     story.later(1_000);
-    assert_eq!((story.said.len(), story.machine.coverage().own), (0, 5_000));
+    assert!(story.said.is_empty(), "no gap is suspected: {:?}", story.said.first());
     assert_eq!(story.machine.observed.len(), 0, "and nothing is kept");
 }
