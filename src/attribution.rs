@@ -63,19 +63,50 @@ const WEBHOOK: &str = "webhook";
 /// How many claims an event names.
 const CLAIMS_MAX: usize = 16;
 
+/// Where records of requests come from, as is configured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// A log file is followed.
+    pub file: bool,
+    /// A webhook is served. It may be that of another API server than the file's.
+    pub webhook: bool,
+}
+
+impl Sources {
+    fn any(self) -> bool {
+        self.file || self.webhook
+    }
+}
+
 /// How far the API server's records are known.
 #[derive(Debug, Default)]
 struct Reading {
     /// Whether records are read at all.
     on: bool,
+    /// Whether they come from both sources.
+    both: bool,
     /// From when on they are known.
     begun: Option<Timestamp>,
     /// Up to when, by the API server's clock.
     heard: Timestamp,
     /// The same, where all of them are known: a file has all, a webhook may lose some.
     passed: Timestamp,
+    /// Up to when a webhook sent them.
+    posted: Timestamp,
     /// When some may have been lost last, and what was said of it.
     lost: Option<(Timestamp, String)>,
+}
+
+impl Reading {
+    /// Up to when all records are known: with two sources each may have what the other has not.
+    fn passed(&self) -> Timestamp {
+        if self.both { self.passed.min(self.posted) } else { self.passed }
+    }
+
+    /// Up to when records were heard from every source.
+    fn heard_by_all(&self) -> Timestamp {
+        if self.both { self.passed() } else { self.heard }
+    }
 }
 
 /// A write of greffier.
@@ -90,8 +121,8 @@ struct Own {
 #[derive(Debug)]
 pub struct Machine {
     ledger: String,
-    /// Whether this run reads records.
-    audit: bool,
+    /// Where this run reads records.
+    sources: Sources,
     now: Timestamp,
     /// When the daemon started last, and what was waited for no more by then.
     started: Timestamp,
@@ -131,17 +162,18 @@ struct Intended {
 }
 
 impl Machine {
-    /// A machine for the ledger with this id, from `now` on. `audit` says whether records of
+    /// A machine for the ledger with this id, from `now` on. `sources` says where records of
     /// requests are read.
     #[must_use]
-    pub fn new(ledger: &str, audit: bool, now: Timestamp) -> Self {
+    pub fn new(ledger: &str, sources: Sources, now: Timestamp) -> Self {
+        let both = sources.file && sources.webhook;
         Self {
             ledger: ledger.to_owned(),
-            audit,
+            sources,
             now,
             started: Timestamp::default(),
             over_at_start: Timestamp::default(),
-            reading: Reading { on: audit, ..Reading::default() },
+            reading: Reading { on: sources.any(), both, ..Reading::default() },
             records: Records::since(now),
             seen: BTreeMap::new(),
             observed: BTreeMap::new(),
@@ -205,7 +237,7 @@ impl Machine {
             Event::DaemonStarted(_) => {
                 (self.started, self.over_at_start) = (self.now, over);
                 self.interrupted_all = before;
-                self.reading.on = self.audit;
+                self.reading.on = self.sources.any();
                 self.listed.clear();
             }
             Event::ClusterLost(_) => self.interrupted_all = minus(at, LAG_MS),
@@ -327,12 +359,14 @@ impl Machine {
     fn read(&mut self, at: Timestamp, body: &AuditReadV1) {
         self.reading.on = true;
         self.reading.begun.get_or_insert(at);
-        let former = self.reading.heard;
+        let former = (self.reading.heard, self.reading.passed());
         let newest = body.newest.unwrap_or_default();
         // Where the API server is idle nothing newer comes; what it had to write it has written.
         let written = body.end.map_or(newest, |end| newest.max(minus(end, WRITTEN_MS)));
-        self.reading.heard = former.max(written);
-        if body.source != WEBHOOK {
+        self.reading.heard = self.reading.heard.max(written);
+        if body.source == WEBHOOK {
+            self.reading.posted = self.reading.posted.max(written);
+        } else {
             self.reading.passed = self.reading.passed.max(written);
         }
         for key in std::mem::take(&mut self.touched) {
@@ -348,12 +382,14 @@ impl Machine {
             }
         }
         // Those whose time the records have passed now.
-        let (from, to) = (minus(former, SKEW_MS), minus(self.reading.heard, SKEW_MS));
-        let passed: Vec<_> = self
-            .open
-            .range((from, Seq::ZERO)..=(to, Seq(u64::MAX)))
-            .filter_map(|(_, seq)| self.observed.get(seq).map(|found| found.key.clone()))
-            .collect();
+        let now = (self.reading.heard, self.reading.passed());
+        let mut passed = BTreeSet::new();
+        for (from, to) in [(former.0, now.0), (former.1, now.1)] {
+            let (from, to) = (minus(from, SKEW_MS), minus(to, SKEW_MS));
+            let open = self.open.range((from, Seq::ZERO)..=(to, Seq(u64::MAX)));
+            let keys = open.filter_map(|(_, seq)| Some(self.observed.get(seq)?.key.clone()));
+            passed.extend(keys);
+        }
         passed.iter().for_each(|key| self.mark(key));
     }
 

@@ -147,7 +147,7 @@ impl Machine {
         if certain && by_file {
             return self.incomplete(o).is_none();
         }
-        reading.heard >= o.recorded.plus_ms(SKEW_MS)
+        reading.heard_by_all() >= o.recorded.plus_ms(SKEW_MS)
     }
 
     fn own_like(&self, request: &Request) -> bool {
@@ -277,11 +277,14 @@ impl Machine {
         let Some(begun) = reading.begun else {
             return Some("no records were read".to_owned());
         };
-        if reading.passed < o.recorded.plus_ms(SKEW_MS) {
-            return Some(if reading.heard > reading.passed {
+        let (passed, until) = (reading.passed(), o.recorded.plus_ms(SKEW_MS));
+        if passed < until {
+            return Some(if reading.both && reading.passed >= until {
+                format!("the webhook sent records up to {passed} only")
+            } else if reading.heard > reading.passed {
                 "a webhook may lose records".to_owned()
             } else {
-                format!("records were read up to {} only", reading.passed)
+                format!("records were read up to {passed} only")
             });
         }
         // The margin for clocks that differ is for what came in between, not for the beginning.

@@ -57,13 +57,14 @@ impl Story {
     /// One in which records are read.
     pub(super) fn new() -> Self {
         let mut story = Self::unaudited();
-        (story.machine.audit, story.machine.reading.on) = (true, true);
+        story.machine.sources = Sources { file: true, webhook: false };
+        story.machine.reading.on = true;
         story.fold(&AuditReadV1 { newest: None, ..story.reading(0) }.into());
         story
     }
 
     pub(super) fn unaudited() -> Self {
-        let machine = Machine::new(LEDGER, false, Timestamp::default());
+        let machine = Machine::new(LEDGER, Sources::default(), Timestamp::default());
         Self { machine, seq: 0, at: 1_000, said: Vec::new() }
     }
 

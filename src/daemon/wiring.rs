@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{auditing, lifecycle, narrate, network, options, read_only};
+use crate::attribution::Sources;
 use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
 use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
@@ -215,14 +216,15 @@ fn start_attribution(
     parts: &Parts,
     cancel: &CancellationToken,
 ) {
-    let audit = config.audit.file.is_some() || config.audit.webhook.listen.is_some();
-    if !audit {
+    let (file, webhook) = (config.audit.file.is_some(), config.audit.webhook.listen.is_some());
+    let sources = Sources { file, webhook };
+    if !(file || webhook) {
         // Observations say all there is.
         return;
     }
     let (parts, cancel) = (parts.clone(), cancel.clone());
     tasks
-        .spawn("attribution", async move { Ok(reconcile::attribute(parts, audit, cancel).await?) });
+        .spawn("attribution", async move { Ok(reconcile::attribute(parts, sources, cancel).await?) });
 }
 
 /// Serves the API. Without sources there is nothing to refresh: nothing is recorded, for the

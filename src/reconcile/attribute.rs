@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::Parts;
-use crate::attribution::{Change, LAG_MS, Machine, Prior, SKEW_MS, WAIT_MS};
+use crate::attribution::{Change, LAG_MS, Machine, Prior, SKEW_MS, Sources, WAIT_MS};
 use crate::ledger::event::{Event, WriteResult};
 use crate::ledger::store::SubjectKey;
 use crate::ledger::subjects::Topic;
@@ -30,14 +30,14 @@ const LOOKED_UP: usize = 64;
 /// How many events of an application are looked at for the outcomes of an intent.
 const OUTCOMES_AFTER_INTENT: usize = 16;
 
-/// Attributes until it is cancelled or the ledger is closed. `audit` says whether records of
+/// Attributes until it is cancelled or the ledger is closed. `sources` says where records of
 /// requests are read.
 ///
 /// # Errors
 /// The ledger failed.
 pub async fn attribute(
     parts: Parts,
-    audit: bool,
+    sources: Sources,
     cancel: CancellationToken,
 ) -> Result<(), ledger::Error> {
     let Parts { ledger, .. } = &parts;
@@ -49,7 +49,7 @@ pub async fn attribute(
         kinds.map(|(kind, served)| (kind.clone(), served.version.clone())).collect()
     };
     let begun = ledger.clone();
-    let mut machine = blocking(move || restored(&begun, head, audit, versions)).await??;
+    let mut machine = blocking(move || restored(&begun, head, sources, versions)).await??;
     loop {
         let (ledger, batch) = (ledger.clone(), next(&mut tail, &machine, &cancel).await);
         let Some(batch) = batch? else { return Ok(()) };
@@ -106,7 +106,7 @@ async fn blocking<T: Send + 'static>(
 fn restored(
     ledger: &Ledger,
     head: Seq,
-    audit: bool,
+    sources: Sources,
     versions: Vec<(crate::model::GroupKind, String)>,
 ) -> Result<Box<Machine>, Error> {
     let until = waited_until(recorded_at(ledger, head)?, starts(ledger, head))?;
@@ -114,7 +114,7 @@ fn restored(
     let before = ledger.at_time(since).max(Seq(head.0.saturating_sub(AGAIN_MAX)));
     let known = recorded_at(ledger, before)?;
     let id = ledger.ledger_id().to_string();
-    let mut machine = Box::new(Machine::new(&id, audit, known));
+    let mut machine = Box::new(Machine::new(&id, sources, known));
     machine.serve(versions);
     let mut from = before.next();
     while from <= head {

@@ -260,6 +260,36 @@ fn a_webhook_may_lose_records() {
     assert_eq!(story.who(waits), None);
 }
 
+/// Goal: the file is that of one API server; the other sends its records by the webhook.
+#[test]
+fn with_two_sources_nothing_is_unique_that_only_one_of_them_passed() {
+    for webhook_first in [true, false] {
+        let mut story = long_since();
+        story.machine.reading.both = true;
+        let seen = story.see(11, &[".spec.replicas"]);
+        story.patched_unseen("alice", &[".spec.replicas"]);
+        for webhook in [webhook_first, !webhook_first] {
+            assert_eq!(story.who(seen), None);
+            let mut read = story.reading(story.at + 6);
+            if webhook {
+                read.source = WEBHOOK.into();
+            }
+            story.fold(&read.into());
+            story.settle();
+        }
+        assert_eq!(story.who(seen), is(Verdict::Unique, &["alice"]));
+    }
+    let mut story = long_since();
+    story.machine.reading.both = true;
+    let seen = story.see(11, &[".spec.replicas"]);
+    story.patched_unseen("alice", &[".spec.replicas"]);
+    story.read_to(6);
+    story.later(600);
+    assert_eq!(story.who(seen), is(Verdict::Ambiguous, &["alice"]));
+    let why = &story.resolved(seen).unwrap().why;
+    assert!(why.starts_with("the webhook sent records up to "), "{why}");
+}
+
 /// Goal: an idle API server writes nothing newer; when the end of its log is seen long enough
 /// after, nothing is missing.
 #[test]
