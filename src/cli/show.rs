@@ -139,6 +139,9 @@ fn who_text(who: &dto::Who, out: &mut String) {
         }
         row("", &parts.join(", "));
     }
+    if who.more > 0 {
+        row("", &format!("or one of {} more", who.more));
+    }
     row("because of", &seqs(&who.causes));
     row("not sent", &who.admitted.join(", "));
     row("why not more", &who.why);

@@ -223,8 +223,10 @@ fn start_attribution(
         return;
     }
     let (parts, cancel) = (parts.clone(), cancel.clone());
-    tasks
-        .spawn("attribution", async move { Ok(reconcile::attribute(parts, sources, cancel).await?) });
+    tasks.spawn(
+        "attribution",
+        async move { Ok(reconcile::attribute(parts, sources, cancel).await?) },
+    );
 }
 
 /// Serves the API. Without sources there is nothing to refresh: nothing is recorded, for the

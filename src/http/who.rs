@@ -50,6 +50,7 @@ fn whom(found: who::Who) -> dto::Who {
     dto::Who {
         observation: found.observation.0,
         verdict: found.verdict.as_str().to_owned(),
+        more: found.more,
         attribution: found.attribution.map(|seq| seq.0),
         causes: found.causes.iter().map(|seq| seq.0).collect(),
         why: found.why,

@@ -290,7 +290,7 @@ fn apart(
         let named = managers.into_iter().filter(|_| !removed);
         let claims: Vec<ActorClaim> =
             named.map(|who| ActorClaim { who: who.to_owned(), ..ActorClaim::default() }).collect();
-        let mut cause = Group::by("changed", Verdict::FieldManager, &claims, event.seq());
+        let mut cause = Group::by("changed", Verdict::FieldManager, (&claims, 0), event.seq());
         cause.cause.push_str("; first seen in the answer to a write of greffier");
         found.push((field.path.clone(), cause));
     }
@@ -303,11 +303,11 @@ impl Group {
         Self { cause, strength: Verdict::Unknown.as_str().to_owned(), ..Self::default() }
     }
 
-    fn by(verb: &str, verdict: Verdict, claims: &[ActorClaim], seq: Seq) -> Self {
+    fn by(verb: &str, verdict: Verdict, (claims, more): (&[ActorClaim], u32), seq: Seq) -> Self {
         let verdict = if claims.is_empty() { Verdict::Unknown } else { verdict };
         let cause = match verdict {
             Verdict::Unknown => format!("{verb}, by whom is not known"),
-            _ => format!("{verb} by {}", attributed_by(verdict, claims)),
+            _ => format!("{verb} by {}", attributed_by(verdict, claims, more)),
         };
         let named = if verdict == Verdict::Unknown { &[] } else { claims };
         Self {
@@ -466,12 +466,9 @@ impl<'p> Told<'p> {
         let verb = if gone { "removed" } else { "changed" };
         let attributed = |body: &AttributionResolvedV1| {
             let claims = named(self.people, body, event.envelope.recorded);
-            let mut group = Group::by(verb, body.verdict, &claims, event.seq());
+            let mut group = Group::by(verb, body.verdict, (&claims, body.more), event.seq());
             if !group.by.is_empty() {
                 group.by = body.claims.iter().map(claimed).collect();
-            }
-            if body.more > 0 {
-                group.cause.push_str(&format!(", or one of {} more", body.more));
             }
             Cause { group, own: None }
         };
@@ -487,7 +484,7 @@ impl<'p> Told<'p> {
                     Some(Event::ObjectObserved(body)) if body.key == *key => managers(event),
                     _ => Vec::new(),
                 };
-                let group = Group::by(verb, Verdict::FieldManager, &claims, event.seq());
+                let group = Group::by(verb, Verdict::FieldManager, (&claims, 0), event.seq());
                 Cause { group, own: None }
             }
         }

@@ -25,6 +25,8 @@ pub struct Who {
     pub verdict: Verdict,
     /// Who, strongest first.
     pub claims: Vec<ActorClaim>,
+    /// How many more can have made it who are not named.
+    pub more: u32,
     /// The `attribution.resolved` that says so, if one does.
     pub attribution: Option<Seq>,
     /// The changed fields and where they come from, where that is known.
@@ -80,6 +82,7 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
         observation,
         verdict: Verdict::Unknown,
         claims: Vec::new(),
+        more: 0,
         attribution: None,
         fields: Vec::new(),
         causes: Vec::new(),
@@ -91,7 +94,8 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
         who.attribution = Some(at);
         (who.causes, who.why) = (body.causes, body.why);
         if body.verdict != Verdict::Unknown {
-            (who.verdict, who.claims, who.fields) = (body.verdict, body.claims, body.fields);
+            (who.verdict, who.claims, who.more) = (body.verdict, body.claims, body.more);
+            who.fields = body.fields;
             return Ok(Some(who));
         }
     }
@@ -209,9 +213,7 @@ pub fn attributed(book: &dyn Book, recorded: &Recorded, described: Described) ->
     // What cannot be read is told when it is asked for by itself.
     let known = in_force(book, &key, observation, None, LOOKED_AT_MAX).unwrap_or_default();
     match known.resolved {
-        Some((_, body)) if !body.claims.is_empty() => {
-            describe::by_whom(described, event, body.verdict, &body.claims)
-        }
+        Some((_, body)) if !body.claims.is_empty() => describe::by_whom(described, event, &body),
         _ => described,
     }
 }

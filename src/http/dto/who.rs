@@ -13,6 +13,9 @@ pub struct Who {
     pub verdict: String,
     /// Who, strongest first.
     pub claims: Vec<Claim>,
+    /// How many more can have made it who are not named.
+    #[serde(default)]
+    pub more: u32,
     /// The `attribution.resolved` that says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<u64>,

@@ -16,9 +16,10 @@ pub fn who(claim: &ActorClaim) -> String {
     }
 }
 
-/// The names of claims and what they rest on: `alice (audit, exact)`.
+/// The names of claims and what they rest on: `alice (audit, exact)`. `unnamed` = how many more
+/// there are whom no claim names.
 #[must_use]
-pub fn by(verdict: Verdict, claims: &[ActorClaim]) -> String {
+pub fn by(verdict: Verdict, claims: &[ActorClaim], unnamed: u32) -> String {
     if claims.is_empty() {
         return "unknown".to_owned();
     }
@@ -29,7 +30,8 @@ pub fn by(verdict: Verdict, claims: &[ActorClaim]) -> String {
         }
         Verdict::Ambiguous => {
             let names: Vec<String> = claims.iter().take(NAMED_MAX).map(who).collect();
-            let more = match claims.len() - names.len() {
+            let listed = u32::try_from(claims.len() - names.len()).unwrap_or(u32::MAX);
+            let more = match listed.saturating_add(unnamed) {
                 0 => String::new(),
                 more => format!(" or {more} more"),
             };
@@ -45,13 +47,9 @@ pub fn by(verdict: Verdict, claims: &[ActorClaim]) -> String {
 
 /// The words for a change, with who made it in the place of what the object says of itself.
 #[must_use]
-pub fn by_whom(
-    described: Described,
-    event: &Event,
-    verdict: Verdict,
-    claims: &[ActorClaim],
-) -> Described {
-    let by = by(verdict, claims);
+pub fn by_whom(described: Described, event: &Event, body: &AttributionResolvedV1) -> Described {
+    let (verdict, claims) = (body.verdict, &body.claims);
+    let by = by(verdict, claims, body.more);
     let summary = match event {
         Event::DriftDetected(body) => drift::found_by(body, &by).summary,
         _ => format!("{}, by {by}", described.summary),
@@ -61,12 +59,12 @@ pub fn by_whom(
     names.extend(
         described.by.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>(),
     );
-    let known = Some((verdict, claims.to_vec()));
+    let known = Some((verdict, claims.clone()));
     Described { by: names, summary, known, ..described }
 }
 
 pub(super) fn resolved(body: &AttributionResolvedV1) -> Described {
-    let (key, by) = (clean_key(&body.key), by(body.verdict, &body.claims));
+    let (key, by) = (clean_key(&body.key), by(body.verdict, &body.claims, body.more));
     let cause = match body.causes.first() {
         Some(cause) => format!(", because of #{cause}"),
         None => String::new(),
@@ -90,4 +88,21 @@ pub(super) fn gap(body: &AuditGapSuspectedV1) -> Described {
     let text =
         format!("AUDIT GAP SUSPECTED: no record explains #{} of {key}: {why}", body.observation);
     Described::new(text).tone(Tone::Warn).object(&body.key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_not_named_is_counted() {
+        let claim = |name: &str| ActorClaim { who: name.into(), ..ActorClaim::default() };
+        let two = [claim("alice"), claim("bob")];
+        let told = |unnamed| by(Verdict::Ambiguous, &two, unnamed);
+        assert_eq!(told(0), "alice or bob (audit, ambiguous)");
+        assert_eq!(told(3), "alice or bob or 3 more (audit, ambiguous)");
+        let many: Vec<_> = (0..NAMED_MAX + 2).map(|n| claim(&format!("user-{n}"))).collect();
+        let text = by(Verdict::Ambiguous, &many, 3);
+        assert!(text.ends_with(" or 5 more (audit, ambiguous)"), "{text}");
+    }
 }
