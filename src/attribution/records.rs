@@ -80,10 +80,12 @@ impl Request {
     }
 
     /// Whether it came in after the last write to the object that the API server noted, which it
-    /// does by the second: it set nothing. Not known where none is noted.
+    /// does by the second: it set nothing. Not known where none is noted, and of scaling, which the
+    /// API server notes without a time.
     pub(super) fn set_nothing(&self, o: &Observation) -> bool {
         let second = self.received.0.div_euclid(1_000_000_000);
-        o.stamp.is_some_and(|stamp| Timestamp::from_seconds(second) > stamp)
+        let noted = o.stamp.filter(|_| self.subresource != "scale");
+        noted.is_some_and(|stamp| Timestamp::from_seconds(second) > stamp)
     }
 
     /// Whether that last write is noted under its name.

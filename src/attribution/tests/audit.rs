@@ -183,9 +183,13 @@ fn scaling_explains_the_replicas_alone() {
         (&[".spec.replicas", ".spec.paused"][..], None),
     ] {
         let mut story = Story::new();
+        story.record(|body| body.key = "ConfigMap/prod/other".parse().unwrap());
+        story.later(100);
         story.known(10);
-        let managers =
-            vec![ManagerStamp { subresource: "scale".into(), ..stamp("kubectl-edit", 1) }];
+        // The API server notes scaling without a time.
+        let scaled =
+            ManagerStamp { subresource: "scale".into(), time: None, ..stamp("kubectl-edit", 0) };
+        let managers = vec![scaled, stamp("kube-controller-manager", 1_050)];
         let seen = story.observe(ObjectObservedV1 { managers, ..seen(11) }, sets(paths));
         story.record(|body| {
             name(body, "alice");
@@ -194,6 +198,8 @@ fn scaling_explains_the_replicas_alone() {
             body.reach = AuditReach::Whole;
         });
         story.read_to(0);
+        assert_eq!(story.who(seen), None, "another of the same time is waited for");
+        story.read_to(6);
         assert_eq!(story.who(seen), expected, "{paths:?}");
     }
 }
