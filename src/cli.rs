@@ -28,6 +28,7 @@ mod people;
 mod plan;
 mod read;
 mod report;
+mod rollback;
 mod run;
 mod settings;
 mod show;

@@ -7,8 +7,10 @@
 //! Invariant: an event of a person carries that person as its actor and nobody else.
 
 mod hold;
+mod rollback;
 
 pub use hold::can_be_laid;
+pub use rollback::Then;
 
 use serde_json::Value;
 
@@ -22,6 +24,7 @@ use crate::model::{
     Actor, AppError, AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp, canonical_json,
     with_causes,
 };
+use crate::query::instant::At;
 use crate::query::why::SubjectError;
 use crate::query::{GateError, NamedPlan, UnknownApp, plan_named, text::near_names};
 use crate::replay::{App, NotKept, World};
@@ -111,6 +114,21 @@ pub enum Command {
         seq: Seq,
         /// Its time.
         time: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// Bring back what was in force of an application at an earlier instant, and hold it there.
+    Rollback {
+        /// The application.
+        app: String,
+        /// The instant.
+        to: At,
+        /// How the person named it.
+        said: String,
+        /// What was in force then.
+        then: Then,
+        /// When the hold ends by itself.
+        until: Option<Timestamp>,
         /// Why.
         reason: String,
     },
@@ -212,6 +230,45 @@ pub enum Error {
         app: AppName,
         /// The object.
         key: Box<ObjectKey>,
+    },
+    /// Greffier is frozen, and a rollback is to be done now.
+    #[error("greffier is frozen: nothing is written for any application")]
+    Frozen,
+    /// The Application says that it is to be left alone.
+    #[error("application `{0}` is left alone: its skip-reconcile annotation says so")]
+    LeftAlone(AppName),
+    /// The application goes.
+    #[error("application `{0}` is being removed")]
+    BeingRemoved(AppName),
+    /// The application was not there.
+    #[error("application `{app}` was not there at #{seq} ({time})")]
+    NotThen {
+        /// The application.
+        app: AppName,
+        /// The instant.
+        seq: Seq,
+        /// Its time.
+        time: Timestamp,
+    },
+    /// Nothing of the application was wanted.
+    #[error("nothing of application `{app}` was in force at #{seq} ({time})")]
+    NothingThen {
+        /// The application.
+        app: AppName,
+        /// The instant.
+        seq: Seq,
+        /// Its time.
+        time: Timestamp,
+    },
+    /// Git says what was in force then.
+    #[error("Git says of application `{app}` what was in force at #{seq}: nothing is to be held")]
+    AsThen {
+        /// The application.
+        app: AppName,
+        /// The instant.
+        seq: Seq,
+        /// Whether another hold keeps it from Git.
+        held: bool,
     },
     /// Nothing is held of the subject.
     #[error("nothing of {0} is held")]
@@ -345,6 +402,12 @@ pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decisi
         Command::Keep { event, drift, until, reason } => {
             not_past("hold", *until, now)?;
             hold::keep(world, *event, drift.as_deref(), *until, &bounded(reason)?)
+        }
+        Command::Rollback { app, to, said, then, until, reason } => {
+            not_past("hold", *until, now)?;
+            let (name, state) = find(world, app)?;
+            let (reason, said) = (bounded(reason)?, bounded(said)?);
+            rollback::rollback(world, (name, state), (to, said), then, *until, reason)
         }
         Command::Release { subject, namespace } => {
             hold::release(world, subject, namespace.as_deref())

@@ -242,7 +242,9 @@ fn deadline(world: &World, app: &App) -> Option<Timestamp> {
 }
 
 fn sync(world: &World, app: &App, plan: &Plan) -> Sync {
-    if app.desired.is_none() && !app.removing || world.render_problem(app).is_some() {
+    // While an application is held, what Git says now is not asked for.
+    let unknown = !app.is_held() && world.render_problem(app).is_some();
+    if app.desired.is_none() && !app.removing || unknown {
         return Sync::Unknown;
     }
     // What Git says now waits, and is something else.
@@ -283,7 +285,7 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
         || !plan.declare.is_empty()
         || !plan.remove.is_empty()
         || plan.objects.iter().any(|object| object.status == Status::InFlight)
-        || world.render_pending(app)
+        || !app.is_held() && world.render_pending(app)
         || unrendered::may_render_yet(world, app)
         || !permission.apply;
     if busy {
@@ -311,7 +313,7 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
         return Some(Finished { succeeded: false, message });
     }
     if problems.is_empty() {
-        return Some(Finished { succeeded: true, message: left_message(plan) });
+        return Some(Finished { succeeded: true, message: left_message(app, plan) });
     }
     let waits = plan.objects.iter().any(|object| object.blocked && object.waits_for_progress);
     if waits {
@@ -324,7 +326,7 @@ fn finished(world: &World, app: &App, permission: &Permission, plan: &Plan) -> O
 }
 
 /// What is left as it is by a revision that ended well.
-fn left_message(plan: &Plan) -> String {
+fn left_message(app: &App, plan: &Plan) -> String {
     let differing = plan.objects.iter().filter(|object| object.counted && object.status.differs());
     let (foreign, left): (Vec<_>, Vec<_>) =
         differing.partition(|object| object.status == Status::Foreign);
@@ -340,7 +342,13 @@ fn left_message(plan: &Plan) -> String {
     if !held.is_empty() {
         parts.push(format!("of {} objects a person holds something", held.len()));
     }
-    if parts.is_empty() { "every object is as Git says".to_owned() } else { parts.join("; ") }
+    match (parts.is_empty(), &app.hold) {
+        (false, _) => parts.join("; "),
+        (true, None) => "every object is as Git says".to_owned(),
+        (true, Some(hold)) => {
+            format!("every object is as at #{}, where hold #{} holds it", hold.to.0, hold.seq.0)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod people;
 pub mod planned;
 pub mod report;
 mod resources;
+pub mod rollback;
 pub mod search;
 mod status;
 pub mod text;

@@ -1,8 +1,12 @@
 //! Verbs and flags.
 
+mod rollback;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(super) use rollback::{ReleaseArgs, RollbackArgs};
 
 use crate::config::Period;
 use crate::model::{ObjectKey, Seq};
@@ -207,18 +211,16 @@ pub(super) enum Verb {
         #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
     },
-    /// Follow Git again where something is kept.
+    /// Bring back what was in force of an application at an earlier instant, and hold it there.
     #[command(
-        after_help = "Examples:\n  greffier release web\n  greffier release Deployment/web -n prod\n  greffier release 1234"
+        after_help = "Examples:\n  greffier rollback web --to 'yesterday 14:00' --plan\n  greffier rollback web --to git:v1.4.0 --for 2h --reason 'incident 7'\n  greffier rollback web --to @- --yes"
     )]
-    Release {
-        /// An application, an object (Kind[.group]/[namespace/]name), or the event of the hold or
-        /// of the drift that it keeps.
-        subject: String,
-        /// The namespace of the object, where the subject does not say it.
-        #[arg(short, long)]
-        namespace: Option<String>,
-    },
+    Rollback(RollbackArgs),
+    /// Follow Git again where something is kept or held.
+    #[command(
+        after_help = "Examples:\n  greffier release web --plan\n  greffier release web\n  greffier release Deployment/web -n prod\n  greffier release 1234"
+    )]
+    Release(ReleaseArgs),
     /// Look at repositories now.
     #[command(after_help = "Example: greffier refresh")]
     Refresh {

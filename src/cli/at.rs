@@ -84,7 +84,8 @@ pub(super) fn check(verb: &Verb) -> Result<(), Error> {
         | Verb::Freeze { .. }
         | Verb::Unfreeze
         | Verb::Keep { .. }
-        | Verb::Release { .. }
+        | Verb::Rollback(_)
+        | Verb::Release(_)
         | Verb::Refresh { .. }
         | Verb::Mark { .. }
         | Verb::App(_) => refused("a verb that changes something: the past cannot be changed"),

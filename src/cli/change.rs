@@ -95,18 +95,6 @@ pub(super) async fn keep(
     accepted(context, &done, &format!("what event {event} tells of is kept"))
 }
 
-/// Runs `release`.
-pub(super) async fn release(
-    context: &Context,
-    subject: &str,
-    namespace: Option<&str>,
-) -> Result<(), Error> {
-    let client = context.daemon().await?;
-    let body = json!({"subject": subject, "namespace": namespace.unwrap_or_default()});
-    let done: dto::Accepted = client.post("release", &body).await?;
-    accepted(context, &done, &format!("{subject} follows Git again"))
-}
-
 /// Runs `refresh`.
 pub(super) async fn refresh(context: &Context, repo: Option<&str>) -> Result<(), Error> {
     let client = context.daemon().await?;
@@ -263,7 +251,7 @@ fn write_text(write: &dto::Write) -> String {
 }
 
 /// Asks the person at the terminal; `done` is what is not done without a `yes`.
-fn asked(done: &str, without: &str) -> Result<(), Error> {
+pub(super) fn asked(done: &str, without: &str) -> Result<(), Error> {
     let refused = |why: String| Error::new(Exit::Refused, why);
     if !std::io::stdin().is_terminal() {
         let why = format!("not {done}: nobody is there to be asked");

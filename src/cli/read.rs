@@ -150,6 +150,9 @@ fn people(status: &dto::Status, row: &mut dyn FnMut(&str, String)) {
     for contest in &status.contests {
         row("contest", format!("{} {}: {}", contest.app, contest.object, contest.what));
     }
+    for hold in &status.held {
+        row("HELD", held(hold));
+    }
     for hold in &status.holds {
         row("KEPT", kept(hold));
     }
@@ -159,6 +162,21 @@ fn people(status: &dto::Status, row: &mut dyn FnMut(&str, String)) {
         row("drift", format!("{} {} {what} by {by} (#{})", drift.app, drift.object, drift.seq));
         row("", format!("to keep it: {}", drift.keep.join(" or ")));
     }
+}
+
+/// An application that is held as it was at an earlier instant.
+pub(super) fn held(hold: &dto::AppHold) -> String {
+    let until = hold.until.as_deref().map(local_time);
+    let until = until.map_or_else(String::new, |until| format!(" until {until}"));
+    let by = if hold.by.is_empty() { String::new() } else { format!(" by {}", hold.by) };
+    let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
+    let dto::AppHold { app, to, at, commit, waits, .. } = hold;
+    let waits = match waits.as_str() {
+        "" => String::new(),
+        waits => format!("; {} of Git waits", short(waits)),
+    };
+    let (at, commit) = (local_time(at), short(commit));
+    format!("{app} as at #{to} ({at}, {commit}){until}{by}{why}{waits} (greffier release {app})")
 }
 
 fn kept(hold: &dto::Hold) -> String {

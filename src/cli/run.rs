@@ -12,8 +12,8 @@ use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ReportVerb,
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::{
-    approve, arena, at, between, blame, change, log, mark, output, plan, read, report, settings,
-    show, trial, why,
+    approve, arena, at, between, blame, change, log, mark, output, plan, read, report, rollback,
+    settings, show, trial, why,
 };
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
@@ -120,9 +120,8 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Freeze { period, reason } => change::freeze(context, period, &reason).await,
         Verb::Unfreeze => change::unfreeze(context).await,
         Verb::Keep { event, period, reason } => change::keep(context, event, period, &reason).await,
-        Verb::Release { subject, namespace } => {
-            change::release(context, &subject, namespace.as_deref()).await
-        }
+        Verb::Rollback(args) => rollback::run(context, args).await,
+        Verb::Release(args) => rollback::release(context, &args).await,
         Verb::Refresh { repo } => change::refresh(context, repo.as_deref()).await,
         Verb::Mark { name, instant, reason } => {
             mark::run(context, &name, instant.as_deref(), &reason).await

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::asker::{Asker, Context, Wanted};
 use super::error::Error;
 use super::log::{self, Subject};
-use super::read::short;
+use super::read::{held, short};
 use super::table::local_time;
 use super::yaml::to_yaml;
 use super::{at, output};
@@ -186,6 +186,9 @@ fn app_text(app: &dto::App, rows: &[dto::Event]) -> String {
     if let Some(sync) = &app.last_sync {
         let word = if sync.succeeded { "complete" } else { "NOT COMPLETE" };
         row("last sync", &format!("{} {word}: {}", local_time(&sync.time), sync.message));
+    }
+    if let Some(hold) = &app.held {
+        row("HELD", &held(hold));
     }
     if let Some(pause) = &app.paused {
         row("paused", &join(pause.until.as_deref().unwrap_or("until resumed"), &pause.reason));

@@ -4,7 +4,8 @@ use super::{Decision, Error, find};
 use crate::cluster::lay_held;
 use crate::ledger;
 use crate::ledger::event::{
-    DriftDetectedV1, DriftKind, HeldFields, HoldBegunV1, HoldEndedV1, HoldOf,
+    AppHoldEndedV1, DriftDetectedV1, DriftKind, HeldFields, HoldBegunV1, HoldEnd, HoldEndedV1,
+    HoldOf,
 };
 use crate::model::{AppName, BlobAddr, Seq, Timestamp};
 use crate::query::why::{Found, Subject};
@@ -110,7 +111,10 @@ pub(super) fn release(
     let nothing = || Error::NothingHeld(subject.to_owned());
     let event = subject.parse::<Seq>().ok();
     let of_event = |hold: &&Hold| Some(hold.seq) == event || Some(hold.drift) == event;
-    let by_event = |(name, app): (&AppName, &App)| ended(name, app, of_event);
+    let by_event = |(name, app): (&AppName, &App)| {
+        let whole = app.hold.as_ref().is_some_and(|hold| Some(hold.seq) == event);
+        if whole { let_go(name, app) } else { ended(name, app, of_event) }
+    };
     if let Some(decision) = world.apps.iter().find_map(by_event) {
         return Ok(decision);
     }
@@ -120,7 +124,7 @@ pub(super) fn release(
     let found = match Subject::parse(subject, namespace)?.find(world)? {
         Found::App(name) => {
             let (name, app) = find(world, name.as_str())?;
-            ended(name, app, |_| true)
+            let_go(name, app).or_else(|| ended(name, app, |_| true))
         }
         Found::Object(key, _) => {
             let mut apps = world.apps.iter();
@@ -130,6 +134,14 @@ pub(super) fn release(
         Found::Event(_) => None,
     };
     found.ok_or_else(nothing)
+}
+
+/// That the hold of the whole application ends, and those of its objects with it.
+fn let_go(name: &AppName, app: &App) -> Option<Decision> {
+    let hold = app.hold.as_ref()?.seq;
+    let holds = app.holds.iter().map(|hold| hold.seq).collect();
+    let (app, end) = (name.clone(), HoldEnd::Released);
+    Some(Decision::record(AppHoldEndedV1 { app, hold, end, holds }))
 }
 
 /// That the chosen holds of an application end; `None` when there are none.

@@ -398,6 +398,7 @@ fn undo_of(command: &Command) -> String {
         | Command::Approve { .. }
         | Command::Keep { .. }
         | Command::Mark { .. }
+        | Command::Rollback { .. }
         | Command::Release { .. } => String::new(),
     }
 }

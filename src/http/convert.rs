@@ -119,6 +119,23 @@ fn contests(view: &AppView<'_>, world: &World) -> Vec<dto::Contest> {
         .collect()
 }
 
+fn held(view: &AppView<'_>) -> Option<dto::AppHold> {
+    let hold = view.app.hold.as_ref()?;
+    let waits = view.app.proposed.as_ref().map(|waits| &waits.desired.revision.commit);
+    Some(dto::AppHold {
+        app: view.name.to_string(),
+        seq: hold.seq.0,
+        to: hold.to.0,
+        at: hold.at.to_string(),
+        said: hold.said.clone(),
+        by: String::new(),
+        commit: view.app.commit().map(ToString::to_string).unwrap_or_default(),
+        waits: waits.map(ToString::to_string).unwrap_or_default(),
+        until: hold.until.map(|until| until.to_string()),
+        reason: hold.reason.clone(),
+    })
+}
+
 fn holds(view: &AppView<'_>, world: &World) -> Vec<dto::Hold> {
     let holds = view.app.holds.iter().filter(|hold| hold.holds(world.now));
     holds
@@ -155,6 +172,9 @@ pub fn with_actors(mut status: dto::Status, by: impl Fn(u64) -> String) -> dto::
         freeze.by = by(freeze.seq);
     }
     for hold in status.holds.iter_mut().take(ACTORS_MAX) {
+        hold.by = by(hold.seq);
+    }
+    for hold in status.held.iter_mut().take(ACTORS_MAX) {
         hold.by = by(hold.seq);
     }
     status
@@ -196,6 +216,7 @@ pub fn app(world: &World, view: &AppView<'_>) -> dto::App {
             Origin::Operator => "operator".to_owned(),
             Origin::Parent(parent) => format!("app/{parent}"),
         },
+        held: held(view),
         paused: pause(view, world),
         gate: app.gate.as_ref().map(|waiting| gate(view.name, waiting)),
         last_sync: app.last_sync.as_ref().map(|sync| dto::Sync {
@@ -317,6 +338,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
         }),
         contests: views.iter().flat_map(|view| contests(view, world)).collect(),
         holds: views.iter().flat_map(|view| holds(view, world)).collect(),
+        held: views.iter().filter_map(held).collect(),
         drifts: views.iter().flat_map(|view| drifts(view)).take(DRIFTS_MAX).collect(),
         pauses: views.iter().filter_map(|view| pause(view, world)).collect(),
         problems: status.problems.iter().map(note).collect(),

@@ -6,6 +6,7 @@
 mod audit;
 mod body;
 mod diff;
+mod hold;
 mod past;
 mod report;
 mod who;
@@ -21,6 +22,7 @@ use crate::query::people::Party;
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 pub use diff::{Diff, DiffBody, Field, Manifest, ObjectDiff, Rendered, RenderedObject};
+pub use hold::{AppHold, RollbackBody};
 pub use past::{Between, Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
 pub use report::ReportHead;
 pub use who::{Claim, OwnWrite, Who};
@@ -123,6 +125,9 @@ pub struct Status {
     /// What people hold as it is, against Git.
     #[serde(default)]
     pub holds: Vec<Hold>,
+    /// Applications that people hold as they were at an earlier instant.
+    #[serde(default)]
+    pub held: Vec<AppHold>,
     /// What somebody changed and is not put back yet.
     #[serde(default)]
     pub drifts: Vec<Drift>,
@@ -344,6 +349,9 @@ pub struct App {
     pub objects: usize,
     /// What defined it: `config`, `operator` or `app/<name>`.
     pub origin: String,
+    /// Its hold at an earlier instant.
+    #[serde(default)]
+    pub held: Option<AppHold>,
     /// Its pause.
     pub paused: Option<Pause>,
     /// What waits for approval.

@@ -209,6 +209,22 @@ impl From<command::Error> for Error {
                 conflict("changed_beside", &hint)
             }
             Command::Left { .. } => conflict("left_git", "there is nothing left to keep"),
+            Command::Frozen => conflict("frozen", "`greffier unfreeze` ends the freeze"),
+            Command::LeftAlone(_) => {
+                conflict("left_alone", "take skip-reconcile out of the Application first")
+            }
+            Command::BeingRemoved(_) => conflict("being_removed", "define it anew first"),
+            Command::NotThen { app, .. } | Command::NothingThen { app, .. } => {
+                let hint = format!("`greffier log {app} --kind render` lists what was");
+                conflict("nothing_then", &hint)
+            }
+            Command::AsThen { app, held, .. } => {
+                let hint = match held {
+                    true => format!("`greffier release {app}` follows Git again"),
+                    false => format!("`greffier pause {app}` keeps it from what Git says next"),
+                };
+                conflict("as_then", &hint)
+            }
             Command::NothingHeld(_) => {
                 conflict("nothing_held", "`greffier status` lists what is held")
             }

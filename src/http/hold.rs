@@ -1,16 +1,23 @@
-//! Keeping what somebody changed by hand, and letting go of it.
+//! Keeping what somebody changed by hand, rolling back, and letting go of it.
 
 use axum::Json;
-use axum::extract::{ConnectInfo, State as Having};
+use axum::extract::{ConnectInfo, Path, State as Having};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 
-use super::api::{Answer, FromPeer, Given, after};
+use super::api::{Answer, FromPeer, Given, about, after};
 use super::dto;
+use super::error::Error;
 use super::peer::Peer;
 use super::server::State;
-use crate::command::{self, Command, Decision};
-use crate::ledger::event::Event;
+use crate::command::{self, Command, Decision, Then};
+use crate::ledger::event::{Event, HeldApproval};
 use crate::model::{Seq, Timestamp};
+use crate::plan::Compared;
 use crate::query;
+use crate::query::instant::About;
+use crate::query::rollback::{self, HoldPlan};
+use crate::replay::World;
 
 pub(super) async fn keep(
     Having(state): Having<State>,
@@ -45,10 +52,102 @@ pub(super) async fn release(
     Having(state): Having<State>,
     ConnectInfo(peer): FromPeer,
     body: Given<dto::ReleaseBody>,
-) -> Answer<dto::Accepted> {
-    let Json(dto::ReleaseBody { subject, namespace }) = body?;
+) -> Result<Response, Error> {
+    let Json(dto::ReleaseBody { subject, namespace, plan }) = body?;
     let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
-    carry_out(&state, peer, Command::Release { subject, namespace }).await
+    let command = Command::Release { subject, namespace };
+    if !plan {
+        return Ok(carry_out(&state, peer, command).await?.into_response());
+    }
+    let decided = state.read(move |world, compared| {
+        let decision = command::decide(world, Timestamp::now(), &command)?;
+        Ok::<_, command::Error>((decision, world.clone(), compared.clone()))
+    });
+    let (decision, world, compared) = decided.await??;
+    let Decision::Record(event) = decision else {
+        return Err(Error::internal("a release that is none"));
+    };
+    Ok(Json(shown(&state, world, compared, &event).await?.0).into_response())
+}
+
+/// What happens once the event is folded, and what of it exceeds what may be done unasked.
+async fn shown(
+    state: &State,
+    world: World,
+    compared: Compared,
+    event: &Event,
+) -> Result<(HoldPlan, Option<HeldApproval>), Error> {
+    let (limits, ledger) = (state.limits.clone(), state.ledger.clone());
+    let event = event.clone();
+    let shown = move || {
+        let name = match &event {
+            Event::AppHeld(body) => &body.app,
+            Event::AppHoldEnded(body) => &body.app,
+            Event::HoldEnded(body) => &body.app,
+            _ => return Ok(None),
+        };
+        let pending = rollback::gather(world, &compared, &limits, name, &event);
+        pending.map(|pending| pending.read(&ledger, |addr| ledger.has_blob(addr))).transpose()
+    };
+    let shown = state.blocking(shown).await??;
+    shown.ok_or_else(|| Error::internal("the application is gone"))
+}
+
+/// Shows what a rollback would do, or does it.
+pub(super) async fn roll_back(
+    Having(state): Having<State>,
+    ConnectInfo(peer): FromPeer,
+    Path(app): Path<String>,
+    body: Given<dto::RollbackBody>,
+) -> Result<Response, Error> {
+    let Json(dto::RollbackBody { to, said, plan, approves, period, reason }) = body?;
+    // An application that is not there is named with those that look like it.
+    about(&state, None, app.clone(), |_, _| ()).await?;
+    let until = after(&period)?;
+    let at = state.asked_at(Some(&to), About::app(&app)).await?;
+    let at = at.ok_or_else(|| Error::bad_request("say to which instant: `to`"))?;
+    let name = app.clone();
+    let then = state.read_at(Some(&at), move |world, _| Then::of(world, &name)).await?;
+    let said = if said.is_empty() { to } else { said };
+    let command = Command::Rollback { app: app.clone(), to: at, said, then, until, reason };
+    let decided = state.read(move |world, compared| {
+        let decision = command::decide(world, Timestamp::now(), &command)?;
+        Ok::<_, command::Error>((decision, world.clone(), compared.clone()))
+    });
+    let (decision, world, compared) = decided.await??;
+    let undo = format!("greffier release {app}");
+    let mut event = match decision {
+        Decision::Record(event) => event,
+        Decision::AlreadySo(seq) => {
+            let next = Vec::new();
+            return Ok(
+                Json(dto::Accepted { seq: seq.0, already: true, undo, next }).into_response()
+            );
+        }
+    };
+    let (shown, approval) = shown(&state, world, compared, &event).await?;
+    if plan {
+        return Ok(Json(shown).into_response());
+    }
+    if !shown.missing.is_empty() {
+        let message = format!("not all of it can be restored: {}", shown.missing.join("; "));
+        let hint = "nothing was written; roll back to another instant";
+        return Err(Error::new(StatusCode::CONFLICT, "not_restorable", message, hint));
+    }
+    if let Event::AppHeld(body) = &mut *event
+        && !approves.is_empty()
+    {
+        if approves != shown.approves {
+            let message = format!("what would wait of `{app}` is not what was shown any more");
+            let hint = format!("`greffier rollback {app} --to '#{}' --plan` shows it", shown.to);
+            return Err(Error::new(StatusCode::CONFLICT, "plan_lapsed", message, hint));
+        }
+        body.approves = approval;
+    }
+    let decision = Decision::Record(event);
+    let seq = command::execute(&state.ledger, peer.actor(), decision).await?;
+    let next = vec![shown.summary()];
+    Ok(Json(dto::Accepted { seq: seq.0, already: false, undo, next }).into_response())
 }
 
 /// Checks and records the command, and says what happens because of it.
@@ -67,6 +166,9 @@ async fn carry_out(state: &State, peer: Peer, command: Command) -> Answer<dto::A
     let seq = command::execute(&state.ledger, actor, decision).await?;
     let limits = state.limits.clone();
     let next = match event {
+        Some(event) if matches!(*event, Event::AppHoldEnded(_)) => {
+            vec![shown(state, world, compared, &event).await?.0.summary()]
+        }
         Some(event) => {
             let told = move || query::because_of(world, &compared, &limits, seq, &event);
             state.blocking(told).await?

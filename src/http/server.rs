@@ -242,6 +242,7 @@ fn router(state: State) -> Router {
         .route("/apps/{name}/approve", post(api::approve))
         .route("/apps/{name}/pause", post(api::pause))
         .route("/apps/{name}/resume", post(api::resume))
+        .route("/apps/{name}/rollback", post(hold::roll_back))
         .route("/keep", post(hold::keep))
         .route("/release", post(hold::release))
         .route("/freeze", post(api::freeze))

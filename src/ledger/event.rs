@@ -43,7 +43,10 @@ pub use git::{
     CHANGED_PATHS_MAX, CommitRecordedV1, FetchFailedV1, FetchRecoveredV1, HistoryImportedV1,
     HistoryRewrittenV1, RefMovedV1, Signature,
 };
-pub use hold::{HeldFields, HoldBegunV1, HoldEndedV1, HoldOf};
+pub use hold::{
+    AppHeldV1, AppHoldEndedV1, HeldApproval, HeldFields, HeldRender, HoldBegunV1, HoldEnd,
+    HoldEndedV1, HoldOf,
+};
 pub use ignore::{IgnoreCheckedV1, IgnoreFailedV1};
 pub use operator::{
     DeadlineReachedV1, FrozenV1, MarkedV1, PausedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
@@ -251,6 +254,10 @@ events! {
     HoldBegun(HoldBegunV1) = 0x0712, "hold.begun";
     /// See [`HoldEndedV1`].
     HoldEnded(HoldEndedV1) = 0x0713, "hold.ended";
+    /// See [`AppHeldV1`].
+    AppHeld(AppHeldV1) = 0x0714, "hold.app-begun";
+    /// See [`AppHoldEndedV1`].
+    AppHoldEnded(AppHoldEndedV1) = 0x0715, "hold.app-ended";
     /// See [`MarkedV1`].
     Marked(MarkedV1) = 0x0720, "operator.mark";
 }

@@ -1,5 +1,7 @@
 //! One event of every kind, for tests. A kind without a sample fails the test at the end.
 
+mod holds;
+
 use super::event::*;
 use crate::model::{
     AppName, BlobAddr, CommitId, Digest, GroupKind, Mask, ObjectKey, PlanHash, Protection, Scope,
@@ -549,25 +551,6 @@ fn operators() -> Vec<Event> {
             reason: "change 12".into(),
         }
         .into(),
-        HoldBegunV1 {
-            app: app(),
-            of: HoldOf::Fields(HeldFields {
-                key: object(),
-                saved: BlobAddr([8; 32]),
-                places: vec![vec!["f:spec".into(), "f:replicas".into()]],
-                fields: vec![FieldChange {
-                    path: ".spec.replicas".into(),
-                    was: "2".into(),
-                    now: "5".into(),
-                }],
-            }),
-            drift: Seq(17),
-            until: Some(Timestamp(1)),
-            reason: "sale".into(),
-        }
-        .into(),
-        HoldEndedV1 { app: app(), objects: vec![object()], holds: vec![Seq(18)], expired: true }
-            .into(),
     ]
 }
 
@@ -584,6 +567,7 @@ pub(crate) fn sample_events() -> Vec<Event> {
         audits(),
         attributed(),
         operators(),
+        holds::holds(),
     ]
     .concat()
 }

@@ -10,7 +10,7 @@ use super::event::{
 use crate::model::{AppName, CommitId, GroupKind, ObjectKey, Seq};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 6;
+pub const INDEX_VERSION: u32 = 7;
 
 /// What finds events that are about none of these, or that are looked for in another way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,30 +127,26 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::HistoryRewritten(body) => Subjects::default()
             .with_commits([&body.old, &body.new].into_iter().chain(&body.dropped)),
         Event::HistoryImported(body) => Subjects::default().with_commits(&body.begins_at),
-        Event::AppDeclared(body) => Subjects::app(&body.app).with_origin(&body.origin),
-        Event::AppRemoved(body) => {
-            Subjects::app(&body.app).with_origin(&body.origin).with_objects(&body.orphans)
-        }
-        Event::AppRefused(body) => Subjects::refused(&body.app).with_origin(&body.origin),
+        Event::AppDeclared(_) | Event::AppRemoved(_) | Event::AppRefused(_) => of_definition(event),
         Event::RenderSucceeded(_)
         | Event::RevisionAdvanced(_)
         | Event::RenderFailed(_)
         | Event::SyncFinished(_)
         | Event::RenderVaried(_) => of_render(event),
         Event::AppHealthChanged(body) => Subjects::app(&body.app),
-        Event::PlanGated(body) => of_gate(body),
-        Event::GateLapsed(body) => Subjects::app(&body.app),
-        Event::PlanApproved(body) => Subjects::app(&body.app),
-        Event::RemovalAwaited(body) => Subjects::app(&body.app).with_objects(&body.objects),
-        Event::WritesSuspended(body) => Subjects::app(&body.app),
+        Event::PlanGated(_)
+        | Event::GateLapsed(_)
+        | Event::PlanApproved(_)
+        | Event::RemovalAwaited(_)
+        | Event::WritesSuspended(_) => of_plan(event),
         Event::ObjectHealthChanged(_)
         | Event::DriftDetected(_)
         | Event::ObjectPreviewed(_)
+        | Event::IgnoreChecked(_)
         | Event::IgnoreFailed(_)
         | Event::ContestNamed(_)
         | Event::ContestEnded(_)
         | Event::ReplicasLeft(_) => of_object(event),
-        Event::IgnoreChecked(body) => Subjects::app(&body.app),
         Event::IntentRecorded(body) => of_intent(body),
         Event::OutcomeRecorded(OutcomeRecordedV1 { app, intent, .. })
         | Event::IntentSettled(IntentSettledV1 { app, intent, .. }) => {
@@ -168,7 +164,9 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::Unfrozen(_)
         | Event::Marked(_)
         | Event::HoldBegun(_)
-        | Event::HoldEnded(_) => of_people(event),
+        | Event::HoldEnded(_)
+        | Event::AppHeld(_)
+        | Event::AppHoldEnded(_) => of_people(event),
     }
 }
 
@@ -177,6 +175,30 @@ fn of_intent(body: &IntentRecordedV1) -> Subjects {
     let written = body.writes.iter().map(|write| Topic::Written(write.key.clone()));
     let found = Subjects::app(&body.app).with_commits(&body.commit);
     Subjects { topics: written.collect(), ..found.with_writes(&body.writes) }
+}
+
+/// Which application is defined or not, and what defines it.
+fn of_definition(event: &Event) -> Subjects {
+    match event {
+        Event::AppDeclared(body) => Subjects::app(&body.app).with_origin(&body.origin),
+        Event::AppRemoved(body) => {
+            Subjects::app(&body.app).with_origin(&body.origin).with_objects(&body.orphans)
+        }
+        Event::AppRefused(body) => Subjects::refused(&body.app).with_origin(&body.origin),
+        _ => Subjects::default(),
+    }
+}
+
+/// What waits, for approval or for something else.
+fn of_plan(event: &Event) -> Subjects {
+    match event {
+        Event::PlanGated(body) => of_gate(body),
+        Event::GateLapsed(body) => Subjects::app(&body.app),
+        Event::PlanApproved(body) => Subjects::app(&body.app),
+        Event::RemovalAwaited(body) => Subjects::app(&body.app).with_objects(&body.objects),
+        Event::WritesSuspended(body) => Subjects::app(&body.app),
+        _ => Subjects::default(),
+    }
 }
 
 /// What waits for approval.
@@ -207,12 +229,13 @@ fn of_render(event: &Event) -> Subjects {
     }
 }
 
-/// What was found about one object of an application.
+/// What was found about one object of an application, or about what is ignored of them.
 fn of_object(event: &Event) -> Subjects {
     match event {
         Event::ObjectHealthChanged(body) => Subjects::object_of(&body.app, &body.key),
         Event::DriftDetected(body) => Subjects::object_of(&body.app, &body.key),
         Event::ObjectPreviewed(body) => Subjects::object_of(&body.app, &body.key),
+        Event::IgnoreChecked(body) => Subjects::app(&body.app),
         Event::IgnoreFailed(body) => Subjects::object_of(&body.app, &body.key),
         Event::ContestNamed(body) => Subjects::object_of(&body.app, &body.key),
         Event::ContestEnded(body) => Subjects::object_of(&body.app, &body.key),
@@ -244,6 +267,12 @@ fn of_people(event: &Event) -> Subjects {
         Event::HoldEnded(body) => {
             Subjects { objects: body.objects.clone(), ..Subjects::app(&body.app) }
         }
+        // What is held was rendered for these commits; the objects are the render's.
+        Event::AppHeld(body) => {
+            let revisions = body.desired.revisions.iter();
+            Subjects::app(&body.app).with_commits(revisions.map(|revision| &revision.commit))
+        }
+        Event::AppHoldEnded(body) => Subjects::app(&body.app),
         Event::Paused(body) => Subjects::app(&body.app),
         Event::Resumed(body) => Subjects::app(&body.app),
         Event::Marked(_) => Subjects::topic(Topic::Marks),
@@ -287,6 +316,8 @@ mod tests {
             ("operator.pause", (0, 1, 0)),
             ("hold.begun", (1, 1, 0)),
             ("hold.ended", (1, 1, 0)),
+            ("hold.app-begun", (0, 1, 1)),
+            ("hold.app-ended", (0, 1, 0)),
             ("cluster.kinds", (0, 0, 0)),
             ("operator.mark", (0, 0, 0)),
         ];

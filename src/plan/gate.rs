@@ -12,7 +12,7 @@ use super::assess::recreates;
 use super::{CREATE_NAMESPACE, Permission, Plan};
 use crate::ledger::event::{GateReason, Verb, Write};
 use crate::model::{AppName, Digest, ObjectKey, PlanHash, Removal};
-use crate::replay::{App, Desired, World, gate_hash};
+use crate::replay::{App, Desired, Proposed, World, gate_hash};
 
 /// How many objects a reason names.
 const NAMED_MAX: usize = 3;
@@ -95,17 +95,17 @@ pub(super) fn gate(
     later::await_comparisons(world, app, plan);
     later::take(world, app, plan, &mut waiting);
     deletions(world, (name, app), limits, plan, (prunes, asks), &mut waiting);
-    if let Some(proposed) = &app.proposed {
+    if let Some(proposed) = app.asked_about() {
         proposed::add(world, (name, app), proposed, limits, plan, &mut waiting);
     }
     let Waiting { contacts, mut reasons, writes, apps } = waiting;
     reasons.splice(0..0, contacts);
-    let render = app.proposed.as_ref().map(|proposed| proposed.desired.inputs);
+    let render = app.asked_about().map(|proposed| proposed.desired.inputs);
     if writes.is_empty() && apps.is_empty() && render.is_none() {
         return;
     }
     let mut bases = world.gate_bases(name, &writes, &apps);
-    bases.extend(app.proposed.as_ref().map(|proposed| proposed.base()));
+    bases.extend(app.asked_about().map(Proposed::base));
     let hash = gate_hash(name, &bases);
     plan.gate = Some(Gated { hash, reasons, writes, apps, render });
 }

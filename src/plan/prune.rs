@@ -150,7 +150,11 @@ impl Prunes {
             not_now.explain(&mut assessment);
             return assessment;
         }
-        let reason = if judge.app.removing { "the application was removed" } else { "it left Git" };
+        let reason = match (judge.app.removing, judge.app.is_held()) {
+            (true, _) => "the application was removed",
+            (false, true) => "it was not there at the instant that is held",
+            (false, false) => "it left Git",
+        };
         assessment.why = reason.to_owned();
         self.asks(judge, key, &ruling);
         self.writes.push(Write {
@@ -180,7 +184,10 @@ impl Prunes {
             // Where the parent is removed there is no write to the cluster: the child's own pause
             // and policy guard its objects.
             let not_now = judge.not_now(&key, own).filter(|_| !judge.app.removing);
-            if let Some(not_now) = not_now {
+            if let Some(hold) = &child.hold {
+                let why = format!("waits for its release: hold #{} holds it", hold.seq.0);
+                assessment.block(why, false);
+            } else if let Some(not_now) = not_now {
                 not_now.explain(&mut assessment);
             } else if judge.hook.is_none() {
                 self.asks(judge, &key, &ruling);
@@ -317,7 +324,8 @@ impl Judge<'_> {
                        IgnoreExtraneous";
             return Some(NotNow::Policy(why.to_owned()));
         }
-        if let Some(problem) = self.app.render_problem.as_ref().filter(|_| !self.app.removing) {
+        let of_git = !self.app.removing && !self.app.is_held();
+        if let Some(problem) = self.app.render_problem.as_ref().filter(|_| of_git) {
             let why =
                 format!("left as it is: the newest revision does not render: {}", problem.error);
             return Some(NotNow::Blocked(why, false));
@@ -336,7 +344,10 @@ impl Judge<'_> {
             return Some(NotNow::Blocked(why, false));
         }
         let mut others = self.world.apps.iter();
-        if let Some((other, _)) = others.find(|(_, other)| other.proposes(key)) {
+        // What Git has of it and what is held has not goes nevertheless: it waits for the release.
+        let of_itself = |other: &AppName| other == self.name && self.app.is_held();
+        let other = others.find(|(name, other)| other.proposes(key) && !of_itself(name));
+        if let Some((other, _)) = other {
             let why = format!("waits: a render of application {other} has it, and waits itself");
             return Some(NotNow::Blocked(why, false));
         }

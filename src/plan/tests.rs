@@ -19,6 +19,7 @@ mod prune;
 mod removal;
 mod requests;
 mod retry;
+mod rollbacks;
 mod settled;
 mod transfer;
 mod unapplied;

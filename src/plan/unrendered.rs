@@ -10,6 +10,7 @@ const SPOILED_MAX: u32 = 3;
 /// Whether what was asked to be synced and does not render may do so in a moment.
 pub(super) fn may_render_yet(world: &World, app: &App) -> bool {
     app.request.is_some()
+        && !app.is_held()
         && world.render_problem(app).is_some_and(|p| p.transient && p.failures <= SPOILED_MAX)
 }
 
@@ -17,7 +18,8 @@ pub(super) fn may_render_yet(world: &World, app: &App) -> bool {
 /// told: what does not render or cannot be fetched was told when it happened, and what is in force
 /// has its own end.
 pub(super) fn ended(world: &World, app: &App) -> Option<Finished> {
-    app.request.as_ref()?;
+    // What is held is asked for, and not what Git says.
+    app.request.as_ref().filter(|_| !app.is_held())?;
     if let Some(problem) = world.render_problem(app) {
         let again = if problem.transient { "; it is tried again" } else { "" };
         let message = format!("the newest revision does not render: {}{again}", problem.error);

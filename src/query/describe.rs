@@ -232,7 +232,9 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::Unfrozen(_)
         | Event::Marked(_)
         | Event::HoldBegun(_)
-        | Event::HoldEnded(_) => operator::of_operator(event, &by),
+        | Event::HoldEnded(_)
+        | Event::AppHeld(_)
+        | Event::AppHoldEnded(_) => operator::of_operator(event, &by),
     };
     if described.by.is_empty() {
         described.by.push(by);

@@ -101,7 +101,14 @@ pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
         object.status == Status::Synced && !object.why.is_empty() && (added || noted || scaled)
             || !object.counted
     });
-    let notes = noted.map(|object| format!("{}: {}", object.key, object.why)).collect();
+    let noted = noted.map(|object| format!("{}: {}", object.key, object.why));
+    // What is in force is compared, and that is not what Git says now.
+    let held = view.app.hold.as_ref().map(|hold| {
+        let name = view.name;
+        let to = hold.to.0;
+        format!("{name} is held as at #{to}: `greffier release {name} --plan` shows what Git says")
+    });
+    let notes = held.into_iter().chain(noted).collect();
     Pending { entries: entries.collect(), notes }
 }
 

@@ -231,7 +231,7 @@ fn planned(world: &World, view: &AppView<'_>) -> Planned {
 
 impl PendingGate {
     fn new(name: &AppName, app: &App, plan: String) -> Self {
-        let commit = app.newest().map(|newest| newest.revision.commit.clone());
+        let commit = app.judged().map(|newest| newest.revision.commit.clone());
         let source = app.spec.sources.first();
         let git = source.zip(commit.as_ref()).map(|(source, commit)| Commit {
             repo: source.repo.clone(),

@@ -125,6 +125,9 @@ impl Builder<'_> {
 }
 
 fn note_of(view: &AppView<'_>) -> String {
+    if let Some(hold) = &view.app.hold {
+        return format!("held as at #{}", hold.to.0);
+    }
     if let Some(problem) = &view.app.render_problem {
         return format!("does not render: {}", problem.error);
     }

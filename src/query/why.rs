@@ -319,7 +319,8 @@ fn begin(view: &AppView<'_>) -> Vec<Seq> {
     let pause = app.paused.as_ref().map(|pause| pause.seq);
     let sync = app.last_sync.as_ref().map(|sync| sync.seq);
     let render = app.desired.as_ref().map(|desired| desired.seq);
-    let found = [problem, gate, pause, sync, render, Some(app.declared)];
+    let hold = app.hold.as_ref().map(|hold| hold.seq);
+    let found = [hold, problem, gate, pause, sync, render, Some(app.declared)];
     found.into_iter().flatten().collect()
 }
 

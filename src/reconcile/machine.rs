@@ -7,6 +7,7 @@
 mod asked;
 mod attention;
 mod autoscaled;
+mod holds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,10 +15,9 @@ use std::time::Duration;
 use crate::ledger::Draft;
 use crate::ledger::event::{
     AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, ContestEndedV1, ContestNamedV1,
-    DriftDetectedV1, DriftKind, GateLapsedV1, Health, HoldEndedV1, IntentRecordedV1,
-    ObjectHealthChangedV1, Origin, OutcomeRecordedV1, PlanGatedV1, RemovalAwaitedV1,
-    RenderFailedV1, ResumedV1, SyncFinishedV1, UnfrozenV1, Verb, Write, WriteResult,
-    WritesSuspendedV1,
+    DriftDetectedV1, DriftKind, GateLapsedV1, Health, IntentRecordedV1, ObjectHealthChangedV1,
+    Origin, OutcomeRecordedV1, PlanGatedV1, RemovalAwaitedV1, RenderFailedV1, ResumedV1,
+    SyncFinishedV1, UnfrozenV1, Verb, Write, WriteResult, WritesSuspendedV1,
 };
 use crate::model::{AppName, AppSpec, CommitId, Digest, ObjectKey, Seq, Timestamp};
 use crate::plan::{self, Compared, Comparison, DryRun, Limits, Plan, Violation};
@@ -460,10 +460,7 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
     if app.paused.as_ref().and_then(|pause| pause.until).is_some_and(|until| until <= world.now) {
         drafts.push(Draft::new(ResumedV1 { app: plan.app.clone(), expired: true }));
     }
-    let over: Vec<_> = app.holds.iter().filter(|hold| !hold.holds(world.now)).collect();
-    if !over.is_empty() {
-        drafts.push(Draft::new(HoldEndedV1::of(plan.app.clone(), over, true)));
-    }
+    holds::announce(world, &plan.app, app, drafts);
     announce_end(app, plan, drafts);
 }
 
@@ -521,9 +518,9 @@ fn announce_gate(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
                 writes: gated.writes.clone(),
                 apps: gated.apps.clone(),
                 render: gated.render,
-                commit: app.newest().map(|newest| newest.revision.commit.clone()),
+                commit: app.judged().map(|newest| newest.revision.commit.clone()),
             });
-            if let Some(desired) = app.newest() {
+            if let Some(desired) = app.judged() {
                 draft = draft.caused_by(desired.seq);
             }
             drafts.push(draft);

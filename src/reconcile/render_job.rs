@@ -45,7 +45,7 @@ struct Job {
 /// The inputs of the last render, if it is still good for the same inputs: not when the scope of
 /// a kind was a guess and can be known now.
 fn known_inputs(state: &App, kinds: &BTreeMap<GroupKind, ServedKind>) -> Option<Digest> {
-    let desired = state.desired.as_ref()?;
+    let desired = state.of_git()?;
     let guessed = desired.unknown_kinds.iter().any(|kind| kinds.contains_key(kind));
     (!guessed).then_some(desired.inputs)
 }
@@ -180,7 +180,7 @@ impl Job {
     fn of(parts: &Parts, app: &AppName, commits: Vec<CommitId>) -> Option<Self> {
         let view = parts.read();
         let state = view.world.apps.get(app)?;
-        let desired = state.desired.as_ref();
+        let desired = state.of_git();
         Some(Self {
             app: app.clone(),
             declared: state.declared,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::contest::Rival;
 use super::hold::Hold;
 use super::ignore::IgnoreFailure;
+use super::rollback::AppHold;
 use crate::ledger::event::{
     DesiredObject, DriftKind, FieldChange, GateReason, Health, Origin, Preview, RevisionRef, Verb,
 };
@@ -78,6 +79,8 @@ pub enum Cause {
     Rewritten(Rewrite),
     /// No commit is behind it: what, the version it had, the version it has.
     Versions(Vec<(String, String, String)>),
+    /// A person holds the application as it was at an earlier instant: the event.
+    Held(Seq),
 }
 
 /// A render that waits for a person before it takes the place of the one in force.
@@ -316,6 +319,8 @@ pub struct App {
     pub declared: Seq,
     /// What it renders to, as far as that is in force.
     pub desired: Option<Desired>,
+    /// Its hold: what is in force is what was in force at an earlier instant.
+    pub hold: Option<AppHold>,
     /// The newest render, where it waits for a person.
     pub proposed: Option<Box<Proposed>>,
     /// The rewrite that dropped what is in force.
@@ -395,6 +400,7 @@ impl App {
             origin,
             declared,
             desired: None,
+            hold: None,
             proposed: None,
             rewritten: None,
             render_problem: None,
@@ -461,7 +467,8 @@ impl App {
         let previews = self.previews.values().filter_map(|preview| preview.next);
         let ignored = self.ignore_failures.values().filter_map(|failure| failure.next);
         let contests = self.contest_deadlines();
-        let holds = self.holds.iter().filter_map(|hold| hold.until);
+        let held = self.hold.as_ref().and_then(|hold| hold.until);
+        let holds = self.holds.iter().filter_map(|hold| hold.until).chain(held);
         let render = self.render_problem.as_ref().and_then(|problem| problem.next);
         let request = self.request.as_ref().map(|request| request.until);
         retries

@@ -34,6 +34,9 @@ impl World {
             if let Some(pause) = &mut app.paused {
                 last_at_most(pause.made, &mut pause.until, now);
             }
+            if let Some(hold) = &mut app.hold {
+                last_at_most(hold.made, &mut hold.until, now);
+            }
             for hold in &mut app.holds {
                 last_at_most(hold.made, &mut hold.until, now);
             }

@@ -20,8 +20,7 @@ use crate::config::people_of;
 use crate::ledger::event::{
     AppDeclaredV1, AppRefusedV1, AppRemovedV1, ConfigLoadedV1, DesiredObject, DriftDetectedV1,
     DriftKind, Event, FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1,
-    RemovalAwaitedV1, RenderFailedV1, RenderSucceededV1, RenderVariedV1, RevisionAdvancedV1,
-    SyncFinishedV1,
+    RemovalAwaitedV1, RenderFailedV1, RenderSucceededV1, RenderVariedV1, SyncFinishedV1,
 };
 use crate::model::{AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
 
@@ -102,6 +101,7 @@ impl World {
             | Event::Unfrozen(_)
             | Event::HoldBegun(_)
             | Event::HoldEnded(_) => self.decided(seq, event),
+            Event::AppHeld(_) | Event::AppHoldEnded(_) => self.app_hold(seq, event),
         }
     }
 
@@ -175,9 +175,7 @@ impl World {
     fn forget_solved_problem(&mut self, name: &AppName) {
         let app = self.apps.get(name).filter(|app| app.render_problem.is_some());
         let Some(app) = app else { return };
-        let Some(desired) = app.desired.as_ref().filter(|d| d.declared == app.declared) else {
-            return;
-        };
+        let Some(desired) = app.of_git().filter(|d| d.declared == app.declared) else { return };
         let back = self.wanted(app).is_some_and(|wanted| desired.stands_for(&wanted));
         if back && let Some(app) = self.apps.get_mut(name) {
             app.render_problem = None;
@@ -193,7 +191,7 @@ impl World {
 
     /// The applications that wait until every other has caught up with its repository, once
     /// that is so: those with something to remove.
-    fn caught_up(&self) -> Touched {
+    pub(super) fn caught_up(&self) -> Touched {
         if self.behind().is_some() {
             return Touched::nothing();
         }
@@ -267,11 +265,17 @@ impl World {
             // Somebody defined it anew, and was told so.
             return Touched::app(&body.app);
         }
+        let held = self.apps.get(&body.app).is_some_and(App::is_held);
+        if held && matches!(body.origin, Origin::Parent(_)) {
+            // Somebody held it meanwhile: it goes when it is released.
+            return Touched::all();
+        }
         if body.cascade && self.apps.contains_key(&body.app) {
             self.count_removal(body);
             self.unwant_all(&body.app);
             if let Some(app) = self.apps.get_mut(&body.app) {
                 app.removing = true;
+                app.hold = None;
                 app.proposed = None;
                 app.attempts.clear();
             }
@@ -334,7 +338,7 @@ impl World {
     }
 
     /// From here on `new` is what the application wants.
-    fn take_force(&mut self, name: &AppName, new: Desired) -> Touched {
+    pub(super) fn take_force(&mut self, name: &AppName, new: Desired) -> Touched {
         let Some(app) = self.apps.get_mut(name) else { return Touched::nothing() };
         let objects = &new.objects;
         // A manifest that changed deserves a new try at once.
@@ -379,7 +383,7 @@ impl World {
 
     /// The application that a render was for, unless its definition was replaced or removed
     /// meanwhile: then the render says nothing about what is wanted now.
-    fn rendered_app(&mut self, name: &AppName, declared: Seq) -> Option<&mut App> {
+    pub(super) fn rendered_app(&mut self, name: &AppName, declared: Seq) -> Option<&mut App> {
         self.apps.get_mut(name).filter(|app| app.declared == declared && !app.removing)
     }
 
@@ -410,30 +414,6 @@ impl World {
             next: body.transient.then(|| retry_at(now, failures)),
         });
         let mut touched = self.caught_up();
-        touched.apps.insert(body.app.clone());
-        touched
-    }
-
-    fn revision_advanced(&mut self, body: &RevisionAdvancedV1) -> Touched {
-        let Some(app) = self.rendered_app(&body.app, body.declared) else {
-            return Touched::nothing();
-        };
-        let Some(desired) = app.desired.as_mut().filter(|d| d.inputs == body.inputs) else {
-            // Another render took force meanwhile: the commit does not stand for that one, and is
-            // rendered again.
-            return Touched::app(&body.app);
-        };
-        {
-            desired.revision = body.revision.clone();
-            desired.revisions.clone_from(&body.revisions);
-            desired.declared = body.declared;
-            desired.made_with.clone_from(&body.made_with);
-        }
-        app.render_problem = None;
-        app.proposed = None;
-        app.rewritten = None;
-        let others = self.met_programs(&body.made_with);
-        let mut touched = self.caught_up().and(others);
         touched.apps.insert(body.app.clone());
         touched
     }
@@ -573,7 +553,7 @@ fn is_child(object: &DesiredObject, name: &str) -> bool {
 }
 
 /// Whether some of the objects wait for others.
-fn several_waves(objects: &BTreeMap<ObjectKey, DesiredObject>) -> bool {
+pub(super) fn several_waves(objects: &BTreeMap<ObjectKey, DesiredObject>) -> bool {
     let mut waves = objects.values().map(|object| object.wave);
     let first = waves.next();
     waves.any(|wave| Some(wave) != first)

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::application::{App, Cause, Desired, Proposed, Rewrite};
 use super::git::Resolved;
 use super::world::{Touched, World};
-use crate::ledger::event::{HistoryRewrittenV1, KUBERNETES, ProgramsFoundV1};
+use crate::ledger::event::{HistoryRewrittenV1, KUBERNETES, ProgramsFoundV1, RevisionAdvancedV1};
 use crate::model::{AppName, Digest, Seq};
 
 /// A rewrite lists at most so many dropped commits; beyond that it is not known which there are.
@@ -118,12 +118,15 @@ impl World {
     pub(super) fn causes_to_ask(&self, name: &AppName, new: &Desired) -> Vec<Cause> {
         let Some(app) = self.apps.get(name) else { return Vec::new() };
         let Some(former) = &app.desired else { return Vec::new() };
-        let applied = self.owned_count(name) > 0 || self.children(name).next().is_some();
-        if !applied || same_objects(former, new) {
+        if same_objects(former, new) {
             return Vec::new();
         }
-        let mut causes: Vec<Cause> =
-            app.rewritten.iter().map(|rewrite| Cause::Rewritten(rewrite.clone())).collect();
+        let mut causes: Vec<Cause> = app.hold.iter().map(|hold| Cause::Held(hold.seq)).collect();
+        if self.owned_count(name) == 0 && self.children(name).next().is_none() {
+            // Nothing was applied that it could take anything of.
+            return causes;
+        }
+        causes.extend(app.rewritten.iter().map(|rewrite| Cause::Rewritten(rewrite.clone())));
         // A commit is behind it if it changed what the render reads, not if it came by.
         let asked_for = former.sources != new.sources;
         let changed = changed_versions(former, new);
@@ -147,13 +150,46 @@ impl World {
         }
         if let Some(app) = self.apps.get_mut(name) {
             app.rewritten = None;
-            app.proposed.take_if(|proposed| !proposed.desired.stands_for(&wanted));
+            if !app.is_held() {
+                app.proposed.take_if(|proposed| !proposed.desired.stands_for(&wanted));
+            }
         }
+    }
+
+    /// A commit changes nothing of what a render reads: the render stands for it, too.
+    pub(super) fn revision_advanced(&mut self, body: &RevisionAdvancedV1) -> Touched {
+        let Some(app) = self.rendered_app(&body.app, body.declared) else {
+            return Touched::nothing();
+        };
+        let advance = |desired: &mut Desired| {
+            desired.revision = body.revision.clone();
+            desired.revisions.clone_from(&body.revisions);
+            desired.declared = body.declared;
+            desired.made_with.clone_from(&body.made_with);
+        };
+        let waits = app.proposed.as_mut().filter(|waits| waits.desired.inputs == body.inputs);
+        if let Some(waits) = waits.filter(|_| app.hold.is_some()) {
+            // It waits on, because what is in force is held.
+            advance(&mut waits.desired);
+        } else if let Some(desired) = app.desired.as_mut().filter(|d| d.inputs == body.inputs) {
+            advance(desired);
+            app.proposed = None;
+            app.rewritten = None;
+        } else {
+            // Another render took force meanwhile: the commit does not stand for that one, and is
+            // rendered again.
+            return Touched::app(&body.app);
+        }
+        app.render_problem = None;
+        let others = self.met_programs(&body.made_with);
+        let mut touched = self.caught_up().and(others);
+        touched.apps.insert(body.app.clone());
+        touched
     }
 }
 
 /// Whether two renders ask for the same.
-fn same_objects(former: &Desired, new: &Desired) -> bool {
+pub(super) fn same_objects(former: &Desired, new: &Desired) -> bool {
     let digests = |desired: &Desired| {
         desired.objects.iter().map(|(key, object)| (key.clone(), object.digest)).collect::<Vec<_>>()
     };

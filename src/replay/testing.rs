@@ -5,6 +5,7 @@
 //! makes is checked against the rules that must never be broken.
 
 mod cluster;
+mod rollback;
 
 use std::collections::BTreeMap;
 
@@ -318,7 +319,7 @@ impl Given {
     pub(crate) fn advances(&mut self, app: &str) -> Touched {
         let (declared, revision) = (self.declared(app), self.revision());
         let revisions = vec![revision.clone()];
-        let desired = self.world.apps.get(&name(app)).and_then(|app| app.desired.as_ref());
+        let desired = self.world.apps.get(&name(app)).and_then(|app| app.of_git());
         let inputs = desired.map(|desired| desired.inputs).unwrap_or_default();
         self.event(RevisionAdvancedV1 {
             app: name(app),

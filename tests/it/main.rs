@@ -40,6 +40,7 @@ mod protect;
 mod render;
 mod report;
 mod retry;
+mod rollback;
 mod sandbox;
 mod status_moves;
 mod strict;

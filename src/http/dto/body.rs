@@ -67,6 +67,9 @@ pub struct ReleaseBody {
     /// The namespace of the object, where the subject does not say it.
     #[serde(default)]
     pub namespace: String,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub plan: bool,
 }
 
 /// The body of `POST repos/refresh`.

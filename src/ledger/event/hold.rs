@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::write::FieldChange;
-use crate::model::{AppName, BlobAddr, ObjectKey, Seq, Timestamp};
+use super::application::{DesiredObject, RevisionRef};
+use super::write::{FieldChange, Write};
+use crate::model::{
+    AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey, PlanHash, Seq, Timestamp,
+};
 
 /// Fields of one object, as somebody set them by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,4 +67,87 @@ pub struct HoldEndedV1 {
     pub holds: Vec<Seq>,
     /// Whether they expired, rather than a person releasing them.
     pub expired: bool,
+}
+
+/// What was in force of an application at an earlier instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldRender {
+    /// The render event.
+    pub seq: Seq,
+    /// The definition that was rendered.
+    pub declared: Seq,
+    /// The commit that it stood for.
+    pub revision: RevisionRef,
+    /// The commit that it was rendered at.
+    pub rendered: CommitId,
+    /// The commits of every source, in order.
+    pub revisions: Vec<RevisionRef>,
+    /// The digest of every input.
+    pub inputs: Digest,
+    /// The digest of what Git and the definition said of them.
+    pub sources: Digest,
+    /// What has a version and the render depended on.
+    pub made_with: Vec<(String, String)>,
+    /// The objects in order of their keys.
+    pub objects: Vec<DesiredObject>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// Kinds whose scope was a guess.
+    pub unknown_kinds: Vec<GroupKind>,
+}
+
+/// What a person was shown that would wait at the gate, and allowed with the rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldApproval {
+    /// The hash of what each write rests on.
+    pub plan: PlanHash,
+    /// The writes.
+    pub writes: Vec<Write>,
+    /// The applications that are removed.
+    pub apps: Vec<AppName>,
+}
+
+/// A person rolled an application back to an earlier instant and holds it there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppHeldV1 {
+    /// The application.
+    pub app: AppName,
+    /// The last event of the instant.
+    pub to: Seq,
+    /// The time of the instant.
+    pub at: Timestamp,
+    /// How the person named the instant.
+    pub said: String,
+    /// What was in force then and is from now on. Folds read no earlier events.
+    pub desired: HeldRender,
+    /// What was allowed with it.
+    pub approves: Option<HeldApproval>,
+    /// When the hold ends by itself.
+    pub until: Option<Timestamp>,
+    /// Why, if they said.
+    pub reason: String,
+}
+
+/// Why an application is not held any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HoldEnd {
+    /// A person released it.
+    Released,
+    /// Its time is over.
+    Expired,
+    /// Git says what is held.
+    SameAsGit,
+}
+
+/// An application is not held any more: it follows Git again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppHoldEndedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The event that began it.
+    pub hold: Seq,
+    /// Why.
+    pub end: HoldEnd,
+    /// Holds of its objects that end with it: the events that began them.
+    pub holds: Vec<Seq>,
 }

@@ -77,6 +77,8 @@ fn why(cause: &Cause, keys: &[ObjectKey]) -> GateReason {
             let changed = changed.collect::<Vec<_>>().join(", ");
             format!("would change {what} with no commit behind it: {changed}")
         }
+        // Nobody approves it while that is so: a release puts it in force.
+        Cause::Held(hold) => format!("would change {what}, which hold #{} holds", hold.0),
     };
     GateReason { what }
 }

@@ -25,7 +25,7 @@ use super::versions::{Life, Own};
 use crate::cluster::project::Step;
 use crate::ledger::event::{Event, RenderSucceededV1};
 use crate::ledger::{self, Recorded};
-use crate::model::{BlobAddr, CommitId, ObjectKey};
+use crate::model::{BlobAddr, CommitId, ObjectKey, Seq};
 use crate::render::{LineStep, Lines};
 
 /// How long the subject of a commit may be, in characters.
@@ -231,11 +231,15 @@ impl<'b> Desired<'b> {
         let former = before.map(|before| self.rendered(before)).transpose()?.flatten();
         let former = former.as_ref().and_then(Rendered::body);
         let (file, document, items, about_file) = self.file(body);
-        let mut brought = match former {
-            Some(former) => {
+        let mut brought = match (self.held(own)?, former) {
+            (Some(hold), _) => Brought {
+                notes: vec![format!("no commit: hold #{hold} brought it back")],
+                ..Brought::default()
+            },
+            (None, Some(former)) => {
                 commits::brought(self.book, (Made::of(former), Made::of(body)), &[], &file)?
             }
-            None => Brought {
+            (None, None) => Brought {
                 repo: body.revision.repo.clone(),
                 // Of several sources the first is one among others.
                 commit: (body.revisions.len() <= 1).then(|| body.revision.commit.clone()),
@@ -256,6 +260,17 @@ impl<'b> Desired<'b> {
             let recorded = self.book.get(*seq)?.map(|recorded| Rendered { recorded });
             if let Some(rendered) = recorded.filter(|rendered| rendered.body().is_some()) {
                 return Ok(Some(rendered));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The hold of the application that a write was made for.
+    fn held(&self, own: &Own) -> Result<Option<Seq>, Error> {
+        for seq in &own.causes {
+            let cause = self.book.get(*seq)?;
+            if cause.is_some_and(|cause| matches!(cause.event, Some(Event::AppHeld(_)))) {
+                return Ok(Some(*seq));
             }
         }
         Ok(None)

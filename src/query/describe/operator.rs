@@ -1,8 +1,8 @@
 //! Sentences about what people ask for.
 
 use super::{Described, NAMED_MAX, Tone, clean_key, drift, reason};
-use crate::ledger::event::{Event, SyncRequestedV1};
-use crate::query::text::{clip, list};
+use crate::ledger::event::{AppHeldV1, AppHoldEndedV1, Event, HoldEnd, SyncRequestedV1};
+use crate::query::text::{clip, count, list};
 
 pub(super) fn of_operator(event: &Event, by: &str) -> Described {
     match event {
@@ -35,6 +35,8 @@ pub(super) fn of_operator(event: &Event, by: &str) -> Described {
         }
         Event::HoldBegun(body) => drift::begun(body, by),
         Event::HoldEnded(body) => drift::ended(body, by),
+        Event::AppHeld(body) => held(body, by),
+        Event::AppHoldEnded(body) => hold_ended(body, by),
         other => Described::new(other.name()),
     }
 }
@@ -47,4 +49,35 @@ fn sync_requested(body: &SyncRequestedV1, by: &str) -> Described {
     };
     let text = format!("sync{only}{prune} requested by {by}{}", reason(&body.reason));
     Described { objects: body.only.clone(), ..Described::of_app(&body.app, text) }
+}
+
+/// Somebody rolled an application back and holds it there.
+fn held(body: &AppHeldV1, by: &str) -> Described {
+    let until = body.until.map_or_else(String::new, |until| format!(" until {until}"));
+    let (to, at, said) = (body.to.0, body.at, clip(&body.said, 100));
+    let commit = body.desired.revision.commit.short();
+    let objects = count(body.desired.objects.len(), "object");
+    let text = format!(
+        "HELD{until} as at #{to} ({at}, `{said}`): {objects} of commit {commit}, by {by}{}; what \
+         Git says waits for `greffier release {}`",
+        reason(&body.reason),
+        body.app
+    );
+    Described::of_app(&body.app, text).tone(Tone::Warn)
+}
+
+/// It follows Git again.
+fn hold_ended(body: &AppHoldEndedV1, by: &str) -> Described {
+    let hold = body.hold.0;
+    let how = match body.end {
+        HoldEnd::Released => format!("by {by}"),
+        HoldEnd::Expired => "its time is over".to_owned(),
+        HoldEnd::SameAsGit => "Git says what it holds".to_owned(),
+    };
+    let more = match body.holds.len() {
+        0 => String::new(),
+        more => format!(", and {} of its objects", count(more, "hold")),
+    };
+    let text = format!("released from hold #{hold}{more}: {how}; back to Git");
+    Described::of_app(&body.app, text)
 }

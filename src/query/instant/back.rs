@@ -81,6 +81,8 @@ fn changes_app(recorded: &Recorded, app: &AppName) -> bool {
         Some(Event::AppRemoved(body)) => body.app == *app,
         Some(Event::RenderSucceeded(body)) => body.app == *app,
         Some(Event::RevisionAdvanced(body)) => body.app == *app,
+        Some(Event::AppHeld(body)) => body.app == *app,
+        Some(Event::AppHoldEnded(body)) => body.app == *app,
         _ => false,
     }
 }

@@ -173,6 +173,8 @@ fn decided(event: &Event) -> Option<Told<'_>> {
         Event::HoldEnded(body) => {
             Told { object: body.objects.first(), ..decision("released").app(&body.app) }
         }
+        Event::AppHeld(body) => decision("rolled back").app(&body.app).why(&body.reason),
+        Event::AppHoldEnded(body) => decision("released").app(&body.app),
         Event::AppDeclared(body) => decision("application defined").app(&body.app),
         Event::AppRemoved(body) => decision("application removed").app(&body.app),
         Event::ConfigLoaded(_) => decision("configuration loaded"),

@@ -139,7 +139,7 @@ impl Summary {
             (_, "plan.approved") => self.approvals += 1,
             (_, "operator.pause") => self.pauses += 1,
             (_, "operator.freeze") => self.freezes += 1,
-            (_, "hold.begun") => self.holds += 1,
+            (_, "hold.begun" | "hold.app-begun") => self.holds += 1,
             (_, "git.history-rewritten") => self.force_pushes += 1,
             _ => {}
         }

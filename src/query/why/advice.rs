@@ -93,6 +93,11 @@ fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
         let what = "let greffier keep it again: take skip-reconcile out of the Application";
         advices.say(what, "");
     }
+    if app.is_held() {
+        let command = format!("greffier release {name} --plan");
+        advices.say("see what its release would change", command);
+        advices.say("end the hold: follow Git again", format!("greffier release {name}"));
+    }
     if app.is_paused(world.now) {
         advices.say("end the pause", format!("greffier resume {name}"));
     }

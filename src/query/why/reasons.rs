@@ -23,7 +23,8 @@ fn reason(code: &str, text: impl Into<String>, seq: Option<Seq>) -> Reason {
 
 /// Why an application is as it is; never empty.
 pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Reason> {
-    let mut reasons = restraining(world, view);
+    let mut reasons: Vec<Reason> = held(view).into_iter().collect();
+    reasons.extend(restraining(world, view));
     reasons.extend(of_source(world, view));
     reasons.extend(gated(view));
     reasons.extend(contests(world, view, None));
@@ -39,6 +40,19 @@ pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Reason> {
         reasons.push(reason(AS_GIT_SAYS, text, view.app.desired.as_ref().map(|d| d.seq)));
     }
     reasons
+}
+
+/// That a person holds the application as it was at an earlier instant.
+fn held(view: &AppView<'_>) -> Option<Reason> {
+    let hold = view.app.hold.as_ref()?;
+    let until = hold.until.map_or_else(String::new, |until| format!(" until {until}"));
+    let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
+    let waits = view.app.proposed.as_ref().map(|waits| &waits.desired.revision.commit);
+    let waits = waits.map_or_else(String::new, |commit| {
+        format!("; commit {} of Git waits until it is released", commit.short())
+    });
+    let text = format!("held as at #{} ({}){until}{why}{waits}", hold.to.0, hold.at);
+    Some(reason("held_at", text, Some(hold.seq)))
 }
 
 /// What restrains every write of the application. The words are the plan's.
@@ -88,6 +102,7 @@ fn of_source(world: &World, view: &AppView<'_>) -> Vec<Reason> {
     let app = view.app;
     let mut reasons = Vec::new();
     let last = |app: &crate::replay::App| match app.commit() {
+        Some(_) if app.is_held() => "what is held stays in force".to_owned(),
         Some(commit) => format!("the last good render, of {}, stays in force", commit.short()),
         None => "it was never rendered, so nothing is wanted".to_owned(),
     };
@@ -233,6 +248,9 @@ pub(super) fn next(world: &World, view: &AppView<'_>) -> Vec<Next> {
         let (declare, remove) = (plan.declare.len(), plan.remove.len());
         say(None, format!("now: define {declare} and remove {remove} child applications"));
     }
+    if let Some(until) = app.hold.as_ref().and_then(|hold| hold.until) {
+        say(Some(until.to_string()), "the hold ends, and Git is followed again".to_owned());
+    }
     if let Some(next) = app.render_problem.as_ref().and_then(|problem| problem.next)
         && next > world.now
     {
@@ -266,18 +284,24 @@ pub(super) fn next(world: &World, view: &AppView<'_>) -> Vec<Next> {
         say(None, format!("after an approval: {size}"));
     }
     if found.is_empty() {
-        let automated = plan.permission.apply && app.spec.automated.is_some();
-        let what = if automated {
-            "nothing, until Git or the cluster changes: a commit is applied as soon as it is known"
-        } else {
-            "nothing, until a person asks: a commit is rendered and shown, and not applied"
-        };
+        let what = at_rest(view);
         found.push(Next { at: None, what: what.to_owned() });
     }
     // The earliest first; what happens now comes before.
     found.sort_by(|a, b| a.at.cmp(&b.at));
     found.truncate(NEXT_MAX);
     found
+}
+
+/// What happens where nothing is to be done.
+fn at_rest(view: &AppView<'_>) -> &'static str {
+    if view.app.is_held() {
+        "nothing, until it is released: commits are rendered and shown, and not applied"
+    } else if view.plan.permission.apply && view.app.spec.automated.is_some() {
+        "nothing, until Git or the cluster changes: a commit is applied as soon as it is known"
+    } else {
+        "nothing, until a person asks: a commit is rendered and shown, and not applied"
+    }
 }
 
 /// How many things that happen next are told.

@@ -22,7 +22,7 @@ use crate::replay::World;
 const OBJECTS_MAX: usize = 5;
 /// The reasons whose event a person (or somebody's change) brought about.
 const RESTRAINTS: &[&str] =
-    &["observing", "frozen", "skipped", "paused", "gated", "contest", "does_not_render"];
+    &["held_at", "observing", "frozen", "skipped", "paused", "gated", "contest", "does_not_render"];
 
 /// Where a chain begins.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Which events an intent follows from: the render, the person who approved or asked, the drift.
+//! Which events an intent follows from: the render, the person who holds it, approved or asked,
+//! the drift.
 
 use crate::ledger::event::{Verb, Write};
 use crate::ledger::frame::CAUSES_MAX;
@@ -8,13 +9,15 @@ use crate::replay::App;
 /// What the writes follow from, the render first.
 pub(super) fn causes(app: &App, writes: &[Write], now: Timestamp) -> Vec<Seq> {
     let rendered = app.desired.as_ref().map(|desired| desired.seq);
-    let approved = app.approved.map(|approval| approval.seq);
+    // Whatever is done while it is held is done because of that.
+    let held = app.hold.as_ref().map(|hold| hold.seq);
+    let approved = app.approved.map(|approval| approval.seq).filter(|seq| Some(*seq) != held);
     // What greffier does by itself, nobody asked for.
     let asked = app.asked(now).filter(|_| writes.iter().any(|write| !is_unasked(app, write.verb)));
-    let asked = asked.map(|request| request.seq);
+    let asked = asked.map(|request| request.seq).filter(|seq| Some(*seq) != held);
     let drifted = writes.iter().filter(|write| write.verb == Verb::Heal);
     let drifted = drifted.filter_map(|write| Some(app.drift.get(&write.key)?.seq));
-    let found = [rendered, approved, asked].into_iter().flatten().chain(drifted);
+    let found = [rendered, held, approved, asked].into_iter().flatten().chain(drifted);
     found.take(CAUSES_MAX).collect()
 }
 

@@ -6,6 +6,7 @@
 
 mod bounds;
 mod gate;
+mod holds;
 mod meanwhile;
 mod trees;
 

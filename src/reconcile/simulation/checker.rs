@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::jobs::{Action, Done, Id, Reply};
-use crate::ledger::event::{Event, HoldBegunV1, HoldOf, Origin, Verb, Write, WriteResult};
+use crate::ledger::event::{
+    AppHeldV1, AppHoldEndedV1, Event, HoldBegunV1, HoldOf, Origin, Verb, Write, WriteResult,
+};
 use crate::model::{AppName, Digest, ObjectKey, Seq, Timestamp};
 
 /// Kinds whose deletion always asks.
@@ -18,6 +20,8 @@ struct App {
     removing: bool,
     paused: Option<Option<Timestamp>>,
     wants: BTreeMap<ObjectKey, Digest>,
+    /// The hold of the whole application, and what Git says meanwhile.
+    held: Option<(Seq, BTreeMap<ObjectKey, Digest>)>,
     /// Whatever it ever wanted.
     ever: BTreeMap<ObjectKey, BTreeSet<Digest>>,
     gated: Option<String>,
@@ -94,6 +98,8 @@ pub(super) struct Checker {
     pub(super) effects: usize,
     /// How many holds people began.
     pub(super) kept_by_people: usize,
+    /// How many applications people rolled back.
+    pub(super) rolled_back: usize,
     /// How many requests were sent.
     pub(super) sent: usize,
 }
@@ -116,20 +122,30 @@ impl Checker {
                     self.parents.insert(parent.clone());
                 }
             }
-            Event::AppRemoved(body) => self.removed(&body.app, body.cascade),
+            Event::AppRemoved(body) => {
+                let held = self.apps.get(&body.app).is_some_and(|app| app.held.is_some());
+                if held && matches!(body.origin, Origin::Parent(_)) {
+                    return;
+                }
+                self.removed(&body.app, body.cascade);
+            }
             Event::RenderSucceeded(body) => {
                 let Some(app) = self.apps.get_mut(&body.app) else { return };
                 if app.declared != body.declared || app.removing {
                     return;
                 }
-                app.wants = body.objects.iter().map(|o| (o.key.clone(), o.digest)).collect();
+                let wants = body.objects.iter().map(|o| (o.key.clone(), o.digest)).collect();
+                match &mut app.held {
+                    Some((_, git)) => *git = wants,
+                    None => app.wants = wants,
+                }
                 for object in &body.objects {
                     app.ever.entry(object.key.clone()).or_default().insert(object.digest);
                 }
-                // What leaves Git takes its holds with it.
-                let wants = |key: &ObjectKey| app.wants.contains_key(key);
-                self.holds.retain(|hold| hold.app != body.app || wants(&hold.key));
+                self.drop_holds(&body.app);
             }
+            Event::AppHeld(body) => self.app_held(seq, body),
+            Event::AppHoldEnded(body) => self.app_hold_ended(body),
             Event::Paused(body) => self.with(&body.app, |app| app.paused = Some(body.until)),
             Event::Resumed(body) => {
                 self.with(&body.app, |app| app.paused = None);
@@ -168,6 +184,31 @@ impl Checker {
         }
     }
 
+    fn app_held(&mut self, seq: Seq, body: &AppHeldV1) {
+        let Some(app) = self.apps.get_mut(&body.app).filter(|app| !app.removing) else { return };
+        self.rolled_back += 1;
+        let wants = body.desired.objects.iter().map(|o| (o.key.clone(), o.digest)).collect();
+        let former = std::mem::replace(&mut app.wants, wants);
+        let git = app.held.take().map_or(former, |(_, git)| git);
+        app.held = Some((seq, git));
+        self.drop_holds(&body.app);
+    }
+
+    fn app_hold_ended(&mut self, body: &AppHoldEndedV1) {
+        let Some(app) = self.apps.get_mut(&body.app) else { return };
+        let Some((_, git)) = app.held.take_if(|(hold, _)| *hold == body.hold) else { return };
+        app.wants = git;
+        self.holds.retain(|hold| !body.holds.contains(&hold.seq));
+        self.drop_holds(&body.app);
+        self.holds_changed(&body.app);
+    }
+
+    /// What leaves an application takes its holds with it.
+    fn drop_holds(&mut self, name: &AppName) {
+        let Some(app) = self.apps.get(name) else { return };
+        self.holds.retain(|hold| hold.app != *name || app.wants.contains_key(&hold.key));
+    }
+
     fn hold(&mut self, seq: Seq, body: &HoldBegunV1) {
         let (app, key) = (body.app.clone(), body.of.key().clone());
         let absence = matches!(body.of, HoldOf::Absence(_));
@@ -198,7 +239,10 @@ impl Checker {
 
     fn removed(&mut self, name: &AppName, cascade: bool) {
         if cascade {
-            self.with(name, |app| app.removing = true);
+            self.with(name, |app| {
+                app.removing = true;
+                app.held = None;
+            });
             return;
         }
         // Of an application that takes its objects along, what another wants is left to that one.
@@ -247,6 +291,11 @@ impl Checker {
             return Some(format!("intent {seq} is open on the same object"));
         }
         if write.verb != Verb::Prune {
+            let held = app.held.as_ref().and_then(|_| app.wants.get(&write.key));
+            let sends = write.manifest.is_some();
+            if sends && held.is_some_and(|held| *held != write.digest) {
+                return Some("it is not what is held".into());
+            }
             let wanted = app.wants.contains_key(&write.key) && !app.removing;
             return (!wanted).then(|| "the application does not want it".into());
         }

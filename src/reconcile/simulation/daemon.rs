@@ -402,7 +402,7 @@ impl Sim {
             RevisionRef { repo: REPO.into(), tree: commit.clone(), commit: commit.clone() };
         let revisions = vec![revision.clone()];
         let state = daemon.world.apps.get(name);
-        let desired = state.and_then(|state| state.desired.as_ref());
+        let desired = state.and_then(|state| state.of_git());
         if desired.is_some_and(|desired| desired.inputs == inputs) {
             let made_with = Vec::new();
             let advanced =

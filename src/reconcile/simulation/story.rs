@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use super::daemon::Sim;
 use super::trees::{CHILD, OBJECTS, Tree, policy};
-use crate::command::{Command, Decision, decide};
-use crate::ledger::event::HoldEndedV1;
+use crate::command::{Command, Decision, Then, decide};
+use crate::ledger::event::{AppHoldEndedV1, HoldEnd, HoldEndedV1};
 use crate::model::{AppName, ObjectKey, canonical_json};
+use crate::query::instant::At;
+use crate::replay::World;
 use crate::replay::testing::{application, cascading, key, name};
 
 /// Applications with a folder in the repository.
@@ -18,6 +20,8 @@ const FOREIGN: &[&str] = &["ConfigMap/prod/foreign-1", "ConfigMap/prod/foreign-2
 /// How many times the clock may be moved to the next alarm before everything must be at rest.
 /// Bound: retries back off, and end.
 const ALARMS_MAX: usize = 200;
+/// How many instants may be rolled back to.
+const PAST_MAX: usize = 4;
 /// How much may be done between two moves of the clock.
 const BUSY_MAX: usize = 4_000;
 
@@ -29,6 +33,7 @@ pub(super) struct Counts {
     pub(super) effects: usize,
     pub(super) kills: usize,
     pub(super) holds: usize,
+    pub(super) rollbacks: usize,
     pub(super) restores: usize,
 }
 
@@ -39,6 +44,7 @@ impl Counts {
         self.effects += other.effects;
         self.kills += other.kills;
         self.holds += other.holds;
+        self.rollbacks += other.rollbacks;
         self.restores += other.restores;
     }
 }
@@ -51,6 +57,8 @@ pub(super) struct Story {
     beta: bool,
     foreign: BTreeMap<ObjectKey, Value>,
     kills: usize,
+    /// The world as it was before the last pushes.
+    past: Vec<World>,
 }
 
 impl Story {
@@ -72,7 +80,7 @@ impl Story {
             let manifest = make(app, policy(1 + sim.random.below(3)));
             (name(app), canonical_json(&manifest))
         });
-        Self { sim, roots: roots.to_vec(), beta: false, foreign, kills: 0 }
+        Self { sim, roots: roots.to_vec(), beta: false, foreign, kills: 0, past: Vec::new() }
     }
 
     /// Lives `steps` steps of chance, calms down, and is judged.
@@ -98,6 +106,7 @@ impl Story {
             effects: self.sim.checker.effects,
             kills: self.kills,
             holds: self.sim.checker.kept_by_people,
+            rollbacks: self.sim.checker.rolled_back,
             restores: self.sim.restores,
         })
     }
@@ -189,6 +198,8 @@ impl Story {
 
     fn push(&mut self) {
         let sim = &mut self.sim;
+        self.past.push(sim.head.clone());
+        self.past.drain(..self.past.len().saturating_sub(PAST_MAX));
         if sim.random.chance(15) && sim.git.rewind() {
             sim.tell("the branch is rewound");
             if sim.random.chance(50) {
@@ -302,7 +313,7 @@ impl Story {
         let sim = &mut self.sim;
         let app = (*sim.random.pick(FOLDERS).unwrap()).to_owned();
         let reason = String::new;
-        let command = match sim.random.below(14) {
+        let command = match sim.random.below(25) {
             0 => {
                 let ms = u64::try_from(sim.random.below(900_000)).unwrap();
                 let until = sim.random.chance(70).then(|| sim.now.plus_ms(ms + 1));
@@ -347,6 +358,17 @@ impl Story {
                 let Some(subject) = sim.random.pick(&holds).cloned() else { return };
                 Command::Release { subject, namespace: None }
             }
+            14..24 => {
+                let Some(past) = sim.random.pick(&self.past) else { return };
+                let to = At { seq: past.seq, time: past.now, timed: false, what: String::new() };
+                let apps: Vec<String> = past.apps.keys().map(ToString::to_string).collect();
+                let Some(app) = sim.random.pick(&apps).cloned() else { return };
+                let then = Then::of(past, &app);
+                let ms = u64::try_from(sim.random.below(300_000)).unwrap();
+                let until = sim.random.chance(50).then(|| sim.now.plus_ms(ms + 1));
+                Command::Rollback { app, to, said: "then".into(), then, until, reason: reason() }
+            }
+            24 => Command::Release { subject: app, namespace: None },
             _ => {
                 self.beta = false;
                 Command::RemoveApp { app: "beta".into(), cascade: Some(false) }
@@ -405,6 +427,13 @@ impl Story {
         let held = sim.head.apps.iter().filter(|(_, app)| !app.holds.is_empty());
         let released = held.map(|(name, app)| HoldEndedV1::of(name.clone(), &app.holds, false));
         for event in released.collect::<Vec<_>>() {
+            sim.append(event, Vec::new());
+        }
+        let held = sim.head.apps.iter().filter_map(|(name, app)| {
+            let (app, hold) = (name.clone(), app.hold.as_ref()?.seq);
+            Some(AppHoldEndedV1 { app, hold, end: HoldEnd::Released, holds: Vec::new() })
+        });
+        for event in held.collect::<Vec<_>>() {
             sim.append(event, Vec::new());
         }
         let paused = sim.head.apps.iter().filter(|(_, app)| app.paused.is_some());

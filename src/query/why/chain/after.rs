@@ -70,6 +70,8 @@ fn follows(recorded: &Recorded, of: &Recorded) -> bool {
         Some(Event::AuditGapSuspected(body)) => body.observation == seq,
         Some(Event::HoldBegun(body)) => body.drift == seq,
         Some(Event::HoldEnded(body)) => body.holds.contains(&seq),
+        Some(Event::AppHeld(body)) => body.desired.seq == seq,
+        Some(Event::AppHoldEnded(body)) => body.hold == seq || body.holds.contains(&seq),
         Some(Event::SyncFinished(body)) => [body.request, body.approval].contains(&Some(seq)),
         Some(Event::PlanApproved(body)) => match &of.event {
             Some(Event::PlanGated(gated)) => gated.plan == body.plan,

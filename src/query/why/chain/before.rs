@@ -121,6 +121,8 @@ impl Unwell {
             Event::AppDeclared(body) => body.app == self.app,
             Event::HoldBegun(body) => body.app == self.app,
             Event::HoldEnded(body) => body.app == self.app,
+            Event::AppHeld(body) => body.app == self.app,
+            Event::AppHoldEnded(body) => body.app == self.app,
             _ => false,
         }
     }

@@ -117,6 +117,8 @@ impl Walk<'_> {
             }
             Event::HoldBegun(body) => vec![on(body.drift)],
             Event::HoldEnded(body) => plain(&body.holds),
+            Event::AppHeld(body) => plain(&[body.desired.seq]),
+            Event::AppHoldEnded(body) => plain(&[body.hold]),
             Event::AppDeclared(body) => self.of_parent(&body.origin, seq)?,
             Event::AppRemoved(body) => self.of_parent(&body.origin, seq)?,
             Event::AppRefused(body) => self.of_parent(&body.origin, seq)?,

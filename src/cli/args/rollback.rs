@@ -1,0 +1,46 @@
+//! Flags of `rollback` and `release`.
+
+use clap::Args;
+
+use crate::config::Period;
+
+/// Flags of `rollback`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RollbackArgs {
+    /// The application.
+    #[arg(value_name = "APP")]
+    pub(in crate::cli) app: String,
+    /// The instant to go back to: a time (RFC 3339, `yesterday 14:00`, 2h), an event (#1234), a
+    /// commit (git:COMMIT), a mark (mark:NAME), or @- for before the application's last change.
+    #[arg(long, value_name = "INSTANT")]
+    pub(in crate::cli) to: String,
+    /// Say what would be done and do nothing; exits with 6 when not all of it can be restored.
+    #[arg(long)]
+    pub(in crate::cli) plan: bool,
+    /// When to follow Git again without being told.
+    #[arg(long = "for", value_name = "DURATION")]
+    pub(in crate::cli) period: Option<Period>,
+    /// Why; recorded.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(in crate::cli) reason: String,
+    /// Do not ask; what exceeds the limits of deletions is allowed with it.
+    #[arg(short, long)]
+    pub(in crate::cli) yes: bool,
+    /// Return as soon as it is recorded.
+    #[arg(long)]
+    pub(in crate::cli) no_wait: bool,
+}
+
+/// Flags of `release`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ReleaseArgs {
+    /// An application, an object (Kind[.group]/[namespace/]name), or the event of the hold or of
+    /// the drift that it keeps.
+    pub(in crate::cli) subject: String,
+    /// The namespace of the object, where the subject does not say it.
+    #[arg(short, long)]
+    pub(in crate::cli) namespace: Option<String>,
+    /// Say what would be done and do nothing.
+    #[arg(long)]
+    pub(in crate::cli) plan: bool,
+}

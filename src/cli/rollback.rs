@@ -1,0 +1,165 @@
+//! `rollback`: back to an earlier instant, shown first; `release`: follow Git again.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::args::{Format, ReleaseArgs, RollbackArgs};
+use super::asker::Context;
+use super::at;
+use super::change::{accepted, asked};
+use super::error::{Error, Exit};
+use super::follow::{self, Ended};
+use super::output;
+use super::read::short;
+use super::table::{local_time, table};
+use super::why::commit;
+use crate::http::{Client, dto};
+use crate::query::planned::{NotDone, Step};
+use crate::query::rollback::HoldPlan;
+use crate::query::text::clean;
+
+/// Runs `rollback`.
+pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Error> {
+    let RollbackArgs { app, to, plan, period, reason, yes, no_wait } = args;
+    let instant = at::parse(&to)?.or_end().to_string();
+    let period = period.map(|period| period.to_string()).unwrap_or_default();
+    let client = context.daemon().await?;
+    let path = Client::app_path(&app, "rollback");
+    let ask = dto::RollbackBody {
+        to: instant,
+        said: to,
+        plan: true,
+        period,
+        reason,
+        ..dto::RollbackBody::default()
+    };
+    let found: Found = client.post(&path, &ask).await?;
+    let shown = match found {
+        Found::Plan(shown) => shown,
+        Found::Already(done) => return accepted(context, &done, &format!("{app} is held")),
+    };
+    if plan {
+        print(context, &shown)?;
+        return restorable(&shown);
+    }
+    if context.global.output == Format::Table && (!context.global.quiet || !yes) {
+        output::say(text(&shown).trim_end());
+    }
+    restorable(&shown)?;
+    if !yes {
+        let again = format!("greffier rollback {app} --to '#{}' --yes", shown.to);
+        asked("rolled back", &again)?;
+    }
+    // What was shown, and nothing else.
+    let to = format!("#{}", shown.to);
+    let body = dto::RollbackBody { to, plan: false, approves: shown.approves.clone(), ..ask };
+    let done: dto::Accepted = client.post(&path, &body).await?;
+    accepted(context, &done, &format!("{app} is held as at #{}", shown.to))?;
+    if no_wait || done.already {
+        return Ok(());
+    }
+    if !shown.restrained.is_empty() {
+        output::say(&format!("nothing is written now: {}", clean(&shown.restrained)));
+        return Ok(());
+    }
+    let wait = context.global.timeout.map_or(follow::SYNC_WAIT, Duration::from);
+    match follow::sync(&client, &app, done.seq, wait, context.global.quiet).await? {
+        Ended::Complete => Ok(()),
+        Ended::Partial => Err(Error::new(Exit::Partial, format!("not complete: {app}"))
+            .hint(format!("`greffier why {app}` says why"))),
+        Ended::Gated => Err(Error::new(Exit::Refused, format!("waits for approval: {app}"))
+            .hint(format!("`greffier approve {app}` shows what waits"))),
+    }
+}
+
+/// What the daemon answers to a question: the plan, or that it is so already.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Found {
+    Already(dto::Accepted),
+    Plan(Box<HoldPlan>),
+}
+
+/// Runs `release`.
+pub(super) async fn release(context: &Context, args: &ReleaseArgs) -> Result<(), Error> {
+    let ReleaseArgs { subject, namespace, plan } = args;
+    let client = context.daemon().await?;
+    let body = dto::ReleaseBody {
+        subject: subject.clone(),
+        namespace: namespace.clone().unwrap_or_default(),
+        plan: *plan,
+    };
+    if *plan {
+        let shown: HoldPlan = client.post("release", &body).await?;
+        return print(context, &shown);
+    }
+    let done: dto::Accepted = client.post("release", &body).await?;
+    accepted(context, &done, &format!("{subject} follows Git again"))
+}
+
+fn print(context: &Context, shown: &HoldPlan) -> Result<(), Error> {
+    output::print(&output::one(shown, context.global.output, text, |shown| shown.app.clone()))
+}
+
+/// Refuses what cannot be done as a whole.
+fn restorable(shown: &HoldPlan) -> Result<(), Error> {
+    if shown.missing.is_empty() {
+        return Ok(());
+    }
+    let what = shown.missing.join("; ");
+    Err(Error::new(Exit::Refused, format!("not all of it can be restored: {what}"))
+        .hint("nothing was written; roll back to another instant"))
+}
+
+/// A plan for people.
+fn text(shown: &HoldPlan) -> String {
+    let mut out = String::new();
+    let app = clean(&shown.app);
+    // Writing to a String cannot fail.
+    if shown.to > 0 {
+        let until = match shown.until.as_str() {
+            "" => format!("until `greffier release {app}`"),
+            until => format!("until {} or `greffier release {app}`", local_time(until)),
+        };
+        let (to, at) = (shown.to, at::zoned(&shown.at));
+        let _ = writeln!(out, "{app} goes back to #{to} ({at}) and is held there {until}");
+    } else {
+        let _ = writeln!(out, "{app} follows Git again");
+    }
+    if let Some(git) = &shown.git {
+        let _ = writeln!(out, "  in force then: {}", clean(&commit(git)));
+    }
+    if !shown.waits.is_empty() {
+        let _ = writeln!(out, "  waits meanwhile: commit {} of Git", short(&shown.waits));
+    }
+    let _ = writeln!(out, "  of {} objects: {}", shown.objects, clean(&shown.summary()));
+    if !shown.restrained.is_empty() {
+        let _ = writeln!(out, "  nothing is written now: {}", clean(&shown.restrained));
+    }
+    for what in &shown.exceeds {
+        let _ = writeln!(out, "  EXCEEDS: {}", clean(what));
+    }
+    let row = |step: &Step| vec![step.verb.clone(), step.object.clone(), step.reason.clone()];
+    if !shown.steps.is_empty() {
+        // All of it: whoever goes on has to be able to see what.
+        out.push_str(&table(&["VERB", "OBJECT", "WHY"], shown.steps.iter().map(row)));
+    }
+    let left = |left: &NotDone| format!("{} ({}): {}", left.object, left.sync, left.why);
+    for (title, lines) in [
+        ("applications defined", shown.define.clone()),
+        ("applications removed", shown.remove.clone()),
+        ("compared first", shown.compare.clone()),
+        ("not done", shown.not_done.iter().map(left).collect()),
+        ("NOT RESTORABLE", shown.missing.clone()),
+        ("hooks, which are not run", shown.hooks.clone()),
+        ("note", shown.notes.clone()),
+    ] {
+        if !lines.is_empty() {
+            let _ = writeln!(out, "{title}:");
+        }
+        for line in lines {
+            let _ = writeln!(out, "  {}", clean(&line));
+        }
+    }
+    out
+}

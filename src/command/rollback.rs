@@ -1,0 +1,155 @@
+//! Bringing back what was in force at an earlier instant.
+
+use super::{Decision, Error, writable};
+use crate::ledger::event::{AppHeldV1, HeldRender};
+use crate::model::{AppName, Timestamp};
+use crate::query::instant::At;
+use crate::replay::{App, Desired, World};
+
+/// What was in force of an application at an instant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Then {
+    /// It was not there.
+    NotThere,
+    /// Nothing: it was not rendered yet, or was being removed.
+    Nothing,
+    /// This.
+    Wanted(Box<Desired>),
+}
+
+impl Then {
+    /// What `world`, as of the instant, says of it.
+    #[must_use]
+    pub fn of(world: &World, name: &str) -> Self {
+        let found = world.apps.iter().find(|(known, _)| known.as_str() == name);
+        match found.map(|(_, app)| app) {
+            None => Self::NotThere,
+            Some(App { removing: true, .. } | App { desired: None, .. }) => Self::Nothing,
+            Some(App { desired: Some(desired), .. }) => Self::Wanted(Box::new(desired.clone())),
+        }
+    }
+}
+
+pub(super) fn rollback(
+    world: &World,
+    (name, app): (&AppName, &App),
+    (to, said): (&At, String),
+    then: &Then,
+    until: Option<Timestamp>,
+    reason: String,
+) -> Result<Decision, Error> {
+    writable(world)?;
+    if world.freeze().is_some() {
+        return Err(Error::Frozen);
+    }
+    if app.spec.skip {
+        return Err(Error::LeftAlone(name.clone()));
+    }
+    if app.removing {
+        return Err(Error::BeingRemoved(name.clone()));
+    }
+    let (seq, time) = (to.seq, to.time);
+    let desired = match then {
+        Then::NotThere => return Err(Error::NotThen { app: name.clone(), seq, time }),
+        Then::Nothing => return Err(Error::NothingThen { app: name.clone(), seq, time }),
+        Then::Wanted(desired) => desired,
+    };
+    if app.of_git().is_some_and(|git| git.asks_for_the_same(desired)) {
+        return Err(Error::AsThen { app: name.clone(), seq, held: app.is_held() });
+    }
+    if let Some(hold) = app.hold.as_ref().filter(|hold| hold.to == seq && hold.until == until) {
+        return Ok(Decision::AlreadySo(hold.seq));
+    }
+    Ok(Decision::record(AppHeldV1 {
+        app: name.clone(),
+        to: seq,
+        at: time,
+        said,
+        desired: HeldRender::from(&**desired),
+        approves: None,
+        until,
+        reason,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, decide};
+    use super::*;
+    use crate::ledger::event::{AppHoldEndedV1, Event, FrozenV1, HoldEnd};
+    use crate::model::Seq;
+    use crate::replay::testing::{Given, application, auto, name, object};
+
+    /// `web` at commit 2, with the world as it was at commit 1.
+    fn moved_on() -> (Given, World) {
+        let mut given = Given::synced(vec![object("ConfigMap/prod/a", 1)]);
+        let then = given.world.clone();
+        given.push(2);
+        given.renders("web", vec![object("ConfigMap/prod/a", 2)]);
+        given.syncs("web");
+        (given, then)
+    }
+
+    fn command(then: &World) -> Command {
+        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
+        let (said, reason) = ("@-".to_owned(), "incident".to_owned());
+        let then = Then::of(then, "web");
+        Command::Rollback { app: "web".into(), to, said, then, until: None, reason }
+    }
+
+    fn rolls_back(given: &Given, then: &World) -> Result<Decision, Error> {
+        decide(&given.world, given.now(), &command(then))
+    }
+
+    #[test]
+    fn what_was_in_force_is_in_the_event_and_what_cannot_be_is_refused() {
+        let (mut given, then) = moved_on();
+        let Decision::Record(event) = rolls_back(&given, &then).unwrap() else { panic!() };
+        let Event::AppHeld(body) = *event else { panic!("{event:?}") };
+        assert_eq!((body.to, &*body.said, &*body.reason), (then.seq, "@-", "incident"));
+        assert_eq!(Desired::from(&body.desired), then.apps[&name("web")].desired.clone().unwrap());
+        let refused = rolls_back(&given, &given.world);
+        assert!(matches!(refused, Err(Error::AsThen { held: false, .. })), "{refused:?}");
+        let never = Given::cluster().world;
+        let refused = rolls_back(&given, &never);
+        assert!(matches!(refused, Err(Error::NotThen { .. })), "{refused:?}");
+        let unrendered = Given::app("web", auto()).world;
+        let refused = rolls_back(&given, &unrendered);
+        assert!(matches!(refused, Err(Error::NothingThen { .. })), "{refused:?}");
+
+        let mut skipped = given.clone();
+        let mut manifest = application("web", auto());
+        let skip = serde_json::json!({"argocd.argoproj.io/skip-reconcile": "true"});
+        manifest["metadata"]["annotations"] = skip;
+        skipped.declares(&manifest, crate::ledger::event::Origin::Config);
+        let refused = rolls_back(&skipped, &then);
+        assert!(matches!(refused, Err(Error::LeftAlone(_))), "{refused:?}");
+        given.event(FrozenV1 { until: None, reason: String::new() });
+        let refused = rolls_back(&given, &then);
+        assert!(matches!(refused, Err(Error::Frozen)), "{refused:?}");
+        given.starts(true);
+        let refused = rolls_back(&given, &then);
+        assert!(matches!(refused, Err(Error::Observing)), "{refused:?}");
+    }
+
+    #[test]
+    fn the_same_again_is_so_already_and_a_release_ends_it_by_any_of_its_names() {
+        let (mut given, then) = moved_on();
+        let hold = given.rolls_back("web", &then);
+        assert_eq!(rolls_back(&given, &then).unwrap(), Decision::AlreadySo(hold));
+        let release = |given: &Given, subject: String| {
+            let command = Command::Release { subject, namespace: None };
+            decide(&given.world, given.now(), &command)
+        };
+        for subject in ["web".to_owned(), format!("#{hold}")] {
+            let Decision::Record(event) = release(&given, subject).unwrap() else { panic!() };
+            let (app, end, holds) = (name("web"), HoldEnd::Released, Vec::new());
+            assert_eq!(*event, AppHoldEndedV1 { app, hold, end, holds }.into());
+        }
+        let other = release(&given, format!("#{}", Seq(hold.0 - 1)));
+        assert!(matches!(other, Err(Error::NothingHeld(_))), "{other:?}");
+        given.lets_go("web", hold);
+        let nothing = release(&given, "web".into());
+        assert!(matches!(nothing, Err(Error::NothingHeld(_))), "{nothing:?}");
+    }
+}

@@ -1,0 +1,47 @@
+//! Applications that are held as they were at an earlier instant.
+
+use serde::{Deserialize, Serialize};
+
+/// The hold of an application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AppHold {
+    /// The application.
+    pub app: String,
+    /// The event that began it.
+    pub seq: u64,
+    /// The last event of the instant that it is held at.
+    pub to: u64,
+    /// The time of that instant.
+    pub at: String,
+    /// How the person named the instant.
+    pub said: String,
+    /// Who holds it; empty where that is not looked up.
+    pub by: String,
+    /// The commit whose render is held.
+    pub commit: String,
+    /// The commit that Git is at, as far as it is rendered; empty when none is.
+    pub waits: String,
+    /// When it ends by itself.
+    pub until: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// The body of `POST apps/{name}/rollback`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RollbackBody {
+    /// The instant.
+    pub to: String,
+    /// How the person named the instant, where that is not `to`.
+    pub said: String,
+    /// Only say what would be done.
+    pub plan: bool,
+    /// The hash of what would wait for approval, as it was shown: it is allowed with the rollback.
+    pub approves: String,
+    /// For how long, e.g. `8h`; until released when empty.
+    #[serde(rename = "for")]
+    pub period: String,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,69 @@
+//! What people hold.
+
+use super::super::event::*;
+use super::{app, commit, object, revision, write};
+use crate::model::{BlobAddr, Digest, PlanHash, Seq, Timestamp};
+
+fn held() -> HeldRender {
+    HeldRender {
+        seq: Seq(20),
+        declared: Seq(3),
+        revision: revision(),
+        rendered: commit('c'),
+        revisions: vec![revision()],
+        inputs: Digest([6; 32]),
+        sources: Digest([7; 32]),
+        made_with: vec![("helm".into(), "v3.18.0".into())],
+        objects: super::renders().iter().flat_map(objects_of).collect(),
+        warnings: vec!["a warning".into()],
+        unknown_kinds: Vec::new(),
+    }
+}
+
+fn objects_of(event: &Event) -> Vec<DesiredObject> {
+    match event {
+        Event::RenderSucceeded(body) => body.objects.clone(),
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn holds() -> Vec<Event> {
+    vec![
+        HoldBegunV1 {
+            app: app(),
+            of: HoldOf::Fields(HeldFields {
+                key: object(),
+                saved: BlobAddr([8; 32]),
+                places: vec![vec!["f:spec".into(), "f:replicas".into()]],
+                fields: vec![FieldChange {
+                    path: ".spec.replicas".into(),
+                    was: "2".into(),
+                    now: "5".into(),
+                }],
+            }),
+            drift: Seq(17),
+            until: Some(Timestamp(1)),
+            reason: "sale".into(),
+        }
+        .into(),
+        HoldEndedV1 { app: app(), objects: vec![object()], holds: vec![Seq(18)], expired: true }
+            .into(),
+        AppHeldV1 {
+            app: app(),
+            to: Seq(21),
+            at: Timestamp::from_seconds(1_700_000_000),
+            said: "yesterday 14:00".into(),
+            desired: held(),
+            approves: Some(HeldApproval {
+                plan: PlanHash([9; 32]),
+                writes: vec![write()],
+                apps: vec![app()],
+            }),
+            until: Some(Timestamp(1)),
+            reason: "incident 7".into(),
+        }
+        .into(),
+        AppHoldEndedV1 { app: app(), hold: Seq(30), end: HoldEnd::SameAsGit, holds: vec![Seq(18)] }
+            .into(),
+    ]
+}

@@ -1,0 +1,307 @@
+//! What a rollback of an application would do, and what its release would.
+//!
+//! The plan is the one that the daemon follows once the event is folded. [`gather`] does no I/O;
+//! [`Pending::read`] then looks whether everything that is wanted can be read from the ledger, and
+//! who made the commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::book::Book;
+use super::planned::{NotDone, Step};
+use super::text::count;
+use super::why::{Commit, describe_commit};
+use crate::ledger;
+use crate::ledger::event::{AppHeldV1, DesiredObject, Event, HeldApproval, Verb};
+use crate::model::{AppName, BlobAddr, CommitId, ObjectKey};
+use crate::plan::{Assessment, Compared, Limits, Plan, Status, plan};
+use crate::replay::{App, World};
+
+/// What a hook's annotation is called where it restrains an object.
+const HOOK: &str = "hook ";
+
+/// What a rollback or a release would do. It goes over the wire as it is: fields are added, never
+/// renamed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldPlan {
+    /// The application.
+    pub app: String,
+    /// The last event of the instant that it is rolled back to; zero of a release.
+    pub to: u64,
+    /// The time of that instant; empty of a release.
+    pub at: String,
+    /// How the person named it.
+    pub said: String,
+    /// The commit that is in force then, and who made it.
+    pub git: Option<Commit>,
+    /// The commit of Git that waits while the application is held; empty when none does.
+    pub waits: String,
+    /// How many objects it wants then.
+    pub objects: usize,
+    /// How many objects each verb is done to.
+    pub counts: BTreeMap<String, usize>,
+    /// The writes, those that come later included.
+    pub steps: Vec<Step>,
+    /// Applications that are defined or redefined.
+    pub define: Vec<String>,
+    /// Applications that are removed.
+    pub remove: Vec<String>,
+    /// Objects that are compared first.
+    pub compare: Vec<String>,
+    /// What differs and is not written, and why.
+    pub not_done: Vec<NotDone>,
+    /// Why nothing may be written at all; empty where it may.
+    pub restrained: String,
+    /// Why some of it exceeds what may be deleted without asking.
+    pub exceeds: Vec<String>,
+    /// What a person who goes on allows with it: the hash of what exceeds; empty when nothing does.
+    pub approves: String,
+    /// What cannot be restored, and why.
+    pub missing: Vec<String>,
+    /// Hooks that are among the objects and are not run.
+    pub hooks: Vec<String>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// When the hold ends by itself; empty when it does not.
+    pub until: String,
+}
+
+impl HoldPlan {
+    /// How much is done: `update 3, prune 1`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let verbs = self.counts.iter().map(|(verb, n)| format!("{verb} {n}"));
+        let define = Some(self.define.len()).filter(|n| *n > 0);
+        let define = define.map(|n| format!("define {}", count(n, "application")));
+        let remove = Some(self.remove.len()).filter(|n| *n > 0);
+        let remove = remove.map(|n| format!("remove {}", count(n, "application")));
+        let compare = Some(self.compare.len()).filter(|n| *n > 0);
+        let compare = compare.map(|n| format!("compare {n} first"));
+        let all: Vec<String> = verbs.chain(define).chain(remove).chain(compare).collect();
+        if all.is_empty() { "nothing to write".to_owned() } else { all.join(", ") }
+    }
+}
+
+/// A plan without what the ledger adds.
+#[derive(Debug, Clone, Default)]
+pub struct Pending {
+    plan: HoldPlan,
+    commit: Option<CommitId>,
+    manifests: Vec<(ObjectKey, BlobAddr)>,
+    approval: Option<HeldApproval>,
+}
+
+/// What would be done once `event`, which begins or ends a hold, is folded into `world`. `None`
+/// when the application is not there.
+#[must_use]
+pub fn gather(
+    mut world: World,
+    compared: &Compared,
+    limits: &Limits,
+    name: &AppName,
+    event: &Event,
+) -> Option<Pending> {
+    let (seq, now) = (world.seq.next(), world.now);
+    let before = world.apps.get(name)?.clone();
+    let _ = world.apply(seq, now, event);
+    let app = world.apps.get(name)?;
+    let planned = plan(&world, name, limits, compared)?;
+    let mut pending = Pending::of(name, app, &planned);
+    if let Event::AppHeld(body) = event {
+        pending.held(&world, &before, app, body);
+    }
+    Some(pending)
+}
+
+impl Pending {
+    fn of(name: &AppName, app: &App, planned: &Plan) -> Self {
+        let gated = planned.gate.as_ref();
+        let may = planned.permission.apply || planned.permission.prune;
+        let steps = steps(planned);
+        let mut counts = BTreeMap::new();
+        for step in &steps {
+            *counts.entry(step.verb.clone()).or_default() += 1;
+        }
+        let removed = planned.remove.iter().map(|(child, _)| child);
+        let removed = removed.chain(gated.iter().flat_map(|gated| &gated.apps));
+        let source = app.spec.sources.first();
+        let commit = app.commit().cloned();
+        let git = source.zip(commit.as_ref()).map(|(source, commit)| Commit {
+            repo: source.repo.clone(),
+            revision: source.revision.clone(),
+            commit: commit.to_string(),
+            ..Commit::default()
+        });
+        let plan = HoldPlan {
+            app: name.to_string(),
+            git,
+            waits: match &app.proposed {
+                Some(waits) => waits.desired.revision.commit.to_string(),
+                None => String::new(),
+            },
+            objects: app.desired.as_ref().map_or(0, |desired| desired.objects.len()),
+            counts,
+            define: planned.declare.iter().map(|(child, _)| child.to_string()).collect(),
+            remove: removed.map(ToString::to_string).collect(),
+            compare: compared(planned).iter().map(ToString::to_string).collect(),
+            not_done: not_done(planned, &steps),
+            restrained: if may { String::new() } else { planned.permission.why_not.clone() },
+            exceeds: match gated {
+                Some(gated) => gated.reasons.iter().map(|reason| reason.what.clone()).collect(),
+                None => Vec::new(),
+            },
+            steps,
+            ..HoldPlan::default()
+        };
+        let approval = gated.filter(|gated| gated.render.is_none()).map(|gated| HeldApproval {
+            plan: gated.hash,
+            writes: gated.writes.clone(),
+            apps: gated.apps.clone(),
+        });
+        Self { plan, commit, manifests: Vec::new(), approval }
+    }
+
+    /// What a rollback adds.
+    fn held(&mut self, world: &World, before: &App, app: &App, body: &AppHeldV1) {
+        let plan = &mut self.plan;
+        plan.to = body.to.0;
+        plan.at = body.at.to_string();
+        plan.said.clone_from(&body.said);
+        plan.until = body.until.map(|until| until.to_string()).unwrap_or_default();
+        if let Some(approval) = &self.approval {
+            plan.approves = approval.plan.to_string();
+        }
+        let objects = &body.desired.objects;
+        plan.missing.extend(unserved(world, objects));
+        let hooks = objects.iter().flat_map(|object| {
+            let hooks = object.holds.iter().filter(|hold| hold.what.starts_with(HOOK));
+            hooks.map(move |hold| format!("{}: {}", object.key, hold.what))
+        });
+        plan.hooks = hooks.collect();
+        if body.desired.declared != before.declared {
+            plan.notes.push(
+                "the Application has changed since: its options of now hold, the objects of then"
+                    .to_owned(),
+            );
+        }
+        if !app.holds.is_empty() {
+            let kept = count(app.holds.len(), "hold");
+            plan.notes.push(format!("{kept} of its objects (`greffier keep`) stay in force"));
+        }
+        if let Some(former) = &before.hold {
+            plan.notes.push(format!("it takes the place of hold #{}", former.seq.0));
+        }
+        let kept = objects.iter().filter(|object| !object.key.is_application());
+        self.manifests = kept.map(|object| (object.key.clone(), object.manifest)).collect();
+    }
+
+    /// Adds what the ledger says: who made the commit, and which manifests cannot be read. What
+    /// exceeds what may be done unasked is returned beside it.
+    ///
+    /// # Errors
+    /// What the ledger says about a record that cannot be read.
+    pub fn read(
+        self,
+        book: &dyn Book,
+        has: impl Fn(BlobAddr) -> bool,
+    ) -> Result<(HoldPlan, Option<HeldApproval>), ledger::Error> {
+        let Self { mut plan, commit, manifests, approval } = self;
+        if let (Some(git), Some(commit)) = (&mut plan.git, &commit) {
+            describe_commit(book, git, commit)?;
+        }
+        for (key, addr) in manifests {
+            if !has(addr) {
+                plan.missing.push(format!("{key}: its manifest {addr} is not in the ledger"));
+            } else if let Err(error) = book.blob(addr) {
+                plan.missing.push(format!("{key}: its manifest cannot be read: {error}"));
+            }
+        }
+        plan.missing.sort();
+        Ok((plan, approval))
+    }
+}
+
+/// Objects whose kind the cluster does not serve, nor will because of another of them.
+fn unserved(world: &World, objects: &[DesiredObject]) -> Vec<String> {
+    // Before anything is known of the cluster, nothing is missing.
+    if world.cluster.kinds.is_empty() {
+        return Vec::new();
+    }
+    let crds = objects.iter().filter(|o| o.key.is(CRD.0, CRD.1)).map(|o| o.key.name.as_str());
+    let groups: BTreeSet<&str> = crds.filter_map(|name| Some(name.split_once('.')?.1)).collect();
+    let kinds = &world.cluster.kinds;
+    let unserved = objects.iter().filter(|object| {
+        let served = kinds.contains_key(&object.key.group_kind());
+        !served && !object.key.is_application() && !groups.contains(object.key.group.as_str())
+    });
+    let told = unserved.map(|object| {
+        format!("{}: the cluster does not serve {}", object.key, object.key.group_kind())
+    });
+    told.collect()
+}
+
+const CRD: (&str, &str) = ("apiextensions.k8s.io", "CustomResourceDefinition");
+
+/// The objects that are compared before anything is decided about them.
+fn compared(planned: &Plan) -> Vec<&ObjectKey> {
+    let compare = planned.compare.iter().map(|comparison| &comparison.key);
+    compare.chain(planned.dry_runs.iter().map(|dry_run| &dry_run.key)).collect()
+}
+
+/// The writes of now, those that an approval allows, and those that come when these are done.
+fn steps(planned: &Plan) -> Vec<Step> {
+    let gated = planned.gate.iter().flat_map(|gated| &gated.writes);
+    let writes: BTreeMap<&ObjectKey, _> =
+        planned.writes.iter().chain(gated).map(|write| (&write.key, write)).collect();
+    let objects = planned.objects.iter();
+    let step = |object: &Assessment| {
+        let (verb, reason) = match writes.get(&object.key) {
+            Some(write) => (write.verb, write.reason.clone()),
+            None => (later(object)?, object.why.clone()),
+        };
+        let (verb, object) = (verb.as_str().to_owned(), object.key.to_string());
+        Some(Step { verb, object, reason })
+    };
+    objects.filter_map(step).collect()
+}
+
+/// What is done to an object once what it waits for has passed.
+fn later(object: &Assessment) -> Option<Verb> {
+    if !object.blocked || !object.waits_for_progress || object.key.is_application() {
+        return None;
+    }
+    Some(match object.status {
+        Status::Missing => Verb::Create,
+        Status::Changed => Verb::Update,
+        Status::Drifted | Status::OwnershipLost => Verb::Heal,
+        Status::Extra => Verb::Prune,
+        _ => return None,
+    })
+}
+
+fn not_done(planned: &Plan, steps: &[Step]) -> Vec<NotDone> {
+    let done: BTreeSet<&str> = steps.iter().map(|step| step.object.as_str()).collect();
+    let compare = compared(planned);
+    let gated = planned.gate.iter().flat_map(|gated| &gated.apps);
+    let apps: BTreeSet<&str> = planned
+        .declare
+        .iter()
+        .map(|(child, _)| child.as_str())
+        .chain(planned.remove.iter().map(|(child, _)| child.as_str()))
+        .chain(gated.map(AppName::as_str))
+        .collect();
+    let left = planned.objects.iter().filter(|object| {
+        let differs = object.status.differs() || object.status == Status::Held;
+        let is_app = object.key.is_application() && apps.contains(object.key.name.as_str());
+        let known =
+            done.contains(object.key.to_string().as_str()) || compare.contains(&&object.key);
+        differs && !object.why.is_empty() && !is_app && !known
+    });
+    left.map(|object| NotDone {
+        object: object.key.to_string(),
+        sync: object.status.as_str().to_owned(),
+        why: object.why.clone(),
+    })
+    .collect()
+}

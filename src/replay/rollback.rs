@@ -1,0 +1,221 @@
+//! Applications that a person holds as they were at an earlier instant.
+//!
+//! What was in force then is in force again, so that everything that is decided from it (writes,
+//! drift, prunes, health) is decided as ever. What Git says meanwhile is rendered and recorded and
+//! waits in `proposed`, with [`Cause::Held`] among its causes; it takes force when the hold ends,
+//! unless something else has it asked about. A new definition of the application does not end the
+//! hold, and what defines it cannot remove it before it is released.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::application::{App, Approval, Cause, Desired, Proposed, SyncRequest};
+use super::deletions::gate_hash;
+use super::fold::several_waves;
+use super::proposed::same_objects;
+use super::world::{Touched, World};
+use crate::ledger::event::{AppHeldV1, AppHoldEndedV1, Event, HeldRender, HoldEnd};
+use crate::model::{Seq, Timestamp};
+
+/// The hold of an application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppHold {
+    /// The event that began it.
+    pub seq: Seq,
+    /// The last event of the instant that it is held at.
+    pub to: Seq,
+    /// The time of that instant.
+    pub at: Timestamp,
+    /// How the person named the instant.
+    pub said: String,
+    /// When it was recorded.
+    pub made: Timestamp,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+impl AppHold {
+    /// Whether its time is not over at `now`.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
+impl From<&HeldRender> for Desired {
+    fn from(held: &HeldRender) -> Self {
+        let objects = held.objects.iter().map(|object| (object.key.clone(), object.clone()));
+        let objects = objects.collect();
+        Self {
+            seq: held.seq,
+            declared: held.declared,
+            several_waves: several_waves(&objects),
+            revision: held.revision.clone(),
+            rendered: held.rendered.clone(),
+            revisions: held.revisions.clone(),
+            inputs: held.inputs,
+            sources: held.sources,
+            made_with: held.made_with.clone(),
+            objects,
+            warnings: held.warnings.clone(),
+            unknown_kinds: held.unknown_kinds.clone(),
+            deleted: BTreeSet::new(),
+        }
+    }
+}
+
+impl From<&Desired> for HeldRender {
+    fn from(desired: &Desired) -> Self {
+        Self {
+            seq: desired.seq,
+            declared: desired.declared,
+            revision: desired.revision.clone(),
+            rendered: desired.rendered.clone(),
+            revisions: desired.revisions.clone(),
+            inputs: desired.inputs,
+            sources: desired.sources,
+            made_with: desired.made_with.clone(),
+            objects: desired.objects.values().cloned().collect(),
+            warnings: desired.warnings.clone(),
+            unknown_kinds: desired.unknown_kinds.clone(),
+        }
+    }
+}
+
+impl Desired {
+    /// Whether it asks for the same objects as another render.
+    #[must_use]
+    pub fn asks_for_the_same(&self, other: &Self) -> bool {
+        same_objects(self, other)
+    }
+}
+
+impl App {
+    /// Whether a person holds it as it was at an earlier instant.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.hold.is_some()
+    }
+
+    /// What Git says, as it was rendered last: not what is in force while that is held.
+    #[must_use]
+    pub fn of_git(&self) -> Option<&Desired> {
+        if self.is_held() { self.newest() } else { self.desired.as_ref() }
+    }
+
+    /// The render that is judged: the newest one, and what is in force while that is held.
+    #[must_use]
+    pub fn judged(&self) -> Option<&Desired> {
+        self.asked_about().map(|proposed| &proposed.desired).or(self.desired.as_ref())
+    }
+
+    /// The render that waits for an approval. While the application is held, what Git says waits
+    /// for its release instead.
+    #[must_use]
+    pub fn asked_about(&self) -> Option<&Proposed> {
+        self.proposed.as_deref().filter(|_| !self.is_held())
+    }
+}
+
+impl World {
+    pub(super) fn app_hold(&mut self, seq: Seq, event: &Event) -> Touched {
+        match event {
+            Event::AppHeld(body) => self.app_held(seq, body),
+            Event::AppHoldEnded(body) => self.app_hold_ended(body),
+            // The fold's own match is the exhaustive one.
+            _ => Touched::nothing(),
+        }
+    }
+
+    fn app_held(&mut self, seq: Seq, body: &AppHeldV1) -> Touched {
+        let now = self.now;
+        let known = self.apps.get_mut(&body.app).filter(|app| !app.removing);
+        let Some(app) = known else { return Touched::nothing() };
+        // What Git says, whether it was in force or waited already.
+        let former = app.desired.clone();
+        let waits = app
+            .proposed
+            .take()
+            .or_else(|| former.map(|desired| Box::new(Proposed { desired, causes: Vec::new() })));
+        let _ = self.take_force(&body.app, Desired::from(&body.desired));
+        let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
+        app.proposed = waits;
+        if let Some(proposed) = &mut app.proposed {
+            proposed.causes.retain(|cause| !matches!(cause, Cause::Held(_)));
+            proposed.causes.push(Cause::Held(seq));
+        }
+        app.hold = Some(AppHold {
+            seq,
+            to: body.to,
+            at: body.at,
+            said: body.said.clone(),
+            made: now,
+            until: body.until,
+            reason: body.reason.clone(),
+        });
+        // Whoever rolls back asks for it to be done once, whatever the policy says.
+        app.attempts.clear();
+        app.previews.retain(|_, preview| preview.is_answer());
+        app.ignore_failures.clear();
+        app.request = Some(SyncRequest::new(seq, true, Vec::new(), now));
+        app.lapse();
+        if let Some(approved) = &body.approves {
+            // What has moved on since it was shown is asked about.
+            let bases = self.gate_bases(&body.app, &approved.writes, &approved.apps);
+            let current = gate_hash(&body.app, &bases) == approved.plan;
+            if let Some(app) = self.apps.get_mut(&body.app).filter(|_| current) {
+                app.approved = Some(Approval { seq, plan: approved.plan });
+                app.approved_bases = bases;
+            }
+        }
+        // What defines it, and whoever has its objects, has to look at them again.
+        Touched::all()
+    }
+
+    fn app_hold_ended(&mut self, body: &AppHoldEndedV1) -> Touched {
+        let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
+        // What ends is that hold, and not one that somebody began meanwhile.
+        if app.hold.take_if(|hold| hold.seq == body.hold).is_none() {
+            return Touched::app(&body.app);
+        }
+        // Neither what was asked for with it nor what was allowed with it is about Git.
+        app.request.take_if(|request| request.seq == body.hold);
+        if app.approved.take_if(|approval| approval.seq == body.hold).is_some() {
+            app.approved_bases.clear();
+        }
+        app.holds.retain(|hold| !body.holds.contains(&hold.seq));
+        if let Some(mut proposed) = app.proposed.take() {
+            proposed.causes.retain(|cause| !matches!(cause, Cause::Held(_)));
+            if proposed.causes.is_empty() {
+                let _ = self.take_force(&body.app, proposed.desired);
+            } else {
+                app.proposed = Some(proposed);
+            }
+        }
+        Touched::all()
+    }
+
+    /// Why the hold of an application is over; `None` = it lasts, or there is none.
+    #[must_use]
+    pub fn why_hold_over(&self, app: &App) -> Option<HoldEnd> {
+        let hold = app.hold.as_ref()?;
+        if !hold.holds(self.now) {
+            return Some(HoldEnd::Expired);
+        }
+        let held = app.desired.as_ref()?;
+        let same = match &app.proposed {
+            Some(proposed) => {
+                // Only Git's newest word counts.
+                same_objects(held, &proposed.desired) && !self.render_pending(app)
+            }
+            None => {
+                let is_wanted = self.wanted(app).is_some_and(|wanted| held.stands_for(&wanted));
+                is_wanted && held.declared == app.declared && !self.render_pending(app)
+            }
+        };
+        same.then_some(HoldEnd::SameAsGit)
+    }
+}

@@ -1,0 +1,194 @@
+//! Back to an earlier instant on a real API server, and held there.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::cluster::ControlPlane;
+use crate::daemon::{Greffier, config_map, until};
+use crate::keep::{kept, kept_with, live};
+
+/// `web` with `a` and `b` at its first commit; the second changed `a`, dropped `b` and brought `c`.
+/// With the event after which the first commit was applied.
+fn moved_on(name: &str) -> (Greffier, String, String, u64) {
+    let files = [("web/a.yaml", config_map("a", "one")), ("web/b.yaml", config_map("b", "one"))];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
+    let (greffier, app, ns) = kept(name, &files);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let then = greffier.seq();
+    greffier.repo.write("web/a.yaml", &config_map("a", "two"));
+    greffier.repo.remove("web/b.yaml");
+    greffier.repo.write("web/c.yaml", &config_map("c", "two"));
+    let second = greffier.repo.push("second");
+    greffier.wait_synced(&app, &second);
+    (greffier, app, ns, then)
+}
+
+/// What is in the cluster of `a`, `b` and `c`.
+fn values(ns: &str) -> [String; 3] {
+    ["cm/a", "cm/b", "cm/c"].map(|object| live(ns, object, ".data.key"))
+}
+
+fn rendered<'c>(app: &'c str, commit: &'c str) -> impl Fn(&Value) -> bool + 'c {
+    move |event| {
+        event["kind"] == "render.succeeded"
+            && event["detail"]["app"] == app
+            && event["detail"]["revision"]["commit"] == commit
+    }
+}
+
+fn edit(ns: &str, object: &str, value: &str) {
+    let patch = format!(r#"{{"data":{{"key":"{value}"}}}}"#);
+    ControlPlane::shared()
+        .kubectl_ok("alice", &["patch", object, "-n", ns, "--type=merge", "-p", &patch]);
+}
+
+const THEN: [&str; 3] = ["one", "one", ""];
+
+#[test]
+fn a_rollback_holds_through_edits_pushes_restarts_and_without_git_until_it_is_released() {
+    let (greffier, app, ns, then) = moved_on("rollback");
+    let to = format!("#{then}");
+    assert_eq!(values(&ns), ["two", "", "two"]);
+    // Shown first, and nothing is done.
+    let plan = greffier.json(&["rollback", &app, "--to", &to, "--plan", "-o", "json"]);
+    assert_eq!(plan["counts"], serde_json::json!({"create": 1, "prune": 1, "update": 1}), "{plan}");
+    assert_eq!((&plan["missing"], &plan["to"]), (&serde_json::json!([]), &then.into()));
+    let (_, asked) = greffier.cli_ends(6, &["rollback", &app, "--to", &to]);
+    assert!(asked.contains("prune") && asked.contains("nobody is there to be asked"), "{asked}");
+    let held = greffier.json(&["log", "--kind", "hold", "-o", "json"]);
+    assert_eq!(held.as_array().map(Vec::len), Some(0), "{held}");
+
+    // Git is away while it is done.
+    let (bare, away) = (greffier.repo.bare.clone(), greffier.repo.bare.with_extension("away"));
+    fs::rename(&bare, &away).unwrap();
+    greffier.cli_ends(0, &["refresh"]);
+    greffier.wait("the failed fetch", |event| event["kind"] == "git.fetch-failed");
+    greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes", "--reason", "incident 7"]);
+    assert_eq!(values(&ns), THEN);
+    let begun = greffier.wait_kind("hold.app-begun", &app);
+    let told = begun["summary"].as_str().unwrap();
+    assert!(told.contains("HELD as at #") && told.contains("incident 7"), "{told}");
+    greffier.kill().start();
+    edit(&ns, "cm/a", "edited");
+    until("the edit is put back to what is held", || (values(&ns) == THEN).then_some(()));
+    fs::rename(&away, &bare).unwrap();
+
+    // A push is recorded and rendered, and not applied.
+    greffier.repo.write("web/a.yaml", &config_map("a", "three"));
+    greffier.repo.write("web/d.yaml", &config_map("d", "three"));
+    let third = greffier.repo.push("third");
+    greffier.wait("the render", rendered(&app, &third));
+    edit(&ns, "cm/b", "edited");
+    until("what is held is healed", || (values(&ns) == THEN).then_some(()));
+    assert_eq!(live(&ns, "cm/d", ".data.key"), "");
+    // Loud everywhere.
+    for verb in [vec!["status"], vec!["get", "apps"], vec!["show", &app], vec!["tree", &app]] {
+        let (said, _) = greffier.cli_ends(0, &verb);
+        assert!(said.to_lowercase().contains(&format!("as at #{then}")), "{verb:?}: {said}");
+    }
+    let why = greffier.json(&["why", &app, "-o", "json"]);
+    assert_eq!(why["reasons"][0]["code"], "held_at", "{why}");
+    assert!(why["can_do"].to_string().contains("greffier release"), "{why}");
+
+    // What the release does is shown, and it goes to the newest commit.
+    let plan = greffier.json(&["release", &app, "--plan", "-o", "json"]);
+    assert_eq!(plan["counts"], serde_json::json!({"create": 2, "prune": 1, "update": 1}), "{plan}");
+    greffier.cli_ends(0, &["release", &app]);
+    greffier.wait_synced(&app, &third);
+    until("Git is followed", || (values(&ns) == ["three", "", "two"]).then_some(()));
+    assert_eq!(live(&ns, "cm/d", ".data.key"), "three");
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(!status.contains("HELD"), "{status}");
+}
+
+#[test]
+fn a_hold_ends_by_itself_when_its_time_is_over_and_when_git_says_the_same() {
+    let (greffier, app, ns, then) = moved_on("rollend");
+    let to = format!("#{then}");
+    let args = ["rollback", &app, "--to", &to, "--yes", "--for", "3s"];
+    greffier.cli_ends(0, &args);
+    let ended = greffier.wait_kind("hold.app-ended", &app);
+    assert_eq!(ended["detail"]["end"], "Expired", "{ended}");
+    until("Git is followed", || (values(&ns) == ["two", "", "two"]).then_some(()));
+
+    greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes"]);
+    greffier.repo.git(&["revert", "--no-edit", "HEAD"]);
+    greffier.repo.git(&["push", "-q", "origin", "main"]);
+    let first = ended["seq"].as_u64().unwrap();
+    let ended = greffier.wait_after(first, "the end", |event| event["kind"] == "hold.app-ended");
+    assert_eq!(ended["detail"]["end"], "SameAsGit", "{ended}");
+    assert_eq!(values(&ns), THEN);
+    let (_, refused) = greffier.cli_ends(6, &["release", &app]);
+    assert!(refused.contains("nothing of"), "{refused}");
+}
+
+#[test]
+fn an_application_that_is_synced_by_hand_is_rolled_back_once_and_by_commit() {
+    let policy = r#"{"syncOptions": ["CreateNamespace=true"]}"#;
+    let (greffier, app, ns) =
+        kept_with("rollmanual", policy, &[("web/a.yaml", &config_map("a", "one"))]);
+    let first = greffier.repo.head();
+    greffier.wait_kind("render.succeeded", &app);
+    greffier.cli_ends(0, &["sync", &app]);
+    greffier.repo.write("web/a.yaml", &config_map("a", "two"));
+    greffier.repo.write("web/c.yaml", &config_map("c", "two"));
+    let second = greffier.repo.push("second");
+    greffier.wait("the render", rendered(&app, &second));
+    greffier.cli_ends(0, &["sync", &app]);
+    assert_eq!(values(&ns), ["two", "", "two"]);
+    let to = format!("git:{first}");
+    greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes"]);
+    assert_eq!(values(&ns), ["one", "", ""]);
+    greffier.cli_ends(0, &["release", &app]);
+    greffier.wait_kind("hold.app-ended", &app);
+    assert_eq!(values(&ns), ["one", "", ""], "what Git says is synced by hand");
+    greffier.cli_ends(0, &["sync", &app]);
+    assert_eq!(values(&ns), ["two", "", "two"]);
+}
+
+#[test]
+fn what_cannot_be_rolled_back_is_refused_with_the_reason() {
+    let (greffier, app, ns, then) = moved_on("rollrefused");
+    let before = greffier.seq();
+    let refused = |code: i32, to: &str, what: &str| {
+        let (_, said) = greffier.cli_ends(code, &["rollback", &app, "--to", to, "--yes"]);
+        assert!(said.contains(what), "{to}: {said}");
+    };
+    refused(6, "#1", "was not there");
+    refused(2, "mark:nothing", "there is no mark");
+    refused(2, "#999999", "there is no event");
+    let now = format!("#{before}");
+    refused(6, &now, "nothing is to be held");
+    let (_, said) = greffier.cli_ends(2, &["rollback", "nobody", "--to", &now, "--yes"]);
+    assert!(said.contains("no application"), "{said}");
+    let (_, said) = greffier.cli_ends(2, &["--at", &now, "rollback", &app, "--to", &now, "--yes"]);
+    assert!(said.contains("changes something"), "{said}");
+    greffier.cli_ends(0, &["freeze"]);
+    refused(6, &format!("#{then}"), "frozen");
+    greffier.cli_ends(0, &["unfreeze"]);
+    greffier.stop();
+    greffier.start_with(&["--observe"]);
+    refused(6, &format!("#{then}"), "only observes");
+    assert_eq!(values(&ns), ["two", "", "two"]);
+    let held = greffier.json(&["log", "--kind", "hold", "-o", "json"]);
+    assert_eq!(held.as_array().map(Vec::len), Some(0), "{held}");
+}
+
+#[test]
+fn deletions_beyond_the_limits_are_shown_and_allowed_with_the_rollback() {
+    let (greffier, app, ns) = kept("rollgate", &[("web/a.yaml", &config_map("a", "one"))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let to = format!("#{}", greffier.seq());
+    for name in ["c", "d", "e", "f"] {
+        greffier.repo.write(&format!("web/{name}.yaml"), &config_map(name, "1"));
+    }
+    let second = greffier.repo.push("four more");
+    greffier.wait_synced(&app, &second);
+    let (plan, _) = greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--plan"]);
+    assert!(plan.contains("EXCEEDS") && plan.contains("would delete 4 of"), "{plan}");
+    greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes"]);
+    assert_eq!(values(&ns), ["one", "", ""]);
+    let gated = greffier.json(&["log", "--kind", "plan.gated", "-o", "json"]);
+    assert_eq!(gated.as_array().map(Vec::len), Some(0), "{gated}");
+}
