@@ -10,7 +10,7 @@ mod hold;
 mod rollback;
 
 pub use hold::can_be_laid;
-pub use rollback::Then;
+pub use rollback::{Then, leave};
 
 use serde_json::Value;
 

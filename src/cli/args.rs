@@ -213,7 +213,7 @@ pub(super) enum Verb {
     },
     /// Bring back what was in force of an application at an earlier instant, and hold it there.
     #[command(
-        after_help = "Examples:\n  greffier rollback web --to 'yesterday 14:00' --plan\n  greffier rollback web --to git:v1.4.0 --for 2h --reason 'incident 7'\n  greffier rollback web --to @- --yes"
+        after_help = "Examples:\n  greffier rollback web --to 'yesterday 14:00' --plan\n  greffier rollback web --to git:v1.4.0 --for 2h --reason 'incident 7'\n  greffier rollback web --to last-healthy --yes"
     )]
     Rollback(RollbackArgs),
     /// Follow Git again where something is kept or held.

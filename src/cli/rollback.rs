@@ -15,13 +15,17 @@ use super::table::{local_time, table};
 use super::why::commit;
 use crate::http::{Client, dto};
 use crate::query::planned::{NotDone, Step};
-use crate::query::rollback::HoldPlan;
+use crate::query::rollback::{HoldPlan, LAST_HEALTHY};
 use crate::query::text::clean;
 
 /// Runs `rollback`.
 pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Error> {
-    let RollbackArgs { app, to, plan, period, reason, yes, no_wait } = args;
-    let instant = at::parse(&to)?.or_end().to_string();
+    let RollbackArgs { app, to, plan, partial, period, reason, yes, no_wait } = args;
+    let instant = match to.as_str() {
+        // No instant that every subject has.
+        LAST_HEALTHY => to.clone(),
+        text => at::parse(text)?.or_end().to_string(),
+    };
     let period = period.map(|period| period.to_string()).unwrap_or_default();
     let client = context.daemon().await?;
     let path = Client::app_path(&app, "rollback");
@@ -29,6 +33,7 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
         to: instant,
         said: to,
         plan: true,
+        partial,
         period,
         reason,
         ..dto::RollbackBody::default()
@@ -108,7 +113,7 @@ fn restorable(shown: &HoldPlan) -> Result<(), Error> {
     }
     let what = shown.missing.join("; ");
     Err(Error::new(Exit::Refused, format!("not all of it can be restored: {what}"))
-        .hint("nothing was written; roll back to another instant"))
+        .hint("nothing was written; --partial leaves that as it is now, and does the rest"))
 }
 
 /// A plan for people.
@@ -150,6 +155,7 @@ fn text(shown: &HoldPlan) -> String {
         ("applications removed", shown.remove.clone()),
         ("compared first", shown.compare.clone()),
         ("not done", shown.not_done.iter().map(left).collect()),
+        ("NOT RESTORED, and left as it is", shown.left.clone()),
         ("NOT RESTORABLE", shown.missing.clone()),
         ("hooks, which are not run", shown.hooks.clone()),
         ("note", shown.notes.clone()),

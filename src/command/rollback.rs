@@ -2,7 +2,7 @@
 
 use super::{Decision, Error, writable};
 use crate::ledger::event::{AppHeldV1, HeldRender};
-use crate::model::{AppName, Timestamp};
+use crate::model::{AppName, ObjectKey, Timestamp};
 use crate::query::instant::At;
 use crate::replay::{App, Desired, World};
 
@@ -28,6 +28,18 @@ impl Then {
             Some(App { desired: Some(desired), .. }) => Self::Wanted(Box::new(desired.clone())),
         }
     }
+}
+
+/// Leaves `missing` of a rollback as it is now: what is in force of it stays, the rest is not
+/// made.
+pub fn leave(world: &World, body: &mut AppHeldV1, missing: &[ObjectKey]) {
+    let now = world.apps.get(&body.app).and_then(|app| app.desired.as_ref());
+    let objects = &mut body.desired.objects;
+    objects.retain(|object| !missing.contains(&object.key));
+    let stays = missing.iter().filter_map(|key| now?.objects.get(key).cloned());
+    objects.extend(stays);
+    objects.sort_by(|a, b| a.key.cmp(&b.key));
+    body.left = missing.to_vec();
 }
 
 pub(super) fn rollback(
@@ -66,6 +78,7 @@ pub(super) fn rollback(
         at: time,
         said,
         desired: HeldRender::from(&**desired),
+        left: Vec::new(),
         approves: None,
         until,
         reason,
@@ -130,6 +143,18 @@ mod tests {
         given.starts(true);
         let refused = rolls_back(&given, &then);
         assert!(matches!(refused, Err(Error::Observing)), "{refused:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_restored_is_left_as_it_is_now() {
+        let (given, then) = moved_on();
+        let mut body = given.rollback("web", &then);
+        let (a, b) = ("ConfigMap/prod/a", "ConfigMap/prod/b");
+        body.desired.objects.push(object(b, 1));
+        let missing = [a, b].map(|text| text.parse().unwrap());
+        leave(&given.world, &mut body, &missing);
+        assert_eq!(body.desired.objects, [object(a, 2)], "what is there stays, and b is not made");
+        assert_eq!(body.left, missing);
     }
 
     #[test]

@@ -11,12 +11,12 @@ use super::error::Error;
 use super::peer::Peer;
 use super::server::State;
 use crate::command::{self, Command, Decision, Then};
-use crate::ledger::event::{Event, HeldApproval};
+use crate::ledger::event::Event;
 use crate::model::{Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query;
-use crate::query::instant::About;
-use crate::query::rollback::{self, HoldPlan};
+use crate::query::instant::{About, At};
+use crate::query::rollback::{self, LAST_HEALTHY, Shown, last_healthy};
 use crate::replay::World;
 
 pub(super) async fn keep(
@@ -67,7 +67,7 @@ pub(super) async fn release(
     let Decision::Record(event) = decision else {
         return Err(Error::internal("a release that is none"));
     };
-    Ok(Json(shown(&state, world, compared, &event).await?.0).into_response())
+    Ok(Json(shown(&state, world, compared, &event).await?.plan).into_response())
 }
 
 /// What happens once the event is folded, and what of it exceeds what may be done unasked.
@@ -76,7 +76,7 @@ async fn shown(
     world: World,
     compared: Compared,
     event: &Event,
-) -> Result<(HoldPlan, Option<HeldApproval>), Error> {
+) -> Result<Shown, Error> {
     let (limits, ledger) = (state.limits.clone(), state.ledger.clone());
     let event = event.clone();
     let shown = move || {
@@ -93,6 +93,27 @@ async fn shown(
     shown.ok_or_else(|| Error::internal("the application is gone"))
 }
 
+/// The instant that a person names for an application.
+async fn instant_of(state: &State, app: &str, to: &str) -> Result<At, Error> {
+    if to != LAST_HEALTHY {
+        let at = state.asked_at(Some(to), About::app(app)).await?;
+        return at.ok_or_else(|| Error::bad_request("say to which instant: `to`"));
+    }
+    let present = about(state, None, app.to_owned(), |_, view| {
+        let renders = [view.app.of_git(), view.app.desired.as_ref()];
+        let inputs = renders.into_iter().flatten().map(|render| render.inputs);
+        (view.name.clone(), inputs.collect::<Vec<_>>())
+    });
+    let (name, present) = present.await?;
+    let ledger = state.ledger.clone();
+    let found = state.blocking(move || last_healthy(&ledger, &name, &present)).await??;
+    found.ok_or_else(|| {
+        let message = format!("`{app}` was never Healthy and Synced before what it is now");
+        let hint = format!("`greffier log {app} --kind app.health` lists how it was");
+        Error::new(StatusCode::CONFLICT, "never_healthy", message, hint)
+    })
+}
+
 /// Shows what a rollback would do, or does it.
 pub(super) async fn roll_back(
     Having(state): Having<State>,
@@ -100,16 +121,16 @@ pub(super) async fn roll_back(
     Path(app): Path<String>,
     body: Given<dto::RollbackBody>,
 ) -> Result<Response, Error> {
-    let Json(dto::RollbackBody { to, said, plan, approves, period, reason }) = body?;
+    let Json(asked) = body?;
     // An application that is not there is named with those that look like it.
     about(&state, None, app.clone(), |_, _| ()).await?;
-    let until = after(&period)?;
-    let at = state.asked_at(Some(&to), About::app(&app)).await?;
-    let at = at.ok_or_else(|| Error::bad_request("say to which instant: `to`"))?;
+    let until = after(&asked.period)?;
+    let to = instant_of(&state, &app, &asked.to).await?;
     let name = app.clone();
-    let then = state.read_at(Some(&at), move |world, _| Then::of(world, &name)).await?;
-    let said = if said.is_empty() { to } else { said };
-    let command = Command::Rollback { app: app.clone(), to: at, said, then, until, reason };
+    let then = state.read_at(Some(&to), move |world, _| Then::of(world, &name)).await?;
+    let said = if asked.said.is_empty() { asked.to } else { asked.said };
+    let reason = asked.reason;
+    let command = Command::Rollback { app: app.clone(), to, said, then, until, reason };
     let decided = state.read(move |world, compared| {
         let decision = command::decide(world, Timestamp::now(), &command)?;
         Ok::<_, command::Error>((decision, world.clone(), compared.clone()))
@@ -119,35 +140,42 @@ pub(super) async fn roll_back(
     let mut event = match decision {
         Decision::Record(event) => event,
         Decision::AlreadySo(seq) => {
-            let next = Vec::new();
-            return Ok(
-                Json(dto::Accepted { seq: seq.0, already: true, undo, next }).into_response()
-            );
+            let (seq, next) = (seq.0, Vec::new());
+            return Ok(Json(dto::Accepted { seq, already: true, undo, next }).into_response());
         }
     };
-    let (shown, approval) = shown(&state, world, compared, &event).await?;
-    if plan {
-        return Ok(Json(shown).into_response());
+    let mut found = shown(&state, world.clone(), compared.clone(), &event).await?;
+    if asked.partial && !found.missing.is_empty() {
+        if let Event::AppHeld(body) = &mut *event {
+            command::leave(&world, body, &found.missing);
+        }
+        let left = std::mem::take(&mut found.plan.missing);
+        found = shown(&state, world, compared, &event).await?;
+        (found.plan.left, found.plan.missing) = (left, Vec::new());
     }
-    if !shown.missing.is_empty() {
-        let message = format!("not all of it can be restored: {}", shown.missing.join("; "));
-        let hint = "nothing was written; roll back to another instant";
+    if asked.plan {
+        return Ok(Json(found.plan).into_response());
+    }
+    if !found.plan.missing.is_empty() {
+        let message = format!("not all of it can be restored: {}", found.plan.missing.join("; "));
+        let hint = "nothing was written; --partial leaves that as it is now, and does the rest";
         return Err(Error::new(StatusCode::CONFLICT, "not_restorable", message, hint));
     }
     if let Event::AppHeld(body) = &mut *event
-        && !approves.is_empty()
+        && !asked.approves.is_empty()
     {
-        if approves != shown.approves {
+        if asked.approves != found.plan.approves {
             let message = format!("what would wait of `{app}` is not what was shown any more");
-            let hint = format!("`greffier rollback {app} --to '#{}' --plan` shows it", shown.to);
+            let to = found.plan.to;
+            let hint = format!("`greffier rollback {app} --to '#{to}' --plan` shows it");
             return Err(Error::new(StatusCode::CONFLICT, "plan_lapsed", message, hint));
         }
-        body.approves = approval;
+        body.approves = found.approval;
     }
     let decision = Decision::Record(event);
-    let seq = command::execute(&state.ledger, peer.actor(), decision).await?;
-    let next = vec![shown.summary()];
-    Ok(Json(dto::Accepted { seq: seq.0, already: false, undo, next }).into_response())
+    let seq = command::execute(&state.ledger, peer.actor(), decision).await?.0;
+    let next = vec![found.plan.summary()];
+    Ok(Json(dto::Accepted { seq, already: false, undo, next }).into_response())
 }
 
 /// Checks and records the command, and says what happens because of it.
@@ -167,7 +195,7 @@ async fn carry_out(state: &State, peer: Peer, command: Command) -> Answer<dto::A
     let limits = state.limits.clone();
     let next = match event {
         Some(event) if matches!(*event, Event::AppHoldEnded(_)) => {
-            vec![shown(state, world, compared, &event).await?.0.summary()]
+            vec![shown(state, world, compared, &event).await?.plan.summary()]
         }
         Some(event) => {
             let told = move || query::because_of(world, &compared, &limits, seq, &event);

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::book::Book;
 use super::coverage::{self, Cause, Moment, Scope, Unwatched};
 use crate::ledger;
-use crate::model::Timestamp;
+use crate::model::{AppName, Timestamp};
 use crate::replay::{Attributed, AuditSource, World};
 
 /// Every cause, so that each is told also when it is none's.
@@ -31,6 +31,8 @@ pub struct Known {
     kinds: usize,
     sources: BTreeMap<String, AuditSource>,
     attributed: Attributed,
+    /// The applications that are held at an earlier instant.
+    held: Vec<AppName>,
 }
 
 impl Known {
@@ -38,7 +40,9 @@ impl Known {
     #[must_use]
     pub fn of(world: &World) -> Self {
         let kinds = world.cluster.kinds.values().filter(|served| served.watchable).count();
-        Self { kinds, sources: world.audit.sources.clone(), attributed: world.attributed }
+        let held = world.apps.iter().filter(|(_, app)| app.is_held());
+        let held = held.map(|(name, _)| name.clone()).collect();
+        Self { kinds, sources: world.audit.sources.clone(), attributed: world.attributed, held }
     }
 }
 
@@ -89,6 +93,11 @@ pub fn text(known: &Known, unwatched: &[Unwatched], now: Timestamp) -> String {
         [("exact", exact), ("unique", unique), ("ambiguous", ambiguous), ("unknown", unknown)];
     for (verdict, count) in verdicts {
         line(&mut out, name, Some(("verdict", verdict)), count);
+    }
+    let name = "greffier_hold_active";
+    head(&mut out, name, "1 for each application that is held as at an earlier instant.");
+    for app in &known.held {
+        line(&mut out, name, Some(("app", app.as_str())), 1);
     }
     out
 }
@@ -207,5 +216,20 @@ mod tests {
         assert_eq!(verdicts.map(|verdict| value(&text, &of(verdict))), [7, 5, 3, 2]);
         // The API server's clock may be ahead.
         assert_eq!(value(&told(&story, Timestamp::from_seconds(1)), &age), 0);
+    }
+
+    #[test]
+    fn applications_that_are_held_are_told() {
+        use crate::replay::testing::{Given, object};
+        let mut given = Given::synced(vec![object("ConfigMap/prod/a", 1)]);
+        let then = given.world.clone();
+        given.push(2);
+        given.renders("web", vec![object("ConfigMap/prod/a", 2)]);
+        let told = |given: &Given| text(&Known::of(&given.world), &[], given.now());
+        assert!(!told(&given).contains("greffier_hold_active{"));
+        let hold = given.rolls_back("web", &then);
+        assert!(told(&given).contains("greffier_hold_active{app=\"web\"} 1\n"));
+        given.lets_go("web", hold);
+        assert!(!told(&given).contains("greffier_hold_active{"));
     }
 }

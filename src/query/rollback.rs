@@ -4,13 +4,17 @@
 //! [`Pending::read`] then looks whether everything that is wanted can be read from the ledger, and
 //! who made the commit.
 
+mod healthy;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use healthy::{LAST_HEALTHY, last_healthy};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::book::Book;
 use super::planned::{NotDone, Step};
-use super::text::count;
+use super::text::{count, list};
 use super::why::{Commit, describe_commit};
 use crate::ledger;
 use crate::ledger::event::{AppHeldV1, DesiredObject, Event, HeldApproval, Verb};
@@ -20,6 +24,8 @@ use crate::replay::{App, World};
 
 /// What a hook's annotation is called where it restrains an object.
 const HOOK: &str = "hook ";
+/// How many images are named.
+const IMAGES_MAX: usize = 5;
 
 /// What a rollback or a release would do. It goes over the wire as it is: fields are added, never
 /// renamed.
@@ -59,6 +65,9 @@ pub struct HoldPlan {
     pub approves: String,
     /// What cannot be restored, and why.
     pub missing: Vec<String>,
+    /// What is not restored although the rest is, and is left as it is now.
+    #[serde(default)]
+    pub left: Vec<String>,
     /// Hooks that are among the objects and are not run.
     pub hooks: Vec<String>,
     /// What a person should know.
@@ -68,6 +77,12 @@ pub struct HoldPlan {
 }
 
 impl HoldPlan {
+    /// Whether the object is applied.
+    fn writes(&self, key: &ObjectKey) -> bool {
+        let object = key.to_string();
+        self.steps.iter().any(|step| step.object == object && step.verb != Verb::Prune.as_str())
+    }
+
     /// How much is done: `update 3, prune 1`.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -83,6 +98,17 @@ impl HoldPlan {
     }
 }
 
+/// A plan with what the ledger adds.
+#[derive(Debug, Clone, Default)]
+pub struct Shown {
+    /// The plan.
+    pub plan: HoldPlan,
+    /// What a person who goes on allows with it.
+    pub approval: Option<HeldApproval>,
+    /// The objects that cannot be restored.
+    pub missing: Vec<ObjectKey>,
+}
+
 /// A plan without what the ledger adds.
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
@@ -90,6 +116,7 @@ pub struct Pending {
     commit: Option<CommitId>,
     manifests: Vec<(ObjectKey, BlobAddr)>,
     approval: Option<HeldApproval>,
+    unserved: Vec<ObjectKey>,
 }
 
 /// What would be done once `event`, which begins or ends a hold, is folded into `world`. `None`
@@ -159,7 +186,7 @@ impl Pending {
             writes: gated.writes.clone(),
             apps: gated.apps.clone(),
         });
-        Self { plan, commit, manifests: Vec::new(), approval }
+        Self { plan, commit, approval, ..Self::default() }
     }
 
     /// What a rollback adds.
@@ -173,7 +200,11 @@ impl Pending {
             plan.approves = approval.plan.to_string();
         }
         let objects = &body.desired.objects;
-        plan.missing.extend(unserved(world, objects));
+        for object in unserved(world, objects) {
+            let kind = object.key.group_kind();
+            plan.missing.push(format!("{}: the cluster does not serve {kind}", object.key));
+            self.unserved.push(object.key.clone());
+        }
         let hooks = objects.iter().flat_map(|object| {
             let hooks = object.holds.iter().filter(|hold| hold.what.starts_with(HOOK));
             hooks.map(move |hold| format!("{}: {}", object.key, hold.what))
@@ -192,12 +223,13 @@ impl Pending {
         if let Some(former) = &before.hold {
             plan.notes.push(format!("it takes the place of hold #{}", former.seq.0));
         }
+        let left = body.left.iter().map(|key| format!("{key}: it is not restored"));
+        plan.left = left.collect();
         let kept = objects.iter().filter(|object| !object.key.is_application());
         self.manifests = kept.map(|object| (object.key.clone(), object.manifest)).collect();
     }
 
-    /// Adds what the ledger says: who made the commit, and which manifests cannot be read. What
-    /// exceeds what may be done unasked is returned beside it.
+    /// Adds what the ledger says: who made the commit, and which manifests cannot be read.
     ///
     /// # Errors
     /// What the ledger says about a record that cannot be read.
@@ -205,25 +237,59 @@ impl Pending {
         self,
         book: &dyn Book,
         has: impl Fn(BlobAddr) -> bool,
-    ) -> Result<(HoldPlan, Option<HeldApproval>), ledger::Error> {
-        let Self { mut plan, commit, manifests, approval } = self;
+    ) -> Result<Shown, ledger::Error> {
+        let Self { mut plan, commit, manifests, approval, unserved: mut missing } = self;
         if let (Some(git), Some(commit)) = (&mut plan.git, &commit) {
             describe_commit(book, git, commit)?;
         }
+        let mut tagged = BTreeSet::new();
         for (key, addr) in manifests {
-            if !has(addr) {
-                plan.missing.push(format!("{key}: its manifest {addr} is not in the ledger"));
-            } else if let Err(error) = book.blob(addr) {
-                plan.missing.push(format!("{key}: its manifest cannot be read: {error}"));
-            }
+            let why = match has(addr).then(|| book.blob(addr)) {
+                None => format!("{key}: its manifest {addr} is not in the ledger"),
+                Some(Err(error)) => format!("{key}: its manifest cannot be read: {error}"),
+                Some(Ok(bytes)) => {
+                    if plan.writes(&key) {
+                        tags(&serde_json::from_slice(&bytes).unwrap_or_default(), &mut tagged);
+                    }
+                    continue;
+                }
+            };
+            plan.missing.push(why);
+            missing.push(key);
+        }
+        if !tagged.is_empty() {
+            plan.notes.push(format!(
+                "tags of images may have moved: which images they stood for then is not recorded; \
+                 what their registry has now is pulled: {}",
+                list(tagged, IMAGES_MAX)
+            ));
         }
         plan.missing.sort();
-        Ok((plan, approval))
+        missing.sort();
+        missing.dedup();
+        Ok(Shown { plan, approval, missing })
+    }
+}
+
+/// Images that a manifest names by a tag.
+fn tags(manifest: &Value, found: &mut BTreeSet<String>) {
+    match manifest {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let of_pod = matches!(name.as_str(), "containers" | "initContainers");
+                let containers = value.as_array().filter(|_| of_pod).into_iter().flatten();
+                let images = containers.filter_map(|container| container.get("image")?.as_str());
+                found.extend(images.filter(|image| !image.contains('@')).map(str::to_owned));
+                tags(value, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| tags(item, found)),
+        _ => {}
     }
 }
 
 /// Objects whose kind the cluster does not serve, nor will because of another of them.
-fn unserved(world: &World, objects: &[DesiredObject]) -> Vec<String> {
+fn unserved<'o>(world: &World, objects: &'o [DesiredObject]) -> Vec<&'o DesiredObject> {
     // Before anything is known of the cluster, nothing is missing.
     if world.cluster.kinds.is_empty() {
         return Vec::new();
@@ -235,10 +301,7 @@ fn unserved(world: &World, objects: &[DesiredObject]) -> Vec<String> {
         let served = kinds.contains_key(&object.key.group_kind());
         !served && !object.key.is_application() && !groups.contains(object.key.group.as_str())
     });
-    let told = unserved.map(|object| {
-        format!("{}: the cluster does not serve {}", object.key, object.key.group_kind())
-    });
-    told.collect()
+    unserved.collect()
 }
 
 const CRD: (&str, &str) = ("apiextensions.k8s.io", "CustomResourceDefinition");
@@ -305,3 +368,6 @@ fn not_done(planned: &Plan, steps: &[Step]) -> Vec<NotDone> {
     })
     .collect()
 }
+
+#[cfg(test)]
+mod tests;

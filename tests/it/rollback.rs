@@ -192,3 +192,86 @@ fn deletions_beyond_the_limits_are_shown_and_allowed_with_the_rollback() {
     let gated = greffier.json(&["log", "--kind", "plan.gated", "-o", "json"]);
     assert_eq!(gated.as_array().map(Vec::len), Some(0), "{gated}");
 }
+
+/// A definition of widgets in a group of their own.
+fn widgets(group: &str) -> String {
+    format!(
+        "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: widgets.{group}}}
+spec:
+  group: {group}
+  names: {{kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+"
+    )
+}
+
+#[test]
+fn what_cannot_be_restored_is_listed_and_nothing_is_written_unless_a_person_leaves_it() {
+    let group = format!("rollback{}.example.org", std::process::id());
+    let cluster = ControlPlane::shared();
+    cluster.apply("admin", &widgets(&group));
+    let name = format!("widgets.{group}");
+    cluster.kubectl_ok("admin", &["wait", "--for=condition=Established", "crd", &name]);
+    let widget = format!("apiVersion: {group}/v1\nkind: Widget\nmetadata: {{name: w}}\n");
+    let files = [("web/a.yaml", &*config_map("a", "one")), ("web/w.yaml", &*widget)];
+    let (greffier, app, ns) = kept("rollpartial", &files);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let to = format!("#{}", greffier.seq());
+    greffier.repo.remove("web/w.yaml");
+    greffier.repo.write("web/a.yaml", &config_map("a", "two"));
+    let second = greffier.repo.push("without widgets");
+    greffier.wait_synced(&app, &second);
+    let seq = greffier.seq();
+    cluster.kubectl_ok("admin", &["delete", "crd", &name]);
+    greffier.wait_after(seq, "the kind is gone", |event| {
+        event["kind"] == "cluster.kinds" && !event["detail"].to_string().contains(&group)
+    });
+
+    let missing = format!("Widget.{group}/{ns}/w: the cluster does not serve Widget.{group}");
+    for more in ["--plan", "--yes"] {
+        let (_, said) = greffier.cli_ends(6, &["rollback", &app, "--to", &to, more]);
+        assert!(said.contains(&missing) && said.contains("--partial"), "{more}: {said}");
+    }
+    assert_eq!(live(&ns, "cm/a", ".data.key"), "two");
+    greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes", "--partial"]);
+    assert_eq!(live(&ns, "cm/a", ".data.key"), "one");
+    let begun = greffier.wait_kind("hold.app-begun", &app);
+    assert!(begun["summary"].as_str().unwrap().contains("LEFT AS THEY WERE"), "{begun}");
+}
+
+#[test]
+fn an_application_goes_back_to_when_it_was_healthy_last() {
+    let (greffier, app, ns) = kept("rollhealthy", &[("web/a.yaml", &config_map("a", "one"))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let well = greffier.wait("it is healthy", |event| {
+        event["kind"] == "app.health"
+            && event["detail"]["app"] == *app
+            && event["detail"]["now"] == "Healthy"
+    });
+    let (_, never) = greffier.cli_ends(6, &["rollback", &app, "--to", "last-healthy", "--yes"]);
+    assert!(never.contains("was never Healthy and Synced"), "{never}");
+    // Nobody gives it an address: it is on its way for ever.
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: LoadBalancer, ports: [{port: 80}]}\n";
+    greffier.repo.write("web/s.yaml", service);
+    for bad in ["two", "three"] {
+        greffier.repo.write("web/a.yaml", &config_map("a", bad));
+        let commit = greffier.repo.push(bad);
+        greffier.wait_synced(&app, &commit);
+    }
+    let seq = well["seq"].as_u64().unwrap();
+    greffier.wait_after(seq, "it is unwell", |event| {
+        event["kind"] == "app.health" && event["detail"]["now"] == "Progressing"
+    });
+    greffier.cli_ends(0, &["rollback", &app, "--to", "last-healthy", "--yes"]);
+    assert_eq!(values(&ns), ["one", "", ""]);
+    assert_eq!(live(&ns, "svc/s", ".metadata.name"), "");
+    let status = greffier.json(&["status", "-o", "json"]);
+    assert_eq!(status["held"][0]["said"], "last-healthy", "{status}");
+}

@@ -11,12 +11,16 @@ pub(in crate::cli) struct RollbackArgs {
     #[arg(value_name = "APP")]
     pub(in crate::cli) app: String,
     /// The instant to go back to: a time (RFC 3339, `yesterday 14:00`, 2h), an event (#1234), a
-    /// commit (git:COMMIT), a mark (mark:NAME), or @- for before the application's last change.
+    /// commit (git:COMMIT), a mark (mark:NAME), @- for before the application's last change, or
+    /// last-healthy: when it was last Healthy and Synced and asked for something else than now.
     #[arg(long, value_name = "INSTANT")]
     pub(in crate::cli) to: String,
     /// Say what would be done and do nothing; exits with 6 when not all of it can be restored.
     #[arg(long)]
     pub(in crate::cli) plan: bool,
+    /// Where not all of it can be restored: leave that as it is now, and do the rest.
+    #[arg(long)]
+    pub(in crate::cli) partial: bool,
     /// When to follow Git again without being told.
     #[arg(long = "for", value_name = "DURATION")]
     pub(in crate::cli) period: Option<Period>,

@@ -39,6 +39,8 @@ pub struct RollbackBody {
     pub plan: bool,
     /// The hash of what would wait for approval, as it was shown: it is allowed with the rollback.
     pub approves: String,
+    /// Do what can be done where not all of it can be restored.
+    pub partial: bool,
     /// For how long, e.g. `8h`; until released when empty.
     #[serde(rename = "for")]
     pub period: String,

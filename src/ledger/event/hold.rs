@@ -120,6 +120,8 @@ pub struct AppHeldV1 {
     pub said: String,
     /// What was in force then and is from now on. Folds read no earlier events.
     pub desired: HeldRender,
+    /// What could not be restored and was left as it was, as the person asked.
+    pub left: Vec<ObjectKey>,
     /// What was allowed with it.
     pub approves: Option<HeldApproval>,
     /// When the hold ends by itself.

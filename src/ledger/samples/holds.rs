@@ -54,6 +54,7 @@ pub(super) fn holds() -> Vec<Event> {
             at: Timestamp::from_seconds(1_700_000_000),
             said: "yesterday 14:00".into(),
             desired: held(),
+            left: vec![object()],
             approves: Some(HeldApproval {
                 plan: PlanHash([9; 32]),
                 writes: vec![write()],

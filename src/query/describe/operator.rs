@@ -57,8 +57,12 @@ fn held(body: &AppHeldV1, by: &str) -> Described {
     let (to, at, said) = (body.to.0, body.at, clip(&body.said, 100));
     let commit = body.desired.revision.commit.short();
     let objects = count(body.desired.objects.len(), "object");
+    let left = match body.left.len() {
+        0 => String::new(),
+        left => format!(", {} LEFT AS THEY WERE", count(left, "object")),
+    };
     let text = format!(
-        "HELD{until} as at #{to} ({at}, `{said}`): {objects} of commit {commit}, by {by}{}; what \
+        "HELD{until} as at #{to} ({at}, `{said}`): {objects} of commit {commit}{left}, by {by}{}; what \
          Git says waits for `greffier release {}`",
         reason(&body.reason),
         body.app

@@ -13,6 +13,7 @@ impl Given {
             at: then.now,
             said: "then".into(),
             desired: HeldRender::from(desired),
+            left: Vec::new(),
             approves: None,
             until: None,
             reason: "incident".into(),

@@ -1,0 +1,97 @@
+//! What a rollback is shown to do.
+
+use serde_json::json;
+
+use super::*;
+use crate::ledger::Blob;
+use crate::ledger::event::AppHoldEndedV1;
+use crate::ledger::event::HoldEnd;
+use crate::query::fixture::{Story, canonical};
+use crate::replay::testing::{Given, auto, hold, name, object};
+
+const A: &str = "ConfigMap/prod/a";
+const B: &str = "ConfigMap/prod/b";
+const WEB: &str = "Deployment.apps/prod/web";
+const JOB: &str = "ConfigMap/prod/job";
+const WIDGET: &str = "Widget.example.org/prod/w";
+
+/// A manifest that names one image by a tag, one by a digest.
+fn manifest() -> Value {
+    let containers = json!([{"image": "shop:v1"}, {"image": "proxy@sha256:00"}]);
+    json!({"spec": {"template": {"spec": {"containers": containers}}}})
+}
+
+/// `web` is at commit 2, and was once what `then` says.
+fn shown(then: Vec<DesiredObject>) -> Shown {
+    let mut given = Given::app("web", auto());
+    given.renders("web", then);
+    let then = given.world.clone();
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    given.syncs("web");
+    let event = given.rollback("web", &then).into();
+    let Given { world, compared, limits, .. } = given;
+    let pending = gather(world, &compared, &limits, &name("web"), &event).unwrap();
+    let mut story = Story::empty();
+    story.blob(&manifest());
+    story.blob(&json!({}));
+    let shown = pending.read(&story.ledger, |addr| story.ledger.has_blob(addr)).unwrap();
+    story.ledger.shutdown();
+    shown
+}
+
+/// An object whose manifest is in the ledger.
+fn there(text: &str, manifest: &Value) -> DesiredObject {
+    DesiredObject { manifest: Blob::plain(canonical(manifest), None).addr, ..object(text, 1) }
+}
+
+#[test]
+fn everything_that_would_be_done_is_shown() {
+    let hooked = DesiredObject {
+        holds: vec![hold("hook PreSync", true, true, true)],
+        ..there(JOB, &json!({}))
+    };
+    let shown = shown(vec![there(WEB, &manifest()), there(B, &json!({})), hooked]);
+    let plan = shown.plan;
+    assert_eq!((plan.missing.len(), shown.missing.len(), plan.objects), (0, 0, 3), "{plan:#?}");
+    assert_eq!(plan.summary(), "create 2, prune 1");
+    let steps: Vec<_> = plan.steps.iter().map(|step| (&*step.verb, &*step.object)).collect();
+    assert_eq!(steps, [("prune", A), ("create", B), ("create", WEB)]);
+    assert_eq!(plan.hooks, [format!("{JOB}: hook PreSync")]);
+    assert!(plan.not_done.iter().any(|left| left.object == JOB), "{plan:#?}");
+    let moved = plan.notes.iter().find(|note| note.contains("tags of images")).unwrap();
+    assert!(moved.ends_with("is pulled: shop:v1"), "{moved}");
+    assert_eq!(plan.waits, crate::replay::testing::commit(2).to_string());
+}
+
+#[test]
+fn what_cannot_be_restored_is_listed_one_by_one() {
+    let lost = object(B, 1);
+    let addr = lost.manifest;
+    let shown = shown(vec![there(A, &json!({})), lost, there(WIDGET, &json!({}))]);
+    let missing = [
+        format!("{B}: its manifest {addr} is not in the ledger"),
+        format!("{WIDGET}: the cluster does not serve Widget.example.org"),
+    ];
+    assert_eq!(shown.plan.missing, missing);
+    assert_eq!(shown.missing.iter().map(ToString::to_string).collect::<Vec<_>>(), [B, WIDGET]);
+}
+
+#[test]
+fn what_a_release_does_is_what_git_asks_for_then() {
+    let mut given = Given::synced(vec![object(A, 1)]);
+    let then = given.world.clone();
+    given.push(2);
+    given.renders("web", vec![object(A, 2), object(B, 1)]);
+    given.syncs("web");
+    let held = given.rolls_back("web", &then);
+    given.syncs("web");
+    let (app, end, holds) = (name("web"), HoldEnd::Released, Vec::new());
+    let event = AppHoldEndedV1 { app, hold: held, end, holds }.into();
+    let Given { world, compared, limits, .. } = given;
+    let pending = gather(world, &compared, &limits, &name("web"), &event).unwrap();
+    let story = Story::empty();
+    let plan = pending.read(&story.ledger, |_| false).unwrap().plan;
+    story.ledger.shutdown();
+    assert_eq!((plan.summary(), plan.to, plan.missing.len()), ("create 1, update 1".into(), 0, 0));
+}
