@@ -21,6 +21,7 @@ mod parts;
 mod path;
 mod schema;
 mod state;
+mod stored;
 mod versions;
 mod who;
 

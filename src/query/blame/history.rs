@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::super::book::{self, Book};
 use super::Error;
 use super::parts::{Part, parts};
 use super::schema::Schema;
 use super::state::{Manager, Owners, State};
+use super::stored::Stored;
 use super::versions::{Life, Version};
 use crate::cluster::field_set::FieldSet;
 use crate::ledger;
@@ -60,15 +60,15 @@ pub(super) fn read(book: &dyn Book, key: &ObjectKey, lives: &[Life]) -> Result<H
         }
     }
     let schema = reading.schema;
-    let (mut state, mut last) = (State::default(), None::<Stored>);
+    let (mut state, mut last) = (State::default(), None::<Last>);
     for (number, seen) in versions.iter().enumerate() {
         let before = number.checked_sub(1).and_then(|before| versions.get(before));
         let same = before.is_some_and(|before| before.version.digest == seen.version.digest);
         if !same {
-            let now = (seen.version.object, book.blob(seen.version.object)?);
+            let now = Last::new(book, seen.version.object)?;
             match &last {
-                Some(last) => state.go_on_in(&schema, number, &differing(&schema, last, &now)?),
-                None => state.begin(&schema, number, &read_object(&now)?),
+                Some(last) => state.go_on_in(&schema, number, &last.differing(&schema, &now)?),
+                None => state.begin(&schema, number, &now.object()?),
             }
             last = Some(now);
         }
@@ -80,7 +80,7 @@ pub(super) fn read(book: &dyn Book, key: &ObjectKey, lives: &[Life]) -> Result<H
             state.owned(number, &before.owners, &seen.owners);
         }
     }
-    let object = last.as_ref().map(read_object).transpose()?.unwrap_or_default();
+    let object = last.as_ref().map(Last::object).transpose()?.unwrap_or_default();
     Ok(History { schema, versions, object, state })
 }
 
@@ -138,12 +138,6 @@ impl Reading<'_> {
 
 /// A stored object: see `cluster::normalize`.
 #[derive(Deserialize)]
-struct ObjectOnly<'b> {
-    #[serde(borrow)]
-    object: &'b RawValue,
-}
-
-#[derive(Deserialize)]
 struct WithFields {
     object: Value,
     fields: Vec<Fields>,
@@ -159,20 +153,41 @@ struct Fields {
     fields_v1: Value,
 }
 
-/// A stored version.
-type Stored = (BlobAddr, Arc<[u8]>);
-
-/// The object alone, unread.
-fn raw((addr, bytes): &Stored) -> Result<&RawValue, Error> {
-    Ok(book::read::<ObjectOnly<'_>>(*addr, bytes)?.object)
+/// The version before.
+struct Last {
+    addr: BlobAddr,
+    bytes: Arc<[u8]>,
+    /// `None` = it has to be read whole.
+    stored: Option<Stored>,
 }
 
-fn read_object(stored: &Stored) -> Result<Value, Error> {
-    Ok(book::read(stored.0, raw(stored)?.get().as_bytes())?)
-}
+impl Last {
+    fn new(book: &dyn Book, addr: BlobAddr) -> Result<Self, Error> {
+        let bytes = book.blob(addr)?;
+        let stored = Stored::guess(Arc::clone(&bytes));
+        Ok(Self { addr, bytes, stored })
+    }
 
-/// Where two versions differ.
-fn differing(schema: &Schema, was: &Stored, now: &Stored) -> Result<Vec<Part>, Error> {
-    let unreadable = |source| ledger::Error::Unreadable { addr: now.0, source: Arc::new(source) };
-    Ok(parts(schema, raw(was)?, raw(now)?).map_err(unreadable)?)
+    fn read(&self) -> Result<Stored, Error> {
+        let unreadable = |source| self.unreadable(source);
+        Stored::read(Arc::clone(&self.bytes)).map_err(unreadable)
+    }
+
+    fn object(&self) -> Result<Value, Error> {
+        let stored = self.read()?;
+        Ok(book::read(self.addr, stored.bytes(stored.object()))?)
+    }
+
+    /// Where the next version differs.
+    fn differing(&self, schema: &Schema, now: &Self) -> Result<Vec<Part>, Error> {
+        let guessed = self.stored.as_ref().zip(now.stored.as_ref());
+        match guessed.map(|(was, now)| parts(schema, was, now)) {
+            Some(Ok(found)) => Ok(found),
+            _ => parts(schema, &self.read()?, &now.read()?).map_err(|error| now.unreadable(error)),
+        }
+    }
+
+    fn unreadable(&self, source: serde_json::Error) -> Error {
+        ledger::Error::Unreadable { addr: self.addr, source: Arc::new(source) }.into()
+    }
 }

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::fields::Place;
 use super::schema::{Schema, Shape, Spot};
+use super::stored::{Node, Stored};
 
 /// How many levels of maps are compared field by field; what differs further below is read. To
 /// tell the fields of a map apart, the bytes of all of it are gone through once more.
@@ -31,52 +31,64 @@ pub(super) struct Part {
 /// One of them is no JSON.
 pub(super) fn parts(
     schema: &Schema,
-    was: &RawValue,
-    now: &RawValue,
+    was: &Stored,
+    now: &Stored,
 ) -> Result<Vec<Part>, serde_json::Error> {
-    let mut found = Vec::new();
-    compare(schema.top(), &mut Place::new(), Some(was), Some(now), &mut found)?;
-    Ok(found)
+    let mut comparing = Comparing { was, now, place: Place::new(), found: Vec::new() };
+    comparing.pair(schema.top(), Some(was.object()), Some(now.object()))?;
+    Ok(comparing.found)
 }
 
-fn compare(
-    spot: Spot<'_>,
-    place: &mut Place,
-    was: Option<&RawValue>,
-    now: Option<&RawValue>,
-    found: &mut Vec<Part>,
-) -> Result<(), serde_json::Error> {
-    if was.map(RawValue::get) == now.map(RawValue::get) {
-        return Ok(());
-    }
-    if place.len() < LEVELS
-        && let (Some(before), Some(after)) = (map(spot, was)?, map(spot, now)?)
-    {
-        let added = after.iter().filter(|(name, _)| !before.contains_key(*name));
-        let added = added.map(|(name, now)| (name, None, Some(*now)));
-        let kept = before.iter().map(|(name, was)| (name, Some(*was), after.get(name).copied()));
-        for (name, was, now) in kept.chain(added) {
-            place.push(format!("f:{name}"));
-            compare(spot.field(name), place, was, now, found)?;
-            place.pop();
+struct Comparing<'s> {
+    was: &'s Stored,
+    now: &'s Stored,
+    place: Place,
+    found: Vec<Part>,
+}
+
+impl<'s> Comparing<'s> {
+    fn pair(
+        &mut self,
+        spot: Spot<'_>,
+        was: Option<&'s Node>,
+        now: Option<&'s Node>,
+    ) -> Result<(), serde_json::Error> {
+        let (before, after) = (self.was, self.now);
+        if was.map(|node| before.bytes(node)) == now.map(|node| after.bytes(node)) {
+            return Ok(());
         }
-        return Ok(());
+        if let Some((was, now)) = was.zip(now)
+            && self.place.len() < LEVELS
+            && spot.shape_of_map() == Shape::Granular
+        {
+            let (was, now) = (before.fields(was)?, after.fields(now)?);
+            // What has no fields is a leaf.
+            if !was.is_empty() && !now.is_empty() {
+                return self.fields(spot, was, now);
+            }
+        }
+        let read = |stored: &Stored, node: Option<&Node>| {
+            node.map(|node| serde_json::from_slice(stored.bytes(node))).transpose()
+        };
+        let (was, now) = (read(before, was)?, read(after, now)?);
+        self.found.push(Part { place: self.place.clone(), was, now });
+        Ok(())
     }
-    let read = |raw: Option<&RawValue>| raw.map(|raw| serde_json::from_str(raw.get())).transpose();
-    found.push(Part { place: place.clone(), was: read(was)?, now: read(now)? });
-    Ok(())
-}
 
-/// The fields of a map whose fields are told apart.
-fn map<'v>(
-    spot: Spot<'_>,
-    raw: Option<&'v RawValue>,
-) -> Result<Option<BTreeMap<String, &'v RawValue>>, serde_json::Error> {
-    let granular = spot.shape_of_map() == Shape::Granular;
-    let Some(raw) = raw.filter(|raw| granular && raw.get().starts_with('{')) else {
-        return Ok(None);
-    };
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get())?;
-    // An empty one is a leaf.
-    Ok(Some(fields).filter(|fields| !fields.is_empty()))
+    fn fields(
+        &mut self,
+        spot: Spot<'_>,
+        was: &'s BTreeMap<String, Node>,
+        now: &'s BTreeMap<String, Node>,
+    ) -> Result<(), serde_json::Error> {
+        let added = now.iter().filter(|(name, _)| !was.contains_key(*name));
+        let added = added.map(|(name, node)| (name, None, Some(node)));
+        let kept = was.iter().map(|(name, node)| (name, Some(node), now.get(name)));
+        for (name, was, now) in kept.chain(added) {
+            self.place.push(format!("f:{name}"));
+            self.pair(spot.field(name), was, now)?;
+            self.place.pop();
+        }
+        Ok(())
+    }
 }

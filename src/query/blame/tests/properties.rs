@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::super::parts::parts;
 use super::super::schema::Schema;
 use super::super::state::{Entry, Manager, Owners, State, Tombstone};
+use super::super::stored::Stored;
 use crate::cluster::field_set::FieldSet;
 use crate::model::canonical_json;
 
@@ -310,7 +310,11 @@ fn blamed(versions: &[Version]) -> State {
                 let mut whole = state.clone();
                 let (was, now) = (&versions[before].object, &version.object);
                 whole.go_on(&schema, number, was, now);
-                state.go_on_in(&schema, number, &parts(&schema, &raw(was), &raw(now)).unwrap());
+                state.go_on_in(
+                    &schema,
+                    number,
+                    &parts(&schema, &stored(was), &stored(now)).unwrap(),
+                );
                 assert_eq!(state, whole, "in parts and as a whole: {was} → {now}");
                 state.owned(number, &all_owners[before], &all_owners[index]);
             }
@@ -324,9 +328,9 @@ fn blamed(versions: &[Version]) -> State {
 }
 
 /// The object as it is stored.
-fn raw(object: &Value) -> Box<RawValue> {
-    let bytes = canonical_json(object);
-    RawValue::from_string(String::from_utf8(bytes).unwrap()).unwrap()
+fn stored(object: &Value) -> Stored {
+    let bytes = canonical_json(&json!({"fields": [], "object": object}));
+    Stored::guess(bytes.into()).unwrap()
 }
 
 fn history(steps: &[(u8, u8, u8)]) -> Vec<Version> {
