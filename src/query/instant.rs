@@ -20,6 +20,8 @@ use crate::model::{AppName, CommitId, Instant, ObjectKey, Seq, Timestamp};
 
 /// How many positions are looked up at a time.
 const CHUNK: usize = 64;
+/// How many are looked up first: mostly it is the last event or the one before it.
+const CHUNK_FIRST: usize = 4;
 /// How many events are read at a time.
 const RANGE: u64 = 1_024;
 /// How many candidates an ambiguous beginning lists.
@@ -361,8 +363,10 @@ pub(super) fn backwards<T>(
     mut before: Seq,
     mut look: impl FnMut(&Recorded) -> Option<T>,
 ) -> Result<Option<T>, ledger::Error> {
+    let mut limit = CHUNK_FIRST;
     loop {
-        let found = book.find_before(key, before, CHUNK);
+        let found = book.find_before(key, before, limit);
+        limit = CHUNK;
         for seq in &found {
             if let Some(recorded) = book.get(*seq)?
                 && let Some(found) = look(&recorded)
