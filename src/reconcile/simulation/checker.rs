@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::jobs::{Action, Done, Id, Reply};
 use crate::ledger::event::{
-    AppHeldV1, AppHoldEndedV1, Event, HoldBegunV1, HoldOf, Origin, Verb, Write, WriteResult,
+    AppHeldV1, AppHoldEndedV1, Event, HoldBegunV1, HoldOf, Origin, RenderSucceededV1, Verb, Write,
+    WriteResult,
 };
-use crate::model::{AppName, Digest, ObjectKey, Seq, Timestamp};
+use crate::model::{AppName, BlobAddr, Digest, ObjectKey, Seq, Timestamp};
 
 /// Kinds whose deletion always asks.
 const PROTECTED: &[&str] = &["Namespace", "PersistentVolumeClaim"];
@@ -19,13 +20,15 @@ struct App {
     declared: Seq,
     removing: bool,
     paused: Option<Option<Timestamp>>,
-    wants: BTreeMap<ObjectKey, Digest>,
+    /// What is in force, with the manifests.
+    wants: BTreeMap<ObjectKey, BlobAddr>,
     /// The hold of the whole application, and what Git says meanwhile.
-    held: Option<(Seq, BTreeMap<ObjectKey, Digest>)>,
+    held: Option<(Seq, BTreeMap<ObjectKey, BlobAddr>)>,
     /// Whatever it ever wanted.
     ever: BTreeMap<ObjectKey, BTreeSet<Digest>>,
     gated: Option<String>,
-    approved: bool,
+    /// The approval that is in force.
+    approved: Option<Seq>,
 }
 
 /// What a person holds of an object.
@@ -45,6 +48,8 @@ struct Intent {
     writes: Vec<Write>,
     /// Writes that must not be sent, and why.
     forbidden: BTreeMap<u32, String>,
+    /// Writes of what its application has not wanted since it was recorded.
+    unwanted: BTreeMap<u32, String>,
     /// The freeze, and the pause of its application, that it was recorded in, until they end.
     frozen: Option<Option<Timestamp>>,
     paused: Option<Option<Timestamp>>,
@@ -53,6 +58,24 @@ struct Intent {
     sent: BTreeSet<u32>,
     ended: BTreeSet<u32>,
     unknown: BTreeSet<u32>,
+}
+
+impl App {
+    /// Why it does not want what the write sends.
+    fn why_unwanted(&self, write: &Write) -> Option<String> {
+        if write.verb == Verb::Prune {
+            return None;
+        }
+        match self.wants.get(&write.key) {
+            Some(manifest) if !self.removing && write.manifest.is_none_or(|m| m == *manifest) => {
+                None
+            }
+            Some(_) if !self.removing && self.held.is_some() => Some("it is not what is held"),
+            Some(_) if !self.removing => Some("it is not what Git says"),
+            _ => Some("the application does not want it"),
+        }
+        .map(ToOwned::to_owned)
+    }
 }
 
 impl Intent {
@@ -129,21 +152,7 @@ impl Checker {
                 }
                 self.removed(&body.app, body.cascade);
             }
-            Event::RenderSucceeded(body) => {
-                let Some(app) = self.apps.get_mut(&body.app) else { return };
-                if app.declared != body.declared || app.removing {
-                    return;
-                }
-                let wants = body.objects.iter().map(|o| (o.key.clone(), o.digest)).collect();
-                match &mut app.held {
-                    Some((_, git)) => *git = wants,
-                    None => app.wants = wants,
-                }
-                for object in &body.objects {
-                    app.ever.entry(object.key.clone()).or_default().insert(object.digest);
-                }
-                self.drop_holds(&body.app);
-            }
+            Event::RenderSucceeded(body) => self.rendered(body),
             Event::AppHeld(body) => self.app_held(seq, body),
             Event::AppHoldEnded(body) => self.app_hold_ended(body),
             Event::Paused(body) => self.with(&body.app, |app| app.paused = Some(body.until)),
@@ -164,13 +173,17 @@ impl Checker {
             }
             Event::PlanGated(body) => self.with(&body.app, |app| {
                 app.gated = Some(body.plan.to_string());
-                app.approved = false;
+                app.approved = None;
             }),
             Event::PlanApproved(body) => self.with(&body.app, |app| {
-                app.approved |= app.gated.take() == Some(body.plan.to_string());
+                let same = app.gated.take() == Some(body.plan.to_string());
+                app.approved = same.then_some(seq).or(app.approved);
             }),
             Event::GateLapsed(body) => self.with(&body.app, |app| app.gated = None),
-            Event::SyncFinished(body) => self.with(&body.app, |app| app.approved = false),
+            // An approval that came after the sync was decided is not about it.
+            Event::SyncFinished(body) => self.with(&body.app, |app| {
+                app.approved.take_if(|approval| Some(*approval) == body.approval);
+            }),
             Event::IntentRecorded(body) => self.intent(seq, &body.app, &body.writes),
             Event::OutcomeRecorded(body) => self.results(body.intent, &body.results, false),
             Event::IntentSettled(body) => self.results(body.intent, &body.results, true),
@@ -184,14 +197,30 @@ impl Checker {
         }
     }
 
+    fn rendered(&mut self, body: &RenderSucceededV1) {
+        let Some(app) = self.apps.get_mut(&body.app) else { return };
+        if app.declared != body.declared || app.removing {
+            return;
+        }
+        let wants = body.objects.iter().map(|o| (o.key.clone(), o.manifest)).collect();
+        match &mut app.held {
+            Some((_, git)) => *git = wants,
+            None => app.wants = wants,
+        }
+        for object in &body.objects {
+            app.ever.entry(object.key.clone()).or_default().insert(object.digest);
+        }
+        self.wants_changed(&body.app);
+    }
+
     fn app_held(&mut self, seq: Seq, body: &AppHeldV1) {
         let Some(app) = self.apps.get_mut(&body.app).filter(|app| !app.removing) else { return };
         self.rolled_back += 1;
-        let wants = body.desired.objects.iter().map(|o| (o.key.clone(), o.digest)).collect();
+        let wants = body.desired.objects.iter().map(|o| (o.key.clone(), o.manifest)).collect();
         let former = std::mem::replace(&mut app.wants, wants);
         let git = app.held.take().map_or(former, |(_, git)| git);
         app.held = Some((seq, git));
-        self.drop_holds(&body.app);
+        self.wants_changed(&body.app);
     }
 
     fn app_hold_ended(&mut self, body: &AppHoldEndedV1) {
@@ -199,14 +228,21 @@ impl Checker {
         let Some((_, git)) = app.held.take_if(|(hold, _)| *hold == body.hold) else { return };
         app.wants = git;
         self.holds.retain(|hold| !body.holds.contains(&hold.seq));
-        self.drop_holds(&body.app);
+        self.wants_changed(&body.app);
         self.holds_changed(&body.app);
     }
 
-    /// What leaves an application takes its holds with it.
-    fn drop_holds(&mut self, name: &AppName) {
+    /// What leaves an application takes its holds with it. A write that was decided before what is
+    /// wanted changed and changed back is wanted again when it is sent.
+    fn wants_changed(&mut self, name: &AppName) {
         let Some(app) = self.apps.get(name) else { return };
         self.holds.retain(|hold| hold.app != *name || app.wants.contains_key(&hold.key));
+        for intent in self.intents.values_mut().filter(|intent| intent.app == *name) {
+            let writes = &intent.writes;
+            intent.unwanted.retain(|index, _| {
+                writes.get(*index as usize).and_then(|write| app.why_unwanted(write)).is_some()
+            });
+        }
     }
 
     fn hold(&mut self, seq: Seq, body: &HoldBegunV1) {
@@ -259,6 +295,9 @@ impl Checker {
         let indexed = (0_u32..).zip(writes);
         let forbidden = indexed
             .filter_map(|(index, write)| self.forbids(name, write, writes).map(|why| (index, why)));
+        let unwanted = (0_u32..)
+            .zip(writes)
+            .filter_map(|(index, write)| Some((index, self.apps.get(name)?.why_unwanted(write)?)));
         let indexed = (0_u32..).zip(writes);
         let held = indexed.filter(|(_, write)| self.is_held_otherwise(name, write));
         let intent = Intent {
@@ -267,6 +306,7 @@ impl Checker {
             removing: self.apps.get(name).is_some_and(|app| app.removing),
             writes: writes.to_vec(),
             forbidden: forbidden.collect(),
+            unwanted: unwanted.collect(),
             frozen: self.frozen,
             paused: self.apps.get(name).and_then(|app| app.paused),
             sent: BTreeSet::new(),
@@ -291,13 +331,7 @@ impl Checker {
             return Some(format!("intent {seq} is open on the same object"));
         }
         if write.verb != Verb::Prune {
-            let held = app.held.as_ref().and_then(|_| app.wants.get(&write.key));
-            let sends = write.manifest.is_some();
-            if sends && held.is_some_and(|held| *held != write.digest) {
-                return Some("it is not what is held".into());
-            }
-            let wanted = app.wants.contains_key(&write.key) && !app.removing;
-            return (!wanted).then(|| "the application does not want it".into());
+            return None;
         }
         self.forbids_prune(name, app, write, together)
     }
@@ -327,7 +361,7 @@ impl Checker {
         if !self.applied_by.contains_key(uid) {
             return Some("greffier never applied that object".into());
         }
-        if app.removing || app.approved {
+        if app.removing || app.approved.is_some() {
             return None;
         }
         if PROTECTED.contains(&key.kind.as_str()) {
@@ -406,6 +440,7 @@ impl Checker {
             wrong.push("is not what its intent says".to_owned());
         }
         wrong.extend(intent.forbidden.get(&index).cloned());
+        wrong.extend(intent.unwanted.get(&index).cloned());
         // What is over when the request is sent has been waited for.
         let now = self.now;
         let lasts = |until: Option<Option<Timestamp>>| {
