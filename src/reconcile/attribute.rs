@@ -15,7 +15,7 @@ use crate::attribution::{Change, LAG_MS, Machine, Prior, SKEW_MS, Sources, WAIT_
 use crate::ledger::event::{Event, WriteResult};
 use crate::ledger::store::SubjectKey;
 use crate::ledger::subjects::Topic;
-use crate::ledger::{self, Draft, Error, Ledger, Recorded, Tail};
+use crate::ledger::{self, Draft, Ends, Error, Ledger, Recorded, Tail};
 use crate::model::{BlobAddr, ObjectKey, Seq, Timestamp};
 
 /// How long after an append the next one is made: what comes meanwhile shares it.
@@ -27,8 +27,6 @@ const AGAIN_MAX: u64 = 100_000;
 const AGAIN_CHUNK: u64 = 1_024;
 /// How many entries of an index are looked at.
 const LOOKED_UP: usize = 64;
-/// How many events of an application are looked at for the outcomes of an intent.
-const OUTCOMES_AFTER_INTENT: usize = 16;
 
 /// Attributes until it is cancelled or the ledger is closed. `sources` says where records of
 /// requests are read.
@@ -233,7 +231,7 @@ fn prior(ledger: &Ledger, key: &ObjectKey, before: Seq) -> Result<Option<Prior>,
                     break 'back;
                 }
                 Some(Event::ObjectGone(_)) => break 'back,
-                Some(Event::IntentRecorded(body)) => intents.push((*seq, body.app.clone())),
+                Some(Event::IntentRecorded(_)) => intents.push(*seq),
                 _ => {}
             }
         }
@@ -243,21 +241,16 @@ fn prior(ledger: &Ledger, key: &ObjectKey, before: Seq) -> Result<Option<Prior>,
         }
     }
     let Some(mut found) = found else { return Ok(None) };
-    for (intent, app) in intents.into_iter().rev() {
+    for intent in intents.into_iter().rev() {
         let Some(recorded) = ledger.get(intent)? else { continue };
         let Some(Event::IntentRecorded(body)) = &recorded.event else { continue };
-        for seq in ledger.by_app(&app, intent, OUTCOMES_AFTER_INTENT) {
-            let Some(outcome) = ledger.get(seq)?.filter(|_| seq < before) else { continue };
-            let Some(Event::OutcomeRecorded(ended)) = &outcome.event else { continue };
-            let of_key = |index: u32| {
-                let write = body.writes.get(usize::try_from(index).unwrap_or(usize::MAX));
-                write.is_some_and(|write| write.key == *key)
-            };
-            for (index, result) in ended.results.iter().filter(|_| ended.intent == intent) {
-                if let WriteResult::Applied(applied) = result
-                    && of_key(*index)
-                {
-                    found.answered(Prior::of_applied(outcome.envelope.recorded, applied));
+        let ends = ledger.find(SubjectKey::topic(&Topic::Intent(intent)), intent, usize::MAX);
+        for seq in ends.into_iter().take_while(|seq| *seq < before) {
+            let Some(end) = ledger.get(seq)? else { continue };
+            let ends = Ends::in_event(&end).filter(|ends| ends.answered && ends.intent == intent);
+            for (_, result) in ends.into_iter().flat_map(|ends| ends.about(body, key)) {
+                if let WriteResult::Applied(applied) = result {
+                    found.answered(Prior::of_applied(end.envelope.recorded, applied));
                 }
             }
         }
@@ -268,6 +261,54 @@ fn prior(ledger: &Ledger, key: &ObjectKey, before: Seq) -> Result<Option<Prior>,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::event::{
+        Applied, Health, IntentRecordedV1, ObjectObservedV1, OutcomeRecordedV1, PausedV1, Verb,
+        Write,
+    };
+    use crate::model::{AppName, Digest, Protection};
+
+    /// Goal: however much an application did meanwhile, what greffier's own write was answered
+    /// with is the version before.
+    #[test]
+    fn the_answer_to_a_write_is_found_behind_many_events() {
+        let ledger = Ledger::in_memory();
+        let append =
+            |event: Event| *ledger.append_blocking(Draft::new(event)).unwrap().last().unwrap();
+        let recorded = |seq| recorded_at(&ledger, seq).unwrap();
+        let (app, key): (AppName, ObjectKey) =
+            ("web".parse().unwrap(), "ConfigMap/prod/a".parse().unwrap());
+        let seen = ObjectObservedV1::plain(key.clone(), "uid", "1");
+        let observed = append(seen.clone().into());
+        let write = Write::plain(Verb::Update, key.clone(), "v1", "Git changed");
+        let (writes, timeout_ms) = (vec![write], 1_000);
+        let intent =
+            append(IntentRecordedV1 { app: app.clone(), writes, commit: None, timeout_ms }.into());
+        for _ in 0..100 {
+            let (until, reason) = (None, String::new());
+            append(PausedV1 { app: app.clone(), until, reason }.into());
+        }
+        let applied = Applied {
+            uid: "uid".into(),
+            resource_version: "2".into(),
+            baseline: Digest::default(),
+            object: BlobAddr([2; 32]),
+            changed: true,
+            digest: Digest([2; 32]),
+            managers: Digest::default(),
+            health: Health::Healthy,
+            health_message: String::new(),
+            protection: Protection::default(),
+            notes: Box::default(),
+        };
+        let results = vec![(0, WriteResult::Applied(applied.clone()))];
+        let outcome = append(OutcomeRecordedV1 { app, intent, results }.into());
+
+        let mut expected = Prior::of_observed(recorded(observed), &seen);
+        let before = prior(&ledger, &key, outcome).unwrap();
+        assert_eq!(before, Some(expected.clone()), "not answered by then");
+        expected.answered(Prior::of_applied(recorded(outcome), &applied));
+        assert_eq!(prior(&ledger, &key, outcome.next()).unwrap(), Some(expected));
+    }
 
     /// Goal: what waited before a stop of any length is folded again, over several starts, unless
     /// it was waited for long enough in between.
