@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
     let instant = match to.as_str() {
         // No instant that every subject has.
         LAST_HEALTHY => to.clone(),
-        text => at::parse(text)?.or_end().to_string(),
+        text => at::parse(text).map_err(misspelt)?.or_end().to_string(),
     };
     let period = period.map(|period| period.to_string()).unwrap_or_default();
     let client = context.daemon().await?;
@@ -168,4 +168,9 @@ fn text(shown: &HoldPlan) -> String {
         }
     }
     out
+}
+
+/// What is no instant may be meant for the one word that is none.
+fn misspelt(error: Error) -> Error {
+    error.hint(format!("for when it was well last, write {LAST_HEALTHY}"))
 }

@@ -255,6 +255,8 @@ fn an_application_goes_back_to_when_it_was_healthy_last() {
             && event["detail"]["app"] == *app
             && event["detail"]["now"] == "Healthy"
     });
+    let (_, misspelt) = greffier.cli_ends(2, &["rollback", &app, "--to", "last-healty", "--yes"]);
+    assert!(misspelt.contains("write last-healthy"), "{misspelt}");
     let (_, never) = greffier.cli_ends(6, &["rollback", &app, "--to", "last-healthy", "--yes"]);
     assert!(never.contains("was never Healthy and Synced"), "{never}");
     // Nobody gives it an address: it is on its way for ever.

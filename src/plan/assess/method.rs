@@ -33,7 +33,9 @@ impl Judge<'_> {
             return (Verb::Update, "it came from an application that was removed");
         }
         let anew = recreates(self.app, object) && live.uid == owned.uid;
-        (if anew { Verb::Recreate } else { Verb::Update }, "Git changed")
+        let held = self.app.is_held();
+        let reason = if held { "it is held as it was" } else { "Git changed" };
+        (if anew { Verb::Recreate } else { Verb::Update }, reason)
     }
 
     /// The write `verb` to the object.

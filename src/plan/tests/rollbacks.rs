@@ -50,6 +50,7 @@ fn what_was_in_force_then_is_in_force_again_and_is_kept() {
     let plan = given.plan("web");
     assert_eq!(writes(&plan), [format!("update {A}"), format!("create {B}"), format!("prune {C}")]);
     assert!(said(&plan, C).why.contains("the instant that is held"), "{plan:#?}");
+    assert_eq!(plan.writes[0].reason, "it is held as it was");
     assert_eq!((web(&given).commit(), waits(&given)), (Some(&commit(1)), Some(&commit(2))));
     given.syncs("web");
     let finished = given.plan("web").finished.unwrap();
