@@ -1,7 +1,7 @@
 //! Turns an object as the API server returns it into the form that the ledger records.
 //!
-//! The normalised object is the object without what changes on its own: `status`, resource
-//! version, generation, uid, field ownership (kept beside it), kubectl's copy of the last
+//! The normalised object is the object without what changes on its own: `status` (kept beside
+//! it), resource version, generation, uid, field ownership (kept beside it), kubectl's copy of the last
 //! manifest and leader-election annotations. Defaults stay, because a baseline is measured
 //! against what the API server made of a manifest.
 //!
@@ -32,6 +32,10 @@ pub const OWNER_ANNOTATION: &str = "greffier.dev/application";
 /// The most field managers that are kept of one object. The API server folds all but ten
 /// `Update` entries into one, so that only a hostile object comes near.
 const MANAGERS_MAX: usize = 256;
+
+/// The largest `status` that is kept. Those of nodes are the largest that are usual: they list the
+/// images that a node has.
+const STATUS_BYTES_MAX: usize = 32 * 1024;
 
 /// Fields of `metadata` that change without the object changing, or that are kept elsewhere.
 const METADATA_NOISE: [&str; 5] =
@@ -128,6 +132,8 @@ pub struct Normalised {
     pub managed_by: String,
     /// The object whose replicas belong to it, where it is an autoscaler.
     pub scales: Option<ObjectKey>,
+    /// Its `status`; null where it has none.
+    status: Value,
     /// `object` as canonical JSON: what was digested is what is stored, written once.
     object_json: Vec<u8>,
     /// The field set of each of `fields`, likewise.
@@ -157,6 +163,15 @@ impl Normalised {
         bytes.extend_from_slice(&self.object_json);
         bytes.push(b'}');
         bytes
+    }
+
+    /// The blob of its `status`: canonical JSON. `None` where there is none, or more than
+    /// [`STATUS_BYTES_MAX`].
+    #[must_use]
+    pub fn status_bytes(&self) -> Option<Vec<u8>> {
+        let told = self.status.as_object().is_some_and(|status| !status.is_empty());
+        let bytes = told.then(|| canonical_json(&self.status))?;
+        (bytes.len() <= STATUS_BYTES_MAX).then_some(bytes)
     }
 
     /// What [`stored_bytes`](Self::stored_bytes) holds, without the detour.
@@ -302,6 +317,7 @@ pub fn normalize_owned(mut raw: Value, sealer: &dyn SecretDigest) -> Result<Norm
     let scales = scales(&raw, &key);
     let (health, health_message) = health::assess(&raw);
     let (fields, fields_json) = managers(&mut raw);
+    let status = raw.get_mut("status").map(Value::take).unwrap_or_default();
     let object = strip(raw, &key, sealer);
     let object_json = canonical_json(&object);
     Ok(Normalised {
@@ -326,6 +342,7 @@ pub fn normalize_owned(mut raw: Value, sealer: &dyn SecretDigest) -> Result<Norm
         key,
         object,
         fields,
+        status,
         object_json,
         fields_json,
     })

@@ -125,6 +125,7 @@ pub(crate) fn observed() -> ObjectObservedV1 {
         digest: Digest([6; 32]),
         owned: Some(Digest([7; 32])),
         object: BlobAddr([8; 32]),
+        status: Some(BlobAddr([9; 32])),
         managers: vec![stamp()],
         controller: Some((GroupKind::new("apps", "ReplicaSet"), "web-1".into(), "u".into())),
         health: Health::Progressing,

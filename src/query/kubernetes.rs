@@ -1,8 +1,8 @@
 //! The past as a Kubernetes API, read-only: discovery, GET, LIST and Table of what was recorded,
 //! as of one instant.
 //!
-//! Everything here is a function of a world as it was and of the ledger's blobs. What a live API
-//! server would answer from `status` is not recorded and is left out; whole kinds that were not
+//! Everything here is a function of a world as it was and of the ledger's blobs. A `status` is that
+//! of the last observation, so that it may be older than the instant; whole kinds that were not
 //! watched are not offered. Writes are refused in the words that Kubernetes clients understand.
 //!
 //! Security: values of Secrets are not in what is recorded; the digests that stand for them are
@@ -268,10 +268,24 @@ impl Past<'_> {
         let failed = |error: String| Refusal::failed(format!("{key} cannot be read: {error}"));
         let bytes = self.book.blob(live.object).map_err(|error| failed(error.to_string()))?;
         let stored = Stored::from_stored(&bytes).map_err(|error| failed(error.to_string()))?;
+        let status = live.status.map(|status| self.book.blob(status)).transpose();
+        let status = status.map_err(|error| failed(error.to_string()))?;
+        let status = status.map(|bytes| serde_json::from_slice(&bytes)).transpose();
+        let status: Option<Value> = status.map_err(|error| failed(error.to_string()))?;
         let health = live.health.as_str();
         let message = live.health_message.clone();
-        Ok(Row { key: key.clone(), object: restored(stored, key, live), health, message })
+        let mut object = restored(stored, key, live);
+        if let (Some(fields), Some(status)) = (object.as_object_mut(), status.or(told_of(key))) {
+            fields.insert("status".into(), status);
+        }
+        Ok(Row { key: key.clone(), object, health, message })
     }
+}
+
+/// The status of an object of which none is recorded: an API server never shows a Pod without
+/// one, and k9s ends when it meets such a Pod.
+fn told_of(key: &ObjectKey) -> Option<Value> {
+    (key.group.is_empty() && key.kind == "Pod").then(|| json!({}))
 }
 
 /// The object with what was kept beside it put back, and without the digests of a Secret.

@@ -82,10 +82,11 @@ fn cluster_report(
     let draft = match report {
         ClusterInput::Object(observation) => {
             let key = &observation.normalised.key;
-            let base = recent.get(key).copied();
-            let base = base.or_else(|| parts.read().world.live.get(key).map(|live| live.object));
+            let known = parts.read().world.live.get(key).map(|live| (live.object, live.status));
+            let base = recent.get(key).copied().or(known.map(|(object, _)| object));
             let kind = key.group_kind();
-            let (draft, blob) = observed(*observation, base);
+            let status_base = known.and_then(|(_, status)| status);
+            let (draft, blob, status) = observed(*observation, base, status_base);
             if blob.bytes().len() > BLOB_BYTES_MAX {
                 // Only an aggregated API can have one. The kind cannot be known whole.
                 let reason =
@@ -96,6 +97,7 @@ fn cluster_report(
                     recent.insert(body.key.clone(), blob.addr);
                 }
                 batch.blobs.push(blob);
+                batch.blobs.extend(status);
                 draft
             }
         }
@@ -135,9 +137,15 @@ fn cluster_report(
     batch.drafts.push(draft);
 }
 
-pub(super) fn observed(observation: Observation, base: Option<BlobAddr>) -> (Draft, Blob) {
+/// The event, the object that it names, and the object's status.
+pub(super) fn observed(
+    observation: Observation,
+    base: Option<BlobAddr>,
+    status_base: Option<BlobAddr>,
+) -> (Draft, Blob, Option<Blob>) {
     let Observation { normalised, added, learned } = observation;
     let blob = Blob::plain(normalised.stored_bytes(), base);
+    let status = normalised.status_bytes().map(|bytes| Blob::plain(bytes, status_base));
     let managers = normalised.managers();
     let latest = latest_managers(&managers);
     let actor = Actor {
@@ -162,6 +170,7 @@ pub(super) fn observed(observation: Observation, base: Option<BlobAddr>) -> (Dra
         digest: normalised.digest,
         owned: normalised.owned,
         object: blob.addr,
+        status: status.as_ref().map(|status| status.addr),
         managers,
         controller: normalised.controller,
         health: normalised.health,
@@ -179,7 +188,7 @@ pub(super) fn observed(observation: Observation, base: Option<BlobAddr>) -> (Dra
         let hi = Timestamp(lo.0.saturating_add(1_000_000_000)).max(lo);
         draft = draft.valid(ValidTime { lo, hi, basis: Basis::ManagedFields });
     }
-    (draft, blob)
+    (draft, blob, status)
 }
 
 /// The managers that state the latest time: who, by their own word, changed the object last.

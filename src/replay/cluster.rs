@@ -91,6 +91,8 @@ pub struct LiveObject {
     pub owned: Option<Digest>,
     /// The normalised object with field ownership.
     pub object: BlobAddr,
+    /// Its `status` of then.
+    pub status: Option<BlobAddr>,
     /// The field managers and the digests of their field sets, digested.
     pub managers: Digest,
     /// Its health.

@@ -105,6 +105,7 @@ impl World {
             shown: true,
             owned: body.owned,
             object: body.object,
+            status: body.status,
             managers: ManagerStamp::digest_of(&body.managers),
             health: body.health,
             health_message: body.health_message.clone(),

@@ -342,6 +342,7 @@ impl World {
             shown: former.is_some_and(|live| live.shown),
             owned: Some(applied.baseline),
             object: applied.object,
+            status: former.and_then(|live| live.status),
             managers: applied.managers,
             health: applied.health,
             health_message: applied.health_message.clone(),

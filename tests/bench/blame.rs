@@ -119,6 +119,7 @@ impl Grown {
             digest,
             owned: None,
             object,
+            status: None,
             managers,
             controller: None,
             health: Health::Healthy,

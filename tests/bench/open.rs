@@ -222,6 +222,7 @@ fn observed(index: usize, number: usize, object: BlobAddr) -> Draft {
         digest: Digest::of(&number.to_be_bytes()),
         owned: None,
         object,
+        status: None,
         managers: vec![ManagerStamp {
             manager: "someone".to_owned(),
             operation: "Update".to_owned(),

@@ -68,6 +68,7 @@ fn observation(key: ObjectKey, blob: &Blob) -> Event {
         digest: Digest::of(blob.bytes()),
         owned: None,
         object: blob.addr,
+        status: None,
         managers: vec![],
         controller: None,
         health: Health::Healthy,

@@ -134,6 +134,7 @@ fn kubectl_browses_the_past() {
     assert_eq!(secret["data"], serde_json::json!({"word": ""}));
     let selected = in_ns(&["get", "cm", "-l", "none=such"]);
     assert_eq!(names("mark:before", &selected), Vec::<String>::new());
+    the_status_is_that_of_then(&greffier, &client, &ns);
     let (silent, _) =
         client.ok(&seq, &in_ns(&["get", "cm", "--watch-only", "--request-timeout=1s"]));
     assert_eq!(silent, "");
@@ -154,6 +155,32 @@ fn kubectl_browses_the_past() {
     let stranger = Client::new(&greffier, port, "other");
     let said = stranger.fails(&seq, &in_ns(&["get", "cm"]));
     assert!(said.contains("logged in") || said.contains("Unauthorized"), "{said}");
+}
+
+/// Clients that make their own columns, as k9s does, show what was ready then.
+fn the_status_is_that_of_then(greffier: &Greffier, client: &Client, ns: &str) {
+    let healthy = |kind: &'static str| {
+        let event = greffier.wait("a healthy object", |event| {
+            let detail = &event["detail"];
+            event["kind"] == "object.observed"
+                && detail["key"]["kind"] == kind
+                && detail["key"]["namespace"] == ns
+                && detail["health"] == "Healthy"
+        });
+        format!("seq:{}", event["seq"])
+    };
+    let at = healthy("Deployment");
+    let web = client.json(&at, &["get", "deploy", "web", "-n", ns]);
+    assert_eq!(
+        (&web["status"]["replicas"], &web["status"]["readyReplicas"]),
+        (&2.into(), &2.into())
+    );
+    let (table, _) = client.ok(&at, &["get", "deploy", "-n", ns]);
+    let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(&row[..4], ["web", "2", "2", "Healthy"], "{table}");
+    let pods = client.json(&healthy("Pod"), &["get", "pods", "-n", ns]);
+    let running = |pod: &Value| pod["status"]["phase"] == "Running";
+    assert!(pods["items"].as_array().unwrap().iter().any(running), "{pods}");
 }
 
 /// What changed while greffier was stopped: what is listed and what is absent then is doubtful.

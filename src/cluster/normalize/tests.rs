@@ -106,6 +106,24 @@ fn an_object_without_an_own_entry_has_no_owned_digest() {
 }
 
 #[test]
+fn a_status_is_kept_beside_the_object() {
+    let mut raw = deployment();
+    raw["status"] = json!({"readyReplicas": 2, "observedGeneration": 1});
+    let normalised = normalized(&raw);
+    let kept = normalised.status_bytes().map(|bytes| String::from_utf8(bytes).unwrap());
+    assert_eq!(kept.as_deref(), Some("{\"observedGeneration\":1,\"readyReplicas\":2}"));
+    let stored = String::from_utf8(normalised.stored_bytes()).unwrap();
+    assert!(!stored.contains("readyReplicas"), "{stored}");
+    let mut moved = raw.clone();
+    moved["status"]["readyReplicas"] = json!(1);
+    assert_eq!(normalized(&moved).digest, normalised.digest, "it moves on its own");
+    for none in [json!({}), json!(null), json!({"long": "x".repeat(STATUS_BYTES_MAX)})] {
+        raw["status"] = none;
+        assert_eq!(normalized(&raw).status_bytes(), None);
+    }
+}
+
+#[test]
 fn no_value_of_a_secret_remains() {
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "a",

@@ -327,6 +327,7 @@ mod tests {
             digest: object.digest,
             owned: object.owned,
             object: BlobAddr::default(),
+            status: None,
             managers: object.managers(),
             controller: None,
             health: object.health,

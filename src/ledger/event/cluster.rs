@@ -128,6 +128,9 @@ pub struct ObjectObservedV1 {
     pub owned: Option<Digest>,
     /// The normalised object with field ownership.
     pub object: BlobAddr,
+    /// Its `status`, as canonical JSON; `None` where it has none or where it is too large. What
+    /// moves in it alone is no observation: it is the status of the moment.
+    pub status: Option<BlobAddr>,
     /// The field managers, in the order of the object.
     pub managers: Vec<ManagerStamp>,
     /// The controlling owner, if it has one: kind, name, uid.
@@ -166,6 +169,7 @@ impl ObjectObservedV1 {
             digest: Digest::default(),
             owned: None,
             object: BlobAddr::default(),
+            status: None,
             managers: Vec::new(),
             controller: None,
             health: Health::Healthy,

@@ -1,7 +1,6 @@
 //! The columns that `kubectl get` prints: a `meta/v1` Table made by the server.
 //!
-//! What a live API server prints from `status` is not recorded; in its place stand the health
-//! that was judged then and what is in the spec.
+//! Beside what is in the spec and in the recorded status stands the health that was judged then.
 
 use serde_json::{Value, json};
 
@@ -30,9 +29,13 @@ type Column = (&'static str, fn(&Value) -> String);
 fn columns_of(key: Option<&ObjectKey>) -> &'static [Column] {
     let Some(key) = key else { return &[] };
     match (key.group.as_str(), key.kind.as_str()) {
-        ("", "Pod") => &[("Node", |o| text(o, "/spec/nodeName"))],
+        ("", "Pod") => &[
+            ("Ready", ready_containers),
+            ("Phase", |o| told(o, "/status/phase")),
+            ("Node", |o| text(o, "/spec/nodeName")),
+        ],
         ("apps", "Deployment" | "StatefulSet" | "ReplicaSet") => {
-            &[("Replicas", |o| text(o, "/spec/replicas"))]
+            &[("Replicas", |o| text(o, "/spec/replicas")), ("Ready", ready_replicas)]
         }
         ("", "Service") => &[
             ("Type", |o| text(o, "/spec/type")),
@@ -59,6 +62,28 @@ fn text(object: &Value, pointer: &str) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }
+}
+
+/// A field of the status; not the same as none where no status was recorded.
+fn told(object: &Value, pointer: &str) -> String {
+    let recorded = object.pointer(pointer).and_then(Value::as_str);
+    recorded.unwrap_or("<unknown>").to_owned()
+}
+
+/// Controllers leave `readyReplicas` out while it is 0; `observedGeneration` they always set.
+fn ready_replicas(object: &Value) -> String {
+    if object.pointer("/status/observedGeneration").is_none() {
+        return "<unknown>".to_owned();
+    }
+    let ready = object.pointer("/status/readyReplicas").and_then(Value::as_u64);
+    ready.unwrap_or_default().to_string()
+}
+
+fn ready_containers(object: &Value) -> String {
+    let statuses = object.pointer("/status/containerStatuses").and_then(Value::as_array);
+    let Some(statuses) = statuses else { return "<unknown>".to_owned() };
+    let ready = statuses.iter().filter(|status| status["ready"] == true).count();
+    format!("{ready}/{}", statuses.len())
 }
 
 fn entries(object: &Value, pointer: &str) -> String {

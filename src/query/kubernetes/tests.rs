@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Answer, LIST_MAX, Past, Refusal, Request, limit};
 use crate::ledger::Blob;
-use crate::ledger::event::{KindsServedV1, ServedKind};
-use crate::model::{GroupKind, Scope};
+use crate::ledger::event::{Event, KindsServedV1, ObjectObservedV1, ServedKind};
+use crate::model::{GroupKind, Scope, canonical_json};
 use crate::query::fixture::{Story, key};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
@@ -82,8 +82,9 @@ fn a_table_is_made_for_whoever_prefers_one() {
         .iter()
         .map(|column| column["name"].as_str().unwrap())
         .collect();
-    assert_eq!(columns, ["Name", "Replicas", "Health", "Age", "Images", "Message"]);
+    assert_eq!(columns, ["Name", "Replicas", "Ready", "Health", "Age", "Images", "Message"]);
     assert_eq!(table["rows"][0]["cells"][1], "5");
+    assert_eq!(table["rows"][0]["cells"][2], "<unknown>", "no status was recorded");
     assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
     let whole = [("includeObject", "Object")];
     let table = get(&story, "/apis/apps/v1/deployments", &whole, TABLE).unwrap();
@@ -91,6 +92,36 @@ fn a_table_is_made_for_whoever_prefers_one() {
     let list =
         get(&story, "/apis/apps/v1/deployments", &[], "application/json,".to_owned().as_str());
     assert_eq!(list.unwrap()["kind"], "DeploymentList");
+}
+
+/// Goal: a status is shown as it was recorded, what was not recorded is unknown, and a Pod always
+/// has one, as clients of Kubernetes may expect.
+#[test]
+fn a_status_is_the_recorded_one() {
+    let mut story = Story::told();
+    let pods = ServedKind::plain(GroupKind::new("", "Pod"), "pods");
+    let mut kinds: Vec<ServedKind> = story.world.cluster.kinds.values().cloned().collect();
+    kinds.push(pods);
+    story.event(KindsServedV1 { kinds, broken_groups: Vec::new() });
+    let recorded = json!({"phase": "Running",
+        "containerStatuses": [{"name": "a", "ready": true}, {"name": "b", "ready": false}]});
+    story.blob(&recorded);
+    let status = Blob::plain(canonical_json(&recorded), None).addr;
+    for (name, status) in [("told", Some(status)), ("untold", None)] {
+        let object = json!({"kind": "Pod", "metadata": {"name": name}});
+        let at = key(&format!("Pod/prod/{name}"));
+        let seq = story.observed(&at, &object, name, "");
+        let body = story.ledger.get(seq).unwrap().unwrap().event.clone();
+        let Some(Event::ObjectObserved(body)) = body else { panic!("{body:?}") };
+        story.event(ObjectObservedV1 { status, resource_version: "21".into(), ..body });
+    }
+    let list = get(&story, "/api/v1/namespaces/prod/pods", &[], "").unwrap();
+    assert_eq!(list["items"][0]["status"], recorded);
+    assert_eq!(list["items"][1]["status"], json!({}));
+    let table = get(&story, "/api/v1/namespaces/prod/pods", &[], TABLE).unwrap();
+    let cells = |row: usize| json!(&table["rows"][row]["cells"].as_array().unwrap()[1..3]);
+    assert_eq!(cells(0), json!(["1/2", "Running"]));
+    assert_eq!(cells(1), json!(["<unknown>", "<unknown>"]));
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn observation(uid: u64, version: u64, learned: Learned, deleting: bool) -> Obje
         digest: Digest::of(&version.to_be_bytes()),
         owned: None,
         object: blob(version).addr,
+        status: None,
         managers: vec![],
         controller: None,
         health: Health::Healthy,

@@ -135,6 +135,7 @@ mod tests {
             shown: true,
             owned: None,
             object: BlobAddr(object.digest.0),
+            status: None,
             managers: Digest::default(),
             health: Health::Healthy,
             health_message: String::new(),

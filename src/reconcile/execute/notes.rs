@@ -124,6 +124,7 @@ mod tests {
             shown: true,
             owned: Some(before.baseline),
             object: before.object,
+            status: None,
             managers: before.managers,
             health: before.health,
             health_message: String::new(),

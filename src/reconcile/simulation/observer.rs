@@ -219,7 +219,7 @@ impl Task {
         }
         let added = former.is_none_or(|former| former.uid != normalised.uid);
         let observation = Observation { normalised, added, learned };
-        let (draft, blob): (Draft, Blob) = record::observed(observation, None);
+        let (draft, blob, _): (Draft, Blob, _) = record::observed(observation, None, None);
         queue.push_back((draft.event, Some(blob)));
         key
     }

@@ -21,6 +21,7 @@ impl Given {
             digest: Digest::of(bytes.as_bytes()),
             owned: None,
             object: BlobAddr::of(bytes.as_bytes()),
+            status: None,
             managers: Vec::new(),
             controller: None,
             health: self.health.get(&key).copied().unwrap_or(Health::Healthy),
