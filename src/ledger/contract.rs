@@ -257,6 +257,33 @@ fn blobs_come_back_whatever_they_rest_on() {
 }
 
 #[test]
+fn no_version_rests_on_more_than_five_others() {
+    on_both(|ledger| {
+        let (mut base, mut blobs) = (None, Vec::new());
+        for n in 0..100 {
+            let blob = Blob::plain(manifest(n), base);
+            base = Some(blob.addr);
+            blobs.push(blob);
+        }
+        let addrs: Vec<BlobAddr> = blobs.iter().map(|blob| blob.addr).collect();
+        // One by one, as a cluster tells of them, and many at once.
+        let mut blobs = blobs.into_iter();
+        for count in [1, 2, 3, 30, 1, 40, 1, 1, 21] {
+            let blobs = blobs.by_ref().take(count).collect();
+            let batch = Batch { blobs, drafts: vec![Draft::new(observed())] };
+            ledger.append_blocking(batch).unwrap();
+        }
+        for (n, addr) in addrs.iter().enumerate() {
+            // Of each run of 32 the first is whole; from it on, one for every bit that is set.
+            let step = u32::try_from(n % 32).unwrap();
+            assert_eq!(ledger.bases_of(*addr).len(), step.count_ones() as usize, "version {n}");
+            assert_eq!(*ledger.blob(*addr).unwrap(), *manifest(n));
+        }
+        assert!(ledger.verify().is_whole());
+    });
+}
+
+#[test]
 fn equal_blobs_are_stored_once() {
     on_both(|ledger| {
         let batch = || Batch {

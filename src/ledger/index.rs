@@ -406,7 +406,7 @@ pub(super) fn catch_up(
                 changes.events.push((envelope.seq, entry, keys));
             }
             Record::Blob(blob) => {
-                changes.blobs.push((blob.addr, BlobPlace { at: found.at, depth: blob.depth }));
+                changes.blobs.push((blob.addr, BlobPlace { at: found.at, step: blob.step }));
             }
             Record::Footer(_) => {}
         }

@@ -11,9 +11,10 @@ use super::compress::deflate;
 use super::draft::{Batch, Blob, Draft};
 use super::error::Error;
 use super::frame::{Codec, PayloadSeal, Stored};
-use super::reader::{DEPTH_MAX, Reader};
+use super::reader::{Reader, STEP_MAX, base_step};
 use super::record::{BLOB_BYTES_MAX, BlobCodec};
 use super::seal::SEAL_OVERHEAD_BYTES;
+use super::store::BlobPlace;
 use crate::model::{Actor, BlobAddr};
 
 /// How many events one batch may have: far more than the first list of a large cluster.
@@ -38,7 +39,7 @@ pub(super) struct PreparedEvent {
 pub(super) struct PreparedBlob {
     pub(super) addr: BlobAddr,
     pub(super) codec: BlobCodec,
-    pub(super) depth: u8,
+    pub(super) step: u8,
     pub(super) len: u32,
     pub(super) content: Vec<u8>,
 }
@@ -58,7 +59,9 @@ pub(super) struct Preparer {
 
 /// A blob of a group that is not durable yet.
 struct Pending {
-    depth: u8,
+    step: u8,
+    /// What it is stored against.
+    base: Option<BlobAddr>,
     /// Its plaintext, unless it is sealed.
     plain: Option<Arc<[u8]>>,
 }
@@ -97,15 +100,19 @@ impl Preparer {
         }
         let prepared = if blob.is_sealed() { sealed(blob) } else { self.compressed(blob) };
         let plain = (!blob.is_sealed()).then(|| Arc::from(blob.bytes()));
-        self.pending.insert(blob.addr, Pending { depth: prepared.depth, plain });
+        let base = match prepared.codec {
+            BlobCodec::ZstdBase(base) => Some(base),
+            _ => None,
+        };
+        self.pending.insert(blob.addr, Pending { step: prepared.step, base, plain });
         Some(prepared)
     }
 
     fn compressed(&self, blob: &Blob) -> PreparedBlob {
-        let base = blob.base().and_then(|base| self.usable_base(base));
-        let (codec, depth, content) = match base {
-            Some((base, depth, bytes)) => match deflate(blob.bytes(), &bytes) {
-                Some(content) => (BlobCodec::ZstdBase(base), depth + 1, content),
+        let base = blob.base().and_then(|before| self.usable_base(before));
+        let (codec, step, content) = match base {
+            Some((base, step, bytes)) => match deflate(blob.bytes(), &bytes) {
+                Some(content) => (BlobCodec::ZstdBase(base), step, content),
                 None => (BlobCodec::Raw, 0, blob.bytes().to_vec()),
             },
             None => match deflate(blob.bytes(), &[]) {
@@ -113,30 +120,45 @@ impl Preparer {
                 None => (BlobCodec::Raw, 0, blob.bytes().to_vec()),
             },
         };
-        PreparedBlob { addr: blob.addr, codec, depth, len: length(blob.bytes().len()), content }
+        PreparedBlob { addr: blob.addr, codec, step, len: length(blob.bytes().len()), content }
     }
 
-    /// The content of a base and its depth, when it may carry one more.
-    fn usable_base(&self, base: BlobAddr) -> Option<(BlobAddr, u8, Arc<[u8]>)> {
-        let (depth, bytes) = match self.pending.get(&base) {
-            Some(pending) => (pending.depth, pending.plain.clone()?),
-            None => {
-                let depth = self.reader.place(base).ok().flatten()?.depth;
-                if depth >= DEPTH_MAX {
-                    return None;
-                }
-                (depth, self.reader.blob(base).ok()?)
-            }
+    /// What the version after `before` is to be stored against, with that version's step; `None` =
+    /// it is to be stored whole.
+    fn usable_base(&self, before: BlobAddr) -> Option<(BlobAddr, u8, Arc<[u8]>)> {
+        let (mut base, mut known) = (before, self.known(before)?);
+        let step = known.0.checked_add(1).filter(|step| *step <= STEP_MAX)?;
+        // The bases of the version before have every step that can be wanted.
+        while known.0 > base_step(step) {
+            base = known.1.or_else(|| self.reader.base_of(self.place(base)?).ok().flatten())?;
+            // It goes down, also where records are damaged.
+            known = self.known(base).filter(|next| next.0 < known.0)?;
+        }
+        let bytes = match self.pending.get(&base) {
+            Some(pending) => pending.plain.clone()?,
+            None => self.reader.blob(base).ok()?,
         };
-        let usable = depth < DEPTH_MAX && !bytes.is_empty() && bytes.len() <= BASE_BYTES_MAX;
-        usable.then_some((base, depth, bytes))
+        let usable = !bytes.is_empty() && bytes.len() <= BASE_BYTES_MAX;
+        usable.then_some((base, step, bytes))
+    }
+
+    /// The step of a version, and what it is stored against where that is at hand.
+    fn known(&self, addr: BlobAddr) -> Option<(u8, Option<BlobAddr>)> {
+        match self.pending.get(&addr) {
+            Some(pending) => Some((pending.step, pending.base)),
+            None => Some((self.place(addr)?.step, None)),
+        }
+    }
+
+    fn place(&self, addr: BlobAddr) -> Option<BlobPlace> {
+        self.reader.place(addr).ok().flatten()
     }
 }
 
 fn sealed(blob: &Blob) -> PreparedBlob {
     let len = length(blob.bytes().len().saturating_sub(SEAL_OVERHEAD_BYTES));
     let content = blob.bytes().to_vec();
-    PreparedBlob { addr: blob.addr, codec: BlobCodec::Sealed, depth: 0, len, content }
+    PreparedBlob { addr: blob.addr, codec: BlobCodec::Sealed, step: 0, len, content }
 }
 
 /// A length that was checked against a limit far below 4 GiB.

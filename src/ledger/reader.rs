@@ -11,18 +11,27 @@ use super::codec;
 use super::compress::inflate;
 use super::error::Error;
 use super::frame::{Codec, Envelope, Recorded, Stored};
-use super::record::{self, BlobCodec, EventRecord, HEADER_BYTES, Record};
+use super::record::{self, BlobCodec, BlobRecord, EventRecord, HEADER_BYTES, Record};
 use super::seal::Sealer;
 use super::segment::{Cursor, Segments};
 use super::store::{BlobPlace, Position};
 use crate::model::{Actor, BlobAddr, Seq};
 
-/// How many bases a blob may rest on: what a read may cost at most.
-pub(super) const DEPTH_MAX: u8 = 16;
+/// How many versions follow a whole one before the next that is stored whole; of the form 2ⁿ - 1.
+pub(super) const STEP_MAX: u8 = 31;
+/// Bound: how many bases are read for a blob. With [`base_step`] it is one for each bit that is set
+/// in its step; what was stored before went on from each version to its predecessor, sixteen times.
+const BASES_MAX: u8 = 20;
 /// How many bytes of blobs are kept in memory. Enough for the bases of a burst of observations.
 const CACHE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How many actors are kept in memory: a team, its robots and its field managers.
 const ACTORS_MAX: usize = 4096;
+
+/// The step of the version that the version with this step is stored against: the lowest bit that
+/// is set is cleared. So of 32 versions one is whole, and none needs more than five others.
+pub(super) fn base_step(step: u8) -> u8 {
+    step & step.wrapping_sub(1)
+}
 
 /// Knows where blobs are.
 pub(super) trait Places: Send + Sync {
@@ -169,7 +178,7 @@ impl Reader {
 
     /// The plaintext of a blob, checked against its address.
     pub(super) fn blob(&self, addr: BlobAddr) -> Result<Arc<[u8]>, Error> {
-        self.blob_within(addr, DEPTH_MAX)
+        self.blob_within(addr, BASES_MAX)
     }
 
     fn blob_within(&self, addr: BlobAddr, depth_left: u8) -> Result<Arc<[u8]>, Error> {
@@ -217,6 +226,17 @@ impl Reader {
         right
             .map(|plain| (plain, true))
             .ok_or_else(|| self.corrupt(at, "the blob is not what it was"))
+    }
+
+    /// What a blob is stored against; `None` = nothing.
+    pub(super) fn base_of(&self, place: BlobPlace) -> Result<Option<BlobAddr>, Error> {
+        let bytes = self.record_bytes(place.at)?;
+        match record::parse(&bytes).map_err(|error| self.corrupt(place.at, error))? {
+            (Record::Blob(BlobRecord { codec: BlobCodec::ZstdBase(base), .. }), _) => {
+                Ok(Some(base))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The bytes of the record at `at`.

@@ -21,7 +21,7 @@
 //!   6  2  length of the frame              0 32  address
 //!   8  .  frame, then payload             32  1  codec: 0 raw, 1 zstd, 2 zstd with the base
 //!                                                as dictionary, 3 sealed
-//!                                         33  1  depth: bases that must be read before it
+//!                                         33  1  step: versions since a whole one
 //!                                         34  4  plaintext length
 //!                                         38 32  base address, codec 2 only
 //!                                          .  .  content
@@ -160,8 +160,8 @@ pub struct BlobRecord<'a> {
     pub addr: BlobAddr,
     /// How it is stored.
     pub codec: BlobCodec,
-    /// How many bases must be read before it.
-    pub depth: u8,
+    /// How many versions stand between it and the last that was stored whole.
+    pub step: u8,
     /// The length of the plaintext in bytes.
     pub len: u32,
     /// The content as stored.
@@ -257,7 +257,7 @@ pub fn put_blob(out: &mut Vec<u8>, blob: &BlobRecord<'_>) {
             BlobCodec::ZstdBase(base) => (2, Some(base)),
             BlobCodec::Sealed => (3, None),
         };
-        out.extend_from_slice(&[codec, blob.depth]);
+        out.extend_from_slice(&[codec, blob.step]);
         out.extend_from_slice(&blob.len.to_be_bytes());
         if let Some(base) = base {
             out.extend_from_slice(&base.0);
@@ -332,7 +332,7 @@ fn parse_event(mut rest: Fields<'_>) -> Result<EventRecord<'_>, Error> {
 
 fn parse_blob(mut rest: Fields<'_>) -> Result<BlobRecord<'_>, Error> {
     let addr = BlobAddr(rest.array().ok_or(Error::Body("length"))?);
-    let [code, depth] = rest.array().ok_or(Error::Body("length"))?;
+    let [code, step] = rest.array().ok_or(Error::Body("length"))?;
     let len = rest.u32().ok_or(Error::Body("length"))?;
     let codec = match code {
         0 => BlobCodec::Raw,
@@ -344,7 +344,7 @@ fn parse_blob(mut rest: Fields<'_>) -> Result<BlobRecord<'_>, Error> {
     if len as usize > BLOB_BYTES_MAX {
         return Err(Error::Body("blob length"));
     }
-    Ok(BlobRecord { addr, codec, depth, len, content: rest.0 })
+    Ok(BlobRecord { addr, codec, step, len, content: rest.0 })
 }
 
 fn parse_footer(mut rest: Fields<'_>) -> Result<Footer, Error> {
@@ -448,7 +448,7 @@ mod tests {
 
         #[test]
         fn blob_records_come_back(
-            addr in any::<[u8; 32]>(), base in any::<[u8; 32]>(), codec in 0..4, depth in any::<u8>(),
+            addr in any::<[u8; 32]>(), base in any::<[u8; 32]>(), codec in 0..4, step in any::<u8>(),
             content in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             let codec = match codec {
@@ -457,7 +457,7 @@ mod tests {
                 2 => BlobCodec::ZstdBase(BlobAddr(base)),
                 _ => BlobCodec::Sealed,
             };
-            let blob = BlobRecord { addr: BlobAddr(addr), codec, depth, len: 77, content: &content };
+            let blob = BlobRecord { addr: BlobAddr(addr), codec, step, len: 77, content: &content };
             let mut bytes = Vec::new();
             put_blob(&mut bytes, &blob);
             prop_assert!(bytes.len() <= BLOB_OVERHEAD_BYTES + content.len());

@@ -7,7 +7,7 @@
 //! ```text
 //! events   for each, in order: offset, latest time less that of the event before
 //! subject  for each event: its number less that of the one before
-//! blobs    for each, in order of addresses: first 20 bytes of the address, segment, offset, depth
+//! blobs    for each, in order of addresses: first 20 bytes of the address, segment, offset, step
 //! filter   number of blobs(4) bucket bits(1), then the bits of a Bloom filter
 //! ```
 //!
@@ -161,7 +161,7 @@ pub(super) fn encode_blobs<'a>(
         out.extend_from_slice(&addr.0[..ADDR_BYTES]);
         put_number(&mut out, place.at.segment.0);
         put_number(&mut out, place.at.offset);
-        out.push(place.depth);
+        out.push(place.step);
     }
     out
 }
@@ -174,11 +174,11 @@ pub(super) fn decode_blob(mut bytes: &[u8], addr: BlobAddr) -> Option<Option<Blo
         bytes = rest;
         let segment = Seq(take_number(&mut bytes)?);
         let offset = take_number(&mut bytes)?;
-        let (depth, rest) = bytes.split_first()?;
+        let (step, rest) = bytes.split_first()?;
         bytes = rest;
         if *prefix == addr.0[..ADDR_BYTES] {
             let at = Position { segment, offset };
-            return Some(Some(BlobPlace { at, depth: *depth }));
+            return Some(Some(BlobPlace { at, step: *step }));
         }
     }
     Some(None)
@@ -213,8 +213,8 @@ mod tests {
             blobs in prop::collection::btree_map(any::<[u8; 32]>(), (any::<u64>(), any::<u64>(), any::<u8>()), 1..600),
             other in any::<[u8; 32]>(),
         ) {
-            let blobs: Vec<_> = blobs.into_iter().map(|(addr, (segment, offset, depth))| {
-                (BlobAddr(addr), BlobPlace { at: Position { segment: Seq(segment), offset }, depth })
+            let blobs: Vec<_> = blobs.into_iter().map(|(addr, (segment, offset, step))| {
+                (BlobAddr(addr), BlobPlace { at: Position { segment: Seq(segment), offset }, step })
             }).collect();
             let filter = Filter::of(blobs.iter().map(|(addr, _)| *addr));
             let filter = Filter::decode(&filter.encode(blobs.len())).unwrap();

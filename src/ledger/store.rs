@@ -132,8 +132,8 @@ pub struct Position {
 pub struct BlobPlace {
     /// Its record.
     pub at: Position,
-    /// How many bases must be read before it.
-    pub depth: u8,
+    /// How many versions stand between it and the last that was stored whole.
+    pub step: u8,
 }
 
 /// What a store keeps of an event.

@@ -28,7 +28,7 @@ fn changes(from: u64, to: u64) -> Changes {
     });
     let place = |n| BlobPlace {
         at: Position { segment: Seq(1), offset: n * 1000 + 500 },
-        depth: u8::try_from(n % 17).unwrap(),
+        step: u8::try_from(n % 17).unwrap(),
     };
     Changes {
         events: events.collect(),

@@ -201,7 +201,7 @@ impl Writer {
         for blob in &prepared.blobs {
             let at = Position { segment, offset: start + linked.bytes.len() as u64 };
             put_prepared(&mut linked.bytes, blob);
-            linked.blobs.push((blob.addr, BlobPlace { at, depth: blob.depth }));
+            linked.blobs.push((blob.addr, BlobPlace { at, step: blob.step }));
             linked.end.blobs += 1;
         }
         let cluster = self.shared.cluster();
@@ -365,8 +365,8 @@ fn weigh(batch: &Batch) -> usize {
 }
 
 fn put_prepared(out: &mut Vec<u8>, blob: &PreparedBlob) {
-    let PreparedBlob { addr, codec, depth, len, content } = blob;
-    let record = BlobRecord { addr: *addr, codec: *codec, depth: *depth, len: *len, content };
+    let PreparedBlob { addr, codec, step, len, content } = blob;
+    let record = BlobRecord { addr: *addr, codec: *codec, step: *step, len: *len, content };
     put_blob(out, &record);
 }
 

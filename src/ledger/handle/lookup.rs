@@ -4,9 +4,19 @@ use super::Ledger;
 use crate::ledger::error::Error;
 use crate::ledger::snapshot;
 use crate::ledger::store::SubjectKey;
+#[cfg(test)]
+use crate::model::BlobAddr;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 impl Ledger {
+    /// What a blob is stored against, the nearest first.
+    #[cfg(test)]
+    pub(crate) fn bases_of(&self, addr: BlobAddr) -> Vec<BlobAddr> {
+        let reader = &self.inner.shared.reader;
+        let base = |addr: &BlobAddr| reader.base_of(reader.place(*addr).unwrap()?).unwrap();
+        std::iter::successors(Some(addr), base).skip(1).collect()
+    }
+
     /// The events about an object after `after`, in order, at most `limit`.
     #[must_use]
     pub fn by_object(&self, key: &ObjectKey, after: Seq, limit: usize) -> Vec<Seq> {
