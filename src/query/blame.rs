@@ -297,19 +297,19 @@ impl Pending {
 /// What turns numbers of versions into words.
 struct Telling<'h> {
     key: &'h ObjectKey,
-    history: &'h History,
+    history: &'h History<'h>,
     desired: Desired<'h>,
 }
 
-impl Telling<'_> {
-    fn version(&self, number: usize) -> Option<(&Seen, Option<&Seen>)> {
+impl<'h> Telling<'h> {
+    fn version(&self, number: usize) -> Option<(&Seen<'h>, Option<&Seen<'h>>)> {
         let before = number.checked_sub(1).and_then(|before| self.history.versions.get(before));
         Some((self.history.versions.get(number)?, before))
     }
 
     /// When a version was told of, and between what it came about where a list told of it.
-    fn when((seen, before): (&Seen, Option<&Seen>)) -> Deed {
-        let version = &seen.version;
+    fn when((seen, before): (&Seen<'_>, Option<&Seen<'_>>)) -> Deed {
+        let version = seen.version;
         let last = before.and_then(|before| before.version.told_by.iter().max());
         let listed = version.learned == Learned::Listed;
         Deed {
@@ -421,7 +421,7 @@ impl Telling<'_> {
 fn conflict(
     (own, claimants): (bool, &[&Manager]),
     owners: &[&Manager],
-    history: &History,
+    history: &History<'_>,
     number: usize,
 ) -> String {
     let mut writes = history.versions.iter().filter_map(|seen| seen.version.own.as_ref());

@@ -38,7 +38,8 @@ pub(super) fn leaves<'v>(schema: &Schema, object: &'v Value) -> Vec<Leaf<'v>> {
     walk.leaves
 }
 
-/// The leaves in which two versions of an object differ.
+/// The leaves in which two versions of an object differ: what [`changes_of`] finds in parts.
+#[cfg(test)]
 pub(super) fn changes<'v>(schema: &Schema, was: &'v Value, now: &'v Value) -> Vec<Change<'v>> {
     let mut walk = Walk::default();
     walk.differ(schema.top(), was, now);
@@ -48,7 +49,7 @@ pub(super) fn changes<'v>(schema: &Schema, was: &'v Value, now: &'v Value) -> Ve
 /// The leaves in which a part of two versions differs.
 pub(super) fn changes_of<'v>(schema: &Schema, part: &'v Part) -> Vec<Change<'v>> {
     let mut walk = Walk::default();
-    let (was, now) = (part.was.as_ref(), part.now.as_ref());
+    let (was, now) = (part.was.as_deref(), part.now.as_deref());
     let Some((last, above)) = part.place.split_last() else {
         walk.both(schema.top(), was, now);
         return walk.changes;

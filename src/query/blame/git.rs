@@ -19,8 +19,10 @@ use super::Error;
 use super::commits::{self, Brought, Made, committed};
 use super::fields::at;
 use super::mirrored::Mirrored;
+use super::parts::{Known, parts};
 use super::schema::Schema;
 use super::state::State;
+use super::stored::Stored;
 use super::versions::{Life, Own};
 use crate::cluster::project::Step;
 use crate::ledger::event::{Event, RenderSucceededV1};
@@ -126,6 +128,7 @@ impl<'b> Desired<'b> {
             mirrored,
             documents: BTreeMap::new(),
         };
+        let (mut known, mut last) = (Known::default(), None::<(Stored, BlobAddr)>);
         for (own, addr) in writes {
             let bytes = match book.blob(addr) {
                 Ok(bytes) => bytes,
@@ -135,15 +138,21 @@ impl<'b> Desired<'b> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let manifest: Value = read(addr, &bytes)?;
             let number = desired.writes.len();
-            if number == 0 {
-                desired.state.begin(schema, number, &manifest);
-            } else {
-                desired.state.go_on(schema, number, &desired.last, &manifest);
+            let now = Stored::plain(Arc::clone(&bytes));
+            match &last {
+                None => desired.state.begin(schema, number, &read(addr, &bytes)?),
+                Some((was, _)) => {
+                    let found = parts(schema, &mut known, was, &now);
+                    let found = found.map_err(|source| unreadable(addr, source))?;
+                    desired.state.go_on_in(schema, number, &found);
+                }
             }
             desired.writes.push(own);
-            desired.last = manifest;
+            last = Some((now, addr));
+        }
+        if let Some((last, addr)) = last {
+            desired.last = read(addr, last.bytes(last.object()))?;
         }
         Ok(desired)
     }
@@ -315,6 +324,10 @@ impl<'b> Desired<'b> {
         }
         Ok(found)
     }
+}
+
+fn unreadable(addr: BlobAddr, source: serde_json::Error) -> Error {
+    ledger::Error::Unreadable { addr, source: Arc::new(source) }.into()
 }
 
 /// An origin without the items of lists of objects that lead to the object: `a.yaml:3 (item 2)`.

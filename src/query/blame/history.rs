@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::super::book::{self, Book};
 use super::Error;
-use super::parts::{Part, parts};
+use super::parts::{Known, Part, parts};
 use super::schema::Schema;
 use super::state::{Manager, Owners, State};
 use super::stored::Stored;
@@ -22,19 +22,19 @@ use crate::ledger::event::Verb;
 use crate::model::{BlobAddr, Digest, ObjectKey, Timestamp, canonical_json};
 
 /// What is known of an object at the end of its last life.
-pub(super) struct History {
+pub(super) struct History<'l> {
     pub(super) schema: Schema,
     /// The versions of the last life, in order.
-    pub(super) versions: Vec<Seen>,
+    pub(super) versions: Vec<Seen<'l>>,
     /// The last of them.
     pub(super) object: Value,
     pub(super) state: State,
 }
 
 /// A version with its field managers.
-#[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) version: Version,
+#[derive(Debug)]
+pub(super) struct Seen<'l> {
+    pub(super) version: &'l Version,
     /// When each manager wrote last, by the object's word.
     pub(super) times: BTreeMap<Manager, Option<Timestamp>>,
     pub(super) owners: Arc<Owners>,
@@ -44,7 +44,11 @@ pub(super) struct Seen {
 ///
 /// # Errors
 /// A blob that cannot be read.
-pub(super) fn read(book: &dyn Book, key: &ObjectKey, lives: &[Life]) -> Result<History, Error> {
+pub(super) fn read<'l>(
+    book: &dyn Book,
+    key: &ObjectKey,
+    lives: &'l [Life],
+) -> Result<History<'l>, Error> {
     let mut reading = Reading {
         book,
         schema: Schema::of_group(&key.group),
@@ -61,13 +65,17 @@ pub(super) fn read(book: &dyn Book, key: &ObjectKey, lives: &[Life]) -> Result<H
     }
     let schema = reading.schema;
     let (mut state, mut last) = (State::default(), None::<Last>);
+    let mut known = Known::default();
     for (number, seen) in versions.iter().enumerate() {
         let before = number.checked_sub(1).and_then(|before| versions.get(before));
         let same = before.is_some_and(|before| before.version.digest == seen.version.digest);
         if !same {
             let now = Last::new(book, seen.version.object)?;
             match &last {
-                Some(last) => state.go_on_in(&schema, number, &last.differing(&schema, &now)?),
+                Some(last) => {
+                    let parts = last.differing(&schema, &mut known, &now)?;
+                    state.go_on_in(&schema, number, &parts);
+                }
                 None => state.begin(&schema, number, &now.object()?),
             }
             last = Some(now);
@@ -94,7 +102,7 @@ struct Reading<'b> {
 }
 
 impl Reading<'_> {
-    fn seen(&mut self, version: &Version) -> Result<Seen, Error> {
+    fn seen<'l>(&mut self, version: &'l Version) -> Result<Seen<'l>, Error> {
         let known = version.stamps.as_ref().filter(|stamps| {
             !self.schema.is_unsure() && stamps.iter().all(|s| self.sets.contains_key(&s.fields))
         });
@@ -132,7 +140,7 @@ impl Reading<'_> {
         if *self.last != owners {
             self.last = Arc::new(owners);
         }
-        Ok(Seen { version: version.clone(), times, owners: Arc::clone(&self.last) })
+        Ok(Seen { version, times, owners: Arc::clone(&self.last) })
     }
 }
 
@@ -179,11 +187,19 @@ impl Last {
     }
 
     /// Where the next version differs.
-    fn differing(&self, schema: &Schema, now: &Self) -> Result<Vec<Part>, Error> {
+    fn differing(
+        &self,
+        schema: &Schema,
+        known: &mut Known,
+        now: &Self,
+    ) -> Result<Vec<Part>, Error> {
         let guessed = self.stored.as_ref().zip(now.stored.as_ref());
-        match guessed.map(|(was, now)| parts(schema, was, now)) {
+        match guessed.map(|(was, now)| parts(schema, known, was, now)) {
             Some(Ok(found)) => Ok(found),
-            _ => parts(schema, &self.read()?, &now.read()?).map_err(|error| now.unreadable(error)),
+            _ => {
+                let found = parts(schema, known, &self.read()?, &now.read()?);
+                found.map_err(|error| now.unreadable(error))
+            }
         }
     }
 

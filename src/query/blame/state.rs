@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::fields::{Change, Place, changes, changes_of, leaves};
+#[cfg(test)]
+use super::fields::changes;
+use super::fields::{Change, Place, changes_of, leaves};
 use super::parts::Part;
 use super::schema::Schema;
 use crate::cluster::field_set::FieldSet;
@@ -60,12 +62,14 @@ impl State {
         self.entries = found.collect();
     }
 
-    /// The version after another of the same object. Costs as much as differs.
+    /// The version after another of the same object: what [`Self::go_on_in`] says of parts.
+    #[cfg(test)]
     pub(super) fn go_on(&mut self, schema: &Schema, version: usize, was: &Value, now: &Value) {
         self.take(version, changes(schema, was, now));
     }
 
-    /// The same, where the parts that differ are known.
+    /// The version after another of the same object, by the parts that differ. Costs as much as
+    /// they do.
     pub(super) fn go_on_in(&mut self, schema: &Schema, version: usize, parts: &[Part]) {
         for part in parts {
             self.take(version, changes_of(schema, part));

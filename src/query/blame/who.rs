@@ -182,7 +182,7 @@ fn is_sure(attributed: Option<&Attributed>) -> bool {
 /// changes nothing is answered with whoever's version is there. The entry of what greffier applied
 /// must be of another time than in the version before, or have more: others can only take from it.
 /// A replacement is bound to the version before.
-fn own_write<'s>(seen: &'s Seen, before: Option<&Seen>) -> Option<&'s Own> {
+fn own_write<'s>(seen: &'s Seen<'_>, before: Option<&Seen<'_>>) -> Option<&'s Own> {
     let own = seen.version.own.as_ref()?;
     let Some(before) = before else { return Some(own) };
     let applied = seen.owners.iter().find(|(manager, _)| is_own(manager));
@@ -196,12 +196,12 @@ fn own_write<'s>(seen: &'s Seen, before: Option<&Seen>) -> Option<&'s Own> {
 
 /// Whether an object was created with this version, the first one that is known, or with one that
 /// was not seen, rather than that it was there before.
-pub(super) fn is_created(seen: &Seen) -> bool {
+pub(super) fn is_created(seen: &Seen<'_>) -> bool {
     seen.version.own.as_ref().map_or(seen.version.added, is_made)
 }
 
 /// Who created an object, of which this is the first version that is known.
-pub(super) fn who_began(seen: &Seen) -> Who {
+pub(super) fn who_began(seen: &Seen<'_>) -> Who {
     if !is_created(seen) {
         return Who::unknown("it was there before it was seen first");
     }
@@ -222,7 +222,7 @@ pub(super) fn who_ended(gone: &Gone) -> Who {
 }
 
 /// Who wrote the leaf at `place` in a version; `before` is the version before it.
-pub(super) fn who_set(seen: &Seen, before: Option<&Seen>, place: &[String]) -> Who {
+pub(super) fn who_set(seen: &Seen<'_>, before: Option<&Seen<'_>>, place: &[String]) -> Who {
     let attributed = seen.version.attributed.as_ref();
     let claimants = claimants(seen, before, place);
     if is_sure(attributed) {
@@ -250,8 +250,8 @@ pub(super) fn who_set(seen: &Seen, before: Option<&Seen>, place: &[String]) -> W
 /// The field managers that claim to have written the leaf at `place` in a version: those of its
 /// owners that wrote since the version before.
 pub(super) fn claimants<'s>(
-    seen: &'s Seen,
-    before: Option<&Seen>,
+    seen: &'s Seen<'_>,
+    before: Option<&Seen<'_>>,
     place: &[String],
 ) -> Vec<&'s Manager> {
     let owners = owners(seen, place);
@@ -266,7 +266,7 @@ pub(super) fn claimants<'s>(
 }
 
 /// Who removed the leaf at `place` in a version.
-pub(super) fn who_removed(seen: &Seen, before: Option<&Seen>, place: &[String]) -> Who {
+pub(super) fn who_removed(seen: &Seen<'_>, before: Option<&Seen<'_>>, place: &[String]) -> Who {
     let attributed = seen.version.attributed.as_ref();
     if is_sure(attributed) {
         return Who::unknown("").attributed(attributed, place);
@@ -297,7 +297,7 @@ pub(super) fn replaces(own: &Own) -> bool {
 }
 
 /// The managers that own the leaf at `place`.
-pub(super) fn owners<'s>(seen: &'s Seen, place: &[String]) -> Vec<&'s Manager> {
+pub(super) fn owners<'s>(seen: &'s Seen<'_>, place: &[String]) -> Vec<&'s Manager> {
     let owning = seen.owners.iter().filter(|(_, set)| set.reaches(place));
     owning.map(|(manager, _)| manager).collect()
 }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::{Map, Value, json};
 
-use super::super::parts::parts;
+use super::super::parts::{Known, parts};
 use super::super::schema::Schema;
 use super::super::state::{Entry, Manager, Owners, State, Tombstone};
 use super::super::stored::Stored;
@@ -300,7 +300,7 @@ fn blamed(versions: &[Version]) -> State {
         }
         all_owners.push(owners);
     }
-    let mut state = State::default();
+    let (mut state, mut known) = (State::default(), Known::default());
     let mut number = 0;
     for (index, version) in versions.iter().enumerate() {
         let before = index.checked_sub(1).filter(|before| versions[*before].life == version.life);
@@ -313,7 +313,7 @@ fn blamed(versions: &[Version]) -> State {
                 state.go_on_in(
                     &schema,
                     number,
-                    &parts(&schema, &stored(was), &stored(now)).unwrap(),
+                    &parts(&schema, &mut known, &stored(was), &stored(now)).unwrap(),
                 );
                 assert_eq!(state, whole, "in parts and as a whole: {was} → {now}");
                 state.owned(number, &all_owners[before], &all_owners[index]);
