@@ -30,6 +30,7 @@ pub mod report;
 mod resources;
 pub mod rollback;
 pub mod search;
+pub mod signer;
 mod status;
 pub mod text;
 mod tree;

@@ -26,6 +26,7 @@ mod options;
 mod refs;
 mod revision;
 mod service;
+mod signer;
 #[cfg(test)]
 mod tests;
 mod transport;

@@ -34,6 +34,8 @@ pub(super) fn name(rows: &mut [dto::Event], people: &[Person]) {
         if let Some(own) = &mut who.own {
             let git = own.author_party.iter_mut().chain(&mut own.committer_party);
             git.for_each(|party| party.name(&people, at));
+            own.signature = std::mem::take(&mut own.signature).named(&people, at);
+            own.signer = own.signature.text();
         }
     }
 }

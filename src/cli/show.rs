@@ -154,7 +154,7 @@ fn who_text(who: &dto::Who, out: &mut String) {
         let party = |party: &Option<Party>| party.as_ref().map(Party::text).unwrap_or_default();
         row("author", &party(&own.author_party));
         row("committer", &party(&own.committer_party));
-        row("signer", &own.signer);
+        row("signer", &own.signature.text());
         row("pusher", &own.pusher);
     }
 }

@@ -108,6 +108,9 @@ pub struct GitConfig {
     pub fetch_timeout: Period,
     /// How many commits the first import of a repository records.
     pub history_commits_max: u32,
+    /// The file of OpenSSH's allowed signers; the signatures of commits are verified where it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_signers: Option<PathBuf>,
 }
 
 impl Default for GitConfig {
@@ -116,6 +119,7 @@ impl Default for GitConfig {
             poll_interval: Period::seconds(60),
             fetch_timeout: Period::seconds(120),
             history_commits_max: 1_000,
+            allowed_signers: None,
         }
     }
 }
@@ -365,6 +369,9 @@ impl Config {
         people::check(&self.people).map_err(|problem| ("person", problem))?;
         self.audit.check()?;
         self.past.check(&listen::PAST)?;
+        if self.git.allowed_signers.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return Err(("git.allowed_signers", "must be an absolute path".to_owned()));
+        }
         if self.git.history_commits_max == 0 {
             return Err(("git.history_commits_max", "must be at least 1".to_owned()));
         }

@@ -49,6 +49,7 @@ pub(super) fn source(config: &Config) -> source::Options {
         poll_interval: config.git.poll_interval.duration(),
         fetch_timeout: config.git.fetch_timeout.duration(),
         history_commits_max: config.git.history_commits_max as usize,
+        allowed_signers: config.git.allowed_signers.clone(),
         follow_rewrites: followed.map(|source| source.repo.clone()).collect(),
         ..source::Options::new(config.mirrors_dir())
     }

@@ -80,7 +80,8 @@ fn whom(found: who::Who) -> dto::Who {
             committer_party: git(&own.committer),
             author: own.author,
             committer: own.committer,
-            signer: unknown(),
+            signer: own.signer.text(),
+            signature: own.signer,
             pusher: unknown(),
         }),
     }

@@ -40,8 +40,8 @@ pub use daemon::{
     ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, LedgerCreatedV1, LedgerRepairedV1,
 };
 pub use git::{
-    CHANGED_PATHS_MAX, CommitRecordedV1, FetchFailedV1, FetchRecoveredV1, HistoryImportedV1,
-    HistoryRewrittenV1, RefMovedV1, Signature,
+    CHANGED_PATHS_MAX, CommitRecordedV1, CommitSignature, FetchFailedV1, FetchRecoveredV1,
+    HistoryImportedV1, HistoryRewrittenV1, RefMovedV1, Signature, SignatureForm, SignatureVerdict,
 };
 pub use hold::{
     AppHeldV1, AppHoldEndedV1, HeldApproval, HeldFields, HeldRender, HoldBegunV1, HoldEnd,

@@ -167,7 +167,13 @@ fn git() -> Vec<Event> {
             message: "scale web\n\nBecause of the sale. ✓".into(),
             changed: vec!["apps/web.yaml".into()],
             changed_total: 1,
-            signed: true,
+            signature: Some(CommitSignature {
+                form: SignatureForm::Ssh,
+                verdict: SignatureVerdict::Valid,
+                key: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".into(),
+                principal: "alice@example.org".into(),
+                note: String::new(),
+            }),
         }
         .into(),
         RefMovedV1 {

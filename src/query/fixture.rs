@@ -182,7 +182,7 @@ impl Story {
             message: "Scale web to two\n\nBody.".into(),
             changed: vec!["web/all.yaml".into()],
             changed_total: 1,
-            signed: false,
+            signature: None,
         });
         self.event(RefMovedV1 {
             repo: "/srv/infra.git".into(),

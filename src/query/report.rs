@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::book::Book;
 use super::people::Party;
+use super::signer::Signer;
 use crate::config::PersonConfig;
 use crate::model::AppName;
 
@@ -105,8 +106,11 @@ pub struct Commit {
     /// Who it says committed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committer: Option<Party>,
-    /// Who signed it: `unknown`, signatures are not verified.
+    /// Who signed it, in words.
     pub signer: String,
+    /// The same in parts.
+    #[serde(default)]
+    pub signature: Signer,
     /// Who pushed it: `unknown`, no forge tells.
     pub pusher: String,
 }

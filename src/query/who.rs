@@ -9,6 +9,7 @@ mod own;
 
 use super::book::{Book, as_intent};
 use super::describe::{self, Described, describe};
+use super::signer::Signer;
 use crate::ledger::event::{ActorClaim, AttributionResolvedV1, Event, FieldRemark, Verdict};
 use crate::ledger::{self, Recorded};
 use crate::model::{AppName, CommitId, ObjectKey, Scheme, Seq};
@@ -58,6 +59,8 @@ pub struct OwnWrite {
     pub author: String,
     /// Who the commit says committed it: a claim.
     pub committer: String,
+    /// Who signed it.
+    pub signer: Signer,
 }
 
 /// Who made the change that the event `seq` shows, as known at `as_of`; `None` = the event shows

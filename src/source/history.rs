@@ -20,6 +20,7 @@ use gix::traverse::commit::simple::CommitTimeOrder;
 use gix::{ObjectId, Repository};
 
 use super::refs::{commit_id, kept, object_id};
+use super::signer::Signers;
 use crate::ledger::event::{
     CHANGED_PATHS_MAX, CommitRecordedV1, Event, HistoryImportedV1, HistoryRewrittenV1, RefMovedV1,
     Signature,
@@ -72,6 +73,8 @@ pub(super) struct Difference<'a> {
     pub(super) import_max: usize,
     /// Whether a rewritten history is followed without asking.
     pub(super) follow: bool,
+    /// What verifies the signatures of commits.
+    pub(super) signers: Signers<'a>,
     /// Set by whoever wants it to end.
     pub(super) cancel: &'a AtomicBool,
 }
@@ -264,19 +267,19 @@ impl Difference<'_> {
         // the commit adds everything.
         let parent = parents.first().copied().filter(|parent| self.mirror.has_object(parent));
         let (changed, changed_total) = changed_paths(self.mirror, state, parent, commit.tree())?;
-        let signed = commit.extra_headers().find("gpgsig").is_some()
-            || commit.extra_headers().find("gpgsig-sha256").is_some();
+        let committer = signature(commit.committer());
+        let signed = self.signers.of(&object.data, committer.time);
         Ok(CommitRecordedV1 {
             repo: self.repo.to_owned(),
             commit: commit_id(id),
             tree: commit_id(commit.tree()),
             parents: parents.into_iter().map(commit_id).collect(),
             author: signature(commit.author()),
-            committer: signature(commit.committer()),
+            committer,
             message: bounded(commit.message, MESSAGE_BYTES_MAX),
             changed,
             changed_total,
-            signed,
+            signature: signed,
         })
     }
 

@@ -19,6 +19,7 @@ use super::layout::{Layout, Lock, open_isolated};
 use super::location::{Location, redact};
 use super::options::{Limits, Options};
 use super::refs::{Refs, object_id, read_all};
+use super::signer::Signers;
 use super::transport;
 use super::tree::{Reader, Tree};
 use crate::ledger::event::Event;
@@ -163,6 +164,10 @@ impl Mirror {
             now: &now,
             import_max: self.options.history_commits_max,
             follow: self.options.follow_rewrites.contains(&self.url),
+            signers: Signers {
+                allowed: self.options.allowed_signers.as_deref(),
+                dir: &self.options.dir,
+            },
             cancel,
         };
         let consequences = difference.consequences().map_err(|failure| match failure {

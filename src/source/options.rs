@@ -17,6 +17,8 @@ pub struct Options {
     pub history_commits_max: usize,
     /// The repositories whose rewritten histories are followed without asking.
     pub follow_rewrites: BTreeSet<String>,
+    /// OpenSSH's allowed signers, by whom signatures of commits are verified; `None` = they are not.
+    pub allowed_signers: Option<PathBuf>,
 }
 
 impl Options {
@@ -29,6 +31,7 @@ impl Options {
             fetch_timeout: Duration::from_secs(120),
             history_commits_max: 1000,
             follow_rewrites: BTreeSet::new(),
+            allowed_signers: None,
         }
     }
 }

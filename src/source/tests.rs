@@ -3,6 +3,7 @@
 mod fetch;
 mod follow;
 mod read;
+mod signed;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

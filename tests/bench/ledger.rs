@@ -100,6 +100,6 @@ fn draft(number: usize) -> Result<Draft> {
         message,
         changed: vec!["apps/shop/deployment.yaml".to_owned()],
         changed_total: 1,
-        signed: false,
+        signature: None,
     }))
 }

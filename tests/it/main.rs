@@ -42,6 +42,7 @@ mod report;
 mod retry;
 mod rollback;
 mod sandbox;
+mod signed;
 mod status_moves;
 mod strict;
 mod time_travel;

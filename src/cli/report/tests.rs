@@ -9,6 +9,7 @@ use crate::model::{Actor, Seq};
 use crate::query::fixture::{Story, commit, name};
 use crate::query::people::Party;
 use crate::query::report::{Asked, Class, Commit, Field, Page, Span, page};
+use crate::query::signer::Signer;
 
 /// A report of the whole ledger, with the times and hashes of a day that never changes.
 fn report(ledger: &Ledger) -> (ReportHead, Page) {
@@ -123,6 +124,7 @@ fn hostile() -> Page {
                 author: Some(party()),
                 committer: Some(party()),
                 signer: text(),
+                signature: Signer::unknown(),
                 pusher: text(),
             }),
             outcome: text(),

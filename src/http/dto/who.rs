@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::query::people::Party;
+use crate::query::signer::Signer;
 
 /// Who made the change that an event shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,8 +82,11 @@ pub struct OwnWrite {
     /// The same, with the person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committer_party: Option<Party>,
-    /// Who signed it: `unknown`, signatures are not verified.
+    /// Who signed it, in words.
     pub signer: String,
+    /// The same in parts, with the person.
+    #[serde(default)]
+    pub signature: Signer,
     /// Who pushed it: `unknown`, no forge tells.
     pub pusher: String,
 }

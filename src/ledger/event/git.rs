@@ -36,8 +36,50 @@ pub struct CommitRecordedV1 {
     pub changed: Vec<String>,
     /// How many paths differ in all.
     pub changed_total: u64,
-    /// Whether it carries a signature (not verified).
-    pub signed: bool,
+    /// The signature that it carries, and what verifying it found.
+    pub signature: Option<CommitSignature>,
+}
+
+/// The signature of a commit, as it was when the commit was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitSignature {
+    /// What it was made with.
+    pub form: SignatureForm,
+    /// What verifying it found.
+    pub verdict: SignatureVerdict,
+    /// The fingerprint of the key, as the signature states it; proven where it is valid, or its
+    /// key is only unknown. Empty when it cannot be read.
+    pub key: String,
+    /// Whose key that is, as the allowed-signers file says; empty unless it is valid.
+    pub principal: String,
+    /// Why it is not valid, or was not verified; empty when it is.
+    pub note: String,
+}
+
+/// What a signature was made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SignatureForm {
+    /// A key of SSH.
+    Ssh,
+    /// OpenPGP.
+    OpenPgp,
+    /// An X.509 certificate.
+    X509,
+    /// Something else.
+    Other,
+}
+
+/// What verifying a signature found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SignatureVerdict {
+    /// It is that of an allowed signer.
+    Valid,
+    /// It is the commit's, and no allowed signer has the key.
+    UnknownKey,
+    /// It is not the commit's signature.
+    Invalid,
+    /// It was not verified.
+    NotVerified,
 }
 
 /// How many changed paths a commit event lists.

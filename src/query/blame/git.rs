@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::book::{Book, read};
+use super::super::signer::Signer;
 use super::super::text::first_line;
 use super::Error;
 use super::commits::{self, Brought, Made, committed};
@@ -48,6 +49,9 @@ pub struct FromGit {
     pub committer: String,
     /// When it was committed, as it states.
     pub time: String,
+    /// Who signed it, in words; empty where there is no commit.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub signer: String,
     /// The file that the object comes from; empty when it is unknown.
     pub file: String,
     /// The line of the field in it, at the commit (or, where no commit did it, as it was rendered).
@@ -321,6 +325,7 @@ impl<'b> Desired<'b> {
             found.author = format!("{} <{}>", body.author.name, body.author.email);
             found.committer = format!("{} <{}>", body.committer.name, body.committer.email);
             found.time = body.committer.time.to_string();
+            found.signer = Signer::of(body.signature.as_ref()).text();
         }
         Ok(found)
     }

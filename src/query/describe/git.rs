@@ -1,7 +1,9 @@
 //! Sentences about repositories.
 
 use super::{Described, ERROR_CHARS_MAX, Tone};
-use crate::ledger::event::{CommitRecordedV1, Event, HistoryRewrittenV1, RefMovedV1};
+use crate::ledger::event::{
+    CommitRecordedV1, Event, HistoryRewrittenV1, RefMovedV1, SignatureVerdict,
+};
 use crate::query::text::{clip, count, first_line, repo_name};
 
 pub(super) fn of_git(event: &Event) -> Described {
@@ -37,11 +39,21 @@ fn commit(body: &CommitRecordedV1) -> Described {
         repo_name(&body.repo),
         body.commit.short()
     );
-    let by = vec![
+    let mut by = vec![
         format!("{} <{}>", body.author.name, body.author.email),
         format!("{} <{}>", body.committer.name, body.committer.email),
     ];
-    Described { by, ..Described::new(text) }.commit(Some(&body.commit))
+    let (text, tone) = match &body.signature {
+        Some(signature) if signature.verdict == SignatureVerdict::Valid => {
+            by.push(signature.principal.clone());
+            (format!("{text}, signed by {}", clip(&signature.principal, 60)), Tone::Plain)
+        }
+        Some(signature) if signature.verdict == SignatureVerdict::Invalid => {
+            (format!("{text}, INVALID SIGNATURE: {}", signature.note), Tone::Warn)
+        }
+        _ => (text, Tone::Plain),
+    };
+    Described { by, ..Described::new(text) }.tone(tone).commit(Some(&body.commit))
 }
 
 fn short_ref(name: &str) -> String {

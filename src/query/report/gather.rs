@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::book::as_intent;
 use super::super::people::Party;
 use super::super::search::Filter;
+use super::super::signer::Signer;
 use super::objects::{BACK_CHUNK, BACK_MAX};
 use super::{Asked, Change, Class, Commit, Page, objects, others};
 use crate::config::CredentialKind;
@@ -12,6 +13,13 @@ use crate::ledger::event::{Event, Signature};
 use crate::ledger::store::SubjectKey;
 use crate::ledger::{self, Recorded};
 use crate::model::{AppName, CommitId, ObjectKey, Seq};
+
+/// What is kept of a commit.
+struct Signatures {
+    author: Signature,
+    committer: Signature,
+    signer: Signer,
+}
 
 /// How many events are read at a time.
 const CHUNK_EVENTS: u64 = 512;
@@ -67,7 +75,7 @@ pub(super) struct Teller<'a> {
     pub(super) asked: Asked<'a>,
     /// The last event of the report.
     pub(super) last: Seq,
-    commits: BTreeMap<CommitId, Option<(Signature, Signature)>>,
+    commits: BTreeMap<CommitId, Option<Signatures>>,
     /// Which application wrote to an object last before an event.
     apps: BTreeMap<ObjectKey, (Seq, Option<AppName>)>,
 }
@@ -121,11 +129,15 @@ impl Teller<'_> {
             Party::claimed(people, CredentialKind::Git, &name, signature.time)
         };
         let known = self.commits.get(id).and_then(Option::as_ref);
+        let signature = known.map_or_else(Signer::unknown, |known| {
+            known.signer.clone().named(people, known.committer.time)
+        });
         Ok(Commit {
             id: id.to_string(),
-            author: known.map(|(author, _)| party(author)),
-            committer: known.map(|(_, committer)| party(committer)),
-            signer: "unknown".to_owned(),
+            author: known.map(|known| party(&known.author)),
+            committer: known.map(|known| party(&known.committer)),
+            signer: signature.text(),
+            signature,
             pusher: "unknown".to_owned(),
         })
     }
@@ -168,7 +180,7 @@ impl Teller<'_> {
         Ok(name)
     }
 
-    fn signatures(&self, id: &CommitId) -> Result<Option<(Signature, Signature)>, ledger::Error> {
+    fn signatures(&self, id: &CommitId) -> Result<Option<Signatures>, ledger::Error> {
         let book = self.asked.book;
         let filter = Filter { commit: Some(id.to_string()), ..Filter::default() };
         for seq in book.candidates(&filter).unwrap_or_default() {
@@ -176,7 +188,11 @@ impl Teller<'_> {
                 && let Some(Event::CommitRecorded(body)) = &recorded.event
                 && body.commit == *id
             {
-                return Ok(Some((body.author.clone(), body.committer.clone())));
+                return Ok(Some(Signatures {
+                    author: body.author.clone(),
+                    committer: body.committer.clone(),
+                    signer: Signer::of(body.signature.as_ref()),
+                }));
             }
         }
         Ok(None)

@@ -139,7 +139,7 @@ fn greffiers_writes_lead_on_to_the_commit_and_to_who_asked() {
     let commit = row.commit.unwrap();
     let author = "Alice Martin (Alice <alice@example.org>, claimed)";
     assert_eq!(commit.author.unwrap().text(), author);
-    assert_eq!((commit.signer.as_str(), commit.pusher.as_str()), ("unknown", "unknown"));
+    assert_eq!((commit.signer.as_str(), commit.pusher.as_str()), ("nobody: not signed", "unknown"));
 }
 
 /// Goal: pages of any size come to the same rows, each of them is bounded, and what was recorded

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::book::{Book, as_intent};
 use super::super::instant::backwards;
 use super::super::search::Filter;
+use super::super::signer::Signer;
 use super::OwnWrite;
 use crate::attribution::{Change, Prior};
 use crate::ledger::event::{
@@ -225,6 +226,7 @@ fn own_write(
         commit: intended.commit.clone(),
         author: String::new(),
         committer: String::new(),
+        signer: Signer::unknown(),
     };
     let Some(commit) = &own.commit else { return Ok(Some(own)) };
     let filter = Filter { commit: Some(commit.to_string()), ..Filter::default() };
@@ -237,6 +239,7 @@ fn own_write(
         if body.commit == *commit {
             own.author = format!("{} <{}>", body.author.name, body.author.email);
             own.committer = format!("{} <{}>", body.committer.name, body.committer.email);
+            own.signer = Signer::of(body.signature.as_ref());
             break;
         }
     }

