@@ -20,6 +20,25 @@ struct Act {
     user: String,
     /// The object's version after it; the largest where it was gone.
     version: u64,
+    /// The field manager that the tool states; empty for a deletion, which has none.
+    manager: &'static str,
+}
+
+/// The field manager that kubectl states with a subcommand.
+fn manager_of(args: &[&str]) -> &'static str {
+    match args[0] {
+        "apply" if args.contains(&"--server-side") => "kubectl",
+        "apply" => "kubectl-client-side-apply",
+        "scale" => "kubectl",
+        "patch" => "kubectl-patch",
+        "label" => "kubectl-label",
+        "annotate" => "kubectl-annotate",
+        "set" => "kubectl-set",
+        "edit" => "kubectl-edit",
+        "rollout" => "kubectl-rollout",
+        "delete" => "",
+        other => panic!("which manager is that of kubectl {other}?"),
+    }
 }
 
 /// People who change things, and what they did: the changes of each object, in order.
@@ -38,18 +57,18 @@ impl<'a> People<'a> {
     }
 
     /// Notes that a user changed an object.
-    fn note(&self, user: &str, object: &str) {
+    fn note(&self, user: &str, object: &str, manager: &'static str) {
         let path = "jsonpath={.metadata.resourceVersion}";
         let args = ["-n", &self.ns, "get", object, "--ignore-not-found", "-o", path];
         let version = self.plane.kubectl_ok("admin", &args);
-        let act =
-            Act { user: user.to_owned(), version: version.trim().parse().unwrap_or(u64::MAX) };
+        let version = version.trim().parse().unwrap_or(u64::MAX);
+        let act = Act { user: user.to_owned(), version, manager };
         self.done.borrow_mut().entry(object.to_owned()).or_default().push(act);
     }
 
     fn act(&self, user: &str, object: &str, args: &[&str]) {
         self.plane.kubectl_ok(user, &[&["-n", self.ns.as_str()], args].concat());
-        self.note(user, object);
+        self.note(user, object, manager_of(args));
     }
 
     fn apply(&self, user: &str, object: &str, manifest: &str, args: &[&str]) {
@@ -68,7 +87,7 @@ impl<'a> People<'a> {
         command.env("KUBE_EDITOR", &editor).args(["-n", &self.ns, "edit", object]);
         let output = command.stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{output:?}");
-        self.note(user, object);
+        self.note(user, object, manager_of(&["edit"]));
     }
 
     fn patch(&self, user: &str, object: &str, kind: &str, patch: &str) {
@@ -223,8 +242,47 @@ fn judged(greffier: &Greffier, people: &People<'_>) -> Numbers {
     numbers
 }
 
+/// What the claims of field managers are worth where nothing else is known: of the changes of
+/// people, how many observations claim the tool that made them, and it alone.
+#[derive(Debug, Default)]
+struct Worth {
+    alone: usize,
+    among: usize,
+    other: usize,
+    none: usize,
+}
+
+fn worth(greffier: &Greffier, people: &People<'_>) -> Worth {
+    let mut by: BTreeMap<(String, u64), Vec<String>> = BTreeMap::new();
+    for event in log(greffier).iter().filter(|event| event["kind"] == "object.observed") {
+        let (detail, key) = (&event["detail"], &event["detail"]["key"]);
+        if key["namespace"] != people.ns.as_str() {
+            continue;
+        }
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let object = format!("{}/{}", text(&key["kind"]).to_lowercase(), text(&key["name"]));
+        let version = text(&detail["resource_version"]).parse().unwrap();
+        let claims = event["by"].as_array().unwrap().iter().map(text).collect();
+        by.insert((object, version), claims);
+    }
+    let mut worth = Worth::default();
+    for (object, acts) in &*people.done.borrow() {
+        for act in acts {
+            let claims = by.get(&(object.clone(), act.version)).map_or(&[][..], Vec::as_slice);
+            let told = claims.iter().any(|claim| claim == act.manager);
+            match claims.len() {
+                0 => worth.none += 1,
+                1 if told => worth.alone += 1,
+                _ if told => worth.among += 1,
+                _ => worth.other += 1,
+            }
+        }
+    }
+    worth
+}
+
 /// Lets people work, and reads what is known of it once so many of 100 changes are attributed.
-fn run(plane: &ControlPlane, audit: bool, ns: &str, least: f64) -> (Greffier, Numbers) {
+fn run(plane: &ControlPlane, audit: bool, ns: &str, least: f64) -> (Greffier, Numbers, Worth) {
     let mut greffier = Greffier::on(plane);
     if audit {
         let log = plane.audit_log();
@@ -246,6 +304,7 @@ fn run(plane: &ControlPlane, audit: bool, ns: &str, least: f64) -> (Greffier, Nu
     let numbers = until(&format!("{least} % are attributed"), || {
         Some(judged(&greffier, &people)).filter(|numbers| numbers.share() >= least)
     });
+    let worth = worth(&greffier, &people);
     #[allow(clippy::print_stderr, reason = "the numbers are to be seen")]
     {
         eprintln!(
@@ -254,8 +313,11 @@ fn run(plane: &ControlPlane, audit: bool, ns: &str, least: f64) -> (Greffier, Nu
             numbers.done,
             numbers.verdicts
         );
+        if !audit {
+            eprintln!("{ns}: what observations claim: {worth:?}");
+        }
     }
-    (greffier, numbers)
+    (greffier, numbers, worth)
 }
 
 /// Goal: with records of whole answers, at least 99 of 100 changes by people are attributed
@@ -271,13 +333,15 @@ fn changes_are_attributed_where_answers_are_recorded() {
 fn changes_are_attributed_as_far_as_less_is_recorded() {
     let options = Options { audit_level: "Metadata", ..Options::default() };
     let plane = ControlPlane::start_with(options);
-    let (greffier, _) = run(&plane, true, "who-metadata", 40.0);
+    let (greffier, _, _) = run(&plane, true, "who-metadata", 40.0);
     greffier.stop();
-    let (greffier, numbers) = run(&plane, false, "who-managers", 0.0);
+    let (greffier, numbers, worth) = run(&plane, false, "who-managers", 0.0);
     assert_eq!((numbers.named, numbers.verdicts.len()), (0, 0), "{numbers:?}");
     let events = log(&greffier);
     let none = events.iter().all(|event| event["kind"] != "audit.gap-suspected");
     assert!(none, "without an audit nothing is missing");
+    // Deletions bear no claim, and controllers write in the same second.
+    assert!(worth.alone + worth.among > numbers.done / 2, "{worth:?}");
 }
 
 /// greffier put it back: known by its outcome, and leading on to the commit and its people.
