@@ -18,6 +18,7 @@ mod at;
 mod between;
 mod blame;
 mod change;
+mod doctor;
 mod error;
 mod files;
 mod follow;

@@ -29,6 +29,7 @@ mod past;
 mod peer;
 mod people;
 mod plan;
+mod recovery;
 mod report;
 mod server;
 mod stream;
@@ -49,6 +50,7 @@ pub use convert::{
 pub use coverage::coverage_dto;
 pub use kubernetes::past_api;
 pub use past::{instant_dto, marks_dto, object_dto, patched};
+pub use recovery::{Fresh, recovery_dto};
 pub use report::head_dto as report_head_dto;
 pub use server::{BindError, Control, Facts, State, bind, serve};
 pub use token::Token;

@@ -7,7 +7,7 @@
 //! ```text
 //! L0 model, config            plain values: no I/O, no async
 //! L1 ledger::{event, frame, codec}, health, replay, attribution, plan,
-//!    reconcile::machine, audit::{record, reach, kinds}
+//!    recovery, reconcile::machine, audit::{record, reach, kinds}
 //!                             pure functions of the ledger: no clock, no randomness
 //! L2 ledger::store            the contract of a store
 //! L3 ledger::*, source, render, cluster, audit
@@ -26,6 +26,7 @@ pub mod ledger;
 pub mod replay;
 
 pub mod plan;
+pub mod recovery;
 
 pub mod audit;
 pub mod cluster;

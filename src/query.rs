@@ -26,6 +26,7 @@ pub mod past;
 pub mod patch;
 pub mod people;
 pub mod planned;
+pub mod recovery;
 pub mod report;
 mod resources;
 pub mod rollback;

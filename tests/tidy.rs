@@ -30,6 +30,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("replay", 1),
     ("attribution", 1),
     ("plan", 1),
+    ("recovery", 1),
     ("reconcile::machine", 1),
     ("audit::record", 1),
     ("audit::reach", 1),

@@ -1,11 +1,13 @@
 //! Verbs and flags.
 
+mod recovery;
 mod rollback;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use recovery::DoctorArgs;
 pub(super) use rollback::{ReleaseArgs, RollbackArgs};
 
 use crate::config::Period;
@@ -251,6 +253,11 @@ pub(super) enum Verb {
     )]
     #[command(subcommand)]
     Report(ReportVerb),
+    /// Say what would not return if the cluster burned now; exits with 1 when something would not.
+    #[command(
+        after_help = "Examples:\n  greffier doctor --recovery\n  greffier doctor --recovery --at 'yesterday 14:00' -o json"
+    )]
+    Doctor(DoctorArgs),
     /// Define applications.
     #[command(after_help = "Example: greffier app add -f root.yaml")]
     #[command(subcommand)]

@@ -9,13 +9,14 @@ use super::report::ReportOf;
 use super::{at, output::say, people as persons};
 use crate::config::{Config, Loaded};
 use crate::http::{Client, ClientError, dto, query_string};
-use crate::model::{Instant, ObjectKey, Seq, Timestamp};
+use crate::model::{AppName, Instant, ObjectKey, Seq, Timestamp};
 use crate::query::ResourceFilter;
 use crate::query::between::Of;
 use crate::query::blame::Blame;
 use crate::query::instant::About;
 use crate::query::people::{Party, Person};
 use crate::query::planned::Planned;
+use crate::query::recovery::Asked;
 use crate::query::report::Page;
 use crate::query::search::{Filter, since};
 use crate::query::why::Why;
@@ -317,6 +318,23 @@ impl Asker {
                 Ok(client.get("plan", &query).await?)
             }
             Self::Files(files) => files.plan(apps),
+        }
+    }
+
+    pub(super) async fn recovery(&self, asked: &Asked) -> Result<dto::Recovery, Error> {
+        match self {
+            Self::Daemon(client, at) => {
+                let apps: Vec<&str> = asked.apps.iter().map(AppName::as_str).collect();
+                let word = |flag: bool| if flag { "true" } else { "false" };
+                let query = query_string(&[
+                    ("app", &apps.join(",")),
+                    ("live", word(asked.live)),
+                    ("unowned", word(asked.unowned)),
+                    ("at", &at.event),
+                ]);
+                Ok(client.get("recovery", &query).await?)
+            }
+            Self::Files(files) => files.recovery(asked),
         }
     }
 

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::error::{Error, Exit};
 use super::report::ReportOf;
 use crate::config::Config;
-use crate::http::{self, dto};
+use crate::http::{self, Fresh, dto};
 use crate::ledger::Archive;
 use crate::model::{Instant, ObjectKey, Seq, Timestamp};
 use crate::plan::{Compared, Limits};
@@ -17,6 +17,7 @@ use crate::query::blame::{self, Blame};
 use crate::query::coverage::Scope;
 use crate::query::instant::{self, About, At};
 use crate::query::planned::{self, Planned};
+use crate::query::recovery::{Asked, gather};
 use crate::query::{self, AsOf, Book, ResourceFilter, desired, past, people, report, search, why};
 use crate::render::{Sandbox, Tools};
 use crate::replay::World;
@@ -175,6 +176,12 @@ impl Files {
     pub(super) fn plan(&self, names: &[String]) -> Result<Vec<Planned>, Error> {
         let gathered = planned::gather(&self.world, &self.compared, &self.limits, names);
         Ok(gathered.map_err(|error| unknown(&error))?.read(&self.book())?)
+    }
+
+    pub(super) fn recovery(&self, asked: &Asked) -> Result<dto::Recovery, Error> {
+        let pending = gather(&self.world, asked).map_err(|error| unknown(&error))?;
+        let has = |addr| self.archive.has_blob(addr);
+        Ok(http::recovery_dto(pending, Fresh::of(&self.world), &self.book(), has)?)
     }
 
     pub(super) fn desired(&self, name: &str) -> Result<dto::Rendered, Error> {

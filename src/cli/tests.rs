@@ -456,3 +456,30 @@ fn damage_ends_with_7_and_names_the_place() {
     };
     assert_eq!(Error::from(unreadable).exit, Exit::Ledger);
 }
+
+#[test]
+fn the_doctor_says_what_would_not_return_with_a_daemon_and_without() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    ledger_in(dir.path());
+    // Nothing of `web` was rendered.
+    let files = run_in(dir.path(), &["doctor", "--recovery"]).unwrap_err();
+    assert_eq!((files.exit, files.message.as_str()), (Exit::Differs, ""));
+    let unknown = run_in(dir.path(), &["doctor", "--recovery", "--app", "wbe"]).unwrap_err();
+    assert_eq!((unknown.exit, unknown.hints[0].as_str()), (Exit::Usage, "did you mean web?"));
+    let (_runtime, daemon) = daemon(Story::told());
+    // Everything would return; the key of this daemon is in memory only.
+    let key = dir.path().join("key");
+    let config = dir.path().join("greffier.toml");
+    let asked = |args: &[&str]| {
+        let socket = daemon.socket.to_str().unwrap();
+        run_with(&["--config", config.to_str().unwrap(), "--socket", socket], args)
+    };
+    asked(&["doctor", "--recovery"]).unwrap();
+    asked(&["doctor", "--recovery", "--live", "--include-unowned", "-o", "json"]).unwrap();
+    let unknown = asked(&["doctor", "--recovery", "--app", "wbe"]).unwrap_err();
+    assert_eq!((unknown.exit, unknown.hints[0].as_str()), (Exit::Usage, "did you mean web?"));
+    std::fs::remove_file(&key).unwrap();
+    let keyless = asked(&["doctor", "--recovery"]).unwrap_err();
+    assert_eq!(keyless.exit, Exit::Differs);
+}

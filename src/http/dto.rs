@@ -8,6 +8,7 @@ mod body;
 mod diff;
 mod hold;
 mod past;
+mod recovery;
 mod report;
 mod who;
 
@@ -24,6 +25,7 @@ pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, Remov
 pub use diff::{Diff, DiffBody, Field, Manifest, ObjectDiff, Rendered, RenderedObject};
 pub use hold::{AppHold, RollbackBody};
 pub use past::{Between, Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
+pub use recovery::Recovery;
 pub use report::ReportHead;
 pub use who::{Claim, OwnWrite, Who};
 

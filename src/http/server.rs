@@ -17,7 +17,8 @@ use super::error::Error;
 use super::past::{self, Past};
 use super::peer::Peer;
 use super::{
-    api, between, blame, coverage, hold, metrics, people, plan, report, stream, trial, why,
+    api, between, blame, coverage, hold, metrics, people, plan, recovery, report, stream, trial,
+    why,
 };
 use crate::ledger::Ledger;
 use crate::model::Seq;
@@ -256,6 +257,7 @@ fn router(state: State) -> Router {
         .route("/why", get(why::why))
         .route("/blame", get(blame::blame))
         .route("/plan", get(plan::plan))
+        .route("/recovery", get(recovery::recovery))
         .route("/coverage", get(coverage::coverage))
         .route("/people", get(people::people))
         .route("/report/audit", get(report::head))

@@ -1,0 +1,182 @@
+use serde_json::json;
+
+use super::*;
+use crate::ledger::event::{AppDeclaredV1, DesiredObject, Event, HoldBegunV1, Origin};
+use crate::ledger::{Archive, Batch, Draft, Ledger, Options};
+use crate::query::AsOf;
+use crate::query::fixture::{Story, app_manifest, canonical, key, name};
+use crate::recovery::{Plan, Serving, plan};
+
+fn planned(story: &Story, asked: &Asked, has: impl Fn(BlobAddr) -> bool) -> Plan {
+    let pending = gather(&story.world, asked).unwrap();
+    plan(pending.read(&story.ledger, has).unwrap(), Serving::unknown())
+}
+
+fn keys(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(|step| step.key.to_string()).collect()
+}
+
+fn lost(plan: &Plan, kind: LossKind) -> Vec<String> {
+    let shown = &plan.shown;
+    let all = shown.missing.iter().chain(&shown.lost).chain(&shown.later);
+    all.filter(|loss| loss.kind == kind).map(|loss| loss.subject.clone()).collect()
+}
+
+const WANTED: [&str; 4] =
+    ["Namespace/prod", "Secret/prod/web", "ConfigMap/prod/web", "Deployment.apps/prod/web"];
+
+#[test]
+fn what_is_in_force_is_replayed_as_it_was_wanted_with_the_values_of_secrets() {
+    let story = Story::told();
+    let made = planned(&story, &Asked::default(), |_| true);
+    assert_eq!(keys(&made), WANTED);
+    let [_, secret, _, web] = made.steps.as_slice() else { panic!("four steps") };
+    assert_eq!(secret.manifest["data"]["password"], "dHdv");
+    assert_eq!(web.manifest["spec"]["replicas"], 2, "what was wanted, not what was scaled by hand");
+    assert_eq!(web.manifest["metadata"]["annotations"][OWNER_ANNOTATION], "web");
+    assert_eq!(web.uid, format!("uid-{}", web.key));
+    let shown = serde_json::to_string(&made.shown).unwrap();
+    assert!(!shown.contains("dHdv") && !shown.contains("password"), "{shown}");
+    // What left Git is nobody's; what a controller made comes by itself.
+    assert_eq!(lost(&made, LossKind::Unowned), ["ConfigMap/prod/old"]);
+    let skipped: Vec<_> = made.shown.skipped.iter().map(|s| (&*s.rule, &*s.object)).collect();
+    assert_eq!(
+        skipped,
+        [
+            ("application", "Application.argoproj.io/web"),
+            ("controlled", "ReplicaSet.apps/prod/web-1")
+        ]
+    );
+    assert!(made.shown.notes.iter().any(|note| note.contains("wanted otherwise")));
+    assert!(made.shown.returns());
+}
+
+#[test]
+fn what_was_observed_is_replayed_where_that_is_asked_for() {
+    let story = Story::told();
+    let made = planned(&story, &Asked { live: true, ..Asked::default() }, |_| true);
+    let web = made.steps.iter().find(|step| step.key.kind == "Deployment").unwrap();
+    assert_eq!((web.source, &web.manifest["spec"]["replicas"]), (Source::Observed, &json!(5)));
+    let secret = made.steps.iter().find(|step| step.key.is_secret()).unwrap();
+    assert_eq!(secret.manifest["data"]["password"], "dHdv", "of Secrets what is wanted is known");
+    let all = Asked { live: true, unowned: true, ..Asked::default() };
+    let all = planned(&story, &all, |_| true);
+    assert!(keys(&all).contains(&"ConfigMap/prod/old".to_owned()), "{:?}", keys(&all));
+}
+
+#[test]
+fn an_application_alone_brings_the_namespace_that_it_needs() {
+    let story = Story::told();
+    let web = Asked { apps: vec![name("web")], ..Asked::default() };
+    let made = planned(&story, &web, |_| true);
+    assert_eq!(keys(&made), WANTED);
+    assert_eq!(lost(&made, LossKind::Unowned), [""; 0], "others are not asked about");
+    let root = Asked { apps: vec![name("root")], ..Asked::default() };
+    assert_eq!(keys(&planned(&story, &root, |_| true)), [""; 0]);
+    let unknown = gather(&story.world, &Asked { apps: vec![name("wbe")], ..Asked::default() });
+    assert_eq!(unknown.unwrap_err().near, ["web"]);
+}
+
+#[test]
+fn everything_that_the_ledger_should_have_and_has_not_is_named() {
+    let mut story = Story::told();
+    let addr = |story: &Story, object: &str| {
+        let desired = story.world.apps[&name("web")].desired.as_ref().unwrap();
+        desired.objects[&key(object)].manifest
+    };
+    let gone = [addr(&story, "ConfigMap/prod/web"), addr(&story, "Secret/prod/web")];
+    let made = planned(&story, &Asked::default(), |addr| !gone.contains(&addr));
+    assert_eq!(lost(&made, LossKind::BlobMissing), ["ConfigMap/prod/web", "Secret/prod/web"]);
+    assert_eq!(keys(&made), ["Namespace/prod", "Deployment.apps/prod/web"]);
+    assert_eq!(made.shown.missing.len(), 2);
+    assert!(made.shown.missing[0].why.contains(&gone[0].to_string()), "{:?}", made.shown.missing);
+
+    let manifest = canonical(&app_manifest("new"));
+    story.event(AppDeclaredV1 { app: name("new"), manifest, origin: Origin::Operator });
+    let made = planned(&story, &Asked::default(), |_| true);
+    assert_eq!(lost(&made, LossKind::NotRendered), ["application new"]);
+    assert!(!made.shown.returns());
+}
+
+#[test]
+fn what_people_keep_is_replayed_as_they_keep_it() {
+    let mut story = Story::told();
+    let drift = story.world.apps[&name("web")].drift[&key("Deployment.apps/prod/web")].seq;
+    let detected = story.ledger.get(drift).unwrap().unwrap();
+    let Some(Event::DriftDetected(drifted)) = &detected.event else { panic!("a drift") };
+    story.blob(&json!({"object": {"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "prod"}, "spec": {"replicas": 5}}, "fields": []}));
+    let held = HeldFields {
+        key: key("Deployment.apps/prod/web"),
+        saved: drifted.saved.unwrap(),
+        places: drifted.places.clone(),
+        fields: drifted.fields.clone(),
+    };
+    let begun = |drift: Seq, of: HoldOf| HoldBegunV1 {
+        app: name("web"),
+        of,
+        drift,
+        until: None,
+        reason: String::new(),
+    };
+    story.event(begun(drift, HoldOf::Fields(held)));
+    story.event(begun(drift.next(), HoldOf::Absence(key("ConfigMap/prod/web"))));
+    let made = planned(&story, &Asked::default(), |_| true);
+    let web = made.steps.iter().find(|step| step.key.kind == "Deployment").unwrap();
+    assert_eq!(web.manifest["spec"]["replicas"], 5);
+    assert!(!keys(&made).contains(&"ConfigMap/prod/web".to_owned()));
+    assert!(made.shown.skipped.iter().any(|skipped| skipped.rule == skips::HELD_ABSENT));
+    // As of an instant before, nothing was kept.
+    let world = crate::query::past::world_at(&story.ledger, drift, false).unwrap();
+    let book = AsOf::new(&story.ledger, drift);
+    let then = gather(&world, &Asked::default()).unwrap().read(&book, |_| true).unwrap();
+    let then = plan(then, Serving::unknown());
+    assert_eq!(keys(&then), WANTED);
+    assert_eq!(then.shown.to, drift.0);
+}
+
+#[test]
+fn without_the_key_every_secret_is_named_and_with_it_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, key_file) = (dir.path().join("ledger"), dir.path().join("key"));
+    let options = Options { free_bytes_reserve: 0, ..Options::new(&files, &key_file) };
+    let (ledger, _) = Ledger::open(options).unwrap();
+    let story = Story::told();
+    let secret = canonical(&json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "web", "namespace": "prod"}, "data": {"password": "c2VhbGVk"}}));
+    let sealed = ledger.seal().blob_sealed(&secret).unwrap();
+    let mut batch = Batch::default();
+    // Both begin with their own creation, so that positions stay.
+    for seq in ledger.head().next().0..=story.ledger.head().0 {
+        let recorded = story.ledger.get(Seq(seq)).unwrap().unwrap();
+        let mut event = recorded.event.clone().unwrap();
+        if let Event::RenderSucceeded(body) = &mut event {
+            for object in body.objects.iter_mut().filter(|object| object.key.is_secret()) {
+                object.manifest = sealed.addr;
+            }
+            let plain = |object: &DesiredObject| story.ledger.blob(object.manifest).ok();
+            let kept = body.objects.iter().filter_map(plain);
+            batch.blobs.extend(kept.map(|bytes| ledger.seal().blob_plain(bytes.to_vec(), None)));
+        }
+        batch.drafts.push(Draft::new(event));
+    }
+    batch.blobs.push(sealed);
+    ledger.append_blocking(batch).unwrap();
+    ledger.shutdown();
+    for with_key in [true, false] {
+        let archive = Archive::open(&files, with_key.then_some(key_file.as_path())).unwrap();
+        let mut world = World::default();
+        for recorded in Book::range(&archive, Seq(1), archive.head()).unwrap() {
+            crate::query::past::fold(&mut world, &recorded);
+        }
+        let pending = gather(&world, &Asked::default()).unwrap();
+        let made = plan(
+            pending.read(&archive, |addr| archive.has_blob(addr)).unwrap(),
+            Serving::unknown(),
+        );
+        let secrets = if with_key { [].as_slice() } else { &["Secret/prod/web"] };
+        assert_eq!(lost(&made, LossKind::NoKey), secrets);
+        let secret = made.steps.iter().any(|step| step.key.is_secret());
+        assert_eq!(secret, with_key, "{:?}", made.shown.missing);
+    }
+}
