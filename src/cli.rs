@@ -29,6 +29,7 @@ mod people;
 mod plan;
 mod read;
 mod report;
+mod restore;
 mod rollback;
 mod run;
 mod settings;

@@ -24,6 +24,7 @@ mod preview;
 pub mod project;
 mod replaced;
 mod request;
+pub mod sanitize;
 mod transfer;
 mod write;
 
@@ -37,7 +38,8 @@ pub use normalize::{
     normalize, normalize_owned,
 };
 pub use observe::{ClusterInput, Fingerprint, Known, Observation, Observer};
-pub use overlay::{Unlaid, lay_held};
+pub(crate) use overlay::has_digest;
+pub use overlay::{Unlaid, lay, lay_held, value_at};
 pub use preview::preview;
 pub use project::project;
 pub use replaced::compare_replaced;

@@ -7,19 +7,21 @@
 //! Invariant: an event of a person carries that person as its actor and nobody else.
 
 mod hold;
+mod restore;
 mod rollback;
 
 pub use hold::can_be_laid;
+pub use restore::{NotRestored, Restored, whose};
 pub use rollback::{Then, leave};
 
 use serde_json::Value;
 
 use crate::cluster::Unlaid;
 use crate::ledger::event::{
-    AppDeclaredV1, AppRemovedV1, DriftDetectedV1, Event, FrozenV1, MarkedV1, Origin, PausedV1,
-    PlanApprovedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
+    AppDeclaredV1, AppRemovedV1, BackTo, DriftDetectedV1, Event, FrozenV1, MarkedV1, Origin,
+    PausedV1, PlanApprovedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
 };
-use crate::ledger::{self, Draft, Ledger};
+use crate::ledger::{self, Batch, Blob, Draft, Ledger};
 use crate::model::{
     Actor, AppError, AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp, canonical_json,
     with_causes,
@@ -128,6 +130,17 @@ pub enum Command {
         /// What was in force then.
         then: Then,
         /// When the hold ends by itself.
+        until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// Bring back objects or fields as they were.
+    Restore {
+        /// What, and how.
+        restored: Restored,
+        /// What it goes back to.
+        from: BackTo,
+        /// When a hold ends by itself.
         until: Option<Timestamp>,
         /// Why.
         reason: String,
@@ -270,6 +283,9 @@ pub enum Error {
         /// Whether another hold keeps it from Git.
         held: bool,
     },
+    /// Something is not brought back.
+    #[error(transparent)]
+    Restore(#[from] NotRestored),
     /// Nothing is held of the subject.
     #[error("nothing of {0} is held")]
     NothingHeld(String),
@@ -409,6 +425,10 @@ pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decisi
             let (reason, said) = (bounded(reason)?, bounded(said)?);
             rollback::rollback(world, (name, state), (to, said), then, *until, reason)
         }
+        Command::Restore { restored, from, until, reason } => {
+            not_past("hold", *until, now)?;
+            restore::restore(world, restored, *from, *until, bounded(reason)?)
+        }
         Command::Release { subject, namespace } => {
             hold::release(world, subject, namespace.as_deref())
         }
@@ -420,11 +440,25 @@ pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decisi
 /// # Errors
 /// [`Error::Ledger`].
 pub async fn execute(ledger: &Ledger, actor: Actor, decision: Decision) -> Result<Seq, Error> {
+    execute_with(ledger, actor, decision, Vec::new()).await
+}
+
+/// The same with blobs that the event names.
+///
+/// # Errors
+/// [`Error::Ledger`].
+pub async fn execute_with(
+    ledger: &Ledger,
+    actor: Actor,
+    decision: Decision,
+    blobs: Vec<Blob>,
+) -> Result<Seq, Error> {
     let event = match decision {
         Decision::AlreadySo(seq) => return Ok(seq),
         Decision::Record(event) => *event,
     };
-    let seqs = ledger.append(Draft::new(event).by(actor)).await.map_err(Error::Ledger)?;
+    let drafts = vec![Draft::new(event).by(actor)];
+    let seqs = ledger.append(Batch { blobs, drafts }).await.map_err(Error::Ledger)?;
     // One draft makes one event.
     seqs.first().copied().ok_or(Error::Ledger(ledger::Error::Closed))
 }

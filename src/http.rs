@@ -31,10 +31,12 @@ mod people;
 mod plan;
 mod recovery;
 mod report;
+mod restore;
 mod server;
 mod stream;
 mod token;
 mod trial;
+mod undo;
 mod who;
 mod why;
 

@@ -29,6 +29,7 @@ pub mod planned;
 pub mod recovery;
 pub mod report;
 mod resources;
+pub mod restore;
 pub mod rollback;
 pub mod search;
 pub mod signer;
@@ -36,6 +37,7 @@ mod status;
 pub mod text;
 mod tree;
 pub mod trial;
+pub mod undo;
 pub mod who;
 pub mod why;
 

@@ -18,6 +18,7 @@ mod programs_job;
 mod record;
 mod render_job;
 mod rest;
+mod restore_job;
 mod settle;
 #[cfg(test)]
 mod simulation;

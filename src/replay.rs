@@ -24,6 +24,7 @@ mod later;
 mod observed;
 mod previews;
 mod proposed;
+mod restore;
 mod rollback;
 mod world;
 mod writes;
@@ -40,6 +41,7 @@ pub use deletions::gate_hash;
 pub use git::{Repo, Resolved};
 pub use hold::{Hold, NotKept, why_not_kept};
 pub use ignore::IgnoreFailure;
+pub use restore::OpenRestore;
 pub use rollback::AppHold;
 pub use world::{Touched, VERSION, World};
 

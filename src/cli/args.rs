@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use recovery::DoctorArgs;
-pub(super) use rollback::{ReleaseArgs, RollbackArgs};
+pub(super) use rollback::{ReleaseArgs, RestoreArgs, RollbackArgs, UndoArgs};
 
 use crate::config::Period;
 use crate::model::{ObjectKey, Seq};
@@ -218,6 +218,16 @@ pub(super) enum Verb {
         after_help = "Examples:\n  greffier rollback web --to 'yesterday 14:00' --plan\n  greffier rollback web --to git:v1.4.0 --for 2h --reason 'incident 7'\n  greffier rollback web --to last-healthy --yes"
     )]
     Rollback(RollbackArgs),
+    /// Bring back one object, or one field of it, as it was at an earlier instant.
+    #[command(
+        after_help = "Examples:\n  greffier restore ConfigMap/prod/shop --to 'yesterday 14:00' --plan\n  greffier restore Deployment/web -n prod --to @- --field .spec.replicas --for 2h\n  greffier restore Secret/prod/shop --to git:v1.4.0 --reason 'deleted by mistake' --yes"
+    )]
+    Restore(RestoreArgs),
+    /// Undo one event: what it changed goes back, unless something else came since.
+    #[command(
+        after_help = "Examples:\n  greffier undo '#1234' --plan\n  greffier undo 1234 --reason 'wrong window' --yes\n  greffier undo '#1234' --partial"
+    )]
+    Undo(UndoArgs),
     /// Follow Git again where something is kept or held.
     #[command(
         after_help = "Examples:\n  greffier release web --plan\n  greffier release web\n  greffier release Deployment/web -n prod\n  greffier release 1234"

@@ -87,6 +87,8 @@ pub(super) fn check(verb: &Verb) -> Result<(), Error> {
         | Verb::Unfreeze
         | Verb::Keep { .. }
         | Verb::Rollback(_)
+        | Verb::Restore(_)
+        | Verb::Undo(_)
         | Verb::Release(_)
         | Verb::Refresh { .. }
         | Verb::Mark { .. }

@@ -180,7 +180,12 @@ pub(super) fn held(hold: &dto::AppHold) -> String {
 }
 
 fn kept(hold: &dto::Hold) -> String {
-    let what = if hold.fields.is_empty() { "deleted".into() } else { hold.fields.join(", ") };
+    let what = match hold.what.as_str() {
+        "fields" => hold.fields.join(", "),
+        "absence" => "deleted".to_owned(),
+        "object before" => format!("as before #{}", hold.from),
+        _ => format!("as at #{}", hold.from),
+    };
     let until = hold.until.as_deref().map(local_time);
     let until = until.map_or_else(String::new, |until| format!(" until {until}"));
     let by = if hold.by.is_empty() { String::new() } else { format!(" by {}", hold.by) };

@@ -80,7 +80,7 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
 /// What the daemon answers to a question: the plan, or that it is so already.
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
-enum Found {
+pub(super) enum Found {
     Already(dto::Accepted),
     Plan(Box<HoldPlan>),
 }
@@ -102,40 +102,64 @@ pub(super) async fn release(context: &Context, args: &ReleaseArgs) -> Result<(),
     accepted(context, &done, &format!("{subject} follows Git again"))
 }
 
-fn print(context: &Context, shown: &HoldPlan) -> Result<(), Error> {
+pub(super) fn print(context: &Context, shown: &HoldPlan) -> Result<(), Error> {
     output::print(&output::one(shown, context.global.output, text, |shown| shown.app.clone()))
 }
 
 /// Refuses what cannot be done as a whole.
-fn restorable(shown: &HoldPlan) -> Result<(), Error> {
+pub(super) fn restorable(shown: &HoldPlan) -> Result<(), Error> {
     if shown.missing.is_empty() {
         return Ok(());
     }
     let what = shown.missing.join("; ");
-    Err(Error::new(Exit::Refused, format!("not all of it can be restored: {what}"))
-        .hint("nothing was written; --partial leaves that as it is now, and does the rest"))
+    let error = Error::new(Exit::Refused, format!("not all of it can be restored: {what}"));
+    Err(match shown.subject.as_str() {
+        "" => {
+            error.hint("nothing was written; --partial leaves that as it is now, and does the rest")
+        }
+        _ => error.hint("nothing was written"),
+    })
+}
+
+/// What is about to be done, in a sentence.
+fn title(shown: &HoldPlan) -> String {
+    let (app, subject) = (clean(&shown.app), clean(&shown.subject));
+    let release = match shown.subject.is_empty() {
+        true => format!("`greffier release {app}`"),
+        false => "it is released".to_owned(),
+    };
+    let until = match shown.until.as_str() {
+        "" => format!("until {release}"),
+        until => format!("until {} or {release}", local_time(until)),
+    };
+    let how = match shown.how.as_str() {
+        "written" => " once: no application has it, so nothing is held".to_owned(),
+        "synced" => format!(" once, as Git says, by application {app}: nothing is held"),
+        "held" if shown.subject.is_empty() => format!(" and is held there {until}"),
+        "held" => format!(" and application {app} holds it so {until}"),
+        other => format!(": {}", clean(other)),
+    };
+    let (to, at) = (shown.to, at::zoned(&shown.at));
+    match (shown.undoes, shown.subject.is_empty()) {
+        (0, true) if to == 0 => format!("{app} follows Git again"),
+        (0, true) => format!("{app} goes back to #{to} ({at}) and is held there {until}"),
+        (0, false) => format!("{subject} goes back to #{to} ({at}){how}"),
+        (event, _) => format!("#{event} is undone for {subject}{how}"),
+    }
 }
 
 /// A plan for people.
-fn text(shown: &HoldPlan) -> String {
-    let mut out = String::new();
-    let app = clean(&shown.app);
+pub(super) fn text(shown: &HoldPlan) -> String {
+    let mut out = format!("{}\n", title(shown));
     // Writing to a String cannot fail.
-    if shown.to > 0 {
-        let until = match shown.until.as_str() {
-            "" => format!("until `greffier release {app}`"),
-            until => format!("until {} or `greffier release {app}`", local_time(until)),
-        };
-        let (to, at) = (shown.to, at::zoned(&shown.at));
-        let _ = writeln!(out, "{app} goes back to #{to} ({at}) and is held there {until}");
-    } else {
-        let _ = writeln!(out, "{app} follows Git again");
-    }
-    if let Some(git) = &shown.git {
+    if let Some(git) = shown.git.as_ref().filter(|_| shown.subject.is_empty()) {
         let _ = writeln!(out, "  in force then: {}", clean(&commit(git)));
     }
     if !shown.waits.is_empty() {
         let _ = writeln!(out, "  waits meanwhile: commit {} of Git", short(&shown.waits));
+    }
+    for field in &shown.fields {
+        let _ = writeln!(out, "  {}", clean(field));
     }
     let _ = writeln!(out, "  of {} objects: {}", shown.objects, clean(&shown.summary()));
     if !shown.restrained.is_empty() {
@@ -155,6 +179,8 @@ fn text(shown: &HoldPlan) -> String {
         ("applications removed", shown.remove.clone()),
         ("compared first", shown.compare.clone()),
         ("not done", shown.not_done.iter().map(left).collect()),
+        ("CHANGED since then", shown.since.clone()),
+        ("CONFLICTS: something else came since", shown.conflicts.clone()),
         ("NOT RESTORED, and left as it is", shown.left.clone()),
         ("NOT RESTORABLE", shown.missing.clone()),
         ("hooks, which are not run", shown.hooks.clone()),

@@ -13,7 +13,7 @@ use super::asker::Context;
 use super::error::{Error, Exit};
 use super::{
     approve, arena, at, between, blame, change, doctor, log, mark, output, plan, read, report,
-    rollback, settings, show, trial, why,
+    restore, rollback, settings, show, trial, why,
 };
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
@@ -121,6 +121,8 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Unfreeze => change::unfreeze(context).await,
         Verb::Keep { event, period, reason } => change::keep(context, event, period, &reason).await,
         Verb::Rollback(args) => rollback::run(context, args).await,
+        Verb::Restore(args) => restore::run(context, args).await,
+        Verb::Undo(args) => restore::undo(context, args).await,
         Verb::Release(args) => rollback::release(context, &args).await,
         Verb::Refresh { repo } => change::refresh(context, repo.as_deref()).await,
         Verb::Mark { name, instant, reason } => {

@@ -39,21 +39,42 @@ pub enum Unlaid {
 /// # Errors
 /// [`Unlaid`]: the manifest is not to be used then.
 pub fn lay_held(manifest: &mut Value, held: &HeldFields, saved: &[u8]) -> Result<(), Unlaid> {
-    let saved = Stored::from_stored(saved).map_err(|error| Unlaid::Saved(error.to_string()))?;
+    let unread = |error: String| Unlaid::Saved(error);
+    let saved = if held.of_manifest {
+        serde_json::from_slice(saved).map_err(|error| unread(error.to_string()))?
+    } else {
+        Stored::from_stored(saved).map_err(|error| unread(error.to_string()))?.object
+    };
     // Security: of a Secret only what is recorded as it is may be written back. Such drifts are
-    // not kept; this is the second lock.
-    let digest = held.places.iter().find(|place| {
-        let value = steps(place).and_then(|steps| leads(Some(&saved.object), &steps));
+    // not kept; this is the second lock. A manifest is sealed and has the values themselves.
+    let digest = held.places.iter().filter(|_| !held.of_manifest).find(|place| {
+        let value = steps(place).and_then(|steps| leads(Some(&saved), &steps));
         held.key.is_secret() && value.is_some_and(has_digest)
     });
     if let Some(place) = digest {
         return Err(Unlaid::Digest(path(place)));
     }
-    let unlaid = overlay(manifest, &saved.object, &held.places);
+    let unlaid = overlay(manifest, &saved, &held.places);
     if unlaid.is_empty() { Ok(()) } else { Err(Unlaid::Places(unlaid)) }
 }
 
-fn has_digest(value: &Value) -> bool {
+/// Lays the values of `saved` at `places` over `object`.
+///
+/// # Errors
+/// The places where that cannot be done, as people write them.
+pub fn lay(object: &mut Value, saved: &Value, places: &[Vec<String>]) -> Result<(), Unlaid> {
+    let unlaid = overlay(object, saved, places);
+    if unlaid.is_empty() { Ok(()) } else { Err(Unlaid::Places(unlaid)) }
+}
+
+/// The value at a place; `None` = there is none.
+#[must_use]
+pub fn value_at<'v>(object: &'v Value, place: &[String]) -> Option<&'v Value> {
+    leads(Some(object), &steps(place)?)
+}
+
+/// Whether something in the value was recorded as a digest only.
+pub(crate) fn has_digest(value: &Value) -> bool {
     match value {
         Value::String(text) => text.starts_with(DIGEST),
         Value::Array(items) => items.iter().any(has_digest),
@@ -355,6 +376,7 @@ mod tests {
             let held = HeldFields {
                 key: format!("{kind}/prod/s").parse().unwrap(),
                 saved: crate::model::BlobAddr([1; 32]),
+                of_manifest: false,
                 places: vec![place.iter().map(|edge| (*edge).to_owned()).collect()],
                 fields: Vec::new(),
             };

@@ -4,8 +4,8 @@ use super::{Decision, Error, find};
 use crate::cluster::lay_held;
 use crate::ledger;
 use crate::ledger::event::{
-    AppHoldEndedV1, DriftDetectedV1, DriftKind, HeldFields, HoldBegunV1, HoldEnd, HoldEndedV1,
-    HoldOf,
+    AppHoldEndedV1, BackTo, DriftDetectedV1, DriftKind, HeldFields, HoldBegunV1, HoldEnd,
+    HoldEndedV1, HoldOf,
 };
 use crate::model::{AppName, BlobAddr, Seq, Timestamp};
 use crate::query::why::{Found, Subject};
@@ -33,15 +33,15 @@ pub(super) fn keep(
         }
         None => HoldOf::Absence(drift.key.clone()),
     };
-    let (app, reason) = (name.clone(), reason.to_owned());
-    Ok(Decision::record(HoldBegunV1 { app, of, drift: event, until, reason }))
+    let (app, of, reason) = (name.clone(), vec![of], reason.to_owned());
+    Ok(Decision::record(HoldBegunV1 { app, of, from: BackTo::Drift(event), until, reason }))
 }
 
 /// What is held of a drift that changed fields.
 fn held(drift: &DriftDetectedV1) -> Option<HeldFields> {
     let saved = drift.saved.filter(|_| drift.kind == DriftKind::Drift)?;
     let (key, places, fields) = (drift.key.clone(), drift.places.clone(), drift.fields.clone());
-    Some(HeldFields { key, saved, places, fields })
+    Some(HeldFields { key, saved, of_manifest: false, places, fields })
 }
 
 /// Checks that what the event tells of can be laid over the manifest that `world` wants.
@@ -110,7 +110,7 @@ pub(super) fn release(
 ) -> Result<Decision, Error> {
     let nothing = || Error::NothingHeld(subject.to_owned());
     let event = subject.parse::<Seq>().ok();
-    let of_event = |hold: &&Hold| Some(hold.seq) == event || Some(hold.drift) == event;
+    let of_event = |hold: &&Hold| event == Some(hold.seq) || event == Some(hold.from.seq());
     let by_event = |(name, app): (&AppName, &App)| {
         let whole = app.hold.as_ref().is_some_and(|hold| Some(hold.seq) == event);
         if whole { let_go(name, app) } else { ended(name, app, of_event) }
@@ -147,7 +147,8 @@ fn let_go(name: &AppName, app: &App) -> Option<Decision> {
 /// That the chosen holds of an application end; `None` when there are none.
 fn ended(name: &AppName, app: &App, chosen: impl Fn(&&Hold) -> bool) -> Option<Decision> {
     let over: Vec<&Hold> = app.holds.iter().filter(chosen).collect();
-    (!over.is_empty()).then(|| Decision::record(HoldEndedV1::of(name.clone(), over, false)))
+    (!over.is_empty())
+        .then(|| Decision::record(HoldEndedV1::of(name.clone(), over, HoldEnd::Released)))
 }
 
 #[cfg(test)]
@@ -202,8 +203,8 @@ mod tests {
         let (web, map) = (key("Deployment.apps/prod/web"), key("ConfigMap/prod/web"));
         let replicas = ["f:spec", "f:replicas"];
         let event = keeps(&story, 90, drift(&web, &replicas)).unwrap();
-        assert!(matches!(&event, Event::HoldBegun(body) if body.drift == Seq(90)
-            && matches!(&body.of, HoldOf::Fields(held) if held.places == [replicas.map(String::from).to_vec()])));
+        assert!(matches!(&event, Event::HoldBegun(body) if body.from == BackTo::Drift(Seq(90))
+            && matches!(&body.of[0], HoldOf::Fields(held) if held.places == [replicas.map(String::from).to_vec()])));
         let first = story.event(event);
         let second = keeps(&story, 91, drift(&map, &["f:data", "f:a"])).unwrap();
         let second = story.event(second);

@@ -1,5 +1,7 @@
 //! Bringing back what was in force at an earlier instant.
 
+use std::borrow::Cow;
+
 use super::{Decision, Error, writable};
 use crate::ledger::event::{AppHeldV1, HeldRender};
 use crate::model::{AppName, ObjectKey, Timestamp};
@@ -66,7 +68,8 @@ pub(super) fn rollback(
         Then::Nothing => return Err(Error::NothingThen { app: name.clone(), seq, time }),
         Then::Wanted(desired) => desired,
     };
-    if app.of_git().is_some_and(|git| git.asks_for_the_same(desired)) {
+    let git = if app.is_held() { app.newest().map(Cow::Borrowed) } else { app.unheld() };
+    if git.is_some_and(|git| git.asks_for_the_same(desired)) {
         return Err(Error::AsThen { app: name.clone(), seq, held: app.is_held() });
     }
     if let Some(hold) = app.hold.as_ref().filter(|hold| hold.to == seq && hold.until == until) {

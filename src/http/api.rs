@@ -392,13 +392,14 @@ fn undo_of(command: &Command) -> String {
             let name = manifest.pointer("/metadata/name").and_then(|name| name.as_str());
             format!("greffier app remove {}", name.unwrap_or_default())
         }
-        // What these bring about is undone in Git, which is the truth.
+        // What these bring about is undone by its own events, or in Git, which is the truth.
         Command::RemoveApp { .. }
         | Command::Sync { .. }
         | Command::Approve { .. }
         | Command::Keep { .. }
         | Command::Mark { .. }
         | Command::Rollback { .. }
+        | Command::Restore { .. }
         | Command::Release { .. } => String::new(),
     }
 }

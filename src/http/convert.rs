@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::dto;
-use crate::ledger::event::{AuditTroubledV1, DriftKind, Event, Origin};
+use crate::ledger::event::{AuditTroubledV1, BackTo, DriftKind, Event, HoldOf, Origin};
 use crate::ledger::{Info, Recorded};
 use crate::model::{AppName, Seq};
 use crate::plan::Plan;
@@ -11,7 +11,7 @@ use crate::query::describe::{Described, Tone, field_change, trouble_text};
 use crate::query::diff::{AppDiff, Side};
 use crate::query::people;
 use crate::query::{self, AppView, Node, NodeKind, Resource};
-use crate::replay::{App, Attributed, AuditSource, Gate, World};
+use crate::replay::{App, Attributed, AuditSource, Gate, Hold, World};
 
 /// How many changes that are not put back an overview names.
 const DRIFTS_MAX: usize = 20;
@@ -143,13 +143,24 @@ fn holds(view: &AppView<'_>, world: &World) -> Vec<dto::Hold> {
             app: view.name.to_string(),
             object: hold.of.key().to_string(),
             seq: hold.seq.0,
-            drift: hold.drift.0,
+            from: hold.from.seq().0,
+            what: what_of(hold).to_owned(),
             by: String::new(),
             fields: hold.fields().iter().map(field_change).collect(),
             until: hold.until.map(|until| until.to_string()),
             reason: hold.reason.clone(),
         })
         .collect()
+}
+
+/// What a hold holds of its object, in a word.
+fn what_of(hold: &Hold) -> &'static str {
+    match (&hold.of, hold.from) {
+        (HoldOf::Absence(_), _) => "absence",
+        (HoldOf::Fields(_), _) => "fields",
+        (HoldOf::Object(_), BackTo::Undone(_)) => "object before",
+        (HoldOf::Object(_), _) => "object",
+    }
 }
 
 fn drifts<'a>(view: &'a AppView<'_>) -> impl Iterator<Item = dto::Drift> + 'a {

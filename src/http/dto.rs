@@ -23,7 +23,7 @@ use crate::query::people::Party;
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 pub use diff::{Diff, DiffBody, Field, Manifest, ObjectDiff, Rendered, RenderedObject};
-pub use hold::{AppHold, RollbackBody};
+pub use hold::{AppHold, RestoreBody, RollbackBody, UndoBody};
 pub use past::{Between, Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
 pub use recovery::Recovery;
 pub use report::ReportHead;
@@ -273,11 +273,13 @@ pub struct Hold {
     pub object: String,
     /// The event.
     pub seq: u64,
-    /// The drift that it keeps.
-    pub drift: u64,
+    /// The event that it goes back to: a drift, an instant, or what was undone.
+    pub from: u64,
+    /// What it holds: `fields`, `absence`, `object` (as at `from`), `object before` (`from`).
+    pub what: String,
     /// Who holds it.
     pub by: String,
-    /// The fields: path, what it was, what it is kept as. None = the object is kept away.
+    /// The fields: path, what it was, what it is kept as.
     pub fields: Vec<String>,
     /// When it ends by itself.
     pub until: Option<String>,

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::dto;
-use crate::command;
+use crate::command::{self, NotRestored};
 use crate::ledger;
 use crate::model::with_causes;
 use crate::query::search::UnknownKind;
@@ -163,6 +163,22 @@ fn not_kept_hint(why: NotKept) -> &'static str {
     }
 }
 
+impl From<NotRestored> for Error {
+    fn from(error: NotRestored) -> Self {
+        let (code, hint) = match &error {
+            NotRestored::Unrendered(app) => {
+                ("unrendered", format!("`greffier why {app}` says what it waits for"))
+            }
+            NotRestored::HeldOtherwise { key, .. } => {
+                ("held_otherwise", format!("`greffier release {key}` follows Git again"))
+            }
+            NotRestored::NothingToEnd => ("nothing_to_end", "leave --for out".to_owned()),
+            NotRestored::Not { .. } => ("not_restored", "nothing was written".to_owned()),
+        };
+        Self::new(StatusCode::CONFLICT, code, error.to_string(), hint)
+    }
+}
+
 impl From<command::Error> for Error {
     fn from(error: command::Error) -> Self {
         use command::Error as Command;
@@ -225,6 +241,7 @@ impl From<command::Error> for Error {
                 };
                 conflict("as_then", &hint)
             }
+            Command::Restore(error) => error.into(),
             Command::NothingHeld(_) => {
                 conflict("nothing_held", "`greffier status` lists what is held")
             }

@@ -55,9 +55,18 @@ pub(super) async fn release(
 ) -> Result<Response, Error> {
     let Json(dto::ReleaseBody { subject, namespace, plan }) = body?;
     let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
-    let command = Command::Release { subject, namespace };
+    release_by(&state, peer, Command::Release { subject, namespace }, plan).await
+}
+
+/// Ends a hold, or shows what that would do.
+pub(super) async fn release_by(
+    state: &State,
+    peer: Peer,
+    command: Command,
+    plan: bool,
+) -> Result<Response, Error> {
     if !plan {
-        return Ok(carry_out(&state, peer, command).await?.into_response());
+        return Ok(carry_out(state, peer, command).await?.into_response());
     }
     let decided = state.read(move |world, compared| {
         let decision = command::decide(world, Timestamp::now(), &command)?;
@@ -67,11 +76,11 @@ pub(super) async fn release(
     let Decision::Record(event) = decision else {
         return Err(Error::internal("a release that is none"));
     };
-    Ok(Json(shown(&state, world, compared, &event).await?.plan).into_response())
+    Ok(Json(shown(state, world, compared, &event).await?.plan).into_response())
 }
 
 /// What happens once the event is folded, and what of it exceeds what may be done unasked.
-async fn shown(
+pub(super) async fn shown(
     state: &State,
     world: World,
     compared: Compared,
@@ -84,6 +93,8 @@ async fn shown(
             Event::AppHeld(body) => &body.app,
             Event::AppHoldEnded(body) => &body.app,
             Event::HoldEnded(body) => &body.app,
+            Event::HoldBegun(body) => &body.app,
+            Event::SyncRequested(body) => &body.app,
             _ => return Ok(None),
         };
         let pending = rollback::gather(world, &compared, &limits, name, &event);
@@ -128,9 +139,23 @@ pub(super) async fn roll_back(
     let to = instant_of(&state, &app, &asked.to).await?;
     let name = app.clone();
     let then = state.read_at(Some(&to), move |world, _| Then::of(world, &name)).await?;
-    let said = if asked.said.is_empty() { asked.to } else { asked.said };
-    let reason = asked.reason;
-    let command = Command::Rollback { app: app.clone(), to, said, then, until, reason };
+    let said = if asked.said.is_empty() { asked.to.clone() } else { asked.said.clone() };
+    let reason = asked.reason.clone();
+    let command = Command::Rollback { app, to, said, then, until, reason };
+    roll_back_by(&state, peer, command, asked).await
+}
+
+/// Shows what a rollback would do whose instant is found, or does it.
+pub(super) async fn roll_back_by(
+    state: &State,
+    peer: Peer,
+    command: Command,
+    asked: dto::RollbackBody,
+) -> Result<Response, Error> {
+    let app = match &command {
+        Command::Rollback { app, .. } => app.clone(),
+        _ => return Err(Error::internal("a rollback that is none")),
+    };
     let decided = state.read(move |world, compared| {
         let decision = command::decide(world, Timestamp::now(), &command)?;
         Ok::<_, command::Error>((decision, world.clone(), compared.clone()))
@@ -144,13 +169,13 @@ pub(super) async fn roll_back(
             return Ok(Json(dto::Accepted { seq, already: true, undo, next }).into_response());
         }
     };
-    let mut found = shown(&state, world.clone(), compared.clone(), &event).await?;
+    let mut found = shown(state, world.clone(), compared.clone(), &event).await?;
     if asked.partial && !found.missing.is_empty() {
         if let Event::AppHeld(body) = &mut *event {
             command::leave(&world, body, &found.missing);
         }
         let left = std::mem::take(&mut found.plan.missing);
-        found = shown(&state, world, compared, &event).await?;
+        found = shown(state, world, compared, &event).await?;
         (found.plan.left, found.plan.missing) = (left, Vec::new());
     }
     if asked.plan {
@@ -203,6 +228,9 @@ async fn carry_out(state: &State, peer: Peer, command: Command) -> Answer<dto::A
         }
         None => Vec::new(),
     };
-    let undo = if keeps { format!("greffier release {}", seq.0) } else { String::new() };
+    let undo = match keeps {
+        true => format!("greffier release {}", seq.0),
+        false => format!("greffier undo '#{}'", seq.0),
+    };
     Ok(Json(dto::Accepted { seq: seq.0, already, undo, next }))
 }

@@ -17,8 +17,8 @@ use super::error::Error;
 use super::past::{self, Past};
 use super::peer::Peer;
 use super::{
-    api, between, blame, coverage, hold, metrics, people, plan, recovery, report, stream, trial,
-    why,
+    api, between, blame, coverage, hold, metrics, people, plan, recovery, report, restore, stream,
+    trial, undo, why,
 };
 use crate::ledger::Ledger;
 use crate::model::Seq;
@@ -154,6 +154,11 @@ impl State {
             .ok_or_else(|| Error::internal("the world cannot be read"))
     }
 
+    /// The position up to which the world is folded, as it moves on.
+    pub(super) fn folded(&self) -> watch::Receiver<Seq> {
+        self.facts.folded()
+    }
+
     /// Runs blocking work beside the async threads.
     pub(super) async fn blocking<R: Send + 'static>(
         &self,
@@ -246,6 +251,8 @@ fn router(state: State) -> Router {
         .route("/apps/{name}/rollback", post(hold::roll_back))
         .route("/keep", post(hold::keep))
         .route("/release", post(hold::release))
+        .route("/restore", post(restore::restore))
+        .route("/undo", post(undo::undo))
         .route("/freeze", post(api::freeze))
         .route("/unfreeze", post(api::unfreeze))
         .route("/resources", get(api::resources))

@@ -16,6 +16,7 @@ mod git;
 mod hold;
 mod ignore;
 mod operator;
+mod restore;
 mod write;
 
 use serde::Serialize;
@@ -44,13 +45,14 @@ pub use git::{
     HistoryImportedV1, HistoryRewrittenV1, RefMovedV1, Signature, SignatureForm, SignatureVerdict,
 };
 pub use hold::{
-    AppHeldV1, AppHoldEndedV1, HeldApproval, HeldFields, HeldRender, HoldBegunV1, HoldEnd,
-    HoldEndedV1, HoldOf,
+    AppHeldV1, AppHoldEndedV1, BackTo, HeldApproval, HeldFields, HeldObject, HeldRender,
+    HoldBegunV1, HoldEnd, HoldEndedV1, HoldOf,
 };
 pub use ignore::{IgnoreCheckedV1, IgnoreFailedV1};
 pub use operator::{
     DeadlineReachedV1, FrozenV1, MarkedV1, PausedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
 };
+pub use restore::{RestoreEndedV1, RestoreIntendedV1, RestoreResult, RestoreWrite};
 pub use write::{
     Applied, ApplyNotes, DriftDetectedV1, DriftKind, FieldChange, GateLapsedV1, GateReason,
     IntentRecordedV1, IntentSettledV1, Method, ObjectPreviewedV1, OutcomeRecordedV1,
@@ -258,6 +260,10 @@ events! {
     AppHeld(AppHeldV1) = 0x0714, "hold.app-begun";
     /// See [`AppHoldEndedV1`].
     AppHoldEnded(AppHoldEndedV1) = 0x0715, "hold.app-ended";
+    /// See [`RestoreIntendedV1`].
+    RestoreIntended(RestoreIntendedV1) = 0x0716, "restore.intended";
+    /// See [`RestoreEndedV1`].
+    RestoreEnded(RestoreEndedV1) = 0x0717, "restore.ended";
     /// See [`MarkedV1`].
     Marked(MarkedV1) = 0x0720, "operator.mark";
 }

@@ -5,12 +5,12 @@
 //! `INDEX_VERSION`.
 
 use super::event::{
-    Event, IntentRecordedV1, IntentSettledV1, Origin, OutcomeRecordedV1, PlanGatedV1, Write,
+    Event, HoldOf, IntentRecordedV1, IntentSettledV1, Origin, OutcomeRecordedV1, PlanGatedV1, Write,
 };
 use crate::model::{AppName, CommitId, GroupKind, ObjectKey, Seq};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 7;
+pub const INDEX_VERSION: u32 = 8;
 
 /// What finds events that are about none of these, or that are looked for in another way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,7 +166,9 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::HoldBegun(_)
         | Event::HoldEnded(_)
         | Event::AppHeld(_)
-        | Event::AppHoldEnded(_) => of_people(event),
+        | Event::AppHoldEnded(_)
+        | Event::RestoreIntended(_)
+        | Event::RestoreEnded(_) => of_people(event),
     }
 }
 
@@ -263,7 +265,9 @@ fn of_cluster(event: &Event) -> Subjects {
 fn of_people(event: &Event) -> Subjects {
     match event {
         Event::SyncRequested(body) => Subjects::app(&body.app).with_objects(&body.only),
-        Event::HoldBegun(body) => Subjects::object_of(&body.app, body.of.key()),
+        Event::HoldBegun(body) => {
+            Subjects::app(&body.app).with_objects(body.of.iter().map(HoldOf::key))
+        }
         Event::HoldEnded(body) => {
             Subjects { objects: body.objects.clone(), ..Subjects::app(&body.app) }
         }
@@ -273,6 +277,10 @@ fn of_people(event: &Event) -> Subjects {
             Subjects::app(&body.app).with_commits(revisions.map(|revision| &revision.commit))
         }
         Event::AppHoldEnded(body) => Subjects::app(&body.app),
+        Event::RestoreIntended(body) => {
+            Subjects::default().with_objects(body.writes.iter().map(|write| &write.key))
+        }
+        Event::RestoreEnded(body) => Subjects::default().with_objects(&body.objects),
         Event::Paused(body) => Subjects::app(&body.app),
         Event::Resumed(body) => Subjects::app(&body.app),
         Event::Marked(_) => Subjects::topic(Topic::Marks),
@@ -314,10 +322,12 @@ mod tests {
             ("audit.gap-suspected", (1, 0, 0)),
             ("operator.sync", (1, 1, 0)),
             ("operator.pause", (0, 1, 0)),
-            ("hold.begun", (1, 1, 0)),
+            ("hold.begun", (3, 1, 0)),
             ("hold.ended", (1, 1, 0)),
             ("hold.app-begun", (0, 1, 1)),
             ("hold.app-ended", (0, 1, 0)),
+            ("restore.intended", (1, 0, 0)),
+            ("restore.ended", (1, 0, 0)),
             ("cluster.kinds", (0, 0, 0)),
             ("operator.mark", (0, 0, 0)),
         ];

@@ -392,14 +392,14 @@ impl Judge<'_> {
             (_, None) => Need::Write {
                 verb: Verb::Create,
                 status: Status::Missing,
-                reason: "it is in Git and not in the cluster".into(),
+                reason: self.because(object, "it is in Git and not in the cluster"),
             },
             (None, Some(live)) if live.deleting => being_deleted(),
             (None, Some(live)) => {
                 let moved = owned.map(|o| format!("it moved here from application {}", o.app));
                 let verb = if moved.is_some() { Verb::Update } else { Verb::Adopt };
-                let reason = moved.as_deref().unwrap_or(UNAPPLIED);
-                self.need_of_unapplied(object, live, verb, reason)
+                let reason = self.because(object, moved.as_deref().unwrap_or(UNAPPLIED));
+                self.need_of_unapplied(object, live, verb, &reason)
             }
         }
     }
@@ -421,7 +421,7 @@ impl Judge<'_> {
         }
         if owned.applied != object.digest {
             let (verb, reason) = self.verb_of_change(object, owned, live);
-            return self.need_of_unapplied(object, live, verb, reason);
+            return self.need_of_unapplied(object, live, verb, &self.because(object, reason));
         }
         if let Some(need) = self.need_of_held(object, owned, live) {
             return need;

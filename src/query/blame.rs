@@ -46,7 +46,7 @@ pub(super) use self::owned::Owned;
 use self::fields::Place;
 use self::git::Desired;
 use self::history::{History, Seen};
-use self::path::Pattern;
+pub(in crate::query) use self::path::Pattern;
 use self::state::Manager;
 use self::versions::Life;
 

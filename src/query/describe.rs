@@ -8,6 +8,7 @@ mod applications;
 mod attribution;
 mod audit;
 mod contest;
+mod daemon;
 mod drift;
 mod git;
 mod health;
@@ -174,13 +175,21 @@ pub fn style(tone: Tone) -> Style {
 #[must_use]
 pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>) -> Described {
     let by = clip(&actor.to_string(), 120);
-    let mut described = match event {
+    let mut described = sentence(event, &by, intent);
+    if described.by.is_empty() {
+        described.by.push(by);
+    }
+    described
+}
+
+fn sentence(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Described {
+    match event {
         Event::LedgerCreated(_)
         | Event::DaemonStarted(_)
         | Event::DaemonStopped(_)
         | Event::LedgerRepaired(_)
         | Event::ConfigLoaded(_)
-        | Event::DeadlineReached(_) => of_daemon(event),
+        | Event::DeadlineReached(_) => daemon::of_daemon(event),
         Event::CommitRecorded(_)
         | Event::RefMoved(_)
         | Event::HistoryRewritten(_)
@@ -194,7 +203,7 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::RevisionAdvanced(_)
         | Event::RenderFailed(_)
         | Event::ProgramsFound(_)
-        | Event::RenderVaried(_) => of_app(event, &by),
+        | Event::RenderVaried(_) => of_app(event, by),
         Event::AppHealthChanged(_) | Event::ObjectHealthChanged(_) => health::of_health(event),
         Event::PlanGated(_)
         | Event::GateLapsed(_)
@@ -211,7 +220,7 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::IntentRecorded(_)
         | Event::OutcomeRecorded(_)
         | Event::IntentSettled(_)
-        | Event::SyncFinished(_) => of_plan(event, &by, intent),
+        | Event::SyncFinished(_) => of_plan(event, by, intent),
         Event::ClusterIdentified(_)
         | Event::ClusterLost(_)
         | Event::ClusterFound(_)
@@ -234,46 +243,9 @@ pub fn of_event(event: &Event, actor: &Actor, intent: Option<&IntentRecordedV1>)
         | Event::HoldBegun(_)
         | Event::HoldEnded(_)
         | Event::AppHeld(_)
-        | Event::AppHoldEnded(_) => operator::of_operator(event, &by),
-    };
-    if described.by.is_empty() {
-        described.by.push(by);
-    }
-    described
-}
-
-fn of_daemon(event: &Event) -> Described {
-    match event {
-        Event::LedgerCreated(body) => {
-            Described::new(format!("ledger created by greffier {}", clip(&body.version, 40)))
-        }
-        Event::DaemonStarted(body) => {
-            let mode = if body.observe { ", only observing: nothing is written" } else { "" };
-            let version = clip(&body.version, 40);
-            Described::new(format!("greffier {version} started (pid {}{mode})", body.pid))
-        }
-        Event::DaemonStopped(body) => {
-            Described::new(format!("greffier stopped: {}", clip(&body.reason, ERROR_CHARS_MAX)))
-        }
-        Event::LedgerRepaired(body) => {
-            let lost = if body.possibly_acknowledged {
-                "; ACKNOWLEDGED EVENTS MAY BE AMONG WHAT WAS SET ASIDE"
-            } else {
-                ""
-            };
-            let kept = match body.kept.as_str() {
-                "" => String::new(),
-                kept => format!("; kept in {}", clip(kept, 200)),
-            };
-            let what = clip(&body.what, ERROR_CHARS_MAX);
-            let tone = if body.possibly_acknowledged { Tone::Bad } else { Tone::Warn };
-            Described::new(format!("ledger repaired: {what}{kept}{lost}")).tone(tone)
-        }
-        Event::ConfigLoaded(_) => Described::new("configuration loaded").noise(),
-        Event::DeadlineReached(body) => {
-            Described::new(format!("deadline {} reached", body.deadline)).noise()
-        }
-        other => Described::new(other.name()),
+        | Event::AppHoldEnded(_)
+        | Event::RestoreIntended(_)
+        | Event::RestoreEnded(_) => operator::of_operator(event, by),
     }
 }
 

@@ -170,7 +170,8 @@ impl Gathering<'_> {
         let key = &object.key;
         let held = app.holds_of(key, self.world.now).filter_map(|hold| match &hold.of {
             HoldOf::Fields(fields) => Some((hold.seq, fields.clone())),
-            HoldOf::Absence(_) => None,
+            // An object that is held is what is wanted already.
+            HoldOf::Absence(_) | HoldOf::Object(_) => None,
         });
         let live = self.world.live.get(key);
         // Of a Secret only digests were observed.

@@ -17,7 +17,9 @@ use super::planned::{NotDone, Step};
 use super::text::{count, list};
 use super::why::{Commit, describe_commit};
 use crate::ledger;
-use crate::ledger::event::{AppHeldV1, DesiredObject, Event, HeldApproval, Verb};
+use crate::ledger::event::{
+    AppHeldV1, DesiredObject, Event, HeldApproval, HoldBegunV1, HoldOf, Verb,
+};
 use crate::model::{AppName, BlobAddr, CommitId, ObjectKey};
 use crate::plan::{Assessment, Compared, Limits, Plan, Status, plan};
 use crate::replay::{App, World};
@@ -31,8 +33,27 @@ const IMAGES_MAX: usize = 5;
 /// renamed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldPlan {
-    /// The application.
+    /// The application; empty where none has what is restored.
     pub app: String,
+    /// What is restored, where it is not an application: an object, or a field of it.
+    #[serde(default)]
+    pub subject: String,
+    /// The event that is undone; zero when none is.
+    #[serde(default)]
+    pub undoes: u64,
+    /// How it is done: `held` against Git, `written` once, `synced` as Git says, or what else is
+    /// done in words.
+    #[serde(default)]
+    pub how: String,
+    /// The fields that change: path, what it is now, what it is to be.
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// What became of it since then.
+    #[serde(default)]
+    pub since: Vec<String>,
+    /// What is not undone because something else came since, and what.
+    #[serde(default)]
+    pub conflicts: Vec<String>,
     /// The last event of the instant that it is rolled back to; zero of a release.
     pub to: u64,
     /// The time of that instant; empty of a release.
@@ -135,8 +156,10 @@ pub fn gather(
     let app = world.apps.get(name)?;
     let planned = plan(&world, name, limits, compared)?;
     let mut pending = Pending::of(name, app, &planned);
-    if let Event::AppHeld(body) = event {
-        pending.held(&world, &before, app, body);
+    match event {
+        Event::AppHeld(body) => pending.held(&world, &before, app, body),
+        Event::HoldBegun(body) => pending.parts(&world, body),
+        _ => {}
     }
     Some(pending)
 }
@@ -205,11 +228,7 @@ impl Pending {
             plan.missing.push(format!("{}: the cluster does not serve {kind}", object.key));
             self.unserved.push(object.key.clone());
         }
-        let hooks = objects.iter().flat_map(|object| {
-            let hooks = object.holds.iter().filter(|hold| hold.what.starts_with(HOOK));
-            hooks.map(move |hold| format!("{}: {}", object.key, hold.what))
-        });
-        plan.hooks = hooks.collect();
+        plan.hooks = objects.iter().flat_map(hooks).collect();
         if body.desired.declared != before.declared {
             plan.notes.push(
                 "the Application has changed since: its options of now hold, the objects of then"
@@ -227,6 +246,27 @@ impl Pending {
         plan.left = left.collect();
         let kept = objects.iter().filter(|object| !object.key.is_application());
         self.manifests = kept.map(|object| (object.key.clone(), object.manifest)).collect();
+    }
+
+    /// What a hold of objects or fields adds.
+    fn parts(&mut self, world: &World, body: &HoldBegunV1) {
+        self.plan.until = body.until.map(|until| until.to_string()).unwrap_or_default();
+        let objects = body.of.iter().filter_map(|of| match of {
+            HoldOf::Object(held) => Some(held.object.clone()),
+            HoldOf::Fields(_) | HoldOf::Absence(_) => None,
+        });
+        let objects: Vec<DesiredObject> = objects.collect();
+        for object in unserved(world, &objects) {
+            let kind = object.key.group_kind();
+            self.plan.missing.push(format!("{}: the cluster does not serve {kind}", object.key));
+            self.unserved.push(object.key.clone());
+        }
+        let hooks = objects.iter().flat_map(hooks);
+        self.plan.hooks = hooks.collect();
+        if self.approval.is_some() {
+            let app = &self.plan.app;
+            self.plan.notes.push(format!("what exceeds waits for `greffier approve {app}`"));
+        }
     }
 
     /// Adds what the ledger says: who made the commit, and which manifests cannot be read.
@@ -269,6 +309,12 @@ impl Pending {
         missing.dedup();
         Ok(Shown { plan, approval, missing })
     }
+}
+
+/// The hooks that an object is.
+fn hooks(object: &DesiredObject) -> impl Iterator<Item = String> + '_ {
+    let hooks = object.holds.iter().filter(|hold| hold.what.starts_with(HOOK));
+    hooks.map(move |hold| format!("{}: {}", object.key, hold.what))
 }
 
 /// Images that a manifest names by a tag.

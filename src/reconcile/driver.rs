@@ -270,6 +270,9 @@ impl Driver {
                     execute::run(parts, Arc::clone(&self.writes), intent, self.cancel.clone());
                 self.jobs.spawn(job);
             }
+            Command::Restore(seq) => {
+                self.jobs.spawn(super::restore_job::run(parts, seq, self.cancel.clone()));
+            }
             Command::Settle(intent) => {
                 self.jobs.spawn(settle::run(parts, intent, self.cancel.clone()));
             }

@@ -307,10 +307,12 @@ pub(super) fn manifest(parts: &Parts, app: &AppName, write: &Write) -> Result<Va
         let Some(Event::HoldBegun(body)) = begun else {
             return Err(format!("event {seq} is no hold"));
         };
-        let HoldOf::Fields(held) = &body.of else { continue };
-        let saved = parts.ledger.blob(held.saved).map_err(|error| error.to_string())?;
-        cluster::lay_held(&mut manifest, held, &saved)
-            .map_err(|why| format!("hold #{seq} cannot be laid over the manifest: {why}"))?;
+        for of in body.of.iter().filter(|of| *of.key() == write.key) {
+            let HoldOf::Fields(held) = of else { continue };
+            let saved = parts.ledger.blob(held.saved).map_err(|error| error.to_string())?;
+            cluster::lay_held(&mut manifest, held, &saved)
+                .map_err(|why| format!("hold #{seq} cannot be laid over the manifest: {why}"))?;
+        }
     }
     Ok(manifest)
 }

@@ -8,6 +8,7 @@ mod asked;
 mod attention;
 mod autoscaled;
 mod holds;
+mod restores;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -72,6 +73,8 @@ pub enum Command {
     Execute(Seq),
     /// Find out by observing what became of an intent's writes.
     Settle(Seq),
+    /// Bring back objects of no application, as the event intends; or see whether that was done.
+    Restore(Seq),
     /// A plan broke a rule that must never be broken: nothing is done for the application.
     Refuse {
         /// The application.
@@ -354,6 +357,7 @@ impl Machine {
                 commands.push(Command::Execute(*seq));
             }
         }
+        self.restore(world, &mut commands);
         commands
     }
 }

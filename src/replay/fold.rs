@@ -76,10 +76,7 @@ impl World {
             Event::IntentSettled(body) => self.intent_settled(seq, body),
             Event::SyncFinished(body) => self.sync_finished(seq, body),
             Event::ClusterIdentified(body) => self.cluster_identified(seq, body),
-            Event::ClusterLost(body) => {
-                self.cluster.lost = Some(body.error.clone());
-                Touched::nothing()
-            }
+            Event::ClusterLost(body) => self.cluster_lost(&body.error),
             Event::ClusterFound(_) => self.cluster_found(),
             Event::WatchGap(body) => self.watch_gap(seq, body),
             Event::KindsServed(body) => self.kinds_served(body),
@@ -102,6 +99,8 @@ impl World {
             | Event::HoldBegun(_)
             | Event::HoldEnded(_) => self.decided(seq, event),
             Event::AppHeld(_) | Event::AppHoldEnded(_) => self.app_hold(seq, event),
+            Event::RestoreIntended(body) => self.restore_intended(seq, recorded, body),
+            Event::RestoreEnded(body) => self.restore_ended(body),
         }
     }
 
@@ -142,6 +141,7 @@ impl World {
         for intent in self.intents.values_mut() {
             intent.orphaned = true;
         }
+        self.orphan_restores();
         // What the machine was at fault for may have been mended with the restart.
         let problems = self.apps.values_mut().filter_map(|app| app.render_problem.as_mut());
         for problem in problems.filter(|problem| problem.transient) {
@@ -338,8 +338,9 @@ impl World {
     }
 
     /// From here on `new` is what the application wants.
-    pub(super) fn take_force(&mut self, name: &AppName, new: Desired) -> Touched {
+    pub(super) fn take_force(&mut self, name: &AppName, mut new: Desired) -> Touched {
         let Some(app) = self.apps.get_mut(name) else { return Touched::nothing() };
+        app.lay_over(&mut new);
         let objects = &new.objects;
         // A manifest that changed deserves a new try at once.
         app.attempts.retain(|key, attempt| match objects.get(key) {

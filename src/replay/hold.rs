@@ -1,15 +1,21 @@
 //! Holds: what a person keeps as it is, against Git, until it is released or expires.
 //!
-//! A hold of fields lays the values that somebody set by hand over the manifest that is applied;
-//! everything else of the object follows Git. A hold of absence keeps an object away that somebody
-//! deleted. What is held is no drift. An object that leaves Git takes its holds with it.
+//! A hold of fields lays the values that somebody set by hand, or that were wanted at an earlier
+//! instant, over the manifest that is applied; everything else of the object follows Git. A hold of
+//! absence keeps an object away that somebody deleted. A hold of an object has it wanted as it was,
+//! in the place of what Git says of it and also where Git does not have it: what Git says waits in
+//! the hold. What is held is no drift. An object that leaves Git takes its other holds with it.
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::application::App;
+use super::application::{App, Desired};
+use super::fold::several_waves;
 use super::world::{Touched, World};
 use crate::ledger::event::{
-    DriftDetectedV1, DriftKind, FieldChange, HoldBegunV1, HoldEndedV1, HoldOf,
+    BackTo, DesiredObject, DriftDetectedV1, DriftKind, FieldChange, HoldBegunV1, HoldEnd,
+    HoldEndedV1, HoldOf,
 };
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 use crate::plan::secret::is_recorded;
@@ -20,33 +26,42 @@ const FIELDS_MAX: usize = 100;
 /// A hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// The event that began it.
+    /// The event that began it; others may have begun with it.
     pub seq: Seq,
     /// What it holds.
     pub of: HoldOf,
-    /// The drift that it keeps.
-    pub drift: Seq,
+    /// What it goes back to.
+    pub from: BackTo,
     /// When it was recorded.
     pub made: Timestamp,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
     /// Why.
     pub reason: String,
+    /// What Git says of an object that is held as a whole; `None` = it does not have it.
+    pub git: Option<Box<DesiredObject>>,
 }
 
 impl Hold {
-    /// Whether it is in force at `now`.
+    /// Whether its time is over at `now`.
     #[must_use]
-    pub fn holds(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| until > now)
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
     }
 
-    /// The fields that it holds; none when it holds an absence.
+    /// Whether it is in force at `now`. What is held as a whole is wanted until an event says that
+    /// it is not any more.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.is_of_object() || !self.is_over(now)
+    }
+
+    /// The fields that it holds; none when it holds an absence or an object.
     #[must_use]
     pub fn fields(&self) -> &[FieldChange] {
         match &self.of {
             HoldOf::Fields(held) => &held.fields,
-            HoldOf::Absence(_) => &[],
+            HoldOf::Absence(_) | HoldOf::Object(_) => &[],
         }
     }
 
@@ -54,6 +69,38 @@ impl Hold {
     #[must_use]
     pub fn is_of_absence(&self) -> bool {
         matches!(self.of, HoldOf::Absence(_))
+    }
+
+    /// Whether it holds its object as a whole.
+    #[must_use]
+    pub fn is_of_object(&self) -> bool {
+        matches!(self.of, HoldOf::Object(_))
+    }
+
+    /// The drift that it keeps.
+    #[must_use]
+    pub fn drift(&self) -> Option<Seq> {
+        match self.from {
+            BackTo::Drift(seq) => Some(seq),
+            BackTo::Instant(_) | BackTo::Undone(_) => None,
+        }
+    }
+
+    /// Whether it lasts when a person begins a hold of the same object.
+    fn goes_with(&self, of: &HoldOf, from: BackTo) -> bool {
+        match (&self.of, of) {
+            (HoldOf::Fields(held), HoldOf::Fields(new)) => {
+                // Who goes back with the same fields again means the later instant.
+                let same = held.places.iter().all(|place| new.places.contains(place));
+                matches!(from, BackTo::Drift(_)) || !same
+            }
+            (HoldOf::Object(_), HoldOf::Fields(_)) | (HoldOf::Absence(_), HoldOf::Absence(_)) => {
+                true
+            }
+            // An object is kept away, or it is as it was, or it follows Git but for some fields,
+            // whoever said what last.
+            _ => false,
+        }
     }
 }
 
@@ -108,15 +155,17 @@ pub fn why_not_kept(drift: &DriftDetectedV1) -> Option<NotKept> {
 impl HoldEndedV1 {
     /// That holds of `app` end.
     #[must_use]
-    pub fn of<'a>(app: AppName, over: impl IntoIterator<Item = &'a Hold>, expired: bool) -> Self {
+    pub fn of<'a>(app: AppName, over: impl IntoIterator<Item = &'a Hold>, end: HoldEnd) -> Self {
         let (mut objects, mut holds) = (Vec::new(), Vec::new());
         for hold in over {
-            holds.push(hold.seq);
+            if !holds.contains(&hold.seq) {
+                holds.push(hold.seq);
+            }
             if !objects.contains(hold.of.key()) {
                 objects.push(hold.of.key().clone());
             }
         }
-        Self { app, objects, holds, expired }
+        Self { app, objects, holds, end }
     }
 }
 
@@ -141,37 +190,156 @@ impl App {
     pub fn is_kept_away(&self, key: &ObjectKey, now: Timestamp) -> bool {
         self.holds_of(key, now).any(Hold::is_of_absence)
     }
+
+    /// Whether a person holds the object as a whole.
+    #[must_use]
+    pub fn is_held_as_it_was(&self, key: &ObjectKey) -> bool {
+        self.holds.iter().any(|hold| hold.is_of_object() && hold.of.key() == key)
+    }
+
+    /// What is in force, without the objects that people hold as they were.
+    #[must_use]
+    pub fn unheld(&self) -> Option<Cow<'_, Desired>> {
+        let desired = self.desired.as_ref()?;
+        if !self.holds.iter().any(Hold::is_of_object) {
+            return Some(Cow::Borrowed(desired));
+        }
+        let mut desired = desired.clone();
+        for hold in self.holds.iter().filter(|hold| hold.is_of_object()) {
+            let key = hold.of.key();
+            match &hold.git {
+                Some(git) => drop(desired.objects.insert(key.clone(), (**git).clone())),
+                None => drop(desired.objects.remove(key)),
+            }
+        }
+        desired.several_waves = several_waves(&desired.objects);
+        Some(Cow::Owned(desired))
+    }
+
+    /// Forgets what was found of an object that it wants no more.
+    fn forget_object(&mut self, key: &ObjectKey) {
+        self.holds.retain(|hold| hold.of.key() != key);
+        self.attempts.remove(key);
+        self.drift.remove(key);
+        self.rivals.remove(key);
+        self.unwell.remove(key);
+        self.ignore_failures.remove(key);
+        self.replicas_left.retain(|(left, _)| left != key);
+    }
+
+    /// Has the objects that people hold wanted as they were, in the place of what `new` says.
+    pub(super) fn lay_over(&mut self, new: &mut Desired) {
+        let mut laid = false;
+        for hold in &mut self.holds {
+            let HoldOf::Object(held) = &hold.of else { continue };
+            let object = held.object.clone();
+            hold.git = new.objects.insert(object.key.clone(), object).map(Box::new);
+            laid = true;
+        }
+        if laid {
+            new.several_waves = several_waves(&new.objects);
+        }
+    }
+
+    /// The holds that Git has caught up with: it says of the object what is held.
+    pub fn same_as_git(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.iter().filter(|hold| match (&hold.of, &hold.git) {
+            (HoldOf::Object(held), Some(git)) => held.object.digest == git.digest,
+            _ => false,
+        })
+    }
 }
 
 impl World {
     pub(super) fn hold_begun(&mut self, seq: Seq, body: &HoldBegunV1) -> Touched {
-        let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
-        // Who keeps the same drift again changes for how long; an object is kept away or it is
-        // not, whoever said what last.
-        let key = body.of.key();
-        let absence = matches!(body.of, HoldOf::Absence(_));
-        app.holds.retain(|hold| {
-            hold.drift != body.drift && (hold.of.key() != key || hold.is_of_absence() == absence)
-        });
-        app.holds.push(Hold {
-            seq,
-            of: body.of.clone(),
-            drift: body.drift,
-            made: self.now,
-            until: body.until,
-            reason: body.reason.clone(),
-        });
-        // What failed without the hold may go well with it.
-        app.attempts.remove(key);
-        Touched::app(&body.app)
+        if !self.apps.contains_key(&body.app) {
+            return Touched::nothing();
+        }
+        for of in &body.of {
+            // Who keeps the same drift again changes for how long.
+            let again = |hold: &Hold| hold.drift().is_some() && hold.from == body.from;
+            self.end_holds(&body.app, |hold| {
+                let same = hold.of.key() == of.key();
+                hold.seq != seq && (again(hold) || (same && !hold.goes_with(of, body.from)))
+            });
+            let git = self.lay_object(&body.app, of);
+            let made = self.now;
+            if let Some(app) = self.apps.get_mut(&body.app) {
+                let (of, from, until) = (of.clone(), body.from, body.until);
+                // What failed without the hold may go well with it.
+                app.attempts.remove(of.key());
+                app.holds.push(Hold {
+                    seq,
+                    of,
+                    from,
+                    made,
+                    until,
+                    reason: body.reason.clone(),
+                    git,
+                });
+            }
+        }
+        touched(&body.app, body.of.iter().any(|of| matches!(of, HoldOf::Object(_))))
     }
 
     pub(super) fn hold_ended(&mut self, body: &HoldEndedV1) -> Touched {
         let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
-        app.holds.retain(|hold| !body.holds.contains(&hold.seq));
         for key in &body.objects {
             app.attempts.remove(key);
         }
-        Touched::app(&body.app)
+        let objects = self.end_holds(&body.app, |hold| {
+            body.holds.contains(&hold.seq) && body.objects.contains(hold.of.key())
+        });
+        touched(&body.app, objects)
     }
+
+    /// Ends holds of an application: what Git says of their objects is wanted again. Returns whether
+    /// there are any of whole objects among them.
+    pub(super) fn end_holds(&mut self, name: &AppName, ends: impl Fn(&Hold) -> bool) -> bool {
+        let Some(app) = self.apps.get_mut(name) else { return false };
+        let (over, last) = std::mem::take(&mut app.holds).into_iter().partition(|hold| ends(hold));
+        app.holds = last;
+        let over: Vec<Hold> = over;
+        let objects = over.into_iter().filter(Hold::is_of_object);
+        objects.map(|hold| self.lift_object(name, hold)).count() > 0
+    }
+
+    /// From here on the object is wanted as it was; returns what Git says of it.
+    fn lay_object(&mut self, name: &AppName, of: &HoldOf) -> Option<Box<DesiredObject>> {
+        let HoldOf::Object(held) = of else { return None };
+        let app = self.apps.get_mut(name)?;
+        let (desired, wants) = (app.desired.as_mut()?, !app.removing);
+        let key = &held.object.key;
+        let git = desired.objects.insert(key.clone(), held.object.clone());
+        desired.several_waves = several_waves(&desired.objects);
+        app.previews.remove(key);
+        if git.is_none() && wants {
+            self.want(key, name);
+        }
+        git.map(Box::new)
+    }
+
+    /// From here on the object is wanted as Git says.
+    fn lift_object(&mut self, name: &AppName, hold: Hold) {
+        let key = hold.of.key();
+        let Some(app) = self.apps.get_mut(name) else { return };
+        app.previews.remove(key);
+        let Some(desired) = app.desired.as_mut() else { return };
+        let left = hold.git.is_none();
+        match hold.git {
+            Some(git) => drop(desired.objects.insert(key.clone(), *git)),
+            None => drop(desired.objects.remove(key)),
+        }
+        desired.several_waves = several_waves(&desired.objects);
+        if left {
+            app.forget_object(key);
+            self.unwant(key, name);
+            self.disown_absent(name);
+        }
+    }
+}
+
+/// Others may wait for an object that comes or goes as a whole.
+fn touched(app: &AppName, objects: bool) -> Touched {
+    if objects { Touched::all() } else { Touched::app(app) }
 }

@@ -29,6 +29,11 @@ impl World {
         if upgraded || replaced { Touched::all() } else { Touched::nothing() }
     }
 
+    pub(super) fn cluster_lost(&mut self, error: &str) -> Touched {
+        self.cluster.lost = Some(error.to_owned());
+        Touched::nothing()
+    }
+
     pub(super) fn cluster_found(&mut self) -> Touched {
         self.cluster.lost = None;
         // What failed while the API server was away deserves a try at once.

@@ -117,8 +117,8 @@ impl World {
     /// Why a render of `name` may not take force unasked.
     pub(super) fn causes_to_ask(&self, name: &AppName, new: &Desired) -> Vec<Cause> {
         let Some(app) = self.apps.get(name) else { return Vec::new() };
-        let Some(former) = &app.desired else { return Vec::new() };
-        if same_objects(former, new) {
+        let Some(former) = app.unheld() else { return Vec::new() };
+        if same_objects(&former, new) {
             return Vec::new();
         }
         let mut causes: Vec<Cause> = app.hold.iter().map(|hold| Cause::Held(hold.seq)).collect();
@@ -129,7 +129,7 @@ impl World {
         causes.extend(app.rewritten.iter().map(|rewrite| Cause::Rewritten(rewrite.clone())));
         // A commit is behind it if it changed what the render reads, not if it came by.
         let asked_for = former.sources != new.sources;
-        let changed = changed_versions(former, new);
+        let changed = changed_versions(&former, new);
         if !asked_for && !changed.is_empty() {
             causes.push(Cause::Versions(changed));
         }

@@ -6,6 +6,7 @@
 //! unless something else has it asked about. A new definition of the application does not end the
 //! hold, and what defines it cannot remove it before it is released.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -135,7 +136,7 @@ impl World {
         let known = self.apps.get_mut(&body.app).filter(|app| !app.removing);
         let Some(app) = known else { return Touched::nothing() };
         // What Git says, whether it was in force or waited already.
-        let former = app.desired.clone();
+        let former = app.unheld().map(Cow::into_owned);
         let waits = app
             .proposed
             .take()
@@ -186,12 +187,13 @@ impl World {
         if app.approved.take_if(|approval| approval.seq == body.hold).is_some() {
             app.approved_bases.clear();
         }
-        app.holds.retain(|hold| !body.holds.contains(&hold.seq));
-        if let Some(mut proposed) = app.proposed.take() {
+        let waits = app.proposed.take();
+        self.end_holds(&body.app, |hold| body.holds.contains(&hold.seq));
+        if let Some(mut proposed) = waits {
             proposed.causes.retain(|cause| !matches!(cause, Cause::Held(_)));
             if proposed.causes.is_empty() {
                 let _ = self.take_force(&body.app, proposed.desired);
-            } else {
+            } else if let Some(app) = self.apps.get_mut(&body.app) {
                 app.proposed = Some(proposed);
             }
         }
@@ -205,11 +207,11 @@ impl World {
         if !hold.holds(self.now) {
             return Some(HoldEnd::Expired);
         }
-        let held = app.desired.as_ref()?;
+        let held = app.unheld()?;
         let same = match &app.proposed {
             Some(proposed) => {
                 // Only Git's newest word counts.
-                same_objects(held, &proposed.desired) && !self.render_pending(app)
+                same_objects(&held, &proposed.desired) && !self.render_pending(app)
             }
             None => {
                 let is_wanted = self.wanted(app).is_some_and(|wanted| held.stands_for(&wanted));

@@ -9,12 +9,13 @@ use super::attributed::Attributed;
 use super::audit::AuditState;
 use super::cluster::{ClusterState, LiveObject, OpenIntent, Owned};
 use super::git::{Repo, Resolved};
+use super::restore::OpenRestore;
 use crate::config::PersonConfig;
 use crate::ledger::event::Origin;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 29;
+pub const VERSION: u32 = 30;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,8 @@ pub struct World {
     pub wanted_by: BTreeMap<ObjectKey, BTreeSet<AppName>>,
     /// Intents without all their outcomes.
     pub intents: BTreeMap<Seq, OpenIntent>,
+    /// Writes that bring back objects of no application and have not ended.
+    pub restores: BTreeMap<Seq, OpenRestore>,
     /// Objects with an open intent.
     pub in_flight: BTreeMap<ObjectKey, Seq>,
     /// What the API server's audit told of itself.

@@ -47,5 +47,6 @@ mod status_moves;
 mod strict;
 mod time_travel;
 mod trust_writes;
+mod undo;
 mod weather;
 mod why;

@@ -170,7 +170,7 @@ fn a_hold_expires_by_itself() {
     let (drift, back) = healed(&greffier, &app, 0);
     greffier.cli_ends(0, &["keep", &seq(&drift).to_string(), "--for", "1s"]);
     let ended = greffier.wait_after(seq(&back), "the end", |event| event["kind"] == "hold.ended");
-    assert_eq!(ended["detail"]["expired"], true, "{ended}");
+    assert_eq!(ended["detail"]["end"], "Expired", "{ended}");
     becomes(&ns, "cm/one", ".data.key", "1");
 }
 

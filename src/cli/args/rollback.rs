@@ -1,8 +1,9 @@
-//! Flags of `rollback` and `release`.
+//! Flags of `rollback`, `restore`, `undo` and `release`.
 
 use clap::Args;
 
 use crate::config::Period;
+use crate::model::Seq;
 
 /// Flags of `rollback`.
 #[derive(Debug, Args)]
@@ -47,4 +48,54 @@ pub(in crate::cli) struct ReleaseArgs {
     /// Say what would be done and do nothing.
     #[arg(long)]
     pub(in crate::cli) plan: bool,
+}
+
+/// Flags of `restore`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RestoreArgs {
+    /// The object: Kind[.group]/[namespace/]name.
+    pub(in crate::cli) object: String,
+    /// Its namespace, where the object does not say it.
+    #[arg(short, long)]
+    pub(in crate::cli) namespace: Option<String>,
+    /// The instant: a time, an event, `@-`, a commit (git:NAME) or a mark (mark:NAME).
+    #[arg(long, value_name = "INSTANT")]
+    pub(in crate::cli) to: String,
+    /// Only this field, e.g. `.spec.template.spec.containers[name=web].image`.
+    #[arg(long, value_name = "PATH")]
+    pub(in crate::cli) field: Option<String>,
+    /// As it was seen in the cluster then, rather than as an application wanted it.
+    #[arg(long)]
+    pub(in crate::cli) live: bool,
+    /// Say what would be done and do nothing.
+    #[arg(long)]
+    pub(in crate::cli) plan: bool,
+    /// When to follow Git again without being told.
+    #[arg(long = "for", value_name = "DURATION")]
+    pub(in crate::cli) period: Option<Period>,
+    /// Why; recorded.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(in crate::cli) reason: String,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(in crate::cli) yes: bool,
+}
+
+/// Flags of `undo`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct UndoArgs {
+    /// The event: a prune, a sync, a commit, a change by hand, a deletion, a hold, a pause…
+    pub(in crate::cli) event: Seq,
+    /// Say what would be done and do nothing; exits with 6 when not all of it can be undone.
+    #[arg(long)]
+    pub(in crate::cli) plan: bool,
+    /// Where something else came since: leave that as it is, and undo the rest.
+    #[arg(long)]
+    pub(in crate::cli) partial: bool,
+    /// Why; recorded.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(in crate::cli) reason: String,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(in crate::cli) yes: bool,
 }

@@ -27,6 +27,45 @@ pub struct AppHold {
     pub reason: String,
 }
 
+/// The body of `POST restore`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RestoreBody {
+    /// The object: `Kind[.group]/[namespace/]name`.
+    pub subject: String,
+    /// Its namespace, where the subject does not say it.
+    pub namespace: String,
+    /// The instant.
+    pub to: String,
+    /// How the person named the instant, where that is not `to`.
+    pub said: String,
+    /// Only this field of it; all of it when empty.
+    pub field: String,
+    /// As it was seen in the cluster, rather than as it was wanted.
+    pub live: bool,
+    /// Only say what would be done.
+    pub plan: bool,
+    /// For how long it is held, e.g. `8h`; until released when empty.
+    #[serde(rename = "for")]
+    pub period: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The body of `POST undo`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UndoBody {
+    /// The event.
+    pub event: u64,
+    /// Only say what would be done.
+    pub plan: bool,
+    /// Undo what can be undone where not all of it can.
+    pub partial: bool,
+    /// Why.
+    pub reason: String,
+}
+
 /// The body of `POST apps/{name}/rollback`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -13,12 +13,23 @@ use crate::model::{
 pub struct HeldFields {
     /// The object.
     pub key: ObjectKey,
-    /// The object as it was found: the values are in it.
+    /// The object as it was found, or a manifest: the values are in it.
     pub saved: BlobAddr,
+    /// Whether `saved` is a manifest, as it was wanted at an earlier instant.
+    pub of_manifest: bool,
     /// Where the fields are: the edges of a field set that lead to each.
     pub places: Vec<Vec<String>>,
     /// The fields for people: `was` before, `now` as they are held.
     pub fields: Vec<FieldChange>,
+}
+
+/// An object as a whole, as it was at an earlier instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldObject {
+    /// What is wanted of it, whatever Git says.
+    pub object: DesiredObject,
+    /// Whether it is as it was seen in the cluster then, rather than as it was wanted.
+    pub seen: bool,
 }
 
 /// What is held.
@@ -28,6 +39,8 @@ pub enum HoldOf {
     Fields(HeldFields),
     /// An object that was deleted by hand stays absent.
     Absence(ObjectKey),
+    /// An object is as it was, also where Git does not have it any more.
+    Object(Box<HeldObject>),
 }
 
 impl HoldOf {
@@ -37,6 +50,28 @@ impl HoldOf {
         match self {
             Self::Fields(fields) => &fields.key,
             Self::Absence(key) => key,
+            Self::Object(held) => &held.object.key,
+        }
+    }
+}
+
+/// What a person went back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BackTo {
+    /// What somebody changed by hand, as this event found it.
+    Drift(Seq),
+    /// What was as of this event.
+    Instant(Seq),
+    /// What was before this event, which is undone.
+    Undone(Seq),
+}
+
+impl BackTo {
+    /// The event.
+    #[must_use]
+    pub const fn seq(self) -> Seq {
+        match self {
+            Self::Drift(seq) | Self::Instant(seq) | Self::Undone(seq) => seq,
         }
     }
 }
@@ -47,9 +82,9 @@ pub struct HoldBegunV1 {
     /// The application.
     pub app: AppName,
     /// What is held.
-    pub of: HoldOf,
-    /// The drift that is kept.
-    pub drift: Seq,
+    pub of: Vec<HoldOf>,
+    /// What it goes back to.
+    pub from: BackTo,
     /// When the hold ends by itself.
     pub until: Option<Timestamp>,
     /// Why, if they said.
@@ -65,8 +100,8 @@ pub struct HoldEndedV1 {
     pub objects: Vec<ObjectKey>,
     /// The events that began them.
     pub holds: Vec<Seq>,
-    /// Whether they expired, rather than a person releasing them.
-    pub expired: bool,
+    /// Why.
+    pub end: HoldEnd,
 }
 
 /// What was in force of an application at an earlier instant.

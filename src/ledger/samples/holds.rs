@@ -27,27 +27,44 @@ fn objects_of(event: &Event) -> Vec<DesiredObject> {
     }
 }
 
+/// One of each kind of what is held.
+fn parts() -> Vec<HoldOf> {
+    let fields = HeldFields {
+        key: object(),
+        saved: BlobAddr([8; 32]),
+        of_manifest: false,
+        places: vec![vec!["f:spec".into(), "f:replicas".into()]],
+        fields: vec![FieldChange {
+            path: ".spec.replicas".into(),
+            was: "2".into(),
+            now: "5".into(),
+        }],
+    };
+    let mut parts = vec![HoldOf::Fields(fields), HoldOf::Absence(object())];
+    parts.extend(held().objects.into_iter().take(1).map(|object| {
+        let seen = true;
+        HoldOf::Object(Box::new(HeldObject { object, seen }))
+    }));
+    parts
+}
+
 pub(super) fn holds() -> Vec<Event> {
     vec![
         HoldBegunV1 {
             app: app(),
-            of: HoldOf::Fields(HeldFields {
-                key: object(),
-                saved: BlobAddr([8; 32]),
-                places: vec![vec!["f:spec".into(), "f:replicas".into()]],
-                fields: vec![FieldChange {
-                    path: ".spec.replicas".into(),
-                    was: "2".into(),
-                    now: "5".into(),
-                }],
-            }),
-            drift: Seq(17),
+            of: parts(),
+            from: BackTo::Drift(Seq(17)),
             until: Some(Timestamp(1)),
             reason: "sale".into(),
         }
         .into(),
-        HoldEndedV1 { app: app(), objects: vec![object()], holds: vec![Seq(18)], expired: true }
-            .into(),
+        HoldEndedV1 {
+            app: app(),
+            objects: vec![object()],
+            holds: vec![Seq(18)],
+            end: HoldEnd::Expired,
+        }
+        .into(),
         AppHeldV1 {
             app: app(),
             to: Seq(21),
@@ -66,5 +83,35 @@ pub(super) fn holds() -> Vec<Event> {
         .into(),
         AppHoldEndedV1 { app: app(), hold: Seq(30), end: HoldEnd::SameAsGit, holds: vec![Seq(18)] }
             .into(),
+        RestoreIntendedV1 {
+            writes: vec![RestoreWrite {
+                key: object(),
+                version: "v1".into(),
+                verb: Verb::Update,
+                saved: Some(BlobAddr([8; 32])),
+                of_manifest: false,
+                places: vec![vec!["f:data".into(), "f:key".into()]],
+                fields: vec![FieldChange {
+                    path: ".data.key".into(),
+                    was: "\"2\"".into(),
+                    now: "\"1\"".into(),
+                }],
+                found: Some(("uid-1".into(), Digest([5; 32]))),
+            }],
+            from: BackTo::Undone(Seq(17)),
+            timeout_ms: 10_000,
+            reason: "a slip".into(),
+        }
+        .into(),
+        RestoreEndedV1 {
+            restore: Seq(32),
+            objects: vec![object()],
+            results: vec![(
+                0,
+                RestoreResult::Made { uid: "uid-1".into(), resource_version: "77".into() },
+            )],
+            settled: false,
+        }
+        .into(),
     ]
 }

@@ -1,7 +1,7 @@
 //! Objects of which a person holds something, against Git.
 
 use super::{Judge, Need, Status};
-use crate::ledger::event::{DesiredObject, DriftKind, Verb};
+use crate::ledger::event::{BackTo, DesiredObject, DriftKind, HoldOf, Verb};
 use crate::model::{ObjectKey, Ruling, Seq};
 use crate::replay::{Drift, Hold, LiveObject, Owned};
 
@@ -26,17 +26,21 @@ impl Judge<'_> {
     /// changed meanwhile is not written because of that.
     pub(super) fn is_hold_due(&self, object: &DesiredObject) -> bool {
         let owned = self.world.owned.get(&object.key).filter(|owned| owned.app == *self.name);
-        owned.is_some_and(|owned| {
-            let mut holds = self.app.holds_of(&object.key, self.world.now);
-            let followed = owned.applied == object.digest;
-            let due = |hold: &Hold| hold.seq > owned.seq && (followed || hold.is_of_absence());
-            self.permission.hold && holds.any(due)
-        })
+        let mut holds = self.app.holds_of(&object.key, self.world.now);
+        let due = |hold: &Hold| match owned {
+            None => hold.is_of_object(),
+            Some(owned) => {
+                let followed = owned.applied == object.digest;
+                hold.seq > owned.seq && (followed || !matches!(hold.of, HoldOf::Fields(_)))
+            }
+        };
+        self.permission.hold && holds.any(due)
     }
 
     /// Whether the hold that is due permits the write by itself.
     pub(super) fn permits_hold(&self, object: &DesiredObject, verb: Verb) -> bool {
-        matches!(verb, Verb::Update | Verb::Prune) && self.is_hold_due(object)
+        let as_it_was = self.app.is_held_as_it_was(&object.key);
+        (as_it_was || matches!(verb, Verb::Update | Verb::Prune)) && self.is_hold_due(object)
     }
 
     /// What an object needs that was written with other holds than those in force: to be written
@@ -83,6 +87,14 @@ impl Judge<'_> {
         match said(self.app.holds_of(&object.key, self.world.now)) {
             Some(held) => held,
             None => "what was held is released: back to Git".to_owned(),
+        }
+    }
+
+    /// Why an object is written: what a person holds it as, or else `plain`.
+    pub(super) fn because(&self, object: &DesiredObject, plain: &str) -> String {
+        match self.app.is_held_as_it_was(&object.key) {
+            true => self.held_reason(object),
+            false => plain.to_owned(),
         }
     }
 
@@ -194,11 +206,20 @@ fn what(hold: &Hold) -> String {
             format!("{} {now}", field.path)
         })
         .collect();
+    let from = match hold.from {
+        BackTo::Drift(_) => String::new(),
+        BackTo::Instant(seq) => format!(" as at #{seq}"),
+        BackTo::Undone(seq) => format!(" as before #{seq}"),
+    };
     if let more @ 1.. = hold.fields().len().saturating_sub(named.len()) {
         named.push(format!("and {more} more"));
     }
-    let what = if hold.is_of_absence() { "its absence".to_owned() } else { named.join(", ") };
+    let what = match hold.of {
+        HoldOf::Absence(_) => "its absence".to_owned(),
+        HoldOf::Fields(_) => named.join(", "),
+        HoldOf::Object(_) => "the object".to_owned(),
+    };
     let until = hold.until.map_or_else(String::new, |until| format!(" until {until}"));
     let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
-    format!("hold #{}{until}: {what}{why}", hold.seq.0)
+    format!("hold #{}{until}: {what}{from}{why}", hold.seq.0)
 }

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::super::{Status, Sync, withdrawn};
 use crate::ledger::event::{
-    DriftDetectedV1, DriftKind, FieldChange, FrozenV1, Health, HeldFields, HoldBegunV1,
-    HoldEndedV1, HoldOf, ManagerStamp, Origin, PausedV1, Preview, Verb, WriteResult,
+    BackTo, DriftDetectedV1, DriftKind, FieldChange, FrozenV1, Health, HeldFields, HoldBegunV1,
+    HoldEnd, HoldEndedV1, HoldOf, ManagerStamp, Origin, PausedV1, Preview, Verb, WriteResult,
 };
 use crate::model::{BlobAddr, Digest, Protection, Seq, Stance, Timestamp};
 use crate::replay::testing::{Given, application, auto, key, name, object, objects, said, writes};
@@ -15,7 +15,7 @@ const B: &str = "ConfigMap/prod/b";
 
 fn hold(given: &mut Given, drift: u64, of: HoldOf, until: Option<Timestamp>) -> Seq {
     let (app, reason) = (name("web"), "sale".to_owned());
-    given.event(HoldBegunV1 { app, of, drift: Seq(drift), until, reason });
+    given.event(HoldBegunV1 { app, of: vec![of], from: BackTo::Drift(Seq(drift)), until, reason });
     given.seq()
 }
 
@@ -24,6 +24,7 @@ fn fields() -> HoldOf {
     HoldOf::Fields(HeldFields {
         key: key(A),
         saved: BlobAddr([9; 32]),
+        of_manifest: false,
         places: vec![vec!["f:data".into(), "f:k".into()]],
         fields: vec![field],
     })
@@ -35,7 +36,7 @@ fn keeps(given: &mut Given, until: Option<Timestamp>) -> Seq {
 
 fn releases(given: &mut Given, hold: Seq) {
     let (app, objects) = (name("web"), vec![key(A)]);
-    given.event(HoldEndedV1 { app, objects, holds: vec![hold], expired: false });
+    given.event(HoldEndedV1 { app, objects, holds: vec![hold], end: HoldEnd::Released });
 }
 
 #[test]

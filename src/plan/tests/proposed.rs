@@ -3,8 +3,8 @@
 
 use super::super::{Plan, Sync};
 use crate::ledger::event::{
-    ClusterIdentifiedV1, DesiredObject, DriftKind, FieldChange, HeldFields, HistoryRewrittenV1,
-    HoldBegunV1, HoldOf, Origin, ProgramsFoundV1, Verb,
+    BackTo, ClusterIdentifiedV1, DesiredObject, DriftKind, FieldChange, HeldFields,
+    HistoryRewrittenV1, HoldBegunV1, HoldOf, Origin, ProgramsFoundV1, Verb,
 };
 use crate::model::{BlobAddr, Restraint, Seq};
 use crate::replay::testing::{
@@ -419,14 +419,15 @@ fn what_a_person_keeps_outlasts_a_render_that_waits_and_is_part_of_what_is_appro
     let mut given = rewritten(vec![object(A, 2), object(B, 1)]);
     let before = given.gates("web").plan;
     let field = FieldChange { path: ".data.k".into(), was: "1".into(), now: "9".into() };
-    let of = HoldOf::Fields(HeldFields {
+    let of = vec![HoldOf::Fields(HeldFields {
         key: key(A),
         saved: BlobAddr([9; 32]),
+        of_manifest: false,
         places: vec![vec!["f:data".into(), "f:k".into()]],
         fields: vec![field],
-    });
+    })];
     let (app, reason) = (name("web"), String::new());
-    given.event(HoldBegunV1 { app, of, drift: Seq(1), until: None, reason });
+    given.event(HoldBegunV1 { app, of, from: BackTo::Drift(Seq(1)), until: None, reason });
     let seq = given.seq();
     // It is written at once, over the render that is in force.
     let plan = given.plan("web");

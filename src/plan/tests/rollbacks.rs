@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::super::{Status, Sync};
 use crate::ledger::event::{
-    AppHeldV1, DriftKind, HeldFields, HistoryRewrittenV1, HoldBegunV1, HoldEnd, HoldOf, Origin,
+    AppHeldV1, BackTo, DriftKind, HeldFields, HistoryRewrittenV1, HoldBegunV1, HoldEnd, HoldOf,
+    Origin,
 };
 use crate::model::{BlobAddr, CommitId};
 use crate::replay::testing::{
@@ -272,11 +273,13 @@ fn what_people_keep_of_its_objects_is_kept_on() {
     let held = HeldFields {
         key: key(A),
         saved: BlobAddr([9; 32]),
+        of_manifest: false,
         places: vec![vec!["f:data".into(), "f:k".into()]],
         fields: Vec::new(),
     };
-    let (app, of, until) = (name("web"), HoldOf::Fields(held), None);
-    let kept = HoldBegunV1 { app, of, drift: given.seq(), until, reason: String::new() };
+    let (app, of, until) = (name("web"), vec![HoldOf::Fields(held)], None);
+    let kept =
+        HoldBegunV1 { app, of, from: BackTo::Drift(given.seq()), until, reason: String::new() };
     given.event(kept);
     let keep = given.seq();
     given.syncs("web");

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::cluster::compare;
 use crate::cluster::project::Step;
+use crate::plan::diff::list_key;
 
 /// The path to a place.
 pub(super) fn text(place: &[String]) -> String {
@@ -29,7 +30,7 @@ pub(super) fn is_below(path: &str, place: &str) -> bool {
 
 /// A path as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern(Vec<Part>);
+pub(in crate::query) struct Pattern(Vec<Part>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -40,7 +41,7 @@ enum Part {
 
 impl Pattern {
     /// Reads a path; `None` = it is none.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::query) fn parse(text: &str) -> Option<Self> {
         let mut parts = Vec::new();
         let mut rest = text.trim();
         rest = rest.strip_prefix('$').unwrap_or(rest);
@@ -83,7 +84,39 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// The place that is meant in the first of the objects that has what it leads through; `None` =
+    /// none has, or several places may be meant, or only a position tells.
+    pub(in crate::query) fn place(&self, objects: &[&Value]) -> Option<Vec<String>> {
+        let mut inside: Vec<Option<&Value>> = objects.iter().copied().map(Some).collect();
+        let mut place = Vec::with_capacity(self.0.len());
+        for part in &self.0 {
+            let edge = part.edge(&inside)?;
+            let step = Step::parse(&edge)?;
+            for value in &mut inside {
+                *value = value.and_then(|value| step.first(value));
+            }
+            place.push(edge);
+        }
+        Some(place)
+    }
+}
+
 impl Part {
+    /// The edge of a field set that is meant.
+    fn edge(&self, inside: &[Option<&Value>]) -> Option<String> {
+        let text = match self {
+            Self::Name(name) => return Some(format!("f:{name}")),
+            Self::Bracket(text) => text,
+        };
+        let lists: Vec<&Vec<Value>> =
+            inside.iter().flatten().filter_map(|value| value.as_array()).collect();
+        if lists.is_empty() {
+            return Some(format!("f:{text}"));
+        }
+        lists.into_iter().find_map(|items| item(items, text))
+    }
+
     fn matches(&self, edge: &str) -> bool {
         let step = Step::parse(edge);
         match (self, step) {
@@ -101,6 +134,38 @@ impl Part {
             _ => false,
         }
     }
+}
+
+/// The edge to the one item of a list that is meant.
+fn item(items: &[Value], text: &str) -> Option<String> {
+    if let Some(member) = items.iter().find(|item| !item.is_object() && is(item, text)) {
+        return Some(format!("v:{member}"));
+    }
+    let key = list_key(items);
+    let fits = |item: &&Value| match text.contains('=') {
+        true => text.split(',').all(|pair| {
+            pair.split_once('=').is_some_and(|(name, key)| {
+                item.get(name.trim()).is_some_and(|found| is(found, key))
+            })
+        }),
+        false => key.and_then(|key| item.get(key)).is_some_and(|found| is(found, text)),
+    };
+    let mut found = items.iter().filter(fits);
+    let by_position = || text.parse::<usize>().ok().and_then(|index| items.get(index));
+    let item = match (found.next(), found.next()) {
+        (Some(item), None) => item,
+        (None, _) => by_position()?,
+        (Some(_), Some(_)) => return None,
+    };
+    // What several items share tells none of them apart.
+    let named = text.split(',').filter_map(|pair| Some(pair.split_once('=')?.0.trim()));
+    let mut names: Vec<&str> = named.chain(key).collect();
+    names.sort_unstable();
+    names.dedup();
+    let keys =
+        names.into_iter().filter_map(|name| Some((name.to_owned(), item.get(name)?.clone())));
+    let keys: serde_json::Map<String, Value> = keys.collect();
+    (!keys.is_empty()).then(|| format!("k:{}", Value::Object(keys)))
 }
 
 fn is(value: &Value, text: &str) -> bool {
@@ -153,6 +218,34 @@ mod tests {
         assert!(Pattern::parse(".metadata.finalizers[a/b]").unwrap().covers(&finalizer));
         for bad in ["a..b", ".spec.", ".a[b", "a[\"b]"] {
             assert_eq!(Pattern::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_leads_to_one_place_of_an_object_or_to_none() {
+        use serde_json::json;
+        let object = json!({"metadata": {"labels": {"a.b/c": "1"}, "finalizers": ["x/y"]},
+            "spec": {"containers": [{"name": "web", "image": "1"}, {"name": "log"}],
+            "ports": [{"port": 53, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}]}});
+        let place = |path: &str| Pattern::parse(path).unwrap().place(&[&Value::Null, &object]);
+        let web = r#"k:{"name":"web"}"#;
+        for (path, edges) in [
+            (".spec.replicas", vec!["f:spec", "f:replicas"]),
+            ("spec.containers[name=web].image", vec!["f:spec", "f:containers", web, "f:image"]),
+            (".spec.containers[web]", vec!["f:spec", "f:containers", web]),
+            (".spec.containers[0]", vec!["f:spec", "f:containers", web]),
+            (
+                ".spec.ports[port=53,protocol=UDP]",
+                vec!["f:spec", "f:ports", r#"k:{"port":53,"protocol":"UDP"}"#],
+            ),
+            (".metadata.labels[\"a.b/c\"]", vec!["f:metadata", "f:labels", "f:a.b/c"]),
+            (".metadata.finalizers[x/y]", vec!["f:metadata", "f:finalizers", "v:\"x/y\""]),
+        ] {
+            let edges: Vec<String> = edges.into_iter().map(str::to_owned).collect();
+            assert_eq!(place(path), Some(edges), "{path}");
+        }
+        for none in [".spec.ports[port=53]", ".spec.containers[name=other]", ".spec.ports[7]"] {
+            assert_eq!(place(none), None, "{none}");
         }
     }
 

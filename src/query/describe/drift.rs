@@ -3,7 +3,9 @@
 use super::{
     Described, NAMED_MAX, Tone, VALUE_CHARS_MAX, clean_key, field_change, managers, reason,
 };
-use crate::ledger::event::{DriftDetectedV1, DriftKind, Event, HoldBegunV1, HoldEndedV1, HoldOf};
+use crate::ledger::event::{
+    BackTo, DriftDetectedV1, DriftKind, Event, HoldBegunV1, HoldEnd, HoldEndedV1, HoldOf,
+};
 use crate::model::{AppName, Seq};
 use crate::query::text::{clip, list};
 use crate::replay::why_not_kept;
@@ -61,23 +63,42 @@ pub fn keep_commands(app: &AppName, drift: Seq, may_be_kept: bool) -> Vec<String
     keep.into_iter().chain([format!("greffier pause {app}")]).collect()
 }
 
-/// Somebody keeps what was changed by hand.
+/// Somebody keeps what was changed by hand, or went back to what was.
 pub(super) fn begun(body: &HoldBegunV1, by: &str) -> Described {
-    let key = clean_key(body.of.key());
-    let what = match &body.of {
-        HoldOf::Fields(held) => list(held.fields.iter().map(field_change), NAMED_MAX),
-        HoldOf::Absence(_) => "deleted".to_owned(),
+    let part = |of: &HoldOf| {
+        let key = clean_key(of.key());
+        match of {
+            HoldOf::Fields(held) => {
+                format!("{key} {}", list(held.fields.iter().map(field_change), NAMED_MAX))
+            }
+            HoldOf::Absence(_) => format!("{key} deleted"),
+            HoldOf::Object(_) => key,
+        }
     };
+    let what = list(body.of.iter().map(part), NAMED_MAX);
     let until = body.until.map_or_else(String::new, |until| format!(" until {until}"));
     let why = reason(&body.reason);
-    let text = format!("KEPT{until} {key} {what}, as #{} found it, by {by}{why}", body.drift.0);
-    Described::of_app(&body.app, text).tone(Tone::Warn).object(body.of.key())
+    let text = match body.from {
+        BackTo::Drift(seq) => format!("KEPT{until} {what}, as #{} found it, by {by}{why}", seq.0),
+        BackTo::Instant(seq) => {
+            format!("RESTORED{until} {what}, as it was at #{}, and kept so, by {by}{why}", seq.0)
+        }
+        BackTo::Undone(seq) => {
+            format!("UNDONE{until} #{}: {what}, as before it, and kept so, by {by}{why}", seq.0)
+        }
+    };
+    let objects = body.of.iter().map(|of| of.key().clone()).collect();
+    Described { objects, ..Described::of_app(&body.app, text).tone(Tone::Warn) }
 }
 
 /// What was kept follows Git again.
 pub(super) fn ended(body: &HoldEndedV1, by: &str) -> Described {
     let keys = list(body.objects.iter().map(clean_key), NAMED_MAX);
-    let how = if body.expired { "the hold expired".to_owned() } else { format!("by {by}") };
+    let how = match body.end {
+        HoldEnd::Released => format!("by {by}"),
+        HoldEnd::Expired => "the hold expired".to_owned(),
+        HoldEnd::SameAsGit => "Git says what it holds".to_owned(),
+    };
     let text = format!("released {keys}: {how}; back to Git");
     Described { objects: body.objects.clone(), ..Described::of_app(&body.app, text) }
 }

@@ -1,7 +1,10 @@
 //! Sentences about what people ask for.
 
-use super::{Described, NAMED_MAX, Tone, clean_key, drift, reason};
-use crate::ledger::event::{AppHeldV1, AppHoldEndedV1, Event, HoldEnd, SyncRequestedV1};
+use super::{Described, NAMED_MAX, Tone, clean_key, drift, field_change, reason};
+use crate::ledger::event::{
+    AppHeldV1, AppHoldEndedV1, BackTo, Event, HoldEnd, RestoreEndedV1, RestoreIntendedV1,
+    RestoreResult, RestoreWrite, SyncRequestedV1, Verb,
+};
 use crate::query::text::{clip, count, list};
 
 pub(super) fn of_operator(event: &Event, by: &str) -> Described {
@@ -37,6 +40,8 @@ pub(super) fn of_operator(event: &Event, by: &str) -> Described {
         Event::HoldEnded(body) => drift::ended(body, by),
         Event::AppHeld(body) => held(body, by),
         Event::AppHoldEnded(body) => hold_ended(body, by),
+        Event::RestoreIntended(body) => restored(body, by),
+        Event::RestoreEnded(body) => restore_ended(body),
         other => Described::new(other.name()),
     }
 }
@@ -84,4 +89,47 @@ fn hold_ended(body: &AppHoldEndedV1, by: &str) -> Described {
     };
     let text = format!("released from hold #{hold}{more}: {how}; back to Git");
     Described::of_app(&body.app, text)
+}
+
+/// Somebody brings back what no application has.
+fn restored(body: &RestoreIntendedV1, by: &str) -> Described {
+    let part = |write: &RestoreWrite| {
+        let key = clean_key(&write.key);
+        match write.verb {
+            Verb::Prune => format!("{key} is deleted"),
+            _ if write.places.is_empty() => key,
+            _ => format!("{key} {}", list(write.fields.iter().map(field_change), NAMED_MAX)),
+        }
+    };
+    let what = list(body.writes.iter().map(part), NAMED_MAX);
+    let why = reason(&body.reason);
+    let text = match body.from {
+        BackTo::Undone(seq) => format!("UNDONE #{}: {what}, as before it, by {by}{why}", seq.0),
+        BackTo::Instant(seq) | BackTo::Drift(seq) => {
+            format!("RESTORED {what}, as it was at #{}, by {by}{why}", seq.0)
+        }
+    };
+    let objects = body.writes.iter().map(|write| write.key.clone()).collect();
+    Described { objects, ..Described::new(text).tone(Tone::Warn) }
+}
+
+/// What became of that.
+fn restore_ended(body: &RestoreEndedV1) -> Described {
+    let ended = |(key, (_, result)): (&crate::model::ObjectKey, &(u32, RestoreResult))| {
+        let key = clean_key(key);
+        match result {
+            RestoreResult::Made { .. } => format!("{key} is restored"),
+            RestoreResult::NotSent(why) => {
+                format!("{key} NOT RESTORED, not sent: {}", clip(why, 300))
+            }
+            RestoreResult::Refused(why) => format!("{key} NOT RESTORED: {}", clip(why, 300)),
+            RestoreResult::Unknown(why) => {
+                format!("{key}: whether it is restored is looked for: {}", clip(why, 300))
+            }
+        }
+    };
+    let text = list(body.objects.iter().zip(&body.results).map(ended), NAMED_MAX);
+    let made = |(_, result): &(u32, RestoreResult)| matches!(result, RestoreResult::Made { .. });
+    let tone = if body.results.iter().all(made) { Tone::Good } else { Tone::Bad };
+    Described { objects: body.objects.clone(), ..Described::new(text).tone(tone) }
 }

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::ledger::event::{AppDeclaredV1, DesiredObject, Event, HoldBegunV1, Origin};
+use crate::ledger::event::{AppDeclaredV1, BackTo, DesiredObject, Event, HoldBegunV1, Origin};
 use crate::ledger::{Archive, Batch, Draft, Ledger, Options};
 use crate::query::AsOf;
 use crate::query::fixture::{Story, app_manifest, canonical, key, name};
@@ -109,13 +109,14 @@ fn what_people_keep_is_replayed_as_they_keep_it() {
     let held = HeldFields {
         key: key("Deployment.apps/prod/web"),
         saved: drifted.saved.unwrap(),
+        of_manifest: false,
         places: drifted.places.clone(),
         fields: drifted.fields.clone(),
     };
     let begun = |drift: Seq, of: HoldOf| HoldBegunV1 {
         app: name("web"),
-        of,
-        drift,
+        of: vec![of],
+        from: BackTo::Drift(drift),
         until: None,
         reason: String::new(),
     };

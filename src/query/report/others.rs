@@ -5,7 +5,7 @@ use super::super::people;
 use super::super::who;
 use super::gather::Teller;
 use super::{Change, Class};
-use crate::ledger::event::{DriftDetectedV1, DriftKind, Event, Verdict};
+use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind, Event, HoldOf, Verdict};
 use crate::ledger::{self, Recorded};
 use crate::model::{AppName, CommitId, ObjectKey};
 
@@ -166,15 +166,24 @@ fn decided(event: &Event) -> Option<Told<'_>> {
         Event::Frozen(body) => decision("frozen").why(&body.reason),
         Event::Unfrozen(_) => decision("unfrozen"),
         Event::Marked(body) => decision("marked").why(&body.reason),
-        Event::HoldBegun(body) => Told {
-            object: Some(body.of.key()),
-            ..decision("kept").app(&body.app).why(&body.reason)
-        },
+        Event::HoldBegun(body) => {
+            let verb = match body.from {
+                BackTo::Drift(_) => "kept",
+                BackTo::Instant(_) => "restored",
+                BackTo::Undone(_) => "undone",
+            };
+            let object = body.of.first().map(HoldOf::key);
+            Told { object, ..decision(verb).app(&body.app).why(&body.reason) }
+        }
         Event::HoldEnded(body) => {
             Told { object: body.objects.first(), ..decision("released").app(&body.app) }
         }
         Event::AppHeld(body) => decision("rolled back").app(&body.app).why(&body.reason),
         Event::AppHoldEnded(body) => decision("released").app(&body.app),
+        Event::RestoreIntended(body) => Told {
+            object: body.writes.first().map(|write| &write.key),
+            ..decision("restored").why(&body.reason)
+        },
         Event::AppDeclared(body) => decision("application defined").app(&body.app),
         Event::AppRemoved(body) => decision("application removed").app(&body.app),
         Event::ConfigLoaded(_) => decision("configuration loaded"),

@@ -240,7 +240,10 @@ fn about(recorded: &Recorded) -> Option<ObjectKey> {
         Event::AttributionResolved(body) => Some(body.key.clone()),
         Event::AuditGapSuspected(body) => Some(body.key.clone()),
         Event::ObjectHealthChanged(body) => Some(body.key.clone()),
-        Event::HoldBegun(body) => Some(body.of.key().clone()),
+        Event::HoldBegun(body) => match body.of.as_slice() {
+            [of] => Some(of.key().clone()),
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -1,14 +1,20 @@
 //! Holds that are over end with an event.
 
 use crate::ledger::Draft;
-use crate::ledger::event::{AppHoldEndedV1, HoldEndedV1};
+use crate::ledger::event::{AppHoldEndedV1, HoldEnd, HoldEndedV1};
 use crate::model::AppName;
 use crate::replay::{App, World};
 
 pub(super) fn announce(world: &World, name: &AppName, app: &App, drafts: &mut Vec<Draft>) {
-    let over: Vec<_> = app.holds.iter().filter(|hold| !hold.holds(world.now)).collect();
-    if !over.is_empty() {
-        drafts.push(Draft::new(HoldEndedV1::of(name.clone(), over, true)));
+    let over = || app.holds.iter().filter(|hold| hold.is_over(world.now));
+    if over().next().is_some() {
+        drafts.push(Draft::new(HoldEndedV1::of(name.clone(), over(), HoldEnd::Expired)));
+    }
+    // Only Git's newest word counts.
+    let said = app.proposed.is_none() && !app.is_held() && !world.render_pending(app);
+    let same = || app.same_as_git().filter(|hold| !hold.is_over(world.now));
+    if said && same().next().is_some() {
+        drafts.push(Draft::new(HoldEndedV1::of(name.clone(), same(), HoldEnd::SameAsGit)));
     }
     if let (Some(hold), Some(end)) = (&app.hold, world.why_hold_over(app)) {
         let (app, hold, holds) = (name.clone(), hold.seq, Vec::new());

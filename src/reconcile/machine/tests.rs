@@ -50,6 +50,7 @@ fn kind(command: &Command) -> &'static str {
         Command::DryRun { .. } => "dry run",
         Command::Execute(_) => "execute",
         Command::Settle(_) => "settle",
+        Command::Restore(_) => "restore",
         Command::Refuse { .. } => "refuse",
     }
 }
@@ -145,6 +146,7 @@ impl Sim {
                 self.machine.touch(touched);
                 self.machine.ended(intent);
             }
+            Command::Restore(seq) => panic!("nobody restores here: {seq}"),
             Command::Refuse { app, violations } => panic!("{app}: {violations:?}"),
         }
         self.told.extend(self.given.events[before..].iter().map(|(.., event)| event.name()));

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::jobs::{Action, Done, Id, Reply};
 use crate::ledger::event::{
-    AppHeldV1, AppHoldEndedV1, Event, HoldBegunV1, HoldOf, Origin, RenderSucceededV1, Verb, Write,
-    WriteResult,
+    AppHeldV1, AppHoldEndedV1, BackTo, Event, HoldBegunV1, HoldOf, Origin, RenderSucceededV1, Verb,
+    Write, WriteResult,
 };
 use crate::model::{AppName, BlobAddr, Digest, ObjectKey, Seq, Timestamp};
 
@@ -37,7 +37,7 @@ struct Hold {
     app: AppName,
     key: ObjectKey,
     absence: bool,
-    drift: Seq,
+    drift: BackTo,
     until: Option<Timestamp>,
 }
 
@@ -168,7 +168,9 @@ impl Checker {
             }
             Event::HoldBegun(body) => self.hold(seq, body),
             Event::HoldEnded(body) => {
-                self.holds.retain(|hold| !body.holds.contains(&hold.seq));
+                self.holds.retain(|hold| {
+                    !body.holds.contains(&hold.seq) || !body.objects.contains(&hold.key)
+                });
                 self.holds_changed(&body.app);
             }
             Event::PlanGated(body) => self.with(&body.app, |app| {
@@ -246,16 +248,17 @@ impl Checker {
     }
 
     fn hold(&mut self, seq: Seq, body: &HoldBegunV1) {
-        let (app, key) = (body.app.clone(), body.of.key().clone());
-        let absence = matches!(body.of, HoldOf::Absence(_));
+        let [of] = body.of.as_slice() else { panic!("people here keep one thing at a time") };
+        let (app, key) = (body.app.clone(), of.key().clone());
+        let absence = matches!(of, HoldOf::Absence(_));
         // Who keeps the same again changes for how long, and an object is kept away or it is not.
         self.holds.retain(|hold| {
             let same = hold.key == key && hold.absence != absence;
-            hold.app != app || (hold.drift != body.drift && !same)
+            hold.app != app || (hold.drift != body.from && !same)
         });
         self.holds_changed(&app);
         self.kept_by_people += 1;
-        let (drift, until) = (body.drift, body.until);
+        let (drift, until) = (body.from, body.until);
         self.holds.push(Hold { seq, app, key, absence, drift, until });
     }
 

@@ -254,6 +254,7 @@ impl Sim {
                 Some(open) => daemon.jobs.push(Job::Settle { intent, open: open.clone() }),
                 None => daemon.ended.push_back(Ended::Executed(intent)),
             },
+            Command::Restore(seq) => panic!("nobody has what is restored by {seq}"),
             Command::Refuse { app, violations } => {
                 let wrong = format!("{app}: a plan was refused: {violations:?}");
                 self.checker.wrong.get_or_insert(wrong);
@@ -489,7 +490,8 @@ impl Sim {
         let mut manifest = execute::claimed(&self.blobs[&addr], app).unwrap();
         for seq in &write.holds {
             let Some(Event::HoldBegun(hold)) = self.event(*seq) else { panic!("{seq} is no hold") };
-            if let HoldOf::Fields(held) = &hold.of {
+            for of in hold.of.iter().filter(|of| *of.key() == write.key) {
+                let HoldOf::Fields(held) = of else { continue };
                 let saved = &self.blobs[&held.saved];
                 cluster::lay_held(&mut manifest, held, saved).map_err(|why| why.to_string())?;
             }

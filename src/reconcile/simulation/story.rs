@@ -425,7 +425,8 @@ impl Story {
             sim.append(crate::ledger::event::UnfrozenV1 { expired: false }, Vec::new());
         }
         let held = sim.head.apps.iter().filter(|(_, app)| !app.holds.is_empty());
-        let released = held.map(|(name, app)| HoldEndedV1::of(name.clone(), &app.holds, false));
+        let released =
+            held.map(|(name, app)| HoldEndedV1::of(name.clone(), &app.holds, HoldEnd::Released));
         for event in released.collect::<Vec<_>>() {
             sim.append(event, Vec::new());
         }

@@ -1,7 +1,7 @@
 //! A clock that was ahead once, and is right again.
 
 use crate::ledger::event::{
-    FetchRecoveredV1, FrozenV1, HoldBegunV1, HoldOf, PausedV1, WriteResult,
+    BackTo, FetchRecoveredV1, FrozenV1, HoldBegunV1, HoldOf, PausedV1, WriteResult,
 };
 use crate::model::Timestamp;
 use crate::replay::testing::{Given, REPO, auto, key, name, objects};
@@ -44,8 +44,9 @@ fn a_pause_and_a_freeze_hold_as_long_as_was_asked_for_by_either_clock() {
         let until = Some(now.plus_ms(1_000));
         given.event(PausedV1 { app: name("web"), until, reason: String::new() });
         given.event(FrozenV1 { until, reason: String::new() });
-        let (of, drift, reason) = (HoldOf::Absence(key(A)), given.seq(), String::new());
-        given.event(HoldBegunV1 { app: name("web"), of, drift, until, reason });
+        let (of, reason) = (vec![HoldOf::Absence(key(A))], String::new());
+        let from = BackTo::Drift(given.seq());
+        given.event(HoldBegunV1 { app: name("web"), of, from, until, reason });
     };
     let stopped = |world: &World| {
         let web = &world.apps[&name("web")];

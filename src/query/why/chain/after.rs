@@ -68,8 +68,10 @@ fn follows(recorded: &Recorded, of: &Recorded) -> bool {
             body.observation == seq || body.causes.contains(&seq) || evidence
         }
         Some(Event::AuditGapSuspected(body)) => body.observation == seq,
-        Some(Event::HoldBegun(body)) => body.drift == seq,
+        Some(Event::HoldBegun(body)) => body.from.seq() == seq,
         Some(Event::HoldEnded(body)) => body.holds.contains(&seq),
+        Some(Event::RestoreIntended(body)) => body.from.seq() == seq,
+        Some(Event::RestoreEnded(body)) => body.restore == seq,
         Some(Event::AppHeld(body)) => body.desired.seq == seq,
         Some(Event::AppHoldEnded(body)) => body.hold == seq || body.holds.contains(&seq),
         Some(Event::SyncFinished(body)) => [body.request, body.approval].contains(&Some(seq)),

@@ -115,10 +115,12 @@ impl Walk<'_> {
             Event::PlanApproved(body) => {
                 self.gate(body, seq)?.map(|(seq, _)| on(seq)).into_iter().collect()
             }
-            Event::HoldBegun(body) => vec![on(body.drift)],
+            Event::HoldBegun(body) => vec![on(body.from.seq())],
             Event::HoldEnded(body) => plain(&body.holds),
             Event::AppHeld(body) => plain(&[body.desired.seq]),
             Event::AppHoldEnded(body) => plain(&[body.hold]),
+            Event::RestoreIntended(body) => vec![on(body.from.seq())],
+            Event::RestoreEnded(body) => plain(&[body.restore]),
             Event::AppDeclared(body) => self.of_parent(&body.origin, seq)?,
             Event::AppRemoved(body) => self.of_parent(&body.origin, seq)?,
             Event::AppRefused(body) => self.of_parent(&body.origin, seq)?,

@@ -386,13 +386,20 @@ fn what_is_held_leads_to_who_holds_it_and_to_whose_change_it_is() {
     let mut told = Told::new();
     let (drift, Event::DriftDetected(body)) = told.last("drift.detected") else { panic!() };
     told.attributed(body.observation, WEB, "alice", Vec::new());
-    let of = HoldOf::Fields(HeldFields {
+    let of = vec![HoldOf::Fields(HeldFields {
         key: story_key(WEB),
         saved: body.saved.unwrap(),
+        of_manifest: false,
         places: body.places.clone(),
         fields: body.fields.clone(),
-    });
-    let hold = HoldBegunV1 { app: name("web"), of, drift, until: None, reason: "load".into() };
+    })];
+    let hold = HoldBegunV1 {
+        app: name("web"),
+        of,
+        from: BackTo::Drift(drift),
+        until: None,
+        reason: "load".into(),
+    };
     let hold = told.0.add(Draft::new(hold).by(Actor::os_user("bob")));
     let chain = told.chain(WEB);
     let held = link(&chain, "hold.begun");

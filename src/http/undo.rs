@@ -1,0 +1,393 @@
+//! Undoing one event.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{ConnectInfo, State as Having};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+
+use super::api::{self, FromPeer, Given};
+use super::error::Error;
+use super::peer::Peer;
+use super::restore::{Asking, finish};
+use super::server::State;
+use super::{dto, hold};
+use crate::command::{Command, Restored, Then as RenderThen};
+use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind};
+use crate::model::{AppName, ObjectKey, Seq};
+use crate::plan::Compared;
+use crate::query::instant::At;
+use crate::query::restore::{self, NotRestorable, Now, Then, Wish};
+use crate::query::rollback::HoldPlan;
+use crate::query::undo::edit::{self, Edit};
+use crate::query::undo::effects::{self, Present, State as Objects};
+use crate::query::undo::{self, NotUndone, Span, What};
+use crate::replay::{Desired, World};
+
+impl From<NotUndone> for Error {
+    fn from(error: NotUndone) -> Self {
+        let (message, hint) = (error.to_string(), error.hint());
+        match error {
+            NotUndone::Ledger(error) => error.into(),
+            NotUndone::NoEvent(..) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_event", message, hint)
+            }
+            _ => Self::new(StatusCode::CONFLICT, "not_undone", message, hint),
+        }
+    }
+}
+
+/// Who undoes what, and how.
+struct Undo {
+    state: State,
+    peer: Peer,
+    seq: Seq,
+    asked: dto::UndoBody,
+}
+
+/// What of an event is taken back, and what is in the way.
+#[derive(Default)]
+struct Judged {
+    fields: Vec<String>,
+    conflicts: Vec<String>,
+    missing: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// Shows what would be undone, or undoes it.
+pub(super) async fn undo(
+    Having(state): Having<State>,
+    ConnectInfo(peer): FromPeer,
+    body: Given<dto::UndoBody>,
+) -> Result<Response, Error> {
+    let Json(asked) = body?;
+    let seq = Seq(asked.event);
+    let ledger = state.ledger.clone();
+    let found = state.blocking(move || {
+        let recorded = ledger.get(seq)?.ok_or(NotUndone::NoEvent(seq, ledger.head()))?;
+        undo::what(&ledger, &recorded)
+    });
+    let what = found.await??;
+    let undo = Undo { state, peer, seq, asked };
+    match what {
+        What::Release(hold) => undo.release(hold).await,
+        What::Resume(app) => undo.resume(app).await,
+        What::Unfreeze => undo.unfreeze().await,
+        What::Pause(body) => {
+            let (app, until) = (body.app.to_string(), body.until);
+            let (subject, reason) = (format!("application {app}"), undo.reason(&body.reason));
+            undo.by(Command::Pause { app, until, reason }, subject, "it is paused again").await
+        }
+        What::Freeze(body) => {
+            let (until, reason) = (body.until, undo.reason(&body.reason));
+            let what = "everything is frozen again";
+            undo.by(Command::Freeze { until, reason }, "greffier".to_owned(), what).await
+        }
+        What::HoldAgain(app, body) => {
+            let restored = Restored::Held(app.clone(), body.of.clone());
+            let reason = undo.reason(&body.reason);
+            let (from, until) = (body.from, body.until);
+            let judged = Judged::default();
+            undo.finish(restored, judged, app.to_string(), (from, until, reason)).await
+        }
+        What::RollBackAgain(body) => {
+            let to = At { seq: body.to, time: body.at, timed: false, what: String::new() };
+            let command = Command::Rollback {
+                app: body.app.to_string(),
+                to,
+                said: body.said.clone(),
+                then: RenderThen::Wanted(Box::new(Desired::from(&body.desired))),
+                until: body.until,
+                reason: undo.reason(&body.reason),
+            };
+            let asked = dto::RollbackBody { plan: undo.asked.plan, ..dto::RollbackBody::default() };
+            hold::roll_back_by(&undo.state, undo.peer, command, asked).await
+        }
+        What::Effects(span) => undo.effects(span).await,
+        What::PutBack(drift, seq) => undo.put_back(*drift, seq).await,
+        What::Edits(edits) => undo.edits(edits).await,
+        What::Undelete(key, at) => undo.undelete(key, at).await,
+    }
+}
+
+impl Undo {
+    fn reason(&self, former: &str) -> String {
+        if self.asked.reason.is_empty() { former.to_owned() } else { self.asked.reason.clone() }
+    }
+
+    async fn release(&self, hold: Seq) -> Result<Response, Error> {
+        let over = self.state.read(move |world, _| {
+            let mut apps = world.apps.values();
+            !apps.any(|app| {
+                app.hold.as_ref().is_some_and(|known| known.seq == hold)
+                    || app.holds.iter().any(|known| known.seq == hold)
+            })
+        });
+        if over.await? {
+            return Err(NotUndone::Over { seq: hold, what: "the hold" }.into());
+        }
+        let (subject, namespace) = (format!("#{hold}"), None);
+        let command = Command::Release { subject, namespace };
+        hold::release_by(&self.state, self.peer, command, self.asked.plan).await
+    }
+
+    async fn resume(self, app: AppName) -> Result<Response, Error> {
+        let (seq, name) = (self.seq, app.clone());
+        let lasts = self.state.read(move |world, _| {
+            let pause = world.apps.get(&name).and_then(|app| app.paused.as_ref());
+            pause.is_some_and(|pause| pause.seq == seq)
+        });
+        if !lasts.await? {
+            return Err(NotUndone::Over { seq, what: "the pause" }.into());
+        }
+        let subject = format!("application {app}");
+        self.by(Command::Resume { app: app.to_string() }, subject, "it goes on").await
+    }
+
+    async fn unfreeze(self) -> Result<Response, Error> {
+        let seq = self.seq;
+        let lasts = self
+            .state
+            .read(move |world, _| world.frozen.as_ref().is_some_and(|freeze| freeze.seq == seq));
+        if !lasts.await? {
+            return Err(NotUndone::Over { seq, what: "the freeze" }.into());
+        }
+        self.by(Command::Unfreeze, "greffier".to_owned(), "it goes on writing").await
+    }
+
+    /// Undoes it by a command that has no plan of its own.
+    async fn by(self, command: Command, subject: String, how: &str) -> Result<Response, Error> {
+        if self.asked.plan {
+            let (undoes, how) = (self.seq.0, how.to_owned());
+            let shown = HoldPlan { subject, undoes, how, ..HoldPlan::default() };
+            return Ok(Json(shown).into_response());
+        }
+        Ok(api::carry_out(&self.state, self.peer, command).await?.into_response())
+    }
+
+    async fn effects(self, span: Span) -> Result<Response, Error> {
+        let (app, keys) = (span.app.clone(), span.keys.clone());
+        let of = move |world: &World| match &keys {
+            Some(keys) => effects::applied(world, &app, keys),
+            None => effects::wanted(world, &app),
+        };
+        let known = span.app.clone();
+        let there = self
+            .state
+            .read(move |world, _| world.apps.get(&known).is_some_and(|app| !app.removing));
+        if !there.await? {
+            return self.of_removed(span).await;
+        }
+        let before: Objects = self.as_of(span.from, of.clone()).await?;
+        let (app, to, of_render) = (span.app.clone(), span.to, span.keys.is_none());
+        let after = self.as_of(span.to, move |world| {
+            let desired = world.apps.get(&app).and_then(|app| app.desired.as_ref());
+            let in_force = desired.is_some_and(|desired| desired.seq == to);
+            (in_force || !of_render).then(|| of(world))
+        });
+        let not_in_force = || NotUndone::NotInForce { seq: to, app: span.app.clone() };
+        let after = after.await?.ok_or_else(not_in_force)?;
+        let (ledger, app) = (self.state.ledger.clone(), span.app.clone());
+        let between =
+            self.state.blocking(move || effects::between(&ledger, &app, (&before, &after), to));
+        let (changed, missing) = between.await??;
+        let keys: Vec<ObjectKey> = changed.iter().map(|effect| effect.key.clone()).collect();
+        let app = span.app.clone();
+        let present = self.state.read(move |world, _| {
+            let of = |key: ObjectKey| (key.clone(), Present::of(world, &app, &key));
+            keys.into_iter().map(of).collect::<BTreeMap<_, _>>()
+        });
+        let present = present.await?;
+        let (ledger, app, seq) = (self.state.ledger.clone(), span.app.clone(), span.to);
+        let judged =
+            self.state.blocking(move || effects::judge(&ledger, &app, seq, &changed, &present));
+        let judged = judged.await??;
+        let restored = Restored::Held(span.app.clone(), judged.parts);
+        let judged = Judged {
+            fields: judged.fields,
+            conflicts: judged.conflicts,
+            missing: missing.into_iter().chain(judged.missing).collect(),
+            notes: judged.notes,
+        };
+        let subject = format!("application {}", span.app);
+        self.finish_new(restored, judged, subject).await
+    }
+
+    /// What an application had that is gone: nobody has its objects, and those that went come back.
+    async fn of_removed(self, span: Span) -> Result<Response, Error> {
+        let keys = span.keys.clone().unwrap_or_default();
+        let (mut writes, mut judged) = (Vec::new(), Judged::default());
+        for key in keys {
+            match self.prepared(&key, span.from).await {
+                Ok(prepared) => match prepared.restored {
+                    Restored::Written(more) => {
+                        judged.fields.push(format!("{key} comes back"));
+                        writes.extend(more);
+                    }
+                    Restored::Held(app, _) => {
+                        judged.conflicts.push(format!("{key}: application {app} has it now"));
+                    }
+                },
+                Err(NotRestorable::Same { .. }) => {
+                    judged.notes.push(format!("{key}: it is as before already"));
+                }
+                Err(error) => judged.missing.push(error.to_string()),
+            }
+        }
+        let subject = format!("application {}, which is gone", span.app);
+        self.finish_new(Restored::Written(writes), judged, subject).await
+    }
+
+    async fn put_back(self, drift: DriftDetectedV1, seq: Seq) -> Result<Response, Error> {
+        let (app, key) = (drift.app.clone(), drift.key.clone());
+        let present = self.state.read(move |world, _| {
+            let present = Present::of(world, &app, &key);
+            let applied = world.owned.get(&key).map(|owned| owned.applied);
+            let gone = !present.live;
+            (present, applied, gone)
+        });
+        let (present, applied, gone) = present.await?;
+        let over = NotUndone::Over { seq, what: "the change by hand" };
+        let lasts = match drift.kind {
+            DriftKind::Deleted => gone,
+            _ => present.drift.is_some(),
+        };
+        let Some(wanted) = present.wanted.filter(|_| lasts) else { return Err(over.into()) };
+        let mut judged = Judged::default();
+        let key = drift.key.clone();
+        if drift.kind == DriftKind::Drift {
+            let ours: Vec<&str> = drift.fields.iter().map(|field| field.path.as_str()).collect();
+            for path in present.drift.iter().flat_map(|(_, fields)| fields) {
+                if !ours.contains(&path.as_str()) {
+                    judged.conflicts.push(format!("{key} {path}: it was changed by hand as well"));
+                }
+            }
+        }
+        if applied != Some(wanted.digest) {
+            let why = "Git has changed it, and nobody synced that";
+            judged.conflicts.push(format!("{key}: {why}"));
+        }
+        judged.fields = drift.fields.iter().map(|field| format!("{key} {}", field.path)).collect();
+        let restored = Restored::object(drift.app.clone(), wanted, false);
+        self.finish_new(restored, judged, key.to_string()).await
+    }
+
+    async fn edits(self, edits: Vec<Edit>) -> Result<Response, Error> {
+        let keys: Vec<ObjectKey> = edits.iter().map(|edit| edit.key.clone()).collect();
+        let of = keys.clone();
+        let now = self.state.read(move |world, _| {
+            of.iter().map(|key| Now::of(world, key, None)).collect::<Vec<_>>()
+        });
+        let now = now.await?;
+        let (ledger, seq) = (self.state.ledger.clone(), self.seq);
+        let judged = self.state.blocking(move || edit::judge(&ledger, seq, &edits, &now));
+        let judged = judged.await??;
+        let restored = Restored::Written(judged.writes);
+        let subject = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let judged = Judged {
+            fields: judged.fields,
+            conflicts: judged.conflicts,
+            missing: judged.missing,
+            notes: judged.notes,
+        };
+        self.finish_new(restored, judged, subject).await
+    }
+
+    async fn undelete(self, key: ObjectKey, at: Seq) -> Result<Response, Error> {
+        let prepared = self.prepared(&key, at).await?;
+        let fields = vec![format!("{key} comes back")];
+        let judged = Judged { fields, notes: prepared.notes, ..Judged::default() };
+        self.finish_new(prepared.restored, judged, key.to_string()).await
+    }
+
+    /// The object as it was as of an event: as it was wanted, or else as it was seen.
+    async fn prepared(&self, key: &ObjectKey, at: Seq) -> Result<restore::Prepared, NotRestorable> {
+        let failed =
+            |error: Error| NotRestorable::Blob { key: key.clone().into(), why: error.message };
+        let of = key.clone();
+        let then = self.as_of(at, move |world| (Then::of(world, &of), world.now));
+        let (then, time) = then.await.map_err(failed)?;
+        let (of, wanted) = (key.clone(), then.wanted.as_ref().map(|(app, _)| app.clone()));
+        let now = self.state.read(move |world, _| Now::of(world, &of, wanted.as_ref()));
+        let now = now.await.map_err(failed)?;
+        let live = then.wanted.is_none();
+        let at = At { seq: at, time, timed: false, what: String::new() };
+        let wish = Wish { key: key.clone(), at, field: None, live };
+        let ledger = self.state.ledger.clone();
+        let prepared = move || restore::prepare(&ledger, &wish, &then, &now);
+        self.state.blocking(prepared).await.map_err(failed)?
+    }
+
+    async fn as_of<R: Send + 'static>(
+        &self,
+        seq: Seq,
+        reader: impl FnOnce(&World) -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        let world = self.state.world_at(seq).await?;
+        self.state.blocking(move || reader(&world)).await
+    }
+
+    async fn finish_new(
+        self,
+        restored: Restored,
+        judged: Judged,
+        subject: String,
+    ) -> Result<Response, Error> {
+        let how = (BackTo::Undone(self.seq), None, self.asked.reason.clone());
+        self.finish(restored, judged, subject, how).await
+    }
+
+    /// Shows what is taken back and what is in the way, or takes it back unless something is.
+    async fn finish(
+        self,
+        restored: Restored,
+        judged: Judged,
+        subject: String,
+        (from, until, reason): (BackTo, Option<crate::model::Timestamp>, String),
+    ) -> Result<Response, Error> {
+        let Judged { fields, conflicts, missing, notes } = judged;
+        let empty = match &restored {
+            Restored::Held(_, parts) => parts.is_empty(),
+            Restored::Written(writes) => writes.is_empty(),
+        };
+        let shown = HoldPlan {
+            subject,
+            undoes: self.seq.0,
+            fields,
+            conflicts: conflicts.clone(),
+            missing: missing.clone(),
+            notes,
+            ..HoldPlan::default()
+        };
+        if empty && conflicts.is_empty() && missing.is_empty() {
+            return Err(NotUndone::Nothing(self.seq).into());
+        }
+        let left = !conflicts.is_empty() || !missing.is_empty();
+        if self.asked.plan && empty {
+            return Ok(Json(HoldPlan { how: "nothing of it".to_owned(), ..shown }).into_response());
+        }
+        if left && (empty || !self.asked.partial) && !self.asked.plan {
+            let all: Vec<String> = conflicts.into_iter().chain(missing).collect();
+            let message = format!("not all of #{} can be undone: {}", self.seq.0, all.join("; "));
+            let hint = match empty {
+                true => "nothing was written",
+                false => "nothing was written; --partial leaves that as it is, and undoes the rest",
+            };
+            return Err(Error::new(StatusCode::CONFLICT, "conflicts", message, hint));
+        }
+        let read = self.state.read(|world, compared| (world.clone(), compared.clone()));
+        let known: (World, Compared) = read.await?;
+        let asking = Asking {
+            restored,
+            blobs: Vec::new(),
+            from,
+            until,
+            reason,
+            shown,
+            partial: self.asked.partial,
+            plan: self.asked.plan,
+        };
+        finish(&self.state, self.peer, known, asking).await
+    }
+}

@@ -1,0 +1,310 @@
+//! What somebody changed of an object that no application has, and how it goes back.
+
+use serde_json::Value;
+
+use super::super::book::Book;
+use super::super::describe::field_change;
+use super::super::instant::{backwards, forwards};
+use super::super::restore::{Now, Seen, since};
+use super::NotUndone;
+use super::places::places;
+use crate::cluster::compare::path;
+use crate::cluster::sanitize::sanitize;
+use crate::cluster::{Stored, has_digest, value_at};
+use crate::ledger;
+use crate::ledger::event::{
+    Event, FieldChange, ObjectObservedV1, RestoreIntendedV1, RestoreResult, RestoreWrite, Verb,
+};
+use crate::ledger::store::SubjectKey;
+use crate::model::{BlobAddr, ObjectKey, Seq};
+use crate::plan::secret::hide;
+
+/// What became of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The object.
+    pub key: ObjectKey,
+    /// What it was; `None` = it was not there.
+    pub before: Option<Seen>,
+    /// What the event made of it; `None` = it was deleted.
+    pub after: Option<Seen>,
+}
+
+/// What of edits can be taken back.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Judged {
+    /// The writes.
+    pub writes: Vec<RestoreWrite>,
+    /// What changes: `was` as it is now, `now` as it is to be.
+    pub fields: Vec<String>,
+    /// What came since.
+    pub conflicts: Vec<String>,
+    /// What cannot be read, or was recorded nowhere.
+    pub missing: Vec<String>,
+    /// What needs nothing.
+    pub notes: Vec<String>,
+}
+
+fn seen(body: &ObjectObservedV1) -> Seen {
+    Seen {
+        object: body.object,
+        version: body.version.clone(),
+        uid: body.uid.clone(),
+        digest: body.digest,
+    }
+}
+
+/// What was seen of an object last before an event.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn before(book: &dyn Book, key: &ObjectKey, seq: Seq) -> Result<Option<Seen>, ledger::Error> {
+    let found = backwards(book, SubjectKey::object(key), seq, |recorded| match &recorded.event {
+        Some(Event::ObjectObserved(body)) if body.key == *key => Some(Some(seen(body))),
+        Some(Event::ObjectGone(body)) if body.key == *key => Some(None),
+        _ => None,
+    })?;
+    Ok(found.flatten())
+}
+
+/// What somebody made of an object with the version that an observation shows.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn of_observation(
+    book: &dyn Book,
+    seq: Seq,
+    body: &ObjectObservedV1,
+) -> Result<Edit, ledger::Error> {
+    let former = before(book, &body.key, seq)?;
+    Ok(Edit { key: body.key.clone(), before: former, after: Some(seen(body)) })
+}
+
+/// What a restore made of its objects: as far as it was made and seen.
+///
+/// # Errors
+/// [`NotUndone`], where nothing of it was made, or it was not seen yet.
+pub fn of_restore(
+    book: &dyn Book,
+    seq: Seq,
+    body: &RestoreIntendedV1,
+) -> Result<Vec<Edit>, NotUndone> {
+    let mut edits = Vec::new();
+    for (index, write) in (0..).zip(&body.writes) {
+        let Some((uid, version)) = made(book, seq, index, write)? else { continue };
+        let key = write.key.clone();
+        let former = before(book, &key, seq)?;
+        if write.verb == Verb::Prune {
+            edits.push(Edit { key, before: former, after: None });
+            continue;
+        }
+        let shown =
+            forwards(book, SubjectKey::object(&key), seq, |recorded| match &recorded.event {
+                Some(Event::ObjectObserved(body)) if body.key == key && body.uid == uid => {
+                    (body.resource_version == version).then(|| seen(body))
+                }
+                _ => None,
+            })?;
+        let after = Some(shown.ok_or_else(|| NotUndone::NotSeen(key.clone()))?);
+        edits.push(Edit { key, before: former.filter(|_| write.verb == Verb::Update), after });
+    }
+    if edits.is_empty() { Err(NotUndone::Nothing(seq)) } else { Ok(edits) }
+}
+
+/// The uid and the resource version that the write of a restore made.
+fn made(
+    book: &dyn Book,
+    restore: Seq,
+    index: u32,
+    write: &RestoreWrite,
+) -> Result<Option<(String, String)>, ledger::Error> {
+    forwards(book, SubjectKey::object(&write.key), restore, |recorded| {
+        let Some(Event::RestoreEnded(body)) = &recorded.event else { return None };
+        let results = body.results.iter().filter(|_| body.restore == restore);
+        let mut ended = results.filter(|(known, _)| *known == index);
+        ended.find_map(|(_, result)| match result {
+            RestoreResult::Made { uid, resource_version } => {
+                Some((uid.clone(), resource_version.clone()))
+            }
+            _ => None,
+        })
+    })
+}
+
+/// Judges edits by event `seq`; `now` is what is of each of them now, in order.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn judge(
+    book: &dyn Book,
+    seq: Seq,
+    edits: &[Edit],
+    now: &[Now],
+) -> Result<Judged, ledger::Error> {
+    let mut judge = Judge { book, seq, judged: Judged::default() };
+    for (edit, now) in edits.iter().zip(now) {
+        judge.edit(edit, now)?;
+    }
+    Ok(judge.judged)
+}
+
+struct Judge<'a> {
+    book: &'a dyn Book,
+    seq: Seq,
+    judged: Judged,
+}
+
+impl Judge<'_> {
+    fn edit(&mut self, edit: &Edit, now: &Now) -> Result<(), ledger::Error> {
+        let key = &edit.key;
+        if let Some(app) = &now.app {
+            self.judged.conflicts.push(format!("{key}: application {app} has it now"));
+            return Ok(());
+        }
+        match (&edit.before, &edit.after, &now.seen) {
+            (Some(before), Some(after), Some(now)) => self.changed(key, before, after, now),
+            (Some(before), None, None) => {
+                self.create(key, before);
+                Ok(())
+            }
+            (None, Some(after), Some(now)) => self.delete(key, after, now),
+            (Some(_), None, Some(_)) => self.conflict(key, "somebody made it anew"),
+            (_, Some(_), None) if edit.before.is_some() => self.conflict(key, "it is gone"),
+            (_, _, None) => {
+                self.judged.notes.push(format!("{key}: it is gone already"));
+                Ok(())
+            }
+            (None, None, Some(_)) => Ok(()),
+        }
+    }
+
+    /// Something else came, as it was seen since.
+    fn conflict(&mut self, key: &ObjectKey, why: &str) -> Result<(), ledger::Error> {
+        let since = since(self.book, key, self.seq)?;
+        let since = since.into_iter().map(|what| format!("; {what}")).collect::<String>();
+        self.judged.conflicts.push(format!("{key}: {why}{since}"));
+        Ok(())
+    }
+
+    fn read(&mut self, key: &ObjectKey, addr: BlobAddr) -> Option<Value> {
+        let read = self.book.blob(addr).map_err(|error| error.to_string());
+        let stored = read.and_then(|bytes| {
+            Stored::from_stored(&bytes).map_err(|_| "it cannot be read".to_owned())
+        });
+        match stored {
+            Ok(stored) => Some(stored.object),
+            Err(why) => {
+                self.judged.missing.push(format!("{key}: what was seen, {addr}: {why}"));
+                None
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        key: &ObjectKey,
+        verb: Verb,
+        saved: Option<&Seen>,
+        found: Option<&Seen>,
+    ) -> RestoreWrite {
+        let version = saved.or(found).map(|seen| seen.version.clone()).unwrap_or_default();
+        RestoreWrite {
+            key: key.clone(),
+            version,
+            verb,
+            saved: saved.map(|seen| seen.object),
+            of_manifest: false,
+            places: Vec::new(),
+            fields: Vec::new(),
+            found: found.map(|seen| (seen.uid.clone(), seen.digest)),
+        }
+    }
+
+    fn create(&mut self, key: &ObjectKey, before: &Seen) {
+        if key.is_secret() {
+            self.judged.missing.push(secret(key));
+            return;
+        }
+        if self.read(key, before.object).is_none() {
+            return;
+        }
+        let write = self.write(key, Verb::Create, Some(before), None);
+        self.judged.fields.push(format!("{key} comes back"));
+        self.judged.writes.push(write);
+    }
+
+    /// What a restore created goes again, as long as it is what was created.
+    fn delete(&mut self, key: &ObjectKey, after: &Seen, now: &Seen) -> Result<(), ledger::Error> {
+        if (now.uid.as_str(), now.digest) != (after.uid.as_str(), after.digest) {
+            return self.conflict(key, "it is not what was made any more");
+        }
+        let write = self.write(key, Verb::Prune, None, Some(now));
+        self.judged.fields.push(format!("{key} goes"));
+        self.judged.writes.push(write);
+        Ok(())
+    }
+
+    fn changed(
+        &mut self,
+        key: &ObjectKey,
+        before: &Seen,
+        after: &Seen,
+        now: &Seen,
+    ) -> Result<(), ledger::Error> {
+        if before.uid != after.uid {
+            return self.conflict(key, "the event shows another object of its name");
+        }
+        if now.uid != after.uid {
+            return self.conflict(key, "it is another object of its name now");
+        }
+        if before.version != after.version || now.version != after.version {
+            return self.conflict(key, "it was seen in several versions of its API");
+        }
+        let docs = (
+            self.read(key, before.object),
+            self.read(key, after.object),
+            self.read(key, now.object),
+        );
+        let (Some(mut was), Some(mut made), Some(is)) = docs else { return Ok(()) };
+        // What the cluster assigns is nobody's edit.
+        sanitize(&mut was);
+        sanitize(&mut made);
+        let mut write = self.write(key, Verb::Update, Some(before), Some(now));
+        write.version.clone_from(&now.version);
+        let mut fields = Vec::new();
+        for place in places(&was, &made) {
+            let at = path(&place);
+            let (to, left, value) =
+                (value_at(&was, &place), value_at(&made, &place), value_at(&is, &place));
+            let json = |value: Option<&Value>| value.map(Value::to_string).unwrap_or_default();
+            let change = |one, two| {
+                hide(key, FieldChange { path: at.clone(), was: json(one), now: json(two) })
+            };
+            if value == to {
+                self.judged.notes.push(format!("{key} {at}: it is as before already"));
+            } else if value != left {
+                let other = change(left, value);
+                self.conflict(
+                    key,
+                    &format!("{} (the event made it the former)", field_change(&other)),
+                )?;
+            } else if key.is_secret() && to.is_some_and(has_digest) {
+                self.judged.missing.push(format!("{at} of {}", secret(key)));
+            } else {
+                let change = change(value, to);
+                fields.push(format!("{key} {}", field_change(&change)));
+                write.fields.push(change);
+                write.places.push(place);
+            }
+        }
+        if !write.places.is_empty() {
+            self.judged.fields.append(&mut fields);
+            self.judged.writes.push(write);
+        }
+        Ok(())
+    }
+}
+
+fn secret(key: &ObjectKey) -> String {
+    format!("{key}: of a Secret that was only observed, the values are recorded nowhere")
+}
