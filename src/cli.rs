@@ -28,6 +28,7 @@ mod output;
 mod people;
 mod plan;
 mod read;
+mod replay;
 mod report;
 mod restore;
 mod rollback;

@@ -52,6 +52,7 @@ pub use convert::{
 pub use coverage::coverage_dto;
 pub use kubernetes::past_api;
 pub use past::{instant_dto, marks_dto, object_dto, patched};
+pub use peer::local_user;
 pub use recovery::{Fresh, recovery_dto};
 pub use report::head_dto as report_head_dto;
 pub use server::{BindError, Control, Facts, State, bind, serve};

@@ -16,6 +16,7 @@ mod opened;
 mod preview_job;
 mod programs_job;
 mod record;
+pub mod recovery;
 mod render_job;
 mod rest;
 mod restore_job;

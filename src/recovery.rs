@@ -11,6 +11,7 @@ pub mod candidate;
 pub mod lost;
 pub mod order;
 pub mod plan;
+pub mod progress;
 pub mod rules;
 pub mod skips;
 pub mod versions;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(super) use recovery::DoctorArgs;
+pub(super) use recovery::{DoctorArgs, ReplayArgs};
 pub(super) use rollback::{ReleaseArgs, RestoreArgs, RollbackArgs, UndoArgs};
 
 use crate::config::Period;
@@ -263,6 +263,11 @@ pub(super) enum Verb {
     )]
     #[command(subcommand)]
     Report(ReportVerb),
+    /// Rebuild an empty cluster from the ledger and its key; exits with 8 when not all of it is there.
+    #[command(
+        after_help = "Examples:\n  greffier replay --to new --plan\n  greffier replay --to new --at mark:before-the-fire --yes\n  greffier replay --to new --resume"
+    )]
+    Replay(Box<ReplayArgs>),
     /// Say what would not return if the cluster burned now; exits with 1 when something would not.
     #[command(
         after_help = "Examples:\n  greffier doctor --recovery\n  greffier doctor --recovery --at 'yesterday 14:00' -o json"

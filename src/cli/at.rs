@@ -50,9 +50,8 @@ pub(super) fn check_format(format: Format, verb: &Verb) -> Result<(), Error> {
 /// Refuses an instant where it means nothing.
 pub(super) fn check(verb: &Verb) -> Result<(), Error> {
     let refused = |what: &str| {
-        Err(Error::usage(format!("--at does not go with {what}")).hint(
-            "it goes with status, get, show, why, blame, tree, diff, plan, render, doctor and log",
-        ))
+        Err(Error::usage(format!("--at does not go with {what}"))
+            .hint("it goes with status, get, show, why, blame, tree, diff, plan, render, doctor, replay and log"))
     };
     match verb {
         Verb::Status
@@ -62,6 +61,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Error> {
         | Verb::Tree { .. }
         | Verb::Plan { .. }
         | Verb::Doctor(_)
+        | Verb::Replay(_)
         | Verb::Render { rev: None, .. } => Ok(()),
         Verb::Diff(args) if args.from.is_some() => refused("--from: --to says up to when"),
         Verb::Diff(args) if args.rev.is_none() && args.local.is_none() => Ok(()),

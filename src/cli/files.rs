@@ -327,7 +327,7 @@ impl Files {
     }
 }
 
-fn unknown(error: &query::UnknownApp) -> Error {
+pub(super) fn unknown(error: &query::UnknownApp) -> Error {
     let hint = match error.near.as_slice() {
         [] => "`greffier get apps` lists them".to_owned(),
         near => format!("did you mean {}?", near.join(", ")),
@@ -335,7 +335,7 @@ fn unknown(error: &query::UnknownApp) -> Error {
     Error::usage(error.to_string()).hint(hint)
 }
 
-fn fold(archive: &Archive, head: Seq, quiet: bool) -> Result<World, Error> {
+pub(super) fn fold(archive: &Archive, head: Seq, quiet: bool) -> Result<World, Error> {
     let begun = time::Instant::now();
     let may_show = !quiet && std::io::stderr().is_terminal();
     let mut bar: Option<ProgressBar> = None;

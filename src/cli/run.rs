@@ -12,8 +12,8 @@ use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ReportVerb,
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::{
-    approve, arena, at, between, blame, change, doctor, log, mark, output, plan, read, report,
-    restore, rollback, settings, show, trial, why,
+    approve, arena, at, between, blame, change, doctor, log, mark, output, plan, read, replay,
+    report, restore, rollback, settings, show, trial, why,
 };
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
@@ -130,6 +130,7 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         }
         Verb::Log(args) => log::run(context, *args).await,
         Verb::Report(ReportVerb::Audit(args)) => report::audit(context, args).await,
+        Verb::Replay(args) => replay::run(context, *args).await,
         Verb::Doctor(args) => doctor::run(context, args).await,
         Verb::App(verb) => change::app(context, verb).await,
         Verb::Ledger(verb) => read::ledger(context, verb).await,

@@ -213,6 +213,13 @@ impl Connection {
         Ok(())
     }
 
+    /// Every kind and version that the last discovery found.
+    #[must_use]
+    pub fn served(&self) -> Vec<(GroupKind, String)> {
+        let resources = self.resources.read();
+        resources.map(|known| known.by_version.keys().cloned().collect()).unwrap_or_default()
+    }
+
     fn remember(&self, entries: Vec<Entry>) {
         let by_version = entries
             .into_iter()

@@ -36,6 +36,12 @@ impl Peer {
     }
 }
 
+/// The actor of what is done by this process itself. Blocking: reads the list of users.
+#[must_use]
+pub fn local_user() -> Actor {
+    Actor::os_user(user_name(rustix::process::getuid().as_raw()))
+}
+
 /// The name of a user, or `uid:<number>` when the list has none.
 fn user_name(uid: u32) -> String {
     let mut text = String::new();

@@ -16,6 +16,7 @@ mod git;
 mod hold;
 mod ignore;
 mod operator;
+mod recovery;
 mod restore;
 mod write;
 
@@ -51,6 +52,10 @@ pub use hold::{
 pub use ignore::{IgnoreCheckedV1, IgnoreFailedV1};
 pub use operator::{
     DeadlineReachedV1, FrozenV1, MarkedV1, PausedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
+};
+pub use recovery::{
+    Recovered, RecoveryBegunV1, RecoveryFinishedV1, RecoveryIntentV1, RecoveryOutcomeV1,
+    RecoveryResult, RecoveryWrite,
 };
 pub use restore::{RestoreEndedV1, RestoreIntendedV1, RestoreResult, RestoreWrite};
 pub use write::{
@@ -266,6 +271,14 @@ events! {
     RestoreEnded(RestoreEndedV1) = 0x0717, "restore.ended";
     /// See [`MarkedV1`].
     Marked(MarkedV1) = 0x0720, "operator.mark";
+    /// See [`RecoveryBegunV1`].
+    RecoveryBegun(RecoveryBegunV1) = 0x0800, "recovery.begun";
+    /// See [`RecoveryIntentV1`].
+    RecoveryIntent(RecoveryIntentV1) = 0x0801, "recovery.intent";
+    /// See [`RecoveryOutcomeV1`].
+    RecoveryOutcome(RecoveryOutcomeV1) = 0x0802, "recovery.outcome";
+    /// See [`RecoveryFinishedV1`].
+    RecoveryFinished(RecoveryFinishedV1) = 0x0803, "recovery.finished";
 }
 
 #[cfg(test)]

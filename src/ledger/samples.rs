@@ -1,6 +1,7 @@
 //! One event of every kind, for tests. A kind without a sample fails the test at the end.
 
 mod holds;
+mod recovery;
 
 use super::event::*;
 use crate::model::{
@@ -575,6 +576,7 @@ pub(crate) fn sample_events() -> Vec<Event> {
         attributed(),
         operators(),
         holds::holds(),
+        recovery::recoveries(),
     ]
     .concat()
 }

@@ -98,6 +98,7 @@ impl SubjectKey {
             Topic::Ref(name) => Self::new(b'r', name),
             Topic::Written(key) => Self::new(b'd', &key.to_string()),
             Topic::Intent(seq) => Self::new(b'i', &seq.0.to_string()),
+            Topic::Recoveries => Self::new(b'v', ""),
         }
     }
 

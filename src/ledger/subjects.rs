@@ -10,7 +10,7 @@ use super::event::{
 use crate::model::{AppName, CommitId, GroupKind, ObjectKey, Seq};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 8;
+pub const INDEX_VERSION: u32 = 9;
 
 /// What finds events that are about none of these, or that are looked for in another way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,8 @@ pub enum Topic {
     Written(ObjectKey),
     /// How the writes of the intent at this position ended.
     Intent(Seq),
+    /// What was replayed onto other clusters.
+    Recoveries,
 }
 
 /// What an event is about.
@@ -121,12 +123,10 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::KindsServed(_) => Subjects::topic(Topic::Watching),
         Event::KindListed(body) => Subjects::of_kind(&body.kind),
         Event::WatchGap(body) => Subjects::of_kind(&body.kind),
-        Event::CommitRecorded(body) => Subjects::default().with_commits([&body.commit]),
-        Event::RefMoved(body) => Subjects::topic(Topic::Ref(body.name.clone()))
-            .with_commits(body.old.iter().chain(&body.new)),
-        Event::HistoryRewritten(body) => Subjects::default()
-            .with_commits([&body.old, &body.new].into_iter().chain(&body.dropped)),
-        Event::HistoryImported(body) => Subjects::default().with_commits(&body.begins_at),
+        Event::CommitRecorded(_)
+        | Event::RefMoved(_)
+        | Event::HistoryRewritten(_)
+        | Event::HistoryImported(_) => of_git(event),
         Event::AppDeclared(_) | Event::AppRemoved(_) | Event::AppRefused(_) => of_definition(event),
         Event::RenderSucceeded(_)
         | Event::RevisionAdvanced(_)
@@ -148,10 +148,7 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::ContestEnded(_)
         | Event::ReplicasLeft(_) => of_object(event),
         Event::IntentRecorded(body) => of_intent(body),
-        Event::OutcomeRecorded(OutcomeRecordedV1 { app, intent, .. })
-        | Event::IntentSettled(IntentSettledV1 { app, intent, .. }) => {
-            Subjects::of_intent(app, *intent)
-        }
+        Event::OutcomeRecorded(_) | Event::IntentSettled(_) => of_ends(event),
         Event::ObjectObserved(_)
         | Event::ObjectGone(_)
         | Event::AuditReceived(_)
@@ -169,6 +166,23 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::AppHoldEnded(_)
         | Event::RestoreIntended(_)
         | Event::RestoreEnded(_) => of_people(event),
+        Event::RecoveryBegun(_)
+        | Event::RecoveryIntent(_)
+        | Event::RecoveryOutcome(_)
+        | Event::RecoveryFinished(_) => of_recovery(event),
+    }
+}
+
+/// What Git has.
+fn of_git(event: &Event) -> Subjects {
+    match event {
+        Event::CommitRecorded(body) => Subjects::default().with_commits([&body.commit]),
+        Event::RefMoved(body) => Subjects::topic(Topic::Ref(body.name.clone()))
+            .with_commits(body.old.iter().chain(&body.new)),
+        Event::HistoryRewritten(body) => Subjects::default()
+            .with_commits([&body.old, &body.new].into_iter().chain(&body.dropped)),
+        Event::HistoryImported(body) => Subjects::default().with_commits(&body.begins_at),
+        _ => Subjects::default(),
     }
 }
 
@@ -177,6 +191,17 @@ fn of_intent(body: &IntentRecordedV1) -> Subjects {
     let written = body.writes.iter().map(|write| Topic::Written(write.key.clone()));
     let found = Subjects::app(&body.app).with_commits(&body.commit);
     Subjects { topics: written.collect(), ..found.with_writes(&body.writes) }
+}
+
+/// How writes ended.
+fn of_ends(event: &Event) -> Subjects {
+    match event {
+        Event::OutcomeRecorded(OutcomeRecordedV1 { app, intent, .. })
+        | Event::IntentSettled(IntentSettledV1 { app, intent, .. }) => {
+            Subjects::of_intent(app, *intent)
+        }
+        _ => Subjects::default(),
+    }
 }
 
 /// Which application is defined or not, and what defines it.
@@ -258,6 +283,16 @@ fn of_cluster(event: &Event) -> Subjects {
         Event::AttributionResolved(body) => Subjects::object(&body.key),
         Event::AuditGapSuspected(body) => Subjects::object(&body.key),
         _ => Subjects::default(),
+    }
+}
+
+/// What was replayed onto another cluster. It is about the objects of that one, so objects do not
+/// find it: their history is that of this one.
+fn of_recovery(event: &Event) -> Subjects {
+    let found = Subjects::topic(Topic::Recoveries);
+    match event {
+        Event::RecoveryBegun(body) => Subjects { apps: body.apps.clone(), ..found },
+        _ => found,
     }
 }
 

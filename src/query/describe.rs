@@ -14,6 +14,7 @@ mod git;
 mod health;
 mod operator;
 mod plans;
+mod recovery;
 
 use std::fmt;
 
@@ -246,6 +247,10 @@ fn sentence(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descr
         | Event::AppHoldEnded(_)
         | Event::RestoreIntended(_)
         | Event::RestoreEnded(_) => operator::of_operator(event, by),
+        Event::RecoveryBegun(_)
+        | Event::RecoveryIntent(_)
+        | Event::RecoveryOutcome(_)
+        | Event::RecoveryFinished(_) => recovery::of_recovery(event, by),
     }
 }
 

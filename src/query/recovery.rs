@@ -16,11 +16,14 @@ use super::book::Book;
 use super::text::{count, near_names};
 use crate::cluster::{KindPattern, OWNER_ANNOTATION, Stored, lay_held};
 use crate::ledger;
-use crate::ledger::event::{DesiredObject, HeldFields, HoldOf};
+use crate::ledger::event::{DesiredObject, Event, HeldFields, HoldOf};
+use crate::ledger::store::SubjectKey;
+use crate::ledger::subjects::Topic;
 use crate::model::{AppName, BlobAddr, ObjectKey, Seq, Timestamp};
 use crate::recovery::candidate::Candidate;
 use crate::recovery::lost::{Loss, LossKind};
 use crate::recovery::plan::{Input, Skipped};
+use crate::recovery::progress::{Progress, last_onto};
 use crate::recovery::{Source, skips};
 use crate::replay::{App, LiveObject, World};
 
@@ -72,7 +75,7 @@ pub fn gather(world: &World, asked: &Asked) -> Result<Pending, UnknownApp> {
     let mut gathering = Gathering { world, asked, pending: Pending::default() };
     gathering.pending.input = Input {
         to: world.seq,
-        at: world.now.to_string(),
+        at: world.now,
         live: asked.live,
         apps: asked.apps.iter().map(ToString::to_string).collect(),
         unowned: asked.unowned,
@@ -391,6 +394,44 @@ impl<H: Fn(BlobAddr) -> bool> Reading<'_, H> {
         self.lost.push(Loss::new(kind, key, why));
     }
 }
+
+/// The last replay onto the cluster of this uid.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn last_replay(book: &dyn Book, uid: &str) -> Result<Option<Progress>, ledger::Error> {
+    let found = book.find(SubjectKey::topic(&Topic::Recoveries), Seq::ZERO, usize::MAX);
+    let read = found.into_iter().filter_map(|seq| book.get(seq).transpose());
+    let read = read.collect::<Result<Vec<_>, _>>()?;
+    let events =
+        read.iter().filter_map(|recorded| Some((recorded.envelope.seq, recorded.event.as_ref()?)));
+    Ok(last_onto(uid, events))
+}
+
+/// The uid of the cluster that the ledger keeps; empty while none was seen.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn own_cluster(book: &dyn Book) -> Result<String, ledger::Error> {
+    let (topic, mut before) = (SubjectKey::topic(&Topic::Watching), book.head().next());
+    loop {
+        let found = book.find_before(topic, before, WATCHING_AT_ONCE);
+        for seq in &found {
+            let recorded = book.get(*seq)?;
+            let event = recorded.as_ref().and_then(|recorded| recorded.event.as_ref());
+            if let Some(Event::ClusterIdentified(body)) = event {
+                return Ok(body.uid.clone());
+            }
+            before = *seq;
+        }
+        if found.len() < WATCHING_AT_ONCE {
+            return Ok(String::new());
+        }
+    }
+}
+
+/// How many events about the watching are looked up at a time.
+const WATCHING_AT_ONCE: usize = 64;
 
 /// How old what was observed last is.
 #[must_use]

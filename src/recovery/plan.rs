@@ -11,7 +11,7 @@ use super::order::{Place, Placed, Stage, places};
 use super::rules::{self, OWNERS, sanitise};
 use super::skips;
 use super::versions::{Choice, Serving};
-use crate::model::{Digest, GroupKind, ObjectKey, Seq, canonical_json};
+use crate::model::{Digest, GroupKind, ObjectKey, Seq, Timestamp, canonical_json};
 
 /// Something that is left out by a rule of [`skips`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct Input {
     /// The last event of the instant.
     pub to: Seq,
     /// Its time.
-    pub at: String,
+    pub at: Timestamp,
     /// Whether what was observed is replayed, rather than what was wanted.
     pub live: bool,
     /// The applications; empty = all.
@@ -94,6 +94,8 @@ pub struct Step {
 /// The plan.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
+    /// The time of the instant.
+    pub at: Timestamp,
     /// What is written, in order.
     pub steps: Vec<Step>,
     /// What a person is shown of it.
@@ -204,18 +206,23 @@ pub fn plan(input: Input, serving: Serving) -> Plan {
         making.notes.push(format!("{why}: {}", pulled.join(", ")));
     }
     if left > 0 {
-        let text = "objects that no application wants are left out; --include-unowned brings them";
-        making.notes.push(format!("{left} {text}"));
+        let text = "what no application wants is left out; --include-unowned brings it";
+        making.notes.push(format!("{text}: {left}"));
+    }
+    let jobs = taken.iter().filter(|candidate| candidate.key.is("batch", "Job")).count();
+    if jobs > 0 {
+        let text = "Jobs run again, because the new cluster does not know that they have run";
+        making.notes.push(format!("{text}: {jobs}"));
     }
     let steps = making.steps(taken);
     let head = Shown {
         to: input.to.0,
-        at: input.at,
+        at: input.at.to_string(),
         source: if input.live { "observed" } else { "desired" }.to_owned(),
         apps: input.apps,
         ..Shown::default()
     };
-    making.shown(steps, head)
+    Plan { at: input.at, ..making.shown(steps, head) }
 }
 
 /// What an object needs to be there: a namespace, or a definition of its kind.
@@ -432,7 +439,7 @@ impl Making {
             digest: digest(&steps).to_string(),
             ..head
         };
-        Plan { steps, shown }
+        Plan { steps, shown, ..Plan::default() }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::ledger::event::{
     AppDeclaredV1, AppRefusedV1, AppRemovedV1, ConfigLoadedV1, DesiredObject, DriftDetectedV1,
     DriftKind, Event, FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1,
     RemovalAwaitedV1, RenderFailedV1, RenderSucceededV1, RenderVariedV1, SyncFinishedV1,
+    WritesSuspendedV1,
 };
 use crate::model::{AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
 
@@ -62,9 +63,7 @@ impl World {
             Event::GateLapsed(body) => self.with_app(&body.app, |app| app.lapse()),
             Event::PlanApproved(body) => self.plan_approved(seq, body),
             Event::RemovalAwaited(body) => self.removal_awaited(body),
-            Event::WritesSuspended(body) => {
-                self.with_app(&body.app, |app| app.suspended.clone_from(&body.reasons))
-            }
+            Event::WritesSuspended(body) => self.writes_suspended(body),
             Event::DriftDetected(body) => self.drift_detected(seq, body),
             Event::ContestNamed(_) | Event::ContestEnded(_) => self.contest(seq, event),
             Event::ReplicasLeft(body) => self.replicas_left(body),
@@ -88,8 +87,12 @@ impl World {
             | Event::AuditTroubled(_)
             | Event::AttributionResolved(_)
             | Event::AuditGapSuspected(_) => self.audited(seq, recorded, event),
-            // What people call an instant decides nothing about what is done.
-            Event::Marked(_) => Touched::nothing(),
+            // What people call an instant, and what another cluster is given, decide nothing.
+            Event::Marked(_)
+            | Event::RecoveryBegun(_)
+            | Event::RecoveryIntent(_)
+            | Event::RecoveryOutcome(_)
+            | Event::RecoveryFinished(_) => Touched::nothing(),
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
             Event::SyncRequested(_)
             | Event::Paused(_)
@@ -102,6 +105,10 @@ impl World {
             Event::RestoreIntended(body) => self.restore_intended(seq, recorded, body),
             Event::RestoreEnded(body) => self.restore_ended(body),
         }
+    }
+
+    fn writes_suspended(&mut self, body: &WritesSuspendedV1) -> Touched {
+        self.with_app(&body.app, |app| app.suspended.clone_from(&body.reasons))
     }
 
     fn config_loaded(&mut self, body: &ConfigLoadedV1) -> Touched {

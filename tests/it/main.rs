@@ -9,6 +9,8 @@ mod cluster_api;
 mod cluster_contract;
 #[path = "../support/daemon.rs"]
 mod daemon;
+#[path = "../support/estate.rs"]
+mod estate;
 #[path = "../support/proxy.rs"]
 mod proxy;
 
@@ -37,6 +39,7 @@ mod past_api;
 mod people;
 mod proposed;
 mod protect;
+mod recovery;
 mod render;
 mod report;
 mod retry;

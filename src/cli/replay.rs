@@ -1,0 +1,428 @@
+//! `replay`: an empty cluster is rebuilt from the ledger and its key.
+//!
+//! The ledger's files are read here; for writing them the daemon has to be stopped, because the
+//! ledger has one writer.
+
+mod text;
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::args::{Format, ReplayArgs};
+use super::asker::Context;
+use super::change::asked;
+use super::error::{Error, Exit};
+use super::files::{fold, open, unknown};
+use super::{at, output};
+use crate::cluster::{self, Class, Connection, Identity};
+use crate::config::Config;
+use crate::http;
+use crate::ledger::event::{RecoveryBegunV1, RecoveryFinishedV1};
+use crate::ledger::{self, Archive, Draft, Ledger};
+use crate::model::{Digest, Seq, Timestamp};
+use crate::query::instant::{self, About};
+use crate::query::recovery::{Asked, gather, last_replay, own_cluster};
+use crate::reconcile::recovery::{Differing, Found, Replay, ReplayError, serving, survey, verify};
+use crate::recovery::progress::{Fate, Progress, refuse};
+use crate::recovery::{Loss, Plan, Serving, Shown, plan};
+
+/// The target of a replay.
+struct Target {
+    cluster: Connection,
+    identity: Identity,
+    serving: Serving,
+}
+
+/// What is replayed: of a new replay as it is asked for, of one that goes on as it was begun.
+struct Wanted {
+    asked: Asked,
+    to: Seq,
+    partial: bool,
+    former: Option<Progress>,
+}
+
+/// How a replay ended.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// The event that began it.
+    recovery: u64,
+    /// The target's address.
+    server: String,
+    /// Its version.
+    version: String,
+    /// The uid of its namespace `kube-system`.
+    uid: String,
+    /// How many objects are there.
+    written: u32,
+    /// How many of them were there already when the replay went on.
+    found: usize,
+    /// Objects that were not written, and why.
+    failed: Vec<Named>,
+    /// Objects that are otherwise than they were written.
+    differs: Vec<Differing>,
+    /// Whether everything that was written is there as it was written.
+    verified: bool,
+    /// What the ledger should have had and had not, and was left out.
+    missing: Vec<Loss>,
+    /// What does not come back.
+    lost: Vec<Loss>,
+    /// What comes back later.
+    later: Vec<Loss>,
+    /// What a person should know.
+    notes: Vec<String>,
+    /// How long it took.
+    milliseconds: u64,
+}
+
+/// An object and what is to be said of it.
+#[derive(Debug, Serialize)]
+struct Named {
+    object: String,
+    why: String,
+}
+
+/// What would be done, and what is in the way.
+#[derive(Debug, Serialize)]
+struct Planned {
+    server: String,
+    version: String,
+    uid: String,
+    /// Objects that the target has already, which refuses the replay.
+    in_the_way: Vec<String>,
+    #[serde(flatten)]
+    plan: Shown,
+}
+
+/// Runs `replay`.
+pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error> {
+    let archive = open(context.config())?;
+    let target = connect(context.config(), &args).await?;
+    let wanted = wanted(context, &args, &archive, &target)?;
+    let made = planned(context, &archive, &wanted, target.serving.clone())?;
+    if args.verify {
+        return compare(context, &archive, &target, &made, &wanted).await;
+    }
+    let found = survey(&target.cluster, &made.steps).await.map_err(|e| of_cluster(&e))?;
+    let own = own_cluster(&archive)? == target.identity.uid;
+    let former = wanted.former.as_ref();
+    let refused = if args.resume { None } else { refuse(former, own, &found.there) };
+    if args.plan {
+        let shown = Planned {
+            server: target.identity.server.clone(),
+            version: target.identity.version.clone(),
+            uid: target.identity.uid.clone(),
+            in_the_way: refused.iter().flat_map(|refused| refused.objects.clone()).collect(),
+            plan: made.shown.clone(),
+        };
+        let text =
+            output::one(&shown, context.global.output, text::plan, |p| p.plan.digest.clone());
+        output::print(&text)?;
+    } else if context.global.output == Format::Table && !context.global.quiet && !args.resume {
+        output::say(text::short(&made.shown).trim_end());
+    }
+    if let Some(refused) = refused {
+        let listed: String = refused.objects.iter().map(|object| format!("\n{object}")).collect();
+        let text = format!("nothing was written: {}{listed}", refused.why);
+        return Err(Error::new(Exit::Refused, text).hint(refused.hint));
+    }
+    restorable(&made.shown, wanted.partial)?;
+    if args.plan {
+        return Ok(());
+    }
+    if !args.yes {
+        asked("replayed", "the same with --yes")?;
+    }
+    replay(context, &args, &target, (&made, &found), wanted).await
+}
+
+/// Asks the target who it is and what it serves.
+async fn connect(config: &Config, args: &ReplayArgs) -> Result<Target, Error> {
+    let options = cluster::Options {
+        kubeconfig: args.kubeconfig.clone().or_else(|| config.cluster.kubeconfig.clone()),
+        context: Some(args.to.clone()),
+        request_timeout: config.cluster.request_timeout.into(),
+        ..cluster::Options::default()
+    };
+    let asking = async {
+        let cluster = Connection::connect(&options).await?;
+        let identity = cluster.identify().await?;
+        let serving = serving(&cluster).await?;
+        Ok::<_, cluster::Error>(Target { cluster, identity, serving })
+    };
+    asking.await.map_err(|error| of_cluster(&error))
+}
+
+fn wanted(
+    context: &Context,
+    args: &ReplayArgs,
+    archive: &Archive,
+    target: &Target,
+) -> Result<Wanted, Error> {
+    let former = last_replay(archive, &target.identity.uid)?;
+    if args.resume || args.verify {
+        if context.global.at.is_some() {
+            let text = "the instant of a replay is chosen when it begins";
+            return Err(Error::usage(text).hint("leave out --at"));
+        }
+        let Some(former) = former else {
+            let text = format!("nothing was replayed onto {} yet", target.identity.server);
+            return Err(Error::new(Exit::Refused, text).hint("begin without --resume and --verify"));
+        };
+        if args.resume && former.is_verified() {
+            let text = format!("replay #{} has ended, and is verified", former.seq);
+            return Err(Error::new(Exit::Refused, text).hint("--verify compares it again"));
+        }
+        let begun = &former.begun;
+        let asked = Asked { apps: begun.apps.clone(), live: begun.live, unowned: begun.unowned };
+        let (to, partial) = (begun.to, begun.partial);
+        return Ok(Wanted { asked, to, partial, former: Some(former) });
+    }
+    let asked = Asked { apps: args.apps.clone(), live: args.live, unowned: args.include_unowned };
+    let to = match &context.global.at {
+        None => archive.head(),
+        Some(text) => {
+            let named = at::parse(text)?.or_end();
+            let found = instant::resolve(archive, &named, &About::default(), Timestamp::now())?;
+            if !context.global.quiet {
+                output::say(&format!("as of {}, event #{}", found.time, found.seq));
+            }
+            found.seq
+        }
+    };
+    Ok(Wanted { asked, to, partial: args.partial, former })
+}
+
+fn planned(
+    context: &Context,
+    archive: &Archive,
+    wanted: &Wanted,
+    serving: Serving,
+) -> Result<Plan, Error> {
+    let world = fold(archive, wanted.to, context.global.quiet)?;
+    let pending = gather(&world, &wanted.asked).map_err(|error| unknown(&error))?;
+    Ok(plan(pending.read(archive, |addr| archive.has_blob(addr))?, serving))
+}
+
+/// Refuses what cannot be brought back as a whole, naming each thing.
+fn restorable(shown: &Shown, partial: bool) -> Result<(), Error> {
+    if shown.missing.is_empty() || partial {
+        return Ok(());
+    }
+    let lines = shown.missing.iter().map(|loss| format!("\n{}: {}", loss.subject, loss.why));
+    let text =
+        format!("nothing was written: not all of it can be replayed:{}", lines.collect::<String>());
+    let hint = "put back what is missing (the key, a copy of the ledger), or leave it out with \
+                --partial";
+    Err(Error::new(Exit::Refused, text).hint(hint))
+}
+
+async fn replay(
+    context: &Context,
+    args: &ReplayArgs,
+    target: &Target,
+    (made, found): (&Plan, &Found),
+    wanted: Wanted,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    let ledger = open_for_writing(context.config())?;
+    let actor = http::local_user();
+    let former = wanted.former.clone().filter(|_| args.resume);
+    let resumed = former.is_some();
+    let progress = match former {
+        Some(former) => former,
+        None => begin(&ledger, made, &wanted, target).await?,
+    };
+    if !context.global.quiet {
+        output::say(&format!(
+            "replay #{} onto {}; after an interruption go on with --resume",
+            progress.seq, target.identity.server
+        ));
+    }
+    let quiet = context.global.quiet;
+    let tell = |stage: &str, done: usize, all: usize| {
+        if !quiet {
+            output::say(&format!("{stage}: {done} of {all}"));
+        }
+    };
+    let mut replay = Replay {
+        ledger: &ledger,
+        cluster: &target.cluster,
+        actor,
+        steps: &made.steps,
+        progress,
+        resumed,
+        made: found.made.clone(),
+        wait: Duration::from(args.wait),
+        tell: &tell,
+        notes: Vec::new(),
+    };
+    let ended = finish(&mut replay).await;
+    let notes = std::mem::take(&mut replay.notes);
+    let progress = replay.progress.clone();
+    ledger.shutdown();
+    let (finished, differs) = ended.map_err(|error| of_replay(&error))?;
+    let report = Report {
+        milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        notes: made.shown.notes.iter().cloned().chain(notes).collect(),
+        ..reported(target, made, &progress, finished, differs)
+    };
+    told(context, &report)
+}
+
+/// Writes, compares, and records how it ended.
+async fn finish(
+    replay: &mut Replay<'_>,
+) -> Result<(RecoveryFinishedV1, Vec<Differing>), ReplayError> {
+    replay.run().await?;
+    let differs = verify(replay.cluster, replay.ledger, replay.steps, &replay.progress).await?;
+    let recorded = differs.iter().map(|one| (one.key.clone(), one.why.clone())).collect();
+    Ok((replay.finish(recorded).await?, differs))
+}
+
+fn reported(
+    target: &Target,
+    made: &Plan,
+    progress: &Progress,
+    finished: RecoveryFinishedV1,
+    differs: Vec<Differing>,
+) -> Report {
+    let found = progress.fates.values();
+    let found = found.filter(|fate| matches!(fate, Fate::Written(recovered) if recovered.found));
+    let failed = finished.failed.into_iter();
+    Report {
+        recovery: progress.seq.0,
+        server: target.identity.server.clone(),
+        version: target.identity.version.clone(),
+        uid: target.identity.uid.clone(),
+        written: finished.written,
+        found: found.count(),
+        failed: failed.map(|(key, why)| Named { object: key.to_string(), why }).collect(),
+        differs,
+        verified: finished.verified,
+        missing: made.shown.missing.clone(),
+        lost: made.shown.lost.clone(),
+        later: made.shown.later.clone(),
+        notes: Vec::new(),
+        milliseconds: 0,
+    }
+}
+
+fn told(context: &Context, report: &Report) -> Result<(), Error> {
+    let name = |report: &Report| format!("#{}", report.recovery);
+    output::print(&output::one(report, context.global.output, text::report, name))?;
+    if report.verified && report.missing.is_empty() {
+        return Ok(());
+    }
+    let text = match report.verified {
+        true => "what could be replayed is there; the rest was left out",
+        false => "not everything is there as it was to be written",
+    };
+    Err(Error::new(Exit::Partial, text).hint("--resume tries again what was not written"))
+}
+
+/// Records that it begins. Nothing was sent before.
+async fn begin(
+    ledger: &Ledger,
+    made: &Plan,
+    wanted: &Wanted,
+    target: &Target,
+) -> Result<Progress, Error> {
+    let shown = &made.shown;
+    let lost = shown.missing.iter().chain(&shown.lost);
+    let body = RecoveryBegunV1 {
+        uid: target.identity.uid.clone(),
+        server: target.identity.server.clone(),
+        version: target.identity.version.clone(),
+        to: wanted.to,
+        at: made.at,
+        apps: wanted.asked.apps.clone(),
+        live: wanted.asked.live,
+        unowned: wanted.asked.unowned,
+        partial: wanted.partial,
+        objects: u32::try_from(made.steps.len()).unwrap_or(u32::MAX),
+        plan: shown.digest.parse::<Digest>().unwrap_or_default(),
+        lost: lost.map(|loss| (loss.kind.as_str().to_owned(), loss.subject.clone())).collect(),
+    };
+    let draft = Draft::new(body.clone()).by(http::local_user());
+    let seq = ledger.append(draft).await?.last().copied().unwrap_or_default();
+    Ok(Progress::begun(seq, body))
+}
+
+/// The ledger, for its one writer.
+fn open_for_writing(config: &Config) -> Result<Ledger, Error> {
+    let options = ledger::Options {
+        segment_bytes_max: config.ledger.segment_bytes_max,
+        free_bytes_reserve: config.ledger.free_bytes_reserve,
+        ..ledger::Options::new(config.ledger_dir(), &config.key_file)
+    };
+    match Ledger::open(options) {
+        Ok((ledger, _)) => Ok(ledger),
+        Err(error @ ledger::Error::Locked { .. }) => {
+            let text = "nothing was written: the daemon has the ledger open";
+            let hint = "a replay is recorded in the ledger, which has one writer: stop the daemon \
+                        (`systemctl stop greffier`) and start it again afterwards";
+            Err(Error::new(Exit::Refused, text).because(&error).hint(hint))
+        }
+        Err(error @ (ledger::Error::KeyMissing(_) | ledger::Error::KeyWrong { .. })) => {
+            let text = "nothing was written: without the ledger's key nothing is replayed";
+            let hint = "put the backup of the key in its place (key_file)";
+            Err(Error::new(Exit::Refused, text).because(&error).hint(hint))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Compares what the last replay wrote with what is there.
+async fn compare(
+    context: &Context,
+    archive: &Archive,
+    target: &Target,
+    made: &Plan,
+    wanted: &Wanted,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    let Some(sealer) = archive.seal() else {
+        let text = "without the ledger's key nothing is compared: it holds digests under it";
+        return Err(Error::new(Exit::Refused, text).hint("put it in its place (key_file)"));
+    };
+    let Some(progress) = &wanted.former else { return Ok(()) };
+    let differs = verify(&target.cluster, sealer, &made.steps, progress).await;
+    let differs = differs.map_err(|error| of_cluster(&error))?;
+    let ended = progress.ended(&made.steps, Vec::new());
+    let verified = ended.failed.is_empty() && differs.is_empty();
+    let report = Report {
+        verified,
+        milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        ..reported(target, made, progress, ended, differs)
+    };
+    let name = |report: &Report| format!("#{}", report.recovery);
+    output::print(&output::one(&report, context.global.output, text::report, name))?;
+    if verified { Ok(()) } else { Err(Error::new(Exit::Differs, "")) }
+}
+
+fn of_replay(error: &ReplayError) -> Error {
+    let made = match error {
+        ReplayError::Cluster(error) => of_cluster(error),
+        ReplayError::Ledger(error) => Error::new(Exit::Partial, error.to_string()),
+    };
+    let made = made.hint("what was written is recorded: go on with --resume");
+    Error { exit: if made.exit == Exit::Forbidden { made.exit } else { Exit::Partial }, ..made }
+}
+
+fn of_cluster(error: &cluster::Error) -> Error {
+    let (exit, hint) = match (error, error.class()) {
+        (cluster::Error::Kubeconfig { .. } | cluster::Error::CredentialPlugin { .. }, _) => {
+            (Exit::Usage, "--kubeconfig names the file, --to a context in it")
+        }
+        (error, _) if error.is_forbidden() => {
+            (Exit::Forbidden, "a replay needs to read and write every kind that it brings back")
+        }
+        (_, Class::Unauthorized) => (Exit::Forbidden, "are the credentials of that context valid?"),
+        _ => (Exit::Unreachable, "is the address of that context right, and the API server up?"),
+    };
+    Error::new(exit, error.chain()).hint(hint)
+}
+
+#[cfg(test)]
+mod tests;

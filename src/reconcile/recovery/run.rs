@@ -1,0 +1,347 @@
+//! From a plan to a target: batch by batch, each recorded before it is sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::super::failpoint;
+use super::write::{Sent, WRITES_MAX, Writing};
+use crate::cluster::{self, Connection};
+use crate::ledger::event::{
+    RecoveryFinishedV1, RecoveryIntentV1, RecoveryOutcomeV1, RecoveryResult, RecoveryWrite,
+};
+use crate::ledger::{self, Draft, Ledger};
+use crate::model::{Actor, ObjectKey, Seq, canonical_json};
+use crate::recovery::progress::{Fate, Progress};
+use crate::recovery::{Stage, Step};
+
+/// How many writes an intent lists at most.
+const BATCH_MAX: usize = 64;
+/// How often is asked whether something is ready.
+const READY_POLL: Duration = Duration::from_millis(100);
+
+/// Why a replay stopped. What was recorded so far stays, and `--resume` goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The ledger failed.
+    #[error("the ledger cannot record the replay")]
+    Ledger(#[from] ledger::Error),
+    /// The target cannot be asked.
+    #[error("the target cannot be asked")]
+    Cluster(#[from] cluster::Error),
+}
+
+/// A replay that is under way.
+pub struct Replay<'a> {
+    /// Where it is recorded.
+    pub ledger: &'a Ledger,
+    /// The target.
+    pub cluster: &'a Connection,
+    /// Who does it.
+    pub actor: Actor,
+    /// What is written, in order.
+    pub steps: &'a [Step],
+    /// How far it has come.
+    pub progress: Progress,
+    /// Whether it was begun before: then the target may have what the ledger does not know of.
+    pub resumed: bool,
+    /// What the target makes by itself.
+    pub made: BTreeSet<ObjectKey>,
+    /// For how long readiness is waited for, each time.
+    pub wait: Duration,
+    /// Tells people of each batch: what, how many of how many.
+    pub tell: &'a dyn Fn(&str, usize, usize),
+    /// What a person should know afterwards.
+    pub notes: Vec<String>,
+}
+
+impl Replay<'_> {
+    fn writing(&self) -> Writing<'_> {
+        Writing { cluster: self.cluster, sealer: self.ledger }
+    }
+
+    /// Writes what is not written yet.
+    ///
+    /// # Errors
+    /// See [`ReplayError`].
+    pub async fn run(&mut self) -> Result<(), ReplayError> {
+        let steps = self.steps;
+        let mut done = 0;
+        for batch in steps.chunk_by(|a, b| a.place == b.place) {
+            let stage = batch[0].place.stage;
+            match stage {
+                Stage::Workloads => self.accounts(batch).await?,
+                Stage::Admission => self.backends(batch).await?,
+                _ => {}
+            }
+            for batch in batch.chunks(BATCH_MAX) {
+                self.batch(batch).await?;
+                done += batch.len();
+                (self.tell)(stage.as_str(), done, steps.len());
+            }
+            match stage {
+                Stage::Definitions => self.conditions(batch, "Established").await?,
+                Stage::Apis => self.conditions(batch, "Available").await?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what of a batch is not there, and records it before and after.
+    async fn batch(&mut self, batch: &[Step]) -> Result<(), ReplayError> {
+        let (mut sent, mut settled) = (Vec::new(), Vec::new());
+        for step in batch {
+            if matches!(self.progress.fates.get(&step.key), Some(Fate::Written(_))) {
+                continue;
+            }
+            let Some(manifest) = step.with_owners(&self.progress.uids()) else {
+                let why = "its owner is not there: it was not written".to_owned();
+                settled.push((step, Value::Null, RecoveryResult::Refused(why)));
+                continue;
+            };
+            let made = self.made.contains(&step.key);
+            sent.push(Sent { step, manifest, audit_id: String::new(), made });
+        }
+        // After a crash the target knows more than the ledger.
+        if self.resumed {
+            let looked = self.look(sent).await?;
+            (sent, settled) = looked.into_iter().fold((Vec::new(), settled), |mut all, one| {
+                match one {
+                    (sent, None) => all.0.push(sent),
+                    (sent, Some(result)) => all.1.push((sent.step, sent.manifest, result)),
+                }
+                all
+            });
+        }
+        if !settled.is_empty() {
+            let writes = settled.iter().map(|(step, manifest, _)| self.intended(step, manifest));
+            let intent = self.intend(writes.collect()).await?;
+            let keys: Vec<&ObjectKey> = settled.iter().map(|(step, ..)| &step.key).collect();
+            let results = settled.iter().map(|(.., result)| result.clone()).zip(0..);
+            let results = results.map(|(result, index)| (index, result)).collect();
+            self.ended(intent, &keys, results).await?;
+        }
+        if sent.is_empty() { Ok(()) } else { self.send(sent).await }
+    }
+
+    /// Asks the target for every object that may have been written.
+    async fn look<'s>(
+        &self,
+        sent: Vec<Sent<'s>>,
+    ) -> Result<Vec<(Sent<'s>, Option<RecoveryResult>)>, ReplayError> {
+        let writing = self.writing();
+        let mut answers = futures::stream::iter(sent)
+            .map(|sent| async move {
+                let found = writing.look(&sent, 1).await;
+                (sent, found)
+            })
+            .buffered(WRITES_MAX);
+        let mut looked = Vec::new();
+        while let Some((sent, found)) = answers.next().await {
+            looked.push((sent, found?));
+        }
+        Ok(looked)
+    }
+
+    fn intended(&self, step: &Step, manifest: &Value) -> RecoveryWrite {
+        RecoveryWrite {
+            key: step.key.clone(),
+            version: step.version.clone(),
+            app: step.app.clone(),
+            digest: self.ledger.seal().digest(&canonical_json(manifest)),
+            former: step.uid.clone(),
+        }
+    }
+
+    /// Records what is about to be written.
+    async fn intend(&mut self, writes: Vec<RecoveryWrite>) -> Result<Seq, ReplayError> {
+        let keys: Vec<ObjectKey> = writes.iter().map(|write| write.key.clone()).collect();
+        let recovery = self.progress.seq;
+        failpoint::reach(failpoint::DECIDED);
+        let draft = Draft::new(RecoveryIntentV1 { recovery, writes });
+        let intent = self.append(draft.caused_by(recovery)).await?;
+        failpoint::reach(failpoint::INTENDED);
+        self.progress.fates.extend(keys.into_iter().map(|key| (key, Fate::Open)));
+        Ok(intent)
+    }
+
+    /// Sends a batch; its outcomes are recorded as they come.
+    async fn send(&mut self, mut batch: Vec<Sent<'_>>) -> Result<(), ReplayError> {
+        let writes = batch.iter().map(|sent| self.intended(sent.step, &sent.manifest)).collect();
+        let intent = self.intend(writes).await?;
+        for (index, sent) in batch.iter_mut().enumerate() {
+            sent.audit_id = format!("{}-{intent}-{index}", self.ledger.ledger_id());
+        }
+        let keys: Vec<&ObjectKey> = batch.iter().map(|sent| &sent.step.key).collect();
+        let (answers, mut received) = mpsc::channel(BATCH_MAX);
+        let writing = Writing { cluster: self.cluster, sealer: self.ledger };
+        let send = async {
+            // Dropped at the end, so that the recorder ends too.
+            let answers = answers;
+            let mut waiting = batch.iter().zip(0_u32..);
+            let mut under_way = FuturesUnordered::new();
+            loop {
+                while under_way.len() < WRITES_MAX
+                    && let Some((sent, index)) = waiting.next()
+                {
+                    under_way.push(async move { (index, writing.write(sent).await) });
+                }
+                let Some(answer) = under_way.next().await else { return };
+                // The receiver lives until this sender is dropped, unless the ledger failed.
+                if answers.send(answer).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let record = async {
+            let mut results = Vec::new();
+            while received.recv_many(&mut results, BATCH_MAX).await > 0 {
+                self.ended(intent, &keys, std::mem::take(&mut results)).await?;
+            }
+            Ok::<_, ReplayError>(())
+        };
+        let ((), recorded) = tokio::join!(send, record);
+        recorded
+    }
+
+    /// Records how writes ended.
+    async fn ended(
+        &mut self,
+        intent: Seq,
+        keys: &[&ObjectKey],
+        results: Vec<(u32, RecoveryResult)>,
+    ) -> Result<(), ReplayError> {
+        let recovery = self.progress.seq;
+        let fates: Vec<(ObjectKey, Fate)> = results
+            .iter()
+            .filter_map(|(index, result)| {
+                let key = keys.get(usize::try_from(*index).ok()?)?;
+                Some(((*key).clone(), Fate::of(result)))
+            })
+            .collect();
+        let draft = Draft::new(RecoveryOutcomeV1 { recovery, intent, results });
+        self.append(draft.caused_by(intent)).await?;
+        failpoint::reach(failpoint::RECORDED);
+        self.progress.fates.extend(fates);
+        Ok(())
+    }
+
+    async fn append(&self, draft: Draft) -> Result<Seq, ledger::Error> {
+        let appended = self.ledger.append(draft.by(self.actor.clone())).await?;
+        Ok(appended.last().copied().unwrap_or_default())
+    }
+
+    /// Waits until the objects that were written say that they are ready.
+    async fn conditions(&mut self, batch: &[Step], condition: &str) -> Result<(), ReplayError> {
+        let until = Instant::now() + self.wait;
+        for step in batch {
+            if !matches!(self.progress.fates.get(&step.key), Some(Fate::Written(_))) {
+                continue;
+            }
+            loop {
+                let live = self.cluster.get(&step.key, &step.version).await?;
+                if live.as_ref().is_some_and(|live| has_condition(live, condition)) {
+                    break;
+                }
+                if Instant::now() >= until {
+                    let waited = self.wait.as_secs();
+                    let note = format!("{}: not {condition} after {waited} s", step.key);
+                    self.notes.push(note);
+                    break;
+                }
+                tokio::time::sleep(READY_POLL).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the service accounts of Pods: a namespace gets its own a moment after it is there,
+    /// and a Pod without one is refused.
+    async fn accounts(&mut self, batch: &[Step]) -> Result<(), ReplayError> {
+        let until = Instant::now() + self.wait;
+        let pods = batch.iter().filter(|step| step.key.is("", "Pod"));
+        let accounts: BTreeSet<ObjectKey> = pods
+            .map(|step| {
+                let named = step.manifest.pointer("/spec/serviceAccountName");
+                let name = named.and_then(Value::as_str).unwrap_or("default");
+                ObjectKey::new("", "ServiceAccount", &step.key.namespace, name)
+            })
+            .collect();
+        for account in accounts {
+            while self.cluster.get(&account, "v1").await?.is_none() && Instant::now() < until {
+                tokio::time::sleep(READY_POLL).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until what admission calls answers, where a silent one would refuse what it matches.
+    async fn backends(&mut self, batch: &[Step]) -> Result<(), ReplayError> {
+        let services: BTreeMap<ObjectKey, &ObjectKey> = batch
+            .iter()
+            .flat_map(|step| strict_services(&step.manifest).map(move |key| (key, &step.key)))
+            .filter(|(service, _)| self.steps.iter().any(|step| step.key == *service))
+            .collect();
+        let until = Instant::now() + self.wait;
+        for (service, webhook) in services {
+            while !self.has_endpoints(&service).await? {
+                if Instant::now() >= until {
+                    let note = format!(
+                        "{webhook}: nothing answers for {service} yet; what it matches is refused \
+                         until then"
+                    );
+                    self.notes.push(note);
+                    break;
+                }
+                tokio::time::sleep(READY_POLL).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn has_endpoints(&self, service: &ObjectKey) -> Result<bool, ReplayError> {
+        let key = ObjectKey::new("", "Endpoints", &service.namespace, &service.name);
+        let found = self.cluster.get(&key, "v1").await?;
+        let subsets = found.as_ref().and_then(|found| found.get("subsets")?.as_array());
+        let addresses =
+            subsets.into_iter().flatten().filter_map(|s| s.get("addresses")?.as_array());
+        Ok(addresses.flatten().next().is_some())
+    }
+
+    /// Records the end.
+    ///
+    /// # Errors
+    /// When the ledger cannot record it.
+    pub async fn finish(
+        &mut self,
+        differs: Vec<(ObjectKey, String)>,
+    ) -> Result<RecoveryFinishedV1, ReplayError> {
+        let recovery = self.progress.seq;
+        let body = self.progress.ended(self.steps, differs);
+        self.append(Draft::new(body.clone()).caused_by(recovery)).await?;
+        self.progress.finished = Some(body.clone());
+        Ok(body)
+    }
+}
+
+fn has_condition(live: &Value, condition: &str) -> bool {
+    let conditions = live.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|found| found["type"] == condition && found["status"] == "True")
+}
+
+/// The Services that a webhook configuration calls and whose silence refuses what is matched.
+fn strict_services(manifest: &Value) -> impl Iterator<Item = ObjectKey> + '_ {
+    let webhooks = manifest.get("webhooks").and_then(Value::as_array).into_iter().flatten();
+    let strict = webhooks.filter(|webhook| webhook["failurePolicy"] != "Ignore");
+    strict.filter_map(|webhook| {
+        let service = webhook.pointer("/clientConfig/service")?;
+        let text = |field: &str| service.get(field).and_then(Value::as_str);
+        Some(ObjectKey::new("", "Service", text("namespace")?, text("name")?))
+    })
+}

@@ -1,0 +1,108 @@
+//! Whether the target is as it was written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt as _;
+use serde_json::Value;
+
+use super::write::{Sent, WRITES_MAX, Writing, told};
+use crate::cluster::{Class, Connection, Error, SecretDigest};
+use crate::ledger::event::Recovered;
+use crate::model::{GroupKind, ObjectKey};
+use crate::recovery::Step;
+use crate::recovery::progress::{Fate, Progress};
+
+/// How many fields of an object are named.
+const FIELDS_MAX: usize = 5;
+
+/// An object that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Differing {
+    /// The object.
+    pub object: String,
+    /// How.
+    pub why: String,
+    /// Its key.
+    #[serde(skip)]
+    pub key: ObjectKey,
+}
+
+/// Compares what was written with what is there.
+///
+/// # Errors
+/// When the target cannot be asked.
+pub async fn verify(
+    cluster: &Connection,
+    sealer: &dyn SecretDigest,
+    steps: &[Step],
+    progress: &Progress,
+) -> Result<Vec<Differing>, Error> {
+    let (uids, scaled) = (progress.uids(), scaled(steps));
+    let written = steps.iter().filter_map(|step| match progress.fates.get(&step.key) {
+        Some(Fate::Written(recovered)) => Some((step, recovered)),
+        _ => None,
+    });
+    let checking = Checking { writing: Writing { cluster, sealer }, uids: &uids, scaled: &scaled };
+    let mut answers = futures::stream::iter(written)
+        .map(|(step, recovered)| async move { (step, checking.differs(step, recovered).await) })
+        .buffered(WRITES_MAX);
+    let mut differing = Vec::new();
+    while let Some((step, answer)) = answers.next().await {
+        if let Some(why) = answer? {
+            let key = step.key.clone();
+            differing.push(Differing { object: key.to_string(), why, key });
+        }
+    }
+    Ok(differing)
+}
+
+#[derive(Clone, Copy)]
+struct Checking<'a> {
+    writing: Writing<'a>,
+    uids: &'a BTreeMap<ObjectKey, String>,
+    scaled: &'a BTreeSet<ObjectKey>,
+}
+
+impl Checking<'_> {
+    async fn differs(self, step: &Step, recovered: &Recovered) -> Result<Option<String>, Error> {
+        let live = match self.writing.cluster.get(&step.key, &step.version).await {
+            Err(error) if error.class() == Class::NotServed => None,
+            live => live?,
+        };
+        let Some(live) = live else { return Ok(Some("it is gone".to_owned())) };
+        let text = |pointer: &str| live.pointer(pointer).and_then(Value::as_str);
+        if text("/metadata/uid") != Some(recovered.uid.as_str()) {
+            return Ok(Some("it is another object of that name".to_owned()));
+        }
+        if text("/metadata/deletionTimestamp").is_some() {
+            return Ok(Some("it is being deleted".to_owned()));
+        }
+        let Some(manifest) = step.with_owners(self.uids) else {
+            return Ok(Some("its owner is not there".to_owned()));
+        };
+        let sent = Sent { step, manifest, audit_id: String::new(), made: false };
+        let found = match self.writing.differences(&sent, &live) {
+            Ok(found) => found,
+            Err(why) => return Ok(Some(why)),
+        };
+        // What admission made of it was so from the beginning; replicas are the autoscaler's.
+        let changed = found.iter().filter(|change| {
+            let replicas = self.scaled.contains(&step.key) && change.path == ".spec.replicas";
+            !replicas && !recovered.admitted.contains(change)
+        });
+        let changed: Vec<String> = changed.take(FIELDS_MAX).map(told).collect();
+        Ok((!changed.is_empty()).then(|| changed.join(", ")))
+    }
+}
+
+/// The objects that an autoscaler of the plan scales.
+fn scaled(steps: &[Step]) -> BTreeSet<ObjectKey> {
+    let scalers = steps.iter().filter(|step| step.key.group_kind() == GroupKind::autoscaler());
+    let targets = scalers.filter_map(|step| {
+        let target = step.manifest.pointer("/spec/scaleTargetRef")?;
+        let text = |field: &str| target.get(field).and_then(Value::as_str);
+        let group = text("apiVersion")?.rsplit_once('/').map_or("", |(group, _)| group);
+        Some(ObjectKey::new(group, text("kind")?, &step.key.namespace, text("name")?))
+    });
+    targets.collect()
+}

@@ -1,0 +1,192 @@
+//! One write to the target, with its tries, and what became of it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::super::failpoint;
+use crate::cluster::{
+    self, ApplyRequest, Class, Connection, FIELD_MANAGER, Normalised, ReplaceRequest, SecretDigest,
+    admitted, normalize,
+};
+use crate::ledger::event::{FieldChange, Recovered, RecoveryResult};
+use crate::recovery::{Source, Step};
+
+/// How many writes are under way at once (design §12).
+pub(super) const WRITES_MAX: usize = 8;
+/// How often a write that may pass is tried.
+const TRIES_MAX: u32 = 6;
+/// How long is waited after the first of them; each time twice as long.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// How long one request may take.
+pub(super) const REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// What a write is made with.
+#[derive(Clone, Copy)]
+pub(super) struct Writing<'a> {
+    pub(super) cluster: &'a Connection,
+    pub(super) sealer: &'a dyn SecretDigest,
+}
+
+/// What is sent.
+pub(super) struct Sent<'a> {
+    pub(super) step: &'a Step,
+    pub(super) manifest: Value,
+    pub(super) audit_id: String,
+    /// Whether the cluster makes the object by itself, so that its fields may be taken over.
+    pub(super) made: bool,
+}
+
+impl Writing<'_> {
+    /// Writes one object, and tries again what may pass.
+    pub(super) async fn write(self, sent: &Sent<'_>) -> RecoveryResult {
+        let (mut wait, mut tries) = (TRY_AGAIN, 0);
+        loop {
+            tries += 1;
+            failpoint::reach(failpoint::SENDING);
+            let error = match self.once(sent).await {
+                Ok(live) => {
+                    failpoint::reach(failpoint::ANSWERED);
+                    return self.written(sent, &live, tries, false);
+                }
+                Err(error) => error,
+            };
+            let pause = match error.class() {
+                Class::Conflict => {
+                    let why = format!("it is there as somebody else wants it: {}", error.chain());
+                    return RecoveryResult::Left(why);
+                }
+                Class::Refused | Class::Unauthorized | Class::NoApply => {
+                    return RecoveryResult::Refused(error.chain());
+                }
+                Class::Unknown => match self.look(sent, tries).await {
+                    Ok(Some(result)) => return result,
+                    // It did not arrive, or the target cannot be asked: the same again.
+                    Ok(None) | Err(_) => wait,
+                },
+                Class::Throttled { retry_after } => retry_after.max(wait),
+                Class::NotServed
+                | Class::NotFound
+                | Class::NamespaceMissing
+                | Class::NamespaceTerminating
+                | Class::Expired
+                | Class::Transient => wait,
+            };
+            if tries >= TRIES_MAX {
+                return RecoveryResult::Failed(error.chain(), tries);
+            }
+            tokio::time::sleep(pause).await;
+            wait *= 2;
+        }
+    }
+
+    async fn once(self, sent: &Sent<'_>) -> Result<Value, cluster::Error> {
+        let step = sent.step;
+        let cluster = self.cluster.within(REQUEST_MAX);
+        // What nobody's application wants stays nobody's: it is created and not applied.
+        if step.app.is_empty() {
+            return cluster.replace(&self.creation(sent), false).await;
+        }
+        let request = ApplyRequest {
+            key: step.key.clone(),
+            version: step.version.clone(),
+            manifest: sent.manifest.clone(),
+            audit_id: sent.audit_id.clone(),
+            force: sent.made,
+            validate: step.validate,
+            known: None,
+        };
+        match cluster.apply(&request).await {
+            Err(error) if error.class() == Class::NoApply => {
+                cluster.replace(&self.creation(sent), false).await
+            }
+            answer => answer.map(|applied| applied.raw),
+        }
+    }
+
+    fn creation(self, sent: &Sent<'_>) -> ReplaceRequest {
+        ReplaceRequest {
+            key: sent.step.key.clone(),
+            version: sent.step.version.clone(),
+            manifest: sent.manifest.clone(),
+            resource_version: None,
+            validate: sent.step.validate && sent.step.source == Source::Wanted,
+            audit_id: sent.audit_id.clone(),
+        }
+    }
+
+    /// Looks what became of a write that nothing is known of. `None` = the object is not there.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    pub(super) async fn look(
+        self,
+        sent: &Sent<'_>,
+        tries: u32,
+    ) -> Result<Option<RecoveryResult>, cluster::Error> {
+        let found = self.cluster.get(&sent.step.key, &sent.step.version).await;
+        let live = match found {
+            Err(error) if error.class() == Class::NotServed => return Ok(None),
+            found => found?,
+        };
+        let Some(live) = live else { return Ok(None) };
+        if !is_ours(&live) {
+            if sent.made {
+                return Ok(None);
+            }
+            let why = "somebody else made an object of that name meanwhile".to_owned();
+            return Ok(Some(RecoveryResult::Left(why)));
+        }
+        let changed = match self.differences(sent, &live) {
+            Ok(changed) => changed,
+            Err(why) => return Ok(Some(RecoveryResult::Left(why))),
+        };
+        if let [first, ..] = changed.as_slice() {
+            let why = format!("it was written, and is not as it was written: {}", told(first));
+            return Ok(Some(RecoveryResult::Left(why)));
+        }
+        Ok(Some(self.written(sent, &live, tries, true)))
+    }
+
+    /// The fields that the target has otherwise than they were sent.
+    pub(super) fn differences(
+        self,
+        sent: &Sent<'_>,
+        live: &Value,
+    ) -> Result<Vec<FieldChange>, String> {
+        let live = self.normal(live)?;
+        Ok(admitted(&self.normal(&sent.manifest)?, &live))
+    }
+
+    fn normal(self, object: &Value) -> Result<Normalised, String> {
+        normalize(object, self.sealer).map_err(|error| error.to_string())
+    }
+
+    fn written(self, sent: &Sent<'_>, live: &Value, tries: u32, found: bool) -> RecoveryResult {
+        let text = |pointer: &str| {
+            live.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        RecoveryResult::Written(Recovered {
+            uid: text("/metadata/uid"),
+            resource_version: text("/metadata/resourceVersion"),
+            found,
+            tries,
+            admitted: self.differences(sent, live).unwrap_or_default(),
+        })
+    }
+}
+
+/// A difference in words.
+pub(super) fn told(change: &FieldChange) -> String {
+    let shown = |value: &str| if value.is_empty() { "absent".to_owned() } else { value.to_owned() };
+    format!("{} {} → {}", change.path, shown(&change.was), shown(&change.now))
+}
+
+/// Whether greffier wrote the object: by an apply, or by creating it.
+fn is_ours(live: &Value) -> bool {
+    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
+    entries.into_iter().flatten().any(|entry| {
+        let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
+        text("manager") == FIELD_MANAGER && text("subresource").is_empty()
+    })
+}

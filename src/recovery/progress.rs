@@ -1,0 +1,283 @@
+//! How far a replay has come, from its events. Pure.
+//!
+//! A replay may be killed at any moment. Its events say what was meant to be written and what was
+//! answered; of what was meant and not answered only the target knows.
+
+use std::collections::BTreeMap;
+
+use super::plan::Step;
+use crate::ledger::event::{
+    Event, Recovered, RecoveryBegunV1, RecoveryFinishedV1, RecoveryResult, RecoveryWrite,
+};
+use crate::model::{ObjectKey, Seq};
+
+/// What is known of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It was meant to be written, and nothing says what became of that.
+    Open,
+    /// It is there.
+    Written(Recovered),
+    /// It is not, and why.
+    Failed(String),
+    /// It was left alone, and why.
+    Left(String),
+}
+
+/// A replay as far as it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The event that began it.
+    pub seq: Seq,
+    /// How it was begun.
+    pub begun: RecoveryBegunV1,
+    /// The objects of its intents.
+    pub fates: BTreeMap<ObjectKey, Fate>,
+    /// How it ended, the last time that it did.
+    pub finished: Option<RecoveryFinishedV1>,
+    /// The intents with their objects.
+    intents: BTreeMap<Seq, Vec<RecoveryWrite>>,
+}
+
+impl Progress {
+    /// The uid that each object has on the target.
+    #[must_use]
+    pub fn uids(&self) -> BTreeMap<ObjectKey, String> {
+        let written = self.fates.iter().filter_map(|(key, fate)| match fate {
+            Fate::Written(recovered) => Some((key.clone(), recovered.uid.clone())),
+            Fate::Open | Fate::Failed(_) | Fate::Left(_) => None,
+        });
+        written.collect()
+    }
+
+    /// Whether it has ended with everything as it was written.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.finished.as_ref().is_some_and(|finished| finished.verified)
+    }
+
+    /// A replay that begins.
+    #[must_use]
+    pub fn begun(seq: Seq, begun: RecoveryBegunV1) -> Self {
+        let (fates, intents) = (BTreeMap::new(), BTreeMap::new());
+        Self { seq, begun, fates, finished: None, intents }
+    }
+
+    /// How it ends as it is now, with the objects that are otherwise than they were written.
+    #[must_use]
+    pub fn ended(&self, steps: &[Step], differs: Vec<(ObjectKey, String)>) -> RecoveryFinishedV1 {
+        let (mut failed, mut written) = (Vec::new(), 0);
+        for step in steps {
+            let why = match self.fates.get(&step.key) {
+                Some(Fate::Written(_)) => {
+                    written += 1;
+                    continue;
+                }
+                Some(Fate::Failed(why) | Fate::Left(why)) => why.clone(),
+                Some(Fate::Open) => "what became of its write is not known".to_owned(),
+                None => "it was not written yet".to_owned(),
+            };
+            failed.push((step.key.clone(), why));
+        }
+        let verified = failed.is_empty() && differs.is_empty();
+        let (recovery, uid) = (self.seq, self.begun.uid.clone());
+        RecoveryFinishedV1 { recovery, uid, written, failed, differs, verified }
+    }
+
+    fn fold(&mut self, seq: Seq, event: &Event) {
+        match event {
+            Event::RecoveryIntent(body) if body.recovery == self.seq => {
+                let open = body.writes.iter().map(|write| (write.key.clone(), Fate::Open));
+                self.fates.extend(open);
+                self.intents.insert(seq, body.writes.clone());
+            }
+            Event::RecoveryOutcome(body) if body.recovery == self.seq => {
+                let Some(writes) = self.intents.get(&body.intent) else { return };
+                for (index, result) in &body.results {
+                    let write = usize::try_from(*index).ok().and_then(|index| writes.get(index));
+                    let Some(write) = write else { continue };
+                    self.fates.insert(write.key.clone(), Fate::of(result));
+                }
+            }
+            Event::RecoveryFinished(body) if body.recovery == self.seq => {
+                self.finished = Some(body.clone());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Fate {
+    /// What a result says.
+    #[must_use]
+    pub fn of(result: &RecoveryResult) -> Self {
+        match result {
+            RecoveryResult::Written(recovered) => Self::Written(recovered.clone()),
+            RecoveryResult::Refused(why) => Self::Failed(why.clone()),
+            RecoveryResult::Failed(why, tries) => Self::Failed(format!("{why} ({tries} tries)")),
+            RecoveryResult::Left(why) => Self::Left(why.clone()),
+        }
+    }
+}
+
+/// The last replay onto a target, from all events about replays in their order.
+pub fn last_onto<'e>(
+    uid: &str,
+    events: impl IntoIterator<Item = (Seq, &'e Event)>,
+) -> Option<Progress> {
+    let mut last: Option<Progress> = None;
+    for (seq, event) in events {
+        match event {
+            Event::RecoveryBegun(body) if body.uid == uid => {
+                last = Some(Progress::begun(seq, body.clone()));
+            }
+            other => {
+                if let Some(progress) = &mut last {
+                    progress.fold(seq, other);
+                }
+            }
+        }
+    }
+    last
+}
+
+/// What is in the way of a replay: why it is refused, and each object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InTheWay {
+    /// Why, in words.
+    pub why: String,
+    /// The objects that are there.
+    pub objects: Vec<String>,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Why a new replay onto a target is refused; `there` are the objects of the plan that the target
+/// has and that it does not make by itself, `own` is whether it is the ledger's own cluster.
+#[must_use]
+pub fn refuse(former: Option<&Progress>, own: bool, there: &[ObjectKey]) -> Option<InTheWay> {
+    let objects = || there.iter().map(ToString::to_string).collect();
+    if let Some(former) = former.filter(|former| !former.is_verified()) {
+        return Some(InTheWay {
+            why: format!("replay #{} onto this cluster has not ended", former.seq),
+            objects: Vec::new(),
+            hint: "--resume goes on with it".to_owned(),
+        });
+    }
+    if there.is_empty() {
+        return None;
+    }
+    let (why, hint) = if own {
+        (
+            "it is the cluster that this ledger keeps, and it is not empty",
+            "`greffier serve` puts back what is missing; a replay is for an empty cluster",
+        )
+    } else {
+        ("the target is not empty of what would be written", "name an empty cluster")
+    };
+    Some(InTheWay { why: why.to_owned(), objects: objects(), hint: hint.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::event::{RecoveryIntentV1, RecoveryOutcomeV1};
+    use crate::ledger::samples::sample_events;
+
+    fn begun(uid: &str) -> Event {
+        let events = sample_events();
+        let begun = events.into_iter().find_map(|event| match event {
+            Event::RecoveryBegun(body) => Some(body),
+            _ => None,
+        });
+        RecoveryBegunV1 { uid: uid.into(), ..begun.unwrap() }.into()
+    }
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey::new("", "ConfigMap", "prod", name)
+    }
+
+    fn intent(recovery: u64, names: &[&str]) -> Event {
+        let write = |name: &&str| RecoveryWrite {
+            key: key(name),
+            version: "v1".into(),
+            app: "web".into(),
+            digest: crate::model::Digest::default(),
+            former: String::new(),
+        };
+        let writes = names.iter().map(write).collect();
+        RecoveryIntentV1 { recovery: Seq(recovery), writes }.into()
+    }
+
+    fn outcome(recovery: u64, intent: u64, results: Vec<(u32, RecoveryResult)>) -> Event {
+        RecoveryOutcomeV1 { recovery: Seq(recovery), intent: Seq(intent), results }.into()
+    }
+
+    fn written(uid: &str) -> RecoveryResult {
+        RecoveryResult::Written(Recovered {
+            uid: uid.into(),
+            resource_version: "1".into(),
+            found: false,
+            tries: 1,
+            admitted: Vec::new(),
+        })
+    }
+
+    fn of(uid: &str, events: &[Event]) -> Option<Progress> {
+        last_onto(uid, (1..).map(Seq).zip(events))
+    }
+
+    #[test]
+    fn what_was_meant_and_not_answered_is_open() {
+        let events = [
+            begun("c-2"),
+            intent(1, &["a", "b", "c"]),
+            outcome(1, 2, vec![(2, written("new-c"))]),
+            outcome(1, 2, vec![(0, RecoveryResult::Failed("later".into(), 3))]),
+        ];
+        let progress = of("c-2", &events).unwrap();
+        assert_eq!(progress.seq, Seq(1));
+        let fates: Vec<_> = progress.fates.values().cloned().collect();
+        assert_eq!(fates[0], Fate::Failed("later (3 tries)".into()));
+        assert_eq!(fates[1], Fate::Open);
+        assert_eq!(progress.uids(), BTreeMap::from([(key("c"), "new-c".to_owned())]));
+        assert!(!progress.is_verified());
+        assert!(of("c-3", &events).is_none(), "another cluster");
+    }
+
+    #[test]
+    fn a_later_answer_and_a_later_replay_take_the_place_of_the_former() {
+        let mut events = vec![
+            begun("c-2"),
+            intent(1, &["a"]),
+            outcome(1, 2, vec![(0, RecoveryResult::Left("theirs".into()))]),
+            intent(1, &["a"]),
+            outcome(1, 4, vec![(0, written("new"))]),
+            // One onto another cluster in between is not about this one.
+            begun("c-3"),
+            intent(6, &["b"]),
+        ];
+        let progress = of("c-2", &events).unwrap();
+        assert_eq!(progress.fates.len(), 1);
+        assert!(matches!(&progress.fates[&key("a")], Fate::Written(w) if w.uid == "new"));
+        events.push(begun("c-2"));
+        let progress = of("c-2", &events).unwrap();
+        assert_eq!((progress.seq, progress.fates.len()), (Seq(8), 0));
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named_one_by_one() {
+        let events = [begun("c-2"), intent(1, &["a"])];
+        let open = of("c-2", &events);
+        let unfinished = refuse(open.as_ref(), false, &[]).unwrap();
+        assert!(unfinished.hint.contains("--resume"), "{unfinished:?}");
+        assert_eq!(refuse(None, false, &[]), None);
+        assert_eq!(refuse(None, true, &[]), None, "burnt, and the same uid: nothing is there");
+        let there = [key("a"), key("b")];
+        let other = refuse(None, false, &there).unwrap();
+        assert_eq!(other.objects, ["ConfigMap/prod/a", "ConfigMap/prod/b"]);
+        let own = refuse(None, true, &there).unwrap();
+        assert!(own.why.contains("this ledger keeps"), "{own:?}");
+        assert_eq!(own.objects, other.objects);
+    }
+}
