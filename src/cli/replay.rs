@@ -5,6 +5,7 @@
 
 mod text;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -20,7 +21,7 @@ use crate::config::Config;
 use crate::http;
 use crate::ledger::event::{RecoveryBegunV1, RecoveryFinishedV1};
 use crate::ledger::{self, Archive, Draft, Ledger};
-use crate::model::{Digest, Seq, Timestamp};
+use crate::model::{Digest, ObjectKey, Seq, Timestamp};
 use crate::query::instant::{self, About};
 use crate::query::recovery::{Asked, gather, last_replay, own_cluster};
 use crate::reconcile::recovery::{Differing, Found, Replay, ReplayError, serving, survey, verify};
@@ -99,11 +100,17 @@ pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error
     let archive = open(context.config())?;
     let target = connect(context.config(), &args).await?;
     let wanted = wanted(context, &args, &archive, &target)?;
-    let made = planned(context, &archive, &wanted, target.serving.clone())?;
+    let mut made = planned(context, &archive, &wanted, target.serving.clone())?;
+    let going_on = wanted.former.as_ref().filter(|_| args.resume || args.verify);
     if args.verify {
+        // What was left as it is was never meant to be written.
+        let keys = made.steps.iter().map(|step| step.key.clone()).collect();
+        leave(&mut made, keys, going_on);
         return compare(context, &archive, &target, &made, &wanted).await;
     }
-    let found = survey(&target.cluster, &made.steps).await.map_err(|e| of_cluster(&e))?;
+    let mut found = survey(&target.cluster, &made.steps).await.map_err(|e| of_cluster(&e))?;
+    let left = leave(&mut made, found.there.iter().cloned().collect(), going_on);
+    found.there.retain(|key| !left.contains(key));
     let own = own_cluster(&archive)? == target.identity.uid;
     let former = wanted.former.as_ref();
     let refused = if args.resume { None } else { refuse(former, own, &found.there) };
@@ -202,6 +209,21 @@ fn planned(
     let world = fold(archive, wanted.to, context.global.quiet)?;
     let pending = gather(&world, &wanted.asked).map_err(|error| unknown(&error))?;
     Ok(plan(pending.read(archive, |addr| archive.has_blob(addr))?, serving))
+}
+
+/// Leaves out what no application wants and is there already: both clusters have it from whoever
+/// made them. What a replay that goes on has begun to write is its own.
+fn leave(
+    made: &mut Plan,
+    there: BTreeSet<ObjectKey>,
+    going_on: Option<&Progress>,
+) -> BTreeSet<ObjectKey> {
+    let begun = |key: &ObjectKey| going_on.is_some_and(|former| former.fates.contains_key(key));
+    let unowned = made.steps.iter().filter(|step| step.app.is_empty());
+    let unowned = unowned.map(|step| &step.key).filter(|key| there.contains(key) && !begun(key));
+    let left: BTreeSet<ObjectKey> = unowned.cloned().collect();
+    made.leave(&left);
+    left
 }
 
 /// Refuses what cannot be brought back as a whole, naming each thing.

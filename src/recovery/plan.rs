@@ -138,6 +138,35 @@ pub struct Shown {
     pub digest: String,
 }
 
+impl Plan {
+    /// Leaves out objects that are there already and are nobody's.
+    pub fn leave(&mut self, left: &BTreeSet<ObjectKey>) {
+        if left.is_empty() {
+            return;
+        }
+        self.steps.retain(|step| !left.contains(&step.key));
+        let named: Vec<String> = left.iter().map(ToString::to_string).collect();
+        let text = "there already, and wanted by no application: left as they are";
+        self.shown.notes.push(format!("{text}: {}", named.join(", ")));
+        self.show_steps();
+    }
+
+    fn show_steps(&mut self) {
+        let mut stages: Vec<(String, usize)> = Vec::new();
+        for step in &self.steps {
+            let stage = step.place.stage.as_str();
+            match stages.last_mut().filter(|(last, _)| last == stage) {
+                Some((_, count)) => *count += 1,
+                None => stages.push((stage.to_owned(), 1)),
+            }
+        }
+        self.shown.stages = stages;
+        self.shown.objects = self.steps.len();
+        self.shown.steps = self.steps.iter().map(Step::shown).collect();
+        self.shown.digest = digest(&self.steps).to_string();
+    }
+}
+
 impl Shown {
     /// Whether everything would come back.
     #[must_use]
@@ -411,14 +440,6 @@ impl Making {
                     .push(format!("{}: written in {}, recorded in {from}", step.key, step.version));
             }
         }
-        let mut stages: Vec<(String, usize)> = Vec::new();
-        for step in &steps {
-            let stage = step.place.stage.as_str();
-            match stages.last_mut().filter(|(last, _)| last == stage) {
-                Some((_, count)) => *count += 1,
-                None => stages.push((stage.to_owned(), 1)),
-            }
-        }
         let used = steps.iter().flat_map(|step| &step.rules).copied();
         let left = self.skipped.iter().map(|skipped| skipped.rule.as_str());
         let (rules, skips) = (count(used, rules::what), count(left, skips::what));
@@ -426,9 +447,6 @@ impl Making {
             self.lost.into_iter().partition(|loss| loss.kind.refuses());
         let (later, lost) = rest.into_iter().partition(|loss| loss.kind.returns());
         let shown = Shown {
-            objects: steps.len(),
-            stages,
-            steps: steps.iter().map(Step::shown).collect(),
             rules,
             skips,
             skipped: self.skipped,
@@ -436,10 +454,11 @@ impl Making {
             lost,
             later,
             notes: self.notes,
-            digest: digest(&steps).to_string(),
             ..head
         };
-        Plan { steps, shown, ..Plan::default() }
+        let mut plan = Plan { steps, shown, ..Plan::default() };
+        plan.show_steps();
+        plan
     }
 }
 

@@ -466,6 +466,20 @@ fn what_no_application_wants_comes_when_it_is_needed_or_asked_for() {
 }
 
 #[test]
+fn what_is_left_out_is_named_and_counts_no_more() {
+    let others =
+        vec![object("v1", "Namespace", "", "other"), object("v1", "ConfigMap", "other", "by-hand")];
+    let asked = Input { unowned: true, ..input(Vec::new(), others) };
+    let mut made = plan(asked, Serving::unknown());
+    let digest = made.shown.digest.clone();
+    made.leave(&BTreeSet::from([ObjectKey::new("", "Namespace", "", "other")]));
+    assert_eq!(keys(&made), ["ConfigMap/other/by-hand"]);
+    assert_eq!((made.shown.objects, made.shown.stages.len()), (1, 1));
+    assert_ne!(made.shown.digest, digest);
+    assert!(made.shown.notes[0].ends_with("Namespace/other"), "{:?}", made.shown.notes);
+}
+
+#[test]
 fn keys_that_controllers_keep_are_named() {
     let issuer = |name: &str, spec: Value| {
         with(object("cert-manager.io/v1", "Issuer", "prod", name), json!({"spec": spec}))

@@ -40,6 +40,7 @@ mod people;
 mod proposed;
 mod protect;
 mod recovery;
+mod recovery_live;
 mod render;
 mod report;
 mod retry;

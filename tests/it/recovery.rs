@@ -29,7 +29,8 @@ pub(crate) fn target(cluster: &ControlPlane) -> [String; 2] {
     [context(&kubeconfig), kubeconfig.to_str().unwrap().to_owned()]
 }
 
-fn jsonpath(cluster: &ControlPlane, object: &[&str], path: &str) -> String {
+/// A value of an object; empty when the object has none.
+pub(crate) fn jsonpath(cluster: &ControlPlane, object: &[&str], path: &str) -> String {
     let path = format!("jsonpath={{{path}}}");
     let args: Vec<&str> = ["get"].iter().chain(object).copied().chain(["-o", &path]).collect();
     cluster.kubectl_ok("admin", &args)

@@ -1,0 +1,127 @@
+//! A recovery of what was observed, and of what no application wants, on real API servers.
+
+use serde_json::Value;
+
+use crate::cluster::ControlPlane;
+use crate::daemon::{Greffier, application, config_map, until};
+use crate::recovery::{jsonpath, onto, target};
+
+/// What Git changes is applied, and what people change stays.
+const LEFT: &str = r#"{"automated": {}, "syncOptions": ["CreateNamespace=true"]}"#;
+
+/// What alice makes: a namespace with workloads that no application knows of.
+const BY_HAND: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: by-hand}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: by-hand, finalizers: [example.org/theirs]}
+data: {key: alice}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: password, namespace: by-hand}
+data: {password: aHVudGVyMg==}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: door, namespace: by-hand}
+spec: {type: NodePort, selector: {app: worker}, ports: [{port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: worker, namespace: by-hand}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: worker}}
+  template:
+    metadata: {labels: {app: worker}}
+    spec: {containers: [{name: main, image: 'example.test/worker:1'}]}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once, namespace: by-hand}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: main, image: 'example.test/job:1'}]}}}
+"#;
+
+fn seen(kind: &'static str, name: &'static str) -> impl Fn(&Value) -> bool {
+    move |event| {
+        event["kind"] == "object.observed"
+            && event["detail"]["key"]["kind"] == kind
+            && event["detail"]["key"]["name"] == name
+    }
+}
+
+/// An application that somebody changed by hand, and what alice made beside it.
+fn observed(cluster: &ControlPlane) -> Greffier {
+    let greffier = Greffier::on(cluster);
+    greffier.repo.write("web/a.yaml", &config_map("a", "git"));
+    let first = greffier.repo.push("first");
+    let root = application("web", &greffier.repo.url(), "web", "web", LEFT);
+    let greffier = greffier.root(&root);
+    greffier.start();
+    greffier.wait_synced("web", &first);
+    let patch =
+        ["patch", "cm", "a", "-n", "web", "--type=merge", "-p", r#"{"data":{"key":"hand"}}"#];
+    cluster.kubectl_ok("alice", &patch);
+    greffier.wait_kind("drift.detected", "web");
+    cluster.apply("alice", BY_HAND);
+    for (kind, name) in
+        [("ConfigMap", "settings"), ("Secret", "password"), ("Service", "door"), ("Job", "once")]
+    {
+        greffier.wait(name, seen(kind, name));
+    }
+    let ready = ["wait", "-n", "by-hand", "--for=condition=Available", "deployment/worker"];
+    cluster.kubectl_ok("alice", &ready);
+    let done = ["wait", "-n", "by-hand", "--for=condition=Complete", "job/once"];
+    cluster.kubectl_ok("alice", &done);
+    greffier.wait("the worker is healthy", |event| {
+        seen("Deployment", "worker")(event) && event["detail"]["health"] == "Healthy"
+    });
+    greffier.stop();
+    greffier
+}
+
+#[test]
+fn what_was_observed_comes_back_without_what_only_the_former_cluster_knows() {
+    let burned = ControlPlane::start();
+    let greffier = observed(&burned);
+    drop(burned);
+    let fresh = ControlPlane::start();
+    let new = target(&fresh);
+    // By default what Git wants comes back, and nothing else.
+    let wanted = greffier.json(&onto(&new, &["--plan", "-o", "json"]));
+    assert_eq!(wanted["objects"], 2, "{wanted}");
+    let later = wanted["later"].to_string();
+    assert!(later.contains("Deployment.apps/by-hand/worker"), "{wanted}");
+
+    let all = ["--live", "--include-unowned", "--yes", "-o", "json"];
+    let report = greffier.json(&onto(&new, &all));
+    assert_eq!(report["verified"], true, "{report}");
+    let lost = report["lost"].to_string();
+    assert!(lost.contains("observed-secret") && lost.contains("Secret/by-hand/password"), "{lost}");
+    // What both clusters have without anybody's application is left as it is.
+    assert!(report["notes"].to_string().contains("greffier-test:admins"), "{report}");
+
+    let of = |object: &[&str], path: &str| jsonpath(&fresh, object, path);
+    assert_eq!(of(&["-n", "web", "cm", "a"], ".data.key"), "hand");
+    let settings = ["-n", "by-hand", "cm", "settings"];
+    assert_eq!(of(&settings, ".data.key"), "alice");
+    assert_eq!(of(&settings, ".metadata.finalizers"), "", "whoever set it sets it again");
+    assert_eq!(of(&settings, ".metadata.annotations.greffier\\.dev/application"), "");
+    assert_ne!(of(&["-n", "by-hand", "service", "door"], ".spec.clusterIP"), "");
+    let secrets = fresh.kubectl_ok("admin", &["get", "secrets", "-n", "by-hand", "-o", "name"]);
+    assert_eq!(secrets, "");
+    // Controllers make the rest, once.
+    until("the worker is there", || {
+        let replicas = of(&["-n", "by-hand", "deployment", "worker"], ".status.availableReplicas");
+        (replicas == "1").then_some(())
+    });
+    let sets = fresh.kubectl_ok("admin", &["get", "rs", "-n", "by-hand", "-o", "name"]);
+    assert_eq!(sets.lines().count(), 1, "{sets}");
+    let done = ["wait", "-n", "by-hand", "--for=condition=Complete", "job/once", "--timeout=60s"];
+    fresh.kubectl_ok("alice", &done);
+    greffier.cli_ends(0, &onto(&new, &["--verify"]));
+}
