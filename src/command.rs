@@ -9,6 +9,7 @@
 mod hold;
 mod restore;
 mod rollback;
+pub mod tree;
 
 pub use hold::can_be_laid;
 pub use restore::{NotRestored, Restored, whose};
@@ -461,6 +462,20 @@ pub async fn execute_with(
     let seqs = ledger.append(Batch { blobs, drafts }).await.map_err(Error::Ledger)?;
     // One draft makes one event.
     seqs.first().copied().ok_or(Error::Ledger(ledger::Error::Closed))
+}
+
+/// Appends events by `actor` in one batch; returns their positions once they are durable.
+///
+/// # Errors
+/// [`Error::Ledger`].
+pub async fn execute_all(
+    ledger: &Ledger,
+    actor: Actor,
+    events: Vec<Event>,
+) -> Result<Vec<Seq>, Error> {
+    let drafts: Vec<Draft> =
+        events.into_iter().map(|event| Draft::new(event).by(actor.clone())).collect();
+    ledger.append(drafts).await.map_err(Error::Ledger)
 }
 
 fn find<'a>(world: &'a World, name: &str) -> Result<(&'a AppName, &'a App), Error> {

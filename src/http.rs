@@ -35,6 +35,7 @@ mod restore;
 mod server;
 mod stream;
 mod token;
+mod tree;
 mod trial;
 mod undo;
 mod who;

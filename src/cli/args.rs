@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use recovery::{DoctorArgs, ReplayArgs};
-pub(super) use rollback::{ReleaseArgs, RestoreArgs, RollbackArgs, UndoArgs};
+pub(super) use rollback::{Hooks, ReleaseArgs, RestoreArgs, RollbackArgs, UndoArgs};
 
 use crate::config::Period;
 use crate::model::{ObjectKey, Seq};
@@ -215,7 +215,7 @@ pub(super) enum Verb {
     },
     /// Bring back what was in force of an application at an earlier instant, and hold it there.
     #[command(
-        after_help = "Examples:\n  greffier rollback web --to 'yesterday 14:00' --plan\n  greffier rollback web --to git:v1.4.0 --for 2h --reason 'incident 7'\n  greffier rollback web --to last-healthy --yes"
+        after_help = "Examples:\n  greffier rollback web --to 'yesterday 14:00' --plan\n  greffier rollback web --to git:v1.4.0 --for 2h --reason 'incident 7'\n  greffier rollback root --tree --to 'yesterday 14:00'\n  greffier rollback web --to last-healthy --yes"
     )]
     Rollback(RollbackArgs),
     /// Bring back one object, or one field of it, as it was at an earlier instant.
@@ -230,7 +230,7 @@ pub(super) enum Verb {
     Undo(UndoArgs),
     /// Follow Git again where something is kept or held.
     #[command(
-        after_help = "Examples:\n  greffier release web --plan\n  greffier release web\n  greffier release Deployment/web -n prod\n  greffier release 1234"
+        after_help = "Examples:\n  greffier release web --plan\n  greffier release web\n  greffier release root --tree\n  greffier release Deployment/web -n prod\n  greffier release 1234"
     )]
     Release(ReleaseArgs),
     /// Look at repositories now.

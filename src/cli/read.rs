@@ -170,13 +170,17 @@ pub(super) fn held(hold: &dto::AppHold) -> String {
     let until = until.map_or_else(String::new, |until| format!(" until {until}"));
     let by = if hold.by.is_empty() { String::new() } else { format!(" by {}", hold.by) };
     let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
-    let dto::AppHold { app, to, at, commit, waits, .. } = hold;
+    let dto::AppHold { app, to, at, commit, waits, tree, .. } = hold;
+    let release = match tree.as_str() {
+        "" => format!("greffier release {app}"),
+        root => format!("with its tree: greffier release {root} --tree"),
+    };
     let waits = match waits.as_str() {
         "" => String::new(),
         waits => format!("; {} of Git waits", short(waits)),
     };
     let (at, commit) = (local_time(at), short(commit));
-    format!("{app} as at #{to} ({at}, {commit}){until}{by}{why}{waits} (greffier release {app})")
+    format!("{app} as at #{to} ({at}, {commit}){until}{by}{why}{waits} ({release})")
 }
 
 fn kept(hold: &dto::Hold) -> String {

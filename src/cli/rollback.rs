@@ -1,9 +1,10 @@
 //! `rollback`: back to an earlier instant, shown first; `release`: follow Git again.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use super::args::{Format, ReleaseArgs, RollbackArgs};
+use super::args::{Format, Hooks, ReleaseArgs, RollbackArgs};
 use super::asker::Context;
 use super::at;
 use super::change::{accepted, asked};
@@ -16,11 +17,18 @@ use super::why::commit;
 use crate::http::{Client, dto};
 use crate::query::planned::{NotDone, Step};
 use crate::query::rollback::{HoldPlan, LAST_HEALTHY};
-use crate::query::text::clean;
+use crate::query::text::{clean, count};
 
 /// Runs `rollback`.
 pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Error> {
-    let RollbackArgs { app, to, plan, partial, period, reason, yes, no_wait } = args;
+    let RollbackArgs { app, to, plan, tree, partial, hooks, period, reason, yes, no_wait } = args;
+    if hooks == Some(Hooks::Run) {
+        return Err(Error::new(
+            Exit::Refused,
+            "hooks are not run: this version of greffier runs none",
+        )
+        .hint("--hooks skip goes on without them; the plan names them"));
+    }
     let instant = match to.as_str() {
         // No instant that every subject has.
         LAST_HEALTHY => to.clone(),
@@ -34,6 +42,7 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
         said: to,
         plan: true,
         partial,
+        tree,
         period,
         reason,
         ..dto::RollbackBody::default()
@@ -51,30 +60,79 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
         output::say(text(&shown).trim_end());
     }
     restorable(&shown)?;
+    if hooks.is_none() {
+        without_hooks(&shown, yes)?;
+    }
     if !yes {
-        let again = format!("greffier rollback {app} --to '#{}' --yes", shown.to);
+        let tree = if tree { " --tree" } else { "" };
+        let again = format!("greffier rollback {app}{tree} --to '#{}' --yes", shown.to);
         asked("rolled back", &again)?;
     }
     // What was shown, and nothing else.
     let to = format!("#{}", shown.to);
     let body = dto::RollbackBody { to, plan: false, approves: shown.approves.clone(), ..ask };
-    let done: dto::Accepted = client.post(&path, &body).await?;
-    accepted(context, &done, &format!("{app} is held as at #{}", shown.to))?;
-    if no_wait || done.already {
+    let done: dto::AcceptedTree = client.post(&path, &body).await?;
+    let below = if tree { " with everything below it" } else { "" };
+    accepted(context, &done.accepted, &format!("{app}{below} is held as at #{}", shown.to))?;
+    if no_wait || done.accepted.already {
         return Ok(());
     }
-    if !shown.restrained.is_empty() {
-        output::say(&format!("nothing is written now: {}", clean(&shown.restrained)));
-        return Ok(());
+    let own = dto::AppSeq { app, seq: done.accepted.seq };
+    let apps = if done.apps.is_empty() { vec![own] } else { done.apps };
+    let plans = std::iter::once(&*shown).chain(&shown.tree);
+    let restrained: Vec<&HoldPlan> = plans.filter(|plan| !plan.restrained.is_empty()).collect();
+    for plan in &restrained {
+        let (app, why) = (clean(&plan.app), clean(&plan.restrained));
+        output::say(&format!("{app}: nothing is written now: {why}"));
     }
+    let apps = apps.iter().filter(|held| restrained.iter().all(|plan| plan.app != held.app));
+    ended(context, &client, apps).await
+}
+
+/// Waits until each application is as it is to be.
+async fn ended(
+    context: &Context,
+    client: &Client,
+    apps: impl Iterator<Item = &dto::AppSeq>,
+) -> Result<(), Error> {
     let wait = context.global.timeout.map_or(follow::SYNC_WAIT, Duration::from);
-    match follow::sync(&client, &app, done.seq, wait, context.global.quiet).await? {
-        Ended::Complete => Ok(()),
-        Ended::Partial => Err(Error::new(Exit::Partial, format!("not complete: {app}"))
-            .hint(format!("`greffier why {app}` says why"))),
-        Ended::Gated => Err(Error::new(Exit::Refused, format!("waits for approval: {app}"))
-            .hint(format!("`greffier approve {app}` shows what waits"))),
+    let (mut partial, mut gated) = (Vec::new(), Vec::new());
+    for dto::AppSeq { app, seq } in apps {
+        match follow::sync(client, app, *seq, wait, context.global.quiet).await? {
+            Ended::Complete => {}
+            Ended::Partial => partial.push(app.as_str()),
+            Ended::Gated => gated.push(app.as_str()),
+        }
     }
+    if let Some(first) = partial.first() {
+        return Err(Error::new(Exit::Partial, format!("not complete: {}", partial.join(", ")))
+            .hint(format!("`greffier why {first}` says why")));
+    }
+    if let Some(first) = gated.first() {
+        return Err(Error::new(Exit::Refused, format!("waits for approval: {}", gated.join(", ")))
+            .hint(format!("`greffier approve {first}` shows what waits")));
+    }
+    Ok(())
+}
+
+/// Has a person say that hooks are left out; who wants no questions is told.
+fn without_hooks(shown: &HoldPlan, yes: bool) -> Result<(), Error> {
+    let plans = std::iter::once(shown).chain(&shown.tree);
+    let hooks = count(plans.map(|plan| plan.hooks.len()).sum(), "hook");
+    if hooks.starts_with("0 ") {
+        return Ok(());
+    }
+    if yes || !std::io::stdin().is_terminal() {
+        output::say(&format!("{hooks} not run: greffier runs none"));
+        return Ok(());
+    }
+    output::say(&format!("{hooks} not run: greffier runs none; type `skip` to go on without:"));
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    if read.is_err() || answer.trim() != "skip" {
+        return Err(Error::new(Exit::Refused, "not rolled back"));
+    }
+    Ok(())
 }
 
 /// What the daemon answers to a question: the plan, or that it is so already.
@@ -87,12 +145,13 @@ pub(super) enum Found {
 
 /// Runs `release`.
 pub(super) async fn release(context: &Context, args: &ReleaseArgs) -> Result<(), Error> {
-    let ReleaseArgs { subject, namespace, plan } = args;
+    let ReleaseArgs { subject, namespace, plan, tree } = args;
     let client = context.daemon().await?;
     let body = dto::ReleaseBody {
         subject: subject.clone(),
         namespace: namespace.clone().unwrap_or_default(),
         plan: *plan,
+        tree: *tree,
     };
     if *plan {
         let shown: HoldPlan = client.post("release", &body).await?;
@@ -185,6 +244,10 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         ("NOT RESTORABLE", shown.missing.clone()),
         ("hooks, which are not run", shown.hooks.clone()),
         ("note", shown.notes.clone()),
+        (
+            "with it",
+            shown.tree.iter().map(|plan| format!("{}: {}", plan.app, plan.summary())).collect(),
+        ),
     ] {
         if !lines.is_empty() {
             let _ = writeln!(out, "{title}:");
@@ -192,6 +255,10 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         for line in lines {
             let _ = writeln!(out, "  {}", clean(&line));
         }
+    }
+    for plan in &shown.tree {
+        out.push('\n');
+        out.push_str(&text(plan));
     }
     out
 }

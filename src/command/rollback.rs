@@ -77,6 +77,7 @@ pub(super) fn rollback(
     }
     Ok(Decision::record(AppHeldV1 {
         app: name.clone(),
+        tree: None,
         to: seq,
         at: time,
         said,

@@ -127,6 +127,7 @@ fn held(view: &AppView<'_>) -> Option<dto::AppHold> {
         seq: hold.seq.0,
         to: hold.to.0,
         at: hold.at.to_string(),
+        tree: hold.tree.as_ref().map(ToString::to_string).unwrap_or_default(),
         said: hold.said.clone(),
         by: String::new(),
         commit: view.app.commit().map(ToString::to_string).unwrap_or_default(),

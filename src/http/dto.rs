@@ -23,7 +23,7 @@ use crate::query::people::Party;
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 pub use diff::{Diff, DiffBody, Field, Manifest, ObjectDiff, Rendered, RenderedObject};
-pub use hold::{AppHold, RestoreBody, RollbackBody, UndoBody};
+pub use hold::{AcceptedTree, AppHold, AppSeq, RestoreBody, RollbackBody, UndoBody};
 pub use past::{Between, Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
 pub use recovery::Recovery;
 pub use report::ReportHead;

@@ -53,7 +53,10 @@ pub(super) async fn release(
     ConnectInfo(peer): FromPeer,
     body: Given<dto::ReleaseBody>,
 ) -> Result<Response, Error> {
-    let Json(dto::ReleaseBody { subject, namespace, plan }) = body?;
+    let Json(dto::ReleaseBody { subject, namespace, plan, tree }) = body?;
+    if tree {
+        return super::tree::release(&state, peer, subject, plan).await;
+    }
     let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
     release_by(&state, peer, Command::Release { subject, namespace }, plan).await
 }
@@ -137,6 +140,9 @@ pub(super) async fn roll_back(
     about(&state, None, app.clone(), |_, _| ()).await?;
     let until = after(&asked.period)?;
     let to = instant_of(&state, &app, &asked.to).await?;
+    if asked.tree {
+        return super::tree::roll_back(&state, peer, app, (to, until), asked).await;
+    }
     let name = app.clone();
     let then = state.read_at(Some(&to), move |world, _| Then::of(world, &name)).await?;
     let said = if asked.said.is_empty() { asked.to.clone() } else { asked.said.clone() };

@@ -5,12 +5,14 @@
 //! who made the commit.
 
 mod healthy;
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use healthy::{LAST_HEALTHY, last_healthy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+pub use tree::{gather_tree, held_by};
 
 use super::book::Book;
 use super::planned::{NotDone, Step};
@@ -95,6 +97,9 @@ pub struct HoldPlan {
     pub notes: Vec<String>,
     /// When the hold ends by itself; empty when it does not.
     pub until: String,
+    /// The same of each application below it, where those go back or are released with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tree: Vec<HoldPlan>,
 }
 
 impl HoldPlan {

@@ -17,13 +17,16 @@ use super::fold::several_waves;
 use super::proposed::same_objects;
 use super::world::{Touched, World};
 use crate::ledger::event::{AppHeldV1, AppHoldEndedV1, Event, HeldRender, HoldEnd};
-use crate::model::{Seq, Timestamp};
+use crate::model::{AppName, Seq, Timestamp};
 
 /// The hold of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppHold {
     /// The event that began it.
     pub seq: Seq,
+    /// The application that is held with everything below it, this one included; `None` = this one
+    /// alone is.
+    pub tree: Option<AppName>,
     /// The last event of the instant that it is held at.
     pub to: Seq,
     /// The time of that instant.
@@ -150,6 +153,7 @@ impl World {
         }
         app.hold = Some(AppHold {
             seq,
+            tree: body.tree.clone(),
             to: body.to,
             at: body.at,
             said: body.said.clone(),
@@ -206,6 +210,10 @@ impl World {
         let hold = app.hold.as_ref()?;
         if !hold.holds(self.now) {
             return Some(HoldEnd::Expired);
+        }
+        // A part of a tree that is as Git says is so by chance: the next push may change it.
+        if hold.tree.is_some() {
+            return None;
         }
         let held = app.unheld()?;
         let same = match &app.proposed {

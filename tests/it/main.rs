@@ -50,6 +50,7 @@ mod signed;
 mod status_moves;
 mod strict;
 mod time_travel;
+mod tree;
 mod trust_writes;
 mod undo;
 mod weather;

@@ -1,9 +1,18 @@
 //! Flags of `rollback`, `restore`, `undo` and `release`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::config::Period;
 use crate::model::Seq;
+
+/// What becomes of hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Hooks {
+    /// They are run.
+    Run,
+    /// They are left out.
+    Skip,
+}
 
 /// Flags of `rollback`.
 #[derive(Debug, Args)]
@@ -19,9 +28,16 @@ pub(in crate::cli) struct RollbackArgs {
     /// Say what would be done and do nothing; exits with 6 when not all of it can be restored.
     #[arg(long)]
     pub(in crate::cli) plan: bool,
+    /// With every application below it, as all of them were: those that are gone are defined again.
+    #[arg(long)]
+    pub(in crate::cli) tree: bool,
     /// Where not all of it can be restored: leave that as it is now, and do the rest.
     #[arg(long)]
     pub(in crate::cli) partial: bool,
+    /// What becomes of hooks that are among the objects. greffier runs none, so that `run` is
+    /// refused; at a terminal it is asked for.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(in crate::cli) hooks: Option<Hooks>,
     /// When to follow Git again without being told.
     #[arg(long = "for", value_name = "DURATION")]
     pub(in crate::cli) period: Option<Period>,
@@ -48,6 +64,9 @@ pub(in crate::cli) struct ReleaseArgs {
     /// Say what would be done and do nothing.
     #[arg(long)]
     pub(in crate::cli) plan: bool,
+    /// The application with every one below it.
+    #[arg(long)]
+    pub(in crate::cli) tree: bool,
 }
 
 /// Flags of `restore`.

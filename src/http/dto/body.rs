@@ -70,6 +70,9 @@ pub struct ReleaseBody {
     /// Only say what would be done.
     #[serde(default)]
     pub plan: bool,
+    /// The application with every one below it.
+    #[serde(default)]
+    pub tree: bool,
 }
 
 /// The body of `POST repos/refresh`.

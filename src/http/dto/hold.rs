@@ -13,6 +13,10 @@ pub struct AppHold {
     pub to: u64,
     /// The time of that instant.
     pub at: String,
+    /// The application that is held with everything below it, this one included; empty when this
+    /// one alone is.
+    #[serde(default)]
+    pub tree: String,
     /// How the person named the instant.
     pub said: String,
     /// Who holds it; empty where that is not looked up.
@@ -25,6 +29,26 @@ pub struct AppHold {
     pub until: Option<String>,
     /// Why.
     pub reason: String,
+}
+
+/// What was recorded of a tree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AcceptedTree {
+    /// The event of the root, and what happens.
+    #[serde(flatten)]
+    pub accepted: super::Accepted,
+    /// The event of each application.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apps: Vec<AppSeq>,
+}
+
+/// An application and an event about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AppSeq {
+    /// The application.
+    pub app: String,
+    /// The event.
+    pub seq: u64,
 }
 
 /// The body of `POST restore`.
@@ -80,6 +104,8 @@ pub struct RollbackBody {
     pub approves: String,
     /// Do what can be done where not all of it can be restored.
     pub partial: bool,
+    /// With every application below it.
+    pub tree: bool,
     /// For how long, e.g. `8h`; until released when empty.
     #[serde(rename = "for")]
     pub period: String,

@@ -147,6 +147,9 @@ pub struct HeldApproval {
 pub struct AppHeldV1 {
     /// The application.
     pub app: AppName,
+    /// The application that was rolled back with everything below it, this one included; `None` =
+    /// this one alone was.
+    pub tree: Option<AppName>,
     /// The last event of the instant.
     pub to: Seq,
     /// The time of the instant.

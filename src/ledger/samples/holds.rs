@@ -67,6 +67,7 @@ pub(super) fn holds() -> Vec<Event> {
         .into(),
         AppHeldV1 {
             app: app(),
+            tree: Some(app()),
             to: Seq(21),
             at: Timestamp::from_seconds(1_700_000_000),
             said: "yesterday 14:00".into(),

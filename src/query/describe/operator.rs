@@ -66,11 +66,14 @@ fn held(body: &AppHeldV1, by: &str) -> Described {
         0 => String::new(),
         left => format!(", {} LEFT AS THEY WERE", count(left, "object")),
     };
+    let release = match &body.tree {
+        None => format!("greffier release {}", body.app),
+        Some(root) => format!("greffier release {root} --tree"),
+    };
     let text = format!(
         "HELD{until} as at #{to} ({at}, `{said}`): {objects} of commit {commit}{left}, by {by}{}; what \
-         Git says waits for `greffier release {}`",
+         Git says waits for `{release}`",
         reason(&body.reason),
-        body.app
     );
     Described::of_app(&body.app, text).tone(Tone::Warn)
 }

@@ -9,6 +9,7 @@ impl Given {
         let desired = then.apps[&name(app)].desired.as_ref().unwrap();
         AppHeldV1 {
             app: name(app),
+            tree: None,
             to: then.seq,
             at: then.now,
             said: "then".into(),

@@ -1,0 +1,346 @@
+//! Taking an application back together with every application below it.
+//!
+//! All of it is one batch of events, which is atomic: each application gets a hold of its own, and
+//! what was there then and is gone now is defined again first, as the held render of its parent
+//! says. What is there now and was not then goes as that render says.
+
+use std::collections::BTreeSet;
+
+use super::rollback::Then;
+use super::{Error, find, not_past, writable};
+use crate::ledger::event::{
+    AppDeclaredV1, AppHeldV1, AppHoldEndedV1, Event, HeldRender, HoldEnd, Origin,
+};
+use crate::model::{AppName, AppSpec, Timestamp};
+use crate::query::instant::At;
+use crate::replay::{App, World};
+
+/// An application of a tree, as it was at an instant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// The application.
+    pub app: AppName,
+    /// The one that defined it; `None` = it is the root.
+    pub parent: Option<AppName>,
+    /// The definition that its parent rendered.
+    pub manifest: Vec<u8>,
+    /// What was in force of it.
+    pub then: Then,
+}
+
+impl Member {
+    /// The application and everything below it, as `world` says, parents first; empty when it is
+    /// not there.
+    #[must_use]
+    pub fn of(world: &World, root: &str) -> Vec<Self> {
+        let Some(root) = world.apps.keys().find(|name| name.as_str() == root) else {
+            return Vec::new();
+        };
+        let (app, then) = (root.clone(), Then::of(world, root.as_str()));
+        let mut members = vec![Self { app, parent: None, manifest: Vec::new(), then }];
+        let mut known = BTreeSet::from([root.clone()]);
+        let mut at = 0;
+        while let Some(parent) = members.get(at).map(|member| member.app.clone()) {
+            at += 1;
+            let Some(state) = world.apps.get(&parent) else { continue };
+            let children = world.children(&parent).filter(|child| state.defines(child));
+            for child in children.cloned().collect::<Vec<_>>() {
+                // A circle of parents has no end.
+                if known.insert(child.clone()) {
+                    let manifest = definition(state, &child).unwrap_or_default();
+                    let (then, parent) = (Then::of(world, child.as_str()), Some(parent.clone()));
+                    members.push(Self { app: child, parent, manifest, then });
+                }
+            }
+        }
+        members
+    }
+}
+
+fn definition(parent: &App, child: &AppName) -> Option<Vec<u8>> {
+    let objects = &parent.desired.as_ref()?.objects;
+    let mut found = objects.values().filter(|object| object.key.is_application());
+    found.find(|object| object.key.name == child.as_str())?.application.clone()
+}
+
+/// How a person asks for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The instant.
+    pub to: At,
+    /// How the person named it.
+    pub said: String,
+    /// When the holds end by themselves.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+/// What it comes to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tree {
+    /// The events, in order.
+    pub events: Vec<Event>,
+    /// What is left as it is, and why.
+    pub left: Vec<String>,
+}
+
+/// The events that hold the root and everything below it as they were.
+///
+/// # Errors
+/// As [`decide`](super::decide) of a rollback; the first application that cannot be held says why.
+pub fn roll_back_tree(
+    world: &World,
+    now: Timestamp,
+    root: &str,
+    members: &[Member],
+    asked: &Asked,
+) -> Result<Tree, Error> {
+    not_past("hold", asked.until, now)?;
+    let (name, _) = find(world, root)?;
+    writable(world)?;
+    if world.freeze().is_some() {
+        return Err(Error::Frozen);
+    }
+    let (seq, time) = (asked.to.seq, asked.to.time);
+    if members.is_empty() {
+        return Err(Error::NotThen { app: name.clone(), seq, time });
+    }
+    let mut tree = Tree::default();
+    for member in members {
+        hold(world, name, member, asked, &mut tree)?;
+    }
+    Ok(tree)
+}
+
+fn hold(
+    world: &World,
+    root: &AppName,
+    member: &Member,
+    asked: &Asked,
+    tree: &mut Tree,
+) -> Result<(), Error> {
+    let (app, seq, time) = (&member.app, asked.to.seq, asked.to.time);
+    let known = world.apps.get(app);
+    if let (Some(known), Some(parent)) = (known, &member.parent) {
+        // Who defines it now may be somebody else.
+        let own = known.origin == Origin::Parent(parent.clone());
+        if !own && !known.removing {
+            let by = match &known.origin {
+                Origin::Parent(other) => format!("application `{other}` in Git"),
+                Origin::Config => "the configuration file".to_owned(),
+                Origin::Operator => "a person".to_owned(),
+            };
+            return Err(Error::DefinedElsewhere { app: app.clone(), by });
+        }
+    }
+    if known.is_some_and(|known| known.spec.skip) {
+        if member.parent.is_none() {
+            return Err(Error::LeftAlone(app.clone()));
+        }
+        tree.left.push(format!("{app}: it is left alone: its skip-reconcile annotation says so"));
+        return Ok(());
+    }
+    let gone = known.is_none_or(|known| known.removing);
+    let declared = match (&member.parent, gone) {
+        (None, true) => return Err(Error::BeingRemoved(app.clone())),
+        (Some(parent), true) => {
+            AppSpec::parse(&serde_json::from_slice(&member.manifest).unwrap_or_default())?;
+            let (app, origin) = (app.clone(), Origin::Parent(parent.clone()));
+            Some(AppDeclaredV1 { app, manifest: member.manifest.clone(), origin })
+        }
+        (_, false) => None,
+    };
+    tree.events.extend(declared.map(Event::from));
+    let desired = match &member.then {
+        Then::Wanted(desired) => HeldRender::from(&**desired),
+        _ if member.parent.is_none() => {
+            return Err(Error::NothingThen { app: app.clone(), seq, time });
+        }
+        Then::Nothing | Then::NotThere => {
+            tree.left.push(format!("{app}: nothing of it was in force then: it follows Git"));
+            return Ok(());
+        }
+    };
+    let same = known.and_then(|known| known.hold.as_ref()).is_some_and(|hold| {
+        hold.to == seq && hold.until == asked.until && hold.tree.as_ref() == Some(root)
+    });
+    if !same {
+        tree.events.push(Event::from(AppHeldV1 {
+            app: app.clone(),
+            tree: Some(root.clone()),
+            to: seq,
+            at: time,
+            said: asked.said.clone(),
+            desired,
+            left: Vec::new(),
+            approves: None,
+            until: asked.until,
+            reason: asked.reason.clone(),
+        }));
+    }
+    Ok(())
+}
+
+/// The events that end the holds of an application and of everything below it.
+///
+/// # Errors
+/// [`Error::UnknownApp`] and [`Error::NothingHeld`].
+pub fn release_tree(world: &World, root: &str) -> Result<Vec<Event>, Error> {
+    let (name, _) = find(world, root)?;
+    let mut members = vec![name];
+    let mut at = 0;
+    while let Some(parent) = members.get(at).copied() {
+        at += 1;
+        for child in world.children(parent) {
+            if !members.contains(&child) {
+                members.push(child);
+            }
+        }
+    }
+    // What was held with it and is defined elsewhere since goes with it all the same.
+    let with = world
+        .apps
+        .iter()
+        .filter(|(_, app)| app.hold.as_ref().is_some_and(|hold| hold.tree.as_ref() == Some(name)));
+    members.extend(with.map(|(name, _)| name));
+    let mut ended = BTreeSet::new();
+    let ends = members.into_iter().filter_map(|name| {
+        let app = world.apps.get(name)?;
+        let hold = app.hold.as_ref().filter(|_| ended.insert(name.clone()))?.seq;
+        let holds = app.holds.iter().map(|hold| hold.seq).collect();
+        let (app, end) = (name.clone(), HoldEnd::Released);
+        Some(Event::from(AppHoldEndedV1 { app, hold, end, holds }))
+    });
+    let ends: Vec<Event> = ends.collect();
+    if ends.is_empty() { Err(Error::NothingHeld(root.to_owned())) } else { Ok(ends) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Seq;
+    use crate::plan::Status;
+    use crate::replay::testing::{Given, application, auto, child, name, object, said, writes};
+
+    const A: &str = "ConfigMap/prod/a";
+    const B: &str = "ConfigMap/prod/b";
+
+    fn asked(then: &World) -> Asked {
+        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
+        Asked { to, said: "then".into(), until: None, reason: "incident".into() }
+    }
+
+    /// `root` with the child `one`; later `one` is gone and `two` is there. With the world between.
+    fn moved_on() -> (Given, World) {
+        let mut given = Given::app("root", auto());
+        given.renders("root", vec![child(&application("one", auto()))]);
+        while given.follows("root") {}
+        given.renders("one", vec![object(A, 1)]);
+        given.syncs("one");
+        let then = given.world.clone();
+        given.push(2);
+        given.renders("root", vec![child(&application("two", auto()))]);
+        given.advances("one");
+        while given.follows("root") {}
+        given.renders("two", vec![object(B, 2)]);
+        while given.follows("root") {}
+        assert!(!given.world.apps.contains_key(&name("one")), "it is removed");
+        given.syncs("two");
+        (given, then)
+    }
+
+    fn rolls_back(given: &mut Given, then: &World) -> Vec<&'static str> {
+        let members = Member::of(then, "root");
+        let tree = roll_back_tree(&given.world, given.now(), "root", &members, &asked(then));
+        let kinds = tree.as_ref().unwrap().events.iter().map(Event::name).collect();
+        for event in tree.unwrap().events {
+            given.event(event);
+        }
+        kinds
+    }
+
+    /// Goal: a child that is gone is defined and held again in the same batch, one that was not
+    /// there goes, and the release brings Git's tree back.
+    #[test]
+    fn a_tree_goes_back_with_the_children_that_it_had_and_the_release_brings_gits() {
+        let (mut given, then) = moved_on();
+        let kinds = rolls_back(&mut given, &then);
+        assert_eq!(kinds, ["hold.app-begun", "app.declared", "hold.app-begun"]);
+        let one = &given.world.apps[&name("one")];
+        assert_eq!(one.hold.as_ref().unwrap().tree, Some(name("root")));
+        assert!(one.wants(&A.parse().unwrap()));
+        // Git does not have its folder any more.
+        given.fails_to_render("one");
+        let plan = given.plan("root");
+        assert_eq!(plan.remove.iter().map(|(app, _)| app.as_str()).collect::<Vec<_>>(), ["two"]);
+        assert!(plan.declare.is_empty(), "it is as the held render defines it: {plan:?}");
+        while given.follows("root") {}
+        // Git goes on with another tree, and nothing of it takes force.
+        given.push(3);
+        given.renders("root", vec![child(&application("three", auto()))]);
+        given.renders("one", vec![object(A, 3)]);
+        while given.follows("root") {}
+        assert!(!given.world.apps.contains_key(&name("three")));
+        let one = given.world.apps[&name("one")].desired.as_ref().unwrap();
+        assert_eq!(one.objects[&A.parse().unwrap()].digest, object(A, 1).digest);
+
+        for event in release_tree(&given.world, "root").unwrap() {
+            given.event(event);
+        }
+        assert!(!given.world.apps.values().any(App::is_held));
+        while given.follows("root") {}
+        assert!(given.world.apps.contains_key(&name("three")));
+        assert!(!given.world.apps.contains_key(&name("one")), "Git does not have it");
+        let nothing = release_tree(&given.world, "root");
+        assert!(matches!(nothing, Err(Error::NothingHeld(_))), "{nothing:?}");
+    }
+
+    /// Goal: what Git says as it was is held too, for the next push may change it.
+    #[test]
+    fn a_member_that_is_as_it_was_is_held_with_the_others_and_does_not_end_by_itself() {
+        let mut given = Given::app("root", auto());
+        let web = application("web", auto());
+        given.renders("root", vec![child(&web), object(B, 1)]);
+        while given.follows("root") {}
+        given.renders("web", vec![object(A, 1)]);
+        given.syncs("web");
+        let then = given.world.clone();
+        given.push(2);
+        given.renders("root", vec![child(&web), object(B, 2)]);
+        given.syncs("root");
+        given.advances("web");
+        rolls_back(&mut given, &then);
+        let app = &given.world.apps[&name("web")];
+        assert!(app.is_held() && given.world.why_hold_over(app).is_none());
+        given.push(3);
+        given.renders("web", vec![object(A, 3)]);
+        assert_eq!(writes(&given.plan("web")), [] as [String; 0]);
+        assert_eq!(said(&given.plan("web"), A).status, Status::Synced);
+        // The same again is so already.
+        let members = Member::of(&then, "root");
+        let again = roll_back_tree(&given.world, given.now(), "root", &members, &asked(&then));
+        assert_eq!(again.unwrap().events, []);
+    }
+
+    #[test]
+    fn what_cannot_be_held_says_which_and_why() {
+        let (mut given, then) = moved_on();
+        let refused = |given: &Given, members: &[Member], root: &str| {
+            let asked = asked(&then);
+            roll_back_tree(&given.world, given.now(), root, members, &asked).unwrap_err()
+        };
+        let members = Member::of(&then, "root");
+        assert!(matches!(refused(&given, &members, "nobody"), Error::UnknownApp(_)));
+        let never = Member::of(&Given::cluster().world, "root");
+        assert!(matches!(refused(&given, &never, "root"), Error::NotThen { .. }));
+        given.declares(&application("one", auto()), Origin::Config);
+        let elsewhere = refused(&given, &members, "root");
+        assert!(elsewhere.to_string().contains("`one` is defined by the configuration"));
+        let past = Asked { until: Some(Timestamp(1)), ..asked(&then) };
+        let past = roll_back_tree(&given.world, given.now(), "root", &members, &past);
+        assert!(matches!(past, Err(Error::Past { .. })), "{past:?}");
+        assert_eq!(members[0].then, Then::of(&then, "root"));
+        assert_eq!(then.seq, Seq(then.seq.0));
+    }
+}

@@ -1,0 +1,167 @@
+//! Rolling back, and releasing, an application with everything below it.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+
+use super::dto;
+use super::error::Error;
+use super::peer::Peer;
+use super::server::State;
+use crate::command::tree::{Asked, Member, Tree, release_tree, roll_back_tree};
+use crate::command::{self, leave};
+use crate::ledger::event::Event;
+use crate::model::{AppName, Seq, Timestamp};
+use crate::plan::Compared;
+use crate::query::instant::At;
+use crate::query::rollback::{self, HoldPlan, Shown};
+use crate::replay::World;
+
+/// What happens to each application once all events are folded.
+async fn shown(
+    state: &State,
+    world: World,
+    compared: Compared,
+    events: &[Event],
+) -> Result<Vec<(AppName, Shown)>, Error> {
+    let (limits, ledger) = (state.limits.clone(), state.ledger.clone());
+    let events = events.to_vec();
+    let shown = state.blocking(move || {
+        let pending = rollback::gather_tree(world, &compared, &limits, &events);
+        let read = pending
+            .into_iter()
+            .map(|(app, pending)| Ok((app, pending.read(&ledger, |addr| ledger.has_blob(addr))?)));
+        read.collect::<Result<Vec<_>, crate::ledger::Error>>()
+    });
+    Ok(shown.await??)
+}
+
+/// One plan of them all: the root's, with the others below it.
+fn together(shown: &[(AppName, Shown)]) -> HoldPlan {
+    let mut plans = shown.iter().map(|(_, shown)| shown.plan.clone());
+    let mut root = plans.next().unwrap_or_default();
+    root.tree = plans.collect();
+    let of = |plan: &HoldPlan| {
+        let app = plan.app.clone();
+        plan.missing.iter().map(move |what| format!("{app}: {what}")).collect::<Vec<_>>()
+    };
+    let below: Vec<String> = root.tree.iter().flat_map(of).collect();
+    root.missing.extend(below);
+    let hashes = shown.iter().filter_map(|(_, shown)| Some(shown.approval.as_ref()?.plan));
+    root.approves = hashes.map(|hash| hash.to_string()).collect::<Vec<_>>().join(",");
+    root
+}
+
+/// Shows what a rollback of a tree would do, or does it.
+pub(super) async fn roll_back(
+    state: &State,
+    peer: Peer,
+    app: String,
+    (to, until): (At, Option<Timestamp>),
+    asked: dto::RollbackBody,
+) -> Result<Response, Error> {
+    let root = app.clone();
+    let members = state.read_at(Some(&to), move |world, _| Member::of(world, &root)).await?;
+    let said = if asked.said.is_empty() { asked.to.clone() } else { asked.said.clone() };
+    let how = Asked { to, said, until, reason: asked.reason.clone() };
+    let root = app.clone();
+    let decided = state.read(move |world, compared| {
+        let tree = roll_back_tree(world, Timestamp::now(), &root, &members, &how)?;
+        let held = world.apps.iter().find(|(name, _)| name.as_str() == root);
+        let since = held.and_then(|(_, app)| app.hold.as_ref()).map(|hold| hold.seq);
+        Ok::<_, command::Error>((tree, since, world.clone(), compared.clone()))
+    });
+    let (Tree { mut events, left }, since, world, compared) = decided.await??;
+    let undo = format!("greffier release {app} --tree");
+    if events.is_empty() {
+        let seq = since.unwrap_or_default().0;
+        let done = dto::Accepted { seq, already: true, undo, next: Vec::new() };
+        return Ok(Json(done).into_response());
+    }
+    let mut found = shown(state, world.clone(), compared.clone(), &events).await?;
+    let mut plan = together(&found);
+    if asked.partial && !plan.missing.is_empty() {
+        let missing = plan.missing;
+        for body in events.iter_mut().filter_map(held) {
+            let own = found.iter().find(|(app, _)| *app == body.app);
+            if let Some((_, shown)) = own.filter(|(_, shown)| !shown.missing.is_empty()) {
+                leave(&world, body, &shown.missing);
+            }
+        }
+        found = shown(state, world, compared, &events).await?;
+        plan = together(&found);
+        (plan.left, plan.missing) = (missing, Vec::new());
+    }
+    plan.left.extend(left);
+    if asked.plan {
+        return Ok(Json(plan).into_response());
+    }
+    if !plan.missing.is_empty() {
+        let message = format!("not all of it can be restored: {}", plan.missing.join("; "));
+        let hint = "nothing was written; --partial leaves that as it is now, and does the rest";
+        return Err(Error::new(StatusCode::CONFLICT, "not_restorable", message, hint));
+    }
+    if !asked.approves.is_empty() {
+        if asked.approves != plan.approves {
+            let message = format!("what would wait below `{app}` is not what was shown any more");
+            let to = plan.to;
+            let hint = format!("`greffier rollback {app} --tree --to '#{to}' --plan` shows it");
+            return Err(Error::new(StatusCode::CONFLICT, "plan_lapsed", message, hint));
+        }
+        for body in events.iter_mut().filter_map(held) {
+            let own = found.iter().find(|(app, _)| *app == body.app);
+            body.approves = own.and_then(|(_, shown)| shown.approval.clone());
+        }
+    }
+    record(state, peer, events, undo, &found).await
+}
+
+fn held(event: &mut Event) -> Option<&mut crate::ledger::event::AppHeldV1> {
+    match event {
+        Event::AppHeld(body) => Some(body),
+        _ => None,
+    }
+}
+
+/// Records all of it in one batch, and says which event holds or releases which application.
+async fn record(
+    state: &State,
+    peer: Peer,
+    events: Vec<Event>,
+    undo: String,
+    shown: &[(AppName, Shown)],
+) -> Result<Response, Error> {
+    let apps: Vec<Option<AppName>> =
+        events.iter().map(|event| rollback::held_by(event).cloned()).collect();
+    let seqs = command::execute_all(&state.ledger, peer.actor(), events).await?;
+    let mut written: Vec<dto::AppSeq> = Vec::new();
+    for (app, seq) in apps.into_iter().zip(&seqs) {
+        if let Some(app) = app {
+            written.push(dto::AppSeq { app: app.to_string(), seq: seq.0 });
+        }
+    }
+    let seq = written.first().map_or(Seq::ZERO.0, |first| first.seq);
+    let next = shown.iter().map(|(app, shown)| format!("{app}: {}", shown.plan.summary()));
+    let accepted = dto::Accepted { seq, already: false, undo, next: next.collect() };
+    Ok(Json(dto::AcceptedTree { accepted, apps: written }).into_response())
+}
+
+/// Shows what the release of a tree would do, or does it.
+pub(super) async fn release(
+    state: &State,
+    peer: Peer,
+    app: String,
+    plan: bool,
+) -> Result<Response, Error> {
+    let root = app.clone();
+    let decided = state.read(move |world, compared| {
+        let events = release_tree(world, &root)?;
+        Ok::<_, command::Error>((events, world.clone(), compared.clone()))
+    });
+    let (events, world, compared) = decided.await??;
+    let found = shown(state, world, compared, &events).await?;
+    if plan {
+        return Ok(Json(together(&found)).into_response());
+    }
+    record(state, peer, events, String::new(), &found).await
+}

@@ -1,0 +1,57 @@
+//! What a rollback, or a release, of an application and of everything below it would do.
+
+use std::collections::BTreeMap;
+
+use super::Pending;
+use crate::ledger::event::{Event, HeldApproval};
+use crate::model::AppName;
+use crate::plan::{Compared, Limits, plan};
+use crate::replay::{App, World};
+
+/// The application that an event begins or ends the hold of.
+#[must_use]
+pub fn held_by(event: &Event) -> Option<&AppName> {
+    match event {
+        Event::AppHeld(body) => Some(&body.app),
+        Event::AppHoldEnded(body) => Some(&body.app),
+        _ => None,
+    }
+}
+
+/// What would be done of each application once all the events are folded into `world`, in their
+/// order.
+#[must_use]
+pub fn gather_tree(
+    mut world: World,
+    compared: &Compared,
+    limits: &Limits,
+    events: &[Event],
+) -> Vec<(AppName, Pending)> {
+    let before = world.apps.clone();
+    let mut approvals: BTreeMap<AppName, HeldApproval> = BTreeMap::new();
+    for event in events {
+        let (seq, now) = (world.seq.next(), world.now);
+        let _ = world.apply(seq, now, event);
+        // What waits is judged by what is known when the event is folded.
+        let Some(name) = held_by(event) else { continue };
+        let gated = plan(&world, name, limits, compared).and_then(|planned| planned.gate);
+        let gated = gated.filter(|gated| gated.render.is_none());
+        approvals.extend(gated.map(|gated| {
+            let (plan, writes, apps) = (gated.hash, gated.writes, gated.apps);
+            (name.clone(), HeldApproval { plan, writes, apps })
+        }));
+    }
+    let pending = events.iter().filter_map(|event| {
+        let name = held_by(event)?;
+        let app = world.apps.get(name)?;
+        let mut pending = Pending::of(name, app, &plan(&world, name, limits, compared)?);
+        pending.approval = approvals.remove(name);
+        if let Event::AppHeld(body) = event {
+            // One that was not there has nothing that this could take the place of.
+            let new = App { hold: None, declared: body.desired.declared, ..app.clone() };
+            pending.held(&world, before.get(name).unwrap_or(&new), app, body);
+        }
+        Some((name.clone(), pending))
+    });
+    pending.collect()
+}

@@ -1,0 +1,149 @@
+//! A tree of applications back to an earlier instant, on a real API server and without Git.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::cluster::ControlPlane;
+use crate::daemon::{Greffier, KEPT, application, config_map, until};
+use crate::keep::namespace;
+
+const COMMITS: usize = 200;
+const COMMITS_A_PUSH: usize = 25;
+/// Leaves below the root, and below `mid`.
+const LEAVES: usize = 9;
+
+fn leaves() -> Vec<String> {
+    let below = |letter: char| (0..LEAVES).map(move |n| format!("{letter}{n}"));
+    below('a').chain(below('b')).collect()
+}
+
+/// The ConfigMaps of the tree with their values.
+fn values(ns: &str) -> BTreeMap<String, String> {
+    let found = ControlPlane::shared().kubectl_ok("admin", &["get", "cm", "-n", ns, "-o", "json"]);
+    let found: Value = serde_json::from_str(&found).unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let maps = found["items"].as_array().unwrap().iter();
+    let maps = maps.filter(|map| map["metadata"]["name"] != "kube-root-ca.crt");
+    maps.map(|map| (text(&map["metadata"]["name"]), text(&map["data"]["key"]))).collect()
+}
+
+/// An application that takes its objects along when it goes.
+fn app(greffier: &Greffier, name: &str, path: &str, ns: &str) -> String {
+    let manifest = application(name, &greffier.repo.url(), path, ns, KEPT);
+    let finalizer = "  finalizers: [resources-finalizer.argocd.argoproj.io]\n  namespace: argocd\n";
+    manifest.replacen("  namespace: argocd\n", finalizer, 1)
+}
+
+/// Commits `from` to `to`, each of which gives one leaf another value, in pushes.
+fn history(greffier: &Greffier, ns: &str, (from, to): (usize, usize), gone: &[&str]) {
+    let leaves: Vec<String> =
+        leaves().into_iter().filter(|leaf| !gone.contains(&leaf.as_str())).collect();
+    for number in from..to {
+        let leaf = &leaves[number % leaves.len()];
+        let value = format!("commit-{number}");
+        greffier.repo.write(&format!("{leaf}/c.yaml"), &config_map(leaf, &value));
+        greffier.repo.commit(&value);
+        if (number + 1) % COMMITS_A_PUSH == 0 {
+            greffier.repo.push("the last of a push");
+            until("the push is applied", || (values(ns).get(leaf) == Some(&value)).then_some(()));
+        }
+    }
+}
+
+#[test]
+fn twenty_applications_go_back_to_the_middle_of_two_hundred_commits_without_git() {
+    let greffier = Greffier::new();
+    let (ns, prefix) = (namespace("tree20"), format!("tree20-{}", std::process::id()));
+    let named = |name: &str| format!("{prefix}-{name}");
+    let file = |name: &str| {
+        let folder = if name.starts_with('b') { "mid" } else { "root" };
+        format!("{folder}/{name}.yaml")
+    };
+    for leaf in leaves() {
+        greffier.repo.write(&file(&leaf), &app(&greffier, &named(&leaf), &leaf, &ns));
+        greffier.repo.write(&format!("{leaf}/c.yaml"), &config_map(&leaf, "first"));
+    }
+    greffier.repo.write("root/mid.yaml", &app(&greffier, &named("mid"), "mid", &ns));
+    greffier.repo.push("the tree");
+    let root = named("root");
+    let manifest = app(&greffier, &root, "root", &ns);
+    let greffier = greffier.root(&manifest);
+    greffier.start();
+    until("all of it is there", || (values(&ns).len() == 2 * LEAVES).then_some(()));
+    history(&greffier, &ns, (0, COMMITS / 2), &[]);
+    let (then, seq) = (values(&ns), greffier.seq());
+    let to = format!("#{seq}");
+    assert_eq!(then.len(), 2 * LEAVES);
+
+    // Two leaves are gone afterwards, and one is new.
+    greffier.repo.remove(&file("a8")).remove("a8").remove(&file("b8")).remove("b8");
+    greffier.repo.write("root/new.yaml", &app(&greffier, &named("new"), "new", &ns));
+    greffier.repo.write("new/c.yaml", &config_map("new", "new"));
+    greffier.repo.push("another tree");
+    until("the tree is another", || {
+        let now = values(&ns);
+        (now.contains_key("new") && !now.contains_key("a8") && !now.contains_key("b8"))
+            .then_some(())
+    });
+    history(&greffier, &ns, (COMMITS / 2, COMMITS), &["a8", "b8"]);
+    let later = values(&ns);
+    assert_eq!(later.len(), 2 * LEAVES - 1);
+
+    let (bare, away) = (greffier.repo.bare.clone(), greffier.repo.bare.with_extension("away"));
+    fs::rename(&bare, &away).unwrap();
+    let args = ["rollback", &root, "--tree", "--to", &to, "--plan", "-o", "json"];
+    let plan = greffier.json(&args);
+    assert_eq!(plan["tree"].as_array().map(Vec::len), Some(2 * LEAVES + 1), "{plan}");
+    // It goes once what may have its objects is rendered.
+    let goes = format!("{}{}", plan["remove"], plan["not_done"]);
+    assert!(goes.contains(&named("new")), "{plan}");
+    let again = plan["tree"].as_array().unwrap().iter().find(|app| app["app"] == *named("a8"));
+    assert_eq!(again.unwrap()["notes"], serde_json::json!([]), "{plan}");
+    assert_eq!(values(&ns), later, "nothing is done");
+    greffier
+        .cli_ends(0, &["rollback", &root, "--tree", "--to", &to, "--yes", "--reason", "incident"]);
+    until("all of it is as it was", || (values(&ns) == then).then_some(()));
+    let status = greffier.json(&["status", "-o", "json"]);
+    let held = status["held"].as_array().unwrap();
+    assert_eq!(held.len(), 2 * LEAVES + 2, "{status}");
+    assert!(held.iter().all(|hold| hold["tree"] == *root && hold["to"] == seq), "{status}");
+    fs::rename(&away, &bare).unwrap();
+
+    // A restart, a push to all of it, and a sync of the parent change nothing.
+    greffier.kill().start();
+    for leaf in leaves().iter().filter(|leaf| !leaf.ends_with('8')) {
+        greffier.repo.write(&format!("{leaf}/c.yaml"), &config_map(leaf, "newest"));
+    }
+    let newest = greffier.repo.push("newest");
+    for leaf in ["a0", "b0"] {
+        let app = named(leaf);
+        greffier.wait("the render", |event| {
+            event["kind"] == "render.succeeded"
+                && event["detail"]["app"] == *app
+                && event["detail"]["revision"]["commit"] == *newest
+        });
+    }
+    greffier.cli_ends(0, &["sync", &root]);
+    assert_eq!(values(&ns), then);
+    ControlPlane::shared().kubectl_ok("alice", &["delete", "cm/a8", "-n", &ns]);
+    until("what is held is healed", || (values(&ns) == then).then_some(()));
+
+    released(&greffier, &ns, &root, &later);
+}
+
+/// The release goes to what Git says: everything that is `there` is at the newest push.
+fn released(greffier: &Greffier, ns: &str, root: &str, there: &BTreeMap<String, String>) {
+    let plan = greffier.json(&["release", root, "--tree", "--plan", "-o", "json"]);
+    assert_eq!(plan["tree"].as_array().map(Vec::len), Some(2 * LEAVES + 1), "{plan}");
+    greffier.cli_ends(0, &["release", root, "--tree"]);
+    let mut newest: BTreeMap<String, String> =
+        there.keys().map(|name| (name.clone(), "newest".to_owned())).collect();
+    newest.insert("new".to_owned(), "new".to_owned());
+    until("Git is followed", || (values(ns) == newest).then_some(()));
+    let status = greffier.json(&["status", "-o", "json"]);
+    assert_eq!(status["held"].as_array().map(Vec::len), Some(0), "{status}");
+    let (_, refused) = greffier.cli_ends(6, &["release", root, "--tree"]);
+    assert!(refused.contains("nothing of"), "{refused}");
+}
