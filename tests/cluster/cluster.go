@@ -80,6 +80,7 @@ func newCluster(o options) (*cluster, error) {
 func (c *cluster) server() string          { return fmt.Sprintf("https://127.0.0.1:%d", c.apiServerPort) }
 func (c *cluster) etcdURL() string         { return fmt.Sprintf("http://127.0.0.1:%d", c.etcdPort) }
 func (c *cluster) etcdDir() string         { return filepath.Join(c.dir, "etcd") }
+func (c *cluster) savedDir() string        { return filepath.Join(c.dir, "etcd-saved") }
 func (c *cluster) auditPolicyPath() string { return filepath.Join(c.dir, "audit-policy.yaml") }
 func (c *cluster) kwokStagesPath() string  { return filepath.Join(c.dir, "kwok-stages.yaml") }
 
@@ -237,6 +238,32 @@ func (c *cluster) wipe(ctx context.Context) error {
 	c.stop()
 	if err := os.RemoveAll(c.etcdDir()); err != nil {
 		return fmt.Errorf("delete the objects of the old cluster: %w", err)
+	}
+	return c.start(ctx)
+}
+
+// save copies the objects as they are now, for restore to come back to. The
+// control plane is stopped meanwhile, so that the copy is whole.
+func (c *cluster) save(ctx context.Context) error {
+	c.stop()
+	if err := os.RemoveAll(c.savedDir()); err != nil {
+		return fmt.Errorf("delete the former copy: %w", err)
+	}
+	if err := os.CopyFS(c.savedDir(), os.DirFS(c.etcdDir())); err != nil {
+		return fmt.Errorf("copy the objects: %w", err)
+	}
+	return c.start(ctx)
+}
+
+// restore puts the copy that save made in the place of the objects, as from a
+// backup: same cluster, same names, an earlier time.
+func (c *cluster) restore(ctx context.Context) error {
+	c.stop()
+	if err := os.RemoveAll(c.etcdDir()); err != nil {
+		return fmt.Errorf("delete the objects: %w", err)
+	}
+	if err := os.CopyFS(c.etcdDir(), os.DirFS(c.savedDir())); err != nil {
+		return fmt.Errorf("restore the objects: %w", err)
 	}
 	return c.start(ctx)
 }

@@ -159,6 +159,8 @@ func (c *cluster) obey(ctx context.Context, command string) (answerLine, error) 
 		"pause-apiserver":  c.pauseAPIServer,
 		"resume-apiserver": c.resumeAPIServer,
 		"wipe":             c.wipe,
+		"save":             c.save,
+		"restore":          c.restore,
 	}[command]; ok {
 		err = act(ctx)
 	}

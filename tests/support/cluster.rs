@@ -196,6 +196,17 @@ impl ControlPlane {
         let _ = fs::remove_dir_all(self.kubectl_cache());
     }
 
+    /// Copies the objects, for [`restore`](Self::restore); the control plane restarts.
+    pub(crate) fn save(&self) {
+        self.command("save");
+    }
+
+    /// Puts the copy that was saved last in the place of the objects, as from a backup.
+    pub(crate) fn restore(&self) {
+        self.command("restore");
+        let _ = fs::remove_dir_all(self.kubectl_cache());
+    }
+
     /// Returns the process id of each program that runs now.
     pub(crate) fn pids(&self) -> BTreeMap<String, u32> {
         self.lock().pids.clone()
