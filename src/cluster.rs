@@ -16,6 +16,7 @@ mod connection;
 mod discover;
 pub(crate) mod field_set;
 mod gitops;
+mod guard;
 pub mod mask;
 pub mod normalize;
 pub mod observe;
@@ -25,6 +26,7 @@ pub mod project;
 mod replaced;
 mod request;
 pub mod sanitize;
+mod sights;
 mod transfer;
 mod write;
 
@@ -32,18 +34,20 @@ pub use admitted::admitted;
 pub use compare::{Comparison, compare};
 pub use connection::{Connection, Identity, Options, UNDELIVERED_MAX};
 pub use discover::{Discovered, KindPattern};
+pub use guard::Kept;
 pub use mask::{Masked, compare_masked, compare_replaced_masked, preview_masked};
 pub use normalize::{
     FIELD_MANAGER, ManagerFields, Normalised, OWNER_ANNOTATION, SecretDigest, Stored, is_own,
     normalize, normalize_owned,
 };
-pub use observe::{ClusterInput, Fingerprint, Known, Observation, Observer};
+pub use observe::{Behind, ClusterInput, Fingerprint, Known, Observation, Observer};
 pub(crate) use overlay::has_digest;
 pub use overlay::{Unlaid, lay, lay_held, value_at};
 pub use preview::preview;
 pub use project::project;
 pub use replaced::compare_replaced;
 pub use request::{Class, Error};
+pub use sights::{SIGHTS_MAX, Sight};
 pub use transfer::{Transfer, by_hand, co_owners, left_behind, transfer};
 pub use write::{
     AppliedObject, ApplyRequest, DeleteRequest, DeleteResult, Propagation, ReplaceRequest,

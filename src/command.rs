@@ -6,11 +6,14 @@
 //!
 //! Invariant: an event of a person carries that person as its actor and nobody else.
 
+mod apps;
+mod cluster;
 mod hold;
 mod restore;
 mod rollback;
 pub mod tree;
 
+pub use cluster::NotAccepted;
 pub use hold::can_be_laid;
 pub use restore::{NotRestored, Restored, whose};
 pub use rollback::{Then, leave};
@@ -19,14 +22,11 @@ use serde_json::Value;
 
 use crate::cluster::Unlaid;
 use crate::ledger::event::{
-    AppDeclaredV1, AppRemovedV1, BackTo, DriftDetectedV1, Event, FrozenV1, MarkedV1, Origin,
-    PausedV1, PlanApprovedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
+    BackTo, DriftDetectedV1, Event, FrozenV1, MarkedV1, PausedV1, PlanApprovedV1, ResumedV1,
+    SyncRequestedV1, UnfrozenV1,
 };
 use crate::ledger::{self, Batch, Blob, Draft, Ledger};
-use crate::model::{
-    Actor, AppError, AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp, canonical_json,
-    with_causes,
-};
+use crate::model::{Actor, AppError, AppName, ObjectKey, Seq, Timestamp, with_causes};
 use crate::query::instant::At;
 use crate::query::why::SubjectError;
 use crate::query::{GateError, NamedPlan, UnknownApp, plan_named, text::near_names};
@@ -143,6 +143,15 @@ pub enum Command {
         from: BackTo,
         /// When a hold ends by itself.
         until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// Keep the cluster that answers from here on.
+    AcceptCluster {
+        /// Its uid, as it was shown.
+        uid: String,
+        /// The event that told that it is in doubt, as it was shown.
+        doubt: Seq,
         /// Why.
         reason: String,
     },
@@ -309,6 +318,9 @@ pub enum Error {
     /// The daemon only observes.
     #[error("the daemon only observes (--observe) and writes nothing to the cluster")]
     Observing,
+    /// The cluster cannot be accepted.
+    #[error(transparent)]
+    NotAccepted(#[from] NotAccepted),
     /// Something is larger than allowed.
     #[error("{what} is too long: at most {limit}")]
     TooLong {
@@ -377,8 +389,8 @@ impl Decision {
 /// Every reason in [`Error`] but the ledger's.
 pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decision, Error> {
     match command {
-        Command::AddApp { manifest } => add_app(world, manifest),
-        Command::RemoveApp { app, cascade } => remove_app(world, app, *cascade),
+        Command::AddApp { manifest } => apps::add(world, manifest),
+        Command::RemoveApp { app, cascade } => apps::remove(world, app, *cascade),
         Command::Sync { app, prune, only, reason } => sync(world, app, *prune, only, reason),
         Command::Approve { app, plan, reason } => {
             let (name, app) = find(world, app)?;
@@ -429,6 +441,9 @@ pub fn decide(world: &World, now: Timestamp, command: &Command) -> Result<Decisi
         Command::Restore { restored, from, until, reason } => {
             not_past("hold", *until, now)?;
             restore::restore(world, restored, *from, *until, bounded(reason)?)
+        }
+        Command::AcceptCluster { uid, doubt, reason } => {
+            cluster::accept(world, uid, *doubt, bounded(reason)?)
         }
         Command::Release { subject, namespace } => {
             hold::release(world, subject, namespace.as_deref())
@@ -505,58 +520,6 @@ fn not_past(what: &'static str, until: Option<Timestamp>, now: Timestamp) -> Res
 
 fn writable(world: &World) -> Result<(), Error> {
     if world.observe { Err(Error::Observing) } else { Ok(()) }
-}
-
-fn remove_app(world: &World, app: &str, cascade: Option<bool>) -> Result<Decision, Error> {
-    let (name, app) = find(world, app)?;
-    // What its parent does not define any more, a person may end.
-    let parent = match &app.origin {
-        Origin::Parent(parent) => world.apps.get(parent),
-        Origin::Config | Origin::Operator => None,
-    };
-    let left = matches!(&app.origin, Origin::Parent(_))
-        && parent.is_none_or(|parent| !parent.defines(name));
-    if !left {
-        not_defined_elsewhere(name, app)?;
-    }
-    let cascade = match cascade {
-        Some(cascade) => cascade,
-        None if app.spec.removals.cascade.is_none() => false,
-        None => {
-            let objects = world.removal_keys(name).count();
-            return Err(Error::SayWhich { app: name.clone(), objects });
-        }
-    };
-    if cascade {
-        writable(world)?;
-        if app.removing {
-            return Ok(Decision::AlreadySo(app.declared));
-        }
-    }
-    let orphans = if cascade { Vec::new() } else { world.orphans(name) };
-    let (app, origin) = (name.clone(), Origin::Operator);
-    Ok(Decision::record(AppRemovedV1 { app, cascade, origin, declared: None, orphans }))
-}
-
-fn not_defined_elsewhere(name: &AppName, app: &App) -> Result<(), Error> {
-    let by = match &app.origin {
-        Origin::Operator => return Ok(()),
-        Origin::Config => "the configuration file".to_owned(),
-        Origin::Parent(parent) => format!("application `{parent}` in Git"),
-    };
-    Err(Error::DefinedElsewhere { app: name.clone(), by })
-}
-
-fn add_app(world: &World, manifest: &Value) -> Result<Decision, Error> {
-    let spec = AppSpec::parse(manifest)?;
-    let manifest = canonical_json(manifest);
-    if let Some(app) = world.apps.get(&spec.name) {
-        not_defined_elsewhere(&spec.name, app)?;
-        if app.manifest == Digest::of(&manifest) && !app.removing {
-            return Ok(Decision::AlreadySo(app.declared));
-        }
-    }
-    Ok(Decision::record(AppDeclaredV1 { app: spec.name, manifest, origin: Origin::Operator }))
 }
 
 fn sync(

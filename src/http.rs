@@ -17,6 +17,7 @@ pub mod audit;
 mod between;
 mod blame;
 mod client;
+mod cluster;
 mod convert;
 mod coverage;
 pub mod dto;

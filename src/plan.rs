@@ -8,6 +8,7 @@
 mod assess;
 mod check;
 pub mod diff;
+mod doubted;
 mod gate;
 mod health;
 mod order;
@@ -181,6 +182,9 @@ pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared)
     let mut plan = Plan::nothing(world, name, app, permission.clone());
     if app.spec.skip {
         return Some(plan);
+    }
+    if let Some(doubted) = doubted::plan(world, name, app, &permission) {
+        return Some(doubted);
     }
     let assessed = assess::Assessed::of(world, name, app, &permission, compared);
     let pruned = prune::prunes(world, name, app, &permission);

@@ -1,5 +1,7 @@
 //! Verbs and flags.
 
+mod cluster;
+mod pause;
 mod recovery;
 mod rollback;
 
@@ -7,6 +9,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use cluster::{ClusterArgs, ClusterVerb};
+pub(super) use pause::Until;
 pub(super) use recovery::{DoctorArgs, ReplayArgs};
 pub(super) use rollback::{Hooks, ReleaseArgs, RestoreArgs, RollbackArgs, UndoArgs};
 
@@ -173,12 +177,8 @@ pub(super) enum Verb {
     Pause {
         /// The application.
         app: String,
-        /// When to go on without being told.
-        #[arg(long = "for", value_name = "DURATION")]
-        period: Option<Period>,
-        /// Why; recorded.
-        #[arg(long, default_value = "", hide_default_value = true)]
-        reason: String,
+        #[command(flatten)]
+        until: Until,
     },
     /// Go on writing for a paused application.
     #[command(after_help = "Example: greffier resume web")]
@@ -188,14 +188,7 @@ pub(super) enum Verb {
     },
     /// Stop writing for every application: record, render and plan only.
     #[command(after_help = "Example: greffier freeze --for 2h --reason 'cluster upgrade'")]
-    Freeze {
-        /// When to go on without being told.
-        #[arg(long = "for", value_name = "DURATION")]
-        period: Option<Period>,
-        /// Why; recorded.
-        #[arg(long, default_value = "", hide_default_value = true)]
-        reason: String,
-    },
+    Freeze(Until),
     /// Go on writing after a freeze.
     #[command(after_help = "Example: greffier unfreeze")]
     Unfreeze,
@@ -233,6 +226,9 @@ pub(super) enum Verb {
         after_help = "Examples:\n  greffier release web --plan\n  greffier release web\n  greffier release root --tree\n  greffier release Deployment/web -n prod\n  greffier release 1234"
     )]
     Release(ReleaseArgs),
+    /// Show which cluster is kept, and keep another one.
+    #[command(after_help = "Examples:\n  greffier cluster\n  greffier cluster accept --plan")]
+    Cluster(ClusterArgs),
     /// Look at repositories now.
     #[command(after_help = "Example: greffier refresh")]
     Refresh {

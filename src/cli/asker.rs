@@ -113,6 +113,13 @@ pub(super) struct At {
     last: Option<Seq>,
 }
 
+impl At {
+    /// As a parameter of a question.
+    pub(super) fn query(&self) -> String {
+        query_string(&[("at", &self.event)])
+    }
+}
+
 /// Who answers.
 pub(super) enum Asker {
     Daemon(Client, At),
@@ -215,9 +222,7 @@ fn about(at: &str, subject: &str, namespace: Option<&str>, field: Option<&str>) 
 impl Asker {
     pub(super) async fn status(&self) -> Result<dto::Status, Error> {
         match self {
-            Self::Daemon(client, at) => {
-                Ok(client.get("status", &query_string(&[("at", &at.event)])).await?)
-            }
+            Self::Daemon(client, at) => Ok(client.get("status", &at.query()).await?),
             Self::Files(files) => Ok(files.status()),
         }
     }
@@ -428,9 +433,7 @@ impl Asker {
 
     pub(super) async fn people(&self) -> Result<Vec<Person>, Error> {
         match self {
-            Self::Daemon(client, at) => {
-                Ok(client.get("people", &query_string(&[("at", &at.event)])).await?)
-            }
+            Self::Daemon(client, at) => Ok(client.get("people", &at.query()).await?),
             Self::Files(files) => Ok(files.people()),
         }
     }

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::args::{Format, Get, LedgerVerb, Verb};
+use super::args::{ClusterArgs, Format, Get, LedgerVerb, Verb};
 use super::asker::Asker;
 use super::error::Error;
 use super::output::say;
@@ -50,8 +50,10 @@ pub(super) fn check_format(format: Format, verb: &Verb) -> Result<(), Error> {
 /// Refuses an instant where it means nothing.
 pub(super) fn check(verb: &Verb) -> Result<(), Error> {
     let refused = |what: &str| {
-        Err(Error::usage(format!("--at does not go with {what}"))
-            .hint("it goes with status, get, show, why, blame, tree, diff, plan, render, doctor, replay and log"))
+        Err(Error::usage(format!("--at does not go with {what}")).hint(
+            "it goes with status, get, cluster, show, why, blame, tree, diff, plan, render, doctor, \
+             replay and log",
+        ))
     };
     match verb {
         Verb::Status
@@ -59,6 +61,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Error> {
         | Verb::Why { .. }
         | Verb::Blame(_)
         | Verb::Tree { .. }
+        | Verb::Cluster(ClusterArgs { verb: None })
         | Verb::Plan { .. }
         | Verb::Doctor(_)
         | Verb::Replay(_)
@@ -83,7 +86,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Error> {
         | Verb::Approve(_)
         | Verb::Pause { .. }
         | Verb::Resume { .. }
-        | Verb::Freeze { .. }
+        | Verb::Freeze(_)
         | Verb::Unfreeze
         | Verb::Keep { .. }
         | Verb::Rollback(_)
@@ -92,6 +95,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Error> {
         | Verb::Release(_)
         | Verb::Refresh { .. }
         | Verb::Mark { .. }
+        | Verb::Cluster(_)
         | Verb::App(_) => refused("a verb that changes something: the past cannot be changed"),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::args::{AppVerb, SyncArgs};
+use super::args::{AppVerb, SyncArgs, Until};
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::follow::{self, Ended};
@@ -44,8 +44,7 @@ pub(super) fn accepted(
 pub(super) async fn pause(
     context: &Context,
     app: &str,
-    period: Option<Period>,
-    reason: &str,
+    Until { period, reason }: Until,
 ) -> Result<(), Error> {
     let client = context.daemon().await?;
     let period = period.map(|period| period.to_string()).unwrap_or_default();
@@ -64,8 +63,7 @@ pub(super) async fn resume(context: &Context, app: &str) -> Result<(), Error> {
 /// Runs `freeze`.
 pub(super) async fn freeze(
     context: &Context,
-    period: Option<Period>,
-    reason: &str,
+    Until { period, reason }: Until,
 ) -> Result<(), Error> {
     let client = context.daemon().await?;
     let period = period.map(|period| period.to_string()).unwrap_or_default();

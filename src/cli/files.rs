@@ -18,7 +18,9 @@ use crate::query::coverage::Scope;
 use crate::query::instant::{self, About, At};
 use crate::query::planned::{self, Planned};
 use crate::query::recovery::{Asked, gather};
-use crate::query::{self, AsOf, Book, ResourceFilter, desired, past, people, report, search, why};
+use crate::query::{
+    self, AsOf, Book, ResourceFilter, cluster, desired, past, people, report, search, why,
+};
 use crate::render::{Sandbox, Tools};
 use crate::replay::World;
 use crate::source;
@@ -206,6 +208,10 @@ impl Files {
 
     pub(super) fn marks(&self) -> Result<Vec<dto::Mark>, Error> {
         Ok(http::marks_dto(&self.archive)?)
+    }
+
+    pub(super) fn cluster(&self) -> cluster::Known {
+        cluster::known(&self.world)
     }
 
     pub(super) fn people(&self) -> Vec<people::Person> {

@@ -34,6 +34,9 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         row("READ-ONLY", format!("nothing is recorded, nothing is written to the cluster: {why}"));
     }
     row("cluster", cluster(&status.cluster));
+    if let Some(doubt) = &status.cluster.doubt {
+        row("DOUBT", format!("{doubt}; nothing is written (greffier cluster accept)"));
+    }
     let head = &status.ledger;
     let behind = match head.seq.saturating_sub(head.folded) {
         0 => String::new(),

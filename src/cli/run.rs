@@ -12,8 +12,8 @@ use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ReportVerb,
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::{
-    approve, arena, at, between, blame, change, doctor, log, mark, output, plan, read, replay,
-    report, restore, rollback, settings, show, trial, why,
+    approve, arena, at, between, blame, change, cluster, doctor, log, mark, output, plan, read,
+    replay, report, restore, rollback, settings, show, trial, why,
 };
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
@@ -115,15 +115,16 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Render { app, rev } => trial::render(context, &app, rev.as_deref()).await,
         Verb::Sync(args) => change::sync(context, args).await,
         Verb::Approve(args) => approve::run(context, args).await,
-        Verb::Pause { app, period, reason } => change::pause(context, &app, period, &reason).await,
+        Verb::Pause { app, until } => change::pause(context, &app, until).await,
         Verb::Resume { app } => change::resume(context, &app).await,
-        Verb::Freeze { period, reason } => change::freeze(context, period, &reason).await,
+        Verb::Freeze(until) => change::freeze(context, until).await,
         Verb::Unfreeze => change::unfreeze(context).await,
         Verb::Keep { event, period, reason } => change::keep(context, event, period, &reason).await,
         Verb::Rollback(args) => rollback::run(context, args).await,
         Verb::Restore(args) => restore::run(context, args).await,
         Verb::Undo(args) => restore::undo(context, args).await,
         Verb::Release(args) => rollback::release(context, &args).await,
+        Verb::Cluster(args) => cluster::run(context, args).await,
         Verb::Refresh { repo } => change::refresh(context, repo.as_deref()).await,
         Verb::Mark { name, instant, reason } => {
             mark::run(context, &name, instant.as_deref(), &reason).await

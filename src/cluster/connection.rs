@@ -17,6 +17,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::discover::{KindPattern, Resources};
+use super::guard::{Connector, Guard, Kept};
 use super::request::{Call, Error};
 
 /// How long making a connection may take.
@@ -69,6 +70,8 @@ pub struct Identity {
     pub version: String,
     /// The server's address.
     pub server: String,
+    /// The revision that it is at; `None` where it does not tell.
+    pub revision: Option<u64>,
 }
 
 /// A connection to an API server. Cheap to clone; clones share connections and what is known of
@@ -80,7 +83,12 @@ pub struct Connection {
     pub(super) timeout: Duration,
     pub(super) exclude: Arc<[KindPattern]>,
     pub(super) resources: Arc<RwLock<Resources>>,
+    pub(super) guard: Arc<Guard>,
+    /// Makes a client with a connection of its own.
+    fresh: Arc<Fresh>,
 }
+
+type Fresh = dyn Fn() -> Result<Client, kube::Error> + Send + Sync;
 
 impl Connection {
     /// Reads the credentials and prepares the connection. Nothing is sent yet, so that this
@@ -91,17 +99,47 @@ impl Connection {
     pub async fn connect(options: &Options) -> Result<Self, Error> {
         let config = configuration(options).await?;
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-        let client = client(&config).map_err(|source| Error::Kubeconfig {
-            path: shown_path(options),
-            source: Box::new(source),
-        })?;
+        let guard = Arc::<Guard>::default();
+        let unusable =
+            |source| Error::Kubeconfig { path: shown_path(options), source: Box::new(source) };
+        let guarded = clients(&config, Some(Arc::clone(&guard))).map_err(unusable)?;
+        let client = guarded().map_err(unusable)?;
+        let fresh = Arc::new(clients(&config, None).map_err(unusable)?);
         Ok(Self {
             client,
             server,
             timeout: options.request_timeout,
             exclude: options.exclude.clone().into(),
             resources: Arc::default(),
+            guard,
+            fresh,
         })
+    }
+
+    /// The same connection, which writes to no other cluster than the one that is kept, and to
+    /// nobody before it is known who answers. An [`Observer`](super::Observer) asks.
+    #[must_use]
+    pub fn keeping(self, kept: Kept) -> Self {
+        self.guard.arm(kept);
+        self
+    }
+
+    /// A person said that the cluster `uid` is the one to be kept.
+    pub fn accept(&self, uid: &str) {
+        self.guard.accept(uid);
+    }
+
+    /// Waits until it is known which cluster answers; whether that is the one to be kept.
+    ///
+    /// Cancel safety: nothing is lost.
+    pub async fn settled(&self) -> bool {
+        self.guard.settled().await
+    }
+
+    /// Something that changes when another cluster may answer from then on.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.guard.generation()
     }
 
     /// The same connection, whose requests are given up after `timeout`, or as soon as before.
@@ -117,13 +155,25 @@ impl Connection {
         &self.server
     }
 
-    /// Asks which cluster this is.
+    /// Asks which cluster this is, over a connection of its own: one that was made before might
+    /// still lead to another.
     ///
     /// # Errors
     /// When the API server does not answer or forbids it.
     pub async fn identify(&self) -> Result<Identity, Error> {
-        let version = self.read("/version", "the server's version").await?;
-        let system = self.read("/api/v1/namespaces/kube-system", "Namespace/kube-system").await?;
+        let unusable = |source: kube::Error| Error::Unreachable {
+            subject: "identify the cluster".to_owned(),
+            server: self.server.clone(),
+            source: Box::new(source),
+        };
+        let fresh = Self { client: (self.fresh)().map_err(unusable)?, ..self.clone() };
+        let version = fresh.read("/version", "the server's version").await?;
+        let system = fresh.read("/api/v1/namespaces/kube-system", "Namespace/kube-system").await?;
+        let revision = match fresh.read("/api/v1/namespaces?limit=1", "the revision").await {
+            Ok(list) => Some(list),
+            Err(error) if error.is_forbidden() => None,
+            Err(error) => return Err(error),
+        };
         let text = |value: &Value, pointer: &str| {
             value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
@@ -131,6 +181,8 @@ impl Connection {
             uid: text(&system, "/metadata/uid"),
             version: text(&version, "/gitVersion"),
             server: self.server.clone(),
+            revision: revision
+                .and_then(|list| text(&list, "/metadata/resourceVersion").parse().ok()),
         })
     }
 
@@ -222,9 +274,13 @@ fn refuse_plugins(kubeconfig: &Kubeconfig, options: &Options) -> Result<(), Erro
     Err(Error::CredentialPlugin { path: shown_path(options), context: context.clone(), plugin })
 }
 
-/// Builds the HTTP client. kube's own stack adds retries, which would hide the fate of a write,
-/// and logs every failure as an error, although it is for the caller to say what is one.
-fn client(config: &Config) -> Result<Client, kube::Error> {
+/// Prepares HTTP clients that share nothing but their TLS sessions. kube's own stack adds retries,
+/// which would hide the fate of a write, and logs every failure as an error, although it is for the
+/// caller to say what is one.
+fn clients(
+    config: &Config,
+    guard: Option<Arc<Guard>>,
+) -> Result<impl Fn() -> Result<Client, kube::Error> + Send + Sync + use<>, kube::Error> {
     // kube's own stack is built and dropped for what it does on the way: it installs the
     // process's TLS provider and refuses proxies that it was not compiled for.
     ClientBuilder::try_from(config.clone())?;
@@ -236,16 +292,20 @@ fn client(config: &Config) -> Result<Client, kube::Error> {
     http.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     http.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
     http.set_tcp_user_timeout(Some(UNDELIVERED_MAX));
-    let https = config.rustls_https_connector_with_connector(http)?;
-    let service = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_timer(hyper_util::rt::TokioTimer::new())
-        .build::<_, Body>(https)
-        .map_err(tower::BoxError::from);
-    let builder = ClientBuilder::new(service, config.default_namespace.clone())
-        .with_layer(&config.extra_headers_layer()?);
-    Ok(match config.auth_layer()? {
-        Some(auth) => builder.with_layer(&auth).with_layer(&config.base_uri_layer()).build(),
-        None => builder.with_layer(&config.base_uri_layer()).build(),
+    let connector = Connector::new(http, guard);
+    let https = config.rustls_https_connector_with_connector(connector)?;
+    let config = config.clone();
+    Ok(move || {
+        let service = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_timer(hyper_util::rt::TokioTimer::new())
+            .build::<_, Body>(https.clone())
+            .map_err(tower::BoxError::from);
+        let builder = ClientBuilder::new(service, config.default_namespace.clone())
+            .with_layer(&config.extra_headers_layer()?);
+        Ok(match config.auth_layer()? {
+            Some(auth) => builder.with_layer(&auth).with_layer(&config.base_uri_layer()).build(),
+            None => builder.with_layer(&config.base_uri_layer()).build(),
+        })
     })
 }

@@ -20,6 +20,7 @@
 //! greffier's own write is the reader's business.
 
 mod conductor;
+mod identity;
 mod kind;
 mod known;
 mod reach;
@@ -51,11 +52,24 @@ pub struct Observation {
     pub learned: Learned,
 }
 
+/// What shows that a cluster is behind what was observed of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// The kind whose revision shows it.
+    pub kind: GroupKind,
+    /// The highest revision of the kind that was observed.
+    pub observed: u64,
+    /// The revision that the API server states.
+    pub revision: u64,
+}
+
 /// What the observer says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClusterInput {
     /// Which cluster this is became known, or it is another one than before.
     Identified(Identity),
+    /// The cluster is behind what was observed of it: it was restored from a backup.
+    Reverted(Identity, Behind),
     /// What the API server serves became known or changed. A kind whose group is broken, or that
     /// has just disappeared from discovery, stays until its absence is certain.
     Kinds(Discovered),

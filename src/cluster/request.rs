@@ -158,6 +158,17 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// It is not known that the cluster which answers is the one that is kept; nothing was sent.
+    #[error(
+        "{subject}: not sent: it is not known that the cluster which answers at {server} is the \
+         one that is kept"
+    )]
+    NotTheKept {
+        /// What was asked for.
+        subject: String,
+        /// Its address.
+        server: String,
+    },
     /// The connection broke after the request was sent.
     #[error("{subject}: the connection to the API server broke before its answer was complete")]
     ConnectionLost {
@@ -261,7 +272,9 @@ impl Error {
             Self::Conflict { .. } => Class::Conflict,
             Self::Throttled { retry_after, .. } => Class::Throttled { retry_after: *retry_after },
             Self::Expired { .. } => Class::Expired,
-            Self::Unavailable { .. } | Self::Unreachable { .. } => Class::Transient,
+            Self::Unavailable { .. } | Self::Unreachable { .. } | Self::NotTheKept { .. } => {
+                Class::Transient
+            }
             Self::ConnectionLost { write, .. }
             | Self::TimedOut { write, .. }
             | Self::Unreadable { write, .. } => {
@@ -354,12 +367,27 @@ impl Connection {
     ///
     /// Cancel safety: when the future is dropped, the request may or may not have been carried
     /// out.
-    pub(super) async fn call(&self, call: Call) -> Result<Answer, Error> {
+    pub(super) async fn call(&self, mut call: Call) -> Result<Answer, Error> {
+        if call.is_write() {
+            call.timeout = self.permitted(&call).await?;
+        }
         let (after, write) = (call.timeout, call.is_write());
         let subject = call.subject.clone();
         match tokio::time::timeout(after, self.exchange(call)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::TimedOut { subject, write, after }),
+        }
+    }
+
+    /// Waits until it is known who answers; the time that is left for the call then.
+    async fn permitted(&self, call: &Call) -> Result<Duration, Error> {
+        let began = tokio::time::Instant::now();
+        match tokio::time::timeout(call.timeout, self.guard.settled()).await {
+            Ok(true) => Ok(call.timeout.saturating_sub(began.elapsed())),
+            Ok(false) | Err(_) => Err(Error::NotTheKept {
+                subject: call.subject.clone(),
+                server: self.server.clone(),
+            }),
         }
     }
 

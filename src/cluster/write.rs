@@ -38,6 +38,8 @@ pub struct ApplyRequest {
     pub validate: bool,
     /// The resource version the object is known in, to tell whether the apply changed it.
     pub known: Option<String>,
+    /// The uid that the object must have if it is known: an update is no creation elsewhere.
+    pub uid: Option<String>,
 }
 
 /// A replacement of a whole object, or its creation.
@@ -137,9 +139,10 @@ impl Connection {
     /// # Errors
     /// See [`Error::class`]. [`Class::Unknown`] means that it may have been done.
     pub async fn apply(&self, request: &ApplyRequest) -> Result<AppliedObject, Error> {
+        let life = self.guard.life();
         let (answer, subject) = self.patch(request, false).await?;
         let created = answer.status == http::StatusCode::CREATED;
-        let raw = parsed(&answer, subject)?;
+        let raw = self.noted(life, &request.key, &request.version, parsed(&answer, subject)?);
         let now = raw.pointer("/metadata/resourceVersion").and_then(Value::as_str);
         let changed = match &request.known {
             _ if created => Some(true),
@@ -172,7 +175,11 @@ impl Connection {
         if dry_run {
             call.path.push_str("&dryRun=All");
         }
-        call.body = Some((yaml_safe(&request.manifest), APPLY));
+        let mut manifest = request.manifest.clone();
+        if let Some(uid) = &request.uid {
+            manifest["metadata"]["uid"] = json!(uid);
+        }
+        call.body = Some((yaml_safe(&manifest), APPLY));
         call.audit_id = Some(request.audit_id.clone()).filter(|id| !id.is_empty());
         let answer = self.call_known(call, &request.key, &request.version).await?;
         Ok((answer, subject))
@@ -185,6 +192,7 @@ impl Connection {
     /// As [`apply`](Self::apply). [`Class::Conflict`] means that the object has changed, is there
     /// already, or is gone.
     pub async fn replace(&self, request: &ReplaceRequest, dry_run: bool) -> Result<Value, Error> {
+        let life = self.guard.life();
         let subject = format!("{} {}", if dry_run { "dry-run" } else { "replace" }, request.key);
         let method = if request.resource_version.is_some() { Method::PUT } else { Method::POST };
         let mut call = self.about(method.clone(), &request.key, &request.version, &subject).await?;
@@ -204,7 +212,7 @@ impl Connection {
         call.body = Some((manifest.to_string().into_bytes(), JSON));
         call.audit_id = Some(request.audit_id.clone()).filter(|id| !id.is_empty());
         let answer = self.call_known(call, &request.key, &request.version).await?;
-        parsed(&answer, subject)
+        Ok(self.noted(life, &request.key, &request.version, parsed(&answer, subject)?))
     }
 
     /// Makes the fields of others greffier's own, if the object still is the one looked at.
@@ -212,6 +220,7 @@ impl Connection {
     /// # Errors
     /// As [`apply`](Self::apply). [`Class::Conflict`] means that the object has changed.
     pub async fn take_over(&self, request: &TransferRequest) -> Result<Value, Error> {
+        let life = self.guard.life();
         let subject = format!("take over the fields of {}", request.key);
         let mut call = self.about(Method::PATCH, &request.key, &request.version, &subject).await?;
         call.path.push_str(&query(true));
@@ -219,7 +228,15 @@ impl Connection {
         call.body = Some((patch.to_string().into_bytes(), JSON_PATCH));
         call.audit_id = Some(request.audit_id.clone()).filter(|id| !id.is_empty());
         let answer = self.call_known(call, &request.key, &request.version).await?;
-        parsed(&answer, subject)
+        Ok(self.noted(life, &request.key, &request.version, parsed(&answer, subject)?))
+    }
+
+    /// Notes the object that was answered.
+    fn noted(&self, life: u64, key: &ObjectKey, version: &str, raw: Value) -> Value {
+        let text = |pointer| raw.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let seen = (text("/metadata/uid"), text("/metadata/resourceVersion"));
+        self.guard.seen(life, key, version, seen);
+        raw
     }
 
     /// Deletes an object if it still is the one that was looked at.

@@ -87,6 +87,7 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
         tokio::task::spawn_blocking(caught_up).await??
     };
     let known = known_objects(&world);
+    let connection = connection.keeping(kept_cluster(&world));
     let (parts, tracked) = parts(config, ledger, connection.clone(), world);
     prepare_scratch(&parts.scratch)?;
     tell_of_sandbox(parts.tools.sandbox.clone());
@@ -337,6 +338,32 @@ fn read_application(file: &Path) -> Result<(AppName, Vec<u8>)> {
     let spec = crate::model::AppSpec::parse(&manifest)
         .with_context(|| format!("{} is no usable Application", file.display()))?;
     Ok((spec.name, canonical_json(&manifest)))
+}
+
+/// Which cluster the ledger keeps, and how far it was observed.
+fn kept_cluster(world: &World) -> cluster::Kept {
+    let (cluster, identity) = (&world.cluster, &world.cluster.identity);
+    cluster::Kept {
+        kept: identity.kept.clone(),
+        answers: cluster.uid.clone(),
+        reverted: identity.reverted.is_some(),
+        revisions: identity.revisions.clone(),
+        kept_revisions: identity.kept_revisions.clone(),
+        sights: sights(world),
+    }
+}
+
+/// The objects that changed last.
+fn sights(world: &World) -> Vec<cluster::Sight> {
+    let seen = world.live.iter().filter_map(|(key, live)| {
+        let revision = live.resource_version.parse().ok()?;
+        let (version, uid) = (live.version.clone(), live.uid.clone());
+        Some(cluster::Sight { key: key.clone(), version, uid, revision })
+    });
+    let mut seen: Vec<_> = seen.collect();
+    seen.sort_by_key(|sight| std::cmp::Reverse(sight.revision));
+    seen.truncate(cluster::SIGHTS_MAX);
+    seen
 }
 
 /// What the ledger has of each object, so that a restart does not record the same again.

@@ -400,6 +400,7 @@ fn undo_of(command: &Command) -> String {
         | Command::Mark { .. }
         | Command::Rollback { .. }
         | Command::Restore { .. }
+        | Command::AcceptCluster { .. }
         | Command::Release { .. } => String::new(),
     }
 }

@@ -313,6 +313,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
             version: cluster.version.clone(),
             server: cluster.server.clone(),
             lost: cluster.lost.clone(),
+            doubt: cluster.doubt_text(),
             kinds: cluster.kinds.len(),
             listed: cluster.listed.len(),
             objects: world.live.len(),

@@ -23,7 +23,7 @@ use crate::query::people::Party;
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 pub use diff::{Diff, DiffBody, Field, Manifest, ObjectDiff, Rendered, RenderedObject};
-pub use hold::{AcceptedTree, AppHold, AppSeq, RestoreBody, RollbackBody, UndoBody};
+pub use hold::{AcceptBody, AcceptedTree, AppHold, AppSeq, RestoreBody, RollbackBody, UndoBody};
 pub use past::{Between, Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
 pub use recovery::Recovery;
 pub use report::ReportHead;
@@ -166,6 +166,10 @@ pub struct Cluster {
     pub server: String,
     /// Why it cannot be reached, while it cannot.
     pub lost: Option<String>,
+    /// Why it is not known to be the one to be kept, so that nothing is written; absent while it
+    /// is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
     /// How many kinds it serves.
     pub kinds: usize,
     /// How many of them have been listed completely since the daemon started.

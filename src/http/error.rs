@@ -151,6 +151,20 @@ impl From<GateError> for Error {
     }
 }
 
+impl From<command::NotAccepted> for Error {
+    fn from(error: command::NotAccepted) -> Self {
+        use command::NotAccepted as Refused;
+        let (code, hint) = match &error {
+            Refused::NoDoubt { .. } => ("no_doubt", "`greffier cluster` shows which it is"),
+            Refused::OtherDoubt { .. } => {
+                ("other_doubt", "`greffier cluster accept --plan` shows what answers now")
+            }
+            Refused::NotSeen(_) => ("not_seen", "`greffier status` shows how far it is"),
+        };
+        Self::new(StatusCode::CONFLICT, code, error.to_string(), hint)
+    }
+}
+
 /// What helps where a drift cannot be kept.
 fn not_kept_hint(why: NotKept) -> &'static str {
     match why {
@@ -242,9 +256,8 @@ impl From<command::Error> for Error {
                 conflict("as_then", &hint)
             }
             Command::Restore(error) => error.into(),
-            Command::NothingHeld(_) => {
-                conflict("nothing_held", "`greffier status` lists what is held")
-            }
+            Command::NothingHeld(_) => conflict("nothing_held", "`greffier status` lists holds"),
+            Command::NotAccepted(error) => error.into(),
             Command::Subject(error) => error.into(),
             Command::DefinedElsewhere { .. } => conflict("defined_elsewhere", ""),
             Command::Observing => conflict("observing", "restart the daemon without --observe"),

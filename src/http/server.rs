@@ -17,8 +17,8 @@ use super::error::Error;
 use super::past::{self, Past};
 use super::peer::Peer;
 use super::{
-    api, between, blame, coverage, hold, metrics, people, plan, recovery, report, restore, stream,
-    trial, undo, why,
+    api, between, blame, cluster, coverage, hold, metrics, people, plan, recovery, report, restore,
+    stream, trial, undo, why,
 };
 use crate::ledger::Ledger;
 use crate::model::Seq;
@@ -266,6 +266,8 @@ fn router(state: State) -> Router {
         .route("/plan", get(plan::plan))
         .route("/recovery", get(recovery::recovery))
         .route("/coverage", get(coverage::coverage))
+        .route("/cluster", get(cluster::show))
+        .route("/cluster/accept", post(cluster::accept))
         .route("/people", get(people::people))
         .route("/report/audit", get(report::head))
         .route("/report/audit/changes", get(report::changes))

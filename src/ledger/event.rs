@@ -14,6 +14,7 @@ mod contest;
 mod daemon;
 mod git;
 mod hold;
+mod identity;
 mod ignore;
 mod operator;
 mod recovery;
@@ -49,6 +50,7 @@ pub use hold::{
     AppHeldV1, AppHoldEndedV1, BackTo, HeldApproval, HeldFields, HeldObject, HeldRender,
     HoldBegunV1, HoldEnd, HoldEndedV1, HoldOf,
 };
+pub use identity::{ClusterAcceptedV1, ClusterReplacedV1, ClusterRevertedV1};
 pub use ignore::{IgnoreCheckedV1, IgnoreFailedV1};
 pub use operator::{
     DeadlineReachedV1, FrozenV1, MarkedV1, PausedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
@@ -227,6 +229,12 @@ events! {
     ClusterFound(ClusterFoundV1) = 0x0503, "cluster.found";
     /// See [`KindsServedV1`].
     KindsServed(KindsServedV1) = 0x0504, "cluster.kinds";
+    /// See [`ClusterReplacedV1`].
+    ClusterReplaced(ClusterReplacedV1) = 0x0505, "cluster.replaced";
+    /// See [`ClusterRevertedV1`].
+    ClusterReverted(ClusterRevertedV1) = 0x0506, "cluster.reverted";
+    /// See [`ClusterAcceptedV1`].
+    ClusterAccepted(ClusterAcceptedV1) = 0x0507, "cluster.accepted";
     /// See [`ObjectObservedV1`].
     ObjectObserved(ObjectObservedV1) = 0x0510, "object.observed";
     /// See [`ObjectGoneV1`].

@@ -1,6 +1,7 @@
 //! One event of every kind, for tests. A kind without a sample fails the test at the end.
 
 mod holds;
+mod identity;
 mod recovery;
 
 use super::event::*;
@@ -577,6 +578,7 @@ pub(crate) fn sample_events() -> Vec<Event> {
         operators(),
         holds::holds(),
         recovery::recoveries(),
+        identity::identity(),
     ]
     .concat()
 }

@@ -93,6 +93,7 @@ impl SubjectKey {
         match topic {
             Topic::Marks => Self::new(b'm', ""),
             Topic::Watching => Self::new(b'w', ""),
+            Topic::Identity => Self::new(b'x', ""),
             Topic::Kinds => Self::new(b'k', ""),
             Topic::Kind(kind) => Self::new(b'k', &kind.to_string()),
             Topic::Ref(name) => Self::new(b'r', name),

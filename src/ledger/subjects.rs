@@ -10,7 +10,7 @@ use super::event::{
 use crate::model::{AppName, CommitId, GroupKind, ObjectKey, Seq};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 9;
+pub const INDEX_VERSION: u32 = 10;
 
 /// What finds events that are about none of these, or that are looked for in another way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +19,8 @@ pub enum Topic {
     Marks,
     /// Whether the cluster was watched at all: starts, stops, its reach, what it serves.
     Watching,
+    /// Which cluster it is that is watched.
+    Identity,
     /// Whether a kind was watched, of any kind.
     Kinds,
     /// Whether this kind was watched.
@@ -86,6 +88,11 @@ impl Subjects {
         Self { topics: vec![topic], ..Self::default() }
     }
 
+    /// Which cluster it is that is watched.
+    fn of_cluster() -> Self {
+        Self { topics: vec![Topic::Watching, Topic::Identity], ..Self::default() }
+    }
+
     fn of_intent(app: &AppName, intent: Seq) -> Self {
         Self { topics: vec![Topic::Intent(intent)], ..Self::app(app) }
     }
@@ -115,9 +122,12 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::AuditRead(_)
         | Event::AuditTroubled(_)
         | Event::DeadlineReached(_) => Subjects::default(),
+        Event::ClusterIdentified(_) | Event::ClusterReplaced(_) | Event::ClusterReverted(_) => {
+            Subjects::of_cluster()
+        }
+        Event::ClusterAccepted(_) => Subjects::topic(Topic::Identity),
         Event::DaemonStarted(_)
         | Event::DaemonStopped(_)
-        | Event::ClusterIdentified(_)
         | Event::ClusterLost(_)
         | Event::ClusterFound(_)
         | Event::KindsServed(_) => Subjects::topic(Topic::Watching),
@@ -163,9 +173,8 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::HoldBegun(_)
         | Event::HoldEnded(_)
         | Event::AppHeld(_)
-        | Event::AppHoldEnded(_)
-        | Event::RestoreIntended(_)
-        | Event::RestoreEnded(_) => of_people(event),
+        | Event::AppHoldEnded(_) => of_people(event),
+        Event::RestoreIntended(_) | Event::RestoreEnded(_) => of_people(event),
         Event::RecoveryBegun(_)
         | Event::RecoveryIntent(_)
         | Event::RecoveryOutcome(_)

@@ -28,6 +28,12 @@ pub enum Violation {
     /// It would write while nothing may be written.
     #[error("would write {0} while nothing may be written")]
     WritesForbidden(ObjectKey),
+    /// It would write to another cluster than the one that was accepted.
+    #[error("would write {0} to a cluster that nobody has accepted")]
+    WritesToStranger(ObjectKey),
+    /// It would delete an object that greffier never applied to this very cluster.
+    #[error("would delete {0}, which was applied to another cluster")]
+    PrunesFormer(ObjectKey),
     /// It would write to an object that already has a write under way.
     #[error("would write {0}, which has an open intent")]
     WritesInFlight(ObjectKey),
@@ -49,6 +55,8 @@ impl Violation {
             | Self::PrunesProtected(key)
             | Self::PrunesUnbound(key)
             | Self::WritesForbidden(key)
+            | Self::WritesToStranger(key)
+            | Self::PrunesFormer(key)
             | Self::WritesInFlight(key)
             | Self::WritesGated(key)
             | Self::WritesReplicas(key, _) => key,
@@ -79,10 +87,15 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
     let frozen = world.frozen.as_ref();
     let frozen = frozen.is_some_and(|freeze| freeze.until.is_none_or(|until| until > world.now));
     let forbidden = world.observe || world.cluster.lost.is_some() || paused || skipped || frozen;
+    let accepted = world.cluster.identity.formers.last();
+    let accepted = accepted.map(|former| former.accepted).unwrap_or_default();
     for write in &plan.writes {
         let key = &write.key;
         if forbidden {
             violations.push(Violation::WritesForbidden(key.clone()));
+        }
+        if is_stranger(world) {
+            violations.push(Violation::WritesToStranger(key.clone()));
         }
         if world.in_flight.contains_key(key) {
             violations.push(Violation::WritesInFlight(key.clone()));
@@ -100,6 +113,9 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         let owned = world.owned.get(key).filter(|owned| owned.app == plan.app);
         if owned.is_none_or(|owned| uid.is_some_and(|uid| uid != owned.uid)) {
             violations.push(Violation::PrunesUnowned(key.clone()));
+        }
+        if owned.is_some_and(|owned| owned.seq < accepted) {
+            violations.push(Violation::PrunesFormer(key.clone()));
         }
         let wanted = world.apps.values().any(|app| app.wants(key));
         let kept_away = app.is_some_and(|app| {
@@ -120,6 +136,12 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// Whether another cluster answers than the one that is kept, or the kept one as it was before.
+fn is_stranger(world: &World) -> bool {
+    let (cluster, identity) = (&world.cluster, &world.cluster.identity);
+    cluster.uid != identity.kept || identity.reverted.is_some() || identity.other.is_some()
 }
 
 /// The autoscaler whose replicas the write would set.
@@ -158,6 +180,9 @@ pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static
     let Some(app) = world.apps.get(app) else { return Some("the application was removed") };
     if world.observe {
         return Some("greffier only observes (--observe)");
+    }
+    if is_stranger(world) {
+        return Some("it is not known whether the cluster that answers is the one to be kept");
     }
     if world.freeze().is_some() {
         return Some("greffier was frozen");

@@ -1,7 +1,7 @@
 //! What may be written for an application: what its policy permits, and what a person asked for
 //! beside it.
 
-use super::{FROZEN, SKIPPED};
+use super::{FROZEN, SKIPPED, doubted};
 use crate::model::{ObjectKey, Seq};
 use crate::replay::{App, World};
 
@@ -59,6 +59,9 @@ impl Permission {
     pub(super) fn of(world: &World, app: &App) -> Self {
         if world.observe {
             return Self::none("greffier only observes (--observe)");
+        }
+        if let Some(why) = doubted::why(world) {
+            return Self::none(why);
         }
         if world.freeze().is_some() {
             return Self::none(FROZEN);

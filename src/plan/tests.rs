@@ -8,6 +8,7 @@ mod drift;
 mod gate;
 mod health;
 mod holds;
+mod identity;
 mod ignore;
 mod later;
 mod moves;

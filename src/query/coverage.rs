@@ -55,6 +55,8 @@ pub enum Cause {
     Excluded,
     /// It was another cluster.
     OtherCluster,
+    /// The cluster was restored from a backup.
+    SetBack,
     /// The API server could not be reached.
     Lost,
 }
@@ -72,6 +74,7 @@ impl Cause {
             Self::Refused => "refused",
             Self::Excluded => "excluded",
             Self::OtherCluster => "other_cluster",
+            Self::SetBack => "set_back",
             Self::Lost => "lost",
         }
     }
@@ -121,6 +124,7 @@ impl Unwatched {
             Cause::Refused => why("the API server refused to show it"),
             Cause::Excluded => "it is excluded from watching".to_owned(),
             Cause::OtherCluster => "it was another cluster".to_owned(),
+            Cause::SetBack => "the cluster was restored from a backup".to_owned(),
             Cause::Lost => why("the API server could not be reached"),
         };
         match self.kinds.len() {
@@ -223,11 +227,11 @@ impl Watching {
                 self.all_blind(&Blind { from, cause, why: String::new() });
                 self.end_lost(at);
             }
-            Event::ClusterIdentified(body) => {
-                if !self.cluster.is_empty() && self.cluster != body.uid {
-                    let (from, cause, why) = (at, Cause::OtherCluster, String::new());
-                    self.all_blind(&Blind { from, cause, why });
-                }
+            Event::ClusterIdentified(body) => self.answers(at, &body.uid),
+            Event::ClusterReplaced(body) => self.answers(at, &body.uid),
+            Event::ClusterReverted(body) => {
+                let (from, cause, why) = (at, Cause::SetBack, String::new());
+                self.all_blind(&Blind { from, cause, why });
                 self.cluster.clone_from(&body.uid);
             }
             Event::ClusterLost(body) => {
@@ -266,6 +270,15 @@ impl Watching {
             }
             _ => {}
         }
+    }
+
+    /// Nothing that was seen of one cluster is of another.
+    fn answers(&mut self, at: Moment, uid: &String) {
+        if !self.cluster.is_empty() && self.cluster != *uid {
+            let (from, cause, why) = (at, Cause::OtherCluster, String::new());
+            self.all_blind(&Blind { from, cause, why });
+        }
+        self.cluster.clone_from(uid);
     }
 
     fn all_blind(&mut self, blind: &Blind) {

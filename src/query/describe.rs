@@ -7,6 +7,7 @@
 mod applications;
 mod attribution;
 mod audit;
+mod cluster;
 mod contest;
 mod daemon;
 mod drift;
@@ -26,9 +27,8 @@ pub use drift::keep_commands;
 
 use super::text::{clean, clip, count, list};
 use crate::ledger::event::{
-    ActorClaim, Event, FieldChange, IntentRecordedV1, KindsServedV1, Learned, ManagerStamp,
-    ObjectObservedV1, Origin, PlanGatedV1, RenderSucceededV1, SyncFinishedV1, Verb, Verdict, Write,
-    WriteResult,
+    ActorClaim, Event, FieldChange, IntentRecordedV1, ManagerStamp, Origin, PlanGatedV1,
+    RenderSucceededV1, SyncFinishedV1, Verb, Verdict, Write, WriteResult,
 };
 use crate::ledger::frame::Recorded;
 use crate::model::{Actor, CommitId, ObjectKey};
@@ -194,9 +194,8 @@ fn sentence(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descr
         Event::CommitRecorded(_)
         | Event::RefMoved(_)
         | Event::HistoryRewritten(_)
-        | Event::HistoryImported(_)
-        | Event::FetchFailed(_)
-        | Event::FetchRecovered(_) => git::of_git(event),
+        | Event::HistoryImported(_) => git::of_git(event),
+        Event::FetchFailed(_) | Event::FetchRecovered(_) => git::of_git(event),
         Event::AppDeclared(_)
         | Event::AppRemoved(_)
         | Event::AppRefused(_)
@@ -223,18 +222,20 @@ fn sentence(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descr
         | Event::IntentSettled(_)
         | Event::SyncFinished(_) => of_plan(event, by, intent),
         Event::ClusterIdentified(_)
+        | Event::ClusterReplaced(_)
+        | Event::ClusterReverted(_)
+        | Event::ClusterAccepted(_)
         | Event::ClusterLost(_)
         | Event::ClusterFound(_)
         | Event::KindsServed(_)
         | Event::ObjectObserved(_)
         | Event::ObjectGone(_)
         | Event::KindListed(_)
-        | Event::WatchGap(_) => of_cluster(event),
+        | Event::WatchGap(_) => cluster::of_cluster(event),
         Event::AuditReceived(body) => audit::received(body),
         Event::AuditRead(body) => audit::read(body),
         Event::AuditTroubled(body) => audit::troubled(body),
-        Event::AttributionResolved(body) => attribution::resolved(body),
-        Event::AuditGapSuspected(body) => attribution::gap(body),
+        Event::AttributionResolved(_) | Event::AuditGapSuspected(_) => attribution::told(event),
         Event::SyncRequested(_)
         | Event::Paused(_)
         | Event::Resumed(_)
@@ -244,9 +245,8 @@ fn sentence(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descr
         | Event::HoldBegun(_)
         | Event::HoldEnded(_)
         | Event::AppHeld(_)
-        | Event::AppHoldEnded(_)
-        | Event::RestoreIntended(_)
-        | Event::RestoreEnded(_) => operator::of_operator(event, by),
+        | Event::AppHoldEnded(_) => operator::of_operator(event, by),
+        Event::RestoreIntended(_) | Event::RestoreEnded(_) => operator::of_operator(event, by),
         Event::RecoveryBegun(_)
         | Event::RecoveryIntent(_)
         | Event::RecoveryOutcome(_)
@@ -499,74 +499,4 @@ fn finished(body: &SyncFinishedV1) -> Described {
     );
     let tone = if body.succeeded { Tone::Good } else { Tone::Bad };
     Described::of_app(&body.app, text).tone(tone).commit(Some(&body.commit))
-}
-
-fn of_cluster(event: &Event) -> Described {
-    match event {
-        Event::ClusterIdentified(body) => Described::new(format!(
-            "cluster {} at {}, Kubernetes {}",
-            clip(&body.uid, 40),
-            clip(&body.server, 200),
-            clip(&body.version, 40)
-        )),
-        Event::ClusterLost(body) => {
-            let error = clip(&body.error, ERROR_CHARS_MAX);
-            Described::new(format!("API SERVER LOST: {error}")).tone(Tone::Bad)
-        }
-        Event::ClusterFound(_) => Described::new("the API server is back").tone(Tone::Good),
-        Event::KindsServed(body) => kinds(body),
-        Event::ObjectObserved(body) => observed(body),
-        Event::ObjectGone(body) => {
-            let how = match body.learned {
-                Learned::Watched | Learned::Answered => "is gone",
-                Learned::Listed => "is gone (found missing by a list: when is not known)",
-            };
-            Described::new(format!("{} {how}", clean_key(&body.key))).object(&body.key).noise()
-        }
-        Event::KindListed(body) => {
-            let objects = count(usize::try_from(body.objects).unwrap_or(usize::MAX), "object");
-            let by_name = if body.named.is_empty() { "" } else { " by name" };
-            let kind = clip(&body.kind.to_string(), 200);
-            Described::new(format!("{kind}: listed {objects}{by_name}")).noise()
-        }
-        Event::WatchGap(body) => {
-            let kind = clip(&body.kind.to_string(), 200);
-            let reason = clip(&body.reason, ERROR_CHARS_MAX);
-            Described::new(format!("{kind}: not seen without a gap: {reason}")).tone(Tone::Warn)
-        }
-        other => Described::new(other.name()),
-    }
-}
-
-fn kinds(body: &KindsServedV1) -> Described {
-    let watched = body.kinds.iter().filter(|kind| kind.watched).count();
-    let text =
-        format!("the cluster serves {}, {watched} are watched", count(body.kinds.len(), "kind"));
-    if body.broken_groups.is_empty() {
-        return Described::new(text).noise();
-    }
-    let broken = list(body.broken_groups.iter().map(|group| clip(group, 100)), NAMED_MAX);
-    Described::new(format!("{text}; unknown what these groups serve: {broken}")).tone(Tone::Warn)
-}
-
-fn observed(body: &ObjectObservedV1) -> Described {
-    let names = managers(&body.managers);
-    let what = match (body.added, body.deleting) {
-        (_, true) => "is being deleted",
-        (true, false) => "is there",
-        (false, false) => "changed",
-    };
-    let text = format!(
-        "{} {what} at resource version {}, {}",
-        clean_key(&body.key),
-        clip(&body.resource_version, 40),
-        body.health.as_str(),
-    );
-    let text = match body.managed_by.as_str() {
-        "" => text,
-        other => format!("{text}; {} manages it", clip(other, 300)),
-    };
-    let by = names.into_iter().collect();
-    let app = clip(&body.claimed_by, 253);
-    Described { by, ..Described::of_app(&app, text) }.object(&body.key).noise()
 }

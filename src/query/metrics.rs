@@ -12,7 +12,7 @@ use crate::model::{AppName, Timestamp};
 use crate::replay::{Attributed, AuditSource, World};
 
 /// Every cause, so that each is told also when it is none's.
-const CAUSES: [Cause; 9] = [
+const CAUSES: [Cause; 10] = [
     Cause::Begins,
     Cause::Stopped,
     Cause::NotRunning,
@@ -21,6 +21,7 @@ const CAUSES: [Cause; 9] = [
     Cause::Refused,
     Cause::Excluded,
     Cause::OtherCluster,
+    Cause::SetBack,
     Cause::Lost,
 ];
 
@@ -33,6 +34,8 @@ pub struct Known {
     attributed: Attributed,
     /// The applications that are held at an earlier instant.
     held: Vec<AppName>,
+    /// Whether it is not known that the cluster that answers is the one to be kept.
+    in_doubt: bool,
 }
 
 impl Known {
@@ -42,7 +45,9 @@ impl Known {
         let kinds = world.cluster.kinds.values().filter(|served| served.watchable).count();
         let held = world.apps.iter().filter(|(_, app)| app.is_held());
         let held = held.map(|(name, _)| name.clone()).collect();
-        Self { kinds, sources: world.audit.sources.clone(), attributed: world.attributed, held }
+        let in_doubt = world.cluster.doubt().is_some();
+        let (sources, attributed) = (world.audit.sources.clone(), world.attributed);
+        Self { kinds, sources, attributed, held, in_doubt }
     }
 }
 
@@ -71,6 +76,11 @@ pub fn text(known: &Known, unwatched: &[Unwatched], now: Timestamp) -> String {
         let count = by_cause.get(&cause).copied().unwrap_or_default();
         line(&mut out, name, Some(("cause", cause.as_str())), count as u64);
     }
+    let name = "greffier_cluster_in_doubt";
+    let help =
+        "Whether another cluster answers than the one that is kept, or that at an earlier time.";
+    head(&mut out, name, help);
+    line(&mut out, name, None, u64::from(known.in_doubt));
     let name = "greffier_audit_newest_record_age_seconds";
     head(&mut out, name, "Seconds since the end of the newest audited request that was read.");
     for (source, state) in &known.sources {

@@ -187,6 +187,42 @@ pub fn last_state(
     key: &ObjectKey,
     last: Seq,
 ) -> Result<Option<State>, ledger::Error> {
+    let life = life(book, last)?;
+    let state = last_state_of_any(book, key, last)?;
+    // What was seen of another cluster, or of this one before it was set back, says nothing.
+    Ok(state.filter(|state| state.seq > life))
+}
+
+/// The event since which what is seen is of the cluster as it is then.
+fn life(book: &dyn Book, last: Seq) -> Result<Seq, ledger::Error> {
+    let mut newer = None::<(Seq, String)>;
+    let key = SubjectKey::topic(&Topic::Identity);
+    let begun = backwards(book, key, last.next(), |recorded| {
+        let (uid, begins) = match recorded.event.as_ref()? {
+            Event::ClusterIdentified(body) => (&body.uid, false),
+            Event::ClusterReplaced(body) => (&body.uid, true),
+            Event::ClusterReverted(body) => (&body.uid, true),
+            _ => return None,
+        };
+        if let Some((seq, later)) = &newer
+            && later != uid
+        {
+            return Some(*seq);
+        }
+        if begins {
+            return Some(recorded.seq());
+        }
+        newer = Some((recorded.seq(), uid.clone()));
+        None
+    })?;
+    Ok(begun.unwrap_or_default())
+}
+
+fn last_state_of_any(
+    book: &dyn Book,
+    key: &ObjectKey,
+    last: Seq,
+) -> Result<Option<State>, ledger::Error> {
     let seen = last_seen(book, key, last.next())?;
     let since = seen.as_ref().map(|seen| seen.recorded);
     // Where greffier wrote nothing lately, what was seen last is all there is.

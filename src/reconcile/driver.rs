@@ -191,6 +191,10 @@ impl Driver {
                 Some(event) => {
                     let touched = view.world.apply(envelope.seq, envelope.recorded, event);
                     self.machine.touch(touched);
+                    let cluster = &view.world.cluster;
+                    if matches!(event, Event::ClusterAccepted(_)) && cluster.doubt().is_none() {
+                        self.parts.cluster.accept(&cluster.identity.kept);
+                    }
                 }
                 // A kind that this version does not know changes nothing that it knows.
                 None => view.world.seq = envelope.seq,

@@ -42,6 +42,9 @@ const SENT_MS_MIN: u64 = 50;
 /// Why it was not.
 const OUT_OF_TIME: &str = "its time ran out before it could be sent";
 
+/// Why what is left of an intent is not sent.
+const OVERTAKEN: &str = "another cluster answered, or the same at an earlier time, since";
+
 /// One answered write.
 struct Answer {
     index: u32,
@@ -135,6 +138,7 @@ async fn send(
                 let why = match left {
                     _ if cancel.is_cancelled() => Some("the daemon stopped"),
                     0..SENT_MS_MIN => Some(OUT_OF_TIME),
+                    _ if is_overtaken(parts, about.intent) => Some(OVERTAKEN),
                     // An intent may take seconds. Whoever freezes or pauses meanwhile has been
                     // told that nothing is written, and a newer render may want what is pruned.
                     _ => withdrawn(&parts.read().world, &about.app, write),
@@ -155,6 +159,11 @@ async fn send(
             }
         }
     }
+}
+
+/// Whether the intent was recorded before another cluster answered.
+fn is_overtaken(parts: &Parts, intent: Seq) -> bool {
+    parts.read().world.intents.get(&intent).is_some_and(|open| open.orphaned)
 }
 
 /// Prunes are a group of their own, after everything that is applied.
@@ -200,6 +209,7 @@ async fn apply(
         force: true,
         validate: write.validate,
         known: known.as_ref().map(|live| live.resource_version.clone()),
+        uid: known.as_ref().map(|live| live.uid.clone()),
     };
     match parts.cluster.apply(&request).await {
         Ok(answer) => {

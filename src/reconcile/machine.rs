@@ -7,6 +7,7 @@
 mod asked;
 mod attention;
 mod autoscaled;
+mod health;
 mod holds;
 mod restores;
 
@@ -15,10 +16,10 @@ use std::time::Duration;
 
 use crate::ledger::Draft;
 use crate::ledger::event::{
-    AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, ContestEndedV1, ContestNamedV1,
-    DriftDetectedV1, DriftKind, GateLapsedV1, Health, IntentRecordedV1, ObjectHealthChangedV1,
-    Origin, OutcomeRecordedV1, PlanGatedV1, RemovalAwaitedV1, RenderFailedV1, ResumedV1,
-    SyncFinishedV1, UnfrozenV1, Verb, Write, WriteResult, WritesSuspendedV1,
+    AppDeclaredV1, AppRefusedV1, AppRemovedV1, ContestEndedV1, ContestNamedV1, DriftDetectedV1,
+    DriftKind, GateLapsedV1, IntentRecordedV1, Origin, OutcomeRecordedV1, PlanGatedV1,
+    RemovalAwaitedV1, RenderFailedV1, ResumedV1, SyncFinishedV1, UnfrozenV1, Verb, Write,
+    WriteResult, WritesSuspendedV1,
 };
 use crate::model::{AppName, AppSpec, CommitId, Digest, ObjectKey, Seq, Timestamp};
 use crate::plan::{self, Compared, Comparison, DryRun, Limits, Plan, Violation};
@@ -427,6 +428,10 @@ fn unknown_revision(
 
 /// Everything about a plan that people should be told, told once.
 fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
+    if world.cluster.doubt().is_some() {
+        // Nothing else is known. Gates and the like wait as they are.
+        return health::announce(app, plan, drafts);
+    }
     for key in &plan.deleted {
         drafts.push(Draft::new(DriftDetectedV1 {
             app: plan.app.clone(),
@@ -452,45 +457,13 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
         let (app, reasons) = (plan.app.clone(), plan.suspended.clone());
         drafts.push(Draft::new(WritesSuspendedV1 { app, reasons }));
     }
-    announce_turns(world, app, plan, drafts);
-    if plan.health != app.health {
-        drafts.push(Draft::new(AppHealthChangedV1 {
-            app: plan.app.clone(),
-            was: app.health,
-            now: plan.health,
-            message: plan.health_message.clone(),
-        }));
-    }
+    health::announce_turns(world, app, plan, drafts);
+    health::announce(app, plan, drafts);
     if app.paused.as_ref().and_then(|pause| pause.until).is_some_and(|until| until <= world.now) {
         drafts.push(Draft::new(ResumedV1 { app: plan.app.clone(), expired: true }));
     }
     holds::announce(world, &plan.app, app, drafts);
-    announce_end(app, plan, drafts);
-}
-
-/// Objects that turned unwell, or are well again. An object that is neither is on its way and
-/// says so in the health of its application: a crash loop is told once, not at every restart.
-fn announce_turns(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
-    for object in plan.objects.iter().filter(|object| app.wants(&object.key)) {
-        let was = app.unwell.get(&object.key).copied().unwrap_or(Health::Healthy);
-        let on_its_way = matches!(object.health, Health::Progressing | Health::Missing);
-        // Child applications tell of their own health.
-        if on_its_way || object.health == was || object.key.is_application() {
-            continue;
-        }
-        let draft = Draft::new(ObjectHealthChangedV1 {
-            app: plan.app.clone(),
-            key: object.key.clone(),
-            was,
-            now: object.health,
-            message: object.health_message.clone(),
-        });
-        let observation = world.live.get(&object.key).map(|live| live.seq);
-        drafts.push(match observation {
-            Some(observation) => draft.caused_by(observation),
-            None => draft,
-        });
-    }
+    announce_end(world, app, plan, drafts);
 }
 
 /// Contests are named once, and told to be over once.
@@ -538,10 +511,11 @@ fn announce_gate(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
 
 /// The end of a revision is told once per render and result, and once per request. A commit that
 /// leaves the application as it was is no end of anything.
-fn announce_end(app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
+fn announce_end(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
     let (Some(finished), Some(commit)) = (&plan.finished, app.commit()) else { return };
     let told = app.last_sync.as_ref().is_some_and(|last| {
         app.desired.as_ref().is_some_and(|desired| desired.seq < last.seq)
+            && world.cluster.identity.accepted < last.seq
             && last.succeeded == finished.succeeded
             && last.message == finished.message
     });

@@ -116,8 +116,9 @@ async fn sent(parts: &Parts, dry_run: &DryRun, manifest: Value) -> Result<Value,
     let (key, version) = (dry_run.key.clone(), dry_run.version.clone());
     let (validate, audit_id) = (dry_run.validate, String::new());
     if dry_run.method == Method::Apply {
-        let (force, known) = (true, None);
-        let request = ApplyRequest { key, version, manifest, audit_id, force, validate, known };
+        let (force, known, uid) = (true, None, None);
+        let request =
+            ApplyRequest { key, version, manifest, audit_id, force, validate, known, uid };
         return parts.cluster.dry_run(&request).await;
     }
     let live = parts.cluster.get(&key, &version).await?;

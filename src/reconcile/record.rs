@@ -7,16 +7,18 @@ use tokio::sync::mpsc;
 
 use super::driver::Parts;
 use super::linger::Linger;
-use crate::cluster::{ClusterInput, Observation, SecretDigest};
+use crate::cluster::{Behind, ClusterInput, Identity, Observation, SecretDigest};
 use crate::health;
 use crate::ledger::event::{
-    ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, Event, FetchFailedV1, FetchRecoveredV1,
-    KindListedV1, KindsServedV1, Learned, ManagerStamp, ObjectGoneV1, ObjectObservedV1, WatchGapV1,
+    ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, ClusterReplacedV1, ClusterRevertedV1,
+    Event, FetchFailedV1, FetchRecoveredV1, KindListedV1, KindsServedV1, Learned, ManagerStamp,
+    ObjectGoneV1, ObjectObservedV1, WatchGapV1,
 };
 use crate::ledger::{self, BLOB_BYTES_MAX, Batch, Blob, Draft, Ledger, Sealer};
 use crate::model::{
     Actor, Basis, BlobAddr, Claim, Digest, ObjectKey, Scheme, Timestamp, ValidTime, with_causes,
 };
+use crate::replay::ClusterState;
 use crate::source::SourceInput;
 
 /// Values of Secrets are digested under the ledger's key.
@@ -48,6 +50,7 @@ pub async fn record_cluster(
 ) -> Result<(), ledger::Error> {
     let (mut reports, mut linger) = (Vec::new(), Linger::new());
     let mut appended = None;
+    let mut answers = Answers::default();
     while inputs.recv_many(&mut reports, BATCH_MAX).await > 0 {
         if appended.is_some_and(|at: Instant| at.elapsed() < FLOOD_GAP) {
             linger.wait().await;
@@ -63,7 +66,7 @@ pub async fn record_cluster(
         // The versions recorded in this very batch: the next one is stored as a difference.
         let mut recent: BTreeMap<ObjectKey, BlobAddr> = BTreeMap::new();
         for report in reports.drain(..) {
-            cluster_report(&parts, report, &mut batch, &mut recent);
+            cluster_report(&parts, report, &mut batch, &mut recent, &mut answers);
         }
         if !batch.drafts.is_empty() {
             parts.ledger.append(batch).await?;
@@ -73,11 +76,41 @@ pub async fn record_cluster(
     Ok(())
 }
 
+/// Who answers, as recorded last: the world may not have folded it yet.
+#[derive(Default)]
+struct Answers(Option<Identity>);
+
+impl Answers {
+    /// What is recorded of who answers; `None` = it is recorded already.
+    fn identified(&mut self, known: &ClusterState, identity: Identity) -> Option<Draft> {
+        let (uid, version) = (known.uid.clone(), known.version.clone());
+        let folded = Identity { uid, version, server: known.server.clone(), revision: None };
+        let last = self.0.replace(identity.clone()).unwrap_or(folded);
+        let kept = if known.identity.kept.is_empty() { &last.uid } else { &known.identity.kept };
+        let Identity { uid, version, server, .. } = identity;
+        if last.uid == uid && last.version == version && last.server == server {
+            return None;
+        }
+        if kept.is_empty() || *kept == uid || last.uid == uid {
+            return Some(Draft::new(ClusterIdentifiedV1 { uid, version, server }));
+        }
+        let kept = kept.clone();
+        Some(Draft::new(ClusterReplacedV1 { kept, uid, version, server }))
+    }
+}
+
+fn set_cluster(parts: &Parts, identity: &Identity) {
+    if let Ok(uid) = identity.uid.parse() {
+        parts.ledger.set_cluster(uid);
+    }
+}
+
 fn cluster_report(
     parts: &Parts,
     report: ClusterInput,
     batch: &mut Batch,
     recent: &mut BTreeMap<ObjectKey, BlobAddr>,
+    answers: &mut Answers,
 ) {
     let draft = match report {
         ClusterInput::Object(observation) => {
@@ -111,16 +144,18 @@ fn cluster_report(
             }
         }
         ClusterInput::Identified(identity) => {
-            if let Ok(uid) = identity.uid.parse() {
-                parts.ledger.set_cluster(uid);
+            set_cluster(parts, &identity);
+            match answers.identified(&parts.read().world.cluster, identity) {
+                Some(draft) => draft,
+                None => return,
             }
-            let (uid, version, server) = (identity.uid, identity.version, identity.server);
-            let known = parts.read();
-            let known = &known.world.cluster;
-            if known.uid == uid && known.version == version && known.server == server {
-                return;
-            }
-            Draft::new(ClusterIdentifiedV1 { uid, version, server })
+        }
+        ClusterInput::Reverted(identity, behind) => {
+            set_cluster(parts, &identity);
+            answers.0 = Some(identity.clone());
+            let Identity { uid, version, server, .. } = identity;
+            let Behind { kind, observed, revision } = behind;
+            Draft::new(ClusterRevertedV1 { uid, version, server, kind, observed, revision })
         }
         ClusterInput::Kinds(found) => {
             Draft::new(KindsServedV1 { kinds: found.kinds, broken_groups: found.broken_groups })

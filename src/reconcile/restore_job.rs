@@ -42,7 +42,12 @@ pub(super) async fn run(
     let mut ended = Ended::new(restore, false);
     for (index, write) in &open.writes {
         let left = open.deadline.ms_since(Timestamp::now());
-        let why = parts.read().world.why_not_restored(&write.key);
+        let why = {
+            let view = parts.read();
+            let overtaken = view.world.restores.get(&restore).is_some_and(|open| open.settles);
+            let overtaken = overtaken.then(|| "another cluster answered since".to_owned());
+            overtaken.or_else(|| view.world.why_not_restored(&write.key))
+        };
         let result = match why {
             _ if cancel.is_cancelled() => RestoreResult::NotSent("the daemon stopped".into()),
             _ if left == 0 => RestoreResult::NotSent("its time ran out".into()),
@@ -210,7 +215,14 @@ async fn settle(
     loop {
         let over = Timestamp::now() >= arrived;
         let mut ended = Ended::new(restore, true);
+        let doubt = parts.read().world.cluster.doubt_text();
         for (index, write) in &open.writes {
+            if let Some(doubt) = &doubt {
+                // What another cluster shows says nothing.
+                let why = format!("what became of it cannot be seen: {doubt}");
+                ended.push(*index, write, RestoreResult::NotSent(why));
+                continue;
+            }
             let Ok(live) = parts.cluster.get(&write.key, &write.version).await else { continue };
             match was_made(parts, write, live.as_ref()) {
                 Some(result) => ended.push(*index, write, result),

@@ -43,7 +43,10 @@ pub(super) async fn run(
     let mut denials = Denials::default();
     loop {
         let over = Timestamp::now() >= arrived;
-        let batch = settle(&parts, &mut open, intent, over, &mut denials).await;
+        let batch = match unsettled(&parts, &mut open, intent) {
+            Some(batch) => Some(batch),
+            None => settle(&parts, &mut open, intent, over, &mut denials).await,
+        };
         if let Some(batch) = batch {
             failpoint::reach(failpoint::SETTLING);
             parts.ledger.append(batch).await?;
@@ -59,6 +62,22 @@ pub(super) async fn run(
     }
 }
 
+/// Where another cluster answers, or the same at an earlier time, looking tells nothing: all that
+/// is left ends as not made, which it may have been in the cluster that is kept.
+fn unsettled(parts: &Parts, open: &mut OpenIntent, intent: Seq) -> Option<Batch> {
+    let doubt = parts.read().world.cluster.doubt_text()?;
+    let why = format!("what became of it cannot be seen: {doubt}");
+    let left = std::mem::take(&mut open.writes).into_keys();
+    let results = left.map(|index| (index, WriteResult::NotSent(why.clone()))).collect();
+    let settled = IntentSettledV1 { app: open.app.clone(), intent, results };
+    Some(Batch::from(Draft::new(settled).caused_by(intent)))
+}
+
+/// Whether the cluster that answers is known to be the one that is kept.
+async fn is_the_kept(parts: &Parts) -> bool {
+    matches!(tokio::time::timeout(RETRY, parts.cluster.settled()).await, Ok(true))
+}
+
 /// Settles what can be settled now and takes it out of `open`. `over` = nothing arrives any more.
 async fn settle(
     parts: &Parts,
@@ -69,6 +88,11 @@ async fn settle(
 ) -> Option<Batch> {
     let mut batch = Batch::default();
     let mut results = Vec::new();
+    let generation = parts.cluster.generation();
+    if !is_the_kept(parts).await {
+        // What it shows says nothing.
+        return None;
+    }
     for (index, open_write) in &open.writes {
         let write = &open_write.write;
         let denied = match observe(parts, &open.app, write).await {
@@ -88,7 +112,8 @@ async fn settle(
             None => tracing::debug!(error = ?denied, "cannot settle a write yet"),
         }
     }
-    if results.is_empty() {
+    let moved = parts.cluster.generation() != generation && !is_the_kept(parts).await;
+    if results.is_empty() || moved {
         return None;
     }
     open.writes.retain(|index, _| !results.iter().any(|(settled, _)| settled == index));

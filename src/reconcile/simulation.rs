@@ -19,6 +19,7 @@ mod cluster;
 mod contract;
 mod daemon;
 mod git;
+mod identity;
 mod jobs;
 mod observer;
 mod outside;

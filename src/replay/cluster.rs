@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::identity::Identity;
 use crate::ledger::event::{ApplyNotes, Health, ServedKind, Write};
 use crate::model::{
     AppName, BlobAddr, CommitId, Digest, GroupKind, Mask, ObjectKey, Protection, Seq, Timestamp,
@@ -12,8 +13,10 @@ use crate::model::{
 /// The cluster as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterState {
-    /// The uid of `kube-system`; empty until known.
+    /// The uid of `kube-system` in the cluster that answers; empty until known.
     pub uid: String,
+    /// Which cluster is kept: not the one that answers, perhaps.
+    pub identity: Identity,
     /// The server's version.
     pub version: String,
     /// The server's address.
@@ -193,7 +196,8 @@ pub struct OpenIntent {
     pub writes: BTreeMap<u32, OpenWrite>,
     /// Until when its requests may be sent, and may still be carried out.
     pub deadline: Timestamp,
-    /// Whether it was recorded by an earlier run of the daemon.
+    /// Whether it was recorded by an earlier run of the daemon, or before another cluster answered:
+    /// nothing more of it is sent.
     pub orphaned: bool,
 }
 

@@ -74,9 +74,11 @@ impl World {
             Event::OutcomeRecorded(body) => self.outcome_recorded(seq, body),
             Event::IntentSettled(body) => self.intent_settled(seq, body),
             Event::SyncFinished(body) => self.sync_finished(seq, body),
-            Event::ClusterIdentified(body) => self.cluster_identified(seq, body),
-            Event::ClusterLost(body) => self.cluster_lost(&body.error),
-            Event::ClusterFound(_) => self.cluster_found(),
+            Event::ClusterIdentified(_)
+            | Event::ClusterReplaced(_)
+            | Event::ClusterReverted(_)
+            | Event::ClusterAccepted(_) => self.identity(seq, event),
+            Event::ClusterLost(_) | Event::ClusterFound(_) => self.reached(event),
             Event::WatchGap(body) => self.watch_gap(seq, body),
             Event::KindsServed(body) => self.kinds_served(body),
             Event::ObjectObserved(body) => self.object_observed(seq, recorded, body),
@@ -94,16 +96,21 @@ impl World {
             | Event::RecoveryOutcome(_)
             | Event::RecoveryFinished(_) => Touched::nothing(),
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
-            Event::SyncRequested(_)
-            | Event::Paused(_)
-            | Event::Resumed(_)
-            | Event::Frozen(_)
-            | Event::Unfrozen(_)
-            | Event::HoldBegun(_)
-            | Event::HoldEnded(_) => self.decided(seq, event),
+            Event::SyncRequested(_) | Event::Paused(_) | Event::Resumed(_) => {
+                self.decided(seq, event)
+            }
+            Event::Frozen(_) | Event::Unfrozen(_) => self.decided(seq, event),
+            Event::HoldBegun(_) | Event::HoldEnded(_) => self.decided(seq, event),
             Event::AppHeld(_) | Event::AppHoldEnded(_) => self.app_hold(seq, event),
             Event::RestoreIntended(body) => self.restore_intended(seq, recorded, body),
             Event::RestoreEnded(body) => self.restore_ended(body),
+        }
+    }
+
+    fn reached(&mut self, event: &Event) -> Touched {
+        match event {
+            Event::ClusterLost(body) => self.cluster_lost(&body.error),
+            _ => self.cluster_found(),
         }
     }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::{LiveObject, Owned};
 use super::world::World;
-use crate::model::{AppName, Digest, ObjectKey};
+use crate::model::{AppName, Digest, GroupKind, ObjectKey};
 
 type KeysByApp = BTreeMap<AppName, BTreeSet<ObjectKey>>;
 
@@ -145,11 +145,41 @@ impl World {
         }
     }
 
-    /// Forgets the objects of `app` that nobody wants and that are not there anyway.
+    /// Forgets the objects of `app` that nobody wants and that are not there anyway. While the
+    /// cluster begins anew, what is not there may not have been seen yet.
     pub(super) fn disown_absent(&mut self, app: &AppName) {
+        if self.cluster.doubt().is_some() {
+            return;
+        }
+        let anew = self.cluster.identity.anew;
         let extras = self.extras.get(app).into_iter().flatten();
-        let absent: Vec<ObjectKey> =
-            extras.filter(|key| !self.live.contains_key(*key)).cloned().collect();
+        let absent: Vec<ObjectKey> = extras
+            .filter(|key| !self.live.contains_key(*key) && (!anew || self.cluster.is_known(key)))
+            .cloned()
+            .collect();
+        for key in &absent {
+            self.disown(key);
+        }
+    }
+
+    /// The same for what a list does not show that nobody knew to be there: nobody will say that
+    /// it is gone.
+    pub(super) fn disown_unlisted(
+        &mut self,
+        kind: &GroupKind,
+        covers: &dyn Fn(&ObjectKey) -> bool,
+    ) {
+        if !self.cluster.identity.anew || self.cluster.doubt().is_some() {
+            return;
+        }
+        let absent: Vec<ObjectKey> = self
+            .extras
+            .values()
+            .flatten()
+            .filter(|key| key.group_kind() == *kind && covers(key))
+            .filter(|key| !self.live.contains_key(*key))
+            .cloned()
+            .collect();
         for key in &absent {
             self.disown(key);
         }

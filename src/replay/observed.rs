@@ -6,29 +6,11 @@
 use super::cluster::{LiveObject, rv_older};
 use super::world::{Touched, World};
 use crate::ledger::event::{
-    ClusterIdentifiedV1, KindListedV1, KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1,
-    WatchGapV1,
+    KindListedV1, KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1, WatchGapV1,
 };
 use crate::model::{ObjectKey, Seq, Timestamp};
 
 impl World {
-    pub(super) fn cluster_identified(&mut self, seq: Seq, body: &ClusterIdentifiedV1) -> Touched {
-        let replaced = !self.cluster.uid.is_empty() && self.cluster.uid != body.uid;
-        if replaced {
-            // What is known is about another cluster.
-            self.cluster.begin(seq);
-        }
-        let upgraded = self.cluster.version != body.version;
-        self.cluster.uid.clone_from(&body.uid);
-        self.cluster.version.clone_from(&body.version);
-        self.cluster.server.clone_from(&body.server);
-        if upgraded {
-            // What depends on the version is rendered again.
-            self.forget_problems();
-        }
-        if upgraded || replaced { Touched::all() } else { Touched::nothing() }
-    }
-
     pub(super) fn cluster_lost(&mut self, error: &str) -> Touched {
         self.cluster.lost = Some(error.to_owned());
         Touched::nothing()
@@ -61,6 +43,7 @@ impl World {
 
     pub(super) fn kind_listed(&mut self, body: &KindListedV1) -> Touched {
         self.cluster.refused.remove(&body.kind);
+        self.cluster.identity.revisions.note(&body.kind, &body.resource_version);
         if body.named.is_empty() {
             self.cluster.listed.insert(body.kind.clone());
         }
@@ -81,6 +64,7 @@ impl World {
                 || listed.is_empty()
                 || (since < live.seq && rv_older(listed, &live.resource_version))
         });
+        self.disown_unlisted(&body.kind, &covers);
         Touched::all()
     }
 
@@ -100,6 +84,7 @@ impl World {
         recorded: Timestamp,
         body: &ObjectObservedV1,
     ) -> Touched {
+        self.cluster.identity.revisions.note(&body.key.group_kind(), &body.resource_version);
         let controller = body.controller.as_ref().map_or("", |(_, _, uid)| uid.as_str());
         let live = LiveObject {
             version: body.version.clone(),
@@ -185,7 +170,8 @@ impl World {
         let mut touched = self.touched_by_object(&body.key, true);
         let scaled = former.as_ref().and_then(|former| former.scales.as_deref());
         touched.apps.extend(self.touched_by_scaling(scaled).apps);
-        if !self.wanted_by.contains_key(&body.key) {
+        // Of another cluster it says nothing about the one that is kept.
+        if !self.wanted_by.contains_key(&body.key) && self.cluster.doubt().is_none() {
             self.disown(&body.key);
         }
         touched

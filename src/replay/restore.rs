@@ -47,7 +47,8 @@ impl World {
         Touched::nothing()
     }
 
-    /// What an earlier run may have sent is looked for.
+    /// What an earlier run may have sent, or what was sent before another cluster answered, is looked
+    /// for.
     pub(super) fn orphan_restores(&mut self) {
         self.restores.values_mut().for_each(|open| open.settles = true);
     }
@@ -57,6 +58,9 @@ impl World {
     pub fn why_not_restored(&self, key: &ObjectKey) -> Option<String> {
         if self.observe {
             return Some("greffier only observes (--observe)".to_owned());
+        }
+        if let Some(doubt) = self.cluster.doubt_text() {
+            return Some(doubt);
         }
         if self.freeze().is_some() {
             return Some("greffier is frozen".to_owned());
@@ -96,6 +100,20 @@ mod tests {
 
     fn ends(given: &mut Given, restore: Seq, results: Vec<(u32, RestoreResult)>) {
         given.event(RestoreEndedV1 { restore, objects: vec![key(A)], results, settled: false });
+    }
+
+    #[test]
+    fn nothing_is_brought_back_in_another_cluster() {
+        let mut given = Given::synced(objects(&["ConfigMap/prod/other"]));
+        given.identified("one");
+        let restore = intends(&mut given);
+        assert_eq!(given.world.why_not_restored(&key(A)), None);
+        let doubt = given.replaced("two");
+        let why = given.world.why_not_restored(&key(A)).unwrap();
+        assert!(why.contains("another cluster answers"), "{why}");
+        given.accepts(doubt);
+        assert_eq!(given.world.why_not_restored(&key(A)), None);
+        assert!(given.world.restores[&restore].settles, "it was meant for the other one");
     }
 
     #[test]

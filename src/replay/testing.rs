@@ -5,6 +5,7 @@
 //! makes is checked against the rules that must never be broken.
 
 mod cluster;
+mod identity;
 mod rollback;
 
 use std::collections::BTreeMap;

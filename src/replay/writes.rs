@@ -131,6 +131,7 @@ impl World {
             wakes_others |= gates_others(&open.write.key);
             match result {
                 WriteResult::NotSent(why) if settled => self.unseen(app, &open, deadline, why),
+                _ if self.cluster.doubt().is_some() => self.may_be_made(&open, deadline),
                 result => self.outcome((seq, intent_seq), app, &open, result),
             }
         }
@@ -179,12 +180,19 @@ impl World {
     /// repeated without end and without a word. What a daemon that died may never have sent is
     /// none.
     fn unseen(&mut self, name: &AppName, open: &OpenWrite, deadline: Timestamp, why: &str) {
-        // It may have been made and undone at once.
+        self.may_be_made(open, deadline);
+        if let Some(error) = &open.unknown
+            && self.cluster.doubt().is_none()
+        {
+            self.failed(name, &open.write, &format!("{error}; {why}"), false);
+        }
+    }
+
+    /// It may have been made: and undone at once, or in another cluster than the one that answers
+    /// now.
+    fn may_be_made(&mut self, open: &OpenWrite, deadline: Timestamp) {
         if let Some(owned) = self.owned.get_mut(&open.write.key) {
             owned.unseen = owned.unseen.max(Some(deadline));
-        }
-        if let Some(error) = &open.unknown {
-            self.failed(name, &open.write, &format!("{error}; {why}"), false);
         }
     }
 
@@ -235,6 +243,8 @@ impl World {
 
     fn applied(&mut self, at: (Seq, Seq), name: &AppName, open: &OpenWrite, applied: &Applied) {
         let (seq, write) = (at.0, &open.write);
+        let revisions = &mut self.cluster.identity.revisions;
+        revisions.note(&write.key.group_kind(), &applied.resource_version);
         if open.gone != applied.uid {
             self.seen_in_answer(at, write, applied);
         }

@@ -64,6 +64,7 @@ pub(crate) fn apply_of(manifest: Value) -> ApplyRequest {
         force: true,
         validate: true,
         known: None,
+        uid: None,
         manifest,
     }
 }

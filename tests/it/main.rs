@@ -29,6 +29,7 @@ mod failpoints;
 mod faults;
 mod forgery;
 mod gate;
+mod identity;
 mod ignore;
 mod input;
 mod keep;

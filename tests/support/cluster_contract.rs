@@ -71,6 +71,7 @@ fn request(key: &ObjectKey, manifest: Value) -> ApplyRequest {
         force: true,
         validate: true,
         known: None,
+        uid: None,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ClusterInput;
+use super::identity::Asked;
 use super::kind::{KindTask, Shared};
 use super::known::{KindKnown, Known};
 use super::reach::{Backoff, Reach};
@@ -102,8 +103,8 @@ fn says_what_is_served(kind: &GroupKind) -> bool {
 
 /// What is served, with patience: kinds that cannot be seen at the moment are not dropped.
 #[derive(Debug, Default)]
-struct Catalogue {
-    kinds: BTreeMap<GroupKind, ServedKind>,
+pub(super) struct Catalogue {
+    pub(super) kinds: BTreeMap<GroupKind, ServedKind>,
     broken_groups: Vec<String>,
     /// Since when kinds are absent from discovery.
     absent: BTreeMap<GroupKind, Instant>,
@@ -156,7 +157,7 @@ impl Catalogue {
 }
 
 /// A task that runs.
-struct Running {
+pub(super) struct Running {
     watched: Watched,
     stop: CancellationToken,
     id: tokio::task::Id,
@@ -226,6 +227,8 @@ enum Cue {
     Named,
     /// It is time to ask again.
     Due,
+    /// A connection was made since it was asked who answers.
+    Unidentified,
     /// It is time to see whether the API server is there.
     Heartbeat,
     /// The API server cannot be reached.
@@ -251,15 +254,15 @@ async fn changed(named: &mut Option<Named>) {
 }
 
 /// The conductor at work.
-struct Performance {
-    shared: Shared,
-    known: Known,
+pub(super) struct Performance {
+    pub(super) shared: Shared,
+    pub(super) known: Known,
     named: Option<Named>,
-    identity: Option<Identity>,
+    pub(super) identity: Option<Identity>,
     identify_due: bool,
-    catalogue: Catalogue,
-    said: Option<Discovered>,
-    running: HashMap<GroupKind, Running>,
+    pub(super) catalogue: Catalogue,
+    pub(super) said: Option<Discovered>,
+    pub(super) running: HashMap<GroupKind, Running>,
     tasks: JoinSet<Ended>,
 }
 
@@ -284,6 +287,13 @@ impl Performance {
                 Cue::Ended(kind) => {
                     tracing::error!(?kind, "the task of a kind ended and is started again");
                     due = Instant::now() + backoff.wait();
+                    continue;
+                }
+                Cue::Unidentified => {
+                    if let Err(error) = self.identify(Asked { served: &[], closely: false }).await {
+                        self.identify_due = true;
+                        due = self.refresh_failed(&error, &mut backoff).await;
+                    }
                     continue;
                 }
                 Cue::Lost => {
@@ -312,6 +322,7 @@ impl Performance {
             () = self.shared.tx.closed() => Cue::Closed,
             () = self.shared.reach.until_lost() => Cue::Lost,
             Some(ended) = self.tasks.join_next_with_id() => Cue::Ended(self.take_back(ended)),
+            () = self.shared.connection.guard.until_due() => Cue::Unidentified,
             () = self.shared.hints.changed.notified() => Cue::Hint,
             () = changed(&mut self.named) => Cue::Named,
             () = tokio::time::sleep_until(due) => Cue::Due,
@@ -327,7 +338,8 @@ impl Performance {
         }
     }
 
-    /// Asks the API server whether it is ready until it is.
+    /// Asks the API server whether it is ready until it is. It counts as found once it was asked
+    /// which cluster it is.
     async fn outlast(&self) {
         let mut backoff = Backoff::default();
         let mut answered_since = None;
@@ -340,7 +352,6 @@ impl Performance {
                 Err(_) => answered_since.get_or_insert_with(Instant::now).elapsed() > READY_WITHIN,
             };
             if ready {
-                self.shared.reach.found().await;
                 return;
             }
         }
@@ -357,11 +368,13 @@ impl Performance {
 
     /// Brings everything in step with what is served. Returns when to look again.
     async fn refresh(&mut self) -> Result<Duration, Error> {
-        if self.identify_due {
-            self.identify().await?;
-            self.identify_due = false;
-        }
         let discovered = self.shared.connection.discover().await?;
+        if self.identify_due {
+            let served = &discovered.kinds;
+            self.identify(Asked { served, closely: true }).await?;
+            self.identify_due = false;
+            self.shared.reach.found().await;
+        }
         let known: Vec<_> = self.known.kinds().cloned().collect();
         let dropped = self.catalogue.update(discovered, &known, Instant::now());
         for kind in dropped {
@@ -380,31 +393,6 @@ impl Performance {
         } else {
             MISSED_EVERY
         })
-    }
-
-    async fn identify(&mut self) -> Result<(), Error> {
-        match self.shared.connection.identify().await {
-            Ok(identity) => {
-                if self.identity.as_ref() == Some(&identity) {
-                    return Ok(());
-                }
-                let former = self.identity.replace(identity.clone());
-                if former.is_some_and(|former| former.uid != identity.uid) {
-                    // What the watches go on from means nothing to another cluster.
-                    for kind in self.running.keys().cloned().collect::<Vec<_>>() {
-                        self.stop(&kind).await;
-                    }
-                }
-                self.say(ClusterInput::Identified(identity)).await;
-                Ok(())
-            }
-            // Without a name there is still a cluster.
-            Err(error) if error.is_forbidden() => {
-                tracing::warn!(error = error.chain(), "the cluster cannot be identified");
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// Stops the tasks of kinds that are not to be watched as they are, and starts those missing.
@@ -438,7 +426,7 @@ impl Performance {
     }
 
     /// Stops the task of a kind, if one runs, and takes back what it knows.
-    async fn stop(&mut self, kind: &GroupKind) {
+    pub(super) async fn stop(&mut self, kind: &GroupKind) {
         let Some(running) = self.running.get(kind) else { return };
         running.stop.cancel();
         while self.running.contains_key(kind) {
@@ -483,7 +471,7 @@ impl Performance {
         }
     }
 
-    async fn say(&self, input: ClusterInput) {
+    pub(super) async fn say(&self, input: ClusterInput) {
         // A closed channel is the next cue.
         let _ = self.shared.tx.send(input).await;
     }

@@ -138,6 +138,7 @@ impl KindTask {
             self.say_gone(&namespace, &name, uid, Learned::Listed).await?;
         }
         let kind = self.watched.served.kind.clone();
+        self.note(&resource_version);
         let listed = resource_version.clone();
         let named = self.watched.named();
         self.say(ClusterInput::Listed { kind, objects, resource_version: listed, named }).await?;
@@ -152,6 +153,8 @@ impl KindTask {
         let mut resource_version = String::new();
         loop {
             let page = self.shared.connection.page(&self.watched, limit, &next).await?;
+            // Of another cluster it says nothing about this one.
+            self.shared.connection.settled().await;
             if resource_version.is_empty() {
                 resource_version = page.metadata.resource_version;
             }
@@ -174,7 +177,10 @@ impl KindTask {
         loop {
             let (began, began_from) = (Instant::now(), from.clone());
             let outcome = match self.shared.connection.watch(&self.watched, &from).await {
-                Ok(events) => self.watch(events, &mut from).await,
+                Ok(events) => {
+                    self.shared.connection.settled().await;
+                    self.watch(events, &mut from).await
+                }
                 Err(error) => Err(error.into()),
             };
             match outcome {
@@ -238,6 +244,7 @@ impl KindTask {
                 }
             }
             if let Some(version) = version {
+                self.note(&version);
                 *from = version;
             }
             self.known.whole = Some(Timestamp::now());
@@ -264,6 +271,9 @@ impl KindTask {
             }
         };
         let object = self.in_owned_version(object).await?;
+        let guard = &self.shared.connection.guard;
+        let (uid, version) = (&*object.uid, &*object.resource_version);
+        guard.seen(guard.life(), &object.key, &object.version, (uid, version));
         let fingerprint = Fingerprint::of_object(&object);
         let noted = self.known.judge(&object, fingerprint, learned);
         if noted == Noted::Same {
@@ -324,9 +334,16 @@ impl KindTask {
         let key = ObjectKey::new(&kind.group, &kind.kind, namespace, name);
         let last_seen = if learned == Learned::Listed { self.known.whole } else { None };
         self.shared.hints.gone(kind);
+        self.shared.connection.guard.gone(&key);
         self.say(ClusterInput::Gone { key, uid, learned, last_seen }).await?;
         self.known.remove(namespace, name);
         Ok(())
+    }
+
+    /// Notes how far the kind was observed.
+    fn note(&self, resource_version: &str) {
+        let guard = &self.shared.connection.guard;
+        guard.note(guard.life(), &self.watched.served.kind, resource_version);
     }
 
     async fn say_gap(&self, reason: String) -> Result<(), Stop> {

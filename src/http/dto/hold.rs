@@ -90,6 +90,20 @@ pub struct UndoBody {
     pub reason: String,
 }
 
+/// The body of `POST cluster/accept`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AcceptBody {
+    /// The uid of the cluster that is accepted, as it was shown.
+    pub uid: String,
+    /// The event that told that it is in doubt, as it was shown.
+    pub doubt: u64,
+    /// Only say what would follow, for whatever is in doubt now.
+    pub plan: bool,
+    /// Why.
+    pub reason: String,
+}
+
 /// The body of `POST apps/{name}/rollback`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

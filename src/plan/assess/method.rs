@@ -29,6 +29,9 @@ impl Judge<'_> {
         owned: &Owned,
         live: &LiveObject,
     ) -> (Verb, &'static str) {
+        if owned.applied.is_zero() && owned.seq < self.world.cluster.identity.resumed {
+            return (Verb::Update, "the cluster was restored from a backup since it was applied");
+        }
         if owned.applied.is_zero() {
             return (Verb::Update, "it came from an application that was removed");
         }

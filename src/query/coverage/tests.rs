@@ -1,7 +1,8 @@
 use super::*;
 use crate::ledger::event::{
-    ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, DaemonStartedV1, DaemonStoppedV1,
-    KindListedV1, KindsServedV1, LedgerRepairedV1, ServedKind, WatchGapV1,
+    ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, ClusterReplacedV1, ClusterRevertedV1,
+    DaemonStartedV1, DaemonStoppedV1, KindListedV1, KindsServedV1, LedgerRepairedV1, ServedKind,
+    WatchGapV1,
 };
 use crate::model::Scope as KindScope;
 use crate::query::fixture::{Story, key};
@@ -168,6 +169,16 @@ fn another_cluster_is_another_history() {
         (7, listed("A", &[])),
     ];
     assert_eq!(told(one(), &events)[1], (6, Some(7), Cause::OtherCluster, 0));
+    let (kept, version, server) = ("a".to_owned(), "v1".to_owned(), "s".to_owned());
+    let replaced = ClusterReplacedV1 { kept, uid: "b".into(), version, server };
+    let (uid, version, server) = ("b".to_owned(), "v1".to_owned(), "s".to_owned());
+    let (kind, observed, revision) = (GroupKind::new("", "A"), 9, 5);
+    let back = ClusterRevertedV1 { uid, version, server, kind, observed, revision };
+    let more =
+        [(6, replaced.into()), (7, listed("A", &[])), (9, back.into()), (11, listed("A", &[]))];
+    let events: Vec<_> = events[..4].iter().chain(&more).cloned().collect();
+    assert_eq!(told(one(), &events)[1], (6, Some(7), Cause::OtherCluster, 0));
+    assert_eq!(told(one(), &events)[2], (9, Some(11), Cause::SetBack, 0));
 }
 
 /// A ledger with an outage of the daemon; the positions of the stop and of the second listing.

@@ -63,7 +63,16 @@ pub fn by_whom(described: Described, event: &Event, body: &AttributionResolvedV1
     Described { by: names, summary, known, ..described }
 }
 
-pub(super) fn resolved(body: &AttributionResolvedV1) -> Described {
+/// Who made a change, or that nobody tells.
+pub(super) fn told(event: &Event) -> Described {
+    match event {
+        Event::AttributionResolved(body) => resolved(body),
+        Event::AuditGapSuspected(body) => gap(body),
+        other => Described::new(other.name()),
+    }
+}
+
+fn resolved(body: &AttributionResolvedV1) -> Described {
     let (key, by) = (clean_key(&body.key), by(body.verdict, &body.claims, body.more));
     let cause = match body.causes.first() {
         Some(cause) => format!(", because of #{cause}"),
@@ -83,7 +92,7 @@ pub(super) fn resolved(body: &AttributionResolvedV1) -> Described {
     if body.drift.is_some() { described } else { described.noise() }
 }
 
-pub(super) fn gap(body: &AuditGapSuspectedV1) -> Described {
+fn gap(body: &AuditGapSuspectedV1) -> Described {
     let (key, why) = (clean_key(&body.key), clip(&body.why, 300));
     let text =
         format!("AUDIT GAP SUSPECTED: no record explains #{} of {key}: {why}", body.observation);

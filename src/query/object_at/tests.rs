@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::event::{
-    Applied, DaemonStartedV1, DaemonStoppedV1, IntentRecordedV1, KindListedV1, ObjectGoneV1,
-    ObjectObservedV1, OutcomeRecordedV1, Verb as WriteVerb, Write, WriteResult,
+    Applied, ClusterIdentifiedV1, ClusterReplacedV1, ClusterRevertedV1, DaemonStartedV1,
+    DaemonStoppedV1, IntentRecordedV1, KindListedV1, ObjectGoneV1, ObjectObservedV1,
+    OutcomeRecordedV1, Verb as WriteVerb, Write, WriteResult,
 };
 use crate::ledger::{Batch, Blob, Draft};
 use crate::model::{Digest, GroupKind, Protection};
@@ -283,4 +284,47 @@ fn what_was_so_by_then_as_known_now_is_the_answer_to_a_time_and_not_to_a_positio
     assert_eq!(versions(&position, head).0, "1");
     // As known before the list came, nothing tells of it.
     assert_eq!(versions(&late, stop), ("1".into(), Certainty::Gap));
+}
+
+/// The kind is listed and shows nothing more.
+fn listed(story: &mut Story) -> Seq {
+    let kind = GroupKind::new("", "ConfigMap");
+    let (objects, resource_version, named) = (0, String::new(), Vec::new());
+    story.event(KindListedV1 { kind, objects, resource_version, named })
+}
+
+fn identity(uid: &str) -> (String, String, String) {
+    (uid.into(), "v1.36.3".into(), "https://127.0.0.1:6443".into())
+}
+
+#[test]
+fn what_was_seen_of_another_cluster_answers_up_to_the_event_that_tells_of_it() {
+    let (mut story, _, before) = with_gap(None);
+    let (uid, version, server) = identity("c-2");
+    let kept = "c-1".to_owned();
+    let replaced = story.event(ClusterReplacedV1 { kept, uid, version, server });
+    let seen = listed(&mut story);
+    let (uid, version, server) = identity("c-1");
+    story.event(ClusterIdentifiedV1 { uid, version, server });
+    story.add(Draft::new(observation(1, 1, Learned::Listed, false)));
+    let again = listed(&mut story);
+    let (uid, version, server) = identity("c-1");
+    let kind = GroupKind::new("", "ConfigMap");
+    let (observed, revision) = (9, 5);
+    story.event(ClusterRevertedV1 { uid, version, server, kind, observed, revision });
+    let last = listed(&mut story);
+    let ask = |seq: Seq| {
+        let at = object_at(&story.ledger, &target(), &moment(&story, seq, 0)).unwrap();
+        (at.state.is_some_and(|state| state.live.is_some()), at.certainty)
+    };
+    assert_eq!(ask(before), (true, Certainty::Exact));
+    assert_eq!(ask(replaced), (false, Certainty::Exact), "it is of the other cluster from here");
+    assert_eq!(ask(seen), (false, Certainty::Exact), "it is not there");
+    assert_eq!(ask(again), (true, Certainty::Exact), "the former answers again");
+    assert_eq!(ask(last), (false, Certainty::Exact), "it was not there when the copy was made");
+    for seq in 1..=story.ledger.head().0 {
+        let world = crate::query::past::world_at(&story.ledger, Seq(seq), false).unwrap();
+        let found = last_state(&story.ledger, &target(), Seq(seq)).unwrap();
+        assert_eq!(of_state(found), of_world(world.live.get(&target())), "as of #{seq}");
+    }
 }

@@ -72,6 +72,7 @@ pub(super) fn of_object(world: &World, view: &AppView<'_>, key: &ObjectKey) -> V
 fn may_ask(world: &World, view: &AppView<'_>) -> bool {
     !world.observe
         && world.cluster.lost.is_none()
+        && world.cluster.doubt().is_none()
         && world.freeze().is_none()
         && !view.app.is_paused(world.now)
         && !view.app.removing
@@ -82,6 +83,12 @@ fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
     let (name, app) = (view.name, view.app);
     if world.observe {
         advices.say("let greffier write: restart the daemon without --observe", "");
+    }
+    if world.cluster.doubt().is_some() {
+        let command = "greffier cluster accept --plan";
+        advices.say("see what would follow from keeping the cluster that answers", command);
+        advices.say("keep it from here on", "greffier cluster accept");
+        advices.say("or let the one that is kept answer again under its address", "");
     }
     if world.cluster.lost.is_some() {
         advices.say("see since when the API server is away", "greffier log --kind cluster");

@@ -64,6 +64,8 @@ fn restraining(world: &World, view: &AppView<'_>) -> Vec<Reason> {
     let mut text = plan.permission.why_not.clone();
     let (code, seq) = if world.observe {
         ("observing", Some(world.started))
+    } else if let Some(doubt) = world.cluster.doubt() {
+        ("cluster_in_doubt", Some(doubt.seq()))
     } else if let Some(freeze) = world.freeze() {
         ends(&mut text, freeze);
         ("frozen", Some(freeze.seq))

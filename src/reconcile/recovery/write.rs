@@ -95,6 +95,7 @@ impl Writing<'_> {
             force: sent.made,
             validate: step.validate,
             known: None,
+            uid: None,
         };
         match cluster.apply(&request).await {
             Err(error) if error.class() == Class::NoApply => {

@@ -115,6 +115,11 @@ pub(super) struct Checker {
     touched: BTreeMap<Id, String>,
     /// Objects of which an event says that something was applied to them.
     proven: BTreeSet<String>,
+    /// Which cluster is kept and which one answers, and the event that put it in doubt.
+    kept_cluster: String,
+    answers: String,
+    doubt: Option<Seq>,
+    reverted: Option<Seq>,
     /// What was found wrong first.
     pub(super) wrong: Option<String>,
     /// How many requests had an effect.
@@ -186,10 +191,55 @@ impl Checker {
             Event::SyncFinished(body) => self.with(&body.app, |app| {
                 app.approved.take_if(|approval| Some(*approval) == body.approval);
             }),
+            Event::ClusterIdentified(_)
+            | Event::ClusterReplaced(_)
+            | Event::ClusterReverted(_)
+            | Event::ClusterAccepted(_) => self.identity(seq, event),
             Event::IntentRecorded(body) => self.intent(seq, &body.app, &body.writes),
             Event::OutcomeRecorded(body) => self.results(body.intent, &body.results, false),
             Event::IntentSettled(body) => self.results(body.intent, &body.results, true),
             _ => {}
+        }
+    }
+
+    /// Which cluster it is. What is under way when that changes is never sent.
+    fn identity(&mut self, seq: Seq, event: &Event) {
+        match event {
+            Event::ClusterIdentified(body) => {
+                if self.kept_cluster.is_empty() {
+                    self.kept_cluster.clone_from(&body.uid);
+                }
+                self.answers.clone_from(&body.uid);
+                self.doubt = self.reverted;
+            }
+            Event::ClusterReplaced(body) => {
+                self.answers.clone_from(&body.uid);
+                self.doubt = Some(seq);
+            }
+            Event::ClusterReverted(body) => {
+                self.answers.clone_from(&body.uid);
+                self.doubt = Some(seq);
+                if body.uid == self.kept_cluster {
+                    self.reverted = Some(seq);
+                }
+            }
+            Event::ClusterAccepted(body) if self.doubt == Some(body.doubt) => {
+                if self.answers != self.kept_cluster {
+                    // What greffier applied to another cluster than the former is nobody's there.
+                    self.orphans.extend(self.applied_by.keys().cloned());
+                }
+                self.kept_cluster.clone_from(&self.answers);
+                (self.doubt, self.reverted) = (None, None);
+                return;
+            }
+            _ => return,
+        }
+        let open = self.intents.values_mut();
+        for intent in open.filter(|intent| intent.ended.len() < intent.writes.len()) {
+            for index in (0_u32..).take(intent.writes.len()) {
+                let why = "it was intended for another cluster, or an earlier life of it";
+                intent.forbidden.entry(index).or_insert_with(|| why.to_owned());
+            }
         }
     }
 
@@ -323,6 +373,9 @@ impl Checker {
     fn forbids(&self, name: &AppName, write: &Write, together: &[Write]) -> Option<String> {
         if self.observe {
             return Some("greffier only observes".into());
+        }
+        if self.doubt.is_some() {
+            return Some("which cluster is kept is in doubt".into());
         }
         let Some(app) = self.apps.get(name) else { return Some("no such application".into()) };
         let busy = self.intents.iter().find(|(_, other)| {

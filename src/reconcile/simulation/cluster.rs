@@ -57,6 +57,11 @@ pub(super) struct FakeCluster {
 }
 
 impl FakeCluster {
+    /// An empty cluster whose uids begin here.
+    pub(super) fn with_uids_from(uids: u64) -> Self {
+        Self { uids, ..Self::default() }
+    }
+
     // --- reading
 
     pub(super) fn get(&self, key: &ObjectKey) -> Option<Value> {
@@ -107,6 +112,10 @@ impl FakeCluster {
 
     pub(super) fn apply(&mut self, request: &ApplyRequest) -> Result<AppliedObject, Error> {
         let subject = format!("apply {}", request.key);
+        if request.uid.is_some() && request.uid != self.uid(&request.key) {
+            let message = "it is another object".to_owned();
+            return Err(Error::Conflict { subject, message });
+        }
         let result = self.apply_as(FIELD_MANAGER, &request.key, &request.manifest, request.force);
         let (raw, created) = result.map_err(|refusal| refusal.about(subject))?;
         let now = raw.pointer("/metadata/resourceVersion").and_then(Value::as_str);

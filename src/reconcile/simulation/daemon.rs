@@ -9,9 +9,11 @@ use std::collections::{BTreeMap, VecDeque};
 use super::checker::Checker;
 use super::cluster::FakeCluster;
 use super::git::FakeGit;
+use super::identity::Place;
 use super::jobs::{Action, Execute, Job, Network, Request, rank};
 use super::observer::{Key, Observer};
 use super::random::Random;
+use super::recorded::shown;
 use super::trees::Tree;
 use crate::cluster::{
     self, ApplyRequest, Class, DeleteRequest, Normalised, Propagation, Stored, normalize,
@@ -69,6 +71,8 @@ pub(super) struct Sim {
     /// Whether anything goes wrong.
     pub(super) faults: bool,
     pub(super) trace: Vec<String>,
+    /// Which cluster answers.
+    pub(super) place: Place,
     /// How many times the cluster was restored.
     pub(super) restores: usize,
     /// How many times the daemon decided something.
@@ -92,6 +96,7 @@ impl Sim {
             daemon: None,
             faults: true,
             trace: Vec::new(),
+            place: Place::default(),
             restores: 0,
             commands: 0,
             events: Vec::new(),
@@ -119,6 +124,7 @@ impl Sim {
             self.checker.kept = self.kept();
         }
         self.checker.event(seq, self.now, &event);
+        self.place.recorded(&event);
         self.head.apply(seq, self.now, &event);
         self.events.push((self.now, event));
         seq
@@ -148,7 +154,7 @@ impl Sim {
         let world = self.head.clone();
         let main = world.repos.get(REPO).and_then(|repo| repo.refs.get(MAIN).cloned());
         self.daemon = Some(Daemon {
-            observer: Observer::new(&world),
+            observer: self.observer(&world),
             compared: Compared::new(),
             machine: Machine::new(Limits::default()),
             commands: VecDeque::new(),
@@ -316,8 +322,8 @@ impl Sim {
             daemon.ended.push_back(Ended::Executed(intent));
             return (true, true);
         }
-        if self.away {
-            return (false, false);
+        if let Some(ended) = self.unsettled(daemon, intent, open) {
+            return ended;
         }
         let over = open.deadline < self.now;
         let (mut results, mut blobs) = (Vec::new(), Vec::new());
@@ -361,7 +367,7 @@ impl Sim {
         let manifest = execute::claimed(&self.blobs[&dry_run.manifest], app).unwrap();
         let answer = self.cluster.dry_run(&dry_run.key, &manifest);
         let result = match answer {
-            _ if self.away => Preview::Failed("away".into()),
+            _ if self.away || !self.permitted(daemon) => Preview::Failed("away".into()),
             Err(error) if matches!(error.class(), Class::Refused) => {
                 Preview::Refused(error.chain())
             }
@@ -506,8 +512,8 @@ impl Sim {
         }
         if job.may_send() && (job.answers.is_empty() || self.random.chance(50)) {
             let (index, write) = job.queue.pop_front().unwrap();
-            if job.deadline <= self.now {
-                job.answers.push((index, WriteResult::NotSent("too late".into()), None));
+            if let Some(result) = self.unsent(daemon, job) {
+                job.answers.push((index, result, None));
                 return (true, false);
             }
             self.send(daemon, job, index, &write);
@@ -566,6 +572,7 @@ impl Sim {
                 force: true,
                 validate: write.validate,
                 known: live.map(|live| live.resource_version.clone()),
+                uid: live.map(|live| live.uid.clone()),
             })
         };
         self.tell(format!(
@@ -579,20 +586,4 @@ impl Sim {
         self.network.heard.insert(id);
         self.network.requests.push(Request { id, action, expires: job.deadline });
     }
-}
-
-/// An event in one line.
-fn shown(event: &Event) -> String {
-    let mut text = format!("{event:?}");
-    if let Event::RenderSucceeded(body) = event {
-        let keys: Vec<String> = body.objects.iter().map(|o| o.key.to_string()).collect();
-        text = format!("RenderSucceeded({} {} {keys:?})", body.app, body.revision.commit.short());
-    }
-    if let Event::ObjectObserved(body) = event {
-        text = format!(
-            "ObjectObserved({} {} version {} deleting {})",
-            body.key, body.uid, body.resource_version, body.deleting
-        );
-    }
-    text.chars().take(400).collect()
 }

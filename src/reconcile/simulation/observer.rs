@@ -161,6 +161,14 @@ impl Observer {
         }
     }
 
+    /// Another cluster answers, or another life of the same: nothing is known of it.
+    pub(super) fn begin_anew(&mut self) {
+        for task in &mut self.tasks {
+            task.next = None;
+            task.known.clear();
+        }
+    }
+
     /// Everything is listed again.
     pub(super) fn relist(&mut self) {
         for task in &mut self.tasks {

@@ -105,14 +105,25 @@ impl Sim {
             self.answer(&request, Err(lost(&request.action)));
         }
         // A restore takes longer than it takes to record an answer.
-        let Some(mut daemon) = self.daemon.take() else { return };
+        let recognised = self.random.chance(60);
+        let Some(mut daemon) = self.daemon.take() else {
+            if recognised {
+                self.recognise();
+            }
+            return;
+        };
         for job in &mut daemon.jobs {
             if let Job::Execute(execute) = job {
                 self.outcomes(execute);
             }
         }
-        daemon.observer.went_back();
+        if !recognised {
+            daemon.observer.went_back();
+        }
         self.daemon = Some(daemon);
+        if recognised {
+            self.recognise();
+        }
     }
 
     // --- the network
@@ -204,7 +215,7 @@ impl Sim {
     }
 
     /// The answer arrives, if somebody still waits for it.
-    fn answer(&mut self, request: &Request, reply: Reply) {
+    pub(super) fn answer(&mut self, request: &Request, reply: Reply) {
         if !self.network.heard.remove(&request.id) {
             return;
         }
@@ -273,7 +284,7 @@ impl Sim {
     }
 }
 
-fn lost(action: &Action) -> Error {
+pub(super) fn lost(action: &Action) -> Error {
     let after = std::time::Duration::from_secs(10);
     Error::TimedOut { subject: action.key().to_string(), write: true, after }
 }

@@ -33,3 +33,19 @@ impl Sim {
         kept.filter_map(|key| self.cluster.uid(&key)).collect()
     }
 }
+
+/// An event in one line.
+pub(super) fn shown(event: &Event) -> String {
+    let mut text = format!("{event:?}");
+    if let Event::RenderSucceeded(body) = event {
+        let keys: Vec<String> = body.objects.iter().map(|o| o.key.to_string()).collect();
+        text = format!("RenderSucceeded({} {} {keys:?})", body.app, body.revision.commit.short());
+    }
+    if let Event::ObjectObserved(body) = event {
+        text = format!(
+            "ObjectObserved({} {} version {} deleting {})",
+            body.key, body.uid, body.resource_version, body.deleting
+        );
+    }
+    text.chars().take(400).collect()
+}

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::daemon::Sim;
-use super::trees::{CHILD, OBJECTS, Tree, policy};
+use super::identity::settle_in;
+use super::trees::{CHILD, MapTrees, OBJECTS, Tree, policy};
 use crate::command::{Command, Decision, Then, decide};
 use crate::ledger::event::{AppHoldEndedV1, HoldEnd, HoldEndedV1};
 use crate::model::{AppName, ObjectKey, canonical_json};
@@ -16,7 +17,7 @@ use crate::replay::testing::{application, cascading, key, name};
 /// Applications with a folder in the repository.
 const FOLDERS: &[&str] = &["alpha", "beta", "root", CHILD];
 /// Objects of people that are in no folder.
-const FOREIGN: &[&str] = &["ConfigMap/prod/foreign-1", "ConfigMap/prod/foreign-2"];
+pub(super) const FOREIGN: &[&str] = &["ConfigMap/prod/foreign-1", "ConfigMap/prod/foreign-2"];
 /// How many times the clock may be moved to the next alarm before everything must be at rest.
 /// Bound: retries back off, and end.
 const ALARMS_MAX: usize = 200;
@@ -35,6 +36,7 @@ pub(super) struct Counts {
     pub(super) holds: usize,
     pub(super) rollbacks: usize,
     pub(super) restores: usize,
+    pub(super) accepted: usize,
 }
 
 impl Counts {
@@ -46,6 +48,7 @@ impl Counts {
         self.holds += other.holds;
         self.rollbacks += other.rollbacks;
         self.restores += other.restores;
+        self.accepted += other.accepted;
     }
 }
 
@@ -55,7 +58,7 @@ pub(super) struct Story {
     roots: Vec<(AppName, Vec<u8>)>,
     /// The application that an operator defined, while it is.
     beta: bool,
-    foreign: BTreeMap<ObjectKey, Value>,
+    pub(super) foreign: BTreeMap<ObjectKey, Value>,
     kills: usize,
     /// The world as it was before the last pushes.
     past: Vec<World>,
@@ -64,15 +67,7 @@ pub(super) struct Story {
 impl Story {
     pub(super) fn new(seed: u64) -> Self {
         let mut sim = Sim::new(seed);
-        for namespace in ["Namespace/prod", "Namespace/argocd"] {
-            sim.cluster.update_as("people", &key(namespace), |_| {});
-        }
-        let mut foreign = BTreeMap::new();
-        for text in FOREIGN {
-            sim.cluster
-                .update_as("people", &key(text), |value| value["data"] = json!({"k": "theirs"}));
-            foreign.insert(key(text), sim.cluster.get(&key(text)).unwrap());
-        }
+        let foreign = settle_in(&mut sim);
         let trees = FOLDERS.map_trees(&mut sim, false);
         sim.git.push(trees);
         let roots = ["alpha", "root"].map(|app| {
@@ -108,6 +103,7 @@ impl Story {
             holds: self.sim.checker.kept_by_people,
             rollbacks: self.sim.checker.rolled_back,
             restores: self.sim.restores,
+            accepted: self.sim.place.accepted,
         })
     }
 
@@ -219,9 +215,10 @@ impl Story {
     fn fault(&mut self) {
         let sim = &mut self.sim;
         let turn = sim.random.below(100);
-        match sim.random.below(11) {
+        match sim.random.below(12) {
             9 => sim.cluster.save(),
             10 => sim.restore(),
+            11 => self.switch(),
             0..3 => {
                 self.kills += usize::from(sim.daemon.is_some());
                 sim.kill();
@@ -313,7 +310,7 @@ impl Story {
         let sim = &mut self.sim;
         let app = (*sim.random.pick(FOLDERS).unwrap()).to_owned();
         let reason = String::new;
-        let command = match sim.random.below(25) {
+        let command = match sim.random.below(27) {
             0 => {
                 let ms = u64::try_from(sim.random.below(900_000)).unwrap();
                 let until = sim.random.chance(70).then(|| sim.now.plus_ms(ms + 1));
@@ -369,6 +366,7 @@ impl Story {
                 Command::Rollback { app, to, said: "then".into(), then, until, reason: reason() }
             }
             24 => Command::Release { subject: app, namespace: None },
+            25 | 26 => return self.accept_cluster(),
             _ => {
                 self.beta = false;
                 Command::RemoveApp { app: "beta".into(), cascade: Some(false) }
@@ -378,7 +376,7 @@ impl Story {
     }
 
     /// A command reaches the daemon, if it runs. What it is decided from may be a little old.
-    fn tell_greffier(&mut self, command: &Command) {
+    pub(super) fn tell_greffier(&mut self, command: &Command) {
         let Some(daemon) = &self.sim.daemon else {
             self.beta = self.sim.head.apps.contains_key(&name("beta"));
             return;
@@ -475,6 +473,10 @@ impl Story {
                 .collect();
             if let Some((app, plan)) = gates.into_iter().next() {
                 self.tell_greffier(&Command::Approve { app, plan, reason: String::new() });
+                continue;
+            }
+            if let Some(command) = self.sim.acceptance() {
+                self.tell_greffier(&command);
                 continue;
             }
             let Some(alarm) = self.sim.next_alarm() else { return Ok(()) };
@@ -579,17 +581,4 @@ fn is_as(live: &Value, app: &str, manifest: &Value) -> bool {
     let Some(own) = own else { return false };
     let fields = |value: &Value| super::cluster::owned_fields(value);
     own["fieldsV1"] == fields(&wanted) && super::cluster::agrees(live, &wanted)
-}
-
-/// A folder for each of these applications.
-trait MapTrees {
-    fn map_trees(&self, sim: &mut Sim, sound: bool) -> Vec<(String, Tree)>;
-}
-
-impl MapTrees for [&str] {
-    fn map_trees(&self, sim: &mut Sim, sound: bool) -> Vec<(String, Tree)> {
-        self.iter()
-            .map(|app| ((*app).to_owned(), Tree::random(&mut sim.random, app, sound)))
-            .collect()
-    }
 }

@@ -80,13 +80,14 @@ fn run_all(first: u64, count: u64) {
         }
         total
     });
-    let Counts { events, sent, effects, kills, holds, rollbacks, restores } = total;
+    let Counts { events, sent, effects, kills, holds, rollbacks, restores, accepted } = total;
     println!(
         "{count} seeds from {first}: {events} events, {kills} kills, {holds} holds, {rollbacks} \
-         rollbacks, {restores} restores, {sent} requests, {effects} with an effect"
+         rollbacks, {restores} restores, {accepted} clusters accepted, {sent} requests, {effects} with an effect"
     );
     assert!(kills as u64 > count / 2 && effects as u64 > count, "hardly anything happened");
     assert!(rollbacks as u64 > count / 10, "hardly anybody went back");
+    assert!(accepted as u64 > count / 10, "hardly ever another cluster");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::cluster::REFUSED;
+use super::daemon::Sim;
 use super::random::Random;
 use crate::model::ObjectKey;
 use crate::replay::testing::{application, cascading, key};
@@ -163,4 +164,17 @@ fn manifest(random: &mut Random, key: &ObjectKey) -> Value {
         }
     }
     value
+}
+
+/// A folder for each of these applications.
+pub(super) trait MapTrees {
+    fn map_trees(&self, sim: &mut Sim, sound: bool) -> Vec<(String, Tree)>;
+}
+
+impl MapTrees for [&str] {
+    fn map_trees(&self, sim: &mut Sim, sound: bool) -> Vec<(String, Tree)> {
+        self.iter()
+            .map(|app| ((*app).to_owned(), Tree::random(&mut sim.random, app, sound)))
+            .collect()
+    }
 }

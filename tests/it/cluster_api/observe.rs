@@ -370,10 +370,10 @@ async fn outages_are_outlasted_without_repetition() {
     let from = watching
         .until_from(at, "another cluster", |input| matches!(input, ClusterInput::Identified(_)))
         .await;
-    let (learned, last_seen) = watching.gone(at, &map).await;
-    assert!(learned == Learned::Listed && last_seen.is_some());
-    watching
-        .until_from(from, "its objects", |input| matches!(input, ClusterInput::Object(_)))
-        .await;
-    watching.stop().await;
+    let maps = |input: &ClusterInput| matches!(input, ClusterInput::Listed { kind, .. } if *kind == map.group_kind());
+    watching.until_from(from, "its objects", maps).await;
+    let said = watching.stop().await;
+    // What it never had is not gone from it.
+    let gone = |input: &ClusterInput| matches!(input, ClusterInput::Gone { .. });
+    assert_eq!(said[at..].iter().filter(|input| gone(input)).count(), 0);
 }

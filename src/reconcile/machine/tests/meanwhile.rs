@@ -42,6 +42,30 @@ fn a_freeze_that_was_recorded_before_the_intent_withdraws_its_writes() {
 }
 
 #[test]
+fn what_was_intended_is_not_sent_to_another_cluster_and_only_unknown_health_is_told() {
+    let mut sim = Sim::web(auto(), objects(&[A, B]));
+    sim.hold = vec!["append"];
+    sim.runs();
+    let mut doubt = Seq::ZERO;
+    sim.happens(|given| {
+        given.identified("one");
+        doubt = given.replaced("two");
+        given.lists_everything();
+        given.sees("Namespace/prod");
+    });
+    sim.releases();
+    assert!(!sim.live(A) && !sim.live(B));
+    assert_eq!((sim.count("apply.intent"), sim.count("apply.outcome")), (1, 1));
+    assert_eq!((sim.count("plan.gated"), sim.count("drift.detected")), (0, 0));
+    assert_eq!(sim.app("web").health, Health::Unknown);
+    sim.happens(|given| {
+        given.accepts(doubt);
+    });
+    sim.runs();
+    assert!(sim.live(A) && sim.live(B), "the accepted one is written to");
+}
+
+#[test]
 fn an_object_that_is_wanted_again_before_the_intent_is_recorded_is_not_deleted() {
     let mut sim = Sim::web(auto(), objects(&[A, B]));
     sim.at(2, "web", objects(&[A]));

@@ -1,0 +1,109 @@
+//! `cluster`: which one is kept; `cluster accept`: keep the one that answers, shown first.
+
+use std::fmt::Write as _;
+
+use super::args::{ClusterArgs, ClusterVerb, Format};
+use super::asker::{Asker, Context};
+use super::change::{accepted, asked};
+use super::error::Error;
+use super::output;
+use super::table::{local_time, table};
+use crate::http::dto;
+use crate::query::cluster::{Accepting, AppAfter, Known};
+use crate::query::text::{clean, count};
+
+/// Runs `cluster`.
+pub(super) async fn run(context: &Context, args: ClusterArgs) -> Result<(), Error> {
+    match args.verb {
+        None => {
+            let known = match context.asker().await? {
+                Asker::Daemon(client, at) => client.get("cluster", &at.query()).await?,
+                Asker::Files(files) => files.cluster(),
+            };
+            let text = output::one(&known, context.global.output, text, |known| known.uid.clone());
+            output::print(&text)
+        }
+        Some(ClusterVerb::Accept { plan, reason, yes }) => accept(context, plan, reason, yes).await,
+    }
+}
+
+async fn accept(context: &Context, plan: bool, reason: String, yes: bool) -> Result<(), Error> {
+    let client = context.daemon().await?;
+    let ask = dto::AcceptBody { plan: true, reason, ..dto::AcceptBody::default() };
+    let shown: Accepting = client.post("cluster/accept", &ask).await?;
+    if plan {
+        let uid = |shown: &Accepting| shown.cluster.uid.clone();
+        return output::print(&output::one(&shown, context.global.output, plan_text, uid));
+    }
+    if context.global.output == Format::Table && (!context.global.quiet || !yes) {
+        output::say(plan_text(&shown).trim_end());
+    }
+    if !yes {
+        asked("accepted", "greffier cluster accept --yes")?;
+    }
+    // What was shown, and nothing else.
+    let doubt = shown.cluster.doubt.as_ref().map(|doubt| doubt.seq).unwrap_or_default();
+    let uid = shown.cluster.uid.clone();
+    let body = dto::AcceptBody { uid, doubt, plan: false, ..ask };
+    let done: dto::Accepted = client.post("cluster/accept", &body).await?;
+    accepted(context, &done, &format!("cluster {} is kept from here on", clean(&body.uid)))
+}
+
+/// Which cluster it is, for people.
+pub(super) fn text(known: &Known) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let mut row = |name: &str, text: String| {
+        let _ = writeln!(out, "{name:<9} {}", clean(&text));
+    };
+    if known.uid.is_empty() {
+        row("cluster", "not known yet".to_owned());
+    } else {
+        row("cluster", format!("{} at {}, Kubernetes {}", known.uid, known.server, known.version));
+    }
+    if let Some(error) = &known.lost {
+        row("", format!("UNREACHABLE: {error}"));
+    }
+    if !known.kept.is_empty() {
+        let since = format!("since #{} ({})", known.since, local_time(&known.since_at));
+        row("kept", format!("{} {since}", known.kept));
+    }
+    if let Some(doubt) = &known.doubt {
+        row("DOUBT", format!("{} ({})", doubt.what, local_time(&doubt.at)));
+        row("", "nothing is written, and nothing that is absent counts as deleted".to_owned());
+        row("", "to keep the cluster that answers: greffier cluster accept".to_owned());
+    }
+    for former in &known.formers {
+        let span = format!("#{} to #{}", former.since, former.until);
+        row("former", format!("{} {span}, until #{} was accepted", former.uid, former.accepted));
+    }
+    out
+}
+
+/// What would follow, for people.
+fn plan_text(shown: &Accepting) -> String {
+    let mut out = String::new();
+    let cluster = &shown.cluster;
+    let what = cluster.doubt.as_ref().map(|doubt| doubt.what.as_str()).unwrap_or_default();
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{}", clean(what));
+    let _ =
+        writeln!(out, "kept from here on: {} at {}", clean(&cluster.uid), clean(&cluster.server));
+    let _ = writeln!(
+        out,
+        "of {} it is forgotten that greffier applied them: they are not there",
+        count(shown.forgotten, "object"),
+    );
+    let _ = writeln!(out, "objects: {}", shown.summary());
+    let header = ["APP", "CREATE", "WRITE", "COMPARE", "SAME", "GATED", "REMOVE", "OTHER", "NOTE"];
+    let row = |app: &AppAfter| {
+        let mut row = vec![app.app.clone()];
+        let counts =
+            [app.create, app.update, app.compare, app.same, app.gated, app.remove, app.other];
+        row.extend(counts.map(|n| n.to_string()));
+        row.push(app.restrained.clone());
+        row
+    };
+    out.push_str(&table(&header, shown.apps.iter().map(row)));
+    out
+}

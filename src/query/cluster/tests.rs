@@ -1,0 +1,113 @@
+use super::*;
+use crate::command::{self, Command, Decision, NotAccepted, decide};
+use crate::model::Seq;
+use crate::replay::testing::{Given, name, object, objects};
+
+const A: &str = "ConfigMap/prod/a";
+const B: &str = "ConfigMap/prod/b";
+
+fn synced() -> Given {
+    let mut given = Given::synced(objects(&[A, B]));
+    given.identified("one");
+    given
+}
+
+fn accept(given: &Given, uid: &str, doubt: Seq) -> Result<Decision, command::Error> {
+    let command = Command::AcceptCluster { uid: uid.into(), doubt, reason: "why not".into() };
+    decide(&given.world, given.now(), &command)
+}
+
+fn accepted(given: &Given, doubt: Seq) -> ClusterAcceptedV1 {
+    let uid = given.world.cluster.uid.clone();
+    let Decision::Record(event) = accept(given, &uid, doubt).unwrap() else { panic!() };
+    let Event::ClusterAccepted(body) = *event else { panic!("{event:?}") };
+    body
+}
+
+#[test]
+fn which_cluster_is_kept_is_told_and_which_were() {
+    let mut given = Given::nothing();
+    assert_eq!(known(&given.world), Known::default());
+    given.identified("one");
+    let since = given.seq();
+    let told = known(&given.world);
+    assert_eq!((&*told.uid, &*told.kept, told.since), ("one", "one", since.0));
+    assert!(told.doubt.is_none() && told.formers.is_empty() && !told.since_at.is_empty());
+    let doubt = given.replaced("two");
+    let told = known(&given.world);
+    assert_eq!((&*told.uid, &*told.kept), ("two", "one"));
+    let seen = told.doubt.unwrap();
+    assert_eq!((seen.seq, &*seen.kind), (doubt.0, "replaced"));
+    given.accepts(doubt);
+    let told = known(&given.world);
+    let former =
+        Former { uid: "one".into(), since: since.0, until: doubt.0, accepted: given.seq().0 };
+    assert_eq!((&*told.kept, told.doubt, told.formers), ("two", None, vec![former]));
+}
+
+#[test]
+fn what_would_follow_is_shown_without_doing_it() {
+    let mut given = synced();
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    let doubt = given.replaced("two");
+    given.lists_everything();
+    given.sees("Namespace/prod");
+    // Somebody made the one that left Git there, too.
+    given.sees(B);
+    let (before, body) = (given.world.clone(), accepted(&given, doubt));
+    let shown = accepting(given.world.clone(), &given.compared, &given.limits, &body);
+    assert_eq!((shown.forgotten, &*shown.cluster.uid), (2, "two"));
+    let web = AppAfter { app: "web".into(), create: 1, ..AppAfter::default() };
+    assert_eq!(shown.apps, [web]);
+    assert_eq!(shown.summary(), "1 to be created; nothing is removed");
+    assert_eq!(given.world, before);
+    // And that is what follows.
+    given.event(body);
+    assert_eq!(given.writes("web"), [format!("create {A}")]);
+}
+
+#[test]
+fn what_is_there_is_compared_and_what_may_not_be_written_is_said() {
+    let mut given = synced();
+    let doubt = given.replaced("two");
+    given.lists_everything();
+    given.sees("Namespace/prod");
+    given.sees(A);
+    given.world.apps.get_mut(&name("web")).unwrap().spec.automated = None;
+    let body = accepted(&given, doubt);
+    let shown = accepting(given.world.clone(), &given.compared, &given.limits, &body);
+    let web = &shown.apps[0];
+    assert_eq!((web.create, web.compare, web.remove), (1, 1, 0));
+    assert!(web.restrained.contains("by hand"), "{web:?}");
+}
+
+#[test]
+fn what_cannot_be_accepted_is_refused_with_the_reason() {
+    let mut given = synced();
+    let none = accept(&given, "one", Seq(1));
+    assert!(
+        matches!(none, Err(command::Error::NotAccepted(NotAccepted::NoDoubt { ref kept })) if kept == "one"),
+        "{none:?}"
+    );
+    let shown = given.replaced("two");
+    let unseen = accept(&given, "two", shown);
+    let Err(command::Error::NotAccepted(NotAccepted::NotSeen(why))) = unseen else {
+        panic!("{unseen:?}")
+    };
+    assert_eq!(why, "not listed yet: ConfigMap");
+    given.lists_everything();
+    accepted(&given, shown);
+    // It changed again.
+    let now = given.replaced("three");
+    given.lists_everything();
+    for (uid, doubt) in [("two", shown), ("two", now), ("three", shown)] {
+        let other = accept(&given, uid, doubt);
+        let is = matches!(&other, Err(command::Error::NotAccepted(NotAccepted::OtherDoubt { uid, seq })) if uid == "three" && *seq == now);
+        assert!(is, "{other:?}");
+    }
+    let error = "timeout".to_owned();
+    given.event(crate::ledger::event::ClusterLostV1 { error });
+    let lost = accept(&given, "three", now);
+    assert!(matches!(lost, Err(command::Error::NotAccepted(NotAccepted::NotSeen(_)))), "{lost:?}");
+}
