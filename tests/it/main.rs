@@ -38,6 +38,7 @@ mod old_copy;
 mod ownership;
 mod past_api;
 mod people;
+mod promises;
 mod proposed;
 mod protect;
 mod recovery;
