@@ -19,6 +19,7 @@ mod past;
 mod prune;
 mod push;
 mod report;
+mod rollback;
 mod site;
 mod tree;
 
@@ -47,7 +48,7 @@ use crate::witness::INTERRUPTED;
 type Group = (&'static str, fn(&Handle, &mut Report) -> Result<()>);
 
 /// The groups in the order in which they run, by the names that `ONLY` takes.
-const GROUPS: [Group; 11] = [
+const GROUPS: [Group; 13] = [
     ("ledger", ledger::measure),
     ("blame", blame::measure),
     ("push", push::plain),
@@ -55,6 +56,8 @@ const GROUPS: [Group; 11] = [
     ("drift", edit::measure),
     ("tree", tree::measure),
     ("prune", prune::measure),
+    ("rollback", rollback::measure),
+    ("burn", rollback::burn),
     ("thousand", mass::thousand),
     ("five-thousand", mass::five_thousand),
     ("open", open::measure),
