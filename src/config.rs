@@ -13,12 +13,14 @@ mod layers;
 mod listen;
 mod people;
 mod period;
+mod rollback;
 mod settings;
 
 pub use layers::{Error, Layers, Loaded, Origin};
 pub use listen::ListenConfig;
 pub use people::{CredentialKind, PersonConfig, people_of, person_of};
 pub use period::{ParsePeriodError, Period};
+pub use rollback::{RollbackConfig, RollbackWhen, rollback_of};
 pub use settings::{
     AppFile, AuditConfig, ClusterConfig, Config, GateConfig, GitConfig, LedgerConfig, OnRewrite,
     Places, SandboxMode, SourceConfig, ToolsConfig,

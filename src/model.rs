@@ -17,7 +17,7 @@ mod time;
 pub use actor::{Actor, Claim, Scheme};
 pub use app::{
     AppError, AppName, AppSpec, Automated, DirectorySource, Helm, HelmParameter, IgnoreRule,
-    Kustomize, Mask, REPLICAS, Restraint, Retry, Selection, Source, Tool,
+    Kustomize, Mask, REPLICAS, Restraint, Retry, RollbackRule, Selection, Source, Tool,
 };
 pub use canonical::{canonical_json, put_canonical_string};
 pub use error::with_causes;

@@ -20,6 +20,7 @@ pub mod recovery;
 mod render_job;
 mod rest;
 mod restore_job;
+mod roll_back;
 mod settle;
 #[cfg(test)]
 mod simulation;

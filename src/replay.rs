@@ -27,6 +27,7 @@ mod previews;
 mod proposed;
 mod restore;
 mod rollback;
+mod trial;
 mod world;
 mod writes;
 
@@ -45,6 +46,7 @@ pub use identity::{Doubt, Former, Identity, Other, Reverted, Revisions};
 pub use ignore::IgnoreFailure;
 pub use restore::OpenRestore;
 pub use rollback::AppHold;
+pub use trial::{Refusal, Trial, Trials, Well, asked_for};
 pub use world::{Touched, VERSION, World};
 
 #[cfg(test)]

@@ -86,6 +86,7 @@ pub(super) fn rollback(
         approves: None,
         until,
         reason,
+        automatic: None,
     }))
 }
 

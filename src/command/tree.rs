@@ -167,6 +167,7 @@ fn hold(
     });
     if !same {
         tree.events.push(Event::from(AppHeldV1 {
+            automatic: None,
             app: app.clone(),
             tree: Some(root.clone()),
             to: seq,

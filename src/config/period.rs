@@ -33,6 +33,12 @@ impl Period {
         Self { ms: seconds.saturating_mul(1_000) }
     }
 
+    /// Whole milliseconds.
+    #[must_use]
+    pub const fn from_ms(ms: u64) -> Self {
+        Self { ms }
+    }
+
     /// The length in milliseconds.
     #[must_use]
     pub const fn ms(self) -> u64 {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Period;
 use super::listen::{self, ListenConfig};
 use super::people::{self, PersonConfig};
+use super::rollback::RollbackConfig;
 
 /// Where files lie by default on this machine, for this user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Config {
     pub tools: ToolsConfig,
     /// How much may be deleted without asking.
     pub gate: GateConfig,
+    /// When applications are rolled back by themselves.
+    pub rollback: RollbackConfig,
     /// The ledger's files.
     pub ledger: LedgerConfig,
     /// Where the API server's audit is told.
@@ -282,6 +285,7 @@ impl Default for Config {
             git: GitConfig::default(),
             tools: ToolsConfig::default(),
             gate: GateConfig::default(),
+            rollback: RollbackConfig::default(),
             ledger: LedgerConfig::default(),
             audit: AuditConfig::default(),
             past: ListenConfig::default(),
@@ -349,6 +353,7 @@ impl Config {
             ("cluster.write_timeout", self.cluster.write_timeout),
             ("git.poll_interval", self.git.poll_interval),
             ("git.fetch_timeout", self.git.fetch_timeout),
+            ("rollback.within", self.rollback.within),
             ("tools.timeout", self.tools.timeout),
         ];
         for (key, period) in periods {

@@ -47,8 +47,8 @@ pub use git::{
     HistoryImportedV1, HistoryRewrittenV1, RefMovedV1, Signature, SignatureForm, SignatureVerdict,
 };
 pub use hold::{
-    AppHeldV1, AppHoldEndedV1, BackTo, HeldApproval, HeldFields, HeldObject, HeldRender,
-    HoldBegunV1, HoldEnd, HoldEndedV1, HoldOf,
+    AppHeldV1, AppHoldEndedV1, AutoRollback, AutoRollbackRefusedV1, BackTo, HeldApproval,
+    HeldFields, HeldObject, HeldRender, HoldBegunV1, HoldEnd, HoldEndedV1, HoldOf, RollbackCause,
 };
 pub use identity::{ClusterAcceptedV1, ClusterReplacedV1, ClusterRevertedV1};
 pub use ignore::{IgnoreCheckedV1, IgnoreFailedV1};
@@ -277,6 +277,8 @@ events! {
     RestoreIntended(RestoreIntendedV1) = 0x0716, "restore.intended";
     /// See [`RestoreEndedV1`].
     RestoreEnded(RestoreEndedV1) = 0x0717, "restore.ended";
+    /// See [`AutoRollbackRefusedV1`].
+    AutoRollbackRefused(AutoRollbackRefusedV1) = 0x0718, "hold.app-refused";
     /// See [`MarkedV1`].
     Marked(MarkedV1) = 0x0720, "operator.mark";
     /// See [`RecoveryBegunV1`].

@@ -173,7 +173,8 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::HoldBegun(_)
         | Event::HoldEnded(_)
         | Event::AppHeld(_)
-        | Event::AppHoldEnded(_) => of_people(event),
+        | Event::AppHoldEnded(_)
+        | Event::AutoRollbackRefused(_) => of_people(event),
         Event::RestoreIntended(_) | Event::RestoreEnded(_) => of_people(event),
         Event::RecoveryBegun(_)
         | Event::RecoveryIntent(_)
@@ -325,6 +326,9 @@ fn of_people(event: &Event) -> Subjects {
             Subjects::default().with_objects(body.writes.iter().map(|write| &write.key))
         }
         Event::RestoreEnded(body) => Subjects::default().with_objects(&body.objects),
+        Event::AutoRollbackRefused(body) => {
+            Subjects::app(&body.app).with_commits([&body.from.commit])
+        }
         Event::Paused(body) => Subjects::app(&body.app),
         Event::Resumed(body) => Subjects::app(&body.app),
         Event::Marked(_) => Subjects::topic(Topic::Marks),
@@ -372,6 +376,7 @@ mod tests {
             ("hold.app-ended", (0, 1, 0)),
             ("restore.intended", (1, 0, 0)),
             ("restore.ended", (1, 0, 0)),
+            ("hold.app-refused", (0, 1, 1)),
             ("cluster.kinds", (0, 0, 0)),
             ("operator.mark", (0, 0, 0)),
         ];

@@ -14,11 +14,13 @@ mod helm;
 mod ignore;
 mod kustomize;
 mod retry;
+mod rollback;
 
 pub use helm::{Helm, HelmParameter};
 pub use ignore::{IgnoreRule, Mask, REPLICAS, Selection};
 pub use kustomize::Kustomize;
 pub use retry::Retry;
+pub use rollback::RollbackRule;
 
 use super::id::ParseIdError;
 use super::object::ObjectKey;
@@ -227,6 +229,8 @@ pub struct AppSpec {
     pub strict: bool,
     /// How what was refused is tried again.
     pub retry: Retry,
+    /// When it is rolled back by itself (`greffier.dev/rollback`); `None` = as configured.
+    pub rollback: Option<RollbackRule>,
     /// What restrains writes and is not honoured yet.
     pub restraints: Vec<Restraint>,
     /// What was not understood and does not restrain writes.
@@ -315,6 +319,7 @@ impl<'a> Parser<'a> {
             ignore,
             respect_ignore: options.respect_ignore,
             retry,
+            rollback: rollback::read(self.manifest, &mut self.warnings),
             strict,
             sources,
             name: self.name,

@@ -16,6 +16,7 @@ mod health;
 mod operator;
 mod plans;
 mod recovery;
+mod rollback;
 
 use std::fmt;
 
@@ -245,7 +246,8 @@ fn sentence(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descr
         | Event::HoldBegun(_)
         | Event::HoldEnded(_)
         | Event::AppHeld(_)
-        | Event::AppHoldEnded(_) => operator::of_operator(event, by),
+        | Event::AppHoldEnded(_)
+        | Event::AutoRollbackRefused(_) => operator::of_operator(event, by),
         Event::RestoreIntended(_) | Event::RestoreEnded(_) => operator::of_operator(event, by),
         Event::RecoveryBegun(_)
         | Event::RecoveryIntent(_)

@@ -34,6 +34,8 @@ pub struct Known {
     attributed: Attributed,
     /// The applications that are held at an earlier instant.
     held: Vec<AppName>,
+    /// Rollbacks by rules: made, and refused.
+    rollbacks: [(&'static str, u64); 2],
     /// Whether it is not known that the cluster that answers is the one to be kept.
     in_doubt: bool,
 }
@@ -45,9 +47,10 @@ impl Known {
         let kinds = world.cluster.kinds.values().filter(|served| served.watchable).count();
         let held = world.apps.iter().filter(|(_, app)| app.is_held());
         let held = held.map(|(name, _)| name.clone()).collect();
+        let rollbacks = [("made", world.rollbacks), ("refused", world.rollbacks_refused)];
         let in_doubt = world.cluster.doubt().is_some();
         let (sources, attributed) = (world.audit.sources.clone(), world.attributed);
-        Self { kinds, sources, attributed, held, in_doubt }
+        Self { kinds, sources, attributed, held, rollbacks, in_doubt }
     }
 }
 
@@ -108,6 +111,11 @@ pub fn text(known: &Known, unwatched: &[Unwatched], now: Timestamp) -> String {
     head(&mut out, name, "1 for each application that is held as at an earlier instant.");
     for app in &known.held {
         line(&mut out, name, Some(("app", app.as_str())), 1);
+    }
+    let name = "greffier_automatic_rollbacks";
+    head(&mut out, name, "Rollbacks by the rules of applications, by what came of them.");
+    for (result, count) in known.rollbacks {
+        line(&mut out, name, Some(("result", result)), count);
     }
     out
 }

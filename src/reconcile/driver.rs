@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::machine::{Command, Machine};
 use super::rest::Rest;
-use super::{execute, failpoint, programs_job, render_job, settle};
+use super::{execute, failpoint, programs_job, render_job, roll_back, settle};
 use crate::cluster::Connection;
 use crate::ledger::event::{DeadlineReachedV1, Event};
 use crate::ledger::{self, Draft, Ledger, Recorded, Tail};
@@ -279,6 +279,12 @@ impl Driver {
             }
             Command::Settle(intent) => {
                 self.jobs.spawn(settle::run(parts, intent, self.cancel.clone()));
+            }
+            Command::RollBack(draft) => {
+                let ledger = parts.ledger.clone();
+                let checked =
+                    tokio::task::spawn_blocking(move || roll_back::checked(&ledger, *draft));
+                self.append(vec![checked.await.map_err(Error::Job)?]).await?;
             }
             Command::Refuse { app, violations } => {
                 for violation in violations {

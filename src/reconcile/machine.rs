@@ -7,21 +7,25 @@
 mod asked;
 mod attention;
 mod autoscaled;
+mod children;
 mod health;
 mod holds;
 mod restores;
+mod rollback;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub use children::declare;
+use children::{children, removed};
+
 use crate::ledger::Draft;
 use crate::ledger::event::{
-    AppDeclaredV1, AppRefusedV1, AppRemovedV1, ContestEndedV1, ContestNamedV1, DriftDetectedV1,
-    DriftKind, GateLapsedV1, IntentRecordedV1, Origin, OutcomeRecordedV1, PlanGatedV1,
-    RemovalAwaitedV1, RenderFailedV1, ResumedV1, SyncFinishedV1, UnfrozenV1, Verb, Write,
-    WriteResult, WritesSuspendedV1,
+    ContestEndedV1, ContestNamedV1, DriftDetectedV1, DriftKind, GateLapsedV1, IntentRecordedV1,
+    OutcomeRecordedV1, PlanGatedV1, RemovalAwaitedV1, RenderFailedV1, ResumedV1, SyncFinishedV1,
+    UnfrozenV1, Verb, Write, WriteResult, WritesSuspendedV1,
 };
-use crate::model::{AppName, AppSpec, CommitId, Digest, ObjectKey, Seq, Timestamp};
+use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
 use crate::plan::{self, Compared, Comparison, DryRun, Limits, Plan, Violation};
 use crate::replay::{App, OpenIntent, Touched, World};
 
@@ -76,6 +80,8 @@ pub enum Command {
     Settle(Seq),
     /// Bring back objects of no application, as the event intends; or see whether that was done.
     Restore(Seq),
+    /// Append this rollback, or that it is refused where what it goes back to cannot be read.
+    RollBack(Box<Draft>),
     /// A plan broke a rule that must never be broken: nothing is done for the application.
     Refuse {
         /// The application.
@@ -204,9 +210,13 @@ impl Machine {
             if !violations.is_empty() {
                 // What waits is announced all the same, and what breaks no rule is done.
                 plan.refuse(&violations);
-                commands.push(Command::Refuse { app: name, violations });
+                commands.push(Command::Refuse { app: name.clone(), violations });
             }
-            self.follow(world, app, plan, &mut commands, &mut drafts, &mut intents);
+            match self.roll_back(world, (&name, app), &plan, compared) {
+                // What is wanted is another thing then.
+                Some(command) => commands.push(command),
+                None => self.follow(world, app, plan, &mut commands, &mut drafts, &mut intents),
+            }
         }
         self.intend(world, intents, &mut drafts);
         if !drafts.is_empty() {
@@ -536,37 +546,6 @@ fn announce_end(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) 
         draft = draft.caused_by(cause);
     }
     drafts.push(draft);
-}
-
-/// Child applications that the plan defines or removes.
-fn children(world: &World, plan: &Plan, drafts: &mut Vec<Draft>) {
-    let origin = Origin::Parent(plan.app.clone());
-    for (child, manifest) in &plan.declare {
-        drafts.push(declare(child, manifest, origin.clone()));
-    }
-    for (child, cascade) in &plan.remove {
-        drafts.push(removed(world, child, &origin, *cascade));
-    }
-}
-
-fn removed(world: &World, app: &AppName, origin: &Origin, cascade: bool) -> Draft {
-    let orphans = if cascade { Vec::new() } else { world.orphans(app) };
-    let declared = world.apps.get(app).map(|app| app.declared);
-    let (app, origin) = (app.clone(), origin.clone());
-    Draft::new(AppRemovedV1 { app, cascade, origin, declared, orphans })
-}
-
-/// The event that defines an application, or says why its manifest is refused.
-#[must_use]
-pub fn declare(app: &AppName, manifest: &[u8], origin: Origin) -> Draft {
-    let parsed = serde_json::from_slice(manifest).map_err(|error| error.to_string());
-    let spec = parsed.and_then(|value| AppSpec::parse(&value).map_err(|error| error.to_string()));
-    match spec {
-        Ok(_) => {
-            Draft::new(AppDeclaredV1 { app: app.clone(), manifest: manifest.to_vec(), origin })
-        }
-        Err(error) => Draft::new(AppRefusedV1 { app: app.to_string(), error, origin }),
-    }
 }
 
 #[cfg(test)]

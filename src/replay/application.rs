@@ -8,6 +8,7 @@ use super::contest::Rival;
 use super::hold::Hold;
 use super::ignore::IgnoreFailure;
 use super::rollback::AppHold;
+use super::trial::Trials;
 use crate::ledger::event::{
     DesiredObject, DriftKind, FieldChange, GateReason, Health, Origin, Preview, RevisionRef, Verb,
 };
@@ -321,6 +322,8 @@ pub struct App {
     pub desired: Option<Desired>,
     /// Its hold: what is in force is what was in force at an earlier instant.
     pub hold: Option<AppHold>,
+    /// How its renders fared, and what it goes back to by itself.
+    pub trials: Trials,
     /// The newest render, where it waits for a person.
     pub proposed: Option<Box<Proposed>>,
     /// The rewrite that dropped what is in force.
@@ -401,6 +404,7 @@ impl App {
             declared,
             desired: None,
             hold: None,
+            trials: Trials::default(),
             proposed: None,
             rewritten: None,
             render_problem: None,
@@ -469,6 +473,7 @@ impl App {
         let contests = self.contest_deadlines();
         let held = self.hold.as_ref().and_then(|hold| hold.until);
         let holds = self.holds.iter().filter_map(|hold| hold.until).chain(held);
+        let holds = holds.chain(self.trials.deadline());
         let render = self.render_problem.as_ref().and_then(|problem| problem.next);
         let request = self.request.as_ref().map(|request| request.until);
         retries

@@ -43,6 +43,7 @@ impl World {
             if let Some(request) = &mut app.request {
                 request.lasts_at_most(now);
             }
+            app.trials.last_at_most(now);
             // What waits for another try is tried now.
             let attempts = app.attempts.values_mut().map(|attempt| &mut attempt.next);
             let previews = app.previews.values_mut().map(|preview| &mut preview.next);

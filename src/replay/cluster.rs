@@ -56,6 +56,14 @@ impl ClusterState {
         self.is_listed(&key.group_kind()) || self.named.contains(key)
     }
 
+    /// Whether it is not known yet whether the object is there, and will be.
+    #[must_use]
+    pub fn will_be_known(&self, key: &ObjectKey) -> bool {
+        let kind = key.group_kind();
+        let watchable = self.kinds.get(&kind).is_some_and(|served| served.watchable);
+        !self.is_known(key) && watchable && !self.refused.contains_key(&kind)
+    }
+
     /// Nothing that was observed so far is certain any more.
     pub(super) fn begin(&mut self, seq: Seq) {
         self.since = seq;

@@ -16,7 +16,7 @@ use super::hold::why_not_kept;
 use super::proposed::proposal_base;
 use super::world::{Touched, World};
 use super::writes::retry_at;
-use crate::config::people_of;
+use crate::config::{people_of, rollback_of};
 use crate::ledger::event::{
     AppDeclaredV1, AppRefusedV1, AppRemovedV1, ConfigLoadedV1, DesiredObject, DriftDetectedV1,
     DriftKind, Event, FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1,
@@ -36,6 +36,7 @@ impl World {
         if set_back { Touched::all() } else { touched }
     }
 
+    /// What people call an instant, and what another cluster is given, decide nothing.
     fn fold(&mut self, seq: Seq, recorded: Timestamp, event: &Event) -> Touched {
         match event {
             Event::LedgerCreated(_)
@@ -57,7 +58,7 @@ impl World {
             Event::RenderFailed(body) => self.render_failed(seq, body),
             Event::ProgramsFound(body) => self.programs_found(body),
             Event::RenderVaried(body) => self.render_varied(body),
-            Event::AppHealthChanged(body) => self.health_changed(body),
+            Event::AppHealthChanged(body) => self.health_changed(seq, body),
             Event::ObjectHealthChanged(body) => self.object_health_changed(body),
             Event::PlanGated(body) => self.plan_gated(seq, body),
             Event::GateLapsed(body) => self.with_app(&body.app, |app| app.lapse()),
@@ -89,7 +90,6 @@ impl World {
             | Event::AuditTroubled(_)
             | Event::AttributionResolved(_)
             | Event::AuditGapSuspected(_) => self.audited(seq, recorded, event),
-            // What people call an instant, and what another cluster is given, decide nothing.
             Event::Marked(_)
             | Event::RecoveryBegun(_)
             | Event::RecoveryIntent(_)
@@ -102,6 +102,7 @@ impl World {
             Event::Frozen(_) | Event::Unfrozen(_) => self.decided(seq, event),
             Event::HoldBegun(_) | Event::HoldEnded(_) => self.decided(seq, event),
             Event::AppHeld(_) | Event::AppHoldEnded(_) => self.app_hold(seq, event),
+            Event::AutoRollbackRefused(body) => self.rollback_refused(seq, body),
             Event::RestoreIntended(body) => self.restore_intended(seq, recorded, body),
             Event::RestoreEnded(body) => self.restore_ended(body),
         }
@@ -121,6 +122,7 @@ impl World {
     fn config_loaded(&mut self, body: &ConfigLoadedV1) -> Touched {
         self.config = Digest::of(body.toml.as_bytes());
         self.people = people_of(&body.toml);
+        self.rollback = rollback_of(&body.toml);
         Touched::nothing()
     }
 
@@ -353,6 +355,7 @@ impl World {
 
     /// From here on `new` is what the application wants.
     pub(super) fn take_force(&mut self, name: &AppName, mut new: Desired) -> Touched {
+        self.gives_way(name, &new);
         let Some(app) = self.apps.get_mut(name) else { return Touched::nothing() };
         app.lay_over(&mut new);
         let objects = &new.objects;

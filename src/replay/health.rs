@@ -2,9 +2,11 @@
 
 use super::world::{Touched, World};
 use crate::ledger::event::{AppHealthChangedV1, Health, ObjectHealthChangedV1, Origin};
+use crate::model::Seq;
 
 impl World {
-    pub(super) fn health_changed(&mut self, body: &AppHealthChangedV1) -> Touched {
+    pub(super) fn health_changed(&mut self, seq: Seq, body: &AppHealthChangedV1) -> Touched {
+        self.fares(seq, body);
         if let Some(app) = self.apps.get_mut(&body.app) {
             app.health = body.now;
             app.health_message.clone_from(&body.message);

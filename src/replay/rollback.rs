@@ -15,8 +15,9 @@ use super::application::{App, Approval, Cause, Desired, Proposed, SyncRequest};
 use super::deletions::gate_hash;
 use super::fold::several_waves;
 use super::proposed::same_objects;
+use super::trial::asked_for;
 use super::world::{Touched, World};
-use crate::ledger::event::{AppHeldV1, AppHoldEndedV1, Event, HeldRender, HoldEnd};
+use crate::ledger::event::{AppHeldV1, AppHoldEndedV1, AutoRollback, Event, HeldRender, HoldEnd};
 use crate::model::{AppName, Seq, Timestamp};
 
 /// The hold of an application.
@@ -39,6 +40,8 @@ pub struct AppHold {
     pub until: Option<Timestamp>,
     /// Why.
     pub reason: String,
+    /// What its rule rolled it back from; `None` = a person holds it.
+    pub automatic: Option<Box<AutoRollback>>,
 }
 
 impl AppHold {
@@ -160,13 +163,18 @@ impl World {
             made: now,
             until: body.until,
             reason: body.reason.clone(),
+            automatic: body.automatic.clone(),
         });
-        // Whoever rolls back asks for it to be done once, whatever the policy says.
+        // Whoever rolls back asks for it to be done once, whatever the policy says. A rule asks for
+        // no more to be removed than the policy allows.
+        let policy = app.spec.automated.is_some_and(|automated| automated.prune);
+        let prune = body.automatic.is_none() || policy;
         app.attempts.clear();
         app.previews.retain(|_, preview| preview.is_answer());
         app.ignore_failures.clear();
-        app.request = Some(SyncRequest::new(seq, true, Vec::new(), now));
+        app.request = Some(SyncRequest::new(seq, prune, Vec::new(), now));
         app.lapse();
+        self.rolled_back(&body.app, body.automatic.as_deref());
         if let Some(approved) = &body.approves {
             // What has moved on since it was shown is asked about.
             let bases = self.gate_bases(&body.app, &approved.writes, &approved.apps);
@@ -226,6 +234,11 @@ impl World {
                 is_wanted && held.declared == app.declared && !self.render_pending(app)
             }
         };
-        same.then_some(HoldEnd::SameAsGit)
+        if same {
+            return Some(HoldEnd::SameAsGit);
+        }
+        let (from, waits) = (hold.automatic.as_ref()?, app.proposed.as_ref()?);
+        let newer = asked_for(&waits.desired) != from.asked && !self.render_pending(app);
+        newer.then_some(HoldEnd::NewerInGit)
     }
 }

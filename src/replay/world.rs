@@ -12,7 +12,7 @@ use super::git::{Repo, Resolved};
 use super::restore::OpenRestore;
 use crate::config::PersonConfig;
 use crate::ledger::event::Origin;
-use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq, Timestamp};
+use crate::model::{AppName, CommitId, Digest, ObjectKey, RollbackRule, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
 pub const VERSION: u32 = 32;
@@ -34,6 +34,12 @@ pub struct World {
     pub config: Digest,
     /// Who is behind which credential, as that configuration says.
     pub people: Vec<PersonConfig>,
+    /// When applications are rolled back by themselves, as that configuration says.
+    pub rollback: RollbackRule,
+    /// How often that was done.
+    pub rollbacks: u64,
+    /// How often it was to be done and was not.
+    pub rollbacks_refused: u64,
     /// The versions of the programs that render, and of greffier's own rules, as last found.
     pub programs: BTreeMap<String, String>,
     /// The cluster.

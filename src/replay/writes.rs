@@ -38,6 +38,7 @@ impl World {
             let deletions = writes.values().filter(|open| open.deletes).count();
             self.count_deletions(commit, deletions);
         }
+        self.tries(&body.app, &body.writes);
         for write in &body.writes {
             self.in_flight.insert(write.key.clone(), seq);
         }

@@ -17,6 +17,7 @@ mod proxy;
 mod attribution;
 mod audit;
 mod auditing;
+mod automatic;
 mod autoscaled;
 mod between;
 mod blame;

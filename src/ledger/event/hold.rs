@@ -142,7 +142,7 @@ pub struct HeldApproval {
     pub apps: Vec<AppName>,
 }
 
-/// A person rolled an application back to an earlier instant and holds it there.
+/// An application was rolled back to an earlier instant and is held there, by a person or its rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppHeldV1 {
     /// The application.
@@ -166,6 +166,47 @@ pub struct AppHeldV1 {
     pub until: Option<Timestamp>,
     /// Why, if they said.
     pub reason: String,
+    /// What its rule rolled it back for; `None` = a person did.
+    pub automatic: Option<Box<AutoRollback>>,
+}
+
+/// What an application is rolled back for by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RollbackCause {
+    /// It turned Degraded while the render was on trial.
+    Degraded,
+    /// It was not Healthy when the trial ended.
+    NotHealthy,
+}
+
+/// What a rule rolls an application back from, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutoRollback {
+    /// Why.
+    pub why: RollbackCause,
+    /// The render.
+    pub render: Seq,
+    /// Its commit.
+    pub commit: CommitId,
+    /// The digest of what it asks for.
+    pub asked: Digest,
+    /// The event by which the application turned Degraded.
+    pub health: Option<Seq>,
+    /// What its health rests on.
+    pub message: String,
+    /// How long after the first write of the render, in milliseconds.
+    pub after_ms: u64,
+}
+
+/// An application that its rule would roll back is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutoRollbackRefusedV1 {
+    /// The application.
+    pub app: AppName,
+    /// What it would be rolled back from, and why.
+    pub from: AutoRollback,
+    /// Why it is not.
+    pub reasons: Vec<String>,
 }
 
 /// Why an application is not held any more.
@@ -177,6 +218,8 @@ pub enum HoldEnd {
     Expired,
     /// Git says what is held.
     SameAsGit,
+    /// Git says something else than what a rule rolled back from.
+    NewerInGit,
 }
 
 /// An application is not held any more: it follows Git again.

@@ -80,8 +80,10 @@ pub(super) fn holds() -> Vec<Event> {
             }),
             until: Some(Timestamp(1)),
             reason: "incident 7".into(),
+            automatic: Some(Box::new(from())),
         }
         .into(),
+        refused(),
         AppHoldEndedV1 { app: app(), hold: Seq(30), end: HoldEnd::SameAsGit, holds: vec![Seq(18)] }
             .into(),
         RestoreIntendedV1 {
@@ -115,4 +117,21 @@ pub(super) fn holds() -> Vec<Event> {
         }
         .into(),
     ]
+}
+
+fn refused() -> Event {
+    let reasons = vec!["nothing was well".into()];
+    AutoRollbackRefusedV1 { app: app(), from: from(), reasons }.into()
+}
+
+fn from() -> AutoRollback {
+    AutoRollback {
+        why: RollbackCause::Degraded,
+        render: Seq(20),
+        commit: commit('b'),
+        asked: Digest([7; 32]),
+        health: Some(Seq(22)),
+        message: "Deployment.apps/prod/web: it crashes".into(),
+        after_ms: 12_345,
+    }
 }

@@ -88,7 +88,7 @@ fn duration_ms(value: &Value) -> Option<u64> {
 }
 
 /// A duration as Go writes it, e.g. `1m30s` or `1.5h`; a bare number is seconds.
-fn parse(text: &str) -> Option<u64> {
+pub(super) fn parse(text: &str) -> Option<u64> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(seconds.saturating_mul(1_000));
     }

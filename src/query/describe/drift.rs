@@ -98,6 +98,8 @@ pub(super) fn ended(body: &HoldEndedV1, by: &str) -> Described {
         HoldEnd::Released => format!("by {by}"),
         HoldEnd::Expired => "the hold expired".to_owned(),
         HoldEnd::SameAsGit => "Git says what it holds".to_owned(),
+        // Only of whole applications.
+        HoldEnd::NewerInGit => "Git says something else".to_owned(),
     };
     let text = format!("released {keys}: {how}; back to Git");
     Described { objects: body.objects.clone(), ..Described::of_app(&body.app, text) }

@@ -1,5 +1,6 @@
 //! Sentences about what people ask for.
 
+use super::rollback;
 use super::{Described, NAMED_MAX, Tone, clean_key, drift, field_change, reason};
 use crate::ledger::event::{
     AppHeldV1, AppHoldEndedV1, BackTo, Event, HoldEnd, RestoreEndedV1, RestoreIntendedV1,
@@ -42,6 +43,7 @@ pub(super) fn of_operator(event: &Event, by: &str) -> Described {
         Event::AppHoldEnded(body) => hold_ended(body, by),
         Event::RestoreIntended(body) => restored(body, by),
         Event::RestoreEnded(body) => restore_ended(body),
+        Event::AutoRollbackRefused(body) => rollback::refused(body),
         other => Described::new(other.name()),
     }
 }
@@ -58,6 +60,9 @@ fn sync_requested(body: &SyncRequestedV1, by: &str) -> Described {
 
 /// Somebody rolled an application back and holds it there.
 fn held(body: &AppHeldV1, by: &str) -> Described {
+    if body.automatic.is_some() {
+        return rollback::automatic(body);
+    }
     let until = body.until.map_or_else(String::new, |until| format!(" until {until}"));
     let (to, at, said) = (body.to.0, body.at, clip(&body.said, 100));
     let commit = body.desired.revision.commit.short();
@@ -85,6 +90,7 @@ fn hold_ended(body: &AppHoldEndedV1, by: &str) -> Described {
         HoldEnd::Released => format!("by {by}"),
         HoldEnd::Expired => "its time is over".to_owned(),
         HoldEnd::SameAsGit => "Git says what it holds".to_owned(),
+        HoldEnd::NewerInGit => "Git says something else than what was rolled back from".to_owned(),
     };
     let more = match body.holds.len() {
         0 => String::new(),

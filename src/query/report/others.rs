@@ -184,6 +184,10 @@ fn decided(event: &Event) -> Option<Told<'_>> {
             object: body.writes.first().map(|write| &write.key),
             ..decision("restored").why(&body.reason)
         },
+        Event::AutoRollbackRefused(body) => {
+            let why = body.reasons.first().map_or("", String::as_str);
+            decision("not rolled back").app(&body.app).why(why)
+        }
         Event::AppDeclared(body) => decision("application defined").app(&body.app),
         Event::AppRemoved(body) => decision("application removed").app(&body.app),
         Event::ConfigLoaded(_) => decision("configuration loaded"),

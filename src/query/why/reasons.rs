@@ -23,7 +23,7 @@ fn reason(code: &str, text: impl Into<String>, seq: Option<Seq>) -> Reason {
 
 /// Why an application is as it is; never empty.
 pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Reason> {
-    let mut reasons: Vec<Reason> = held(view).into_iter().collect();
+    let mut reasons: Vec<Reason> = held(view).into_iter().chain(not_rolled_back(view)).collect();
     reasons.extend(restraining(world, view));
     reasons.extend(of_source(world, view));
     reasons.extend(gated(view));
@@ -51,8 +51,16 @@ fn held(view: &AppView<'_>) -> Option<Reason> {
     let waits = waits.map_or_else(String::new, |commit| {
         format!("; commit {} of Git waits until it is released", commit.short())
     });
-    let text = format!("held as at #{} ({}){until}{why}{waits}", hold.to.0, hold.at);
+    let text = if hold.automatic.is_some() { "ROLLED BACK BY ITSELF: " } else { "" };
+    let text = format!("{text}held as at #{} ({}){until}{why}{waits}", hold.to.0, hold.at);
     Some(reason("held_at", text, Some(hold.seq)))
+}
+
+/// That its rule would have rolled the application back, and why it was not.
+fn not_rolled_back(view: &AppView<'_>) -> Option<Reason> {
+    let refusal = view.app.trials.refused.as_ref()?;
+    let text = format!("not rolled back by itself: {}", refusal.reasons.join("; "));
+    Some(reason("not_rolled_back", text, Some(refusal.seq)))
 }
 
 /// What restrains every write of the application. The words are the plan's.

@@ -8,6 +8,7 @@ mod bounds;
 mod gate;
 mod holds;
 mod meanwhile;
+mod rollbacks;
 mod trees;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::ledger::event::{
-    DesiredObject, Event, FrozenV1, Health, PlanApprovedV1, Preview, WriteResult,
+    DesiredObject, Event, FrozenV1, Health, Origin, PlanApprovedV1, Preview, WriteResult,
 };
 use crate::replay::testing::{
     Given, REPO, application, auto, cascading, child, commit, key, map, maps, name, object, objects,
@@ -51,6 +52,7 @@ fn kind(command: &Command) -> &'static str {
         Command::Execute(_) => "execute",
         Command::Settle(_) => "settle",
         Command::Restore(_) => "restore",
+        Command::RollBack(_) => "roll back",
         Command::Refuse { .. } => "refuse",
     }
 }
@@ -121,6 +123,10 @@ impl Sim {
                     let touched = self.given.event(draft.event);
                     self.machine.touch(touched);
                 }
+            }
+            Command::RollBack(draft) => {
+                let touched = self.given.event(draft.event);
+                self.machine.touch(touched);
             }
             Command::Name(_) => {}
             Command::Track(repos) => assert!(repos.iter().all(|repo| repo == REPO)),

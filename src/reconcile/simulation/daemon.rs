@@ -243,6 +243,7 @@ impl Sim {
                     daemon.must_fold = self.append(event, Vec::new());
                 }
             }
+            Command::RollBack(draft) => self.carry_out(daemon, Command::Append(vec![*draft])),
             Command::Track(_) | Command::Name(_) => {}
             Command::Render { app, mut commits } => {
                 let commit = commits.remove(0);

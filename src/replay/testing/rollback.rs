@@ -18,6 +18,7 @@ impl Given {
             approves: None,
             until: None,
             reason: "incident".into(),
+            automatic: None,
         }
     }
 

@@ -117,7 +117,16 @@ impl Walk<'_> {
             }
             Event::HoldBegun(body) => vec![on(body.from.seq())],
             Event::HoldEnded(body) => plain(&body.holds),
-            Event::AppHeld(body) => plain(&[body.desired.seq]),
+            Event::AppHeld(body) => {
+                let from = body
+                    .automatic
+                    .iter()
+                    .flat_map(|from| from.health.into_iter().chain([from.render]));
+                plain(&from.chain([body.desired.seq]).collect::<Vec<_>>())
+            }
+            Event::AutoRollbackRefused(body) => {
+                plain(&body.from.health.into_iter().chain([body.from.render]).collect::<Vec<_>>())
+            }
             Event::AppHoldEnded(body) => plain(&[body.hold]),
             Event::RestoreIntended(body) => vec![on(body.from.seq())],
             Event::RestoreEnded(body) => plain(&[body.restore]),
