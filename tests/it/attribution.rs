@@ -357,7 +357,7 @@ fn heal_is_own(greffier: &Greffier, drift: &Value, commit: &str) {
     assert_eq!((&own["outcome"], &own["commit"]), (&heal["seq"], &commit.into()), "{echo}");
     let people = ["author", "committer", "signer", "pusher"].map(|role| own[role].clone());
     let ada = "Ada <ada@example.org>";
-    assert_eq!(people, [ada, ada, "unknown", "unknown"], "four answers: {echo}");
+    assert_eq!(people, [ada, ada, "nobody: not signed", "unknown"], "four answers: {echo}");
 }
 
 /// Goal: greffier's own writes need no event; who drifted them is named; a restart says nothing
