@@ -303,6 +303,9 @@ impl World {
             app.previews.clear();
             app.ignore_failures.clear();
             app.replicas_left.clear();
+            // How a revision fared in another cluster says nothing about this one, where
+            // everything is made anew and takes its time.
+            app.trials.trial = None;
             app.lapse();
             if let Some(desired) = &mut app.desired {
                 desired.deleted.clear();

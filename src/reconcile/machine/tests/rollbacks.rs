@@ -277,3 +277,27 @@ fn an_application_without_prune_keeps_what_a_bad_revision_brought() {
     pushes(&mut sim, 2, vec![object(A, 2), object(B, 1)], Degraded);
     assert_eq!((held(&sim).len(), applied(&sim), sim.live(B)), (1, object(A, 1).digest, false));
 }
+
+/// Goal: what a revision was in another cluster is no reason to go back from it: neither while that
+/// one answers nor after it was accepted.
+#[test]
+fn a_trial_ends_with_its_cluster() {
+    let mut sim = well("not-healthy,within=60s");
+    sim.happens(|given| drop(given.identified("one")));
+    pushes(&mut sim, 2, vec![object(A, 2)], Progressing);
+    let mut doubt = Seq(0);
+    sim.happens(|given| {
+        doubt = given.replaced("two");
+        given.lists_everything();
+        given.sees("Namespace/prod");
+    });
+    sim.runs();
+    passes(&mut sim, 61_000);
+    assert_eq!((held(&sim).len(), refused(&sim).len()), (0, 0), "in doubt");
+    sim.happens(|given| drop(given.accepts(doubt)));
+    sim.runs();
+    passes(&mut sim, 61_000);
+    assert_eq!((held(&sim).len(), refused(&sim).len()), (0, 0), "accepted");
+    assert_eq!(applied(&sim), object(A, 2).digest, "what Git says was made there");
+    assert_eq!(sim.app("web").health, Progressing);
+}
