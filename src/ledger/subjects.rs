@@ -170,11 +170,10 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::Frozen(_)
         | Event::Unfrozen(_)
         | Event::Marked(_)
-        | Event::HoldBegun(_)
-        | Event::HoldEnded(_)
         | Event::AppHeld(_)
         | Event::AppHoldEnded(_)
         | Event::AutoRollbackRefused(_) => of_people(event),
+        Event::HoldBegun(_) | Event::HoldEnded(_) => of_people(event),
         Event::RestoreIntended(_) | Event::RestoreEnded(_) => of_people(event),
         Event::RecoveryBegun(_)
         | Event::RecoveryIntent(_)

@@ -243,11 +243,10 @@ fn sentence(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descr
         | Event::Frozen(_)
         | Event::Unfrozen(_)
         | Event::Marked(_)
-        | Event::HoldBegun(_)
-        | Event::HoldEnded(_)
         | Event::AppHeld(_)
         | Event::AppHoldEnded(_)
         | Event::AutoRollbackRefused(_) => operator::of_operator(event, by),
+        Event::HoldBegun(_) | Event::HoldEnded(_) => operator::of_operator(event, by),
         Event::RestoreIntended(_) | Event::RestoreEnded(_) => operator::of_operator(event, by),
         Event::RecoveryBegun(_)
         | Event::RecoveryIntent(_)
