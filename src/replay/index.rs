@@ -9,9 +9,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cluster::{LiveObject, Owned};
+use super::cluster::{LiveObject, Owned, rv_older};
 use super::world::World;
-use crate::model::{AppName, Digest, GroupKind, ObjectKey};
+use crate::ledger::event::KindListedV1;
+use crate::model::{AppName, Digest, ObjectKey};
 
 type KeysByApp = BTreeMap<AppName, BTreeSet<ObjectKey>>;
 
@@ -163,10 +164,10 @@ impl World {
     }
 
     /// The same for what a list does not show that nobody knew to be there: nobody will say that
-    /// it is gone.
+    /// it is gone. A list that is older than what was applied has not seen that yet.
     pub(super) fn disown_unlisted(
         &mut self,
-        kind: &GroupKind,
+        list: &KindListedV1,
         covers: &dyn Fn(&ObjectKey) -> bool,
     ) {
         if !self.cluster.identity.anew || self.cluster.doubt().is_some() {
@@ -176,8 +177,12 @@ impl World {
             .extras
             .values()
             .flatten()
-            .filter(|key| key.group_kind() == *kind && covers(key))
+            .filter(|key| key.group_kind() == list.kind && covers(key))
             .filter(|key| !self.live.contains_key(*key))
+            .filter(|key| {
+                let owned = self.owned.get(*key);
+                !owned.is_some_and(|o| rv_older(&list.resource_version, &o.resource_version))
+            })
             .cloned()
             .collect();
         for key in &absent {

@@ -64,7 +64,7 @@ impl World {
                 || listed.is_empty()
                 || (since < live.seq && rv_older(listed, &live.resource_version))
         });
-        self.disown_unlisted(&body.kind, &covers);
+        self.disown_unlisted(body, &covers);
         Touched::all()
     }
 

@@ -1,7 +1,7 @@
 //! Another cluster answers, or the one that is kept at an earlier time.
 
 use crate::ledger::event::{
-    DriftKind, Event, Health, Learned, ObjectGoneV1, Verb, Write, WriteResult,
+    DriftKind, Event, Health, KindListedV1, Learned, ObjectGoneV1, Verb, Write, WriteResult,
 };
 use crate::plan::{Status, Sync, Violation, check, withdrawn};
 use crate::replay::testing::{Given, key, name, object, objects, said, writes};
@@ -227,4 +227,24 @@ fn what_was_under_way_is_not_taken_for_made_or_undone() {
     let uid = given.world.live[&key(B)].uid.clone();
     given.event(Event::from(ObjectGoneV1 { key: key(B), uid, learned: Learned::Watched }));
     assert!(given.world.owned.contains_key(&key(B)));
+}
+
+/// Goal: when the kept cluster answers again, a list that began before a write does not take away
+/// the proof that greffier made it.
+#[test]
+fn a_list_that_is_older_than_a_write_disowns_nothing() {
+    for (listed, owned) in [("1", true), ("1000000", false)] {
+        let mut given = synced();
+        given.push(2);
+        given.renders("web", objects(&[A]));
+        given.replaced("two");
+        given.identified("one");
+        given.event(KindListedV1 {
+            kind: key(B).group_kind(),
+            objects: 0,
+            resource_version: listed.into(),
+            named: Vec::new(),
+        });
+        assert_eq!(given.world.owned.contains_key(&key(B)), owned, "listed at {listed}");
+    }
 }
