@@ -112,6 +112,7 @@ fn results() -> Vec<(u32, WriteResult)> {
         (5, WriteResult::Unknown("connection reset".into())),
         (6, WriteResult::NotSent("stopping".into())),
         (7, WriteResult::Unsupported("no apply".into())),
+        (8, WriteResult::Gone("it is another object".into())),
     ]
 }
 

@@ -466,6 +466,7 @@ fn ended(
             WriteResult::Applied(_) | WriteResult::Deleted | WriteResult::AlreadyGone => continue,
             WriteResult::Refused(error) => ("REFUSED", error),
             WriteResult::Failed(error) => ("FAILED", error),
+            WriteResult::Gone(error) => ("not written, it is gone", error),
             WriteResult::Unknown(error) => ("fate not known", error),
             WriteResult::Unsupported(error) => ("will be replaced as a whole", error),
             WriteResult::NotSent(error) => ("not sent", error),

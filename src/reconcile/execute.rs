@@ -180,7 +180,7 @@ async fn one(parts: &Parts, about: &About, index: u32, write: &Write) -> Answer 
         }
         (Verb::TakeOver, _) => take_over::run(parts, about, write, audit_id).await,
         (_, Method::Replace) => replace::run(parts, about, write, audit_id).await,
-        (_, Method::Apply) => apply(parts, &about.app, write, audit_id).await,
+        (_, Method::Apply) => apply(parts, about, write, audit_id).await,
     };
     failpoint::reach(failpoint::ANSWERED);
     Answer { index, result, blob }
@@ -188,10 +188,11 @@ async fn one(parts: &Parts, about: &About, index: u32, write: &Write) -> Answer 
 
 async fn apply(
     parts: &Parts,
-    app: &AppName,
+    about: &About,
     write: &Write,
     audit_id: String,
 ) -> (WriteResult, Option<Blob>) {
+    let app = &about.app;
     let manifest = match manifest(parts, app, write) {
         Ok(manifest) => manifest,
         Err(why) => return (WriteResult::Refused(why), None),
@@ -218,7 +219,25 @@ async fn apply(
             let outcome = applied(parts, answer.raw, changed, base, Some(&request.manifest));
             notes::unless_same(outcome, known.as_ref())
         }
+        Err(error) if error.class() == cluster::Class::Conflict && request.uid.is_some() => {
+            (conflict(parts, about, write, &error).await, None)
+        }
         Err(error) => (failure(&error), None),
+    }
+}
+
+/// How a write ended that was refused because the object is not the one it was bound to: whether
+/// there is one at all is looked at, as no watch may say so.
+async fn conflict(
+    parts: &Parts,
+    about: &About,
+    write: &Write,
+    error: &cluster::Error,
+) -> WriteResult {
+    let Some(connection) = about.further(parts) else { return failure(error) };
+    match connection.get(&write.key, &write.version).await {
+        Ok(None) => WriteResult::Gone(error.chain()),
+        Ok(Some(_)) | Err(_) => failure(error),
     }
 }
 

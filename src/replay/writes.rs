@@ -123,6 +123,7 @@ impl World {
                     | WriteResult::Failed(_)
                     | WriteResult::Unsupported(_)
                     | WriteResult::NotSent(_)
+                    | WriteResult::Gone(_)
             );
             if undone && open.deletes {
                 self.uncount_deletion(commit.as_ref());
@@ -173,6 +174,7 @@ impl World {
             WriteResult::AlreadyGone => self.deleted(name, &open.write, true),
             WriteResult::Refused(error) => self.failed(name, &open.write, error, true),
             WriteResult::Failed(error) => self.failed(name, &open.write, error, false),
+            WriteResult::Gone(error) => self.vanished(name, &open.write, error),
             WriteResult::Unknown(_) | WriteResult::NotSent(_) => {}
         }
     }
@@ -219,6 +221,17 @@ impl World {
             app.attempts.remove(key);
             app.drift.remove(key);
             app.counts.2 += 1;
+        }
+    }
+
+    /// What was to be written over is not there. A watch that has shown the object says so, too:
+    /// that is waited for. What only the answer to a write of ours told of is forgotten, as no
+    /// watch may ever mention it: the cluster may have been set back behind that write.
+    fn vanished(&mut self, name: &AppName, write: &Write, error: &str) {
+        if self.live.get(&write.key).is_some_and(|live| live.answered && !live.shown) {
+            self.live.remove(&write.key);
+        } else {
+            self.failed(name, write, error, false);
         }
     }
 

@@ -103,9 +103,14 @@ fn kubectl_browses_the_past() {
         ControlPlane::shared().kubectl_ok("alice", &[args, &["-n", &ns]].concat());
     };
     let seen = |kind: &str, name: &str| {
-        let (kind, name) = (kind.to_owned(), name.to_owned());
+        // Other tests have objects of the same name in the same cluster.
+        let (kind, name, ns) = (kind.to_owned(), name.to_owned(), ns.clone());
         greffier.wait("a ConfigMap", move |event| {
-            event["kind"] == kind.as_str() && event["detail"]["key"]["name"] == name.as_str()
+            let key = &event["detail"]["key"];
+            event["kind"] == kind.as_str()
+                && key["kind"] == "ConfigMap"
+                && key["namespace"] == ns.as_str()
+                && key["name"] == name.as_str()
         });
     };
     kubectl(&["create", "cm", "one"]);

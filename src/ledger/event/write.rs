@@ -208,6 +208,9 @@ pub enum WriteResult {
     /// It was not sent: its time ran out, it was withdrawn, or the daemon stopped. As a settlement:
     /// the cluster does not show it, and nothing can arrive any more.
     NotSent(String),
+    /// Nothing was written: the object that was to be written over is not there, as a look at the
+    /// cluster showed afterwards.
+    Gone(String),
 }
 
 /// What is worth knowing of a write beside its result.

@@ -159,7 +159,7 @@ fn outcome(write: &Write, result: &WriteResult) -> Option<(String, bool)> {
         // That another method is needed is no failure; what it comes to is told by its outcome.
         WriteResult::AlreadyGone | WriteResult::Unsupported(_) => return None,
         WriteResult::Refused(error) => ("refused", error),
-        WriteResult::Failed(error) => ("failed", error),
+        WriteResult::Failed(error) | WriteResult::Gone(error) => ("failed", error),
         WriteResult::Unknown(error) => ("its fate was not known then", error),
         WriteResult::NotSent(error) => ("not sent", error),
     };

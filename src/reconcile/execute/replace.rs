@@ -27,7 +27,8 @@ pub(super) async fn run(
     };
     if !is_as_decided(parts, write, live.as_ref()) {
         let why = format!("replace {}: the object has changed meanwhile", write.key);
-        return (WriteResult::Failed(why), None);
+        let result = if live.is_none() { WriteResult::Gone } else { WriteResult::Failed };
+        return (result(why), None);
     }
     let manifest = match live.as_ref().filter(|_| !write.respect.is_empty()) {
         Some(live) => match with_live(parts, &about.app, write, &manifest, live).await {

@@ -18,13 +18,11 @@ pub(super) async fn run(
     write: &Write,
     audit_id: String,
 ) -> (WriteResult, Option<Blob>) {
-    let changed = || {
-        let why = format!("take over the fields of {}: it has changed meanwhile", write.key);
-        (WriteResult::Failed(why), None)
-    };
+    let why = || format!("take over the fields of {}: it has changed meanwhile", write.key);
+    let changed = || (WriteResult::Failed(why()), None);
     let raw = match parts.cluster.get(&write.key, &write.version).await {
         Ok(Some(raw)) => raw,
-        Ok(None) => return changed(),
+        Ok(None) => return (WriteResult::Gone(why()), None),
         Err(error) => return (failure(&error), None),
     };
     let live = match normalize(&raw, &parts.ledger) {

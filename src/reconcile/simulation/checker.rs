@@ -553,7 +553,7 @@ impl Checker {
                     self.fail(format!("{} was deleted and says {options}", action.key()));
                 }
             }
-            Ok(Done::TakenOver { .. }) | Err(_) => {}
+            Ok(Done::TakenOver { .. } | Done::Missing(_)) | Err(_) => {}
         }
     }
 

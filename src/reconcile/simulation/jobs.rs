@@ -100,13 +100,24 @@ impl Action {
     /// Carries it out.
     pub(super) fn reach(&self, cluster: &mut FakeCluster) -> Reply {
         match self {
-            Self::Apply(request) => cluster.apply(request).map(Done::Applied),
+            Self::Apply(request) => match cluster.apply(request) {
+                Err(error) if request.uid.is_some() => missing(cluster, &request.key, error),
+                ended => ended.map(Done::Applied),
+            },
             Self::Delete(request, decided) => delete(cluster, request, decided).map(Done::Deleted),
-            Self::TakeOver { key, uid, baseline } => {
-                let taken = cluster.take_over(key, uid, *baseline);
-                taken.map(|(raw, surplus)| Done::TakenOver { raw, surplus })
-            }
+            Self::TakeOver { key, uid, baseline } => match cluster.take_over(key, uid, *baseline) {
+                Ok((raw, surplus)) => Ok(Done::TakenOver { raw, surplus }),
+                Err(error) => missing(cluster, key, error),
+            },
         }
+    }
+}
+
+/// What a look at the object shows after a write that was bound to it was refused.
+fn missing(cluster: &FakeCluster, key: &ObjectKey, error: Error) -> Reply {
+    match cluster.get(key) {
+        None if error.class() == Class::Conflict => Ok(Done::Missing(error)),
+        _ => Err(error),
     }
 }
 
@@ -130,11 +141,16 @@ fn delete(
     }
 }
 
-/// A successful answer.
+/// An answer that is known.
 pub(super) enum Done {
+    /// The object that was to be written over is not there.
+    Missing(Error),
     Applied(AppliedObject),
     Deleted(DeleteResult),
-    TakenOver { raw: Value, surplus: bool },
+    TakenOver {
+        raw: Value,
+        surplus: bool,
+    },
 }
 
 pub(super) type Reply = Result<Done, Error>;

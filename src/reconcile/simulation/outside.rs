@@ -189,6 +189,7 @@ impl Sim {
             }
             Ok(Done::Deleted(how)) => format!("{how:?}"),
             Ok(Done::TakenOver { .. }) => "taken over".to_owned(),
+            Ok(Done::Missing(error)) => format!("{error}, and there is none"),
             Err(error) => error.to_string(),
         };
         self.tell(format!("request {seq}-{index} reaches the API server: {how}"));
@@ -237,6 +238,7 @@ impl Sim {
             }
             Ok(Done::Deleted(DeleteResult::Deleted)) => (WriteResult::Deleted, None),
             Ok(Done::Deleted(_)) => (WriteResult::AlreadyGone, None),
+            Ok(Done::Missing(error)) => (WriteResult::Gone(error.to_string()), None),
             Ok(Done::TakenOver { raw, surplus }) => {
                 let taken = execute::outcome(&Key, raw, false, None, None, |_| None);
                 take_over::with_surplus(taken, surplus)

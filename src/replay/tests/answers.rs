@@ -151,3 +151,24 @@ fn what_only_an_answer_told_of_is_gone_when_a_restored_cluster_does_not_list_it(
     assert!(!given.world.live.contains_key(&key(A)));
     assert_eq!(said(&given.plan("web"), A).status, Status::Drifted);
 }
+
+#[test]
+fn what_only_an_answer_told_of_is_gone_when_a_look_does_not_show_it() {
+    let gone = WriteResult::Gone("it is another object".into());
+    for shown in [false, true] {
+        let (mut given, _) = answered();
+        if shown {
+            given.sees(A);
+        }
+        given.push(2);
+        given.renders("web", vec![object(A, 2)]);
+        let intent = given.intends("web");
+        given.all_end(intent, &gone);
+        // A watch that has shown it says by itself that it went.
+        assert_eq!(given.world.live.contains_key(&key(A)), shown);
+        let attempt = given.world.apps[&"web".parse().unwrap()].attempts.get(&key(A));
+        assert_eq!(attempt.is_some(), shown, "what is waited for is not tried without end");
+        let status = said(&given.plan("web"), A).status;
+        assert_eq!(status == Status::Missing, !shown, "{status:?}");
+    }
+}
