@@ -23,6 +23,7 @@ pub mod observe;
 mod overlay;
 mod preview;
 pub mod project;
+mod pulled;
 mod replaced;
 mod request;
 pub mod sanitize;

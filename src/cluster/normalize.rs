@@ -16,8 +16,9 @@ use serde_json::{Map, Value, json};
 use super::autoscaler::scales;
 use super::gitops::managed_by;
 use super::project::project_beside;
+use super::pulled::pulled;
 use crate::health;
-use crate::ledger::event::{Health, ManagerStamp};
+use crate::ledger::event::{Health, ManagerStamp, PulledImage};
 use crate::model::{
     Digest, GroupKind, ObjectKey, Protection, Timestamp, canonical_json, put_canonical_string,
 };
@@ -132,6 +133,8 @@ pub struct Normalised {
     pub managed_by: String,
     /// The object whose replicas belong to it, where it is an autoscaler.
     pub scales: Option<ObjectKey>,
+    /// The images that its containers run, where it is a pod.
+    pub images: Vec<PulledImage>,
     /// Its `status`; null where it has none.
     status: Value,
     /// `object` as canonical JSON: what was digested is what is stored, written once.
@@ -315,6 +318,7 @@ pub fn normalize_owned(mut raw: Value, sealer: &dyn SecretDigest) -> Result<Norm
     let controller = controller(&raw);
     let managed_by = managed_by(&raw, &key);
     let scales = scales(&raw, &key);
+    let images = pulled(&raw, &key);
     let (health, health_message) = health::assess(&raw);
     let (fields, fields_json) = managers(&mut raw);
     let status = raw.get_mut("status").map(Value::take).unwrap_or_default();
@@ -339,6 +343,7 @@ pub fn normalize_owned(mut raw: Value, sealer: &dyn SecretDigest) -> Result<Norm
         protection: Protection::of(object.pointer("/metadata/annotations")),
         managed_by,
         scales,
+        images,
         key,
         object,
         fields,

@@ -375,6 +375,7 @@ fn known_objects(world: &World) -> cluster::Known {
             (live.digest, live.owned),
             live.managers,
             (live.health, &live.health_message),
+            live.images.as_deref().copied(),
             live.deleting,
         );
         known.insert(key, &live.uid, fingerprint);

@@ -36,7 +36,7 @@ pub use audit::{
 };
 pub use cluster::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, KindListedV1, KindsServedV1, Learned,
-    ManagerStamp, ObjectGoneV1, ObjectObservedV1, ServedKind, WatchGapV1,
+    ManagerStamp, ObjectGoneV1, ObjectObservedV1, PulledImage, ServedKind, WatchGapV1,
 };
 pub use contest::{ContestEndedV1, ContestNamedV1, ReplicasLeftV1};
 pub use daemon::{

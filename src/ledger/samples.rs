@@ -129,6 +129,11 @@ pub(crate) fn observed() -> ObjectObservedV1 {
         owned: Some(Digest([7; 32])),
         object: BlobAddr([8; 32]),
         status: Some(BlobAddr([9; 32])),
+        images: vec![PulledImage {
+            container: "main".into(),
+            image: "shop:v1".into(),
+            id: "shop@sha256:aa".into(),
+        }],
         managers: vec![stamp()],
         controller: Some((GroupKind::new("apps", "ReplicaSet"), "web-1".into(), "u".into())),
         health: Health::Progressing,

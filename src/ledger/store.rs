@@ -100,6 +100,7 @@ impl SubjectKey {
             Topic::Written(key) => Self::new(b'd', &key.to_string()),
             Topic::Intent(seq) => Self::new(b'i', &seq.0.to_string()),
             Topic::Recoveries => Self::new(b'v', ""),
+            Topic::Image(name) => Self::new(b'g', name),
         }
     }
 

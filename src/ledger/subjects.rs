@@ -10,7 +10,7 @@ use super::event::{
 use crate::model::{AppName, CommitId, GroupKind, ObjectKey, Seq};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 10;
+pub const INDEX_VERSION: u32 = 11;
 
 /// What finds events that are about none of these, or that are looked for in another way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ pub enum Topic {
     Intent(Seq),
     /// What was replayed onto other clusters.
     Recoveries,
+    /// What pods ran under this name of an image.
+    Image(String),
 }
 
 /// What an event is about.
@@ -286,7 +288,10 @@ fn of_object(event: &Event) -> Subjects {
 /// with them.
 fn of_cluster(event: &Event) -> Subjects {
     match event {
-        Event::ObjectObserved(body) => Subjects::object(&body.key),
+        Event::ObjectObserved(body) => {
+            let images = body.images.iter().map(|pulled| Topic::Image(pulled.image.clone()));
+            Subjects { topics: images.collect(), ..Subjects::object(&body.key) }
+        }
         Event::ObjectGone(body) => Subjects::object(&body.key),
         Event::AuditReceived(body) => Subjects::object(&body.key),
         Event::AttributionResolved(body) => Subjects::object(&body.key),
@@ -405,7 +410,7 @@ mod tests {
         assert!(matches!(topics("git.ref-moved").as_slice(), [Topic::Ref(name)]
             if name.starts_with("refs/")));
         assert_eq!(topics("operator.mark"), [Topic::Marks]);
-        assert_eq!(topics("object.observed"), []);
+        assert_eq!(topics("object.observed"), [Topic::Image("shop:v1".into())]);
         assert!(matches!(topics("apply.intent").as_slice(), [Topic::Written(_)]));
         for kind in ["apply.outcome", "apply.settled"] {
             assert!(matches!(topics(kind).as_slice(), [Topic::Intent(_)]), "{kind}");

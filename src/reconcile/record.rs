@@ -206,6 +206,7 @@ pub(super) fn observed(
         owned: normalised.owned,
         object: blob.addr,
         status: status.as_ref().map(|status| status.addr),
+        images: normalised.images,
         managers,
         controller: normalised.controller,
         health: normalised.health,

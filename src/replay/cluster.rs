@@ -104,6 +104,8 @@ pub struct LiveObject {
     pub object: BlobAddr,
     /// Its `status` of then.
     pub status: Option<BlobAddr>,
+    /// The images that its containers run, digested; `None` where none are known.
+    pub images: Option<Box<Digest>>,
     /// The field managers and the digests of their field sets, digested.
     pub managers: Digest,
     /// Its health.
@@ -135,6 +137,7 @@ impl LiveObject {
             |live: &Self| (live.digest, live.owned, live.managers, live.health, live.deleting);
         self.uid == other.uid
             && said(self) == said(other)
+            && self.images == other.images
             && self.health_message == other.health_message
     }
 }

@@ -6,7 +6,8 @@
 use super::cluster::{LiveObject, rv_older};
 use super::world::{Touched, World};
 use crate::ledger::event::{
-    KindListedV1, KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1, WatchGapV1,
+    KindListedV1, KindsServedV1, ManagerStamp, ObjectGoneV1, ObjectObservedV1, PulledImage,
+    WatchGapV1,
 };
 use crate::model::{ObjectKey, Seq, Timestamp};
 
@@ -96,6 +97,7 @@ impl World {
             owned: body.owned,
             object: body.object,
             status: body.status,
+            images: PulledImage::digest_of(&body.images).map(Box::new),
             managers: ManagerStamp::digest_of(&body.managers),
             health: body.health,
             health_message: body.health_message.clone(),

@@ -367,6 +367,7 @@ impl World {
             owned: Some(applied.baseline),
             object: applied.object,
             status: former.and_then(|live| live.status),
+            images: former.and_then(|live| live.images.clone()),
             managers: applied.managers,
             health: applied.health,
             health_message: applied.health_message.clone(),

@@ -120,6 +120,7 @@ impl Grown {
             owned: None,
             object,
             status: None,
+            images: Vec::new(),
             managers,
             controller: None,
             health: Health::Healthy,

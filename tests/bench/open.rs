@@ -223,6 +223,7 @@ fn observed(index: usize, number: usize, object: BlobAddr) -> Draft {
         owned: None,
         object,
         status: None,
+        images: Vec::new(),
         managers: vec![ManagerStamp {
             manager: "someone".to_owned(),
             operation: "Update".to_owned(),

@@ -69,6 +69,7 @@ fn observation(key: ObjectKey, blob: &Blob) -> Event {
         owned: None,
         object: blob.addr,
         status: None,
+        images: Vec::new(),
         managers: vec![],
         controller: None,
         health: Health::Healthy,

@@ -8,22 +8,24 @@
 use std::collections::HashMap;
 
 use crate::cluster::normalize::Normalised;
-use crate::ledger::event::{Health, Learned, ManagerStamp, ObjectObservedV1};
+use crate::ledger::event::{Health, Learned, ManagerStamp, ObjectObservedV1, PulledImage};
 use crate::model::{Digest, GroupKind, ObjectKey, Timestamp};
 
 /// The digest of everything about an object whose change is worth an event. Status counts by its
-/// verdict only.
+/// verdict, and by the images that run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(Digest);
 
 impl Fingerprint {
-    /// The fingerprint of an object; `managers` is [`ManagerStamp::digest_of`] its field managers.
+    /// The fingerprint of an object; `managers` is [`ManagerStamp::digest_of`] its field managers,
+    /// `images` is [`PulledImage::digest_of`] what its containers run.
     #[must_use]
     pub fn of(
         uid: &str,
         (digest, owned): (Digest, Option<Digest>),
         managers: Digest,
         (health, message): (Health, &str),
+        images: Option<Digest>,
         deleting: bool,
     ) -> Self {
         let mut bytes = Vec::with_capacity(160 + message.len());
@@ -35,6 +37,7 @@ impl Fingerprint {
         bytes.extend_from_slice(&managers.0);
         bytes.extend_from_slice(health.as_str().as_bytes());
         bytes.push(u8::from(deleting));
+        bytes.extend_from_slice(&images.unwrap_or_default().0);
         bytes.extend_from_slice(message.as_bytes());
         Self(Digest::of(&bytes))
     }
@@ -47,6 +50,7 @@ impl Fingerprint {
             (body.digest, body.owned),
             ManagerStamp::digest_of(&body.managers),
             (body.health, &body.health_message),
+            PulledImage::digest_of(&body.images),
             body.deleting,
         )
     }
@@ -57,6 +61,7 @@ impl Fingerprint {
             (object.digest, object.owned),
             ManagerStamp::digest_of(object.fields.iter().map(|entry| &entry.stamp)),
             (object.health, &object.health_message),
+            PulledImage::digest_of(&object.images),
             object.deleting,
         )
     }
@@ -252,7 +257,9 @@ mod tests {
         let mut raw = json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "a", "namespace": "n", "uid": "u1", "resourceVersion": "1",
                 "managedFields": [{"manager": "m", "operation": "Update", "fieldsV1": {"f:spec": {}}}]},
-            "spec": {"x": 1}, "status": {"phase": "Pending", "startTime": "t"}});
+            "spec": {"x": 1, "containers": [{"name": "c", "image": "a:1"}]},
+            "status": {"phase": "Pending", "startTime": "t",
+                "containerStatuses": [{"name": "c", "image": "a", "imageID": "a@1"}]}});
         edit(&mut raw);
         normalize(&raw, &TestKey("k")).unwrap()
     }
@@ -282,6 +289,13 @@ mod tests {
         );
         assert_eq!(judged(|raw| raw["spec"]["x"] = json!(2)), Noted::Changed);
         assert_eq!(judged(|raw| raw["status"]["phase"] = json!("Succeeded")), Noted::Changed);
+        assert_eq!(
+            judged(|raw| raw["status"]["containerStatuses"][0]["image"] = json!("b")),
+            Noted::Same
+        );
+        let pulled =
+            |raw: &mut Value| raw["status"]["containerStatuses"][0]["imageID"] = json!("a@2");
+        assert_eq!(judged(pulled), Noted::Changed, "a container was made anew with another image");
         assert_eq!(judged(|raw| raw["metadata"]["managedFields"] = json!([])), Noted::Changed);
         assert_eq!(judged(|raw| raw["metadata"]["deletionTimestamp"] = json!("t")), Noted::Changed);
         assert_eq!(judged(|raw| raw["metadata"]["name"] = json!("b")), Noted::Added);
@@ -328,6 +342,7 @@ mod tests {
             owned: object.owned,
             object: BlobAddr::default(),
             status: None,
+            images: object.images.clone(),
             managers: object.managers(),
             controller: None,
             health: object.health,

@@ -105,6 +105,31 @@ impl ManagerStamp {
     }
 }
 
+/// An image that a container of a pod runs, as its node says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PulledImage {
+    /// The container.
+    pub container: String,
+    /// The image as the pod names it.
+    pub image: String,
+    /// What that is (`imageID`): `REPOSITORY@sha256:…`, or an id that the node alone knows.
+    pub id: String,
+}
+
+impl PulledImage {
+    /// The digest of all of them; `None` of none.
+    #[must_use]
+    pub fn digest_of(images: &[Self]) -> Option<Digest> {
+        let mut bytes = Vec::with_capacity(128);
+        for text in images.iter().flat_map(|pulled| [&pulled.container, &pulled.image, &pulled.id])
+        {
+            bytes.extend_from_slice(text.as_bytes());
+            bytes.push(0);
+        }
+        (!bytes.is_empty()).then(|| Digest::of(&bytes))
+    }
+}
+
 /// An object of the cluster was seen in a state that differs from the last recorded one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectObservedV1 {
@@ -129,8 +154,11 @@ pub struct ObjectObservedV1 {
     /// The normalised object with field ownership.
     pub object: BlobAddr,
     /// Its `status`, as canonical JSON; `None` where it has none or where it is too large. What
-    /// moves in it alone is no observation: it is the status of the moment.
+    /// moves in it alone is no observation, but for the health and the images: it is the status of
+    /// the moment.
     pub status: Option<BlobAddr>,
+    /// The images that its containers run, as far as its node has said, where it is a pod.
+    pub images: Vec<PulledImage>,
     /// The field managers, in the order of the object.
     pub managers: Vec<ManagerStamp>,
     /// The controlling owner, if it has one: kind, name, uid.
@@ -170,6 +198,7 @@ impl ObjectObservedV1 {
             owned: None,
             object: BlobAddr::default(),
             status: None,
+            images: Vec::new(),
             managers: Vec::new(),
             controller: None,
             health: Health::Healthy,

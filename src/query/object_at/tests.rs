@@ -59,6 +59,7 @@ fn observation(uid: u64, version: u64, learned: Learned, deleting: bool) -> Obje
         owned: None,
         object: blob(version).addr,
         status: None,
+        images: Vec::new(),
         managers: vec![],
         controller: None,
         health: Health::Healthy,

@@ -136,6 +136,7 @@ mod tests {
             owned: None,
             object: BlobAddr(object.digest.0),
             status: None,
+            images: None,
             managers: Digest::default(),
             health: Health::Healthy,
             health_message: String::new(),

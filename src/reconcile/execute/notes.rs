@@ -125,6 +125,7 @@ mod tests {
             owned: Some(before.baseline),
             object: before.object,
             status: None,
+            images: None,
             managers: before.managers,
             health: before.health,
             health_message: String::new(),

@@ -72,6 +72,7 @@ impl Observer {
                     (live.digest, live.owned),
                     live.managers,
                     (live.health, &live.health_message),
+                    live.images.as_deref().copied(),
                     live.deleting,
                 );
                 (key.clone(), Known { uid: live.uid.clone(), print, version: None })
@@ -250,6 +251,7 @@ fn fingerprint(object: &Normalised) -> Fingerprint {
         (object.digest, object.owned),
         crate::ledger::event::ManagerStamp::digest_of(&object.managers()),
         (object.health, &object.health_message),
+        crate::ledger::event::PulledImage::digest_of(&object.images),
         object.deleting,
     )
 }

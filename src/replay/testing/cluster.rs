@@ -22,6 +22,7 @@ impl Given {
             owned: None,
             object: BlobAddr::of(bytes.as_bytes()),
             status: None,
+            images: Vec::new(),
             managers: Vec::new(),
             controller: None,
             health: self.health.get(&key).copied().unwrap_or(Health::Healthy),

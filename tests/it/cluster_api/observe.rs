@@ -6,7 +6,7 @@ use std::time::Duration;
 use greffier::cluster::{
     Class, ClusterInput, Connection, Fingerprint, Known, Observation, Observer, Options,
 };
-use greffier::ledger::event::{Health, Learned, ManagerStamp};
+use greffier::ledger::event::{Health, Learned, ManagerStamp, PulledImage};
 use greffier::model::{GroupKind, ObjectKey};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -154,6 +154,7 @@ fn known_from(said: &[ClusterInput]) -> Known {
                     (object.digest, object.owned),
                     ManagerStamp::digest_of(&object.managers()),
                     (object.health, &object.health_message),
+                    PulledImage::digest_of(&object.images),
                     object.deleting,
                 );
                 objects.insert(object.key.clone(), (object.uid.clone(), fingerprint));
