@@ -479,7 +479,7 @@ pub async fn execute_with(
     seqs.first().copied().ok_or(Error::Ledger(ledger::Error::Closed))
 }
 
-/// Appends events by `actor` in one batch; returns their positions once they are durable.
+/// Appends events by `actor` in one batch with the blobs that they name; returns their positions once they are durable.
 ///
 /// # Errors
 /// [`Error::Ledger`].
@@ -487,10 +487,10 @@ pub async fn execute_all(
     ledger: &Ledger,
     actor: Actor,
     events: Vec<Event>,
+    blobs: Vec<Blob>,
 ) -> Result<Vec<Seq>, Error> {
-    let drafts: Vec<Draft> =
-        events.into_iter().map(|event| Draft::new(event).by(actor.clone())).collect();
-    ledger.append(drafts).await.map_err(Error::Ledger)
+    let drafts = events.into_iter().map(|event| Draft::new(event).by(actor.clone())).collect();
+    ledger.append(Batch { blobs, drafts }).await.map_err(Error::Ledger)
 }
 
 fn find<'a>(world: &'a World, name: &str) -> Result<(&'a AppName, &'a App), Error> {

@@ -19,6 +19,7 @@ pub mod desired;
 pub mod diff;
 mod future;
 mod ignored;
+pub mod images;
 pub mod instant;
 pub mod kubernetes;
 pub mod metrics;

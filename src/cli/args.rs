@@ -208,7 +208,7 @@ pub(super) enum Verb {
     },
     /// Bring back what was in force of an application at an earlier instant, and hold it there.
     #[command(
-        after_help = "Examples:\n  greffier rollback web --to 'yesterday 14:00' --plan\n  greffier rollback web --to git:v1.4.0 --for 2h --reason 'incident 7'\n  greffier rollback root --tree --to 'yesterday 14:00'\n  greffier rollback web --to last-healthy --yes"
+        after_help = "Examples:\n  greffier rollback web --to 'yesterday 14:00' --plan\n  greffier rollback web --to git:v1.4.0 --for 2h --reason 'incident 7'\n  greffier rollback root --tree --to 'yesterday 14:00'\n  greffier rollback web --to last-healthy --yes\n  greffier rollback web --to 2h --pin-digests --plan"
     )]
     Rollback(RollbackArgs),
     /// Bring back one object, or one field of it, as it was at an earlier instant.

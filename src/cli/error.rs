@@ -139,9 +139,11 @@ fn exit_of(code: &str) -> Exit {
         "nothing_gated" | "other_plan" | "plan_lapsed" | "plan_of_other_app" | "observing"
         | "not_paused" | "not_frozen" | "no_drift" | "not_kept" | "unsynced" | "changed_beside"
         | "no_doubt" | "other_doubt" | "not_seen" | "frozen" | "left_alone" | "being_removed"
-        | "nothing_then" | "as_then" | "not_restorable" | "never_healthy" | "left_git"
-        | "nothing_held" | "not_restored" | "unrendered" | "held_otherwise" | "same_already"
-        | "not_undone" | "conflicts" | "defined_elsewhere" | "say_which" => Exit::Refused,
+        | "nothing_then" | "as_then" | "not_restorable" | "not_pinnable" | "never_healthy"
+        | "left_git" | "nothing_held" | "not_restored" | "unrendered" | "held_otherwise"
+        | "same_already" | "not_undone" | "conflicts" | "defined_elsewhere" | "say_which" => {
+            Exit::Refused
+        }
         "restore_failed" => Exit::Partial,
         "ledger_corrupt" => Exit::Ledger,
         "ledger_full" | "ledger" | "stopping" | "too_many_streams" | "internal" => {

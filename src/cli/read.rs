@@ -182,8 +182,12 @@ pub(super) fn held(hold: &dto::AppHold) -> String {
         "" => String::new(),
         waits => format!("; {} of Git waits", short(waits)),
     };
+    let pinned = match hold.pinned.len() {
+        0 => String::new(),
+        n => format!(", {} by digest", count(n, "image")),
+    };
     let (at, commit) = (local_time(at), short(commit));
-    format!("{app} as at #{to} ({at}, {commit}){until}{by}{why}{waits} ({release})")
+    format!("{app} as at #{to} ({at}, {commit}{pinned}){until}{by}{why}{waits} ({release})")
 }
 
 fn kept(hold: &dto::Hold) -> String {

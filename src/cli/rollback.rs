@@ -15,13 +15,26 @@ use super::read::short;
 use super::table::{local_time, table};
 use super::why::commit;
 use crate::http::{Client, dto};
+use crate::query::images::{ImageThen, Moved};
 use crate::query::planned::{NotDone, Step};
 use crate::query::rollback::{HoldPlan, LAST_HEALTHY};
 use crate::query::text::{clean, count};
 
 /// Runs `rollback`.
 pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Error> {
-    let RollbackArgs { app, to, plan, tree, partial, hooks, period, reason, yes, no_wait } = args;
+    let RollbackArgs {
+        app,
+        to,
+        plan,
+        tree,
+        partial,
+        pin_digests,
+        hooks,
+        period,
+        reason,
+        yes,
+        no_wait,
+    } = args;
     if hooks == Some(Hooks::Run) {
         return Err(Error::new(
             Exit::Refused,
@@ -29,11 +42,7 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
         )
         .hint("--hooks skip goes on without them; the plan names them"));
     }
-    let instant = match to.as_str() {
-        // No instant that every subject has.
-        LAST_HEALTHY => to.clone(),
-        text => at::parse(text).map_err(misspelt)?.or_end().to_string(),
-    };
+    let instant = instant(&to)?;
     let period = period.map(|period| period.to_string()).unwrap_or_default();
     let client = context.daemon().await?;
     let path = Client::app_path(&app, "rollback");
@@ -43,6 +52,7 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
         plan: true,
         partial,
         tree,
+        pin_digests,
         period,
         reason,
         ..dto::RollbackBody::default()
@@ -64,9 +74,7 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
         without_hooks(&shown, yes)?;
     }
     if !yes {
-        let tree = if tree { " --tree" } else { "" };
-        let again = format!("greffier rollback {app}{tree} --to '#{}' --yes", shown.to);
-        asked("rolled back", &again)?;
+        asked("rolled back", &again(&app, &ask, shown.to))?;
     }
     // What was shown, and nothing else.
     let to = format!("#{}", shown.to);
@@ -79,14 +87,41 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
     }
     let own = dto::AppSeq { app, seq: done.accepted.seq };
     let apps = if done.apps.is_empty() { vec![own] } else { done.apps };
-    let plans = std::iter::once(&*shown).chain(&shown.tree);
+    followed(context, &client, &shown, apps).await
+}
+
+/// Waits for the applications that may be written to.
+async fn followed(
+    context: &Context,
+    client: &Client,
+    shown: &HoldPlan,
+    apps: Vec<dto::AppSeq>,
+) -> Result<(), Error> {
+    let plans = std::iter::once(shown).chain(&shown.tree);
     let restrained: Vec<&HoldPlan> = plans.filter(|plan| !plan.restrained.is_empty()).collect();
     for plan in &restrained {
         let (app, why) = (clean(&plan.app), clean(&plan.restrained));
         output::say(&format!("{app}: nothing is written now: {why}"));
     }
     let apps = apps.iter().filter(|held| restrained.iter().all(|plan| plan.app != held.app));
-    ended(context, &client, apps).await
+    ended(context, client, apps).await
+}
+
+/// The command that does what was shown.
+fn again(app: &str, ask: &dto::RollbackBody, to: u64) -> String {
+    let flags =
+        [(ask.tree, " --tree"), (ask.pin_digests, " --pin-digests"), (ask.partial, " --partial")];
+    let flags = flags.into_iter().filter_map(|(given, flag)| given.then_some(flag));
+    format!("greffier rollback {app}{} --to '#{to}' --yes", flags.collect::<String>())
+}
+
+/// The instant that is meant, as the daemon reads it.
+fn instant(text: &str) -> Result<String, Error> {
+    match text {
+        // No instant that every subject has.
+        LAST_HEALTHY => Ok(text.to_owned()),
+        text => Ok(at::parse(text).map_err(misspelt)?.or_end().to_string()),
+    }
 }
 
 /// Waits until each application is as it is to be.
@@ -167,6 +202,13 @@ pub(super) fn print(context: &Context, shown: &HoldPlan) -> Result<(), Error> {
 
 /// Refuses what cannot be done as a whole.
 pub(super) fn restorable(shown: &HoldPlan) -> Result<(), Error> {
+    if shown.missing.is_empty() && !shown.unpinned.is_empty() {
+        let what = shown.unpinned.join("; ");
+        let message = format!("not every image can be named by its digest: {what}");
+        return Err(Error::new(Exit::Refused, message).hint(
+            "nothing was written; --partial leaves these by their tags, and pins the others",
+        ));
+    }
     if shown.missing.is_empty() {
         return Ok(());
     }
@@ -242,7 +284,9 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         ("CONFLICTS: something else came since", shown.conflicts.clone()),
         ("NOT RESTORED, and left as it is", shown.left.clone()),
         ("NOT RESTORABLE", shown.missing.clone()),
+        ("NOT PINNABLE", shown.unpinned.clone()),
         ("hooks, which are not run", shown.hooks.clone()),
+        ("images by tag", images(shown)),
         ("note", shown.notes.clone()),
         (
             "with it",
@@ -261,6 +305,24 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         out.push_str(&text(plan));
     }
     out
+}
+
+/// What became of images that are named by tags, and what can be done about it.
+fn images(shown: &HoldPlan) -> Vec<String> {
+    let images = &shown.images;
+    let mut lines: Vec<String> = images.iter().filter_map(ImageThen::text).collect();
+    let same = images.len() - lines.len();
+    if same > 0 {
+        let same = count(same, "image");
+        lines.push(format!("{same}: no pod has told of another digest under the tag since"));
+    }
+    let can_be = |image: &ImageThen| {
+        image.state != Moved::Same && image.pinned.is_empty() && image.unpinned.is_empty()
+    };
+    if shown.subject.is_empty() && images.iter().any(can_be) {
+        lines.push("what the registry has now is pulled; --pin-digests names what ran then".into());
+    }
+    lines
 }
 
 /// What is no instant may be meant for the one word that is none.

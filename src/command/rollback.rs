@@ -42,6 +42,7 @@ pub fn leave(world: &World, body: &mut AppHeldV1, missing: &[ObjectKey]) {
     objects.extend(stays);
     objects.sort_by(|a, b| a.key.cmp(&b.key));
     body.left = missing.to_vec();
+    body.images.retain(|image| !missing.contains(&image.key));
 }
 
 pub(super) fn rollback(
@@ -72,7 +73,10 @@ pub(super) fn rollback(
     if git.is_some_and(|git| git.asks_for_the_same(desired)) {
         return Err(Error::AsThen { app: name.clone(), seq, held: app.is_held() });
     }
-    if let Some(hold) = app.hold.as_ref().filter(|hold| hold.to == seq && hold.until == until) {
+    // The same with images by their digests, or without, is something else.
+    let same = app.desired.as_ref().is_some_and(|held| held.inputs == desired.inputs);
+    let hold = app.hold.as_ref().filter(|hold| hold.to == seq && hold.until == until && same);
+    if let Some(hold) = hold {
         return Ok(Decision::AlreadySo(hold.seq));
     }
     Ok(Decision::record(AppHeldV1 {
@@ -83,6 +87,7 @@ pub(super) fn rollback(
         said,
         desired: HeldRender::from(&**desired),
         left: Vec::new(),
+        images: Vec::new(),
         approves: None,
         until,
         reason,

@@ -162,9 +162,7 @@ fn hold(
             return Ok(());
         }
     };
-    let same = known.and_then(|known| known.hold.as_ref()).is_some_and(|hold| {
-        hold.to == seq && hold.until == asked.until && hold.tree.as_ref() == Some(root)
-    });
+    let same = known.is_some_and(|known| is_so(known, root, asked, &desired));
     if !same {
         tree.events.push(Event::from(AppHeldV1 {
             automatic: None,
@@ -175,12 +173,22 @@ fn hold(
             said: asked.said.clone(),
             desired,
             left: Vec::new(),
+            images: Vec::new(),
             approves: None,
             until: asked.until,
             reason: asked.reason.clone(),
         }));
     }
     Ok(())
+}
+
+/// Whether an application is held so already.
+fn is_so(known: &App, root: &AppName, asked: &Asked, desired: &HeldRender) -> bool {
+    let inputs = known.desired.as_ref().map(|held| held.inputs);
+    known.hold.as_ref().is_some_and(|hold| {
+        let again = hold.to == asked.to.seq && hold.until == asked.until;
+        again && hold.tree.as_ref() == Some(root) && inputs == Some(desired.inputs)
+    })
 }
 
 /// The events that end the holds of an application and of everything below it.

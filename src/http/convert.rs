@@ -134,6 +134,7 @@ fn held(view: &AppView<'_>) -> Option<dto::AppHold> {
         waits: waits.map(ToString::to_string).unwrap_or_default(),
         until: hold.until.map(|until| until.to_string()),
         reason: hold.reason.clone(),
+        pinned: hold.pinned.clone(),
     })
 }
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::dto;
 use crate::command::{self, NotRestored};
 use crate::ledger;
-use crate::model::with_causes;
+use crate::model::{AppName, with_causes};
 use crate::query::search::UnknownKind;
 use crate::query::{GateError, UnknownApp, why};
 use crate::replay::NotKept;
@@ -193,6 +193,17 @@ impl From<NotRestored> for Error {
     }
 }
 
+/// What to do where nothing would be other than it is.
+fn as_then(app: &AppName, held: bool) -> String {
+    match held {
+        true => format!("`greffier release {app}` follows Git again"),
+        false => format!(
+            "`greffier pause {app}` keeps it from what Git says next; where tags of images moved, \
+             --pin-digests brings back what ran then"
+        ),
+    }
+}
+
 impl From<command::Error> for Error {
     fn from(error: command::Error) -> Self {
         use command::Error as Command;
@@ -248,13 +259,7 @@ impl From<command::Error> for Error {
                 let hint = format!("`greffier log {app} --kind render` lists what was");
                 conflict("nothing_then", &hint)
             }
-            Command::AsThen { app, held, .. } => {
-                let hint = match held {
-                    true => format!("`greffier release {app}` follows Git again"),
-                    false => format!("`greffier pause {app}` keeps it from what Git says next"),
-                };
-                conflict("as_then", &hint)
-            }
+            Command::AsThen { app, held, .. } => conflict("as_then", &as_then(&app, held)),
             Command::Restore(error) => error.into(),
             Command::NothingHeld(_) => conflict("nothing_held", "`greffier status` lists holds"),
             Command::NotAccepted(error) => error.into(),

@@ -11,12 +11,14 @@ use super::error::Error;
 use super::peer::Peer;
 use super::server::State;
 use crate::command::{self, Command, Decision, Then};
-use crate::ledger::event::Event;
+use crate::ledger::event::{AppHeldV1, Event};
 use crate::model::{Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query;
+use crate::query::coverage::Moment;
+use crate::query::images::{self, Pinned};
 use crate::query::instant::{About, At};
-use crate::query::rollback::{self, LAST_HEALTHY, Shown, last_healthy};
+use crate::query::rollback::{self, HoldPlan, LAST_HEALTHY, Shown, last_healthy};
 use crate::replay::World;
 
 pub(super) async fn keep(
@@ -89,6 +91,17 @@ pub(super) async fn shown(
     compared: Compared,
     event: &Event,
 ) -> Result<Shown, Error> {
+    shown_with(state, world, compared, event, Pinned::default()).await
+}
+
+/// The same of a hold that names images by their digests.
+async fn shown_with(
+    state: &State,
+    world: World,
+    compared: Compared,
+    event: &Event,
+    pinned: Pinned,
+) -> Result<Shown, Error> {
     let (limits, ledger) = (state.limits.clone(), state.ledger.clone());
     let event = event.clone();
     let shown = move || {
@@ -101,6 +114,7 @@ pub(super) async fn shown(
             _ => return Ok(None),
         };
         let pending = rollback::gather(world, &compared, &limits, name, &event);
+        let pending = pending.map(|pending| pending.pinned(&pinned));
         pending.map(|pending| pending.read(&ledger, |addr| ledger.has_blob(addr))).transpose()
     };
     let shown = state.blocking(shown).await??;
@@ -144,11 +158,26 @@ pub(super) async fn roll_back(
         return super::tree::roll_back(&state, peer, app, (to, until), asked).await;
     }
     let name = app.clone();
-    let then = state.read_at(Some(&to), move |world, _| Then::of(world, &name)).await?;
+    let mut then = state.read_at(Some(&to), move |world, _| Then::of(world, &name)).await?;
+    let mut pinned = Pinned::default();
+    if asked.pin_digests {
+        (then, pinned) = pin(&state, &to, then).await?;
+    }
     let said = if asked.said.is_empty() { asked.to.clone() } else { asked.said.clone() };
     let reason = asked.reason.clone();
     let command = Command::Rollback { app, to, said, then, until, reason };
-    roll_back_by(&state, peer, command, asked).await
+    roll_back_by(&state, peer, command, asked, pinned).await
+}
+
+/// What was in force, with its images named by what they stood for.
+pub(super) async fn pin(state: &State, to: &At, then: Then) -> Result<(Then, Pinned), Error> {
+    let Then::Wanted(mut desired) = then else { return Ok((then, Pinned::default())) };
+    let (ledger, to) = (state.ledger.clone(), Moment { seq: to.seq, time: to.time });
+    let pinned = move || {
+        let pinned = images::pin(&ledger, to, &mut desired)?;
+        Ok::<_, crate::ledger::Error>((Then::Wanted(desired), pinned))
+    };
+    Ok(state.blocking(pinned).await??)
 }
 
 /// Shows what a rollback would do whose instant is found, or does it.
@@ -157,6 +186,7 @@ pub(super) async fn roll_back_by(
     peer: Peer,
     command: Command,
     asked: dto::RollbackBody,
+    pinned: Pinned,
 ) -> Result<Response, Error> {
     let app = match &command {
         Command::Rollback { app, .. } => app.clone(),
@@ -166,7 +196,14 @@ pub(super) async fn roll_back_by(
         let decision = command::decide(world, Timestamp::now(), &command)?;
         Ok::<_, command::Error>((decision, world.clone(), compared.clone()))
     });
-    let (decision, world, compared) = decided.await??;
+    let unpinned = pinned.unpinned(&app);
+    let (decision, world, compared) = match decided.await? {
+        // It would not be the same if they could.
+        Err(command::Error::AsThen { .. }) if !unpinned.is_empty() => {
+            return Err(not_pinnable(&unpinned));
+        }
+        decided => decided?,
+    };
     let undo = format!("greffier release {app}");
     let mut event = match decision {
         Decision::Record(event) => event,
@@ -175,38 +212,70 @@ pub(super) async fn roll_back_by(
             return Ok(Json(dto::Accepted { seq, already: true, undo, next }).into_response());
         }
     };
-    let mut found = shown(state, world.clone(), compared.clone(), &event).await?;
+    let Event::AppHeld(body) = &mut *event else {
+        return Err(Error::internal("a rollback that is none"));
+    };
+    body.images.clone_from(&pinned.recorded);
+    let show = |event: Event| {
+        let (world, compared) = (world.clone(), compared.clone());
+        let pinned = pinned.clone();
+        async move { shown_with(state, world, compared, &event, pinned).await }
+    };
+    let mut found = show(body.clone().into()).await?;
     if asked.partial && !found.missing.is_empty() {
-        if let Event::AppHeld(body) = &mut *event {
-            command::leave(&world, body, &found.missing);
-        }
+        command::leave(&world, body, &found.missing);
         let left = std::mem::take(&mut found.plan.missing);
-        found = shown(state, world, compared, &event).await?;
+        found = show(body.clone().into()).await?;
         (found.plan.left, found.plan.missing) = (left, Vec::new());
+    }
+    if body.images.is_empty() {
+        body.images = images::held(&found.plan.images, &body.left);
+    }
+    if asked.partial {
+        found.plan.left.extend(unpinned);
+    } else {
+        found.plan.unpinned = unpinned;
     }
     if asked.plan {
         return Ok(Json(found.plan).into_response());
     }
-    if !found.plan.missing.is_empty() {
-        let message = format!("not all of it can be restored: {}", found.plan.missing.join("; "));
+    whole(&found.plan)?;
+    allow(body, &asked.approves, &found)?;
+    let decision = Decision::Record(event);
+    let seq = command::execute_with(&state.ledger, peer.actor(), decision, pinned.blobs).await?.0;
+    let next = vec![found.plan.summary()];
+    Ok(Json(dto::Accepted { seq, already: false, undo, next }).into_response())
+}
+
+/// Allows with a hold what a person was shown that would wait.
+fn allow(body: &mut AppHeldV1, shown: &str, found: &Shown) -> Result<(), Error> {
+    if shown.is_empty() {
+        return Ok(());
+    }
+    if shown != found.plan.approves {
+        let (app, to) = (&body.app, found.plan.to);
+        let message = format!("what would wait of `{app}` is not what was shown any more");
+        let hint = format!("`greffier rollback {app} --to '#{to}' --plan` shows it");
+        return Err(Error::new(StatusCode::CONFLICT, "plan_lapsed", message, hint));
+    }
+    body.approves.clone_from(&found.approval);
+    Ok(())
+}
+
+/// Refuses what cannot be done as a whole.
+pub(super) fn whole(plan: &HoldPlan) -> Result<(), Error> {
+    if !plan.missing.is_empty() {
+        let message = format!("not all of it can be restored: {}", plan.missing.join("; "));
         let hint = "nothing was written; --partial leaves that as it is now, and does the rest";
         return Err(Error::new(StatusCode::CONFLICT, "not_restorable", message, hint));
     }
-    if let Event::AppHeld(body) = &mut *event
-        && !asked.approves.is_empty()
-    {
-        if asked.approves != found.plan.approves {
-            let message = format!("what would wait of `{app}` is not what was shown any more");
-            let to = found.plan.to;
-            let hint = format!("`greffier rollback {app} --to '#{to}' --plan` shows it");
-            return Err(Error::new(StatusCode::CONFLICT, "plan_lapsed", message, hint));
-        }
-        body.approves = found.approval;
-    }
-    let decision = Decision::Record(event);
-    let seq = command::execute(&state.ledger, peer.actor(), decision).await?.0;
-    let next = vec![found.plan.summary()];
-    Ok(Json(dto::Accepted { seq, already: false, undo, next }).into_response())
+    if plan.unpinned.is_empty() { Ok(()) } else { Err(not_pinnable(&plan.unpinned)) }
+}
+
+fn not_pinnable(images: &[String]) -> Error {
+    let message = format!("not every image can be named by its digest: {}", images.join("; "));
+    let hint = "nothing was written; --partial leaves these by their tags, and pins the others";
+    Error::new(StatusCode::CONFLICT, "not_pinnable", message, hint)
 }
 
 /// Checks and records the command, and says what happens because of it.

@@ -1,21 +1,29 @@
 //! Rolling back, and releasing, an application with everything below it.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
 use super::dto;
 use super::error::Error;
+use super::hold::{pin, whole};
 use super::peer::Peer;
 use super::server::State;
 use crate::command::tree::{Asked, Member, Tree, release_tree, roll_back_tree};
 use crate::command::{self, leave};
+use crate::ledger::Blob;
 use crate::ledger::event::Event;
 use crate::model::{AppName, Seq, Timestamp};
 use crate::plan::Compared;
+use crate::query::images::{self, Pinned};
 use crate::query::instant::At;
 use crate::query::rollback::{self, HoldPlan, Shown};
 use crate::replay::World;
+
+/// The images of each application, where they are named by their digests.
+type Pins = BTreeMap<AppName, Pinned>;
 
 /// What happens to each application once all events are folded.
 async fn shown(
@@ -23,14 +31,19 @@ async fn shown(
     world: World,
     compared: Compared,
     events: &[Event],
+    pins: &Pins,
 ) -> Result<Vec<(AppName, Shown)>, Error> {
     let (limits, ledger) = (state.limits.clone(), state.ledger.clone());
-    let events = events.to_vec();
+    let (events, pins) = (events.to_vec(), pins.clone());
     let shown = state.blocking(move || {
         let pending = rollback::gather_tree(world, &compared, &limits, &events);
-        let read = pending
-            .into_iter()
-            .map(|(app, pending)| Ok((app, pending.read(&ledger, |addr| ledger.has_blob(addr))?)));
+        let read = pending.into_iter().map(|(app, pending)| {
+            let pending = match pins.get(&app) {
+                Some(pinned) => pending.pinned(pinned),
+                None => pending,
+            };
+            Ok((app, pending.read(&ledger, |addr| ledger.has_blob(addr))?))
+        });
         read.collect::<Result<Vec<_>, crate::ledger::Error>>()
     });
     Ok(shown.await??)
@@ -61,7 +74,13 @@ pub(super) async fn roll_back(
     asked: dto::RollbackBody,
 ) -> Result<Response, Error> {
     let root = app.clone();
-    let members = state.read_at(Some(&to), move |world, _| Member::of(world, &root)).await?;
+    let mut members = state.read_at(Some(&to), move |world, _| Member::of(world, &root)).await?;
+    let mut pins = Pins::new();
+    for member in members.iter_mut().filter(|_| asked.pin_digests) {
+        let (then, pinned) = pin(state, &to, member.then.clone()).await?;
+        member.then = then;
+        pins.insert(member.app.clone(), pinned);
+    }
     let said = if asked.said.is_empty() { asked.to.clone() } else { asked.said.clone() };
     let how = Asked { to, said, until, reason: asked.reason.clone() };
     let root = app.clone();
@@ -78,7 +97,7 @@ pub(super) async fn roll_back(
         let done = dto::Accepted { seq, already: true, undo, next: Vec::new() };
         return Ok(Json(done).into_response());
     }
-    let mut found = shown(state, world.clone(), compared.clone(), &events).await?;
+    let mut found = shown(state, world.clone(), compared.clone(), &events, &pins).await?;
     let mut plan = together(&found);
     if asked.partial && !plan.missing.is_empty() {
         let missing = plan.missing;
@@ -88,19 +107,19 @@ pub(super) async fn roll_back(
                 leave(&world, body, &shown.missing);
             }
         }
-        found = shown(state, world, compared, &events).await?;
+        found = shown(state, world, compared, &events, &pins).await?;
         plan = together(&found);
         (plan.left, plan.missing) = (missing, Vec::new());
     }
     plan.left.extend(left);
+    tell_images(&mut events, &found, &pins, &mut plan);
+    if asked.partial {
+        plan.left.append(&mut plan.unpinned);
+    }
     if asked.plan {
         return Ok(Json(plan).into_response());
     }
-    if !plan.missing.is_empty() {
-        let message = format!("not all of it can be restored: {}", plan.missing.join("; "));
-        let hint = "nothing was written; --partial leaves that as it is now, and does the rest";
-        return Err(Error::new(StatusCode::CONFLICT, "not_restorable", message, hint));
-    }
+    whole(&plan)?;
     if !asked.approves.is_empty() {
         if asked.approves != plan.approves {
             let message = format!("what would wait below `{app}` is not what was shown any more");
@@ -113,7 +132,20 @@ pub(super) async fn roll_back(
             body.approves = own.and_then(|(_, shown)| shown.approval.clone());
         }
     }
-    record(state, peer, events, undo, &found).await
+    let blobs = pins.into_values().flat_map(|pinned| pinned.blobs).collect();
+    record(state, peer, (events, blobs), undo, &found).await
+}
+
+/// Has each hold say what became of its images, and the plan which of them cannot be pinned.
+fn tell_images(events: &mut [Event], found: &[(AppName, Shown)], pins: &Pins, plan: &mut HoldPlan) {
+    for body in events.iter_mut().filter_map(held) {
+        if let Some((_, shown)) = found.iter().find(|(app, _)| *app == body.app) {
+            body.images = images::held(&shown.plan.images, &body.left);
+        }
+        if let Some(pinned) = pins.get(&body.app) {
+            plan.unpinned.extend(pinned.unpinned(body.app.as_str()));
+        }
+    }
 }
 
 fn held(event: &mut Event) -> Option<&mut crate::ledger::event::AppHeldV1> {
@@ -127,13 +159,13 @@ fn held(event: &mut Event) -> Option<&mut crate::ledger::event::AppHeldV1> {
 async fn record(
     state: &State,
     peer: Peer,
-    events: Vec<Event>,
+    (events, blobs): (Vec<Event>, Vec<Blob>),
     undo: String,
     shown: &[(AppName, Shown)],
 ) -> Result<Response, Error> {
     let apps: Vec<Option<AppName>> =
         events.iter().map(|event| rollback::held_by(event).cloned()).collect();
-    let seqs = command::execute_all(&state.ledger, peer.actor(), events).await?;
+    let seqs = command::execute_all(&state.ledger, peer.actor(), events, blobs).await?;
     let mut written: Vec<dto::AppSeq> = Vec::new();
     for (app, seq) in apps.into_iter().zip(&seqs) {
         if let Some(app) = app {
@@ -159,9 +191,9 @@ pub(super) async fn release(
         Ok::<_, command::Error>((events, world.clone(), compared.clone()))
     });
     let (events, world, compared) = decided.await??;
-    let found = shown(state, world, compared, &events).await?;
+    let found = shown(state, world, compared, &events, &Pins::new()).await?;
     if plan {
         return Ok(Json(together(&found)).into_response());
     }
-    record(state, peer, events, String::new(), &found).await
+    record(state, peer, (events, Vec::new()), String::new(), &found).await
 }

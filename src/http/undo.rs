@@ -17,6 +17,7 @@ use crate::command::{Command, Restored, Then as RenderThen};
 use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind};
 use crate::model::{AppName, ObjectKey, Seq};
 use crate::plan::Compared;
+use crate::query::images::Pinned;
 use crate::query::instant::At;
 use crate::query::restore::{self, NotRestorable, Now, Then, Wish};
 use crate::query::rollback::HoldPlan;
@@ -102,7 +103,8 @@ pub(super) async fn undo(
                 reason: undo.reason(&body.reason),
             };
             let asked = dto::RollbackBody { plan: undo.asked.plan, ..dto::RollbackBody::default() };
-            hold::roll_back_by(&undo.state, undo.peer, command, asked).await
+            let pinned = Pinned::again(body.images);
+            hold::roll_back_by(&undo.state, undo.peer, command, asked, pinned).await
         }
         What::Effects(span) => undo.effects(span).await,
         What::PutBack(drift, seq) => undo.put_back(*drift, seq).await,

@@ -48,7 +48,8 @@ pub use git::{
 };
 pub use hold::{
     AppHeldV1, AppHoldEndedV1, AutoRollback, AutoRollbackRefusedV1, BackTo, HeldApproval,
-    HeldFields, HeldObject, HeldRender, HoldBegunV1, HoldEnd, HoldEndedV1, HoldOf, RollbackCause,
+    HeldFields, HeldImage, HeldObject, HeldRender, HoldBegunV1, HoldEnd, HoldEndedV1, HoldOf,
+    RollbackCause,
 };
 pub use identity::{ClusterAcceptedV1, ClusterReplacedV1, ClusterRevertedV1};
 pub use ignore::{IgnoreCheckedV1, IgnoreFailedV1};

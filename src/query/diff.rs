@@ -108,7 +108,11 @@ pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
         let to = hold.to.0;
         format!("{name} is held as at #{to}: `greffier release {name} --plan` shows what Git says")
     });
-    let notes = held.into_iter().chain(noted).collect();
+    let pinned = view.app.hold.iter().flat_map(|hold| {
+        let by = format!("hold #{} names it so, and Git by its tag", hold.seq.0);
+        hold.pinned.iter().map(move |image| format!("{image}: {by}"))
+    });
+    let notes = held.into_iter().chain(pinned).chain(noted).collect();
     Pending { entries: entries.collect(), notes }
 }
 

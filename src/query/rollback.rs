@@ -1,8 +1,8 @@
 //! What a rollback of an application would do, and what its release would.
 //!
 //! The plan is the one that the daemon follows once the event is folded. [`gather`] does no I/O;
-//! [`Pending::read`] then looks whether everything that is wanted can be read from the ledger, and
-//! who made the commit.
+//! [`Pending::read`] then looks whether everything that is wanted can be read from the ledger, who
+//! made the commit, and what images that are named by tags stood for.
 
 mod healthy;
 mod tree;
@@ -11,25 +11,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use healthy::{LAST_HEALTHY, last_healthy};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 pub use tree::{gather_tree, held_by};
 
 use super::book::Book;
+use super::coverage::Moment;
+use super::images::{ImageThen, Images, Pinned, Workload};
 use super::planned::{NotDone, Step};
-use super::text::{count, list};
+use super::text::count;
 use super::why::{Commit, describe_commit};
 use crate::ledger;
 use crate::ledger::event::{
     AppHeldV1, DesiredObject, Event, HeldApproval, HoldBegunV1, HoldOf, Verb,
 };
-use crate::model::{AppName, BlobAddr, CommitId, ObjectKey};
+use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq, Timestamp};
 use crate::plan::{Assessment, Compared, Limits, Plan, Status, plan};
 use crate::replay::{App, World};
 
 /// What a hook's annotation is called where it restrains an object.
 const HOOK: &str = "hook ";
-/// How many images are named.
-const IMAGES_MAX: usize = 5;
 
 /// What a rollback or a release would do. It goes over the wire as it is: fields are added, never
 /// renamed.
@@ -93,6 +92,13 @@ pub struct HoldPlan {
     pub left: Vec<String>,
     /// Hooks that are among the objects and are not run.
     pub hooks: Vec<String>,
+    /// The images that what is written names by tags or, where images are to be named by their
+    /// digests, that everything that is held does: what they stood for then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageThen>,
+    /// Images that were to be named by their digests and cannot be, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpinned: Vec<String>,
     /// What a person should know.
     pub notes: Vec<String>,
     /// When the hold ends by itself; empty when it does not.
@@ -103,10 +109,11 @@ pub struct HoldPlan {
 }
 
 impl HoldPlan {
-    /// Whether the object is applied.
+    /// Whether the object is applied, or may be once it was compared.
     fn writes(&self, key: &ObjectKey) -> bool {
         let object = key.to_string();
-        self.steps.iter().any(|step| step.object == object && step.verb != Verb::Prune.as_str())
+        let applied = |step: &Step| step.object == object && step.verb != Verb::Prune.as_str();
+        self.steps.iter().any(applied) || self.compare.contains(&object)
     }
 
     /// How much is done: `update 3, prune 1`.
@@ -140,7 +147,15 @@ pub struct Shown {
 pub struct Pending {
     plan: HoldPlan,
     commit: Option<CommitId>,
-    manifests: Vec<(ObjectKey, BlobAddr)>,
+    /// What must be in the ledger.
+    manifests: Vec<DesiredObject>,
+    /// Of which images are told beside these.
+    restored: Vec<DesiredObject>,
+    /// The instant; its time is looked up where it is not known.
+    to: Moment,
+    rendered: Seq,
+    /// What is known of images already.
+    images: Option<Vec<ImageThen>>,
     approval: Option<HeldApproval>,
     unserved: Vec<ObjectKey>,
 }
@@ -250,17 +265,24 @@ impl Pending {
         let left = body.left.iter().map(|key| format!("{key}: it is not restored"));
         plan.left = left.collect();
         let kept = objects.iter().filter(|object| !object.key.is_application());
-        self.manifests = kept.map(|object| (object.key.clone(), object.manifest)).collect();
+        self.manifests = kept.cloned().collect();
+        self.to = Moment { seq: body.to, time: body.at };
+        self.rendered = body.desired.seq;
     }
 
     /// What a hold of objects or fields adds.
     fn parts(&mut self, world: &World, body: &HoldBegunV1) {
         self.plan.until = body.until.map(|until| until.to_string()).unwrap_or_default();
-        let objects = body.of.iter().filter_map(|of| match of {
-            HoldOf::Object(held) => Some(held.object.clone()),
+        let held = body.of.iter().filter_map(|of| match of {
+            HoldOf::Object(held) => Some(held),
             HoldOf::Fields(_) | HoldOf::Absence(_) => None,
         });
-        let objects: Vec<DesiredObject> = objects.collect();
+        let objects: Vec<DesiredObject> = held.clone().map(|held| held.object.clone()).collect();
+        // What comes back as it was seen names what was seen.
+        let wanted = held.filter(|held| !held.seen).map(|held| held.object.clone());
+        self.restored = wanted.collect();
+        self.to.seq = body.from.seq();
+        self.rendered = body.from.seq();
         for object in unserved(world, &objects) {
             let kind = object.key.group_kind();
             self.plan.missing.push(format!("{}: the cluster does not serve {kind}", object.key));
@@ -274,7 +296,18 @@ impl Pending {
         }
     }
 
-    /// Adds what the ledger says: who made the commit, and which manifests cannot be read.
+    /// The same with what is known of images, and without the manifests that name them by their
+    /// digests: they are recorded with what begins the hold.
+    #[must_use]
+    pub fn pinned(mut self, pinned: &Pinned) -> Self {
+        let addrs = pinned.addrs();
+        self.manifests.retain(|object| !addrs.contains(&object.manifest));
+        self.images.clone_from(&pinned.images);
+        self
+    }
+
+    /// Adds what the ledger says: who made the commit, which manifests cannot be read, and what
+    /// images stood for.
     ///
     /// # Errors
     /// What the ledger says about a record that cannot be read.
@@ -283,36 +316,48 @@ impl Pending {
         book: &dyn Book,
         has: impl Fn(BlobAddr) -> bool,
     ) -> Result<Shown, ledger::Error> {
-        let Self { mut plan, commit, manifests, approval, unserved: mut missing } = self;
+        let Self { mut plan, commit, manifests, restored, mut to, .. } = self;
+        let mut missing = self.unserved;
         if let (Some(git), Some(commit)) = (&mut plan.git, &commit) {
             describe_commit(book, git, commit)?;
         }
-        let mut tagged = BTreeSet::new();
-        for (key, addr) in manifests {
+        if to.time == Timestamp::default() {
+            let recorded = book.get(to.seq)?;
+            to.time = recorded.map(|recorded| recorded.envelope.recorded).unwrap_or_default();
+        }
+        let (mut images, mut told) = (Images::new(book, to), Vec::new());
+        let mut tell = |plan: &HoldPlan, object: &DesiredObject, bytes: &[u8]| {
+            if self.images.is_some() || !plan.writes(&object.key) {
+                return Ok(());
+            }
+            let manifest = serde_json::from_slice(bytes).unwrap_or_default();
+            let (key, digest, rendered) = (&object.key, object.digest, self.rendered);
+            told.extend(images.of(&Workload { key, digest, rendered }, &manifest)?);
+            Ok::<_, ledger::Error>(())
+        };
+        for object in manifests {
+            let (key, addr) = (&object.key, object.manifest);
             let why = match has(addr).then(|| book.blob(addr)) {
                 None => format!("{key}: its manifest {addr} is not in the ledger"),
                 Some(Err(error)) => format!("{key}: its manifest cannot be read: {error}"),
                 Some(Ok(bytes)) => {
-                    if plan.writes(&key) {
-                        tags(&serde_json::from_slice(&bytes).unwrap_or_default(), &mut tagged);
-                    }
+                    tell(&plan, &object, &bytes)?;
                     continue;
                 }
             };
             plan.missing.push(why);
-            missing.push(key);
+            missing.push(object.key);
         }
-        if !tagged.is_empty() {
-            plan.notes.push(format!(
-                "tags of images may have moved: which images they stood for then is not recorded; \
-                 what their registry has now is pulled: {}",
-                list(tagged, IMAGES_MAX)
-            ));
+        for object in restored {
+            if let Ok(bytes) = book.blob(object.manifest) {
+                tell(&plan, &object, &bytes)?;
+            }
         }
+        plan.images = self.images.unwrap_or(told);
         plan.missing.sort();
         missing.sort();
         missing.dedup();
-        Ok(Shown { plan, approval, missing })
+        Ok(Shown { plan, approval: self.approval, missing })
     }
 }
 
@@ -320,23 +365,6 @@ impl Pending {
 fn hooks(object: &DesiredObject) -> impl Iterator<Item = String> + '_ {
     let hooks = object.holds.iter().filter(|hold| hold.what.starts_with(HOOK));
     hooks.map(move |hold| format!("{}: {}", object.key, hold.what))
-}
-
-/// Images that a manifest names by a tag.
-fn tags(manifest: &Value, found: &mut BTreeSet<String>) {
-    match manifest {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                let of_pod = matches!(name.as_str(), "containers" | "initContainers");
-                let containers = value.as_array().filter(|_| of_pod).into_iter().flatten();
-                let images = containers.filter_map(|container| container.get("image")?.as_str());
-                found.extend(images.filter(|image| !image.contains('@')).map(str::to_owned));
-                tags(value, found);
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| tags(item, found)),
-        _ => {}
-    }
 }
 
 /// Objects whose kind the cluster does not serve, nor will because of another of them.

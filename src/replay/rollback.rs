@@ -17,7 +17,9 @@ use super::fold::several_waves;
 use super::proposed::same_objects;
 use super::trial::asked_for;
 use super::world::{Touched, World};
-use crate::ledger::event::{AppHeldV1, AppHoldEndedV1, AutoRollback, Event, HeldRender, HoldEnd};
+use crate::ledger::event::{
+    AppHeldV1, AppHoldEndedV1, AutoRollback, Event, HeldImage, HeldRender, HoldEnd,
+};
 use crate::model::{AppName, Seq, Timestamp};
 
 /// The hold of an application.
@@ -40,6 +42,8 @@ pub struct AppHold {
     pub until: Option<Timestamp>,
     /// Why.
     pub reason: String,
+    /// The images that it names by their digests, as the manifests of then did not.
+    pub pinned: Vec<String>,
     /// What its rule rolled it back from; `None` = a person holds it.
     pub automatic: Option<Box<AutoRollback>>,
 }
@@ -50,6 +54,12 @@ impl AppHold {
     pub fn holds(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| until > now)
     }
+}
+
+/// The images that are named by their digests, each once.
+fn pinned(images: &[HeldImage]) -> Vec<String> {
+    let pinned = images.iter().map(|image| &image.pinned).filter(|pinned| !pinned.is_empty());
+    pinned.cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 impl From<&HeldRender> for Desired {
@@ -163,6 +173,7 @@ impl World {
             made: now,
             until: body.until,
             reason: body.reason.clone(),
+            pinned: pinned(&body.images),
             automatic: body.automatic.clone(),
         });
         // Whoever rolls back asks for it to be done once, whatever the policy says. A rule asks for

@@ -32,6 +32,7 @@ mod forgery;
 mod gate;
 mod identity;
 mod ignore;
+mod images;
 mod input;
 mod keep;
 mod kills;

@@ -25,15 +25,20 @@ pub(in crate::cli) struct RollbackArgs {
     /// last-healthy: when it was last Healthy and Synced and asked for something else than now.
     #[arg(long, value_name = "INSTANT")]
     pub(in crate::cli) to: String,
-    /// Say what would be done and do nothing; exits with 6 when not all of it can be restored.
+    /// Say what would be done and do nothing; exits with 6 when not all of it can be done.
     #[arg(long)]
     pub(in crate::cli) plan: bool,
     /// With every application below it, as all of them were: those that are gone are defined again.
     #[arg(long)]
     pub(in crate::cli) tree: bool,
-    /// Where not all of it can be restored: leave that as it is now, and do the rest.
+    /// Where not all of it can be restored or pinned: leave that as it is now, or by its tag, and
+    /// do the rest.
     #[arg(long)]
     pub(in crate::cli) partial: bool,
+    /// Name images by the digests that pods ran then, and keep their tags; refused where that is
+    /// not known of every image, unless with --partial.
+    #[arg(long)]
+    pub(in crate::cli) pin_digests: bool,
     /// What becomes of hooks that are among the objects. greffier runs none, so that `run` is
     /// refused; at a terminal it is asked for.
     #[arg(long, value_enum, value_name = "WHAT")]

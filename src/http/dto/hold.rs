@@ -29,6 +29,9 @@ pub struct AppHold {
     pub until: Option<String>,
     /// Why.
     pub reason: String,
+    /// The images that it names by their digests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pinned: Vec<String>,
 }
 
 /// What was recorded of a tree.
@@ -120,6 +123,8 @@ pub struct RollbackBody {
     pub partial: bool,
     /// With every application below it.
     pub tree: bool,
+    /// Name images by the digests that were pulled then; refused where that is not known of all.
+    pub pin_digests: bool,
     /// For how long, e.g. `8h`; until released when empty.
     #[serde(rename = "for")]
     pub period: String,

@@ -142,6 +142,23 @@ pub struct HeldApproval {
     pub apps: Vec<AppName>,
 }
 
+/// What an image that is named by a tag stood for at the instant of a rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldImage {
+    /// The object.
+    pub key: ObjectKey,
+    /// The container; empty where it has no name.
+    pub container: String,
+    /// The image as the manifest of then names it.
+    pub image: String,
+    /// What pods of the object ran then, as digests; several = not all the same, none = unknown.
+    pub was: Vec<String>,
+    /// What pods have run last under that name; empty = unknown.
+    pub latest: String,
+    /// The image as what is held names it: by its digest; empty = by its tag.
+    pub pinned: String,
+}
+
 /// An application was rolled back to an earlier instant and is held there, by a person or its rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppHeldV1 {
@@ -160,6 +177,8 @@ pub struct AppHeldV1 {
     pub desired: HeldRender,
     /// What could not be restored and was left as it was, as the person asked.
     pub left: Vec<ObjectKey>,
+    /// Images that are named by their digests, and tags that moved or of which it is unknown.
+    pub images: Vec<HeldImage>,
     /// What was allowed with it.
     pub approves: Option<HeldApproval>,
     /// When the hold ends by itself.

@@ -48,6 +48,35 @@ fn parts() -> Vec<HoldOf> {
     parts
 }
 
+fn app_held() -> Event {
+    AppHeldV1 {
+        app: app(),
+        tree: Some(app()),
+        to: Seq(21),
+        at: Timestamp::from_seconds(1_700_000_000),
+        said: "yesterday 14:00".into(),
+        desired: held(),
+        left: vec![object()],
+        images: vec![HeldImage {
+            key: object(),
+            container: "main".into(),
+            image: "shop:v1".into(),
+            was: vec!["sha256:aa".into()],
+            latest: "sha256:bb".into(),
+            pinned: "shop:v1@sha256:aa".into(),
+        }],
+        approves: Some(HeldApproval {
+            plan: PlanHash([9; 32]),
+            writes: vec![write()],
+            apps: vec![app()],
+        }),
+        until: Some(Timestamp(1)),
+        reason: "incident 7".into(),
+        automatic: Some(Box::new(from())),
+    }
+    .into()
+}
+
 pub(super) fn holds() -> Vec<Event> {
     vec![
         HoldBegunV1 {
@@ -65,24 +94,7 @@ pub(super) fn holds() -> Vec<Event> {
             end: HoldEnd::Expired,
         }
         .into(),
-        AppHeldV1 {
-            app: app(),
-            tree: Some(app()),
-            to: Seq(21),
-            at: Timestamp::from_seconds(1_700_000_000),
-            said: "yesterday 14:00".into(),
-            desired: held(),
-            left: vec![object()],
-            approves: Some(HeldApproval {
-                plan: PlanHash([9; 32]),
-                writes: vec![write()],
-                apps: vec![app()],
-            }),
-            until: Some(Timestamp(1)),
-            reason: "incident 7".into(),
-            automatic: Some(Box::new(from())),
-        }
-        .into(),
+        app_held(),
         refused(),
         AppHoldEndedV1 { app: app(), hold: Seq(30), end: HoldEnd::SameAsGit, holds: vec![Seq(18)] }
             .into(),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::book::{Book, read};
+use super::super::images::pinned_as;
 use super::super::signer::Signer;
 use super::super::text::first_line;
 use super::Error;
@@ -186,6 +187,9 @@ impl<'b> Desired<'b> {
             return Ok(unknown("commit unknown: the manifest says it in another form"));
         };
         let since = entry.since;
+        if let Some(note) = self.pinned(since, live)? {
+            return Ok(unknown(&note));
+        }
         let commit = match self.known.get(&since) {
             Some(known) => known.clone(),
             None => self.commit(since)?,
@@ -284,6 +288,26 @@ impl<'b> Desired<'b> {
             let cause = self.book.get(*seq)?;
             if cause.is_some_and(|cause| matches!(cause.event, Some(Event::AppHeld(_)))) {
                 return Ok(Some(*seq));
+            }
+        }
+        Ok(None)
+    }
+
+    /// That the value is an image by the digest which a hold put in the place of its tag.
+    fn pinned(&self, number: usize, live: &Value) -> Result<Option<String>, Error> {
+        let (Some(own), Some(live)) = (self.writes.get(number), live.as_str()) else {
+            return Ok(None);
+        };
+        for seq in &own.causes {
+            let cause = self.book.get(*seq)?;
+            if let Some(Event::AppHeld(body)) =
+                cause.as_ref().and_then(|cause| cause.event.as_ref())
+                && let Some(image) = pinned_as(&body.images, self.key, live)
+            {
+                let (image, to) = (&image.image, body.to.0);
+                return Ok(Some(format!(
+                    "not in Git: hold #{seq} names {image} by what its pods ran as of #{to}"
+                )));
             }
         }
         Ok(None)

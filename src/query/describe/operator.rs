@@ -71,13 +71,14 @@ fn held(body: &AppHeldV1, by: &str) -> Described {
         0 => String::new(),
         left => format!(", {} LEFT AS THEY WERE", count(left, "object")),
     };
+    let images = rollback::images(&body.images);
     let release = match &body.tree {
         None => format!("greffier release {}", body.app),
         Some(root) => format!("greffier release {root} --tree"),
     };
     let text = format!(
-        "HELD{until} as at #{to} ({at}, `{said}`): {objects} of commit {commit}{left}, by {by}{}; what \
-         Git says waits for `{release}`",
+        "HELD{until} as at #{to} ({at}, `{said}`): {objects} of commit {commit}{left}{images}, by {by}{}; \
+         what Git says waits for `{release}`",
         reason(&body.reason),
     );
     Described::of_app(&body.app, text).tone(Tone::Warn)

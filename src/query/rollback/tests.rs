@@ -1,6 +1,6 @@
 //! What a rollback is shown to do.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::ledger::Blob;
@@ -59,8 +59,9 @@ fn everything_that_would_be_done_is_shown() {
     assert_eq!(steps, [("prune", A), ("create", B), ("create", WEB)]);
     assert_eq!(plan.hooks, [format!("{JOB}: hook PreSync")]);
     assert!(plan.not_done.iter().any(|left| left.object == JOB), "{plan:#?}");
-    let moved = plan.notes.iter().find(|note| note.contains("tags of images")).unwrap();
-    assert!(moved.ends_with("is pulled: shop:v1"), "{moved}");
+    let images: Vec<_> = plan.images.iter().map(|image| (&*image.object, &*image.image)).collect();
+    assert_eq!(images, [(WEB, "shop:v1")]);
+    assert!(plan.images[0].text().unwrap().contains("unknown what it was"), "{plan:#?}");
     assert_eq!(plan.waits, crate::replay::testing::commit(2).to_string());
 }
 

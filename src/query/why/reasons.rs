@@ -51,8 +51,13 @@ fn held(view: &AppView<'_>) -> Option<Reason> {
     let waits = waits.map_or_else(String::new, |commit| {
         format!("; commit {} of Git waits until it is released", commit.short())
     });
+    let pinned = match hold.pinned.len() {
+        0 => String::new(),
+        n => format!(", with {} by digest, which Git names by tag", count(n, "image")),
+    };
     let text = if hold.automatic.is_some() { "ROLLED BACK BY ITSELF: " } else { "" };
-    let text = format!("{text}held as at #{} ({}){until}{why}{waits}", hold.to.0, hold.at);
+    let (to, at) = (hold.to.0, hold.at);
+    let text = format!("{text}held as at #{to} ({at}){pinned}{until}{why}{waits}");
     Some(reason("held_at", text, Some(hold.seq)))
 }
 

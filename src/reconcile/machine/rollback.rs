@@ -39,6 +39,7 @@ impl Machine {
             said: LAST_HEALTHY.to_owned(),
             desired: HeldRender::from(&well.desired),
             left: Vec::new(),
+            images: Vec::new(),
             approves: None,
             until: None,
             reason: reason(&from),

@@ -15,6 +15,7 @@ impl Given {
             said: "then".into(),
             desired: HeldRender::from(desired),
             left: Vec::new(),
+            images: Vec::new(),
             approves: None,
             until: None,
             reason: "incident".into(),
