@@ -45,6 +45,7 @@ mod load;
 mod lock;
 mod memory_disk;
 mod memory_store;
+mod number;
 mod prepare;
 mod reader;
 mod repair;

@@ -14,7 +14,7 @@ use super::frame::{Codec, PayloadSeal, Stored};
 use super::reader::{Reader, STEP_MAX, base_step};
 use super::record::{BLOB_BYTES_MAX, BlobCodec};
 use super::seal::SEAL_OVERHEAD_BYTES;
-use super::store::BlobPlace;
+use super::store::{BlobPlace, Position};
 use crate::model::{Actor, BlobAddr};
 
 /// How many events one batch may have: far more than the first list of a large cluster.
@@ -35,10 +35,19 @@ pub(super) struct PreparedEvent {
     pub(super) payload: Vec<u8>,
 }
 
+/// How a blob is to be stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Packing {
+    /// Without another blob.
+    Alone(BlobCodec),
+    /// Against a blob that is durable, or whose place the group decides.
+    Against(BlobAddr, Option<Position>),
+}
+
 /// A blob that needs only its place.
 pub(super) struct PreparedBlob {
     pub(super) addr: BlobAddr,
-    pub(super) codec: BlobCodec,
+    pub(super) packing: Packing,
     pub(super) step: u8,
     pub(super) len: u32,
     pub(super) content: Vec<u8>,
@@ -100,9 +109,9 @@ impl Preparer {
         }
         let prepared = if blob.is_sealed() { sealed(blob) } else { self.compressed(blob) };
         let plain = (!blob.is_sealed()).then(|| Arc::from(blob.bytes()));
-        let base = match prepared.codec {
-            BlobCodec::ZstdBase(base) => Some(base),
-            _ => None,
+        let base = match prepared.packing {
+            Packing::Against(base, _) => Some(base),
+            Packing::Alone(_) => None,
         };
         self.pending.insert(blob.addr, Pending { step: prepared.step, base, plain });
         Some(prepared)
@@ -110,55 +119,86 @@ impl Preparer {
 
     fn compressed(&self, blob: &Blob) -> PreparedBlob {
         let base = blob.base().and_then(|before| self.usable_base(before));
-        let (codec, step, content) = match base {
-            Some((base, step, bytes)) => match deflate(blob.bytes(), &bytes) {
-                Some(content) => (BlobCodec::ZstdBase(base), step, content),
-                None => (BlobCodec::Raw, 0, blob.bytes().to_vec()),
+        let raw = || (Packing::Alone(BlobCodec::Raw), 0, blob.bytes().to_vec());
+        let (packing, step, content) = match base {
+            Some(base) => match deflate(blob.bytes(), &base.bytes) {
+                Some(content) => (Packing::Against(base.addr, base.at), base.step, content),
+                None => raw(),
             },
             None => match deflate(blob.bytes(), &[]) {
-                Some(content) => (BlobCodec::Zstd, 0, content),
-                None => (BlobCodec::Raw, 0, blob.bytes().to_vec()),
+                Some(content) => (Packing::Alone(BlobCodec::Zstd), 0, content),
+                None => raw(),
             },
         };
-        PreparedBlob { addr: blob.addr, codec, step, len: length(blob.bytes().len()), content }
+        PreparedBlob { addr: blob.addr, packing, step, len: length(blob.bytes().len()), content }
     }
 
-    /// What the version after `before` is to be stored against, with that version's step; `None` =
-    /// it is to be stored whole.
-    fn usable_base(&self, before: BlobAddr) -> Option<(BlobAddr, u8, Arc<[u8]>)> {
-        let (mut base, mut known) = (before, self.known(before)?);
-        let step = known.0.checked_add(1).filter(|step| *step <= STEP_MAX)?;
+    /// What the version after `before` is to be stored against; `None` = it is to be stored whole.
+    fn usable_base(&self, before: BlobAddr) -> Option<Base> {
+        let (mut addr, mut known) = (before, self.known(before)?);
+        let step = known.step.checked_add(1).filter(|step| *step <= STEP_MAX)?;
         // The bases of the version before have every step that can be wanted.
-        while known.0 > base_step(step) {
-            base = known.1.or_else(|| self.reader.base_of(self.place(base)?).ok().flatten())?;
+        while known.step > base_step(step) {
+            let (next, its) = self.base_of(&known)?;
             // It goes down, also where records are damaged.
-            known = self.known(base).filter(|next| next.0 < known.0)?;
+            (addr, known) = (next, Some(its).filter(|its| its.step < known.step)?);
         }
-        let bytes = match self.pending.get(&base) {
+        let bytes = match self.pending.get(&addr) {
             Some(pending) => pending.plain.clone()?,
-            None => self.reader.blob(base).ok()?,
+            None => self.reader.blob(addr).ok()?,
         };
         let usable = !bytes.is_empty() && bytes.len() <= BASE_BYTES_MAX;
-        usable.then_some((base, step, bytes))
+        usable.then_some(Base { addr, at: known.at, step, bytes })
     }
 
-    /// The step of a version, and what it is stored against where that is at hand.
-    fn known(&self, addr: BlobAddr) -> Option<(u8, Option<BlobAddr>)> {
+    fn known(&self, addr: BlobAddr) -> Option<Known> {
         match self.pending.get(&addr) {
-            Some(pending) => Some((pending.step, pending.base)),
-            None => Some((self.place(addr)?.step, None)),
+            Some(pending) => Some(Known { step: pending.step, at: None, base: pending.base }),
+            None => self.reader.place(addr).ok().flatten().map(Known::durable),
         }
     }
 
-    fn place(&self, addr: BlobAddr) -> Option<BlobPlace> {
-        self.reader.place(addr).ok().flatten()
+    fn base_of(&self, known: &Known) -> Option<(BlobAddr, Known)> {
+        match known.at {
+            Some(at) => {
+                let (addr, place) = self.reader.base_of(at).ok().flatten()?;
+                Some((addr, Known::durable(place)))
+            }
+            None => known.base.and_then(|base| Some((base, self.known(base)?))),
+        }
+    }
+}
+
+/// What a version is to be stored against.
+struct Base {
+    addr: BlobAddr,
+    /// Where it is; `None` = in this group.
+    at: Option<Position>,
+    /// The step of the version that is stored against it.
+    step: u8,
+    bytes: Arc<[u8]>,
+}
+
+/// A version that may serve as base.
+struct Known {
+    step: u8,
+    /// Where it is; `None` = in this group.
+    at: Option<Position>,
+    /// What it is stored against, where that is at hand.
+    base: Option<BlobAddr>,
+}
+
+impl Known {
+    fn durable(place: BlobPlace) -> Self {
+        Self { step: place.step, at: Some(place.at), base: None }
     }
 }
 
 fn sealed(blob: &Blob) -> PreparedBlob {
     let len = length(blob.bytes().len().saturating_sub(SEAL_OVERHEAD_BYTES));
     let content = blob.bytes().to_vec();
-    PreparedBlob { addr: blob.addr, codec: BlobCodec::Sealed, step: 0, len, content }
+    let packing = Packing::Alone(BlobCodec::Sealed);
+    PreparedBlob { addr: blob.addr, packing, step: 0, len, content }
 }
 
 /// A length that was checked against a limit far below 4 GiB.

@@ -178,65 +178,78 @@ impl Reader {
 
     /// The plaintext of a blob, checked against its address.
     pub(super) fn blob(&self, addr: BlobAddr) -> Result<Arc<[u8]>, Error> {
-        self.blob_within(addr, BASES_MAX)
-    }
-
-    fn blob_within(&self, addr: BlobAddr, depth_left: u8) -> Result<Arc<[u8]>, Error> {
-        if let Some(bytes) = lock(&self.cache).blobs.get(&addr) {
-            return Ok(bytes.clone());
+        if let Some(bytes) = self.cached(addr) {
+            return Ok(bytes);
         }
         let place = self.places.named_blob_place(addr)?.ok_or(Error::NoBlob(addr))?;
-        let (plain, cacheable) = self.read_blob(addr, place.at, depth_left)?;
-        let plain: Arc<[u8]> = plain.into();
-        // Security: what was sealed is not kept in clear longer than its reader keeps it.
-        if cacheable {
-            self.remember(addr, plain.clone());
+        let bytes = self.record_bytes(place.at)?;
+        let blob = self.blob_record(&bytes, place.at)?;
+        if blob.addr != addr {
+            return Err(self.corrupt(place.at, "another blob was expected here"));
         }
-        Ok(plain)
+        self.unpacked(&blob, place.at, BASES_MAX)
     }
 
-    fn read_blob(
-        &self,
-        addr: BlobAddr,
-        at: Position,
-        depth_left: u8,
-    ) -> Result<(Vec<u8>, bool), Error> {
+    fn cached(&self, addr: BlobAddr) -> Option<Arc<[u8]>> {
+        lock(&self.cache).blobs.get(&addr).cloned()
+    }
+
+    /// The plaintext of the blob whose record stands at `at`.
+    fn blob_at(&self, at: Position, bases_left: u8) -> Result<Arc<[u8]>, Error> {
         let bytes = self.record_bytes(at)?;
-        let parsed = record::parse(&bytes).map_err(|error| self.corrupt(at, error))?;
-        let (Record::Blob(blob), _) = parsed else {
-            return Err(self.corrupt(at, "a blob was expected here"));
-        };
+        let blob = self.blob_record(&bytes, at)?;
+        match self.cached(blob.addr) {
+            Some(bytes) => Ok(bytes),
+            None => self.unpacked(&blob, at, bases_left),
+        }
+    }
+
+    fn blob_record<'b>(&self, bytes: &'b [u8], at: Position) -> Result<BlobRecord<'b>, Error> {
+        match record::parse(bytes).map_err(|error| self.corrupt(at, error))? {
+            (Record::Blob(blob), _) => Ok(blob),
+            _ => Err(self.corrupt(at, "a blob was expected here")),
+        }
+    }
+
+    fn unpacked(
+        &self,
+        blob: &BlobRecord<'_>,
+        at: Position,
+        bases_left: u8,
+    ) -> Result<Arc<[u8]>, Error> {
         let len = blob.len as usize;
         let plain = match blob.codec {
             BlobCodec::Raw => Some(blob.content.to_vec()),
             BlobCodec::Zstd => inflate(blob.content, &[], len),
             BlobCodec::ZstdBase(base) => {
-                let left = depth_left.checked_sub(1);
+                let left = bases_left.checked_sub(1);
                 let left = left.ok_or_else(|| self.corrupt(at, "too many bases"))?;
-                inflate(blob.content, &self.blob_within(base, left)?, len)
+                inflate(blob.content, &self.blob_at(base, left)?, len)
             }
             BlobCodec::Sealed => {
-                let sealer = self.sealer.as_ref().ok_or(Error::Sealed(addr))?;
-                let opened = sealer.open(addr, blob.content);
+                let sealer = self.sealer.as_ref().ok_or(Error::Sealed(blob.addr))?;
+                let opened = sealer.open(blob.addr, blob.content);
                 let opened = opened.ok_or_else(|| self.corrupt(at, "the sealed blob"))?;
-                return Ok((opened, false));
+                // Security: what was sealed is not kept in clear longer than its reader keeps it.
+                return Ok(opened.into());
             }
         };
-        let right = plain.filter(|plain| blob.addr == addr && BlobAddr::of(plain) == addr);
-        right
-            .map(|plain| (plain, true))
-            .ok_or_else(|| self.corrupt(at, "the blob is not what it was"))
+        let right = plain.filter(|plain| BlobAddr::of(plain) == blob.addr);
+        let plain = right.ok_or_else(|| self.corrupt(at, "the blob is not what it was"))?;
+        let plain: Arc<[u8]> = plain.into();
+        self.remember(blob.addr, plain.clone());
+        Ok(plain)
     }
 
     /// What a blob is stored against; `None` = nothing.
-    pub(super) fn base_of(&self, place: BlobPlace) -> Result<Option<BlobAddr>, Error> {
-        let bytes = self.record_bytes(place.at)?;
-        match record::parse(&bytes).map_err(|error| self.corrupt(place.at, error))? {
-            (Record::Blob(BlobRecord { codec: BlobCodec::ZstdBase(base), .. }), _) => {
-                Ok(Some(base))
-            }
-            _ => Ok(None),
-        }
+    pub(super) fn base_of(&self, at: Position) -> Result<Option<(BlobAddr, BlobPlace)>, Error> {
+        let bytes = self.record_bytes(at)?;
+        let BlobCodec::ZstdBase(base) = self.blob_record(&bytes, at)?.codec else {
+            return Ok(None);
+        };
+        let bytes = self.record_bytes(base)?;
+        let found = self.blob_record(&bytes, base)?;
+        Ok(Some((found.addr, BlobPlace { at: base, step: found.step })))
     }
 
     /// The bytes of the record at `at`.

@@ -22,10 +22,15 @@
 //!   8  .  frame, then payload             32  1  codec: 0 raw, 1 zstd, 2 zstd with the base
 //!                                                as dictionary, 3 sealed
 //!                                         33  1  step: versions since a whole one
-//!                                         34  4  plaintext length
-//!                                         38 32  base address, codec 2 only
+//!                                         34  .  plaintext length; codec 2 only: the first
+//!                                                event of the base's segment, and the offset
+//!                                                of its record there; each as a number of
+//!                                                variable length (`ledger::number`)
 //!                                          .  .  content
 //! ```
+//!
+//! A base is named by its place, which spares a search for each; that it is the right one shows in
+//! the plaintext, which must have the address.
 //!
 //! Invariant: every byte of a segment is under a checksum, the length field included, so a single
 //! flipped byte anywhere is found.
@@ -34,6 +39,8 @@ use uuid::Uuid;
 
 use super::codec::PAYLOAD_BYTES_MAX;
 use super::frame::{Codec, Envelope, FRAME_MAGIC, Stored};
+use super::number::{NUMBER_BYTES_MAX, put_number, take_number};
+use super::store::Position;
 use crate::model::{BlobAddr, Digest, Seq, Timestamp};
 
 /// The version of the segment layout that this module writes and reads.
@@ -53,7 +60,7 @@ const TYPE_EVENT: u8 = 1;
 const TYPE_BLOB: u8 = 2;
 const TYPE_FOOTER: u8 = 3;
 const EVENT_FIXED_BYTES: usize = 8;
-const BLOB_FIXED_BYTES: usize = 38;
+const BLOB_FIXED_BYTES: usize = 34;
 const FOOTER_BYTES: usize = 64;
 
 /// What is wrong with the bytes of a segment.
@@ -147,8 +154,8 @@ pub enum BlobCodec {
     Raw,
     /// zstd.
     Zstd,
-    /// zstd with another blob as dictionary.
-    ZstdBase(BlobAddr),
+    /// zstd with the blob whose record stands there as dictionary.
+    ZstdBase(Position),
     /// Sealed under the ledger's key: nonce, then XChaCha20-Poly1305 ciphertext.
     Sealed,
 }
@@ -258,9 +265,10 @@ pub fn put_blob(out: &mut Vec<u8>, blob: &BlobRecord<'_>) {
             BlobCodec::Sealed => (3, None),
         };
         out.extend_from_slice(&[codec, blob.step]);
-        out.extend_from_slice(&blob.len.to_be_bytes());
+        put_number(out, blob.len.into());
         if let Some(base) = base {
-            out.extend_from_slice(&base.0);
+            put_number(out, base.segment.0);
+            put_number(out, base.offset);
         }
         out.extend_from_slice(blob.content);
     });
@@ -333,17 +341,16 @@ fn parse_event(mut rest: Fields<'_>) -> Result<EventRecord<'_>, Error> {
 fn parse_blob(mut rest: Fields<'_>) -> Result<BlobRecord<'_>, Error> {
     let addr = BlobAddr(rest.array().ok_or(Error::Body("length"))?);
     let [code, step] = rest.array().ok_or(Error::Body("length"))?;
-    let len = rest.u32().ok_or(Error::Body("length"))?;
+    let len = rest.number().ok_or(Error::Body("length"))?;
+    let len = u32::try_from(len).ok().filter(|len| *len as usize <= BLOB_BYTES_MAX);
+    let len = len.ok_or(Error::Body("blob length"))?;
     let codec = match code {
         0 => BlobCodec::Raw,
         1 => BlobCodec::Zstd,
-        2 => BlobCodec::ZstdBase(BlobAddr(rest.array().ok_or(Error::Body("length"))?)),
+        2 => BlobCodec::ZstdBase(rest.position().ok_or(Error::Body("length"))?),
         3 => BlobCodec::Sealed,
         _ => return Err(Error::Body("blob codec")),
     };
-    if len as usize > BLOB_BYTES_MAX {
-        return Err(Error::Body("blob length"));
-    }
     Ok(BlobRecord { addr, codec, step, len, content: rest.0 })
 }
 
@@ -395,10 +402,18 @@ impl Fields<'_> {
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_be_bytes)
     }
+
+    fn number(&mut self) -> Option<u64> {
+        take_number(&mut self.0)
+    }
+
+    fn position(&mut self) -> Option<Position> {
+        Some(Position { segment: Seq(self.number()?), offset: self.number()? })
+    }
 }
 
 /// How many bytes a blob's record takes beside its content, at most.
-pub const BLOB_OVERHEAD_BYTES: usize = PREFIX_BYTES + BLOB_FIXED_BYTES + 32;
+pub const BLOB_OVERHEAD_BYTES: usize = PREFIX_BYTES + BLOB_FIXED_BYTES + 3 * NUMBER_BYTES_MAX;
 
 #[cfg(test)]
 mod tests {
@@ -448,13 +463,13 @@ mod tests {
 
         #[test]
         fn blob_records_come_back(
-            addr in any::<[u8; 32]>(), base in any::<[u8; 32]>(), codec in 0..4, step in any::<u8>(),
+            addr in any::<[u8; 32]>(), base in any::<(u64, u64)>(), codec in 0..4, step in any::<u8>(),
             content in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             let codec = match codec {
                 0 => BlobCodec::Raw,
                 1 => BlobCodec::Zstd,
-                2 => BlobCodec::ZstdBase(BlobAddr(base)),
+                2 => BlobCodec::ZstdBase(Position { segment: Seq(base.0), offset: base.1 }),
                 _ => BlobCodec::Sealed,
             };
             let blob = BlobRecord { addr: BlobAddr(addr), codec, step, len: 77, content: &content };

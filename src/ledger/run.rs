@@ -13,6 +13,7 @@
 //!
 //! Nothing panics on damaged values: decoding gives `None`, and the store is set aside.
 
+use super::number::{put_number, take_number};
 use super::store::{BlobPlace, EventEntry, Position};
 use crate::model::{BlobAddr, Seq, Timestamp};
 
@@ -26,30 +27,6 @@ const ADDR_BYTES: usize = 20;
 const FILTER_BITS_PER_BLOB: usize = 10;
 const FILTER_PROBES: usize = 7;
 const FILTER_HEADER_BYTES: usize = 5;
-
-fn put_number(out: &mut Vec<u8>, mut number: u64) {
-    loop {
-        let [low, ..] = number.to_le_bytes();
-        number >>= 7;
-        if number == 0 {
-            return out.push(low & 0x7f);
-        }
-        out.push(low | 0x80);
-    }
-}
-
-fn take_number(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f).checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
-}
 
 /// Places and times of consecutive events.
 pub(super) fn encode_events(events: &[(u64, Timestamp)]) -> Vec<u8> {
@@ -113,7 +90,7 @@ impl Filter {
         let bucket_bits = u8::try_from(buckets.trailing_zeros()).unwrap_or(8);
         let mut bits = vec![0; (count * FILTER_BITS_PER_BLOB).div_ceil(8).max(1)];
         for addr in addrs {
-            for probe in probes(addr, bits.len()) {
+            for probe in probes(&addr, bits.len()) {
                 bits[probe / 8] |= 1 << (probe % 8);
             }
         }
@@ -122,7 +99,7 @@ impl Filter {
 
     /// Whether the table may have this blob; when it has, the answer is yes.
     pub(super) fn may_have(&self, addr: BlobAddr) -> bool {
-        probes(addr, self.bits.len()).all(|probe| self.bits[probe / 8] & (1 << (probe % 8)) != 0)
+        probes(&addr, self.bits.len()).all(|probe| self.bits[probe / 8] & (1 << (probe % 8)) != 0)
     }
 
     /// The bucket of the table that a blob is in.
@@ -146,10 +123,10 @@ impl Filter {
 }
 
 /// The bits of a filter that stand for a blob. Addresses are hashes, so their bytes serve.
-fn probes(addr: BlobAddr, filter_bytes: usize) -> impl Iterator<Item = usize> {
+fn probes(addr: &BlobAddr, filter_bytes: usize) -> impl Iterator<Item = usize> {
     let (words, _) = addr.0.as_chunks::<4>();
-    let words: Vec<u32> = words.iter().map(|word| u32::from_be_bytes(*word)).collect();
-    words.into_iter().take(FILTER_PROBES).map(move |word| word as usize % (filter_bytes * 8))
+    let bits = filter_bytes * 8;
+    words.iter().take(FILTER_PROBES).map(move |word| u32::from_be_bytes(*word) as usize % bits)
 }
 
 /// Places of blobs, which must be in order of their addresses.
@@ -171,6 +148,9 @@ pub(super) fn encode_blobs<'a>(
 pub(super) fn decode_blob(mut bytes: &[u8], addr: BlobAddr) -> Option<Option<BlobPlace>> {
     while !bytes.is_empty() {
         let (prefix, rest) = bytes.split_at_checked(ADDR_BYTES)?;
+        if *prefix > addr.0[..ADDR_BYTES] {
+            return Some(None);
+        }
         bytes = rest;
         let segment = Seq(take_number(&mut bytes)?);
         let offset = take_number(&mut bytes)?;

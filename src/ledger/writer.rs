@@ -7,6 +7,7 @@
 //! is poisoned until the ledger is opened again.
 //! Bound: a group ends at [`GROUP_BYTES_MAX`]; the queue is bounded by its maker.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -19,9 +20,10 @@ use super::draft::{Batch, Draft};
 use super::error::Error;
 use super::frame::{CAUSES_MAX, Envelope, Recorded, valid_at};
 use super::index::{Group, Written};
-use super::prepare::{Prepared, PreparedBlob, PreparedEvent, Preparer};
+use super::prepare::{Packing, Prepared, PreparedBlob, PreparedEvent, Preparer};
 use super::record::{
-    BLOB_OVERHEAD_BYTES, BlobRecord, Footer, HEADER_BYTES, Header, put_blob, put_event, put_footer,
+    BLOB_OVERHEAD_BYTES, BlobCodec, BlobRecord, Footer, HEADER_BYTES, Header, put_blob, put_event,
+    put_footer,
 };
 use super::segment::Segment;
 use super::shared::{Head, Shared};
@@ -67,6 +69,8 @@ struct Linked {
     end: ChainEnd,
     events: Vec<Written>,
     blobs: Vec<(BlobAddr, BlobPlace)>,
+    /// Where the blobs of the group are.
+    places: HashMap<BlobAddr, Position>,
     answers: Vec<(Answer, Vec<Seq>)>,
 }
 
@@ -174,6 +178,7 @@ impl Writer {
             end: self.end,
             events: Vec::new(),
             blobs: Vec::new(),
+            places: HashMap::new(),
             answers: Vec::with_capacity(requests.len()),
         };
         if !self.owed.is_empty() {
@@ -200,7 +205,8 @@ impl Writer {
         let segment = self.segment.header.first;
         for blob in &prepared.blobs {
             let at = Position { segment, offset: start + linked.bytes.len() as u64 };
-            put_prepared(&mut linked.bytes, blob);
+            put_prepared(linked, blob);
+            linked.places.insert(blob.addr, at);
             linked.blobs.push((blob.addr, BlobPlace { at, step: blob.step }));
             linked.end.blobs += 1;
         }
@@ -364,10 +370,17 @@ fn weigh(batch: &Batch) -> usize {
     blobs.sum::<usize>() + batch.drafts.len() * DRAFT_BYTES_GUESS
 }
 
-fn put_prepared(out: &mut Vec<u8>, blob: &PreparedBlob) {
-    let PreparedBlob { addr, codec, step, len, content } = blob;
-    let record = BlobRecord { addr: *addr, codec: *codec, step: *step, len: *len, content };
-    put_blob(out, &record);
+fn put_prepared(linked: &mut Linked, blob: &PreparedBlob) {
+    let PreparedBlob { addr, packing, step, len, content } = blob;
+    let codec = match packing {
+        Packing::Alone(codec) => *codec,
+        Packing::Against(base, at) => {
+            let at = at.or_else(|| linked.places.get(base).copied());
+            BlobCodec::ZstdBase(at.expect("a base is durable or was linked before"))
+        }
+    };
+    let record = BlobRecord { addr: *addr, codec, step: *step, len: *len, content };
+    put_blob(&mut linked.bytes, &record);
 }
 
 /// Gives an event its position, puts its record into `out` and moves the end of the chain.

@@ -13,7 +13,10 @@ impl Ledger {
     #[cfg(test)]
     pub(crate) fn bases_of(&self, addr: BlobAddr) -> Vec<BlobAddr> {
         let reader = &self.inner.shared.reader;
-        let base = |addr: &BlobAddr| reader.base_of(reader.place(*addr).unwrap()?).unwrap();
+        let base = |addr: &BlobAddr| {
+            let base = reader.base_of(reader.place(*addr).unwrap()?.at).unwrap()?;
+            Some(base.0)
+        };
         std::iter::successors(Some(addr), base).skip(1).collect()
     }
 
