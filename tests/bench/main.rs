@@ -48,7 +48,7 @@ use crate::witness::INTERRUPTED;
 type Group = (&'static str, fn(&Handle, &mut Report) -> Result<()>);
 
 /// The groups in the order in which they run, by the names that `ONLY` takes.
-const GROUPS: [Group; 13] = [
+const GROUPS: [Group; 14] = [
     ("ledger", ledger::measure),
     ("blame", blame::measure),
     ("push", push::plain),
@@ -58,6 +58,7 @@ const GROUPS: [Group; 13] = [
     ("prune", prune::measure),
     ("rollback", rollback::measure),
     ("burn", rollback::burn),
+    ("replay", rollback::replay),
     ("thousand", mass::thousand),
     ("five-thousand", mass::five_thousand),
     ("open", open::measure),

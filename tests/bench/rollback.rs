@@ -1,5 +1,5 @@
 //! From the request to bring an earlier state back to the last object applied: of an application,
-//! and of a whole cluster that burned.
+//! and of a whole cluster that burned, under the same address or onto another.
 
 use std::time::{Duration, Instant};
 
@@ -106,6 +106,56 @@ pub(crate) fn burn(runtime: &Handle, report: &mut Report) -> Result<()> {
             .beside("bare loop at 8", Unit::Seconds, vec![alone]),
     );
     Ok(())
+}
+
+/// 600 objects from the ledger alone onto a control plane that has nothing: the whole of
+/// `greffier replay`, with its plan and its verification.
+pub(crate) fn replay(runtime: &Handle, report: &mut Report) -> Result<()> {
+    let site = Site::open(runtime)?;
+    let repository = site.repository("replay")?;
+    let manifests = mixed(BURNT);
+    write(&repository, "replay", &manifests)?;
+    repository.commit("begin")?;
+    repository.push()?;
+    let home = site.home("replay-home", &[application("replay", &repository.url(), "replay")])?;
+    let witness = site.watch("bench-replay", Depth::Names)?;
+    let daemon = Daemon::start(&home)?;
+    there(&witness, 0)?;
+    settle(&daemon)?;
+    away(&repository.url())?;
+    drop((daemon, witness));
+
+    let fresh = Site::open(runtime)?;
+    let alone = bare(&fresh.admin, "bench-bare", &manifests)?.total.as_secs_f64();
+    let witness = fresh.watch("bench-replay", Depth::Names)?;
+    let kubeconfig = fresh.plane.kubeconfig("greffier");
+    let context = current_context(&std::fs::read_to_string(&kubeconfig)?)?;
+    let kubeconfig = kubeconfig.to_str().context("the path of the kubeconfig is no UTF-8")?;
+    let (from, begun) = (witness.now(), Instant::now());
+    home.run_ok(&["replay", "--to", &context, "--kubeconfig", kubeconfig, "--yes"])?;
+    let ended = begun.elapsed().as_secs_f64();
+    let took = there(&witness, from)?.saturating_duration_since(begun).as_secs_f64();
+    report.add(
+        Figure::new(
+            "replay of 600 objects, command → last object applied",
+            Unit::Seconds,
+            vec![took],
+        )
+        .beside("bare loop at 8", Unit::Seconds, vec![alone]),
+    );
+    report.add(
+        Figure::new("the same, command → its end, verified", Unit::Seconds, vec![ended]).beside(
+            "bare loop at 8",
+            Unit::Seconds,
+            vec![alone],
+        ),
+    );
+    Ok(())
+}
+
+fn current_context(kubeconfig: &str) -> Result<String> {
+    let line = kubeconfig.lines().find_map(|line| line.strip_prefix("current-context: "));
+    Ok(line.context("the kubeconfig has no current context")?.trim().trim_matches('"').to_owned())
 }
 
 /// When every object had this value.
