@@ -206,7 +206,13 @@ fn reasons(
     let adopted = deletions.iter().filter(|write| write.verb == Verb::Adopt).count();
     // What somebody replaced by another of its name is there no more.
     let replaced = world.extras_of(name).filter(|(_, owned, live)| owned.uid != live.uid).count();
-    let total = world.owned_count(name) - replaced + children + gone.count() + adopted;
+    // What was made while this waited is no reason to let it pass.
+    let entered = app.entered.iter().filter(|key| {
+        let own = world.owned.get(*key).is_some_and(|owned| owned.app == *name);
+        own && !begun.contains(key) && deletions.iter().all(|write| write.key != **key)
+    });
+    let own = world.owned_count(name).saturating_sub(replaced + entered.count());
+    let total = own + children + gone.count() + adopted;
     let mut reasons = Vec::new();
     let mut say = |what: String| reasons.push(GateReason { what });
     let share_exceeded = count * 100 > total * limits.app_percent_max as usize;

@@ -338,6 +338,9 @@ pub struct App {
     pub paused: Option<Pause>,
     /// Its gate.
     pub gate: Option<Gate>,
+    /// The objects that became its own while others had to go: those are judged by what the
+    /// application had before, or what waits would pass as soon as the new ones are made.
+    pub entered: BTreeSet<ObjectKey>,
     /// The approval that is being carried out.
     pub approved: Option<Approval>,
     /// What the deletions of that plan rest on. A deletion that rests on the same is approved,
@@ -412,6 +415,7 @@ impl App {
             removing: false,
             paused: None,
             gate: None,
+            entered: BTreeSet::new(),
             approved: None,
             approved_bases: BTreeSet::new(),
             lapsed: Vec::new(),

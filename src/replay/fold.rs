@@ -367,6 +367,9 @@ impl World {
         app.proposed = None;
         app.rewritten = None;
         app.counts = (0, 0, 0);
+        if app.gate.is_none() {
+            app.entered.clear();
+        }
         app.drift.retain(|key, _| objects.contains_key(key));
         app.rivals.retain(|key, _| objects.contains_key(key));
         app.holds.retain(|hold| objects.contains_key(hold.of.key()));

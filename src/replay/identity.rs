@@ -307,6 +307,7 @@ impl World {
             // everything is made anew and takes its time.
             app.trials.trial = None;
             app.lapse();
+            app.entered.clear();
             if let Some(desired) = &mut app.desired {
                 desired.deleted.clear();
             }

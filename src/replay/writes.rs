@@ -265,7 +265,12 @@ impl World {
         let notes = self.notes_of(write, applied);
         // The objects of an application that was removed meanwhile are nobody's.
         let now = self.now;
+        let enters = self.owned.get(&write.key).is_none_or(|owned| owned.app != *name);
+        let may_wait = self.extras.get(name).is_some_and(|extras| !extras.is_empty());
         let Some(app) = self.apps.get_mut(name) else { return };
+        if enters && (may_wait || app.gate.is_some()) {
+            app.entered.insert(write.key.clone());
+        }
         app.attempts.remove(&write.key);
         app.put_back(&write.key, now);
         app.drift.remove(&write.key);

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::super::{CREATE_NAMESPACE, Plan};
 use crate::ledger::event::{
-    DesiredObject, FieldChange, ObjectOptions, Origin, OutcomeRecordedV1, PlanApprovedV1, Preview,
-    Verb, WriteResult,
+    DesiredObject, FieldChange, GateLapsedV1, ObjectOptions, Origin, OutcomeRecordedV1,
+    PlanApprovedV1, Preview, Verb, WriteResult,
 };
 use crate::replay::testing::{
     Given, application, auto, cascading, child, hold, key, map, maps, name, object, objects, writes,
@@ -63,6 +63,44 @@ fn what_somebody_replaced_is_no_object_of_the_application_any_more() {
     given.sees(&map(5));
     given.renders("web", maps(2));
     assert_eq!(reasons(&given.plan("web")), ["would delete 3 of 5 objects of web (limit 50 %)"]);
+}
+
+/// The first five of `maps` under other names.
+fn renamed() -> Vec<DesiredObject> {
+    maps(11).split_off(5)
+}
+
+#[test]
+fn what_is_made_while_deletions_wait_does_not_let_them_pass() {
+    let mut given = Given::synced(maps(5));
+    given.push(2);
+    given.renders("web", renamed());
+    let reason = ["would delete 5 of 5 objects of web (limit 50 %)"];
+    assert_eq!(reasons(&given.plan("web")), reason);
+    given.gates("web");
+    let creations = given.intends("web");
+    given.carries_out(creations);
+    assert_eq!(given.world.owned.len(), 11);
+    assert_eq!(reasons(&given.plan("web")), reason, "6 new objects are no reason");
+    // Nor does the next push make them one.
+    given.push(3);
+    given.renders("web", renamed());
+    assert_eq!(reasons(&given.plan("web")), reason);
+    // One of the new ones goes with the others.
+    given.push(4);
+    given.renders("web", renamed().split_off(1));
+    let more = ["would delete 6 of 6 objects of web (limit 50 %)"];
+    assert_eq!(reasons(&given.plan("web")), more);
+    // What is let go of in Git after all is judged by everything that is there from then on.
+    let mut back = given.clone();
+    back.push(5);
+    back.renders("web", maps(11));
+    assert!(back.plan("web").gate.is_none());
+    let (app, plan) = (name("web"), back.world.apps[&name("web")].gate.clone().unwrap().plan);
+    back.event(GateLapsedV1 { app, plan });
+    back.push(6);
+    back.renders("web", maps(11).split_off(5));
+    assert_eq!(reasons(&back.plan("web")), [""; 0], "5 of 11");
 }
 
 #[test]
