@@ -44,6 +44,7 @@ pub use git::{Repo, Resolved};
 pub use hold::{Hold, NotKept, why_not_kept};
 pub use identity::{Doubt, Former, Identity, Other, Reverted, Revisions};
 pub use ignore::IgnoreFailure;
+pub use later::{OwnWrites, Sign};
 pub use restore::OpenRestore;
 pub use rollback::AppHold;
 pub use trial::{Refusal, Trial, Trials, Well, asked_for};

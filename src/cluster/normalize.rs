@@ -24,8 +24,7 @@ use crate::model::{
 };
 use crate::plan::secret::is_annotation_recorded;
 
-/// The field manager of every write of greffier.
-pub const FIELD_MANAGER: &str = "greffier";
+pub use crate::model::FIELD_MANAGER;
 
 /// The annotation that names the application an object belongs to.
 pub const OWNER_ANNOTATION: &str = "greffier.dev/application";
@@ -84,8 +83,7 @@ impl ManagerFields {
     /// Whether this is what greffier applied.
     #[must_use]
     pub fn is_own(&self) -> bool {
-        let ManagerStamp { manager, operation, subresource, .. } = &self.stamp;
-        is_own(manager, operation, subresource)
+        self.stamp.is_own()
     }
 }
 

@@ -44,7 +44,8 @@ pub use daemon::{
 };
 pub use git::{
     CHANGED_PATHS_MAX, CommitRecordedV1, CommitSignature, FetchFailedV1, FetchRecoveredV1,
-    HistoryImportedV1, HistoryRewrittenV1, RefMovedV1, Signature, SignatureForm, SignatureVerdict,
+    FetchUnchangedV1, HistoryImportedV1, HistoryRewrittenV1, RefMovedV1, Signature, SignatureForm,
+    SignatureVerdict,
 };
 pub use hold::{
     AppHeldV1, AppHoldEndedV1, AutoRollback, AutoRollbackRefusedV1, BackTo, HeldApproval,
@@ -170,6 +171,8 @@ events! {
     FetchFailed(FetchFailedV1) = 0x0205, "git.fetch-failed";
     /// See [`FetchRecoveredV1`].
     FetchRecovered(FetchRecoveredV1) = 0x0206, "git.fetch-recovered";
+    /// See [`FetchUnchangedV1`].
+    FetchUnchanged(FetchUnchangedV1) = 0x0207, "git.fetch-unchanged";
     /// See [`AppDeclaredV1`].
     AppDeclared(AppDeclaredV1) = 0x0301, "app.declared";
     /// See [`AppRemovedV1`].

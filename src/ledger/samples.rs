@@ -74,6 +74,7 @@ fn notes() -> ApplyNotes {
         surplus: true,
         left: vec![(".data.a".into(), vec!["helm".into()])],
         by_hand: vec![(".data.b".into(), vec!["kubectl-edit".into()])],
+        written: Some(Timestamp(9)),
     }
 }
 
@@ -210,6 +211,7 @@ fn git() -> Vec<Event> {
         .into(),
         FetchFailedV1 { repo: "/srv/infra".into(), error: "not a repository".into() }.into(),
         FetchRecoveredV1 { repo: "/srv/infra".into() }.into(),
+        FetchUnchangedV1 { repo: "/srv/infra".into() }.into(),
     ]
 }
 

@@ -120,10 +120,10 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::ConfigLoaded(_)
         | Event::FetchFailed(_)
         | Event::FetchRecovered(_)
+        | Event::FetchUnchanged(_)
         | Event::ProgramsFound(_)
-        | Event::AuditRead(_)
-        | Event::AuditTroubled(_)
         | Event::DeadlineReached(_) => Subjects::default(),
+        Event::AuditRead(_) | Event::AuditTroubled(_) => Subjects::default(),
         Event::ClusterIdentified(_) | Event::ClusterReplaced(_) | Event::ClusterReverted(_) => {
             Subjects::of_cluster()
         }

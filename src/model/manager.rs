@@ -17,6 +17,9 @@ const TOOLS_OF_PEOPLE: [&str; 12] = [
     "wget",
 ];
 
+/// The field manager of every write of greffier.
+pub const FIELD_MANAGER: &str = "greffier";
+
 /// The API server's name for whoever wrote an object before field ownership was kept, or before
 /// somebody cleared it.
 pub const BEFORE_FIRST_APPLY: &str = "before-first-apply";

@@ -34,6 +34,9 @@ pub enum Violation {
     /// It would delete an object that greffier never applied to this very cluster.
     #[error("would delete {0}, which was applied to another cluster")]
     PrunesFormer(ObjectKey),
+    /// It would delete something although Git has not been heard since the daemon started.
+    #[error("would delete {0}, and nobody has heard of Git since the start")]
+    PrunesUnheard(ObjectKey),
     /// It would write to an object that already has a write under way.
     #[error("would write {0}, which has an open intent")]
     WritesInFlight(ObjectKey),
@@ -57,6 +60,7 @@ impl Violation {
             | Self::WritesForbidden(key)
             | Self::WritesToStranger(key)
             | Self::PrunesFormer(key)
+            | Self::PrunesUnheard(key)
             | Self::WritesInFlight(key)
             | Self::WritesGated(key)
             | Self::WritesReplicas(key, _) => key,
@@ -125,6 +129,9 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
                     && hold.until.is_none_or(|until| until > world.now)
             })
         });
+        if !kept_away && app.is_some_and(|app| is_unheard(world, app)) {
+            violations.push(Violation::PrunesUnheard(key.clone()));
+        }
         if wanted && !kept_away && write.verb == Verb::Prune {
             violations.push(Violation::PrunesWanted(key.clone()));
         }
@@ -136,6 +143,18 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// Whether what the application wants rests on what Git said before the daemon started, and no
+/// person has said since that something is to go.
+fn is_unheard(world: &World, app: &App) -> bool {
+    let told =
+        app.spec.sources.iter().all(|source| {
+            world.repos.get(&source.repo).is_some_and(|repo| repo.heard > world.started)
+        });
+    let asked = app.request.as_ref().is_some_and(|r| r.prune && r.seq > world.started);
+    let approved = app.approved.is_some_and(|approval| approval.seq > world.started);
+    !told && !asked && !approved && !app.removing && app.hold.is_none()
 }
 
 /// Whether another cluster answers than the one that is kept, or the kept one as it was before.

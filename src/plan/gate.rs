@@ -82,10 +82,11 @@ pub(super) fn gate(
     app: &App,
     limits: &Limits,
     plan: &mut Plan,
-    prunes: Vec<Write>,
+    mut prunes: Vec<Write>,
     asks: Vec<GateReason>,
 ) {
-    if app.removing && asks.is_empty() {
+    later::await_start(world, (name, app), plan, &mut prunes);
+    if app.removing && asks.is_empty() && world.old_copy().is_none() {
         // Whoever removed the application was asked about its objects then.
         plan.writes.extend(prunes);
         return;
@@ -93,7 +94,7 @@ pub(super) fn gate(
     let mut waiting = Waiting::default();
     first_contacts(world, app, plan, &mut waiting);
     later::await_comparisons(world, app, plan);
-    later::take(world, app, plan, &mut waiting);
+    later::take(world, app, plan, &mut prunes, &mut waiting);
     deletions(world, (name, app), limits, plan, (prunes, asks), &mut waiting);
     if let Some(proposed) = app.asked_about() {
         proposed::add(world, (name, app), proposed, limits, plan, &mut waiting);

@@ -192,11 +192,10 @@ fn sentence(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descr
         | Event::LedgerRepaired(_)
         | Event::ConfigLoaded(_)
         | Event::DeadlineReached(_) => daemon::of_daemon(event),
-        Event::CommitRecorded(_)
-        | Event::RefMoved(_)
-        | Event::HistoryRewritten(_)
-        | Event::HistoryImported(_) => git::of_git(event),
+        Event::CommitRecorded(_) | Event::RefMoved(_) => git::of_git(event),
+        Event::HistoryRewritten(_) | Event::HistoryImported(_) => git::of_git(event),
         Event::FetchFailed(_) | Event::FetchRecovered(_) => git::of_git(event),
+        Event::FetchUnchanged(_) => git::of_git(event),
         Event::AppDeclared(_)
         | Event::AppRemoved(_)
         | Event::AppRefused(_)

@@ -309,6 +309,7 @@ pub(super) fn outcome(
         Err(error) => return (WriteResult::Unknown(error.to_string()), None),
     };
     let notes = Box::new(notes::of(sealer, &normalised, sent, last));
+
     let blob = Blob::plain(normalised.stored_bytes(), base);
     let applied = Applied {
         baseline: normalised.owned.unwrap_or_default(),

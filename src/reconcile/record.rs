@@ -11,14 +11,14 @@ use crate::cluster::{Behind, ClusterInput, Identity, Observation, SecretDigest};
 use crate::health;
 use crate::ledger::event::{
     ClusterFoundV1, ClusterIdentifiedV1, ClusterLostV1, ClusterReplacedV1, ClusterRevertedV1,
-    Event, FetchFailedV1, FetchRecoveredV1, KindListedV1, KindsServedV1, Learned, ManagerStamp,
-    ObjectGoneV1, ObjectObservedV1, WatchGapV1,
+    Event, FetchFailedV1, FetchRecoveredV1, FetchUnchangedV1, KindListedV1, KindsServedV1, Learned,
+    ManagerStamp, ObjectGoneV1, ObjectObservedV1, WatchGapV1,
 };
 use crate::ledger::{self, BLOB_BYTES_MAX, Batch, Blob, Draft, Ledger, Sealer};
 use crate::model::{
     Actor, Basis, BlobAddr, Claim, Digest, ObjectKey, Scheme, Timestamp, ValidTime, with_causes,
 };
-use crate::replay::ClusterState;
+use crate::replay::{ClusterState, Repo};
 use crate::source::SourceInput;
 
 /// Values of Secrets are digested under the ledger's key.
@@ -254,8 +254,11 @@ pub async fn record_sources(
                         None => drafts.is_empty(),
                     }
                 };
+                let moved = |draft: &Draft| matches!(draft.event, Event::RefMoved(_));
                 if owed {
                     drafts.push(Draft::new(FetchRecoveredV1 { repo: url }));
+                } else if !is_heard(&parts, &url) && !drafts.iter().any(moved) {
+                    drafts.push(Draft::new(FetchUnchangedV1 { repo: url }));
                 }
                 if !drafts.is_empty() {
                     parts.ledger.append(drafts).await?;
@@ -267,7 +270,10 @@ pub async fn record_sources(
                 let told = {
                     let view = parts.read();
                     let repo = view.world.repos.get(&url);
-                    repo.is_some_and(|repo| repo.error.as_ref() == Some(&error))
+                    let told = |repo: &Repo| {
+                        repo.error.as_ref() == Some(&error) && view.world.started < repo.asked
+                    };
+                    repo.is_some_and(told)
                 };
                 if !told {
                     parts.ledger.append(Draft::new(FetchFailedV1 { repo: url, error })).await?;
@@ -279,6 +285,12 @@ pub async fn record_sources(
         }
     }
     Ok(())
+}
+
+/// Whether the ledger says that the repository was fetched since the daemon started.
+fn is_heard(parts: &Parts, url: &str) -> bool {
+    let view = parts.read();
+    view.world.repos.get(url).is_some_and(|repo| view.world.started < repo.heard)
 }
 
 /// Commits are their authors' acts; everything else is what greffier found.

@@ -28,6 +28,11 @@ pub struct ClusterState {
     /// The kinds that have been listed since the daemon started. Absence means something only
     /// for these.
     pub listed: BTreeSet<GroupKind>,
+    /// Whether every kind was listed since the daemon started, or could not be: what was recorded
+    /// before was looked at again as far as that is possible.
+    pub seen: bool,
+    /// The groups whose discovery failed: nobody knows what they serve.
+    pub broken_groups: BTreeSet<String>,
     /// Single objects of kinds that are not watched which were looked for since the daemon
     /// started, and are watched since.
     pub named: BTreeSet<ObjectKey>,
@@ -69,9 +74,31 @@ impl ClusterState {
         self.since = seq;
         self.interrupted.clear();
         self.listed.clear();
+        self.seen = false;
         self.named.clear();
         self.refused.clear();
         self.no_apply.clear();
+    }
+
+    /// How many kinds have not been listed since the daemon started, although they can be.
+    #[must_use]
+    pub fn unseen_kinds(&self) -> usize {
+        let served = self.kinds.values().filter(|served| served.watched && served.watchable);
+        let unseen = served.filter(|served| {
+            let kind = &served.kind;
+            !self.is_listed(kind)
+                && !self.refused.contains_key(kind)
+                && !self.interrupted.contains_key(kind)
+                && !self.broken_groups.contains(&kind.group)
+        });
+        unseen.count()
+    }
+
+    /// Notes whether everything was seen again; whether it is so from here on.
+    pub(super) fn see(&mut self) -> bool {
+        let seen = !self.seen && self.unseen_kinds() == 0;
+        self.seen |= seen;
+        seen
     }
 
     /// Since when resource versions of objects of `kind` tell what is newer.

@@ -19,9 +19,8 @@ use super::writes::retry_at;
 use crate::config::{people_of, rollback_of};
 use crate::ledger::event::{
     AppDeclaredV1, AppRefusedV1, AppRemovedV1, ConfigLoadedV1, DesiredObject, DriftDetectedV1,
-    DriftKind, Event, FetchFailedV1, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1,
-    RemovalAwaitedV1, RenderFailedV1, RenderSucceededV1, RenderVariedV1, SyncFinishedV1,
-    WritesSuspendedV1,
+    DriftKind, Event, Origin, PlanApprovedV1, PlanGatedV1, RefMovedV1, RemovalAwaitedV1,
+    RenderFailedV1, RenderSucceededV1, RenderVariedV1, SyncFinishedV1, WritesSuspendedV1,
 };
 use crate::model::{AppName, AppSpec, Digest, ObjectKey, Seq, Timestamp};
 
@@ -50,6 +49,7 @@ impl World {
             Event::RefMoved(body) => self.ref_moved(body),
             Event::FetchFailed(body) => self.fetch_failed(body),
             Event::FetchRecovered(body) => self.fetch_recovered(&body.repo),
+            Event::FetchUnchanged(body) => self.fetch_recovered(&body.repo),
             Event::AppDeclared(body) => self.app_declared(seq, body),
             Event::AppRemoved(body) => self.app_removed(body),
             Event::AppRefused(body) => self.app_refused(body),
@@ -90,11 +90,10 @@ impl World {
             | Event::AuditTroubled(_)
             | Event::AttributionResolved(_)
             | Event::AuditGapSuspected(_) => self.audited(seq, recorded, event),
-            Event::Marked(_)
-            | Event::RecoveryBegun(_)
-            | Event::RecoveryIntent(_)
-            | Event::RecoveryOutcome(_)
-            | Event::RecoveryFinished(_) => Touched::nothing(),
+            Event::RecoveryIntent(_) | Event::RecoveryOutcome(_) => self.replayed(),
+            Event::Marked(_) | Event::RecoveryBegun(_) | Event::RecoveryFinished(_) => {
+                Touched::nothing()
+            }
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
             Event::SyncRequested(_) | Event::Paused(_) | Event::Resumed(_) => {
                 self.decided(seq, event)
@@ -113,6 +112,12 @@ impl World {
             Event::ClusterLost(body) => self.cluster_lost(&body.error),
             _ => self.cluster_found(),
         }
+    }
+
+    /// What a replay wrote is a write of this ledger, if the cluster is ever kept.
+    fn replayed(&mut self) -> Touched {
+        self.may_have_written(self.now);
+        Touched::nothing()
     }
 
     fn writes_suspended(&mut self, body: &WritesSuspendedV1) -> Touched {
@@ -134,13 +139,6 @@ impl World {
             }
             None => Touched::nothing(),
         }
-    }
-
-    fn fetch_recovered(&mut self, name: &str) -> Touched {
-        let repo = self.repos.entry(name.to_owned()).or_default();
-        repo.error = None;
-        repo.fetched = true;
-        self.apps_of_repo(name)
     }
 
     fn daemon_started(&mut self, seq: Seq, observe: bool) -> Touched {
@@ -170,7 +168,7 @@ impl World {
         let mut sources = self.apps.values().flat_map(|app| &app.spec.sources);
         let is_followed = sources.any(|s| s.repo == body.repo && may_name(&s.revision, &body.name));
         let repo = self.repos.entry(body.repo.clone()).or_default();
-        repo.fetched = true;
+        let first = repo.told(self.seq, self.started, true);
         repo.gone.remove(&body.name);
         match &body.new {
             Some(commit) => drop(repo.refs.insert(body.name.clone(), commit.clone())),
@@ -184,7 +182,8 @@ impl World {
             self.forget_solved_problem(name);
             self.forget_undone_rewrite(name, &body.repo, &body.name);
         }
-        touched.and(self.caught_up())
+        let touched = touched.and(self.caught_up());
+        if first { Touched::all() } else { touched }
     }
 
     /// A ref that moved back to what was rendered last leaves nothing to be rendered.
@@ -196,13 +195,6 @@ impl World {
         if back && let Some(app) = self.apps.get_mut(name) {
             app.render_problem = None;
         }
-    }
-
-    fn fetch_failed(&mut self, body: &FetchFailedV1) -> Touched {
-        let repo = self.repos.entry(body.repo.clone()).or_default();
-        repo.error = Some(body.error.clone());
-        // Others may have been waiting for what this repository would say.
-        if repo.fetched { Touched::nothing() } else { self.caught_up() }
     }
 
     /// The applications that wait until every other has caught up with its repository, once
@@ -218,12 +210,6 @@ impl World {
             Origin::Config | Origin::Operator => None,
         }));
         touched
-    }
-
-    fn apps_of_repo(&self, repo: &str) -> Touched {
-        let apps = self.apps.iter();
-        let apps = apps.filter(|(_, app)| app.spec.sources.iter().any(|s| s.repo == repo));
-        Touched { apps: apps.map(|(name, _)| name.clone()).collect(), all: false }
     }
 
     fn app_declared(&mut self, seq: Seq, body: &AppDeclaredV1) -> Touched {
@@ -529,7 +515,12 @@ impl World {
                 later: body.later,
             };
             app.drift.insert(body.key.clone(), drift);
-        })
+        });
+        let app = self.apps.get(&body.app);
+        match app.and_then(|app| self.later_write(app, &body.key)) {
+            Some(at) if self.note_sign(&body.key, at) => Touched::all(),
+            _ => Touched::app(&body.app),
+        }
     }
 
     fn sync_finished(&mut self, seq: Seq, body: &SyncFinishedV1) -> Touched {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::CommitId;
+use super::world::{Touched, World};
+use crate::ledger::event::FetchFailedV1;
+use crate::model::{CommitId, Seq};
 
 /// A repository as last fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,10 @@ pub struct Repo {
     pub error: Option<String>,
     /// Whether anything was ever fetched from it.
     pub fetched: bool,
+    /// The event that told last what came of fetching it.
+    pub asked: Seq,
+    /// The event that told last that it was fetched.
+    pub heard: Seq,
 }
 
 /// What a revision stands for.
@@ -31,6 +37,18 @@ pub enum Resolved {
 }
 
 impl Repo {
+    /// An event told that it was fetched, or that it could not be. Returns whether that is the first
+    /// word since the daemon started.
+    pub(super) fn told(&mut self, seq: Seq, started: Seq, fetched: bool) -> bool {
+        let first = self.asked < started || (fetched && self.heard < started);
+        self.asked = seq;
+        if fetched {
+            self.heard = seq;
+            self.fetched = true;
+        }
+        first
+    }
+
     /// Resolves `revision` as Git does for a remote: `HEAD`, a branch, a tag, a full ref name, or
     /// a full commit id. A branch wins over a tag of the same name.
     #[must_use]
@@ -52,6 +70,33 @@ impl Repo {
     pub(super) fn was(&self, revision: &str) -> Option<&CommitId> {
         let gone = self.resolve(revision) == Resolved::Unknown;
         named(&self.gone, revision).filter(|_| gone)
+    }
+}
+
+impl World {
+    pub(super) fn fetch_recovered(&mut self, name: &str) -> Touched {
+        let repo = self.repos.entry(name.to_owned()).or_default();
+        repo.error = None;
+        if repo.told(self.seq, self.started, true) {
+            return Touched::all();
+        }
+        self.apps_of_repo(name)
+    }
+
+    pub(super) fn fetch_failed(&mut self, body: &FetchFailedV1) -> Touched {
+        let repo = self.repos.entry(body.repo.clone()).or_default();
+        repo.error = Some(body.error.clone());
+        if repo.told(self.seq, self.started, false) {
+            return Touched::all();
+        }
+        // Others may have been waiting for what this repository would say.
+        if repo.fetched { Touched::nothing() } else { self.caught_up() }
+    }
+
+    pub(super) fn apps_of_repo(&self, repo: &str) -> Touched {
+        let apps = self.apps.iter();
+        let apps = apps.filter(|(_, app)| app.spec.sources.iter().any(|s| s.repo == repo));
+        Touched { apps: apps.map(|(name, _)| name.clone()).collect(), all: false }
     }
 }
 

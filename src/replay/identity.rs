@@ -274,6 +274,7 @@ impl World {
         let (replaced, until) = (matches!(doubt, Doubt::Replaced(_)), doubt.seq());
         self.forget_former(replaced);
         self.overtake();
+        self.accept_what_is_there();
         let (now, identity) = (self.now, &mut self.cluster.identity);
         if replaced {
             let (uid, since) = (identity.kept.clone(), identity.since);

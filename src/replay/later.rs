@@ -1,20 +1,50 @@
 //! What greffier wrote and this ledger does not know of.
 //!
 //! Every apply leaves its time in the object's own record of who owns which fields. Where that is
-//! later than every write of this ledger, another greffier wrote the object: one that went on from
-//! this ledger, which is then an old copy, or one beside it. What this ledger would put back is
+//! later than every write of this ledger, and the object is of an application that it knows,
+//! another greffier wrote the object: one that went on from this ledger, which is then an old copy,
+//! or one beside it that has the same applications. What this ledger would put back is
 //! older than what is there.
 //!
 //! A write of this ledger that may have been made although nobody saw it is no other greffier's:
 //! its time is bounded by the deadline of its intent.
+//!
+//! What is said by Git, or by a person, after the sign was seen counts whatever the ledger is a
+//! copy of.
+
+use serde::{Deserialize, Serialize};
 
 use super::application::App;
 use super::world::World;
-use crate::ledger::event::{Verb, Write};
-use crate::model::{ObjectKey, Timestamp};
+use crate::ledger::event::{ManagerStamp, ObjectObservedV1, Origin, Verb, Write};
+use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 
 /// How much earlier than the daemon the API server may think that it is.
 const CLOCKS_DIFFER_MS: u64 = 60_000;
+
+/// What this ledger knows of the times of its own writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnWrites {
+    /// The latest time that the answer to one of them stated, by the API server's clock.
+    pub latest: Option<Timestamp>,
+    /// Until when one that nobody saw made may have been made, or what was there was accepted.
+    pub unseen: Timestamp,
+    /// What shows that greffier wrote later than that.
+    pub sign: Option<Sign>,
+}
+
+/// A write of greffier that this ledger does not know of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sign {
+    /// The object that shows it.
+    pub key: ObjectKey,
+    /// When it was written, by the object's own word.
+    pub at: Timestamp,
+    /// The event that tells it.
+    pub seq: Seq,
+    /// The start of the daemon that saw it: what is said from there on is no copy.
+    pub started: Seq,
+}
 
 impl World {
     /// When greffier wrote to the object last, where this ledger does not know of that.
@@ -23,6 +53,134 @@ impl World {
         let later = app.drift.get(key)?.later?;
         let unseen = self.owned.get(key)?.unseen;
         unseen.is_none_or(|until| later > until.plus_ms(CLOCKS_DIFFER_MS)).then_some(later)
+    }
+
+    /// What shows that the ledger is an old copy.
+    #[must_use]
+    pub fn old_copy(&self) -> Option<&Sign> {
+        self.own_writes.sign.as_ref()
+    }
+
+    /// Whether what the application wants is known from an old copy alone: neither Git nor a person
+    /// has said so since.
+    #[must_use]
+    pub fn is_of_old_copy(&self, app: &App) -> bool {
+        self.old_copy().is_some_and(|sign| !self.is_said_since(app, sign.started))
+    }
+
+    /// Whether what the application wants was known before the running daemon started.
+    #[must_use]
+    pub fn wants_of_before(&self, app: &App) -> bool {
+        match &app.hold {
+            _ if app.removing => true,
+            Some(hold) => hold.seq < self.started,
+            None => app.desired.as_ref().is_some_and(|desired| desired.seq < self.started),
+        }
+    }
+
+    /// A repository of the application that was neither fetched nor found unreachable since the
+    /// daemon started.
+    #[must_use]
+    pub fn not_asked<'a>(&self, app: &'a App) -> Option<&'a str> {
+        self.source_where(app, |asked, _| asked < self.started)
+    }
+
+    /// A repository of the application that could not be fetched since the daemon started.
+    #[must_use]
+    pub fn not_heard<'a>(&self, app: &'a App) -> Option<&'a str> {
+        self.source_where(app, |_, heard| heard < self.started)
+    }
+
+    fn source_where<'a>(&self, app: &'a App, is: impl Fn(Seq, Seq) -> bool) -> Option<&'a str> {
+        let repos = app.spec.sources.iter().map(|source| source.repo.as_str());
+        let mut repos = repos.filter(|repo| {
+            let (asked, heard) =
+                self.repos.get(*repo).map_or_else(Default::default, |r| (r.asked, r.heard));
+            is(asked, heard)
+        });
+        repos.next()
+    }
+
+    /// Whether Git said since `since` what the application wants and is, or a person did.
+    fn is_said_since(&self, app: &App, since: Seq) -> bool {
+        let mut app = app;
+        // Bound: no chain of parents is longer, unless it is a circle.
+        for _ in 0..=self.apps.len() {
+            if !self.is_wanted_since(app, since) {
+                return false;
+            }
+            let Origin::Parent(parent) = &app.origin else { return true };
+            let Some(parent) = self.apps.get(parent) else { return true };
+            app = parent;
+        }
+        false
+    }
+
+    fn is_wanted_since(&self, app: &App, since: Seq) -> bool {
+        if app.removing {
+            return false;
+        }
+        if let Some(hold) = &app.hold {
+            return since < hold.seq;
+        }
+        let Some(desired) = app.desired.as_ref() else { return false };
+        self.source_where(app, |_, heard| heard < since).is_none()
+            && desired.declared == app.declared
+            && self.wanted(app).is_some_and(|wanted| desired.stands_for(&wanted))
+    }
+
+    /// A write of this ledger was made, as its answer says.
+    pub(super) fn wrote_at(&mut self, written: Option<Timestamp>) {
+        self.own_writes.latest = self.own_writes.latest.max(written);
+    }
+
+    /// A write of this ledger may have been made until then.
+    pub(super) fn may_have_written(&mut self, until: Timestamp) {
+        self.own_writes.unseen = self.own_writes.unseen.max(until);
+    }
+
+    /// What is there is accepted, whoever wrote it.
+    pub(super) fn accept_what_is_there(&mut self) {
+        self.own_writes.sign = None;
+        self.may_have_written(self.now);
+    }
+
+    /// Whether the object shows a write of greffier that is later than all of this ledger. A ledger
+    /// that never wrote anything is no copy of one that did.
+    pub(super) fn look_at_writer(&mut self, body: &ObjectObservedV1) -> bool {
+        let own = body.managers.iter().find(|stamp| stamp.is_own());
+        let Some(at) = own.and_then(|stamp: &ManagerStamp| stamp.time) else { return false };
+        let OwnWrites { latest, unseen, .. } = &self.own_writes;
+        let known = latest.is_none_or(|latest| at <= latest);
+        if known
+            || at <= unseen.plus_ms(CLOCKS_DIFFER_MS)
+            // The answer is on its way.
+            || self.in_flight.contains_key(&body.key)
+            || self.cluster.doubt().is_some()
+            || !self.is_of_this_ledger(body)
+        {
+            return false;
+        }
+        self.note_sign(&body.key, at)
+    }
+
+    /// Whether the object is of an application that this ledger knows: another greffier may have its
+    /// own applications in the same cluster.
+    fn is_of_this_ledger(&self, body: &ObjectObservedV1) -> bool {
+        let known = |app: AppName| self.apps.contains_key(&app);
+        self.owned.contains_key(&body.key) || body.claimed_by.parse().is_ok_and(known)
+    }
+
+    /// Notes the latest sign; whether it is the first.
+    pub(super) fn note_sign(&mut self, key: &ObjectKey, at: Timestamp) -> bool {
+        let former = self.own_writes.sign.as_ref();
+        if former.is_some_and(|sign| sign.at >= at) {
+            return false;
+        }
+        let first = former.is_none_or(|sign| sign.started < self.started);
+        let (key, seq, started) = (key.clone(), self.seq, self.started);
+        self.own_writes.sign = Some(Sign { key, at, seq, started });
+        first
     }
 
     /// Whether the object was made anew, and as greffier, without this ledger knowing of it.
@@ -42,12 +200,18 @@ impl World {
                 self.later_write(app, &write.key).is_some() || self.is_anothers(&write.key)
             }
             // Whoever wrote later may have removed it, too.
-            Verb::Create => {
-                let owned = self.owned.get(&write.key);
-                owned.is_some_and(|owned| owned.applied == write.digest)
-                    && app.drift.keys().any(|key| self.later_write(app, key).is_some())
+            Verb::Create if self.makes_again_beside_later(app, write) => true,
+            // And may have been told something else since.
+            Verb::Create | Verb::Update | Verb::Adopt | Verb::Recreate | Verb::Prune => {
+                self.is_of_old_copy(app)
             }
-            Verb::Update | Verb::Adopt | Verb::Recreate | Verb::Prune => false,
         }
+    }
+
+    /// Whether the application shows a later write, and `write` would make again what was applied.
+    fn makes_again_beside_later(&self, app: &App, write: &Write) -> bool {
+        let owned = self.owned.get(&write.key);
+        owned.is_some_and(|owned| owned.applied == write.digest)
+            && app.drift.keys().any(|key| self.later_write(app, key).is_some())
     }
 }

@@ -33,12 +33,14 @@ impl World {
         for served in &body.kinds {
             self.cluster.kinds.insert(served.kind.clone(), served.clone());
         }
+        self.cluster.broken_groups = body.broken_groups.iter().cloned().collect();
         let served = &self.cluster.kinds;
         self.cluster.listed.retain(|kind| served.contains_key(kind));
         self.cluster.named.retain(|key| served.contains_key(&key.group_kind()));
         self.cluster.refused.retain(|kind, _| served.contains_key(kind));
         // An object whose kind is gone is gone with it.
         self.live.retain(|key, _| served.contains_key(&key.group_kind()));
+        self.cluster.see();
         Touched::all()
     }
 
@@ -48,6 +50,7 @@ impl World {
         if body.named.is_empty() {
             self.cluster.listed.insert(body.kind.clone());
         }
+        self.cluster.see();
         self.cluster.named.extend(body.named.iter().cloned());
         let covers = |key: &ObjectKey| body.named.is_empty() || body.named.contains(key);
         // What is known from the answer to our own write only was never shown by a watch. If the
@@ -71,12 +74,11 @@ impl World {
 
     pub(super) fn watch_gap(&mut self, seq: Seq, body: &WatchGapV1) -> Touched {
         self.cluster.interrupted.insert(body.kind.clone(), seq);
-        if !body.refused {
-            return Touched::nothing();
+        if body.refused {
+            // Whoever waits for objects of the kind waits in vain now.
+            self.cluster.refused.insert(body.kind.clone(), body.reason.clone());
         }
-        // Whoever waits for objects of the kind waits in vain now.
-        self.cluster.refused.insert(body.kind.clone(), body.reason.clone());
-        Touched::all()
+        if self.cluster.see() || body.refused { Touched::all() } else { Touched::nothing() }
     }
 
     pub(super) fn object_observed(
@@ -86,6 +88,13 @@ impl World {
         body: &ObjectObservedV1,
     ) -> Touched {
         self.cluster.identity.revisions.note(&body.key.group_kind(), &body.resource_version);
+        if self.look_at_writer(body) {
+            return self.object_seen(seq, recorded, body).and(Touched::all());
+        }
+        self.object_seen(seq, recorded, body)
+    }
+
+    fn object_seen(&mut self, seq: Seq, recorded: Timestamp, body: &ObjectObservedV1) -> Touched {
         let controller = body.controller.as_ref().map_or("", |(_, _, uid)| uid.as_str());
         let live = LiveObject {
             version: body.version.clone(),

@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 
 use super::{Touched, World};
 use crate::ledger::event::{
-    AppDeclaredV1, AppRemovedV1, Applied, DaemonStartedV1, DeadlineReachedV1, DesiredObject,
-    DriftDetectedV1, DriftKind, Event, Health, IntentRecordedV1, KindListedV1, KindsServedV1,
-    Learned, ManagerStamp, ObjectGoneV1, ObjectHold, ObjectObservedV1, ObjectOptions,
-    ObjectPreviewedV1, Origin, OutcomeRecordedV1, PlanApprovedV1, PlanGatedV1, Preview, RefMovedV1,
-    RemovalAwaitedV1, RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1, RevisionRef,
-    ServedKind, SyncFinishedV1, SyncRequestedV1, Verb, Write, WriteResult,
+    AppDeclaredV1, AppRemovedV1, Applied, ApplyNotes, DaemonStartedV1, DeadlineReachedV1,
+    DesiredObject, DriftDetectedV1, DriftKind, Event, FetchUnchangedV1, Health, IntentRecordedV1,
+    KindListedV1, KindsServedV1, Learned, ManagerStamp, ObjectGoneV1, ObjectHold, ObjectObservedV1,
+    ObjectOptions, ObjectPreviewedV1, Origin, OutcomeRecordedV1, PlanApprovedV1, PlanGatedV1,
+    Preview, RefMovedV1, RemovalAwaitedV1, RenderFailedV1, RenderSucceededV1, RevisionAdvancedV1,
+    RevisionRef, ServedKind, SyncFinishedV1, SyncRequestedV1, Verb, Write, WriteResult,
 };
 use crate::model::{
     AppName, BlobAddr, CommitId, Digest, GroupKind, ObjectKey, Protection, Scope, Seq, Timestamp,
@@ -226,7 +226,15 @@ impl Given {
         self.event(DeadlineReachedV1 { deadline: self.now })
     }
 
+    /// The daemon starts, and finds the repository as it was.
     pub(crate) fn starts(&mut self, observe: bool) {
+        self.starts_without_git(observe);
+        if self.world.repos.get(REPO).is_some_and(|repo| repo.error.is_none()) {
+            self.event(FetchUnchangedV1 { repo: REPO.into() });
+        }
+    }
+
+    pub(crate) fn starts_without_git(&mut self, observe: bool) {
         self.event(DaemonStartedV1 { version: "test".into(), observe, pid: 1 });
     }
 
@@ -405,7 +413,7 @@ impl Given {
             health: seen.health,
             health_message: seen.health_message,
             protection: seen.protection,
-            notes: Box::default(),
+            notes: Box::new(ApplyNotes { written: Some(self.now), ..ApplyNotes::default() }),
         })
     }
 

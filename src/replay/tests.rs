@@ -278,7 +278,7 @@ fn resource_versions_are_ordered_as_numbers_or_not_at_all() {
 #[test]
 fn a_restart_knows_nothing_of_absence() {
     let mut given = Given::synced(objects(&[A]));
-    given.starts(false);
+    given.starts_without_git(false);
     assert!(given.world.cluster.listed.is_empty());
     assert!(given.world.live.contains_key(&key(A)), "what was seen is still the best guess");
     assert_eq!(given.world.started, given.seq());

@@ -9,6 +9,7 @@ use super::attributed::Attributed;
 use super::audit::AuditState;
 use super::cluster::{ClusterState, LiveObject, OpenIntent, Owned};
 use super::git::{Repo, Resolved};
+use super::later::OwnWrites;
 use super::restore::OpenRestore;
 use crate::config::PersonConfig;
 use crate::ledger::event::Origin;
@@ -58,6 +59,8 @@ pub struct World {
     pub(super) extras: BTreeMap<AppName, BTreeSet<ObjectKey>>,
     /// Which applications want an object; almost always one.
     pub wanted_by: BTreeMap<ObjectKey, BTreeSet<AppName>>,
+    /// What is known of the times of greffier's own writes.
+    pub own_writes: OwnWrites,
     /// Intents without all their outcomes.
     pub intents: BTreeMap<Seq, OpenIntent>,
     /// Writes that bring back objects of no application and have not ended.

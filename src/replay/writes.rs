@@ -194,6 +194,7 @@ impl World {
     /// It may have been made: and undone at once, or in another cluster than the one that answers
     /// now.
     fn may_be_made(&mut self, open: &OpenWrite, deadline: Timestamp) {
+        self.may_have_written(deadline);
         if let Some(owned) = self.owned.get_mut(&open.write.key) {
             owned.unseen = owned.unseen.max(Some(deadline));
         }
@@ -257,6 +258,7 @@ impl World {
 
     fn applied(&mut self, at: (Seq, Seq), name: &AppName, open: &OpenWrite, applied: &Applied) {
         let (seq, write) = (at.0, &open.write);
+        self.wrote_at(applied.notes.written);
         let revisions = &mut self.cluster.identity.revisions;
         revisions.note(&write.key.group_kind(), &applied.resource_version);
         if open.gone != applied.uid {
@@ -325,6 +327,7 @@ impl World {
     /// cannot be later.
     fn taken_over(&mut self, at: (Seq, Seq), name: &AppName, open: &OpenWrite, applied: &Applied) {
         let (seq, key) = (at.0, &open.write.key);
+        self.wrote_at(applied.notes.written);
         if open.gone != applied.uid {
             self.seen_in_answer(at, &open.write, applied);
         }

@@ -27,12 +27,23 @@ fn restored(greffier: &Greffier) {
 /// times are whole seconds.
 fn next_second(ns: &str) {
     let path = ".metadata.managedFields[?(@.manager==\"greffier\")].time";
-    let written = live(ns, "cm/one", path);
+    next_second_after(&live(ns, "cm/one", path));
+}
+
+fn next_second_after(written: &str) {
     until("the next second", || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let now = Command::new("date").args(["-u", "-d", &format!("@{now}"), "+%FT%TZ"]).output();
-        (String::from_utf8(now.unwrap().stdout).unwrap().trim() > &*written).then_some(())
+        (String::from_utf8(now.unwrap().stdout).unwrap().trim() > written).then_some(())
     });
+}
+
+/// Waits until the daemon has looked at everything again and decided: it has healed an edit.
+fn edit_is_healed(ns: &str, value: &str) {
+    let patch = format!(r#"{{"data":{{"key":"{value}"}}}}"#);
+    let patch = ["patch", "cm/two", "-n", ns, "--type=merge", "-p", &patch];
+    ControlPlane::shared().kubectl_ok("alice", &patch);
+    until("the edit is healed", || (live(ns, "cm/two", KEY) == "1").then_some(()));
 }
 
 fn gated(event: &Value) -> bool {
@@ -101,4 +112,56 @@ fn an_old_copy_of_the_ledger_does_not_put_the_cluster_back() {
         let there = (live(&ns, "cm/one", KEY), live(&ns, "cm/three", KEY));
         (there == ("1".into(), "1".into())).then_some(())
     });
+}
+
+#[test]
+fn an_old_copy_is_told_by_what_only_the_later_greffier_made() {
+    let map = |name| config_map(name, "1");
+    let (two, three) = (map("two"), map("three"));
+    let (greffier, app, ns) = kept("old-sign", &[("web/2.yaml", &*two), ("web/3.yaml", &*three)]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    assert_eq!(greffier.stop(), Some(0));
+
+    // This is no copy: started without Git, greffier puts back what people change and delete.
+    let away = greffier.path("away.git");
+    std::fs::rename(&greffier.repo.bare, &away).unwrap();
+    greffier.start();
+    edit_is_healed(&ns, "hand");
+    ControlPlane::shared().kubectl_ok("alice", &["delete", "cm/three", "-n", &ns]);
+    until("it is made again", || (live(&ns, "cm/three", KEY) == "1").then_some(()));
+    greffier.wait("the failure", |event| event["kind"] == "git.fetch-failed");
+    assert_eq!(greffier.stop(), Some(0));
+    std::fs::rename(&away, &greffier.repo.bare).unwrap();
+    copy(&greffier.path("data"), &greffier.path("copy"));
+    greffier.start();
+
+    // The ledger goes on: nothing of what it had applied is changed, one object is new, one goes.
+    let path = ".metadata.managedFields[?(@.manager==\"greffier\")].time";
+    let written = live(&ns, "cm/three", path);
+    next_second_after(&written);
+    greffier.repo.write("web/4.yaml", &map("four")).remove("web/3.yaml");
+    let newer = greffier.repo.push("newer");
+    greffier.wait_synced(&app, &newer);
+    until("it is pruned", || live(&ns, "cm/three", KEY).is_empty().then_some(()));
+    assert_eq!(greffier.stop(), Some(0));
+
+    // The old copy, and no Git.
+    std::fs::rename(&greffier.repo.bare, &away).unwrap();
+    restored(&greffier);
+    let gate = greffier.wait_kind("plan.gated", &app);
+    let what = gate["detail"]["reasons"][0]["what"].as_str().unwrap();
+    assert!(what.contains("/four at ") && what.contains("an old copy"), "{what}");
+    let writes = gate["detail"]["writes"].as_array().unwrap();
+    assert_eq!((writes.len(), &writes[0]["key"]["name"]), (1, &"three".into()));
+    edit_is_healed(&ns, "again");
+    assert_eq!((live(&ns, "cm/three", KEY), live(&ns, "cm/four", KEY)), ("".into(), "1".into()));
+    let (why, _) = greffier.cli_ends(0, &["why", &app]);
+    assert!(why.contains("old copy") && why.contains("newest copy of its ledger"), "{why}");
+
+    // Git is back: nobody has to decide anything.
+    std::fs::rename(&away, &greffier.repo.bare).unwrap();
+    greffier.cli_ends(0, &["refresh", &greffier.repo.url()]);
+    greffier.wait_kind("plan.lapsed", &app);
+    greffier.wait_synced(&app, &newer);
+    assert_eq!((live(&ns, "cm/three", KEY), live(&ns, "cm/four", KEY)), ("".into(), "1".into()));
 }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::application::Health;
-use crate::model::{BlobAddr, Digest, GroupKind, ObjectKey, Protection, Scope, Timestamp};
+use crate::model::{
+    BlobAddr, Digest, FIELD_MANAGER, GroupKind, ObjectKey, Protection, Scope, Timestamp,
+};
 
 /// Which cluster this is became known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +91,13 @@ pub struct ManagerStamp {
 }
 
 impl ManagerStamp {
+    /// Whether it is that of what greffier applied. A client that calls itself greffier and does not
+    /// apply has an entry of its own.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.manager == FIELD_MANAGER && self.operation == "Apply" && self.subresource.is_empty()
+    }
+
     /// The digest of who owns which fields, in the order of the object. Times are left out: they
     /// move without anything else changing.
     #[must_use]

@@ -130,7 +130,16 @@ pub struct HistoryImportedV1 {
     pub begins_at: Vec<CommitId>,
 }
 
-/// A repository could not be fetched. Written once per distinct cause, not once per try.
+/// A repository was fetched for the first time since the daemon started, and is as it was
+/// recorded. From then on what is not told did not change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchUnchangedV1 {
+    /// The repository.
+    pub repo: String,
+}
+
+/// A repository could not be fetched. Written once per distinct cause and start of the
+/// daemon, not once per try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchFailedV1 {
     /// The repository.

@@ -226,6 +226,8 @@ pub struct ApplyNotes {
     pub left: Vec<(String, Vec<String>)>,
     /// Fields that people set by hand beside those that greffier applies: the path, and with what.
     pub by_hand: Vec<(String, Vec<String>)>,
+    /// When greffier applied to the object last, as the answer states; `None` where it owns nothing.
+    pub written: Option<Timestamp>,
 }
 
 /// What an apply returned.

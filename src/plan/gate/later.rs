@@ -1,32 +1,145 @@
 //! What would be put back although the cluster shows a later write of greffier: the ledger may be
 //! an old copy, and then Git, or a person, has to say what is right.
+//!
+//! After a start nobody knows yet whether it is one. Until everything was looked at again, nothing
+//! is written that rests on what was known before; and until Git was asked, nothing but what
+//! somebody changed is put back. What would be deleted waits until Git has answered.
 
 use super::{Waiting, named};
-use crate::ledger::event::{GateReason, Verb};
-use crate::model::ObjectKey;
+use crate::ledger::event::{GateReason, Verb, Write};
+use crate::model::{AppName, ObjectKey};
 use crate::plan::Plan;
 use crate::replay::{App, World};
 
-pub(super) fn take(world: &World, app: &App, plan: &mut Plan, waiting: &mut Waiting) {
+/// Leaves for a later plan what rests on what was known before the daemon started, until that is
+/// known to be no old copy, as far as it can be known.
+pub(super) fn await_start(
+    world: &World,
+    (name, app): (&AppName, &App),
+    plan: &mut Plan,
+    prunes: &mut Vec<Write>,
+) {
+    if world.wants_of_before(app) {
+        let kinds = world.cluster.unseen_kinds();
+        if !world.cluster.seen {
+            let what = format!("{kinds} kinds are listed first, after the start");
+            return leave(plan, prunes, &what, true, &|_| true);
+        }
+        if !app.removing && !app.is_held() {
+            let put_back =
+                |write: &Write| matches!(write.verb, Verb::Heal | Verb::Reclaim | Verb::TakeOver);
+            if let Some(repo) = world.not_asked(app) {
+                let what = format!("{repo} is fetched first, after the start");
+                return leave(plan, prunes, &what, true, &|write| !put_back(write));
+            }
+            if world.old_copy().is_some() && world.render_pending(app) {
+                let what = "what Git says now is rendered first";
+                return leave(plan, prunes, what, true, &|write| !put_back(write));
+            }
+        }
+    }
+    await_git(world, (name, app), plan, prunes);
+}
+
+/// What would be deleted waits until Git has answered since the start, or a person has spoken: it
+/// may have come back. Where the ledger shows to be an old copy, the gate asks.
+fn await_git(
+    world: &World,
+    (name, app): (&AppName, &App),
+    plan: &mut Plan,
+    prunes: &mut Vec<Write>,
+) {
+    if app.removing || app.is_held() || world.old_copy().is_some() {
+        return;
+    }
+    let Some(repo) = world.not_heard(app) else { return };
+    let asked = app.asked(world.now);
+    if asked.is_some_and(|request| request.prune && request.seq > world.started) {
+        return;
+    }
+    let spoken = app.approved.is_some_and(|approval| approval.seq > world.started);
+    let approved =
+        |write: &Write| spoken && app.approved_bases.contains(&world.write_base(app, write));
+    let bases = world.gate_bases(name, [], plan.remove.iter().map(|(child, _)| child));
+    let removes = spoken && bases.is_subset(&app.approved_bases);
+    let what = format!(
+        "{repo} could not be fetched since the start, and may have it again (greffier sync {name} \
+         --prune does not wait)"
+    );
+    let deletes = |write: &Write| {
+        let said = app.is_kept_away(&write.key, world.now) || approved(write);
+        world.is_deletion(app, write) && !said
+    };
+    leave(plan, prunes, &what, !removes, &deletes);
+}
+
+/// Takes out of the plan what `waits`, with the removals of applications if `removes`.
+fn leave(
+    plan: &mut Plan,
+    prunes: &mut Vec<Write>,
+    what: &str,
+    removes: bool,
+    waits: &dyn Fn(&Write) -> bool,
+) {
     let mut keys: Vec<ObjectKey> = Vec::new();
-    plan.writes.retain(|write| {
+    let mut stays = |write: &Write| {
+        let waits = waits(write);
+        if waits {
+            keys.push(write.key.clone());
+        }
+        !waits
+    };
+    plan.writes.retain(&mut stays);
+    prunes.retain(&mut stays);
+    if removes {
+        let removed = plan.remove.drain(..);
+        let key = |child: AppName| ObjectKey::new("argoproj.io", "Application", "", child.as_str());
+        keys.extend(removed.map(|(child, _)| key(child)));
+    }
+    for object in plan.objects.iter_mut().filter(|object| keys.contains(&object.key)) {
+        let why = format!("{}; waits: {what}", object.why);
+        object.block(why, true);
+    }
+}
+
+/// What waits for a person because the ledger may be an old copy.
+pub(super) fn take(
+    world: &World,
+    app: &App,
+    plan: &mut Plan,
+    prunes: &mut Vec<Write>,
+    waiting: &mut Waiting,
+) {
+    let (mut older, mut unsaid): (Vec<ObjectKey>, Vec<ObjectKey>) = <_>::default();
+    let mut goes = |write: &Write| {
         let approved = || app.approved_bases.contains(&world.write_base(app, write));
         if !world.puts_back_older(app, write) || approved() {
             return true;
         }
+        let again = world.owned.get(&write.key).is_some_and(|o| o.applied == write.digest);
+        let keys = if again { &mut older } else { &mut unsaid };
         keys.push(write.key.clone());
         waiting.writes.push(write.clone());
         false
-    });
-    if keys.is_empty() {
-        return;
+    };
+    plan.writes.retain(&mut goes);
+    prunes.retain(&mut goes);
+    let sign = match world.old_copy() {
+        Some(sign) => format!("wrote to {} at {}, later than", sign.key, sign.at),
+        None => "made it anew, later than".to_owned(),
+    };
+    let copy = format!("greffier {sign} this ledger knows of, so it may be an old copy");
+    if !older.is_empty() {
+        let what = format!("would put back {}: {copy}", named(&older));
+        waiting.contacts.push(GateReason { what });
     }
-    let what = format!(
-        "would put back {}: greffier wrote to the cluster later than this ledger knows of, so it \
-         may be an old copy",
-        named(&keys)
-    );
-    waiting.contacts.push(GateReason { what });
+    if !unsaid.is_empty() {
+        let what = format!(
+            "would write or remove {}, of which Git has not said anything since: {copy}",
+            named(&unsaid)
+        );
+        waiting.contacts.push(GateReason { what });
+    }
 }
 
 /// Leaves what was deleted for the next plan while objects of the application are being compared:

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::{Plan, Status, check, withdrawn};
 use crate::ledger::event::{
-    DesiredObject, DriftKind, ObjectObservedV1, Preview, ReplicasLeftV1, Verb, Write,
+    DesiredObject, DriftKind, ObjectObservedV1, Preview, ReplicasLeftV1, Verb, WatchGapV1, Write,
 };
 use crate::model::{GroupKind, Mask, REPLICAS};
 use crate::replay::Touched;
@@ -229,8 +229,13 @@ fn nothing_is_judged_while_there_may_be_autoscalers_that_are_not_known() {
     given.sees(WEB);
     given.finds("web", WEB, DriftKind::Drift);
     given.starts(false);
-    given.lists(GroupKind::new("apps", "Deployment"));
-    given.lists(GroupKind::new("", "Namespace"));
+    let reason = "the server is busy".to_owned();
+    given.event(WatchGapV1 { kind: GroupKind::autoscaler(), reason, refused: false });
+    for kind in given.world.cluster.kinds.keys().cloned().collect::<Vec<_>>() {
+        if kind != GroupKind::autoscaler() {
+            given.lists(kind);
+        }
+    }
     assert_eq!(given.writes("web"), [format!("heal {WEB}")]);
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::{CREATE_NAMESPACE, Plan};
 use crate::ledger::event::{
     DesiredObject, FieldChange, GateLapsedV1, ObjectOptions, Origin, OutcomeRecordedV1,
-    PlanApprovedV1, Preview, Verb, WriteResult,
+    PlanApprovedV1, Preview, Verb, WatchGapV1, WriteResult,
 };
 use crate::replay::testing::{
     Given, application, auto, cascading, child, hold, key, map, maps, name, object, objects, writes,
@@ -134,6 +134,9 @@ fn deletions_of_kinds_that_are_not_listed_yet_count() {
     given.starts(false);
     for text in [STAGE, &map(0)] {
         given.lists(key(text).group_kind());
+    }
+    for kind in given.world.cluster.kinds.keys().cloned().collect::<Vec<_>>() {
+        given.event(WatchGapV1 { kind, reason: "busy".into(), refused: false });
     }
     let plan = given.plan("web");
     assert_eq!(reasons(&plan), ["would delete 4 of 6 objects of web (limit 50 %)"]);

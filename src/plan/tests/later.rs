@@ -1,6 +1,8 @@
 //! A ledger that is an old copy does not put the cluster back: what a later greffier wrote waits
 //! for Git or for a person.
 
+mod start;
+
 use super::super::{Plan, withdrawn};
 use crate::ledger::event::{
     DriftDetectedV1, DriftKind, IntentSettledV1, ObjectObservedV1, WriteResult,
@@ -19,7 +21,7 @@ fn found(given: &mut Given, text: &str, kind: DriftKind, later: Option<Timestamp
 
 fn drifts(given: &mut Given, text: &str, kind: DriftKind, later: Option<Timestamp>) {
     given.event(DriftDetectedV1 {
-        app: name("web"),
+        app: given.world.owned[&key(text)].app.clone(),
         key: key(text),
         kind,
         fields: Vec::new(),

@@ -106,7 +106,7 @@ fn a_repository_that_was_never_fetched_is_waited_for_until_it_fails() {
     assert_eq!(given.writes("web"), [""; 0], "the object may be on its way there");
     let error = "no such repository".to_owned();
     let touched = given.event(FetchFailedV1 { repo: "/srv/other.git".into(), error });
-    assert!(touched.apps.contains(&name("web")));
+    assert!(touched.all);
     assert_eq!(given.writes("web"), [format!("prune {A}")]);
 }
 

@@ -108,6 +108,7 @@ fn a_removal_waits_by_name_for_what_cannot_be_seen() {
     assert!(!plan.removed && given.world.apps.contains_key(&name("web")));
     let why = "Lease.coordination.k8s.io objects cannot be seen: forbidden";
     assert_eq!(plan.suspended, [format!("prune {LEASE}: {why}")]);
+    given.lists_everything();
     looked_for(&mut given, &[LEASE]);
     assert_eq!(given.writes("web"), [format!("prune {LEASE}")]);
 }

@@ -26,6 +26,10 @@ pub(super) fn of_git(event: &Event) -> Described {
             Described::new(format!("{}: can be fetched again", repo_name(&body.repo)))
                 .tone(Tone::Good)
         }
+        Event::FetchUnchanged(body) => {
+            let text = format!("{}: fetched after the start, unchanged", repo_name(&body.repo));
+            Described { noise: true, ..Described::new(text) }
+        }
         other => Described::new(other.name()),
     }
 }

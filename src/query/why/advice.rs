@@ -113,7 +113,8 @@ fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
         advices.say("allow it", command);
         advices.say("or put it back in Git, and the gate lapses", "");
     }
-    if view.plan.objects.iter().any(|object| world.later_write(app, &object.key).is_some()) {
+    let later = |key: &ObjectKey| world.later_write(app, key).is_some();
+    if world.is_of_old_copy(app) || view.plan.objects.iter().any(|object| later(&object.key)) {
         advices
             .say("or start greffier with the newest copy of its ledger, if this is an old one", "");
     }

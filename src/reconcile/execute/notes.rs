@@ -22,7 +22,9 @@ pub(super) fn of(
     let sent = sent.and_then(|sent| normalize(sent, sealer).ok());
     let mut left = if sent.is_some() { left_behind(returned, last) } else { Vec::new() };
     left.truncate(LEFT_MAX);
+    let own = returned.fields.iter().find(|entry| entry.is_own());
     ApplyNotes {
+        written: own.and_then(|own| own.stamp.time),
         admitted: sent.map(|sent| cluster::admitted(&sent, returned)).unwrap_or_default(),
         co_owners: cluster::co_owners(&returned.fields),
         surplus: false,

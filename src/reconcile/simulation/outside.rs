@@ -8,8 +8,8 @@ use super::jobs::{Action, Done, Job, Reply, Request};
 use super::observer::Key;
 use crate::cluster::{DeleteResult, Error, Normalised};
 use crate::ledger::event::{
-    ClusterFoundV1, ClusterLostV1, Event, FetchFailedV1, FetchRecoveredV1, HistoryRewrittenV1,
-    RefMovedV1, WriteResult,
+    ClusterFoundV1, ClusterLostV1, Event, FetchFailedV1, FetchRecoveredV1, FetchUnchangedV1,
+    HistoryRewrittenV1, RefMovedV1, WriteResult,
 };
 use crate::model::Timestamp;
 use crate::reconcile::execute::{self, take_over};
@@ -57,18 +57,24 @@ impl Sim {
         let Some(daemon) = &mut self.daemon else { return false };
         let known = self.head.repos.get(REPO);
         let failed = known.is_some_and(|repo| repo.error.is_some());
+        let started = self.head.started;
+        let asked = known.is_some_and(|repo| started < repo.asked);
+        let heard = known.is_some_and(|repo| started < repo.heard);
         let repo = REPO.to_owned();
         if self.git.away {
-            if !failed {
+            let told = failed && asked;
+            if !told {
                 self.append(FetchFailedV1 { repo, error: "away".into() }, Vec::new());
             }
-            return !failed;
+            return !told;
         }
         if daemon.main == self.git.head {
             if failed {
                 self.append(FetchRecoveredV1 { repo }, Vec::new());
+            } else if !heard {
+                self.append(FetchUnchangedV1 { repo }, Vec::new());
             }
-            return failed;
+            return failed || !heard;
         }
         let (old, new) = (daemon.main.clone(), self.git.head.clone());
         daemon.main.clone_from(&new);

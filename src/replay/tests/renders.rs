@@ -121,7 +121,7 @@ fn an_unfetched_repository_holds_others_until_it_fails() {
     assert_eq!(given.world.behind(), Some(&name("web")));
     given.event(FetchFailedV1 { repo: REPO.into(), error: "not found".into() });
     assert_eq!(given.world.behind(), None);
-    assert!(given.event(FetchRecoveredV1 { repo: REPO.into() }).apps.contains(&name("web")));
+    assert!(given.event(FetchRecoveredV1 { repo: REPO.into() }).all);
     assert_eq!(given.world.repos[REPO].error, None);
 }
 
