@@ -1,6 +1,7 @@
 //! zstd, as payloads and blobs use it. Pure: bytes in, bytes out.
 //!
 //! Contexts are kept per thread, because making one costs more than compressing a small manifest.
+//! What begins every zstd frame is left out: the codec of the record says that it is one.
 //! Expansion is bounded by the plaintext length that the record states, which is bounded itself.
 
 use std::cell::RefCell;
@@ -10,6 +11,8 @@ use zstd::zstd_safe::{CCtx, DCtx, compress_bound};
 /// The zstd level: the cheapest that compresses literals, since it is on the way to an
 /// acknowledgement. Level 3 saved nothing measurable on small changes of manifests.
 const LEVEL: i32 = 1;
+/// The magic number of a zstd frame (RFC 8878, section 3.1.1).
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Below this many bytes nothing is tried: what can be saved is less than what it costs to read.
 const WORTHWHILE_BYTES_MIN: usize = 192;
 
@@ -33,20 +36,19 @@ pub(super) fn deflate(plain: &[u8], base: &[u8]) -> Option<Vec<u8>> {
         }
     });
     let worthwhile = out.len() <= plain.len() - plain.len() / 8;
-    (done.is_ok() && worthwhile).then(|| {
-        out.shrink_to_fit();
-        out
-    })
+    let frame = out.strip_prefix(&MAGIC).filter(|_| done.is_ok() && worthwhile)?;
+    Some(frame.to_vec())
 }
 
 /// What [`deflate`] compressed with the same `base`; `None` when it is not exactly `len` bytes.
 pub(super) fn inflate(packed: &[u8], base: &[u8], len: usize) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(len);
+    let frame = [&MAGIC, packed].concat();
     let done = INFLATE.with_borrow_mut(|context| {
         if base.is_empty() {
-            context.decompress(&mut out, packed)
+            context.decompress(&mut out, &frame)
         } else {
-            context.decompress_using_dict(&mut out, packed, base)
+            context.decompress_using_dict(&mut out, &frame, base)
         }
     });
     (done.is_ok() && out.len() == len).then_some(out)

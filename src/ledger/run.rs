@@ -5,9 +5,9 @@
 //! (seven bits a byte, least significant first, the high bit says that more follow).
 //!
 //! ```text
-//! events   for each, in order: offset, latest time less that of the event before
+//! events   for each, in order: offset and latest time, each less that of the event before
 //! subject  for each event: its number less that of the one before
-//! blobs    for each, in order of addresses: first 20 bytes of the address, segment, offset, step
+//! blobs    for each, in order of addresses: first 16 bytes of the address, segment, offset, step
 //! filter   number of blobs(4) bucket bits(1), then the bits of a Bloom filter
 //! ```
 //!
@@ -21,8 +21,9 @@ use crate::model::{BlobAddr, Seq, Timestamp};
 pub(super) const CHUNK_EVENTS: usize = 256;
 /// How many blobs one value holds on average, at most.
 const BUCKET_BLOBS: usize = 256;
-/// How much of an address is kept: as much as a Git id has.
-const ADDR_BYTES: usize = 20;
+/// How much of an address is kept, in bytes: that two share so much is not to be expected, and a
+/// record that is not the wanted one is told by the whole address in it.
+const ADDR_BYTES: usize = 16;
 /// Bits for each blob and probes for each look-up: one look-up in a hundred is in vain.
 const FILTER_BITS_PER_BLOB: usize = 10;
 const FILTER_PROBES: usize = 7;
@@ -31,21 +32,22 @@ const FILTER_HEADER_BYTES: usize = 5;
 /// Places and times of consecutive events.
 pub(super) fn encode_events(events: &[(u64, Timestamp)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(events.len() * 8);
-    let mut before = 0_i64;
+    let mut before = (0_u64, 0_i64);
     for (offset, time) in events {
-        put_number(&mut out, *offset);
-        // Wrapping: the first time may lie before 1970, the difference still comes back.
-        put_number(&mut out, time.0.wrapping_sub(before).cast_unsigned());
-        before = time.0;
+        // Wrapping: the first time may lie before 1970, and offsets begin anew with each segment;
+        // the differences still come back.
+        put_number(&mut out, offset.wrapping_sub(before.0));
+        put_number(&mut out, time.0.wrapping_sub(before.1).cast_unsigned());
+        before = (*offset, time.0);
     }
     out
 }
 
 /// The entry of the event at `index` in such a value; `None` when it has no such event.
 pub(super) fn decode_event(mut bytes: &[u8], index: u64) -> Option<EventEntry> {
-    let mut time = 0_i64;
+    let (mut offset, mut time) = (0_u64, 0_i64);
     for at in 0..=index {
-        let offset = take_number(&mut bytes)?;
+        offset = offset.wrapping_add(take_number(&mut bytes)?);
         time = time.wrapping_add(take_number(&mut bytes)?.cast_signed());
         if at == index {
             return Some(EventEntry { offset, time_max: Timestamp(time), frame: Vec::new() });

@@ -46,7 +46,7 @@ use super::subjects::INDEX_VERSION;
 use crate::model::{BlobAddr, Digest, Seq, Timestamp};
 
 /// The version of the keys and values above.
-const LAYOUT_VERSION: u32 = 2;
+const LAYOUT_VERSION: u32 = 3;
 /// A run is written when this many events or blobs are gathered. Bound: about 3 MiB of memory, and
 /// at the next start after a crash some tenths of a second.
 const RUN_EVENTS: usize = 8192;
