@@ -122,6 +122,11 @@ impl Guard {
         self.book().revisions.get(uid).cloned().unwrap_or_default()
     }
 
+    /// Whether it is known which cluster is kept.
+    pub(super) fn keeps(&self) -> bool {
+        !self.book().kept.is_empty()
+    }
+
     pub(super) fn answers(&self) -> String {
         self.book().answers.clone()
     }

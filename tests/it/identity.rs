@@ -213,3 +213,36 @@ fn the_same_cluster_that_comes_back_is_gone_on_with() {
     assert_eq!(told, Vec::<Value>::new());
     assert_eq!(value(&plane, "one"), "2");
 }
+
+/// Goal: a cluster that greffier may not ask who it is, as one that was rebuilt and has no access
+/// rules for it yet, is not taken for the one that is kept: nothing of it is believed, and it is
+/// asked again until it says.
+#[test]
+fn a_cluster_that_does_not_say_who_it_is_is_not_believed() {
+    let plane = plane();
+    let greffier = synced(&plane);
+    let before = greffier.seq();
+    let binding = ["get", "clusterrolebinding", "greffier-test:admins", "-o", "json"];
+    let rights: Value = serde_json::from_str(&plane.kubectl_ok("admin", &binding)).unwrap();
+    plane.kubectl_ok("admin", &["delete", "clusterrolebinding", "greffier-test:admins"]);
+    plane.stop_apiserver();
+    doubted(&greffier, "cluster.lost", before);
+    plane.start_apiserver();
+    // It answers, and says nothing.
+    crate::daemon::until("it was asked", || {
+        greffier.log_tail().contains("who answers is not known").then_some(())
+    });
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(status.contains("LOST"), "{status}");
+    plane.kubectl_ok("admin", &["delete", "cm", "one", "-n", NS]);
+    let name = rights["metadata"]["name"].as_str().unwrap();
+    let args = ["create", "clusterrolebinding", name, "--clusterrole=cluster-admin"];
+    let group = format!("--group={name}");
+    plane.kubectl_ok("admin", &[&args[..], &[group.as_str()]].concat());
+    let found = doubted(&greffier, "cluster.found", before);
+    greffier.wait_after(found, "the hand edit", |event| event["kind"] == "drift.detected");
+    let refused = events(&greffier, "watch.gap,cluster.found,cluster.replaced", before);
+    let early = refused.iter().filter(|event| event["detail"]["refused"] == true);
+    assert_eq!(early.count(), 0, "{refused:#?}");
+    assert_eq!(refused.iter().filter(|event| event["kind"] == "cluster.found").count(), 1);
+}

@@ -358,7 +358,12 @@ impl Performance {
     }
 
     async fn refresh_failed(&self, error: &Error, backoff: &mut Backoff) -> Instant {
-        if error.is_outage() {
+        // Nothing is believed before it is known who answers.
+        let nameless = self.identify_due && self.shared.connection.guard.keeps();
+        if error.is_outage() || nameless {
+            if !error.is_outage() {
+                tracing::warn!(error = error.chain(), "who answers is not known; asking again");
+            }
             self.shared.reach.lost(error).await;
         } else {
             tracing::warn!(error = error.chain(), "discovery failed and is tried again");

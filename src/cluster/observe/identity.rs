@@ -41,8 +41,9 @@ impl Performance {
         let sights = if asked.closely { connection.guard.sights() } else { Vec::new() };
         let identity = match connection.identify().await {
             Ok(identity) => identity,
-            // Without a name there is still a cluster.
-            Err(error) if error.is_forbidden() => {
+            // Without a name there is still a cluster. One that had one does not lose it: where
+            // it may not be asked any more, another may answer, which does not know greffier yet.
+            Err(error) if error.is_forbidden() && !connection.guard.keeps() => {
                 tracing::warn!(error = error.chain(), "the cluster cannot be identified");
                 connection.guard.nameless(generation);
                 return Ok(());
