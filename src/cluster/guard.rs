@@ -346,4 +346,41 @@ mod tests {
         guard.identified("one", guard.generation(), true);
         assert_eq!(guard.known("one").beyond(0), []);
     }
+
+    #[tokio::test]
+    async fn an_answer_from_before_the_connection_has_it_asked_again() {
+        let guard = kept("one");
+        let due = async || {
+            tokio::select! {
+                biased;
+                () = guard.until_due() => true,
+                () = std::future::ready(()) => false,
+            }
+        };
+        let asked = guard.generation();
+        guard.begin();
+        assert!(due().await && !due().await, "it is asked once");
+        guard.identified("one", asked, false);
+        assert!(due().await, "the answer came over an older connection");
+        guard.identified("one", guard.generation(), false);
+        assert!(!due().await);
+    }
+
+    #[test]
+    fn what_changed_last_is_of_the_cluster_that_answers() {
+        let guard = kept("one");
+        let key = ObjectKey::new("", "ConfigMap", "prod", "a");
+        let sees = |life| guard.seen(life, &key, "v1", ("u", "40"));
+        let first = guard.life();
+        sees(first);
+        assert_eq!(guard.sights().len(), 1);
+        guard.identified("two", guard.generation(), false);
+        assert_eq!(guard.sights(), [], "they are not its objects");
+        sees(first);
+        assert_eq!(guard.sights(), [], "an answer of the former life");
+        sees(guard.life());
+        assert_eq!(guard.sights().len(), 1);
+        guard.identified("two", guard.generation(), true);
+        assert_eq!(guard.sights(), [], "it was set back behind them");
+    }
 }

@@ -310,3 +310,40 @@ fn git_draft(event: Event) -> Draft {
     let valid = ValidTime { lo: at, hi: at, basis: Basis::Committer };
     Draft::new(event).by(Actor { claims }).valid(valid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(uid: &str) -> Identity {
+        let (version, server) = ("v1.36.3".to_owned(), "https://api".to_owned());
+        Identity { uid: uid.to_owned(), version, server, revision: None }
+    }
+
+    fn known(kept: &str, answers: &str) -> ClusterState {
+        let Identity { version, server, .. } = says("");
+        let mut known =
+            ClusterState { uid: answers.into(), version, server, ..ClusterState::default() };
+        known.identity.kept = kept.into();
+        known
+    }
+
+    fn recorded(known: &ClusterState, answers: &[&str]) -> Vec<&'static str> {
+        let mut last = Answers::default();
+        let drafts = answers.iter().map(|uid| last.identified(known, says(uid)));
+        drafts.map(|draft| draft.map_or("-", |draft| draft.event.name())).collect()
+    }
+
+    #[test]
+    fn another_cluster_than_the_kept_one_is_told_as_such_once() {
+        let (first, other) = ("cluster.identified", "cluster.replaced");
+        assert_eq!(recorded(&known("", ""), &["one", "one", "two"]), [first, "-", other]);
+        assert_eq!(recorded(&known("one", "one"), &["one", "two", "two"]), ["-", other, "-"]);
+        assert_eq!(recorded(&known("one", "two"), &["two", "one"]), ["-", first], "it is back");
+        assert_eq!(recorded(&known("one", "two"), &["three", "two"]), [other, other]);
+        // The same at another address or of another version is no other cluster.
+        let moved = Identity { server: "https://new".into(), ..says("one") };
+        let draft = Answers::default().identified(&known("one", "one"), moved).unwrap();
+        assert_eq!(draft.event.name(), first);
+    }
+}

@@ -265,6 +265,77 @@ mod tests {
         assert_eq!((progress.seq, progress.fates.len()), (Seq(8), 0));
     }
 
+    fn finished(recovery: u64) -> Event {
+        RecoveryFinishedV1 {
+            recovery: Seq(recovery),
+            uid: "c-2".into(),
+            written: 1,
+            failed: Vec::new(),
+            differs: Vec::new(),
+            verified: true,
+        }
+        .into()
+    }
+
+    #[test]
+    fn what_another_replay_was_answered_is_not_about_this_one() {
+        let mut events = vec![
+            begun("c-2"),
+            intent(1, &["a"]),
+            begun("c-3"),
+            outcome(3, 2, vec![(0, written("theirs"))]),
+            finished(3),
+        ];
+        let progress = of("c-2", &events).unwrap();
+        assert_eq!(progress.fates[&key("a")], Fate::Open);
+        assert!(!progress.is_verified());
+        events.push(finished(1));
+        assert!(of("c-2", &events).unwrap().is_verified());
+    }
+
+    #[test]
+    fn only_what_is_there_as_it_was_written_is_verified() {
+        let named = ["a", "b", "c", "d", "e"];
+        let manifests = named.map(|name| {
+            let metadata = serde_json::json!({"name": name, "namespace": "prod"});
+            serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+        });
+        let candidates = manifests.into_iter().map(super::super::candidate::Candidate::wanted);
+        let input = super::super::plan::Input {
+            candidates: candidates.collect(),
+            ..super::super::plan::Input::default()
+        };
+        let serving = super::super::versions::Serving::unknown();
+        let steps = super::super::plan::plan(input, serving).steps;
+        let events = [
+            begun("c-2"),
+            intent(1, &["a", "b", "c", "d"]),
+            outcome(
+                1,
+                2,
+                vec![
+                    (0, written("new")),
+                    (2, RecoveryResult::Refused("no".into())),
+                    (3, RecoveryResult::Left("theirs".into())),
+                ],
+            ),
+        ];
+        let progress = of("c-2", &events).unwrap();
+        let ended = progress.ended(&steps, Vec::new());
+        let failed: Vec<_> = ended.failed.iter().map(|(key, why)| (&*key.name, &**why)).collect();
+        let expected = [
+            ("b", "what became of its write is not known"),
+            ("c", "no"),
+            ("d", "theirs"),
+            ("e", "it was not written yet"),
+        ];
+        assert_eq!((failed.as_slice(), ended.written, ended.verified), (&expected[..], 1, false));
+        let whole = progress.ended(&steps[..1], Vec::new());
+        assert!(whole.verified && whole.failed.is_empty());
+        let differs = vec![(key("a"), "it is gone".to_owned())];
+        assert!(!progress.ended(&steps[..1], differs).verified);
+    }
+
     #[test]
     fn what_is_in_the_way_is_named_one_by_one() {
         let events = [begun("c-2"), intent(1, &["a"])];

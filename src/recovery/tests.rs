@@ -1,5 +1,6 @@
 //! The plan: what is written, in which order and version, what is taken out of it and left out.
 
+mod edges;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,13 +1,18 @@
 //! Another cluster answers, or the one that is kept at an earlier time.
 
 use crate::ledger::event::{
-    DriftKind, Event, Health, KindListedV1, Learned, ObjectGoneV1, Verb, Write, WriteResult,
+    DriftDetectedV1, DriftKind, Event, FieldChange, Health, IgnoreFailedV1, IntentSettledV1,
+    KindListedV1, Learned, ManagerStamp, ObjectGoneV1, ObjectPreviewedV1, OutcomeRecordedV1,
+    PlanGatedV1, Preview, ReplicasLeftV1, Verb, Write, WriteResult,
 };
+use crate::model::{Digest, PlanHash};
 use crate::plan::{Status, Sync, Violation, check, withdrawn};
+use crate::replay::Revisions;
 use crate::replay::testing::{Given, key, name, object, objects, said, writes};
 
 const A: &str = "ConfigMap/prod/a";
 const B: &str = "ConfigMap/prod/b";
+const C: &str = "ConfigMap/prod/c";
 const NS: &str = "Namespace/prod";
 
 /// `web` with two objects, synced to the cluster `one`.
@@ -215,7 +220,7 @@ fn what_was_under_way_is_not_taken_for_made_or_undone() {
     let before = given.world.owned.clone();
     let results = vec![(0, answer), (1, WriteResult::AlreadyGone)];
     let app = name("web");
-    given.event(crate::ledger::event::OutcomeRecordedV1 { app, intent, results });
+    given.event(OutcomeRecordedV1 { app, intent, results });
     assert!(given.world.intents.is_empty() && given.world.in_flight.is_empty());
     assert!(given.world.live.is_empty(), "it is not known to be there");
     let said = |owned: &crate::replay::Owned| (owned.uid.clone(), owned.applied, owned.seq);
@@ -227,6 +232,25 @@ fn what_was_under_way_is_not_taken_for_made_or_undone() {
     let uid = given.world.live[&key(B)].uid.clone();
     given.event(Event::from(ObjectGoneV1 { key: key(B), uid, learned: Learned::Watched }));
     assert!(given.world.owned.contains_key(&key(B)));
+}
+
+#[test]
+fn what_another_cluster_does_not_show_is_no_failed_try() {
+    for doubt in [false, true] {
+        let mut given = synced();
+        given.push(2);
+        given.renders("web", vec![object(A, 2), object(B, 1)]);
+        let intent = given.intends("web");
+        let (app, lost) = (name("web"), WriteResult::Unknown("the connection broke".into()));
+        let results = vec![(0, lost)];
+        given.event(OutcomeRecordedV1 { app: app.clone(), intent, results });
+        if doubt {
+            given.replaced("two");
+        }
+        let results = vec![(0, WriteResult::NotSent("it is not there".into()))];
+        given.event(IntentSettledV1 { app: app.clone(), intent, results });
+        assert_eq!(given.world.apps[&app].attempts.is_empty(), doubt);
+    }
 }
 
 /// Goal: when the kept cluster answers again, a list that began before a write does not take away
@@ -247,4 +271,116 @@ fn a_list_that_is_older_than_a_write_disowns_nothing() {
         });
         assert_eq!(given.world.owned.contains_key(&key(B)), owned, "listed at {listed}");
     }
+}
+
+/// `web`, with everything that can be known of how its objects fared.
+fn fared() -> Given {
+    let mut given = Given::synced(objects(&[A, B, C]));
+    given.identified("one");
+    given.push(2);
+    given.renders("web", objects(&[A, B]));
+    given.intends("web");
+    given.sees(B);
+    let observation = given.world.live[&key(B)].seq;
+    let change = |path: &str| (path.to_owned(), "2".to_owned(), "3".to_owned());
+    let (path, was, now) = change(".data.key");
+    let by = ManagerStamp {
+        manager: "mallory".into(),
+        operation: "Update".into(),
+        subresource: String::new(),
+        time: None,
+        fields: Digest::default(),
+    };
+    given.event(DriftDetectedV1 {
+        app: name("web"),
+        key: key(B),
+        kind: DriftKind::Drift,
+        fields: vec![FieldChange { path, was, now }],
+        places: Vec::new(),
+        managers: vec![by],
+        mask: Digest::default(),
+        observation,
+        saved: None,
+        later: None,
+    });
+    let (digest, live) = (object(A, 1).digest, given.world.live[&key(A)].clone());
+    let (app, mask) = (name("web"), Digest::default());
+    given.event(ObjectPreviewedV1 {
+        app: app.clone(),
+        key: key(A),
+        digest,
+        uid: live.uid,
+        live: live.digest,
+        mask,
+        result: Preview::Same,
+    });
+    let (error, transient, live) = ("endless".to_owned(), false, live.digest);
+    given.event(IgnoreFailedV1 { app: app.clone(), key: key(A), mask, live, error, transient });
+    let autoscaler = key("HorizontalPodAutoscaler.autoscaling/prod/scaler");
+    given.event(ReplicasLeftV1 { app: app.clone(), key: key(A), autoscaler });
+    given.event(PlanGatedV1 {
+        app,
+        plan: PlanHash(Digest::of(b"plan").0),
+        reasons: Vec::new(),
+        writes: Vec::new(),
+        apps: Vec::new(),
+        render: None,
+        commit: None,
+    });
+    given
+}
+
+/// What of it is known, by name.
+fn known(given: &Given) -> Vec<&'static str> {
+    let app = &given.world.apps[&name("web")];
+    let desired = app.desired.as_ref().unwrap();
+    let all = [
+        ("rivals", !app.rivals.is_empty()),
+        ("drift", !app.drift.is_empty()),
+        ("previews", !app.previews.is_empty()),
+        ("what could not be ignored", !app.ignore_failures.is_empty()),
+        ("replicas that were left", !app.replicas_left.is_empty()),
+        ("a gate", app.gate.is_some()),
+        ("deletions that were begun", !desired.deleted.is_empty()),
+        ("deletions of a commit", !given.world.deletions.is_empty()),
+    ];
+    all.into_iter().filter_map(|(what, known)| known.then_some(what)).collect()
+}
+
+#[test]
+fn how_objects_fared_in_a_former_cluster_says_nothing_about_the_next() {
+    let before = fared();
+    assert_eq!(known(&before).len(), 8, "{:?}", known(&before));
+    for replaced in [true, false] {
+        let mut given = before.clone();
+        let doubt = if replaced { given.replaced("two") } else { given.reverted() };
+        given.lists_everything();
+        assert_eq!(known(&given).len(), 8, "nobody has accepted it");
+        given.accepts(doubt);
+        assert_eq!(known(&given), [""; 0], "replaced: {replaced}");
+    }
+}
+
+#[test]
+fn how_far_the_kept_cluster_was_seen_is_known_again_when_it_is_back() {
+    let mut given = synced();
+    let seen = |given: &Given| given.world.cluster.identity.revisions.beyond(0);
+    let before = seen(&given);
+    assert_ne!(before, []);
+    given.replaced("two");
+    assert_eq!(seen(&given), [], "nothing was seen of this one");
+    given.identified("one");
+    assert_eq!(seen(&given), before);
+    given.reverted();
+    assert_eq!(seen(&given), [], "what was seen is no more");
+}
+
+#[test]
+fn the_highest_revision_counts_in_whatever_order_they_are_seen() {
+    let (kind, mut revisions) = (key(A).group_kind(), Revisions::default());
+    for revision in ["40", "30", "no number"] {
+        revisions.note(&kind, revision);
+    }
+    assert_eq!(revisions.beyond(39), [(kind, 40)]);
+    assert_eq!(revisions.beyond(40), [], "it is not beyond itself");
 }

@@ -51,6 +51,22 @@ impl Signing {
         git(&work, sign.into_iter().chain(["-m", "signed\n\nfor a reason"]));
     }
 
+    /// The same, as it was committed at that time.
+    fn commit_at(&self, name: &str, seconds: u64) {
+        let mut command = Command::new("git");
+        command.current_dir(self.fixture.work()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")]);
+        for role in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{role}_NAME"), "Alice");
+            command.env(format!("GIT_{role}_EMAIL"), "alice@example.org");
+            command.env(format!("GIT_{role}_DATE"), format!("{seconds} +0000"));
+        }
+        let key = format!("user.signingKey={}", self.path(name).display());
+        command.args(["-c", "gpg.format=ssh", "-c", &key, "commit", "-q", "-S", "--allow-empty"]);
+        assert!(command.args(["-m", "signed"]).status().unwrap().success());
+    }
+
     /// Replaces the commit by one that is the same but for its text.
     fn alter(&self, alter: impl Fn(&str) -> String) {
         let raw = self.fixture.git(["cat-file", "commit", "HEAD"]);
@@ -111,6 +127,52 @@ fn a_name_is_told_only_of_who_was_allowed_to_sign_commits_then() {
     let valid = (SignatureVerdict::Valid, "alice@example.org".to_owned());
     let conditions = "valid-after=\"20200101\",valid-before=\"29990101\"";
     assert_eq!(signing.verdict(Some(signing.allow(conditions))), valid);
+}
+
+#[test]
+fn who_was_allowed_is_asked_for_the_minute_in_which_it_was_committed() {
+    let signing = Signing::new();
+    // 2020-06-01T12:00:00Z
+    signing.commit_at("alice", 1_591_012_800);
+    let allowed = |after: &str, before: &str| {
+        let file = signing.allow(&format!("valid-after=\"{after}Z\",valid-before=\"{before}Z\""));
+        signing.verdict(Some(file)).0
+    };
+    assert_eq!(allowed("20200601115900", "20200601120100"), SignatureVerdict::Valid);
+    assert_eq!(allowed("20200601120100", "20200601120200"), SignatureVerdict::UnknownKey);
+    assert_eq!(allowed("20200601115800", "20200601115900"), SignatureVerdict::UnknownKey);
+}
+
+#[test]
+fn a_certificate_names_its_signer_and_no_key() {
+    let signing = Signing::new();
+    let keygen = |args: &[&str]| {
+        let mut command = Command::new("ssh-keygen");
+        command.current_dir(signing.fixture.root.path()).arg("-q").args(args);
+        assert!(command.status().unwrap().success(), "{args:?}");
+    };
+    keygen(&["-t", "ed25519", "-N", "", "-C", "authority", "-f", "authority"]);
+    keygen(&["-s", "authority", "-I", "id", "-n", "alice@example.org", "alice.pub"]);
+    let authority = std::fs::read_to_string(signing.path("authority.pub")).unwrap();
+    let allowed = signing.path("authorities");
+    std::fs::write(&allowed, format!("alice@example.org cert-authority {authority}")).unwrap();
+    signing.commit("alice-cert.pub");
+    let found = signing.recorded(Some(allowed)).unwrap();
+    let valid = (SignatureVerdict::Valid, "alice@example.org", "");
+    assert_eq!((found.verdict, &*found.principal, &*found.key), valid);
+}
+
+#[test]
+fn a_signature_without_measure_is_not_read() {
+    let signing = Signing::new();
+    signing.commit("alice");
+    let allowed = signing.allow("");
+    let padded = |spaces: usize| format!("{}\n -----END SSH", " ".repeat(spaces));
+    signing.alter(|raw| raw.replace("\n -----END SSH", &padded(10)));
+    assert_eq!(signing.verdict(Some(allowed.clone())).0, SignatureVerdict::Valid);
+    signing.alter(|raw| raw.replace("\n -----END SSH", &padded(70_000)));
+    let found = signing.recorded(Some(allowed)).unwrap();
+    assert_eq!((found.verdict, &*found.note), (SignatureVerdict::Invalid, "it cannot be read"));
 }
 
 #[test]

@@ -49,3 +49,22 @@ fn a_gate_that_is_not_needed_any_more_lapses() {
     }
     assert_eq!((sim.app("web").gate.is_none(), sim.told("plan.lapsed")), (true, 1));
 }
+
+#[test]
+fn what_waits_is_told_nothing_about_while_another_cluster_answers() {
+    let mut sim = Sim::web(auto(), maps(10));
+    sim.at(2, "web", maps(2));
+    sim.happens(|given| {
+        given.identified("one");
+    });
+    sim.runs();
+    sim.push(2);
+    sim.runs();
+    let gate = sim.app("web").gate.clone();
+    assert!(gate.is_some());
+    sim.happens(|given| {
+        given.replaced("two");
+    });
+    sim.runs();
+    assert_eq!((sim.count("plan.lapsed"), &sim.app("web").gate), (0, &gate), "it is not over");
+}
