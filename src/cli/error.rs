@@ -141,9 +141,8 @@ fn exit_of(code: &str) -> Exit {
         | "no_doubt" | "other_doubt" | "not_seen" | "frozen" | "left_alone" | "being_removed"
         | "nothing_then" | "as_then" | "not_restorable" | "not_pinnable" | "never_healthy"
         | "left_git" | "nothing_held" | "not_restored" | "unrendered" | "held_otherwise"
-        | "same_already" | "not_undone" | "conflicts" | "defined_elsewhere" | "say_which" => {
-            Exit::Refused
-        }
+        | "same_already" | "not_undone" | "conflicts" | "defined_elsewhere" | "say_which"
+        | "replay_refused" => Exit::Refused,
         "restore_failed" => Exit::Partial,
         "ledger_corrupt" => Exit::Ledger,
         "ledger_full" | "ledger" | "stopping" | "too_many_streams" | "internal" => {

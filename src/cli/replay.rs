@@ -1,8 +1,10 @@
 //! `replay`: an empty cluster is rebuilt from the ledger and its key.
 //!
-//! The ledger's files are read here; for writing them the daemon has to be stopped, because the
-//! ledger has one writer.
+//! The ledger's files are read here, and the target is written to from here, with the credentials
+//! of whoever replays. What is done is recorded by this process, or by the daemon if one has the
+//! ledger: it has one writer.
 
+mod record;
 mod text;
 
 use std::collections::BTreeSet;
@@ -16,15 +18,19 @@ use super::change::asked;
 use super::error::{Error, Exit};
 use super::files::{fold, open, unknown};
 use super::{at, output};
+use record::Register;
+
 use crate::cluster::{self, Class, Connection, Identity};
 use crate::config::Config;
-use crate::http;
+use crate::http::{self, ClientError};
 use crate::ledger::event::{RecoveryBegunV1, RecoveryFinishedV1};
-use crate::ledger::{self, Archive, Draft, Ledger};
+use crate::ledger::{self, Archive, Draft};
 use crate::model::{Digest, ObjectKey, Seq, Timestamp};
 use crate::query::instant::{self, About};
 use crate::query::recovery::{Asked, gather, last_replay, own_cluster};
-use crate::reconcile::recovery::{Differing, Found, Replay, ReplayError, serving, survey, verify};
+use crate::reconcile::recovery::{
+    Differing, Found, NotRecorded, Recorder, Replay, ReplayError, serving, survey, verify,
+};
 use crate::recovery::progress::{Fate, Progress, refuse};
 use crate::recovery::{Loss, Plan, Serving, Shown, plan};
 
@@ -140,7 +146,7 @@ pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error
     if !args.yes {
         asked("replayed", "the same with --yes")?;
     }
-    replay(context, &args, &target, (&made, &found), wanted).await
+    replay(context, &args, (&archive, &target), (&made, &found), wanted).await
 }
 
 /// Asks the target who it is and what it serves.
@@ -242,18 +248,19 @@ fn restorable(shown: &Shown, partial: bool) -> Result<(), Error> {
 async fn replay(
     context: &Context,
     args: &ReplayArgs,
-    target: &Target,
+    (archive, target): (&Archive, &Target),
     (made, found): (&Plan, &Found),
     wanted: Wanted,
 ) -> Result<(), Error> {
     let begun = Instant::now();
-    let ledger = open_for_writing(context.config())?;
+    let register = Register::open(context, archive).await?;
+    let recorder = register.recorder();
     let actor = http::local_user();
     let former = wanted.former.clone().filter(|_| args.resume);
     let resumed = former.is_some();
     let progress = match former {
         Some(former) => former,
-        None => begin(&ledger, made, &wanted, target).await?,
+        None => begin(recorder, made, &wanted, target).await?,
     };
     if !context.global.quiet {
         output::say(&format!(
@@ -268,7 +275,7 @@ async fn replay(
         }
     };
     let mut replay = Replay {
-        ledger: &ledger,
+        recorder,
         cluster: &target.cluster,
         actor,
         steps: &made.steps,
@@ -282,7 +289,7 @@ async fn replay(
     let ended = finish(&mut replay).await;
     let notes = std::mem::take(&mut replay.notes);
     let progress = replay.progress.clone();
-    ledger.shutdown();
+    register.close();
     let (finished, differs) = ended.map_err(|error| of_replay(&error))?;
     let report = Report {
         milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -297,7 +304,8 @@ async fn finish(
     replay: &mut Replay<'_>,
 ) -> Result<(RecoveryFinishedV1, Vec<Differing>), ReplayError> {
     replay.run().await?;
-    let differs = verify(replay.cluster, replay.ledger, replay.steps, &replay.progress).await?;
+    let sealer = replay.recorder.sealer();
+    let differs = verify(replay.cluster, sealer, replay.steps, &replay.progress).await?;
     let recorded = differs.iter().map(|one| (one.key.clone(), one.why.clone())).collect();
     Ok((replay.finish(recorded).await?, differs))
 }
@@ -345,7 +353,7 @@ fn told(context: &Context, report: &Report) -> Result<(), Error> {
 
 /// Records that it begins. Nothing was sent before.
 async fn begin(
-    ledger: &Ledger,
+    recorder: &dyn Recorder,
     made: &Plan,
     wanted: &Wanted,
     target: &Target,
@@ -367,32 +375,9 @@ async fn begin(
         lost: lost.map(|loss| (loss.kind.as_str().to_owned(), loss.subject.clone())).collect(),
     };
     let draft = Draft::new(body.clone()).by(http::local_user());
-    let seq = ledger.append(draft).await?.last().copied().unwrap_or_default();
+    let recorded = recorder.record(draft).await;
+    let seq = recorded.map_err(not_recorded)?;
     Ok(Progress::begun(seq, body))
-}
-
-/// The ledger, for its one writer.
-fn open_for_writing(config: &Config) -> Result<Ledger, Error> {
-    let options = ledger::Options {
-        segment_bytes_max: config.ledger.segment_bytes_max,
-        free_bytes_reserve: config.ledger.free_bytes_reserve,
-        ..ledger::Options::new(config.ledger_dir(), &config.key_file)
-    };
-    match Ledger::open(options) {
-        Ok((ledger, _)) => Ok(ledger),
-        Err(error @ ledger::Error::Locked { .. }) => {
-            let text = "nothing was written: the daemon has the ledger open";
-            let hint = "a replay is recorded in the ledger, which has one writer: stop the daemon \
-                        (`systemctl stop greffier`) and start it again afterwards";
-            Err(Error::new(Exit::Refused, text).because(&error).hint(hint))
-        }
-        Err(error @ (ledger::Error::KeyMissing(_) | ledger::Error::KeyWrong { .. })) => {
-            let text = "nothing was written: without the ledger's key nothing is replayed";
-            let hint = "put the backup of the key in its place (key_file)";
-            Err(Error::new(Exit::Refused, text).because(&error).hint(hint))
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Compares what the last replay wrote with what is there.
@@ -423,10 +408,23 @@ async fn compare(
     if verified { Ok(()) } else { Err(Error::new(Exit::Differs, "")) }
 }
 
+fn not_recorded(error: NotRecorded) -> Error {
+    let error = match error.downcast::<ClientError>() {
+        Ok(error) => return Error::from(*error),
+        Err(error) => error,
+    };
+    match error.downcast::<ledger::Error>() {
+        Ok(error) => Error::from(*error),
+        Err(error) => Error::new(Exit::Ledger, "nothing was written").because(&*error),
+    }
+}
+
 fn of_replay(error: &ReplayError) -> Error {
     let made = match error {
         ReplayError::Cluster(error) => of_cluster(error),
-        ReplayError::Ledger(error) => Error::new(Exit::Partial, error.to_string()),
+        ReplayError::Ledger(source) => {
+            Error::new(Exit::Partial, error.to_string()).because(&**source)
+        }
     };
     let made = made.hint("what was written is recorded: go on with --resume");
     Error { exit: if made.exit == Exit::Forbidden { made.exit } else { Exit::Partial }, ..made }

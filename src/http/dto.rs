@@ -25,7 +25,7 @@ pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, Remov
 pub use diff::{Diff, DiffBody, Field, Manifest, ObjectDiff, Rendered, RenderedObject};
 pub use hold::{AcceptBody, AcceptedTree, AppHold, AppSeq, RestoreBody, RollbackBody, UndoBody};
 pub use past::{Between, Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
-pub use recovery::Recovery;
+pub use recovery::{Recorded, Recovery, RecoveryRecord};
 pub use report::ReportHead;
 pub use who::{Claim, OwnWrite, Who};
 

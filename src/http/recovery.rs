@@ -1,19 +1,23 @@
-//! `GET /recovery`: what a replay onto an empty cluster would bring back, and what not.
+//! `GET /recovery`: what a replay onto an empty cluster would bring back, and what not;
+//! `POST /recovery`: what a replay has recorded while a daemon has the ledger.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State as Having};
+use axum::extract::{ConnectInfo, Query, State as Having};
+use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::dto;
+use super::api::{Answer, FromPeer, Given};
+use super::dto::{self, RecoveryRecord};
 use super::error::Error;
 use super::server::State;
-use crate::ledger;
+use crate::ledger::event::{Event, RecoveryBegunV1, RecoveryOutcomeV1};
+use crate::ledger::{self, Draft, Ledger};
 use crate::model::{AppName, BlobAddr, Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query::Book;
 use crate::query::instant::About;
-use crate::query::recovery::{Asked, Pending, gather, last_observed};
+use crate::query::recovery::{Asked, Pending, gather, last_observed, last_replay};
 use crate::recovery::{Serving, plan};
 use crate::replay::World;
 
@@ -85,3 +89,98 @@ pub fn recovery_dto(
         cluster_lost: fresh.lost.unwrap_or_default(),
     })
 }
+
+/// Records what a replay is about to do and what came of it. Whoever replays writes to the target
+/// himself, with his own credentials; the daemon only keeps the register.
+pub(super) async fn record(
+    Having(state): Having<State>,
+    ConnectInfo(peer): FromPeer,
+    body: Given<RecoveryRecord>,
+) -> Answer<dto::Recorded> {
+    let Json(record) = body?;
+    if let RecoveryRecord::Begun(begun) = &record {
+        let begun = begun.clone();
+        state.read(move |world, _| not_its_own(world, &begun)).await??;
+    }
+    let ledger = state.ledger.clone();
+    let judged = move || {
+        let draft = judge(&ledger, record)?;
+        Ok::<_, Error>(draft.by(peer.actor()))
+    };
+    let draft = state.blocking(judged).await??;
+    let appended = state.ledger.append(draft).await?;
+    Ok(Json(dto::Recorded { seq: appended.last().map_or(0, |seq| seq.0) }))
+}
+
+/// The cluster that the daemon writes to itself is no target.
+fn not_its_own(world: &World, begun: &RecoveryBegunV1) -> Result<(), Error> {
+    let cluster = &world.cluster;
+    if cluster.uid == begun.uid && cluster.lost.is_none() && !world.observe {
+        let text = "the daemon keeps this very cluster and puts back what is missing by itself";
+        return Err(refused(text, "`greffier status` says how far it is"));
+    }
+    Ok(())
+}
+
+/// What is recorded, if it is about a replay that the ledger knows of.
+fn judge(ledger: &Ledger, record: RecoveryRecord) -> Result<Draft, Error> {
+    let of = |seq: Seq| -> Result<Option<Event>, Error> {
+        Ok(ledger.get(seq)?.and_then(|recorded| recorded.event.clone()))
+    };
+    let begun = |seq: Seq| match of(seq)? {
+        Some(Event::RecoveryBegun(body)) => {
+            let last = last_replay(ledger, &body.uid)?;
+            match last.filter(|last| last.seq == seq && !last.is_verified()) {
+                Some(_) => Ok(()),
+                None => Err(refused("that replay has ended, or another was begun since", "")),
+            }
+        }
+        _ => Err(Error::bad_request(format!("event {seq} is no replay that was begun"))),
+    };
+    Ok(match record {
+        RecoveryRecord::Begun(body) => {
+            let former = last_replay(ledger, &body.uid)?;
+            if let Some(former) = former.filter(|former| !former.is_verified()) {
+                let text = format!("replay #{} onto this cluster has not ended", former.seq);
+                return Err(refused(&text, "--resume goes on with it"));
+            }
+            Draft::new(body)
+        }
+        RecoveryRecord::Intent(body) => {
+            begun(body.recovery)?;
+            let cause = body.recovery;
+            Draft::new(body).caused_by(cause)
+        }
+        RecoveryRecord::Outcome(body) => {
+            begun(body.recovery)?;
+            let writes = match of(body.intent)? {
+                Some(Event::RecoveryIntent(intent)) if intent.recovery == body.recovery => {
+                    intent.writes.len()
+                }
+                _ => return Err(not_intended(&body)),
+            };
+            let known = |index: u32| usize::try_from(index).is_ok_and(|index| index < writes);
+            if !body.results.iter().all(|(index, _)| known(*index)) {
+                return Err(not_intended(&body));
+            }
+            let cause = body.intent;
+            Draft::new(body).caused_by(cause)
+        }
+        RecoveryRecord::Finished(body) => {
+            begun(body.recovery)?;
+            let cause = body.recovery;
+            Draft::new(body).caused_by(cause)
+        }
+    })
+}
+
+fn not_intended(body: &RecoveryOutcomeV1) -> Error {
+    Error::bad_request(format!("event {} intended no such write of that replay", body.intent))
+}
+
+fn refused(message: &str, hint: &str) -> Error {
+    Error::new(StatusCode::CONFLICT, "replay_refused", message, hint)
+}
+
+#[cfg(test)]
+mod tests;

@@ -264,7 +264,12 @@ fn router(state: State) -> Router {
         .route("/why", get(why::why))
         .route("/blame", get(blame::blame))
         .route("/plan", get(plan::plan))
-        .route("/recovery", get(recovery::recovery))
+        .route(
+            "/recovery",
+            get(recovery::recovery)
+                .post(recovery::record)
+                .layer(DefaultBodyLimit::max(MANIFESTS_BYTES_MAX)),
+        )
         .route("/coverage", get(coverage::coverage))
         .route("/cluster", get(cluster::show))
         .route("/cluster/accept", post(cluster::accept))

@@ -13,6 +13,6 @@ mod target;
 mod verify;
 mod write;
 
-pub use run::{Replay, ReplayError};
+pub use run::{NotRecorded, Recorder, Replay, ReplayError};
 pub use target::{Found, serving, survey};
 pub use verify::{Differing, verify};

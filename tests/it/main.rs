@@ -44,6 +44,7 @@ mod promises;
 mod proposed;
 mod protect;
 mod recovery;
+mod recovery_daemon;
 mod recovery_live;
 mod render;
 mod report;

@@ -1,7 +1,10 @@
-//! What a replay onto an empty cluster would bring back.
+//! What a replay onto an empty cluster would bring back, and what it records through a daemon.
 
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::event::{
+    Event, RecoveryBegunV1, RecoveryFinishedV1, RecoveryIntentV1, RecoveryOutcomeV1,
+};
 use crate::recovery::Shown;
 
 /// What a replay would bring back, and how fresh that is.
@@ -15,4 +18,40 @@ pub struct Recovery {
     pub observed_at: String,
     /// Why the cluster cannot be reached, while it cannot.
     pub cluster_lost: String,
+}
+
+/// The body of `POST recovery`: what `greffier replay` has the daemon record, because a ledger has
+/// one writer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryRecord {
+    /// It begins.
+    Begun(RecoveryBegunV1),
+    /// Objects are about to be written.
+    Intent(RecoveryIntentV1),
+    /// How that ended.
+    Outcome(RecoveryOutcomeV1),
+    /// It has ended.
+    Finished(RecoveryFinishedV1),
+}
+
+impl RecoveryRecord {
+    /// The record of an event; `None` where it is none of a replay.
+    #[must_use]
+    pub fn of(event: Event) -> Option<Self> {
+        match event {
+            Event::RecoveryBegun(body) => Some(Self::Begun(body)),
+            Event::RecoveryIntent(body) => Some(Self::Intent(body)),
+            Event::RecoveryOutcome(body) => Some(Self::Outcome(body)),
+            Event::RecoveryFinished(body) => Some(Self::Finished(body)),
+            _ => None,
+        }
+    }
+}
+
+/// Where something was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// The event.
+    pub seq: u64,
 }

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::super::failpoint;
 use super::write::{Sent, WRITES_MAX, Writing};
-use crate::cluster::{self, Connection};
+use crate::cluster::{self, Connection, SecretDigest};
 use crate::ledger::event::{
     RecoveryFinishedV1, RecoveryIntentV1, RecoveryOutcomeV1, RecoveryResult, RecoveryWrite,
 };
-use crate::ledger::{self, Draft, Ledger};
+use crate::ledger::{Draft, Ledger};
 use crate::model::{Actor, ObjectKey, Seq, canonical_json};
 use crate::recovery::progress::{Fate, Progress};
 use crate::recovery::{Stage, Step};
@@ -27,18 +28,50 @@ const READY_POLL: Duration = Duration::from_millis(100);
 /// Why a replay stopped. What was recorded so far stays, and `--resume` goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The ledger failed.
+    /// The ledger failed, or whoever has it.
     #[error("the ledger cannot record the replay")]
-    Ledger(#[from] ledger::Error),
+    Ledger(#[source] NotRecorded),
     /// The target cannot be asked.
     #[error("the target cannot be asked")]
     Cluster(#[from] cluster::Error),
 }
 
+/// Why something could not be recorded.
+pub type NotRecorded = Box<dyn std::error::Error + Send + Sync>;
+
+/// Whoever records a replay: the ledger has one writer, which may be the daemon.
+pub trait Recorder: Sync {
+    /// Records an event; it is durable when this returns.
+    fn record(&self, draft: Draft) -> BoxFuture<'_, Result<Seq, NotRecorded>>;
+
+    /// The name of the ledger, which audit ids begin with.
+    fn ledger(&self) -> String;
+
+    /// What digests secret values, under the ledger's key.
+    fn sealer(&self) -> &dyn SecretDigest;
+}
+
+impl Recorder for Ledger {
+    fn record(&self, draft: Draft) -> BoxFuture<'_, Result<Seq, NotRecorded>> {
+        Box::pin(async move {
+            let appended = self.append(draft).await?;
+            Ok(appended.last().copied().unwrap_or_default())
+        })
+    }
+
+    fn ledger(&self) -> String {
+        self.ledger_id().to_string()
+    }
+
+    fn sealer(&self) -> &dyn SecretDigest {
+        self
+    }
+}
+
 /// A replay that is under way.
 pub struct Replay<'a> {
-    /// Where it is recorded.
-    pub ledger: &'a Ledger,
+    /// Who records it.
+    pub recorder: &'a dyn Recorder,
     /// The target.
     pub cluster: &'a Connection,
     /// Who does it.
@@ -61,7 +94,7 @@ pub struct Replay<'a> {
 
 impl Replay<'_> {
     fn writing(&self) -> Writing<'_> {
-        Writing { cluster: self.cluster, sealer: self.ledger }
+        Writing { cluster: self.cluster, sealer: self.recorder.sealer() }
     }
 
     /// Writes what is not written yet.
@@ -153,7 +186,7 @@ impl Replay<'_> {
             key: step.key.clone(),
             version: step.version.clone(),
             app: step.app.clone(),
-            digest: self.ledger.seal().digest(&canonical_json(manifest)),
+            digest: self.recorder.sealer().digest(&canonical_json(manifest)),
             former: step.uid.clone(),
         }
     }
@@ -175,11 +208,11 @@ impl Replay<'_> {
         let writes = batch.iter().map(|sent| self.intended(sent.step, &sent.manifest)).collect();
         let intent = self.intend(writes).await?;
         for (index, sent) in batch.iter_mut().enumerate() {
-            sent.audit_id = format!("{}-{intent}-{index}", self.ledger.ledger_id());
+            sent.audit_id = format!("{}-{intent}-{index}", self.recorder.ledger());
         }
         let keys: Vec<&ObjectKey> = batch.iter().map(|sent| &sent.step.key).collect();
         let (answers, mut received) = mpsc::channel(BATCH_MAX);
-        let writing = Writing { cluster: self.cluster, sealer: self.ledger };
+        let writing = Writing { cluster: self.cluster, sealer: self.recorder.sealer() };
         let send = async {
             // Dropped at the end, so that the recorder ends too.
             let answers = answers;
@@ -231,9 +264,9 @@ impl Replay<'_> {
         Ok(())
     }
 
-    async fn append(&self, draft: Draft) -> Result<Seq, ledger::Error> {
-        let appended = self.ledger.append(draft.by(self.actor.clone())).await?;
-        Ok(appended.last().copied().unwrap_or_default())
+    async fn append(&self, draft: Draft) -> Result<Seq, ReplayError> {
+        let recorded = self.recorder.record(draft.by(self.actor.clone())).await;
+        recorded.map_err(ReplayError::Ledger)
     }
 
     /// Waits until the objects that were written say that they are ready.
