@@ -270,7 +270,9 @@ impl Machine {
             Event::ObjectObserved(body) => self.observe(seq, at, body, change),
             Event::ObjectGone(body) => self.gone(seq, at, body),
             Event::DriftDetected(body) => {
-                if let Some(observation) = self.observed.get_mut(&body.observation) {
+                // A deletion is found at whatever was recorded last, which may be about another.
+                let observation = self.observed.get_mut(&body.observation);
+                if let Some(observation) = observation.filter(|of| of.key == body.key) {
                     observation.drift = Some(seq);
                 }
             }

@@ -99,6 +99,7 @@ impl SubjectKey {
             Topic::Ref(name) => Self::new(b'r', name),
             Topic::Written(key) => Self::new(b'd', &key.to_string()),
             Topic::Intent(seq) => Self::new(b'i', &seq.0.to_string()),
+            Topic::Shown(seq) => Self::new(b's', &seq.0.to_string()),
             Topic::Recoveries => Self::new(b'v', ""),
             Topic::Image(name) => Self::new(b'g', name),
         }

@@ -10,7 +10,7 @@ use super::event::{
 use crate::model::{AppName, CommitId, GroupKind, ObjectKey, Seq};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 11;
+pub const INDEX_VERSION: u32 = 12;
 
 /// What finds events that are about none of these, or that are looked for in another way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,8 @@ pub enum Topic {
     Written(ObjectKey),
     /// How the writes of the intent at this position ended.
     Intent(Seq),
+    /// What was found out about who made the change that the event at this position shows.
+    Shown(Seq),
     /// What was replayed onto other clusters.
     Recoveries,
     /// What pods ran under this name of an image.
@@ -97,6 +99,10 @@ impl Subjects {
 
     fn of_intent(app: &AppName, intent: Seq) -> Self {
         Self { topics: vec![Topic::Intent(intent)], ..Self::app(app) }
+    }
+
+    fn of_shown(key: &ObjectKey, observation: Seq) -> Self {
+        Self { topics: vec![Topic::Shown(observation)], ..Self::object(key) }
     }
 
     fn of_kind(kind: &GroupKind) -> Self {
@@ -294,8 +300,8 @@ fn of_cluster(event: &Event) -> Subjects {
         }
         Event::ObjectGone(body) => Subjects::object(&body.key),
         Event::AuditReceived(body) => Subjects::object(&body.key),
-        Event::AttributionResolved(body) => Subjects::object(&body.key),
-        Event::AuditGapSuspected(body) => Subjects::object(&body.key),
+        Event::AttributionResolved(body) => Subjects::of_shown(&body.key, body.observation),
+        Event::AuditGapSuspected(body) => Subjects::of_shown(&body.key, body.observation),
         _ => Subjects::default(),
     }
 }

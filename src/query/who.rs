@@ -9,13 +9,15 @@ mod own;
 
 use super::book::{Book, as_intent};
 use super::describe::{self, Described, describe};
+use super::instant::backwards;
 use super::signer::Signer;
-use crate::ledger::event::{ActorClaim, AttributionResolvedV1, Event, FieldRemark, Verdict};
+use crate::ledger::event::{
+    ActorClaim, AttributionResolvedV1, DriftDetectedV1, DriftKind, Event, FieldRemark, Verdict,
+};
+use crate::ledger::store::SubjectKey;
+use crate::ledger::subjects::Topic;
 use crate::ledger::{self, Recorded};
 use crate::model::{AppName, CommitId, ObjectKey, Scheme, Seq};
-
-/// How many events about an object are looked at for the attribution of one of them in a list.
-const LOOKED_AT_MAX: usize = 256;
 
 /// Who made a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,9 +78,14 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
         Event::DriftDetected(body) => drift::changed_in(book, body)?,
         _ => Some(observation),
     };
-    let observation = changed.unwrap_or(observation);
+    let observation = match (changed, event) {
+        (Some(changed), _) => changed,
+        // What a deletion names is what had been recorded last, whatever it is about.
+        (None, Event::DriftDetected(body)) if body.kind == DriftKind::Deleted => seq,
+        (None, _) => observation,
+    };
     let known = match changed {
-        Some(changed) => in_force(book, &key, changed, as_of, usize::MAX)?,
+        Some(changed) => in_force(book, changed, as_of)?,
         None => Known::default(),
     };
     let mut who = Who {
@@ -165,16 +172,26 @@ struct Known {
     gap: Option<Seq>,
 }
 
+/// The event that shows the end of an object whose deletion was found; `None` = no single one
+/// does: a list did not show it any more.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub(super) fn went(book: &dyn Book, body: &DriftDetectedV1) -> Result<Option<Seq>, ledger::Error> {
+    let about = SubjectKey::object(&body.key);
+    let found = backwards(book, about, body.observation.next(), |recorded| match &recorded.event {
+        Some(Event::ObjectGone(gone)) if gone.key == body.key => Some(Some(recorded.seq())),
+        Some(Event::ObjectObserved(seen)) if seen.key == body.key => Some(None),
+        _ => None,
+    });
+    Ok(found?.flatten())
+}
+
 /// What is in force about an observation: the last word up to `as_of`.
-fn in_force(
-    book: &dyn Book,
-    key: &ObjectKey,
-    observation: Seq,
-    as_of: Option<Seq>,
-    limit: usize,
-) -> Result<Known, ledger::Error> {
+fn in_force(book: &dyn Book, observation: Seq, as_of: Option<Seq>) -> Result<Known, ledger::Error> {
     let mut known = Known::default();
-    let seqs = book.of_object(key, observation, limit).into_iter();
+    let about = SubjectKey::topic(&Topic::Shown(observation));
+    let seqs = book.find(about, observation, usize::MAX).into_iter();
     for seq in seqs.take_while(|seq| as_of.is_none_or(|as_of| *seq <= as_of)) {
         let Some(recorded) = book.get(seq)? else { continue };
         match &recorded.event {
@@ -207,14 +224,14 @@ pub fn attributed(book: &dyn Book, recorded: &Recorded, described: Described) ->
     else {
         return described;
     };
-    let Some((key, observation)) = shown(event, recorded.seq()) else { return described };
+    let Some((_, observation)) = shown(event, recorded.seq()) else { return described };
     let changed = match event {
         Event::DriftDetected(body) => drift::changed_in(book, body).unwrap_or_default(),
         _ => Some(observation),
     };
     let Some(observation) = changed else { return described };
     // What cannot be read is told when it is asked for by itself.
-    let known = in_force(book, &key, observation, None, LOOKED_AT_MAX).unwrap_or_default();
+    let known = in_force(book, observation, None).unwrap_or_default();
     match known.resolved {
         Some((_, body)) if !body.claims.is_empty() => describe::by_whom(described, event, &body),
         _ => described,

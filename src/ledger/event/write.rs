@@ -342,7 +342,8 @@ pub struct DriftDetectedV1 {
     pub places: Vec<Vec<String>>,
     /// The field managers that changed it, as far as the object tells (claims, not proof).
     pub managers: Vec<ManagerStamp>,
-    /// The observation that shows it.
+    /// The observation that shows it. Of a deletion: the last event that was recorded when it was
+    /// found, whatever that is about.
     pub observation: Seq,
     /// The digest of what was ignored in the comparison; zero = nothing.
     pub mask: Digest,

@@ -104,10 +104,21 @@ fn found(
 ) -> Result<(), ledger::Error> {
     let book = teller.asked.book;
     let at = recorded.envelope.recorded;
-    row.text = format!("as #{} shows", body.observation);
-    row.evidence.push(body.observation.0);
     row.outcome = "found".to_owned();
-    if let Some(who) = who::who(book, body.observation, None)? {
+    // A deletion names what had been recorded last, whatever it is about.
+    let shows = match body.kind {
+        DriftKind::Deleted => who::went(book, body)?,
+        _ => Some(body.observation),
+    };
+    let Some(shows) = shows else {
+        row.text = "as a list shows, which has it no more".to_owned();
+        row.strength = Verdict::Unknown.as_str().to_owned();
+        row.doubt = "when it went was not seen".to_owned();
+        return Ok(());
+    };
+    row.text = format!("as #{shows} shows");
+    row.evidence.push(shows.0);
+    if let Some(who) = who::who(book, shows, None)? {
         row.who = people::of_change(teller.asked.people, who.verdict, &who.claims, at);
         row.strength = who.verdict.as_str().to_owned();
         row.doubt = who.why;

@@ -2,7 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::ledger::event::*;
-use crate::ledger::{Batch, Blob, Draft, Ledger};
+use crate::ledger::store::SubjectKey;
+use crate::ledger::{self, Batch, Blob, Draft, Ledger, Recorded};
 use crate::model::{Actor, Basis, Digest, ObjectKey, Seq, Timestamp, ValidTime};
 use crate::query::AsOf;
 use crate::query::fixture::{Story, canonical, key, name};
@@ -369,4 +370,136 @@ fn spans_that_mean_nothing_are_refused() {
     let empty = Ledger::in_memory();
     assert!(span(&empty, &time(Timestamp(0)), &crate::model::Instant::Now, None, now).is_ok());
     let _ = Actor::greffier();
+}
+
+/// Counts what is read of a ledger.
+struct Counting<'a> {
+    book: &'a Ledger,
+    read: std::sync::atomic::AtomicUsize,
+}
+
+impl Counting<'_> {
+    fn count(&self, read: usize) {
+        self.read.fetch_add(read, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn counted(&self, found: Vec<Seq>) -> Vec<Seq> {
+        self.count(found.len() + 1);
+        found
+    }
+}
+
+impl Book for Counting<'_> {
+    fn head(&self) -> Seq {
+        self.book.head()
+    }
+
+    fn get(&self, seq: Seq) -> Result<Option<std::sync::Arc<Recorded>>, ledger::Error> {
+        self.count(1);
+        self.book.get(seq)
+    }
+
+    fn range(&self, from: Seq, to: Seq) -> Result<Vec<std::sync::Arc<Recorded>>, ledger::Error> {
+        let found = Book::range(self.book, from, to)?;
+        self.count(found.len());
+        Ok(found)
+    }
+
+    fn blob(&self, addr: crate::model::BlobAddr) -> Result<std::sync::Arc<[u8]>, ledger::Error> {
+        self.count(1);
+        self.book.blob(addr)
+    }
+
+    fn at_time(&self, time: Timestamp) -> Seq {
+        self.book.at_time(time)
+    }
+
+    fn find(&self, key: SubjectKey, after: Seq, limit: usize) -> Vec<Seq> {
+        self.counted(self.book.find(key, after, limit))
+    }
+
+    fn find_before(&self, key: SubjectKey, before: Seq, limit: usize) -> Vec<Seq> {
+        self.counted(self.book.find_before(key, before, limit))
+    }
+
+    fn candidates(&self, filter: &crate::query::search::Filter) -> Option<Vec<Seq>> {
+        Book::candidates(self.book, filter).map(|found| self.counted(found))
+    }
+
+    fn of_object(&self, key: &ObjectKey, after: Seq, limit: usize) -> Vec<Seq> {
+        self.counted(Book::of_object(self.book, key, after, limit))
+    }
+
+    fn of_app(&self, app: &crate::model::AppName, after: Seq, limit: usize) -> Vec<Seq> {
+        self.counted(Book::of_app(self.book, app, after, limit))
+    }
+}
+
+/// Goal: the work for a report grows with the events that it is about, not with their square,
+/// also where they are all of one object, which others change and greffier puts back.
+#[test]
+fn the_work_grows_with_the_events() {
+    let read = |rounds: u32| {
+        let mut story = Story::told();
+        let web = key("ConfigMap/prod/web");
+        for round in 0..rounds {
+            let (hand, healed) = (2 * round + 100, 2 * round + 101);
+            let value = map(&round.to_string());
+            let seen = observed(&mut story, &web, &value, hand, Learned::Watched);
+            resolved(&mut story, &web, seen, Verdict::Exact, &["alice"]);
+            let app = name("web");
+            let writes = vec![Write::plain(Verb::Heal, web.clone(), "v1", "it differs")];
+            let (commit, timeout_ms) = (None, 10_000);
+            let intent = IntentRecordedV1 { app: app.clone(), writes, commit, timeout_ms };
+            let intent = story.event(intent);
+            let results = vec![(0, WriteResult::Failed("refused".into()))];
+            story.event(OutcomeRecordedV1 { app, intent, results });
+            observed(&mut story, &web, &map("0"), healed, Learned::Watched);
+        }
+        let book = Counting { book: &story.ledger, read: Default::default() };
+        let rows = all(&book, &alice());
+        assert!(rows.len() > 2 * rounds as usize, "{}", rows.len());
+        book.read.into_inner()
+    };
+    let (once, twice) = (read(60), read(120));
+    assert!(twice * 10 < once * 23, "{once} reads for 60 rounds, {twice} for 120");
+}
+
+/// Goal: of a deletion that was found, what shows it is told, and not whatever was recorded last.
+#[test]
+fn a_deletion_is_shown_by_what_is_about_the_object() {
+    let mut story = Story::told();
+    let (gone, other) = (key("ConfigMap/prod/old"), key("ConfigMap/prod/other"));
+    observed(&mut story, &gone, &map("1"), 30, Learned::Watched);
+    let uid = format!("uid-{gone}");
+    let shows = story.event(ObjectGoneV1 { key: gone.clone(), uid, learned: Learned::Watched });
+    let last = observed(&mut story, &other, &map("1"), 31, Learned::Watched);
+    resolved(&mut story, &other, last, Verdict::Exact, &["mallory"]);
+    let drift = DriftDetectedV1 {
+        app: name("web"),
+        key: gone.clone(),
+        kind: DriftKind::Deleted,
+        fields: vec![],
+        places: vec![],
+        managers: vec![],
+        observation: last,
+        mask: Digest::default(),
+        saved: None,
+        later: None,
+    };
+    let found = story.event(drift.clone()).0;
+    let told = |story: &Story, seq: u64| {
+        let rows = all(&story.ledger, &alice());
+        let row = rows.into_iter().find(|row| row.seq == seq).unwrap();
+        (row.text, row.who.len(), row.evidence)
+    };
+    assert_eq!(told(&story, found), (format!("as #{shows} shows"), 0, vec![found, shows.0]));
+    // What a list did not show is shown by no event about it.
+    observed(&mut story, &gone, &map("1"), 32, Learned::Watched);
+    let last = observed(&mut story, &other, &map("2"), 33, Learned::Watched);
+    let listed = story.event(DriftDetectedV1 { observation: last, ..drift }).0;
+    let (text, who, evidence) = told(&story, listed);
+    assert!(text.contains("list") && who == 0 && evidence == [listed], "{text} {evidence:?}");
+    let who = crate::query::who::who(&story.ledger, Seq(listed), None).unwrap().unwrap();
+    assert_eq!((who.verdict, who.observation), (Verdict::Unknown, Seq(listed)));
 }

@@ -21,7 +21,10 @@ pub(super) fn changed_in(
     book: &dyn Book,
     body: &DriftDetectedV1,
 ) -> Result<Option<Seq>, ledger::Error> {
-    if body.kind == DriftKind::Deleted || body.fields.is_empty() {
+    if body.kind == DriftKind::Deleted {
+        return super::went(book, body);
+    }
+    if body.fields.is_empty() {
         return Ok(Some(body.observation));
     }
     let mut at = body.observation;

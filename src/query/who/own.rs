@@ -14,6 +14,7 @@ use crate::ledger::event::{
     Applied, Event, IntentRecordedV1, Learned, ObjectObservedV1, Verb, WriteResult,
 };
 use crate::ledger::store::SubjectKey;
+use crate::ledger::subjects::Topic;
 use crate::ledger::{self, Ends, Recorded};
 use crate::model::{ObjectKey, Seq, Timestamp};
 use crate::replay::rv_older;
@@ -23,6 +24,9 @@ use crate::replay::rv_older;
 const OPEN_MS_MAX: u64 = 3_600_000;
 /// Bound: how many intents before an observation are looked at.
 const INTENTS_MAX: usize = 16;
+/// Bound: how many events about an object are looked at for what was seen of it before. Only while
+/// its deletion is requested are there more; then the last intents are looked at all the same.
+const LOOKED_AT_MAX: usize = 1_000;
 
 /// The object whose change is asked about.
 pub(super) struct Subject<'a> {
@@ -58,33 +62,32 @@ impl Subject<'_> {
     /// deletion was requested before, that is as long as it was not.
     fn before(&self, book: &dyn Book) -> Result<Before, ledger::Error> {
         let mut before = Before::default();
-        let (mut since, mut other) = (None::<Timestamp>, false);
+        let (mut since, mut looked_at) = (None::<Timestamp>, 0);
         backwards(book, SubjectKey::object(self.key), self.observation, |recorded| {
-            let at = recorded.envelope.recorded;
-            let long_before = since.is_some_and(|since| since.ms_since(at) > OPEN_MS_MAX);
-            if long_before || before.intents.len() >= INTENTS_MAX {
-                return Some(());
-            }
+            looked_at += 1;
             match &recorded.event {
-                Some(Event::ObjectObserved(body)) if body.uid == self.uid && !other => {
+                Some(Event::ObjectObserved(body)) if body.uid == self.uid => {
                     before.prior.get_or_insert_with(|| Arc::new(recorded.clone()));
                     if !body.deleting {
-                        since.get_or_insert(at);
+                        since = Some(recorded.envelope.recorded);
                     }
                 }
                 Some(Event::ObjectObserved(_) | Event::ObjectGone(_)) => {
-                    other = true;
-                    since.get_or_insert(at);
-                }
-                Some(Event::IntentRecorded(body))
-                    if body.writes.iter().any(|write| write.key == *self.key) =>
-                {
-                    before.intents.push(Arc::new(recorded.clone()));
+                    since = Some(recorded.envelope.recorded);
                 }
                 _ => {}
             }
-            None::<()>
+            (since.is_some() || looked_at >= LOOKED_AT_MAX).then_some(())
         })?;
+        let written = SubjectKey::topic(&Topic::Written(self.key.clone()));
+        for seq in book.find_before(written, self.observation, INTENTS_MAX) {
+            let Some(recorded) = book.get(seq)? else { continue };
+            let at = recorded.envelope.recorded;
+            if since.is_some_and(|since| since.ms_since(at) > OPEN_MS_MAX) {
+                break;
+            }
+            before.intents.push(recorded);
+        }
         Ok(before)
     }
 

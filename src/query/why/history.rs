@@ -6,11 +6,12 @@ use super::super::book::{Book, as_intent};
 use super::super::describe::describe;
 use super::super::search::{Filter, Found, newest};
 use super::super::text::first_line;
+use super::super::who;
 use super::subject::SubjectError;
 use super::{Advice, Commit, Error, Link, ObjectWhy, Pending, Why};
 use crate::ledger;
 use crate::ledger::Recorded;
-use crate::ledger::event::{Event, Origin};
+use crate::ledger::event::{DriftKind, Event, Origin};
 use crate::model::{AppName, CommitId, ObjectKey, Seq};
 
 /// How many events the history has at most.
@@ -180,6 +181,9 @@ fn causes(book: &dyn Book, recorded: &Recorded) -> Result<Vec<Seq>, ledger::Erro
             if let Some(commit) = &body.new {
                 found.extend(committed(book, commit)?.map(|found| found.recorded.seq()));
             }
+        }
+        Some(Event::DriftDetected(body)) if body.kind == DriftKind::Deleted => {
+            found.extend(who::went(book, body)?);
         }
         Some(Event::DriftDetected(body)) => found.push(body.observation),
         Some(Event::AppDeclared(body)) => {

@@ -4,7 +4,7 @@ use super::super::super::book::Book;
 use super::{ChainLink, Walk};
 use crate::ledger::event::{CommitRecordedV1, Event};
 use crate::ledger::{self, Recorded};
-use crate::model::{CommitId, Seq};
+use crate::model::{CommitId, ObjectKey, Seq};
 
 /// How many events after it are searched: nothing lists what an event caused.
 const EVENTS_AFTER: u64 = 2_000;
@@ -62,7 +62,10 @@ fn follows(recorded: &Recorded, of: &Recorded) -> bool {
         Some(Event::IntentRecorded(body)) => {
             body.writes.iter().any(|write| write.holds.contains(&seq))
         }
-        Some(Event::DriftDetected(body)) => body.observation == seq,
+        Some(Event::DriftDetected(body)) => {
+            let others = matches!(&of.event, Some(event) if is_of_another(event, &body.key));
+            body.observation == seq && !others
+        }
         Some(Event::AttributionResolved(body)) => {
             let evidence = body.claims.iter().any(|claim| claim.evidence.contains(&seq));
             body.observation == seq || body.causes.contains(&seq) || evidence
@@ -89,6 +92,16 @@ fn follows(recorded: &Recorded, of: &Recorded) -> bool {
         Some(Event::RenderFailed(body)) => {
             body.declared == seq || body.commits.iter().flatten().any(is)
         }
+        _ => false,
+    }
+}
+
+/// Whether an event is about an object that is not this one. A deletion is found at whatever was
+/// recorded last.
+fn is_of_another(event: &Event, key: &ObjectKey) -> bool {
+    match event {
+        Event::ObjectObserved(body) => body.key != *key,
+        Event::ObjectGone(body) => body.key != *key,
         _ => false,
     }
 }

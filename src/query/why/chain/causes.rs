@@ -23,6 +23,10 @@ const DRIFTED_MAX: usize = 3;
 /// How many turns of objects are looked at for that of their application.
 const TURNS_MAX: usize = 50;
 
+/// Why nothing says how an object went.
+const NOT_LISTED: &str = "a list did not show it any more: when it went, and who deleted it, was \
+     not seen";
+
 /// What something follows from.
 #[derive(Debug, Clone)]
 pub(super) enum Cause {
@@ -150,6 +154,12 @@ impl Walk<'_> {
     /// The changes that a drift is made of. What shows the drift may be a later version, which
     /// somebody made who has nothing to do with it: the fields themselves say who changed them.
     fn of_drift(&mut self, body: &DriftDetectedV1) -> Result<Vec<Cause>, ledger::Error> {
+        if body.kind == DriftKind::Deleted {
+            return Ok(vec![match who::went(self.book, body)? {
+                Some(went) => Cause::event(went, Some(body.key.clone())),
+                None => Cause::told("gap", NOT_LISTED),
+            }]);
+        }
         let mut made = BTreeSet::new();
         let changed = matches!(body.kind, DriftKind::Drift | DriftKind::Addition);
         for field in body.fields.iter().take(DRIFTED_MAX).filter(|_| changed) {
