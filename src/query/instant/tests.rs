@@ -1,9 +1,13 @@
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::ledger::Draft;
-use crate::ledger::event::{MarkedV1, ObjectGoneV1, RefMovedV1, SyncFinishedV1};
-use crate::query::fixture::{Story, commit, key, name};
+use crate::ledger::event::{
+    Applied, Health, IntentRecordedV1, MarkedV1, ObjectGoneV1, ObjectObservedV1, OutcomeRecordedV1,
+    RefMovedV1, SyncFinishedV1, Verb, Write, WriteResult,
+};
+use crate::ledger::{Blob, Draft};
+use crate::model::{Digest, Protection};
+use crate::query::fixture::{Story, canonical, commit, key, name};
 
 fn find(story: &Story, text: &str, about: &About) -> Result<At, Error> {
     let now = Timestamp::now();
@@ -272,4 +276,85 @@ fn a_commit_is_applied_by_its_own_first_intent_and_of_what_that_wrote() {
     story.event(RefMovedV1 { repo, name: "refs/tags/v1".into(), old, new });
     assert_eq!(at(&story, "git:v1"), settled.0);
     assert!(error(&story, "git:eeeeeeeef").0.contains("no recorded commit"));
+}
+
+/// What greffier does to an object: the intent, its end, and what the watch shows of it.
+fn writes(story: &mut Story, of: &ObjectKey, verb: Verb, object: &serde_json::Value) -> [u64; 3] {
+    let (app, rv) = (name("web"), story.ledger.head().0.to_string());
+    let writes = vec![Write::plain(verb, of.clone(), "v1", "Git changed")];
+    let body =
+        IntentRecordedV1 { app: app.clone(), writes, commit: Some(commit('a')), timeout_ms: 1 };
+    let intent = story.event(body);
+    let live = serde_json::json!({"object": object, "fields": []});
+    story.blob(&live);
+    let applied = Applied {
+        uid: format!("uid-{of}"),
+        resource_version: rv.clone(),
+        baseline: Digest::default(),
+        object: Blob::plain(canonical(&live), None).addr,
+        changed: true,
+        digest: Digest::of(&canonical(object)),
+        managers: Digest::default(),
+        health: Health::Healthy,
+        health_message: String::new(),
+        protection: Protection::default(),
+        notes: Box::default(),
+    };
+    let results = vec![(0, WriteResult::Applied(applied.clone()))];
+    let outcome = story.event(OutcomeRecordedV1 { app, intent, results });
+    let seen = story.event(ObjectObservedV1 {
+        object: applied.object,
+        digest: applied.digest,
+        ..ObjectObservedV1::plain(of.clone(), &applied.uid, &rv)
+    });
+    [intent.0, outcome.0, seen.0]
+}
+
+/// Goal: right before Git's change of an object something else was wanted, and there; of what
+/// somebody did to it, and of what put that back, right before it.
+#[test]
+fn a_change_that_git_asks_for_begins_with_what_asks_for_it() {
+    let mut story = Story::told();
+    let map = key("ConfigMap/prod/web");
+    let about = About::object(&map);
+    let back = |story: &Story, text: &str| find(story, text, &about).unwrap().seq;
+    let data = |value: &str| serde_json::json!({"kind": "ConfigMap", "data": {"a": value}});
+    let app = name("web");
+    let render = story.world.apps[&app].desired.as_ref().unwrap().seq;
+    writes(&mut story, &map, Verb::Create, &data("1"));
+    assert_eq!(back(&story, "@-").next(), render);
+    assert!(!recorded_world(&story, back(&story, "@-")).wanted_by.contains_key(&map));
+    let by_hand = story.observed(&map, &data("2"), &format!("uid-{map}"), "");
+    assert_eq!((back(&story, "@-").next(), back(&story, "@--").next()), (by_hand, render));
+    let [intent, outcome, _] = writes(&mut story, &map, Verb::Heal, &data("1"));
+    assert_eq!(back(&story, "@-"), Seq(intent), "{outcome}");
+    assert_eq!(back(&story, "@--").next(), by_hand);
+}
+
+fn recorded_world(story: &Story, last: Seq) -> crate::replay::World {
+    crate::query::past::world_at(&story.ledger, last, false).unwrap()
+}
+
+/// Goal: what only tells how an object fares is no change of it, nor what its controller notes.
+#[test]
+fn what_an_object_is_to_be_counts_back_and_not_how_it_fares() {
+    let mut story = Story::told();
+    let web = key("Deployment.apps/prod/web");
+    let uid = format!("uid-{web}");
+    let object = |replicas: u32, ready: u32, revision: &str| {
+        serde_json::json!({"kind": "Deployment", "spec": {"replicas": replicas},
+            "status": {"ready": ready}, "metadata": {"name": "web", "annotations":
+                {"deployment.kubernetes.io/revision": revision}}})
+    };
+    let about = About::object(&web);
+    let back = |story: &Story, text: &str| find(story, text, &about).unwrap().seq.next();
+    story.observed(&web, &object(2, 2, "1"), &uid, "");
+    let scaled = story.observed(&web, &object(5, 2, "1"), &uid, "");
+    for (ready, revision) in [(3, "1"), (3, "2"), (5, "2")] {
+        story.observed(&web, &object(5, ready, revision), &uid, "");
+    }
+    assert_eq!(back(&story, "@-"), scaled);
+    let again = story.observed(&web, &object(2, 5, "2"), &uid, "");
+    story.observed(&web, &object(2, 2, "2"), &uid, "");
+    assert_eq!((back(&story, "@-"), back(&story, "@--")), (again, scaled));
 }
