@@ -6,6 +6,7 @@ use super::args::Format;
 use super::error::{Error, Exit};
 use super::{log, output};
 use crate::http::{Client, dto, query_string};
+use crate::query::text::clean;
 
 /// How long a sync may take when nobody says.
 pub(super) const SYNC_WAIT: Duration = Duration::from_secs(300);
@@ -26,6 +27,7 @@ pub(super) async fn sync(
     wait: Duration,
     quiet: bool,
 ) -> Result<Ended, Error> {
+    restrained(client, app).await?;
     let after = seq.to_string();
     let mut stream = client.stream(&query_string(&[("app", app), ("after", &after)])).await?;
     let finished = async {
@@ -61,6 +63,26 @@ pub(super) async fn sync(
         Some(_) if waits_at_gate(client, app).await? => Ok(Ended::Gated),
         Some(_) => Ok(Ended::Partial),
     }
+}
+
+/// Refuses to wait where it is known that nothing is written for now, and says why.
+async fn restrained(client: &Client, app: &str) -> Result<(), Error> {
+    let status: dto::Status = client.get("status", "").await?;
+    let later = format!("it is recorded, and done when that is over: `greffier log {app} -f`");
+    if let Some(doubt) = &status.cluster.doubt {
+        let text = format!("{app}: nothing is written now: {}", clean(doubt));
+        return Err(Error::new(Exit::Refused, text)
+            .hint(later)
+            .hint("`greffier cluster accept --plan` shows what would follow from keeping it"));
+    }
+    if let Some(lost) = &status.cluster.lost {
+        let text = format!(
+            "{app}: nothing is written now: the API server cannot be reached: {}",
+            clean(lost)
+        );
+        return Err(Error::new(Exit::Unreachable, text).hint(later));
+    }
+    Ok(())
 }
 
 async fn waits_at_gate(client: &Client, app: &str) -> Result<bool, Error> {

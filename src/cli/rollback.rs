@@ -262,7 +262,10 @@ pub(super) fn text(shown: &HoldPlan) -> String {
     for field in &shown.fields {
         let _ = writeln!(out, "  {}", clean(field));
     }
-    let _ = writeln!(out, "  of {} objects: {}", shown.objects, clean(&shown.summary()));
+    if shown.objects > 0 || !shown.steps.is_empty() || shown.undoes == 0 {
+        let objects = count(shown.objects, "object");
+        let _ = writeln!(out, "  of {objects}: {}", clean(&shown.summary()));
+    }
     if !shown.restrained.is_empty() {
         let _ = writeln!(out, "  nothing is written now: {}", clean(&shown.restrained));
     }

@@ -111,6 +111,8 @@ async fn shown_with(
             Event::HoldEnded(body) => &body.app,
             Event::HoldBegun(body) => &body.app,
             Event::SyncRequested(body) => &body.app,
+            Event::Paused(body) => &body.app,
+            Event::Resumed(body) => &body.app,
             _ => return Ok(None),
         };
         let pending = rollback::gather(world, &compared, &limits, name, &event);

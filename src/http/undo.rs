@@ -13,14 +13,16 @@ use super::peer::Peer;
 use super::restore::{Asking, finish};
 use super::server::State;
 use super::{dto, hold};
-use crate::command::{Command, Restored, Then as RenderThen};
-use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind};
-use crate::model::{AppName, ObjectKey, Seq};
+use crate::command::{self, Command, Decision, Restored, Then as RenderThen};
+use crate::ledger;
+use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind, Event};
+use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query::images::Pinned;
 use crate::query::instant::At;
 use crate::query::restore::{self, NotRestorable, Now, Then, Wish};
-use crate::query::rollback::HoldPlan;
+use crate::query::rollback::{self, HoldPlan};
+use crate::query::text::count;
 use crate::query::undo::edit::{self, Edit};
 use crate::query::undo::effects::{self, Present, State as Objects};
 use crate::query::undo::{self, NotUndone, Span, What};
@@ -162,10 +164,39 @@ impl Undo {
     async fn by(self, command: Command, subject: String, how: &str) -> Result<Response, Error> {
         if self.asked.plan {
             let (undoes, how) = (self.seq.0, how.to_owned());
-            let shown = HoldPlan { subject, undoes, how, ..HoldPlan::default() };
-            return Ok(Json(shown).into_response());
+            let meaning = self.meaning(&command).await?;
+            return Ok(Json(HoldPlan { subject, undoes, how, ..meaning }).into_response());
         }
         Ok(api::carry_out(&self.state, self.peer, command).await?.into_response())
+    }
+
+    /// What would be written once it is undone, of a pause or a freeze.
+    async fn meaning(&self, command: &Command) -> Result<HoldPlan, Error> {
+        let state = &self.state;
+        let now = state.read(|world, compared| (world.clone(), compared.clone()));
+        let (world, compared) = now.await?;
+        let Decision::Record(event) = command::decide(&world, Timestamp::now(), command)? else {
+            return Ok(HoldPlan::default());
+        };
+        if matches!(*event, Event::Paused(_) | Event::Resumed(_)) {
+            return Ok(hold::shown(state, world, compared, &event).await?.plan);
+        }
+        let (limits, ledger) = (state.limits.clone(), state.ledger.clone());
+        let each = state.blocking(move || {
+            let mut notes = Vec::new();
+            for name in world.apps.keys() {
+                let pending = rollback::gather(world.clone(), &compared, &limits, name, &event);
+                let Some(pending) = pending else { continue };
+                let plan = pending.read(&ledger, |addr| ledger.has_blob(addr))?.plan;
+                let what = match plan.restrained.as_str() {
+                    "" => plan.summary(),
+                    why => format!("nothing to write: {why}"),
+                };
+                notes.push(format!("{name}: of {}: {what}", count(plan.objects, "object")));
+            }
+            Ok::<_, ledger::Error>(notes)
+        });
+        Ok(HoldPlan { notes: each.await??, ..HoldPlan::default() })
     }
 
     async fn effects(self, span: Span) -> Result<Response, Error> {

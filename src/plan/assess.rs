@@ -392,7 +392,7 @@ impl Judge<'_> {
             (_, None) => Need::Write {
                 verb: Verb::Create,
                 status: Status::Missing,
-                reason: self.because(object, "it is in Git and not in the cluster"),
+                reason: self.because(object, self.missing()),
             },
             (None, Some(live)) if live.deleting => being_deleted(),
             (None, Some(live)) => {

@@ -73,6 +73,13 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> Status {
             let what = format!("does not render: {}", problem.error);
             status.problems.push(ProblemNote { app: app(), what });
         }
+        if let Some(refusal) = &view.app.trials.refused {
+            let what = format!("NOT ROLLED BACK by itself: {}", refusal.reasons.join("; "));
+            status.problems.push(ProblemNote { app: app(), what });
+        }
+        for what in view.app.spec.misread() {
+            status.problems.push(ProblemNote { app: app(), what: what.clone() });
+        }
         for (key, attempt) in &view.app.attempts {
             let what = format!("{key}: {} (failed {} times)", attempt.error, attempt.failures);
             status.problems.push(ProblemNote { app: app(), what });

@@ -10,6 +10,8 @@ use super::retry;
 
 /// The annotation.
 const ROLLBACK: &str = "greffier.dev/rollback";
+/// How the warning begins that the annotation is not understood.
+const MISREAD: &str = "annotation greffier.dev/rollback ";
 /// For how long a revision is on trial where nobody says otherwise, in milliseconds.
 const WITHIN_MS: u64 = 300_000;
 
@@ -64,12 +66,18 @@ pub(super) fn read(manifest: &Value, warnings: &mut Vec<String>) -> Option<Rollb
     let read = value.as_str().and_then(RollbackRule::parse);
     if read.is_none() {
         let allowed = "`off`, or `degraded`, `not-healthy` and `within=5m` with commas between";
-        warnings.push(format!(
-            "annotation {ROLLBACK} {value} is not {allowed}: nothing is rolled back by itself"
-        ));
+        warnings
+            .push(format!("{MISREAD}{value} is not {allowed}: nothing is rolled back by itself"));
     }
     // What is not understood rolls nothing back, whatever the configuration says.
     Some(read.unwrap_or_default())
+}
+
+impl super::AppSpec {
+    /// What its rollback rule says and is not understood: nothing is rolled back by itself then.
+    pub fn misread(&self) -> impl Iterator<Item = &String> {
+        self.warnings.iter().filter(|warning| warning.starts_with(MISREAD))
+    }
 }
 
 #[cfg(test)]

@@ -98,6 +98,14 @@ impl Judge<'_> {
         }
     }
 
+    /// Why an object is made that is not in the cluster.
+    pub(super) fn missing(&self) -> &'static str {
+        match self.app.is_held() {
+            true => "it was there then, and is not in the cluster",
+            false => "it is in Git and not in the cluster",
+        }
+    }
+
     /// What is going on with an object, after what a person holds of it: a hold is told in every
     /// view, also in the moments in which nothing else can be said.
     pub(super) fn beside_holds(&self, key: &ObjectKey, what: &str) -> String {

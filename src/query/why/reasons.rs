@@ -39,6 +39,8 @@ pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Reason> {
         let text = format!("every object is as Git says{at}");
         reasons.push(reason(AS_GIT_SAYS, text, view.app.desired.as_ref().map(|d| d.seq)));
     }
+    let misread = view.app.spec.misread();
+    reasons.extend(misread.map(|what| reason("misread", what, Some(view.app.declared))));
     reasons
 }
 
@@ -48,8 +50,12 @@ fn held(view: &AppView<'_>) -> Option<Reason> {
     let until = hold.until.map_or_else(String::new, |until| format!(" until {until}"));
     let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
     let waits = view.app.proposed.as_ref().map(|waits| &waits.desired.revision.commit);
+    let ends = match hold.automatic {
+        Some(_) => "Git says something else or it is released",
+        None => "it is released",
+    };
     let waits = waits.map_or_else(String::new, |commit| {
-        format!("; commit {} of Git waits until it is released", commit.short())
+        format!("; commit {} of Git waits until {ends}", commit.short())
     });
     let pinned = match hold.pinned.len() {
         0 => String::new(),
@@ -310,7 +316,10 @@ pub(super) fn next(world: &World, view: &AppView<'_>) -> Vec<Next> {
 
 /// What happens where nothing is to be done.
 fn at_rest(view: &AppView<'_>) -> &'static str {
-    if view.app.is_held() {
+    if view.app.hold.as_ref().is_some_and(|hold| hold.automatic.is_some()) {
+        "nothing, until Git says something else than what it was rolled back from, which ends the \
+         hold and is applied, or until it is released"
+    } else if view.app.is_held() {
         "nothing, until it is released: commits are rendered and shown, and not applied"
     } else if view.plan.permission.apply && view.app.spec.automated.is_some() {
         "nothing, until Git or the cluster changes: a commit is applied as soon as it is known"
