@@ -25,6 +25,7 @@ mod files;
 mod follow;
 mod log;
 mod mark;
+mod named;
 mod output;
 mod people;
 mod plan;

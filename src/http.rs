@@ -26,6 +26,8 @@ mod hold;
 mod kubernetes;
 pub mod listen;
 mod metrics;
+mod named;
+mod overview;
 mod past;
 mod peer;
 mod people;
@@ -53,6 +55,7 @@ pub use convert::{
 };
 pub use coverage::coverage_dto;
 pub use kubernetes::past_api;
+pub use overview::completed;
 pub use past::{instant_dto, marks_dto, object_dto, patched};
 pub use peer::local_user;
 pub use recovery::{Fresh, recovery_dto};

@@ -24,6 +24,7 @@ pub mod instant;
 pub mod kubernetes;
 pub mod metrics;
 pub mod object_at;
+pub mod overview;
 pub mod past;
 pub mod patch;
 pub mod people;

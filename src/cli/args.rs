@@ -108,7 +108,7 @@ pub(super) enum Verb {
         after_help = "Examples:\n  greffier show web\n  greffier show Deployment.apps/prod/web --at 'yesterday 14:00'\n  greffier show '#1234'"
     )]
     Show {
-        /// An application, an object (Kind.group/namespace/name) or an event (#number).
+        /// An application, an object (Kind[.group]/[namespace/]name) or an event (#number).
         subject: String,
         /// Of an object or an event: only what was known at this instant, not what was found out
         /// later.
@@ -465,7 +465,7 @@ pub(super) struct BlameArgs {
 /// Flags of `log`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct LogArgs {
-    /// An application, an object (Kind.group/namespace/name) or an event (#number).
+    /// An application, an object (Kind[.group]/[namespace/]name) or an event (#number).
     pub(super) subject: Option<String>,
     /// Go on as events come.
     #[arg(short, long)]

@@ -223,7 +223,7 @@ impl Asker {
     pub(super) async fn status(&self) -> Result<dto::Status, Error> {
         match self {
             Self::Daemon(client, at) => Ok(client.get("status", &at.query()).await?),
-            Self::Files(files) => Ok(files.status()),
+            Self::Files(files) => files.status(),
         }
     }
 

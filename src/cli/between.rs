@@ -79,7 +79,12 @@ async fn instants(
 ) -> Result<(), Error> {
     let from = at::parse(from)?.or_begin();
     let to = to.map(at::parse).transpose()?.map_or(Instant::Now, Instant::or_end);
-    let found = context.asker().await?.between(of, &from, &to).await?;
+    let asker = context.asker().await?;
+    let of = match of {
+        Of::Object(key) => &Of::Object(asker.named(key).await?.known()?),
+        of => of,
+    };
+    let found = asker.between(of, &from, &to).await?;
     if !context.global.quiet {
         let ends = [("from", &found.from), ("to", &found.to)];
         for (word, instant) in ends {

@@ -6,6 +6,7 @@ use std::time::{self, Duration};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::{Error, Exit};
+use super::named;
 use super::report::ReportOf;
 use crate::config::Config;
 use crate::http::{self, Fresh, dto};
@@ -60,10 +61,15 @@ impl Files {
         about: &About,
     ) -> Result<Self, Error> {
         let archive = open(config)?;
+        let mut about = about.clone();
         let at = match at {
             None => None,
             Some(at) => {
-                let found = instant::resolve(&archive, at, about, Timestamp::now())?;
+                if about.object.is_some() && named::is_about(at) {
+                    let now = fold(&archive, archive.head(), quiet)?;
+                    about = named::whole(&about, &now, &archive);
+                }
+                let found = instant::resolve(&archive, at, &about, Timestamp::now())?;
                 let scope = about.object.clone().map_or(Scope::All, Scope::Object);
                 let told = http::instant_dto(&archive, &found, &scope)?;
                 Some((found, told))
@@ -74,7 +80,7 @@ impl Files {
         let limits = query::limits(&config.gate);
         let sandbox = Tools::configured(&config.tools).sandbox;
         let mirrors = source::Options::new(config.mirrors_dir());
-        let (about, compared) = (about.clone(), Compared::new());
+        let compared = Compared::new();
         Ok(Self { archive, at, about, world, compared, limits, sandbox, mirrors })
     }
 
@@ -88,20 +94,26 @@ impl Files {
         self.at.as_ref().map(|(_, told)| told)
     }
 
+    /// The world that answers are about, and all that is recorded.
+    pub(super) fn known(&self) -> (&World, &Archive) {
+        (&self.world, &self.archive)
+    }
+
     /// The ledger as far as answers know it.
     fn book(&self) -> AsOf<'_> {
         AsOf::new(&self.archive, self.world.seq)
     }
 
-    pub(super) fn status(&self) -> dto::Status {
+    pub(super) fn status(&self) -> Result<dto::Status, Error> {
         let views = query::apps(&self.world, &self.compared, &self.limits);
         let mut status = http::status_dto(&self.world, &views);
         status.ledger.id = self.archive.ledger_id().to_string();
         status.as_of = self.instant().cloned();
-        http::with_actors(status, |seq| {
+        let status = http::with_actors(status, |seq| {
             let found = self.archive.get(Seq(seq)).ok().flatten();
             found.map(|recorded| recorded.actor.to_string()).unwrap_or_default()
-        })
+        });
+        Ok(http::completed(status, &self.book())?)
     }
 
     pub(super) fn apps(&self) -> Vec<dto::App> {
@@ -151,7 +163,7 @@ impl Files {
             pending.read(&self.book(), &self.mirrors)
         };
         answer().map_err(|error| match error {
-            why::Error::Subject(error) => Error::usage(error.to_string()).hint(error.hint()),
+            why::Error::Subject(error) => error.into(),
             why::Error::Ledger(error) | why::Error::Field(blame::Error::Ledger(error)) => {
                 error.into()
             }

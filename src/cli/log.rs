@@ -1,7 +1,7 @@
 //! `log`: what happened.
 
 use super::args::{Format, LogArgs};
-use super::asker::{Context, Wanted};
+use super::asker::{Asker, Context, Wanted};
 use super::error::Error;
 use super::table::local_time;
 use super::{at, between, output};
@@ -66,6 +66,7 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
             return output::print(&rows(&[row], format));
         }
     }
+    let unknown = whole(&asker, &mut wanted).await?;
     let (mut found, head) = asker.newest(&wanted, args.lines).await?;
     let known = match &wanted.app {
         Some(app) if found.is_empty() => is_app(&asker.apps().await?, app, context.global.quiet),
@@ -77,6 +78,10 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
         let first = found.first().map(|row| row.seq);
         let span = interval(&wanted, at, (first, found.len() >= args.lines));
         at::covered(&asker, &about, span, context.global.quiet).await?;
+    }
+    // What may come is waited for.
+    if let Some(error) = unknown.filter(|_| !args.follow && found.is_empty()) {
+        return Err(error);
     }
     if args.reverse {
         found.reverse();
@@ -99,6 +104,15 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
     }
     output::say("the daemon ended the stream");
     Ok(())
+}
+
+/// Finds the whole key of the object that is asked about; says where nothing is recorded of it.
+async fn whole(asker: &Asker, wanted: &mut Wanted) -> Result<Option<Error>, Error> {
+    let Some(object) = &wanted.object else { return Ok(None) };
+    let key: ObjectKey = object.parse().map_err(|error| Error::usage(format!("{error}")))?;
+    let meant = asker.named(&key).await?;
+    wanted.object = Some(meant.key.to_string());
+    Ok(meant.unknown)
 }
 
 /// What is asked about, which is what `@-` and commits are about.

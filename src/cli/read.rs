@@ -61,6 +61,9 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         );
     }
     row("apps", counts(status));
+    for replay in &status.replays {
+        row("REPLAY", unfinished(replay));
+    }
     for gate in &status.gates {
         let state = if gate.approved { "approved" } else { "WAITS" };
         let size = count(gate.writes.len() + gate.apps.len(), "write");
@@ -228,8 +231,29 @@ fn counts(status: &dto::Status) -> String {
     };
     match status.apps {
         0 => "none; add one with `greffier app add -f root.yaml`".to_owned(),
-        n => format!("{n}: {}; {}", words(&status.sync), words(&status.health)),
+        n => {
+            let since = status.cluster.lost_since.as_deref().map(local_time);
+            let as_of = match (&status.cluster.lost, since) {
+                (None, _) => String::new(),
+                (Some(_), since) => format!(
+                    " (as last seen{}: the API server cannot be reached)",
+                    since.map_or_else(String::new, |since| format!(" before {since}"))
+                ),
+            };
+            format!("{n}: {}; {}{as_of}", words(&status.sync), words(&status.health))
+        }
     }
+}
+
+/// A replay onto another cluster that has not ended.
+fn unfinished(replay: &dto::Replay) -> String {
+    let dto::Replay { seq, begun, server, objects, ended } = replay;
+    let begun = local_time(begun);
+    let objects = count(usize::try_from(*objects).unwrap_or(usize::MAX), "object");
+    format!(
+        "onto {server} has not ended: begun {begun} (#{seq}), {ended} of {objects} recorded as \
+         ended (greffier replay --resume goes on)"
+    )
 }
 
 pub(super) fn short(hash: &str) -> &str {

@@ -15,7 +15,6 @@ use crate::query::ResourceFilter;
 use crate::query::instant::About;
 use crate::query::people::Party;
 use crate::query::text::clean;
-use crate::query::why::{EXCLUDED, EXCLUDED_HINT};
 
 /// How many of its events are shown with a thing.
 const EVENTS_SHOWN: usize = 10;
@@ -47,6 +46,7 @@ pub(super) async fn run(
             output::one(&app, format, |app| app_text(app, &rows), |app| app.name.clone())
         }
         Subject::Object(key) if known.is_some() || context.global.at.is_some() => {
+            let key = asker.named(&key).await?.key;
             let found = asker.object_at(&key, known.as_ref()).await?;
             if found.state.is_none() && found.next.is_none() && found.certainty == "exact" {
                 return Err(Error::usage(format!("nothing had been recorded of {key} by then"))
@@ -55,9 +55,12 @@ pub(super) async fn run(
             output::one(&found, format, object_at_text, |found| found.object.clone())
         }
         Subject::Object(key) => {
-            let resource = find(&asker, &key).await?;
+            let key = asker.named(&key).await?.known()?;
             let wanted = Wanted { object: Some(key.to_string()), ..Wanted::default() };
             let (rows, head) = asker.newest(&wanted, EVENTS_SHOWN).await?;
+            let Some(resource) = find(&asker, &key).await? else {
+                return gone(context, &asker, &key, &rows).await;
+            };
             let first = rows.first().map_or(head, |row| row.seq);
             let span = (Instant::Event(Seq(first)), Instant::Event(Seq(head)));
             let coverage =
@@ -70,7 +73,7 @@ pub(super) async fn run(
     output::print(&text)
 }
 
-async fn find(asker: &Asker, key: &ObjectKey) -> Result<dto::Resource, Error> {
+async fn find(asker: &Asker, key: &ObjectKey) -> Result<Option<dto::Resource>, Error> {
     let filter = ResourceFilter {
         namespace: Some(key.namespace.clone()),
         kind: Some(key.group_kind().to_string()),
@@ -78,15 +81,67 @@ async fn find(asker: &Asker, key: &ObjectKey) -> Result<dto::Resource, Error> {
     };
     let found = asker.resources(filter).await?;
     let wanted = key.to_string();
-    if let Some(found) = found.into_iter().find(|resource| resource.object == wanted) {
-        return Ok(found);
-    }
-    let spans = asker.coverage(&About::object(key), (&Instant::Now, &Instant::Now)).await?;
-    Err(match spans.iter().any(|span| span.cause == "excluded") {
-        true => Error::usage(format!("nothing is known of {wanted}{EXCLUDED}")).hint(EXCLUDED_HINT),
-        false => Error::usage(format!("nothing is known of {wanted}"))
-            .hint("`greffier get resources` lists objects; `greffier log OBJECT` what is gone"),
-    })
+    Ok(found.into_iter().find(|resource| resource.object == wanted))
+}
+
+/// What was an object, and how it went.
+#[derive(serde::Serialize)]
+struct Gone<'a> {
+    #[serde(flatten)]
+    of: &'a dto::ObjectAt,
+    /// Who removed it.
+    who: Option<&'a dto::Who>,
+}
+
+/// Shows an object that is not there: since when, and by whom.
+async fn gone(
+    context: &Context,
+    asker: &Asker,
+    key: &ObjectKey,
+    rows: &[dto::Event],
+) -> Result<(), Error> {
+    let found = asker.object_at(key, Some(&Instant::Now)).await?;
+    let Some(state) = &found.state else {
+        return Err(Error::usage(format!("nothing was ever seen of {key}"))
+            .hint(format!("`greffier log {key}` lists what else is recorded of it")));
+    };
+    let told = if state.present { None } else { Some(asker.event(Seq(state.seq), None).await?) };
+    let gone = Gone { of: &found, who: told.as_ref().and_then(|event| event.who.as_ref()) };
+    let text = |gone: &Gone<'_>| gone_text(gone, rows);
+    let text = output::one(&gone, context.global.output, text, |gone| gone.of.object.clone());
+    output::print(&text)
+}
+
+fn gone_text(gone: &Gone<'_>, rows: &[dto::Event]) -> String {
+    let mut out = match &gone.of.state {
+        Some(state) if !state.present => {
+            let how = if state.learned == "listed" {
+                "a list did not show it any more: it went some time before"
+            } else {
+                "seen as it happened"
+            };
+            let by = match gone.who {
+                Some(who) if !who.claims.is_empty() => {
+                    let names: Vec<String> =
+                        who.claims.iter().map(|claim| claim.party.text()).collect();
+                    format!("{} ({})", names.join(" or "), who.verdict)
+                }
+                _ => "unknown".to_owned(),
+            };
+            let since = local_time(&state.recorded);
+            format!(
+                "{:<10} {}\n{:<10} since {since} (#{}, {how}), by {}\n",
+                "object",
+                clean(&gone.of.object),
+                "GONE",
+                state.seq,
+                clean(&by)
+            )
+        }
+        _ => object_at_text(gone.of),
+    };
+    out.push_str(&log::rows(rows, super::args::Format::Table));
+    out
 }
 
 fn event_text(row: &dto::Event) -> String {
@@ -284,4 +339,28 @@ fn state_rows(state: &dto::ObjectState, row: &mut dyn FnMut(&str, &str)) {
     row("health", &join(&state.health, &state.health_message));
     row("uid", &state.uid);
     row("version", &state.resource_version);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: of what is gone it is said since when and by whom, and where nobody knows, that.
+    #[test]
+    fn what_is_gone_is_said_to_be() {
+        let state = dto::ObjectState { seq: 7, learned: "watched".into(), ..Default::default() };
+        let of = dto::ObjectAt {
+            object: "ConfigMap/hand/later".into(),
+            state: Some(state),
+            ..Default::default()
+        };
+        let text = gone_text(&Gone { of: &of, who: None }, &[]);
+        assert!(text.contains("GONE"), "{text}");
+        assert!(text.contains("(#7, seen as it happened), by unknown"), "{text}");
+        let party = Party { name: "alice".into(), ..Party::default() };
+        let claim = dto::Claim { party, ..Default::default() };
+        let who = dto::Who { verdict: "exact".into(), claims: vec![claim], ..Default::default() };
+        let text = gone_text(&Gone { of: &of, who: Some(&who) }, &[]);
+        assert!(text.contains("by credential alice (exact)"), "{text}");
+    }
 }

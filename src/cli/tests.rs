@@ -14,7 +14,7 @@ use super::why::text as why_text;
 use crate::config::Config;
 use crate::http::tests::Daemon;
 use crate::http::{ClientError, diff_dto, status_dto, tree_dto};
-use crate::ledger::event::{FrozenV1, KindsServedV1, ServedKind};
+use crate::ledger::event::{FrozenV1, KindsServedV1, ObjectGoneV1, ServedKind};
 use crate::ledger::{Draft, Ledger, Options};
 use crate::model::GroupKind;
 use crate::query::fixture::{Story, app_manifest, canonical, name};
@@ -232,6 +232,41 @@ fn an_unknown_or_ambiguous_object_ends_with_2() {
         assert_eq!((error.exit, error.hints[0].as_str()), (Exit::Usage, hint), "{args:?}");
     }
     ask(&daemon, &["why", "deployment/web", "-n", "prod"]).unwrap();
+}
+
+/// Goal: an object is found by any name of its kind, also where `@-` is about it and where it is
+/// gone; of what was never recorded no verb says nothing.
+#[test]
+fn objects_are_found_by_their_names_in_short() {
+    let mut story = Story::told();
+    let set = crate::query::fixture::key("ReplicaSet.apps/prod/web-1");
+    let learned = crate::ledger::event::Learned::Watched;
+    let gone = ObjectGoneV1 { key: set, uid: "rs-1".into(), learned };
+    story.event(gone);
+    let (_runtime, daemon) = daemon(story);
+    for args in [
+        &["show", "deploy/web"][..],
+        &["show", "deploy/web", "--at", "@-"],
+        &["show", "rs/prod/web-1"],
+        &["log", "deploy/web"],
+        &["why", "deploy/web", "--at", "@-"],
+        &["blame", "deployments/web", "-n", "prod", "--at", "@-"],
+    ] {
+        ask(&daemon, args).unwrap_or_else(|error| panic!("{args:?}: {error}"));
+    }
+    let differs = ask(&daemon, &["diff", "deploy/web", "-n", "prod", "--from", "@-"]).unwrap_err();
+    assert_eq!((differs.exit, differs.message.as_str()), (Exit::Differs, ""));
+    let restore = ["restore", "deploy/web", "-n", "prod", "--to", "@-", "--plan"];
+    if let Err(error) = ask(&daemon, &restore) {
+        assert!(!error.message.contains("changed 0 times"), "{}", error.message);
+    }
+    for verb in ["show", "log"] {
+        let error = ask(&daemon, &[verb, "cm/prod/none"]).unwrap_err();
+        assert_eq!(error.exit, Exit::Usage);
+        assert_eq!(error.message, "nothing is known of ConfigMap/prod/none");
+        let error = ask(&daemon, &[verb, "deplo/web"]).unwrap_err();
+        assert!(error.message.contains("no kind `deplo`"), "{}", error.message);
+    }
 }
 
 /// Goal: that nothing is known of an object says so where its kind is excluded from watching.

@@ -81,8 +81,11 @@ pub(super) async fn status(
             let found = ledger.get(Seq(seq)).ok().flatten();
             found.map(|recorded| recorded.actor.to_string()).unwrap_or_default()
         };
+        let last = at.as_ref().map_or(ledger.head(), |at| at.seq);
         let as_of = at.map(|at| super::instant_dto(&ledger, &at, &Scope::All)).transpose()?;
-        Ok::<_, crate::ledger::Error>(dto::Status { as_of, ..convert::with_actors(status, by) })
+        let status =
+            super::completed(convert::with_actors(status, by), &query::AsOf::new(&ledger, last))?;
+        Ok::<_, crate::ledger::Error>(dto::Status { as_of, ..status })
     });
     Ok(Json(status.await??))
 }

@@ -56,7 +56,10 @@ pub(super) async fn between(
     asked: Asked<BetweenQuery>,
 ) -> Answer<dto::Between> {
     let Query(asked) = asked?;
-    let of = asked.of()?;
+    let of = match asked.of()? {
+        Of::Object(key) => Of::Object(state.named(key).await?),
+        of => of,
+    };
     let (about, scope) = about_of(&of);
     let from = state.asked(&asked.from, about.clone(), Instant::or_begin).await?;
     let to = asked.to.as_deref().filter(|to| !to.is_empty()).unwrap_or("@");

@@ -34,7 +34,7 @@ pub(super) async fn blame(
 ) -> Result<Json<Blame>, Error> {
     let Query(BlameQuery { subject, namespace, field, at }) = asked?;
     let about = About::named(&subject, namespace.as_deref());
-    let at = state.asked_at(at.as_deref(), about).await?;
+    let at = state.asked_at(at.as_deref(), state.about(about).await).await?;
     let subject = Subject::parse(&subject, namespace.as_deref())?;
     let reader = move |world: &World, _: &Compared| gather(world, &subject, field.as_deref());
     let pending = state.read_at(at.as_ref(), reader).await??;

@@ -314,6 +314,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
             version: cluster.version.clone(),
             server: cluster.server.clone(),
             lost: cluster.lost.clone(),
+            lost_since: None,
             doubt: cluster.doubt_text(),
             kinds: cluster.kinds.len(),
             listed: cluster.listed.len(),
@@ -357,6 +358,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
         pauses: views.iter().filter_map(|view| pause(view, world)).collect(),
         problems: status.problems.iter().map(note).collect(),
         suspended: status.suspended.iter().map(note).collect(),
+        replays: Vec::new(),
     }
 }
 

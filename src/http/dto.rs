@@ -24,8 +24,8 @@ pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 pub use diff::{Diff, DiffBody, Field, Manifest, ObjectDiff, Rendered, RenderedObject};
 pub use hold::{AcceptBody, AcceptedTree, AppHold, AppSeq, RestoreBody, RollbackBody, UndoBody};
-pub use past::{Between, Instant, Mark, MarkBody, ObjectAt, ObjectState, Unwatched};
-pub use recovery::{Recorded, Recovery, RecoveryRecord};
+pub use past::{Between, Instant, Mark, MarkBody, Named, ObjectAt, ObjectState, Unwatched};
+pub use recovery::{Recorded, Recovery, RecoveryRecord, Replay};
 pub use report::ReportHead;
 pub use who::{Claim, OwnWrite, Who};
 
@@ -139,6 +139,9 @@ pub struct Status {
     pub problems: Vec<Note>,
     /// What suspends writes.
     pub suspended: Vec<Note>,
+    /// Replays onto another cluster that were begun and have not ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replays: Vec<Replay>,
 }
 
 /// The running daemon.
@@ -166,6 +169,9 @@ pub struct Cluster {
     pub server: String,
     /// Why it cannot be reached, while it cannot.
     pub lost: Option<String>,
+    /// Since when it cannot be reached: what is said of objects and applications is as of then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_since: Option<String>,
     /// Why it is not known to be the one to be kept, so that nothing is written; absent while it
     /// is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

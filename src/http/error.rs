@@ -72,7 +72,7 @@ impl From<why::SubjectError> for Error {
             Subject::Malformed(_) => {
                 Self::new(StatusCode::BAD_REQUEST, "bad_subject", message, hint)
             }
-            Subject::Unknown { .. } => {
+            Subject::Unknown { .. } | Subject::UnknownKind { .. } => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_subject", message, hint)
             }
             Subject::NoEvent { .. } => {

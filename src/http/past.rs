@@ -212,8 +212,9 @@ pub(super) async fn instant(
     let Query(InstantQuery { at, app, object }) = asked?;
     let object = object.map(|object| object.parse::<ObjectKey>()).transpose();
     let object = object.map_err(|error| Error::bad_request(error.to_string()))?;
-    let scope = object.clone().map_or(Scope::All, Scope::Object);
     let about = About { app: app.and_then(|app| app.parse().ok()), object };
+    let about = state.about(about).await;
+    let scope = about.object.clone().map_or(Scope::All, Scope::Object);
     let at = state.asked_at(Some(at.as_deref().unwrap_or("@")), about).await?;
     let at = at.ok_or_else(|| Error::internal("an instant was not understood"))?;
     let ledger = state.ledger.clone();
@@ -237,6 +238,7 @@ pub(super) async fn object(
 ) -> Answer<dto::ObjectAt> {
     let Query(ObjectQuery { object, at, as_known_at }) = asked?;
     let key: ObjectKey = object.parse().map_err(|error| Error::bad_request(format!("{error}")))?;
+    let key = state.named(key.clone()).await.unwrap_or(key);
     let about = About::object(&key);
     let known = state.asked_at(as_known_at.as_deref(), about.clone()).await?;
     let at = state.asked_at(at.as_deref(), about).await?;

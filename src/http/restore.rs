@@ -66,6 +66,7 @@ pub(super) async fn restore(
     let until = after(&asked.period)?;
     let namespace = Some(asked.namespace.clone()).filter(|namespace| !namespace.is_empty());
     let about = About::named(&asked.subject, namespace.as_deref());
+    let about = state.about(about).await;
     let at = state.asked_at(Some(&asked.to), about).await?;
     let at = at.ok_or_else(|| Error::bad_request("say to which instant: `to`"))?;
     let subject = asked.subject.clone();

@@ -17,8 +17,8 @@ use super::error::Error;
 use super::past::{self, Past};
 use super::peer::Peer;
 use super::{
-    api, between, blame, cluster, coverage, hold, metrics, people, plan, recovery, report, restore,
-    stream, trial, undo, why,
+    api, between, blame, cluster, coverage, hold, metrics, named, people, plan, recovery, report,
+    restore, stream, trial, undo, why,
 };
 use crate::ledger::Ledger;
 use crate::model::Seq;
@@ -260,6 +260,7 @@ fn router(state: State) -> Router {
         .route("/between", get(between::between))
         .route("/instant", get(past::instant))
         .route("/object", get(past::object))
+        .route("/named", get(named::named))
         .route("/marks", get(past::marks).post(past::mark))
         .route("/why", get(why::why))
         .route("/blame", get(blame::blame))

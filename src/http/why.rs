@@ -31,7 +31,7 @@ pub(super) async fn why(
     asked: Result<Query<WhyQuery>, QueryRejection>,
 ) -> Result<Json<Why>, Error> {
     let Query(WhyQuery { subject, namespace, field, at }) = asked?;
-    let about = About::app(&subject);
+    let about = state.about(About::named(&subject, namespace.as_deref())).await;
     let at = state.asked_at(at.as_deref(), about).await?;
     let subject = Subject::parse(&subject, namespace.as_deref())?;
     let limits = state.limits.clone();

@@ -12,6 +12,7 @@ mod advice;
 mod chain;
 mod event;
 mod history;
+mod named;
 mod object;
 mod reasons;
 mod roots;
@@ -33,8 +34,9 @@ use crate::replay::World;
 
 pub use chain::{BEFORE, ChainLink, Claim, RECORDED};
 pub(super) use history::describe_commit;
+pub use named::{Naming, naming};
 pub(crate) use subject::short_names;
-pub use subject::{EXCLUDED, EXCLUDED_HINT, Found, Subject, SubjectError};
+pub use subject::{Found, Subject, SubjectError};
 pub(super) use subject::{is_excluded, near};
 
 /// Bound: how many objects of an application are told one by one; the reasons count them all.
@@ -273,7 +275,7 @@ pub fn gather(
 #[must_use]
 pub fn note(world: &World, view: &AppView<'_>) -> String {
     let reasons = reasons::of_app(world, view);
-    let first = reasons.first().filter(|reason| reason.code != reasons::AS_GIT_SAYS);
+    let first = reasons.iter().find(|reason| reason.code != reasons::AS_GIT_SAYS);
     first.map_or_else(String::new, |reason| clip(&reason.text, NOTE_CHARS_MAX))
 }
 

@@ -126,7 +126,10 @@ fn a_report_names_who_changed_what_and_what_nobody_saw() {
     assert!(mine[1].starts_with("deleted bob [] ") && mine.len() == 2, "{mine:?}");
     let rows = report["changes"].as_array().unwrap();
     let row = |wanted: &dyn Fn(&Value) -> bool| rows.iter().find(|row| wanted(row)).unwrap();
-    let edit = row(&|row| texts(row, "who") == ["alice"] && row["class"] == "change");
+    // Other tests change other objects of the same cluster.
+    let one = format!("ConfigMap/{ns}/one");
+    let by_alice = |row: &Value| texts(row, "who") == ["alice"] && row["class"] == "change";
+    let edit = row(&|row| by_alice(row) && row["object"] == one.as_str());
     assert_eq!(edit["fields"][0]["path"], ".data.key");
     assert_eq!(
         (&edit["fields"][0]["was"], &edit["fields"][0]["now"]),
@@ -168,13 +171,14 @@ fn answers(greffier: &Greffier, ns: &str, edit: u64) {
     let (log, said) = greffier.cli_ends(0, &["log", &one, "--actor", "alice", "-o", "wide"]);
     assert!(log.contains("[Alice Martin (alice); "), "{log}");
     assert!(said.contains("note: not watched") && said.contains("greffier was stopped"), "{said}");
-    // Also where nothing is found: of the interval that was asked for.
+    // Also where nothing is found, which is an error: of the interval that was asked for.
     let none = format!("ConfigMap/{ns}/none");
-    let (_, said) = greffier.cli_ends(0, &["log", &none]);
+    let (_, said) = greffier.cli_ends(2, &["log", &none]);
     assert!(said.contains("greffier was stopped"), "{said}");
+    assert!(said.contains(&format!("nothing is known of {none}")), "{said}");
     let then = format!("#{edit}");
     for bounds in [&["--from", &then, "--to", &then][..], &["--from", &then, "--at", &then]] {
-        let (_, said) = greffier.cli_ends(0, &[&["log", &none][..], bounds].concat());
+        let (_, said) = greffier.cli_ends(2, &[&["log", &none][..], bounds].concat());
         assert!(!said.contains("greffier was stopped"), "{bounds:?}: {said}");
     }
     let rows = greffier.json(&["log", &one, "-o", "json"]);

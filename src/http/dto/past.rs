@@ -28,6 +28,19 @@ pub struct Unwatched {
     pub lossy: bool,
 }
 
+/// The object that a name means.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its whole key.
+    pub object: String,
+    /// That nothing is recorded of it; absent where something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+    /// What to do about that.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
+}
+
 /// What an instant stands for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instant {

@@ -55,3 +55,18 @@ pub struct Recorded {
     /// The event.
     pub seq: u64,
 }
+
+/// A replay onto another cluster that was begun and has not ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    /// The event that began it.
+    pub seq: u64,
+    /// When.
+    pub begun: String,
+    /// The target's address.
+    pub server: String,
+    /// How many objects it writes.
+    pub objects: u32,
+    /// Of how many it is recorded how their write ended.
+    pub ended: usize,
+}

@@ -6,7 +6,7 @@ use crate::model::{AppName, ObjectKey, Seq};
 use crate::replay::World;
 
 /// How many candidates an ambiguous name lists.
-const CANDIDATES_MAX: usize = 5;
+pub(super) const CANDIDATES_MAX: usize = 5;
 /// Bound: with how many objects an unknown name is compared.
 const NEAR_LOOKED_AT_MAX: usize = 5_000;
 
@@ -67,9 +67,9 @@ pub struct Wanted {
 }
 
 /// What is said of an object whose kind is not watched…
-pub const EXCLUDED: &str = ": its kind is excluded, so greffier does not watch it";
+const EXCLUDED: &str = ": its kind is excluded, so greffier does not watch it";
 /// …and what can be done about it.
-pub const EXCLUDED_HINT: &str = "docs/config.md tells which kinds are excluded (`cluster.exclude`); objects of them that an \
+const EXCLUDED_HINT: &str = "docs/config.md tells which kinds are excluded (`cluster.exclude`); objects of them that an \
      application has are watched by name";
 
 /// Why a name names nothing, or too much.
@@ -93,6 +93,16 @@ pub enum SubjectError {
         near: Vec<String>,
         /// Whether its kind is excluded from watching.
         excluded: bool,
+    },
+    /// No kind has such a name, and nothing is recorded of an object of it.
+    #[error("nothing is known of {wanted}: the cluster serves no kind `{kind}`")]
+    UnknownKind {
+        /// What was asked for.
+        wanted: String,
+        /// The kind as it was named.
+        kind: String,
+        /// Kinds that look like it.
+        near: Vec<String>,
     },
     /// Several objects have the name.
     #[error("`{wanted}` could be {}", candidates.join(", "))]
@@ -119,7 +129,9 @@ impl SubjectError {
         let (near, otherwise) = match self {
             Self::App(error) => (&error.near, "`greffier get apps` lists them"),
             Self::Unknown { excluded: true, .. } => return EXCLUDED_HINT.to_owned(),
-            Self::Unknown { near, .. } => (near, "`greffier get resources` lists what is known"),
+            Self::Unknown { near, .. } | Self::UnknownKind { near, .. } => {
+                (near, "`greffier get resources` lists what is known")
+            }
             Self::Ambiguous { .. } => return "name its namespace with -n, or its group".to_owned(),
             Self::Malformed(_) => {
                 return "e.g. `web`, `Deployment/web -n prod`, or `#1234`".to_owned();
@@ -202,7 +214,19 @@ impl Subject {
 }
 
 impl Wanted {
-    fn find(&self, world: &World) -> Result<Found, SubjectError> {
+    /// What a key says that may be written in short: what it leaves out may be anything.
+    pub(super) fn of(key: &ObjectKey) -> Self {
+        let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        Self {
+            kind: key.kind.clone(),
+            group: given(&key.group),
+            namespace: given(&key.namespace),
+            name: key.name.clone(),
+        }
+    }
+
+    /// The objects that are there, wanted or applied and have the name.
+    pub(super) fn all<'w>(&self, world: &'w World) -> Vec<&'w ObjectKey> {
         let kinds = self.kinds(world);
         let fits = |key: &&ObjectKey| {
             key.name == self.name
@@ -214,7 +238,22 @@ impl Wanted {
         let mut found: Vec<&ObjectKey> = keys.filter(fits).collect();
         found.sort();
         found.dedup();
-        match found.as_slice() {
+        found
+    }
+
+    /// What an object of the name is called, of every kind that is served and may be meant.
+    pub(super) fn keys(&self, world: &World) -> Vec<ObjectKey> {
+        let kinds = self.kinds(world);
+        let served = world.cluster.kinds.keys().filter(|kind| {
+            kinds.iter().any(|known| kind.kind.eq_ignore_ascii_case(known))
+                && self.group.as_ref().is_none_or(|group| kind.group.eq_ignore_ascii_case(group))
+        });
+        let namespace = self.namespace.clone().unwrap_or_default();
+        served.map(|kind| ObjectKey::new(&kind.group, &kind.kind, &namespace, &self.name)).collect()
+    }
+
+    fn find(&self, world: &World) -> Result<Found, SubjectError> {
+        match self.all(world).as_slice() {
             [key] => Ok(Found::Object((*key).clone(), spokesman(world, key))),
             // What is gone is named by its whole key: the ledger may know it.
             [] => Ok(Found::Object(self.key(world), None)),
@@ -238,16 +277,11 @@ impl Wanted {
 
     /// The key as far as it can be told without an object: the kind is written as it is served.
     fn key(&self, world: &World) -> ObjectKey {
-        let kinds = self.kinds(world);
-        let served = world.cluster.kinds.keys().find(|kind| {
-            kinds.iter().any(|known| kind.kind.eq_ignore_ascii_case(known))
-                && self.group.as_ref().is_none_or(|group| kind.group.eq_ignore_ascii_case(group))
-        });
-        let (group, kind) = match served {
-            Some(served) => (served.group.clone(), served.kind.clone()),
-            None => (self.group.clone().unwrap_or_default(), self.kind.clone()),
-        };
-        ObjectKey::new(group, kind, self.namespace.clone().unwrap_or_default(), &self.name)
+        self.keys(world).into_iter().next().unwrap_or_else(|| {
+            let group = self.group.clone().unwrap_or_default();
+            let namespace = self.namespace.clone().unwrap_or_default();
+            ObjectKey::new(group, &self.kind, namespace, &self.name)
+        })
     }
 }
 

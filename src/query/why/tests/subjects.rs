@@ -109,3 +109,40 @@ fn what_is_gone_is_told_from_the_ledger() {
     assert_eq!(why.reasons[0].code, "gone");
     assert_eq!(why.history[0].kind, "object.gone");
 }
+
+/// Goal: a name in short means an object that is there, or the one that the ledger knows; what
+/// means nothing is refused, and so is what means several.
+#[test]
+fn a_name_in_short_is_found_also_of_what_is_gone() {
+    let mut story = Story::told();
+    let whole = |story: &Story, text: &str| {
+        let named = super::super::naming(&story.world, &story_key(text));
+        named.read(&story.ledger).map(|key| key.to_string())
+    };
+    let web = "Deployment.apps/prod/web";
+    for text in [web, "Deployment/web", "deploy/web", "deployments/prod/web", "deployment.apps/web"]
+    {
+        assert_eq!(whole(&story, text).unwrap(), web, "{text}");
+    }
+    let set = story_key("ReplicaSet.apps/prod/web-1");
+    story.event(crate::ledger::event::ObjectGoneV1 {
+        key: set.clone(),
+        uid: "rs-1".into(),
+        learned: crate::ledger::event::Learned::Watched,
+    });
+    for text in ["rs/prod/web-1", "ReplicaSet/prod/web-1", "ReplicaSet.apps/prod/web-1"] {
+        assert_eq!(whole(&story, text).unwrap(), set.to_string(), "{text}");
+    }
+    for (text, what, hint) in [
+        ("cm/prod/none", "nothing is known of ConfigMap/prod/none", "ConfigMap/prod/"),
+        ("deploy/prod/wbe", "nothing is known of Deployment.apps/prod/wbe", "prod/web?"),
+        ("deploymen/prod/web", "the cluster serves no kind `deploymen`", "Deployment"),
+    ] {
+        let error = whole(&story, text).unwrap_err();
+        assert!(error.to_string().contains(what), "{error}");
+        assert!(error.hint().contains(hint), "{}", error.hint());
+    }
+    story.observed(&story_key("ConfigMap/stage/old"), &json!({"kind": "ConfigMap"}), "u", "");
+    let several = whole(&story, "cm/old").unwrap_err().to_string();
+    assert_eq!(several, "`cm/old` could be ConfigMap/prod/old, ConfigMap/stage/old");
+}
