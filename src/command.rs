@@ -9,6 +9,7 @@
 mod apps;
 mod cluster;
 mod hold;
+pub mod push;
 mod restore;
 mod rollback;
 pub mod tree;

@@ -22,6 +22,7 @@ mod convert;
 mod coverage;
 pub mod dto;
 mod error;
+mod git_back;
 mod hold;
 mod kubernetes;
 pub mod listen;

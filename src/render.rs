@@ -41,7 +41,7 @@ pub use engine::{Error, Failed, Input, Rendered, render};
 pub use files::{Content, FileKind, Files, FilesError, ListedFile, MemoryFiles};
 pub use folder::FolderFiles;
 pub use helm::{Error as HelmError, helm_version};
-pub use inputs::{Inputs, RULES, inputs_digest, made_with, roots, version_of};
+pub use inputs::{Inputs, RULES, Read, inputs_digest, made_with, reads, roots, version_of};
 pub use kustomize::{Error as KustomizeError, kustomize_version};
 pub use lines::{LineStep, Lines};
 pub use manifest::{Error as ManifestError, Problem as ManifestProblem, RenderedObject};

@@ -11,7 +11,8 @@
 //!
 //! It deliberately does not append to the ledger: events are returned, and a fetch begins from
 //! the refs that the ledger knows, so that a crash between the two loses nothing. It verifies no
-//! signatures and does not speak HTTP yet.
+//! signatures and does not speak HTTP yet. It writes to a repository only where it is asked to push
+//! one commit to one branch, and then never by force.
 //!
 //! Invariants: nothing of the host's Git configuration is read; no credential is passed in an
 //! argument or kept in a URL; every child process has a deadline and its output a bound.
@@ -23,6 +24,8 @@ mod layout;
 mod location;
 mod mirror;
 mod options;
+mod push;
+mod put;
 mod refs;
 mod revision;
 mod service;
@@ -35,8 +38,11 @@ mod watch;
 
 pub use browse::{Browser, FileKind};
 pub use error::Error;
+pub use location::redact;
 pub use mirror::{Fetched, Mirror};
 pub use options::{Limits, Options};
+pub use push::{Followed, Pushed, branch_name};
+pub use put::{Back, ChangedFile, Made, NewCommit, Put};
 pub use service::{Ack, Handle, Service, SourceInput};
 pub use tree::{Content, File, Tree};
 pub use watch::{Hints, Watcher};

@@ -142,12 +142,12 @@ fn exit_of(code: &str) -> Exit {
         | "nothing_then" | "as_then" | "not_restorable" | "not_pinnable" | "never_healthy"
         | "left_git" | "nothing_held" | "not_restored" | "unrendered" | "held_otherwise"
         | "same_already" | "not_undone" | "conflicts" | "defined_elsewhere" | "say_which"
-        | "replay_refused" => Exit::Refused,
+        | "replay_refused"
+        | "not_in_git" => Exit::Refused,
         "restore_failed" => Exit::Partial,
         "ledger_corrupt" => Exit::Ledger,
-        "ledger_full" | "ledger" | "stopping" | "too_many_streams" | "internal" => {
-            Exit::Unreachable
-        }
+        "git_unreachable" | "ledger_full" | "ledger" | "stopping" | "too_many_streams"
+        | "internal" => Exit::Unreachable,
         "forbidden" => Exit::Forbidden,
         _ => Exit::Usage,
     }

@@ -190,7 +190,10 @@ pub(super) fn held(hold: &dto::AppHold) -> String {
         n => format!(", {} by digest", count(n, "image")),
     };
     let (at, commit) = (local_time(at), short(commit));
-    format!("{app} as at #{to} ({at}, {commit}{pinned}){until}{by}{why}{waits} ({release})")
+    let commits: String = hold.commits.iter().map(|text| format!("; {text}")).collect();
+    format!(
+        "{app} as at #{to} ({at}, {commit}{pinned}){until}{by}{why}{waits}{commits} ({release})"
+    )
 }
 
 fn kept(hold: &dto::Hold) -> String {

@@ -1,9 +1,12 @@
 //! `rollback`: back to an earlier instant, shown first; `release`: follow Git again.
 
+mod commits;
+
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use self::commits::committable;
 use super::args::{Format, Hooks, ReleaseArgs, RollbackArgs};
 use super::asker::Context;
 use super::at;
@@ -17,46 +20,22 @@ use super::why::commit;
 use crate::http::{Client, dto};
 use crate::query::images::{ImageThen, Moved};
 use crate::query::planned::{NotDone, Step};
-use crate::query::rollback::{HoldPlan, LAST_HEALTHY};
+use crate::query::rollback::{HELD_ALREADY, HoldPlan, LAST_HEALTHY};
 use crate::query::text::{clean, count};
 
 /// Runs `rollback`.
 pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Error> {
-    let RollbackArgs {
-        app,
-        to,
-        plan,
-        tree,
-        partial,
-        pin_digests,
-        hooks,
-        period,
-        reason,
-        yes,
-        no_wait,
-    } = args;
-    if hooks == Some(Hooks::Run) {
+    if args.hooks == Some(Hooks::Run) {
         return Err(Error::new(
             Exit::Refused,
             "hooks are not run: this version of greffier runs none",
         )
         .hint("--hooks skip goes on without them; the plan names them"));
     }
-    let instant = instant(&to)?;
-    let period = period.map(|period| period.to_string()).unwrap_or_default();
+    let ask = question(&args)?;
     let client = context.daemon().await?;
-    let path = Client::app_path(&app, "rollback");
-    let ask = dto::RollbackBody {
-        to: instant,
-        said: to,
-        plan: true,
-        partial,
-        tree,
-        pin_digests,
-        period,
-        reason,
-        ..dto::RollbackBody::default()
-    };
+    let path = Client::app_path(&args.app, "rollback");
+    let RollbackArgs { app, plan, tree, hooks, yes, no_wait, .. } = args;
     let found: Found = client.post(&path, &ask).await?;
     let shown = match found {
         Found::Plan(shown) => shown,
@@ -64,30 +43,52 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
     };
     if plan {
         print(context, &shown)?;
-        return restorable(&shown);
+        return restorable(&shown).and_then(|()| committable(&shown, &ask));
     }
     if context.global.output == Format::Table && (!context.global.quiet || !yes) {
         output::say(text(&shown).trim_end());
     }
     restorable(&shown)?;
+    committable(&shown, &ask)?;
     if hooks.is_none() {
         without_hooks(&shown, yes)?;
     }
+    let again = again(&app, &ask, shown.to);
     if !yes {
-        asked("rolled back", &again(&app, &ask, shown.to))?;
+        asked("rolled back", &again)?;
     }
     // What was shown, and nothing else.
-    let to = format!("#{}", shown.to);
-    let body = dto::RollbackBody { to, plan: false, approves: shown.approves.clone(), ..ask };
+    let (to, approves) = (format!("#{}", shown.to), shown.approves.clone());
+    let commits = shown.commits_hash.clone();
+    let body = dto::RollbackBody { to, plan: false, approves, commits, ..ask };
     let done: dto::AcceptedTree = client.post(&path, &body).await?;
     let below = if tree { " with everything below it" } else { "" };
     accepted(context, &done.accepted, &format!("{app}{below} is held as at #{}", shown.to))?;
+    let pushed = commits::told(&done.pushed, &again);
     if no_wait || done.accepted.already {
-        return Ok(());
+        return pushed;
     }
     let own = dto::AppSeq { app, seq: done.accepted.seq };
     let apps = if done.apps.is_empty() { vec![own] } else { done.apps };
-    followed(context, &client, &shown, apps).await
+    followed(context, &client, &shown, apps).await.and(pushed)
+}
+
+/// What is asked of the daemon first.
+fn question(args: &RollbackArgs) -> Result<dto::RollbackBody, Error> {
+    Ok(dto::RollbackBody {
+        to: instant(&args.to)?,
+        said: args.to.clone(),
+        plan: true,
+        partial: args.partial,
+        tree: args.tree,
+        pin_digests: args.pin_digests,
+        period: args.period.map(|period| period.to_string()).unwrap_or_default(),
+        reason: args.reason.clone(),
+        git: args.git,
+        branch: args.branch.clone().unwrap_or_default(),
+        author: args.author.clone().unwrap_or_default(),
+        ..dto::RollbackBody::default()
+    })
 }
 
 /// Waits for the applications that may be written to.
@@ -109,10 +110,19 @@ async fn followed(
 
 /// The command that does what was shown.
 fn again(app: &str, ask: &dto::RollbackBody, to: u64) -> String {
-    let flags =
-        [(ask.tree, " --tree"), (ask.pin_digests, " --pin-digests"), (ask.partial, " --partial")];
+    let flags = [
+        (ask.tree, " --tree"),
+        (ask.pin_digests, " --pin-digests"),
+        (ask.git, " --git"),
+        (ask.partial, " --partial"),
+    ];
     let flags = flags.into_iter().filter_map(|(given, flag)| given.then_some(flag));
-    format!("greffier rollback {app}{} --to '#{to}' --yes", flags.collect::<String>())
+    let flags: String = flags.collect();
+    let branch = match ask.branch.as_str() {
+        "" => String::new(),
+        name => format!(" --branch {name}"),
+    };
+    format!("greffier rollback {app}{flags}{branch} --to '#{to}' --yes")
 }
 
 /// The instant that is meant, as the daemon reads it.
@@ -241,6 +251,9 @@ fn title(shown: &HoldPlan) -> String {
         other => format!(": {}", clean(other)),
     };
     let (to, at) = (shown.to, at::zoned(&shown.at));
+    if shown.how == HELD_ALREADY {
+        return format!("{app} is held as at #{to} ({at}) already");
+    }
     match (shown.undoes, shown.subject.is_empty()) {
         (0, true) if to == 0 => format!("{app} follows Git again"),
         (0, true) => format!("{app} goes back to #{to} ({at}) and is held there {until}"),
@@ -262,7 +275,8 @@ pub(super) fn text(shown: &HoldPlan) -> String {
     for field in &shown.fields {
         let _ = writeln!(out, "  {}", clean(field));
     }
-    if shown.objects > 0 || !shown.steps.is_empty() || shown.undoes == 0 {
+    let whole = shown.objects > 0 || !shown.steps.is_empty() || shown.undoes == 0;
+    if whole && shown.how != HELD_ALREADY {
         let objects = count(shown.objects, "object");
         let _ = writeln!(out, "  of {objects}: {}", clean(&shown.summary()));
     }
@@ -283,6 +297,8 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         ("applications removed", shown.remove.clone()),
         ("compared first", shown.compare.clone()),
         ("not done", shown.not_done.iter().map(left).collect()),
+        ("NOT PUT BACK in Git by the commit", shown.not_in_git.clone()),
+        ("the commit CHANGES OTHERS too", shown.shared.clone()),
         ("CHANGED since then", shown.since.clone()),
         ("CONFLICTS: something else came since", shown.conflicts.clone()),
         ("NOT RESTORED, and left as it is", shown.left.clone()),
@@ -302,6 +318,9 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         for line in lines {
             let _ = writeln!(out, "  {}", clean(&line));
         }
+    }
+    for commit in &shown.commits {
+        out.push_str(&commits::text(commit));
     }
     for plan in &shown.tree {
         out.push('\n');

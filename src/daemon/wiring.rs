@@ -21,7 +21,8 @@ use crate::query::past;
 use crate::reconcile;
 use crate::reconcile::machine::declare;
 use crate::reconcile::{
-    Driver, Parts, Trial, TrialError, View, record_cluster, record_sources, trial,
+    Driver, GitBack, GitBackError, Parts, Trial, TrialError, View, Wish, record_cluster,
+    record_sources, trial,
 };
 use crate::replay::World;
 use crate::{http, render, source};
@@ -279,6 +280,10 @@ impl http::Control for Controlling {
 
     fn trial(&self, app: &str, revision: Option<&str>) -> Result<Trial, TrialError> {
         trial(&self.parts, app, revision)
+    }
+
+    fn git_back(&self, wish: &Wish) -> Result<GitBack, GitBackError> {
+        reconcile::prepare(&self.parts, wish)
     }
 
     fn sandbox(&self) -> render::Sandbox {

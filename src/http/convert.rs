@@ -10,6 +10,7 @@ use crate::plan::Plan;
 use crate::query::describe::{Described, Tone, field_change, trouble_text};
 use crate::query::diff::{AppDiff, Side};
 use crate::query::people;
+use crate::query::rollback::held_commit;
 use crate::query::{self, AppView, Node, NodeKind, Resource};
 use crate::replay::{App, Attributed, AuditSource, Gate, Hold, World};
 
@@ -135,6 +136,7 @@ fn held(view: &AppView<'_>) -> Option<dto::AppHold> {
         until: hold.until.map(|until| until.to_string()),
         reason: hold.reason.clone(),
         pinned: hold.pinned.clone(),
+        commits: hold.commits.iter().map(held_commit).collect(),
     })
 }
 

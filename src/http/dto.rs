@@ -23,7 +23,9 @@ use crate::query::people::Party;
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
 pub use diff::{Diff, DiffBody, Field, Manifest, ObjectDiff, Rendered, RenderedObject};
-pub use hold::{AcceptBody, AcceptedTree, AppHold, AppSeq, RestoreBody, RollbackBody, UndoBody};
+pub use hold::{
+    AcceptBody, AcceptedTree, AppHold, AppSeq, Pushed, RestoreBody, RollbackBody, UndoBody,
+};
 pub use past::{Between, Instant, Mark, MarkBody, Named, ObjectAt, ObjectState, Unwatched};
 pub use recovery::{Recorded, Recovery, RecoveryRecord, Replay};
 pub use report::ReportHead;

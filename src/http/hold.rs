@@ -6,10 +6,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
 use super::api::{Answer, FromPeer, Given, about, after};
-use super::dto;
 use super::error::Error;
 use super::peer::Peer;
 use super::server::State;
+use super::{dto, git_back};
 use crate::command::{self, Command, Decision, Then};
 use crate::ledger::event::{AppHeldV1, Event};
 use crate::model::{Seq, Timestamp};
@@ -156,6 +156,11 @@ pub(super) async fn roll_back(
     about(&state, None, app.clone(), |_, _| ()).await?;
     let until = after(&asked.period)?;
     let to = instant_of(&state, &app, &asked.to).await?;
+    if asked.tree && asked.git {
+        let hint = "do it for each application, or without --git";
+        let message = "what is committed is one application's: not a tree's";
+        return Err(Error::new(StatusCode::BAD_REQUEST, "bad_request", message, hint));
+    }
     if asked.tree {
         return super::tree::roll_back(&state, peer, app, (to, until), asked).await;
     }
@@ -206,16 +211,37 @@ pub(super) async fn roll_back_by(
         }
         decided => decided?,
     };
-    let undo = format!("greffier release {app}");
-    let mut event = match decision {
+    let event = match decision {
         Decision::Record(event) => event,
+        Decision::AlreadySo(hold) if asked.git => {
+            return git_back::already(state, peer, &world, (&app, hold), &asked).await;
+        }
         Decision::AlreadySo(seq) => {
-            let (seq, next) = (seq.0, Vec::new());
+            let (seq, next, undo) = (seq.0, Vec::new(), format!("greffier release {app}"));
             return Ok(Json(dto::Accepted { seq, already: true, undo, next }).into_response());
         }
     };
-    let Event::AppHeld(body) = &mut *event else {
+    let Event::AppHeld(body) = *event else {
         return Err(Error::internal("a rollback that is none"));
+    };
+    hold_at(state, peer, (world, compared), body, (asked, pinned)).await
+}
+
+/// Shows what a hold would do, or begins it.
+async fn hold_at(
+    state: &State,
+    peer: Peer,
+    (world, compared): (World, Compared),
+    mut body: AppHeldV1,
+    (asked, pinned): (dto::RollbackBody, Pinned),
+) -> Result<Response, Error> {
+    let unpinned = pinned.unpinned(body.app.as_str());
+    let commits = match asked.git {
+        true => {
+            let (of, at) = ((body.app.clone(), body.desired.clone()), (body.to, body.at));
+            Some(git_back::prepare(state, peer, of, at, &asked).await?)
+        }
+        false => None,
     };
     body.images.clone_from(&pinned.recorded);
     let show = |event: Event| {
@@ -225,7 +251,7 @@ pub(super) async fn roll_back_by(
     };
     let mut found = show(body.clone().into()).await?;
     if asked.partial && !found.missing.is_empty() {
-        command::leave(&world, body, &found.missing);
+        command::leave(&world, &mut body, &found.missing);
         let left = std::mem::take(&mut found.plan.missing);
         found = show(body.clone().into()).await?;
         (found.plan.left, found.plan.missing) = (left, Vec::new());
@@ -238,15 +264,27 @@ pub(super) async fn roll_back_by(
     } else {
         found.plan.unpinned = unpinned;
     }
+    if let Some(commits) = &commits {
+        commits.show(&mut found.plan);
+    }
     if asked.plan {
         return Ok(Json(found.plan).into_response());
     }
     whole(&found.plan)?;
-    allow(body, &asked.approves, &found)?;
-    let decision = Decision::Record(event);
-    let seq = command::execute_with(&state.ledger, peer.actor(), decision, pinned.blobs).await?.0;
+    allow(&mut body, &asked.approves, &found)?;
+    if let Some(commits) = &commits {
+        commits.allowed(&asked)?;
+    }
+    let undo = format!("greffier release {}", body.app);
+    let decision = Decision::Record(Box::new(body.into()));
+    let hold = command::execute_with(&state.ledger, peer.actor(), decision, pinned.blobs).await?;
+    let pushed = match commits {
+        Some(commits) => commits.push(state, hold).await,
+        None => Vec::new(),
+    };
     let next = vec![found.plan.summary()];
-    Ok(Json(dto::Accepted { seq, already: false, undo, next }).into_response())
+    let accepted = dto::Accepted { seq: hold.0, already: false, undo, next };
+    Ok(Json(dto::AcceptedTree { accepted, apps: Vec::new(), pushed }).into_response())
 }
 
 /// Allows with a hold what a person was shown that would wait.

@@ -10,6 +10,8 @@ use crate::model::Actor;
 
 /// The list of users of this machine.
 const PASSWD: &str = "/etc/passwd";
+/// Where the kernel says how the machine is called.
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 /// Bound: how much of that list is read, in bytes.
 const PASSWD_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
@@ -34,6 +36,14 @@ impl Peer {
             None => Actor::default(),
         }
     }
+}
+
+/// What this machine calls itself; `localhost` where that cannot be read.
+pub(super) fn host() -> String {
+    let name = std::fs::read_to_string(HOSTNAME).unwrap_or_default();
+    let name: String =
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).collect();
+    if name.is_empty() { "localhost".to_owned() } else { name }
 }
 
 /// The actor of what is done by this process itself. Blocking: reads the list of users.

@@ -23,7 +23,7 @@ use super::{
 use crate::ledger::Ledger;
 use crate::model::Seq;
 use crate::plan::{Compared, Limits};
-use crate::reconcile::{Trial, TrialError};
+use crate::reconcile::{GitBack, GitBackError, Trial, TrialError, Wish};
 use crate::render::Sandbox;
 use crate::replay::World;
 use crate::source;
@@ -62,6 +62,13 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// See [`TrialError`].
     fn trial(&self, app: &str, revision: Option<&str>) -> Result<Trial, TrialError>;
+
+    /// Finds out what a commit would have to be for Git to say what is held; blocking, recorded
+    /// nowhere.
+    ///
+    /// # Errors
+    /// See [`GitBackError`].
+    fn git_back(&self, wish: &Wish) -> Result<GitBack, GitBackError>;
 
     /// What programs that people start with their questions are confined to.
     fn sandbox(&self) -> Sandbox;
@@ -118,6 +125,12 @@ impl State {
         let control = Arc::clone(&self.control);
         let trial = self.blocking(move || control.trial(&app, revision.as_deref())).await?;
         Ok(trial?)
+    }
+
+    /// Finds out on a blocking thread what would be committed.
+    pub(super) async fn git_back(&self, wish: Wish) -> Result<GitBack, Error> {
+        let control = Arc::clone(&self.control);
+        Ok(self.blocking(move || control.git_back(&wish)).await??)
     }
 
     pub(super) fn sandbox(&self) -> Sandbox {

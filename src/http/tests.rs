@@ -50,6 +50,13 @@ impl Control for Refreshed {
         Err(crate::reconcile::TrialError::Render { app: app.to_owned(), problem })
     }
 
+    fn git_back(
+        &self,
+        _: &crate::reconcile::Wish,
+    ) -> Result<crate::reconcile::GitBack, crate::reconcile::GitBackError> {
+        Err(crate::reconcile::GitBackError::NoSource)
+    }
+
     fn sandbox(&self) -> crate::render::Sandbox {
         crate::render::Sandbox::Off
     }

@@ -175,7 +175,8 @@ async fn record(
     let seq = written.first().map_or(Seq::ZERO.0, |first| first.seq);
     let next = shown.iter().map(|(app, shown)| format!("{app}: {}", shown.plan.summary()));
     let accepted = dto::Accepted { seq, already: false, undo, next: next.collect() };
-    Ok(Json(dto::AcceptedTree { accepted, apps: written }).into_response())
+    let pushed = Vec::new();
+    Ok(Json(dto::AcceptedTree { accepted, apps: written, pushed }).into_response())
 }
 
 /// Shows what the release of a tree would do, or does it.

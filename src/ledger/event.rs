@@ -44,8 +44,8 @@ pub use daemon::{
 };
 pub use git::{
     CHANGED_PATHS_MAX, CommitRecordedV1, CommitSignature, FetchFailedV1, FetchRecoveredV1,
-    FetchUnchangedV1, HistoryImportedV1, HistoryRewrittenV1, RefMovedV1, Signature, SignatureForm,
-    SignatureVerdict,
+    FetchUnchangedV1, HistoryImportedV1, HistoryRewrittenV1, PathBack, PushEndedV1, PushIntendedV1,
+    PushResult, RefMovedV1, Signature, SignatureForm, SignatureVerdict,
 };
 pub use hold::{
     AppHeldV1, AppHoldEndedV1, AutoRollback, AutoRollbackRefusedV1, BackTo, HeldApproval,
@@ -173,6 +173,10 @@ events! {
     FetchRecovered(FetchRecoveredV1) = 0x0206, "git.fetch-recovered";
     /// See [`FetchUnchangedV1`].
     FetchUnchanged(FetchUnchangedV1) = 0x0207, "git.fetch-unchanged";
+    /// See [`PushIntendedV1`].
+    PushIntended(PushIntendedV1) = 0x0208, "git.push-intended";
+    /// See [`PushEndedV1`].
+    PushEnded(PushEndedV1) = 0x0209, "git.push-ended";
     /// See [`AppDeclaredV1`].
     AppDeclared(AppDeclaredV1) = 0x0301, "app.declared";
     /// See [`AppRemovedV1`].

@@ -2,6 +2,7 @@
 
 mod holds;
 mod identity;
+mod pushes;
 mod recovery;
 
 use super::event::*;
@@ -587,6 +588,7 @@ pub(crate) fn sample_events() -> Vec<Event> {
         holds::holds(),
         recovery::recoveries(),
         identity::identity(),
+        pushes::pushes(),
     ]
     .concat()
 }

@@ -145,6 +145,7 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::RefMoved(_)
         | Event::HistoryRewritten(_)
         | Event::HistoryImported(_) => of_git(event),
+        Event::PushIntended(_) | Event::PushEnded(_) => of_git(event),
         Event::AppDeclared(_) | Event::AppRemoved(_) | Event::AppRefused(_) => of_definition(event),
         Event::RenderSucceeded(_)
         | Event::RevisionAdvanced(_)
@@ -183,10 +184,8 @@ pub fn subjects(event: &Event) -> Subjects {
         | Event::AutoRollbackRefused(_) => of_people(event),
         Event::HoldBegun(_) | Event::HoldEnded(_) => of_people(event),
         Event::RestoreIntended(_) | Event::RestoreEnded(_) => of_people(event),
-        Event::RecoveryBegun(_)
-        | Event::RecoveryIntent(_)
-        | Event::RecoveryOutcome(_)
-        | Event::RecoveryFinished(_) => of_recovery(event),
+        Event::RecoveryBegun(_) | Event::RecoveryIntent(_) => of_recovery(event),
+        Event::RecoveryOutcome(_) | Event::RecoveryFinished(_) => of_recovery(event),
     }
 }
 
@@ -199,6 +198,10 @@ fn of_git(event: &Event) -> Subjects {
         Event::HistoryRewritten(body) => Subjects::default()
             .with_commits([&body.old, &body.new].into_iter().chain(&body.dropped)),
         Event::HistoryImported(body) => Subjects::default().with_commits(&body.begins_at),
+        Event::PushIntended(body) => {
+            Subjects::app(&body.app).with_commits([&body.commit, &body.parent])
+        }
+        Event::PushEnded(body) => Subjects::app(&body.app).with_commits([&body.commit]),
         _ => Subjects::default(),
     }
 }
@@ -359,6 +362,8 @@ mod tests {
             ("git.commit", (0, 0, 1)),
             ("git.ref-moved", (0, 0, 1)),
             ("git.history-rewritten", (0, 0, 3)),
+            ("git.push-intended", (0, 1, 2)),
+            ("git.push-ended", (0, 1, 1)),
             ("app.declared", (0, 2, 0)),
             ("app.refused", (0, 0, 0)),
             ("render.succeeded", (0, 1, 1)),

@@ -15,6 +15,7 @@ mod git;
 mod health;
 mod operator;
 mod plans;
+mod pushes;
 mod recovery;
 mod rollback;
 
@@ -112,7 +113,9 @@ pub fn describe(recorded: &Recorded, intent: Option<&IntentRecordedV1>) -> Descr
     match &recorded.event {
         Some(event) => {
             let keep = drift::keep(event, recorded.envelope.seq);
-            Described { keep, ..of_event(event, &recorded.actor, intent) }
+            let described = of_event(event, &recorded.actor, intent);
+            let described = pushes::made_for(described, event, &recorded.envelope.causes);
+            Described { keep, ..described }
         }
         None => {
             let envelope = &recorded.envelope;
@@ -246,11 +249,10 @@ fn sentence(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descr
         | Event::AppHoldEnded(_)
         | Event::AutoRollbackRefused(_) => operator::of_operator(event, by),
         Event::HoldBegun(_) | Event::HoldEnded(_) => operator::of_operator(event, by),
+        Event::PushIntended(_) | Event::PushEnded(_) => pushes::of_push(event, by),
         Event::RestoreIntended(_) | Event::RestoreEnded(_) => operator::of_operator(event, by),
-        Event::RecoveryBegun(_)
-        | Event::RecoveryIntent(_)
-        | Event::RecoveryOutcome(_)
-        | Event::RecoveryFinished(_) => recovery::of_recovery(event, by),
+        Event::RecoveryBegun(_) | Event::RecoveryIntent(_) => recovery::of_recovery(event, by),
+        Event::RecoveryOutcome(_) | Event::RecoveryFinished(_) => recovery::of_recovery(event, by),
     }
 }
 

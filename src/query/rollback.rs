@@ -4,11 +4,13 @@
 //! [`Pending::read`] then looks whether everything that is wanted can be read from the ledger, who
 //! made the commit, and what images that are named by tags stood for.
 
+mod git;
 mod healthy;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use git::{CommitPlan, held_commit, hint_of, result_word};
 pub use healthy::{LAST_HEALTHY, last_healthy};
 use serde::{Deserialize, Serialize};
 pub use tree::{gather_tree, held_by};
@@ -27,6 +29,8 @@ use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq, Timestamp};
 use crate::plan::{Assessment, Compared, Limits, Plan, Status, plan};
 use crate::replay::{App, World};
 
+/// How a plan says that the application is held at that instant already: only commits are made.
+pub const HELD_ALREADY: &str = "held already";
 /// What a hook's annotation is called where it restrains an object.
 const HOOK: &str = "hook ";
 
@@ -103,6 +107,18 @@ pub struct HoldPlan {
     pub notes: Vec<String>,
     /// When the hold ends by itself; empty when it does not.
     pub until: String,
+    /// The commits that would say it in Git, where that is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commits: Vec<CommitPlan>,
+    /// What these commits do not put back, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_in_git: Vec<String>,
+    /// What they change of other applications.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<String>,
+    /// The hash of what they put back where: nothing else is made.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub commits_hash: String,
     /// The same of each application below it, where those go back or are released with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tree: Vec<HoldPlan>,

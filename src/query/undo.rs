@@ -223,6 +223,10 @@ fn cannot(seq: Seq, event: &Event) -> NotUndone {
             "let a plan go on, and what that did are other events",
             format!("`greffier log {} --kind apply` lists them", body.app),
         ),
+        Event::PushIntended(_) | Event::PushEnded(_) => (
+            "pushed a commit that puts a rollback into Git",
+            "revert the commit in Git; `greffier release APP` ends the hold".to_owned(),
+        ),
         Event::RefMoved(_) | Event::HistoryRewritten(_) | Event::HistoryImported(_) => (
             "is what a repository did",
             "revert it in Git, or undo what it came to: `greffier log --kind render`".to_owned(),

@@ -277,6 +277,9 @@ impl Driver {
             Command::Restore(seq) => {
                 self.jobs.spawn(super::restore_job::run(parts, seq, self.cancel.clone()));
             }
+            Command::Push(seq) => {
+                self.jobs.spawn(super::push_job::run(parts, seq, self.cancel.clone()));
+            }
             Command::Settle(intent) => {
                 self.jobs.spawn(settle::run(parts, intent, self.cancel.clone()));
             }

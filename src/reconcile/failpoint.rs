@@ -21,6 +21,11 @@ pub(super) const SETTLED: &str = "settled";
 /// A render is about to be recorded.
 pub(super) const RENDERED: &str = "rendered";
 
+/// A commit is about to be pushed.
+pub(super) const PUSHING: &str = "pushing";
+/// A push has ended, and how is about to be recorded.
+pub(super) const PUSHED: &str = "pushed";
+
 /// Dies here, if a test asked for it.
 #[cfg(debug_assertions)]
 pub(super) fn reach(point: &str) {

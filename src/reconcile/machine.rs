@@ -10,6 +10,7 @@ mod autoscaled;
 mod children;
 mod health;
 mod holds;
+mod pushes;
 mod restores;
 mod rollback;
 
@@ -80,6 +81,8 @@ pub enum Command {
     Settle(Seq),
     /// Bring back objects of no application, as the event intends; or see whether that was done.
     Restore(Seq),
+    /// Push a commit, as the event intends; or see whether that was done.
+    Push(Seq),
     /// Append this rollback, or that it is refused where what it goes back to cannot be read.
     RollBack(Box<Draft>),
     /// A plan broke a rule that must never be broken: nothing is done for the application.
@@ -369,6 +372,7 @@ impl Machine {
             }
         }
         self.restore(world, &mut commands);
+        self.push(world, &mut commands);
         commands
     }
 }

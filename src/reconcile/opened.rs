@@ -175,6 +175,24 @@ impl<'a> Opened<'a> {
         Ok(Inputs { all: with(rendered.all), sources: with(rendered.sources) })
     }
 
+    /// The files and folders that the render reads, each with the index of the source in whose
+    /// repository it is.
+    pub(super) fn reads(&self, served: &Served) -> Vec<(usize, String)> {
+        self.with_inputs(served, Path::new(""), |inputs| {
+            let mut reads = Vec::new();
+            for (index, input) in inputs.iter().enumerate() {
+                for read in render::reads(input) {
+                    let lends = |lent: &String| {
+                        self.sources.iter().position(|s| s.source.lends.as_ref() == Some(lent))
+                    };
+                    let of = read.lent.as_ref().map_or(Some(index), lends);
+                    reads.extend(of.map(|of| (of, read.path)));
+                }
+            }
+            reads
+        })
+    }
+
     /// What has a version and the recorded objects depend on.
     pub(super) fn made_with(&self, served: &Served, tools: &Tools) -> Vec<(String, String)> {
         self.with_inputs(served, Path::new(""), |inputs| render::made_with(tools, inputs))

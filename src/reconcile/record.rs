@@ -245,7 +245,8 @@ pub async fn record_sources(
     while let Some(input) = inputs.recv().await {
         match input {
             SourceInput::Fetched { url, fetched, ack } => {
-                let mut drafts: Vec<Draft> = fetched.events.into_iter().map(git_draft).collect();
+                let events = fetched.events.into_iter();
+                let mut drafts: Vec<Draft> = events.map(|event| git_draft(&parts, event)).collect();
                 let owed = {
                     let view = parts.read();
                     match view.world.repos.get(&url) {
@@ -293,8 +294,9 @@ fn is_heard(parts: &Parts, url: &str) -> bool {
     view.world.repos.get(url).is_some_and(|repo| view.world.started < repo.heard)
 }
 
-/// Commits are their authors' acts; everything else is what greffier found.
-fn git_draft(event: Event) -> Draft {
+/// Commits are their authors' acts; everything else is what greffier found. One that greffier made
+/// for a person follows from what intended it.
+fn git_draft(parts: &Parts, event: Event) -> Draft {
     let Event::CommitRecorded(commit) = &event else { return Draft::new(event) };
     let claim = |scheme, signature: &crate::ledger::event::Signature| Claim {
         scheme,
@@ -308,7 +310,12 @@ fn git_draft(event: Event) -> Draft {
     }
     let at = commit.committer.time;
     let valid = ValidTime { lo: at, hi: at, basis: Basis::Committer };
-    Draft::new(event).by(Actor { claims }).valid(valid)
+    let made = parts.read().world.made.get(&commit.commit).copied();
+    let draft = Draft::new(event).by(Actor { claims }).valid(valid);
+    match made {
+        Some(intent) => draft.caused_by(intent),
+        None => draft,
+    }
 }
 
 #[cfg(test)]

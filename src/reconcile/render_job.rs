@@ -354,6 +354,15 @@ impl Job {
     }
 }
 
+/// The digest by which a manifest is known.
+pub(super) fn digest_of(parts: &Parts, object: &render::RenderedObject) -> Digest {
+    let bytes = canonical_json(&object.manifest);
+    match object.key.is_secret() {
+        true => parts.ledger.seal().digest(&bytes),
+        false => Digest::of(&bytes),
+    }
+}
+
 /// The object as it is recorded, and its manifest.
 fn desired(
     parts: &Parts,

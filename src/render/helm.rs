@@ -198,6 +198,18 @@ pub(super) fn values_digest(
     values::digest(input, &directory::folder(input.files, path)?, helm)
 }
 
+/// The files that the values come from, each with the name under which its repository is lent.
+///
+/// # Errors
+/// One of them cannot be had.
+pub(super) fn value_places(
+    input: &Input<'_>,
+    path: &str,
+    helm: &Helm,
+) -> Result<Vec<(Option<String>, String)>, RenderError> {
+    values::places(input, &directory::folder(input.files, path)?, helm)
+}
+
 /// Whether a chart reads nothing outside its own folder but its values.
 pub(super) fn stays_inside(files: &dyn Files, folder: &str) -> bool {
     let Ok(listed) = files.list(folder, true) else { return false };

@@ -61,6 +61,37 @@ fn try_roots(input: &Input<'_>) -> Result<Option<Vec<String>>, Error> {
     Ok(Some(folders))
 }
 
+/// A file or folder that a render reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// The name under which its repository is lent; `None` = it is the source's own.
+    pub lent: Option<String>,
+    /// Its path from the top of the repository.
+    pub path: String,
+}
+
+/// The files and folders that the render of a source reads, as far as they can be named: its own
+/// folder, those of the kustomizations that it leads to, and its value files. Nothing for a source
+/// that only lends.
+#[must_use]
+pub fn reads(input: &Input<'_>) -> Vec<Read> {
+    if input.source.lends_only {
+        return Vec::new();
+    }
+    let path = files::join(TOP, &input.source.path).unwrap_or_default();
+    let own = |path: String| Read { lent: None, path };
+    let mut reads: Vec<Read> = match try_roots(input) {
+        Ok(Some(folders)) => folders.into_iter().map(own).collect(),
+        // It may read anything: its folder is what can be named.
+        _ => vec![own(directory::folder(input.files, &path).unwrap_or_else(|_| path.clone()))],
+    };
+    if let Ok(Tool::Helm(helm)) = detect(input, &path) {
+        let places = helm::value_places(input, &path, &helm).unwrap_or_default();
+        reads.extend(places.into_iter().map(|(lent, path)| Read { lent, path }));
+    }
+    reads
+}
+
 /// What renders depend on, as digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inputs {

@@ -40,9 +40,10 @@ impl World {
         match event {
             Event::LedgerCreated(_)
             | Event::LedgerRepaired(_)
-            | Event::CommitRecorded(_)
             | Event::HistoryImported(_)
             | Event::DaemonStopped(_) => Touched::nothing(),
+            Event::CommitRecorded(body) => self.arrived(&body.commit),
+            Event::PushIntended(_) | Event::PushEnded(_) => self.pushed(seq, recorded, event),
             Event::ConfigLoaded(body) => self.config_loaded(body),
             Event::DaemonStarted(body) => self.daemon_started(seq, body.observe),
             Event::HistoryRewritten(body) => self.history_rewritten(seq, body),
@@ -156,6 +157,7 @@ impl World {
             intent.orphaned = true;
         }
         self.orphan_restores();
+        self.orphan_pushes();
         // What the machine was at fault for may have been mended with the restart.
         let problems = self.apps.values_mut().filter_map(|app| app.render_problem.as_mut());
         for problem in problems.filter(|problem| problem.transient) {

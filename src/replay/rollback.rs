@@ -15,6 +15,7 @@ use super::application::{App, Approval, Cause, Desired, Proposed, SyncRequest};
 use super::deletions::gate_hash;
 use super::fold::several_waves;
 use super::proposed::same_objects;
+use super::push::HeldCommit;
 use super::trial::asked_for;
 use super::world::{Touched, World};
 use crate::ledger::event::{
@@ -46,6 +47,8 @@ pub struct AppHold {
     pub pinned: Vec<String>,
     /// What its rule rolled it back from; `None` = a person holds it.
     pub automatic: Option<Box<AutoRollback>>,
+    /// The commits that say the same in Git.
+    pub commits: Vec<HeldCommit>,
 }
 
 impl AppHold {
@@ -175,6 +178,7 @@ impl World {
             reason: body.reason.clone(),
             pinned: pinned(&body.images),
             automatic: body.automatic.clone(),
+            commits: Vec::new(),
         });
         // Whoever rolls back asks for it to be done once, whatever the policy says. A rule asks for
         // no more to be removed than the policy allows.
@@ -205,10 +209,18 @@ impl World {
         if app.hold.take_if(|hold| hold.seq == body.hold).is_none() {
             return Touched::app(&body.app);
         }
-        // Neither what was asked for with it nor what was allowed with it is about Git.
-        app.request.take_if(|request| request.seq == body.hold);
-        if app.approved.take_if(|approval| approval.seq == body.hold).is_some() {
-            app.approved_bases.clear();
+        // Neither what was asked for with it nor what was allowed with it is about Git, unless Git
+        // says the very same: then what is left of it is still to be done.
+        if body.end == HoldEnd::SameAsGit {
+            let waits = app.proposed.as_ref().map(|waits| waits.desired.seq);
+            if let Some(request) = app.request.as_mut().filter(|r| r.seq == body.hold) {
+                request.render = request.render.and(waits.or(request.render));
+            }
+        } else {
+            app.request.take_if(|request| request.seq == body.hold);
+            if app.approved.take_if(|approval| approval.seq == body.hold).is_some() {
+                app.approved_bases.clear();
+            }
         }
         let waits = app.proposed.take();
         self.end_holds(&body.app, |hold| body.holds.contains(&hold.seq));

@@ -10,13 +10,14 @@ use super::audit::AuditState;
 use super::cluster::{ClusterState, LiveObject, OpenIntent, Owned};
 use super::git::{Repo, Resolved};
 use super::later::OwnWrites;
+use super::push::OpenPush;
 use super::restore::OpenRestore;
 use crate::config::PersonConfig;
 use crate::ledger::event::Origin;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, RollbackRule, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 36;
+pub const VERSION: u32 = 37;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,10 @@ pub struct World {
     pub intents: BTreeMap<Seq, OpenIntent>,
     /// Writes that bring back objects of no application and have not ended.
     pub restores: BTreeMap<Seq, OpenRestore>,
+    /// Pushes that have not ended.
+    pub pushes: BTreeMap<Seq, OpenPush>,
+    /// Commits that greffier made and that are not fetched yet, with the event that intended them.
+    pub made: BTreeMap<CommitId, Seq>,
     /// Objects with an open intent.
     pub in_flight: BTreeMap<ObjectKey, Seq>,
     /// What the API server's audit told of itself.

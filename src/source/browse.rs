@@ -90,7 +90,7 @@ impl Browser {
 
 impl Reader<'_> {
     /// What is at `path`, nothing followed; the top for an empty path.
-    fn entry(&self, path: &str) -> Result<Option<(gix::ObjectId, EntryKind)>, Error> {
+    pub(super) fn entry(&self, path: &str) -> Result<Option<(gix::ObjectId, EntryKind)>, Error> {
         let mut here = (self.root, EntryKind::Tree);
         for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
             if here.1 != EntryKind::Tree {

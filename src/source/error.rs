@@ -179,6 +179,16 @@ pub enum Error {
         /// The path.
         path: String,
     },
+    /// A path that is to be written leads through something that is no folder.
+    #[error(
+        "repository `{repo}`: `{path}` leads through a symbolic link or a file, so nothing is written there"
+    )]
+    ThroughALink {
+        /// The repository.
+        repo: String,
+        /// The path.
+        path: String,
+    },
     /// A symbolic link leads out of the repository.
     #[error(
         "repository `{repo}`: symbolic link `{path}` leads out of the repository to `{target}`"
@@ -299,6 +309,7 @@ impl Error {
             | Self::NoSuchCommit { .. }
             | Self::NoSuchPath { .. }
             | Self::PathEscape { .. }
+            | Self::ThroughALink { .. }
             | Self::SymlinkEscape { .. }
             | Self::SymlinkLoop { .. }
             | Self::SymlinkDangling { .. }

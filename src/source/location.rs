@@ -63,7 +63,8 @@ impl Location {
 }
 
 /// `repo` without the password that it may contain, for messages.
-pub(super) fn redact(repo: &str) -> String {
+#[must_use]
+pub fn redact(repo: &str) -> String {
     let repo = repo.replace(char::is_control, "?");
     let Some((scheme, rest)) = repo.split_once("://") else { return repo };
     let authority_end = rest.find('/').unwrap_or(rest.len());

@@ -278,6 +278,20 @@ impl Mirror {
         Ok(Browser { mirror, repo: self.repo.clone(), commit: commit.clone(), limits })
     }
 
+    /// The URL without a password, as messages have it.
+    #[must_use]
+    pub fn repo(&self) -> &str {
+        &self.repo
+    }
+
+    pub(super) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
     fn reader<T>(
         &self,
         commit: &CommitId,
@@ -319,7 +333,7 @@ impl Mirror {
         read_all(mirror).map_or_else(|source| self.damaged("refs", source), |()| error)
     }
 
-    fn repository(&self) -> Result<gix::Repository, Error> {
+    pub(super) fn repository(&self) -> Result<gix::Repository, Error> {
         open_isolated(self.layout.dir()).map_err(|source| self.damaged("its configuration", source))
     }
 
@@ -351,7 +365,7 @@ impl Mirror {
     }
 
     /// The error for a mirror that cannot be read, noted so that the next fetch makes a new one.
-    fn damaged(&self, what: &str, source: gix::Error) -> Error {
+    pub(super) fn damaged(&self, what: &str, source: gix::Error) -> Error {
         self.layout.mark_damaged();
         Error::MirrorDamaged { repo: self.repo.clone(), what: what.to_owned(), source }
     }

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod follow;
+mod push;
 mod read;
 mod signed;
 

@@ -160,15 +160,21 @@ fn command(location: &Location) -> (Command, &'static str) {
             (command, "ssh")
         }
     };
+    pass_environment(&mut command);
+    command.env("GIT_PROTOCOL", "version=2");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.process_group(0);
+    (command, program)
+}
+
+/// What a program that reaches other machines needs of our environment, and nothing else.
+pub(super) fn pass_environment(command: &mut Command) {
     for name in ["PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "TMPDIR"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
     }
-    command.env("LC_ALL", "C").env("GIT_PROTOCOL", "version=2").env("GIT_TERMINAL_PROMPT", "0");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.process_group(0);
-    (command, program)
+    command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
 }
 
 /// Quotes `text` for the shell at the other end.
@@ -227,15 +233,15 @@ fn exchange(
 }
 
 /// How the watched process came to its end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ended {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
     ByItself,
     Cancelled,
     TimedOut,
 }
 
 /// Waits for the deadline or for being asked to end, until `watched` is closed.
-fn watch(watched: &Receiver<()>, timeout: Duration, cancel: &AtomicBool) -> Ended {
+pub(super) fn watch(watched: &Receiver<()>, timeout: Duration, cancel: &AtomicBool) -> Ended {
     let begun = Instant::now();
     loop {
         match watched.recv_timeout(WATCHDOG_INTERVAL) {
@@ -252,7 +258,7 @@ fn watch(watched: &Receiver<()>, timeout: Duration, cancel: &AtomicBool) -> Ende
 }
 
 /// Kills the process and what it started. It is its own group, so nothing else is hit.
-fn kill_group(child: &Child) {
+pub(super) fn kill_group(child: &Child) {
     let group = rustix::process::Pid::from_child(child);
     if let Err(error) = rustix::process::kill_process_group(group, rustix::process::Signal::KILL) {
         tracing::trace!(%error, "process group already gone");
@@ -260,7 +266,7 @@ fn kill_group(child: &Child) {
 }
 
 /// Reads the error output to its end on a thread, keeping the last part.
-fn capture(mut stderr: ChildStderr) -> Receiver<Vec<u8>> {
+pub(super) fn capture(mut stderr: ChildStderr) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     let name = "greffier-git-stderr".to_owned();
     let reader = std::thread::Builder::new().name(name).spawn(move || {
@@ -281,10 +287,31 @@ fn capture(mut stderr: ChildStderr) -> Receiver<Vec<u8>> {
 
 /// What was captured, as one line for a message.
 fn collect(receiver: Receiver<Vec<u8>>) -> String {
+    collect_lines(receiver).join("; ")
+}
+
+/// What was captured, line by line: plain text.
+pub(super) fn collect_lines(receiver: Receiver<Vec<u8>>) -> Vec<String> {
     let bytes = receiver.recv_timeout(SAID_WAIT).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.join("; ").replace(char::is_control, "?")
+    let lines = text.lines().map(|line| plain(line.trim()));
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+/// `text` without what would move a cursor or colour a terminal.
+pub(super) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == '\u{1b}' && characters.next_if_eq(&'[').is_some() {
+            // A control sequence: parameters, and one letter that ends it.
+            while characters.next_if(|c| matches!(c, ' '..='?')).is_some() {}
+            characters.next_if(|c| matches!(c, '@'..='~'));
+        } else {
+            plain.push(if character.is_control() { '?' } else { character });
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -296,6 +323,11 @@ mod tests {
         assert_eq!(quote("a b"), "'a b'");
         assert_eq!(quote("a'; rm -rf $HOME"), r"'a'\''; rm -rf $HOME'");
         assert_eq!(quote("a!b"), r"'a'\!'b'");
+    }
+
+    #[test]
+    fn what_the_other_side_says_moves_no_cursor() {
+        assert_eq!(plain("\u{1b}[1;31mprotected\u{1b}[0m \u{7}x\u{1b}]0;t"), "protected ?x?]0;t");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::keep::{kept, kept_with, live};
 
 /// `web` with `a` and `b` at its first commit; the second changed `a`, dropped `b` and brought `c`.
 /// With the event after which the first commit was applied.
-fn moved_on(name: &str) -> (Greffier, String, String, u64) {
+pub(crate) fn moved_on(name: &str) -> (Greffier, String, String, u64) {
     let files = [("web/a.yaml", config_map("a", "one")), ("web/b.yaml", config_map("b", "one"))];
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
     let (greffier, app, ns) = kept(name, &files);
@@ -25,7 +25,7 @@ fn moved_on(name: &str) -> (Greffier, String, String, u64) {
 }
 
 /// What is in the cluster of `a`, `b` and `c`.
-fn values(ns: &str) -> [String; 3] {
+pub(crate) fn values(ns: &str) -> [String; 3] {
     ["cm/a", "cm/b", "cm/c"].map(|object| live(ns, object, ".data.key"))
 }
 
@@ -43,7 +43,7 @@ fn edit(ns: &str, object: &str, value: &str) {
         .kubectl_ok("alice", &["patch", object, "-n", ns, "--type=merge", "-p", &patch]);
 }
 
-const THEN: [&str; 3] = ["one", "one", ""];
+pub(crate) const THEN: [&str; 3] = ["one", "one", ""];
 
 #[test]
 fn a_rollback_holds_through_edits_pushes_restarts_and_without_git_until_it_is_released() {

@@ -31,8 +31,8 @@ pub(in crate::cli) struct RollbackArgs {
     /// With every application below it, as all of them were: those that are gone are defined again.
     #[arg(long)]
     pub(in crate::cli) tree: bool,
-    /// Where not all of it can be restored or pinned: leave that as it is now, or by its tag, and
-    /// do the rest.
+    /// Where not all of it can be restored, pinned or put into Git: leave that as it is now, or by
+    /// its tag, and do the rest.
     #[arg(long)]
     pub(in crate::cli) partial: bool,
     /// Name images by the digests that pods ran then, and keep their tags; refused where that is
@@ -46,6 +46,17 @@ pub(in crate::cli) struct RollbackArgs {
     /// When to follow Git again without being told.
     #[arg(long = "for", value_name = "DURATION")]
     pub(in crate::cli) period: Option<Period>,
+    /// Also put it into Git: a commit that has the application's files as they were, pushed to the
+    /// branch that is followed, never by force. The hold ends by itself when Git says the same.
+    #[arg(long, conflicts_with = "tree")]
+    pub(in crate::cli) git: bool,
+    /// With --git: push to a new branch of this name instead, for a merge request; the hold stays
+    /// until it is merged.
+    #[arg(long, requires = "git", value_name = "NAME")]
+    pub(in crate::cli) branch: Option<String>,
+    /// With --git: who the commit says wrote it; you, as the configuration names you in Git.
+    #[arg(long, requires = "git", value_name = "NAME <MAIL>")]
+    pub(in crate::cli) author: Option<String>,
     /// Why; recorded.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(in crate::cli) reason: String,

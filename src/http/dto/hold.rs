@@ -32,6 +32,9 @@ pub struct AppHold {
     /// The images that it names by their digests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pinned: Vec<String>,
+    /// The commits that say the same in Git, and what became of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commits: Vec<String>,
 }
 
 /// What was recorded of a tree.
@@ -43,6 +46,9 @@ pub struct AcceptedTree {
     /// The event of each application.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<AppSeq>,
+    /// What became of each commit, where some were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pushed: Vec<Pushed>,
 }
 
 /// An application and an event about it.
@@ -130,4 +136,33 @@ pub struct RollbackBody {
     pub period: String,
     /// Why.
     pub reason: String,
+    /// Also commit and push it.
+    pub git: bool,
+    /// To a new branch of that name, rather than to the branch that is followed.
+    pub branch: String,
+    /// Who the commit says wrote it, `Name <name@host>`; whoever asks when empty.
+    pub author: String,
+    /// What was shown of the commits: nothing else is made.
+    pub commits: String,
+}
+
+/// A commit that was to be pushed, and what became of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// The event that intended it; zero when it was not made.
+    pub seq: u64,
+    /// The repository.
+    pub repo: String,
+    /// The branch.
+    pub branch: String,
+    /// Whether the branch is a new one, which somebody has to merge.
+    pub creates: bool,
+    /// The commit; empty when it was not made.
+    pub commit: String,
+    /// `pushed`, `overtaken`, `refused`, `not-pushed`, `unknown` or `not-made`.
+    pub result: String,
+    /// What was said, by the repository where it said something.
+    pub said: String,
+    /// What a person can do.
+    pub hint: String,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{CommitId, Timestamp};
+use crate::model::{AppName, CommitId, Seq, Timestamp};
 
 /// A signature line of a commit: who, and when by their clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,4 +153,87 @@ pub struct FetchFailedV1 {
 pub struct FetchRecoveredV1 {
     /// The repository.
     pub repo: String,
+}
+
+/// A path of a repository that goes back to what an earlier commit has there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathBack {
+    /// Relative to the top of the repository; empty = all of it.
+    pub path: String,
+    /// The commit that it is taken from.
+    pub then: CommitId,
+    /// The id of the tree or file that stood there in the parent; `None` = nothing did.
+    pub was: Option<CommitId>,
+    /// The id of the tree or file that stands there in the commit; `None` = nothing does.
+    pub now: Option<CommitId>,
+}
+
+/// greffier is about to push a commit that says in Git what a rollback holds. Nothing is sent before
+/// this is durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushIntendedV1 {
+    /// The application.
+    pub app: AppName,
+    /// The event that began its hold.
+    pub hold: Seq,
+    /// The repository, as Applications name it.
+    pub repo: String,
+    /// The full name of the branch.
+    pub branch: String,
+    /// Whether the branch is made, and must not be there.
+    pub creates: bool,
+    /// The commit.
+    pub commit: CommitId,
+    /// Its tree.
+    pub tree: CommitId,
+    /// Its parent: where the branch is, or what a new one begins from.
+    pub parent: CommitId,
+    /// What goes back.
+    pub paths: Vec<PathBack>,
+    /// How many files differ from the parent.
+    pub files: u64,
+    /// Who the commit says wrote it.
+    pub author: Signature,
+    /// Who it says committed it.
+    pub committer: Signature,
+    /// The whole message.
+    pub message: String,
+    /// Which try it is, from 1: the branch may have been moved meanwhile.
+    pub attempt: u32,
+    /// For how long it may take, in ms.
+    pub timeout_ms: u32,
+}
+
+/// What became of a push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PushResult {
+    /// The repository has it.
+    Pushed,
+    /// Somebody else moved the branch, or made it, meanwhile: nothing was written. What was said.
+    Overtaken(String),
+    /// The repository refused it: its words.
+    Refused(String),
+    /// It is not in the repository: what is known of why.
+    NotPushed(String),
+    /// It is not known whether the repository has it; it is looked for.
+    Unknown(String),
+}
+
+/// A push ended, or was found to have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushEndedV1 {
+    /// The event that intended it.
+    pub push: Seq,
+    /// The application.
+    pub app: AppName,
+    /// The repository.
+    pub repo: String,
+    /// The full name of the branch.
+    pub branch: String,
+    /// The commit.
+    pub commit: CommitId,
+    /// How.
+    pub result: PushResult,
+    /// Whether that was found out by looking at the repository.
+    pub settled: bool,
 }

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::super::{Status, Sync};
 use crate::ledger::event::{
-    AppHeldV1, BackTo, DriftKind, HeldFields, HistoryRewrittenV1, HoldBegunV1, HoldEnd, HoldOf,
-    Origin,
+    AppHeldV1, AppHoldEndedV1, BackTo, DriftKind, HeldFields, HistoryRewrittenV1, HoldBegunV1,
+    HoldEnd, HoldOf, Origin,
 };
 use crate::model::{BlobAddr, CommitId};
 use crate::replay::testing::{
@@ -221,6 +221,25 @@ fn a_hold_is_over_when_its_time_is_or_when_git_says_the_same() {
     given.lets_go("web", hold);
     assert_eq!((over(&given), given.plan("web").sync), (None, Sync::Synced));
     assert_eq!(web(&given).commit(), Some(&commit(3)));
+}
+
+#[test]
+fn what_is_left_of_a_rollback_is_done_when_git_says_the_same_before_it_is() {
+    // Nothing is applied here but what somebody asks for.
+    let (mut given, then) = moved_on(json!({}));
+    let hold = given.rolls_back("web", &then);
+    let writes = given.writes("web");
+    assert!(!writes.is_empty());
+    given.push(3);
+    given.renders("web", objects(&[A, B]));
+    assert_eq!(given.world.why_hold_over(web(&given)), Some(HoldEnd::SameAsGit));
+    let ends = |given: &Given, end: HoldEnd| {
+        let mut given = given.clone();
+        given.event(AppHoldEndedV1 { app: name("web"), hold, end, holds: Vec::new() });
+        given
+    };
+    assert_eq!(ends(&given, HoldEnd::SameAsGit).writes("web"), writes);
+    assert_eq!(ends(&given, HoldEnd::Released).writes("web"), [""; 0], "nobody asked for Git's");
 }
 
 #[test]

@@ -191,6 +191,9 @@ fn decided(event: &Event) -> Option<Told<'_>> {
         }
         Event::AppHeld(body) => decision("rolled back").app(&body.app).why(&body.reason),
         Event::AppHoldEnded(body) => decision("released").app(&body.app),
+        Event::PushIntended(body) => {
+            decision("commit pushed").app(&body.app).commit(Some(&body.commit))
+        }
         Event::RestoreIntended(body) => Told {
             object: body.writes.first().map(|write| &write.key),
             ..decision("restored").why(&body.reason)

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::super::apps::AppView;
+use super::super::rollback::held_commit;
 use super::super::text::{count, list};
 use super::object::{Doing, Judge};
 use super::{NAMED_MAX, Next, ObjectWhy, Reason, named};
@@ -63,7 +64,9 @@ fn held(view: &AppView<'_>) -> Option<Reason> {
     };
     let text = if hold.automatic.is_some() { "ROLLED BACK BY ITSELF: " } else { "" };
     let (to, at) = (hold.to.0, hold.at);
-    let text = format!("{text}held as at #{to} ({at}){pinned}{until}{why}{waits}");
+    let commits = hold.commits.iter().map(|held| format!("; {}", held_commit(held)));
+    let commits: String = commits.collect();
+    let text = format!("{text}held as at #{to} ({at}){pinned}{until}{why}{waits}{commits}");
     Some(reason("held_at", text, Some(hold.seq)))
 }
 

@@ -52,6 +52,7 @@ fn kind(command: &Command) -> &'static str {
         Command::Execute(_) => "execute",
         Command::Settle(_) => "settle",
         Command::Restore(_) => "restore",
+        Command::Push(_) => "push",
         Command::RollBack(_) => "roll back",
         Command::Refuse { .. } => "refuse",
     }
@@ -153,6 +154,7 @@ impl Sim {
                 self.machine.ended(intent);
             }
             Command::Restore(seq) => panic!("nobody restores here: {seq}"),
+            Command::Push(seq) => panic!("nobody pushes here: {seq}"),
             Command::Refuse { app, violations } => panic!("{app}: {violations:?}"),
         }
         self.told.extend(self.given.events[before..].iter().map(|(.., event)| event.name()));

@@ -262,6 +262,7 @@ impl Sim {
                 None => daemon.ended.push_back(Ended::Executed(intent)),
             },
             Command::Restore(seq) => panic!("nobody has what is restored by {seq}"),
+            Command::Push(seq) => panic!("nobody pushes here: {seq}"),
             Command::Refuse { app, violations } => {
                 let wrong = format!("{app}: a plan was refused: {violations:?}");
                 self.checker.wrong.get_or_insert(wrong);

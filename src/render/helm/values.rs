@@ -94,6 +94,22 @@ pub(super) fn digest(input: &Input<'_>, chart: &str, helm: &Helm) -> Result<Dige
     Ok(Digest::of(serde_json::json!(digests).to_string().as_bytes()))
 }
 
+/// The files that the values come from, each with the name under which its repository is lent.
+///
+/// # Errors
+/// As [`arguments`].
+pub(super) fn places(
+    input: &Input<'_>,
+    chart: &str,
+    helm: &Helm,
+) -> Result<Vec<(Option<String>, String)>, RenderError> {
+    let mut places = value_files(input, chart, helm)?;
+    for (_, written) in &helm.file_parameters {
+        places.push(locate(input, chart, written)?);
+    }
+    Ok(places.into_iter().map(|place| (place.lent.map(str::to_owned), place.path)).collect())
+}
+
 fn option(name: &str, value: OsString) -> OsString {
     let mut option = OsString::from(name);
     option.push(value);

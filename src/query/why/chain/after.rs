@@ -75,6 +75,8 @@ fn follows(recorded: &Recorded, of: &Recorded) -> bool {
         Some(Event::HoldEnded(body)) => body.holds.contains(&seq),
         Some(Event::RestoreIntended(body)) => body.from.seq() == seq,
         Some(Event::RestoreEnded(body)) => body.restore == seq,
+        Some(Event::PushIntended(body)) => body.hold == seq,
+        Some(Event::PushEnded(body)) => body.push == seq,
         Some(Event::AppHeld(body)) => body.desired.seq == seq,
         Some(Event::AppHoldEnded(body)) => body.hold == seq || body.holds.contains(&seq),
         Some(Event::SyncFinished(body)) => [body.request, body.approval].contains(&Some(seq)),

@@ -407,7 +407,8 @@ impl Walk<'_> {
         let mut causes = Vec::new();
         if let Some(commit) = &from.commit {
             causes.push(match self.committed(commit)? {
-                Some(seq) => Cause::last(seq),
+                // One that greffier made follows from what somebody asked for.
+                Some(seq) => Cause::event(seq, None),
                 None => {
                     let short = commit.short();
                     Cause::told("unknown", format!("who made commit {short} is not in the ledger"))
