@@ -156,10 +156,14 @@ pub(super) async fn roll_back(
     about(&state, None, app.clone(), |_, _| ()).await?;
     let until = after(&asked.period)?;
     let to = instant_of(&state, &app, &asked.to).await?;
+    let bad = |message, hint| Error::new(StatusCode::BAD_REQUEST, "bad_request", message, hint);
     if asked.tree && asked.git {
-        let hint = "do it for each application, or without --git";
         let message = "what is committed is one application's: not a tree's";
-        return Err(Error::new(StatusCode::BAD_REQUEST, "bad_request", message, hint));
+        return Err(bad(message, "do it for each application, or without --git"));
+    }
+    if asked.pin_digests && asked.git {
+        let message = "what is committed are Git's own files, which name images by their tags";
+        return Err(bad(message, "hold it with --pin-digests, or put it into Git without"));
     }
     if asked.tree {
         return super::tree::roll_back(&state, peer, app, (to, until), asked).await;

@@ -48,7 +48,7 @@ pub(in crate::cli) struct RollbackArgs {
     pub(in crate::cli) period: Option<Period>,
     /// Also put it into Git: a commit that has the application's files as they were, pushed to the
     /// branch that is followed, never by force. The hold ends by itself when Git says the same.
-    #[arg(long, conflicts_with = "tree")]
+    #[arg(long, conflicts_with_all = ["tree", "pin_digests"])]
     pub(in crate::cli) git: bool,
     /// With --git: push to a new branch of this name instead, for a merge request; the hold stays
     /// until it is merged.
