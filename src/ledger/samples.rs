@@ -1,5 +1,6 @@
 //! One event of every kind, for tests. A kind without a sample fails the test at the end.
 
+mod contests;
 mod holds;
 mod identity;
 mod pushes;
@@ -386,42 +387,6 @@ fn plans() -> Vec<Event> {
     ]
 }
 
-fn contests() -> Vec<Event> {
-    vec![
-        ObjectPreviewedV1 {
-            app: app(),
-            key: object(),
-            digest: Digest([11; 32]),
-            uid: "u".into(),
-            live: Digest([12; 32]),
-            mask: Digest([14; 32]),
-            result: Preview::Refused("admission webhook".into()),
-        }
-        .into(),
-        ContestNamedV1 {
-            app: app(),
-            key: object(),
-            path: ".spec.replicas".into(),
-            manager: "scaler".into(),
-            wait_ms: 2_000,
-        }
-        .into(),
-        ContestEndedV1 {
-            app: app(),
-            key: object(),
-            path: ".spec.replicas".into(),
-            manager: String::new(),
-        }
-        .into(),
-        ReplicasLeftV1 {
-            app: app(),
-            key: object(),
-            autoscaler: ObjectKey::new("autoscaling", "HorizontalPodAutoscaler", "prod", "web"),
-        }
-        .into(),
-    ]
-}
-
 fn cluster() -> Vec<Event> {
     vec![
         ClusterIdentifiedV1 {
@@ -580,7 +545,7 @@ pub(crate) fn sample_events() -> Vec<Event> {
         apps(),
         renders(),
         plans(),
-        contests(),
+        contests::events(),
         cluster(),
         audits(),
         attributed(),

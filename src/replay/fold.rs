@@ -41,6 +41,9 @@ impl World {
             Event::LedgerCreated(_)
             | Event::LedgerRepaired(_)
             | Event::HistoryImported(_)
+            | Event::Marked(_)
+            | Event::RecoveryBegun(_)
+            | Event::RecoveryFinished(_)
             | Event::DaemonStopped(_) => Touched::nothing(),
             Event::CommitRecorded(body) => self.arrived(&body.commit),
             Event::PushIntended(_) | Event::PushEnded(_) => self.pushed(seq, recorded, event),
@@ -70,8 +73,7 @@ impl World {
             Event::ContestNamed(_) | Event::ContestEnded(_) => self.contest(seq, event),
             Event::ReplicasLeft(body) => self.replicas_left(body),
             Event::ObjectPreviewed(body) => self.object_previewed(seq, body),
-            Event::IgnoreChecked(body) => self.ignore_checked(body),
-            Event::IgnoreFailed(body) => self.ignore_failed(seq, body),
+            Event::IgnoreChecked(_) | Event::IgnoreFailed(_) => self.ignoring(seq, event),
             Event::IntentRecorded(body) => self.intent_recorded(seq, recorded, body),
             Event::OutcomeRecorded(body) => self.outcome_recorded(seq, body),
             Event::IntentSettled(body) => self.intent_settled(seq, body),
@@ -92,19 +94,27 @@ impl World {
             | Event::AttributionResolved(_)
             | Event::AuditGapSuspected(_) => self.audited(seq, recorded, event),
             Event::RecoveryIntent(_) | Event::RecoveryOutcome(_) => self.replayed(),
-            Event::Marked(_) | Event::RecoveryBegun(_) | Event::RecoveryFinished(_) => {
-                Touched::nothing()
-            }
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
-            Event::SyncRequested(_) | Event::Paused(_) | Event::Resumed(_) => {
-                self.decided(seq, event)
-            }
-            Event::Frozen(_) | Event::Unfrozen(_) => self.decided(seq, event),
-            Event::HoldBegun(_) | Event::HoldEnded(_) => self.decided(seq, event),
+            Event::SyncRequested(_)
+            | Event::Paused(_)
+            | Event::Resumed(_)
+            | Event::Frozen(_)
+            | Event::Unfrozen(_)
+            | Event::HoldBegun(_)
+            | Event::HoldEnded(_) => self.decided(seq, event),
             Event::AppHeld(_) | Event::AppHoldEnded(_) => self.app_hold(seq, event),
             Event::AutoRollbackRefused(body) => self.rollback_refused(seq, body),
             Event::RestoreIntended(body) => self.restore_intended(seq, recorded, body),
             Event::RestoreEnded(body) => self.restore_ended(body),
+        }
+    }
+
+    fn ignoring(&mut self, seq: Seq, event: &Event) -> Touched {
+        match event {
+            Event::IgnoreChecked(body) => self.ignore_checked(body),
+            Event::IgnoreFailed(body) => self.ignore_failed(seq, body),
+            // The fold's own match is the exhaustive one.
+            _ => Touched::nothing(),
         }
     }
 
