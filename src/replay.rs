@@ -21,6 +21,7 @@ mod hold;
 mod identity;
 mod ignore;
 mod index;
+mod kinds;
 mod later;
 mod observed;
 mod previews;

@@ -52,8 +52,7 @@ impl World {
             Event::HistoryRewritten(body) => self.history_rewritten(seq, body),
             Event::RefMoved(body) => self.ref_moved(body),
             Event::FetchFailed(body) => self.fetch_failed(body),
-            Event::FetchRecovered(body) => self.fetch_recovered(&body.repo),
-            Event::FetchUnchanged(body) => self.fetch_recovered(&body.repo),
+            Event::FetchRecovered(_) | Event::FetchUnchanged(_) => self.heard(event),
             Event::AppDeclared(body) => self.app_declared(seq, body),
             Event::AppRemoved(body) => self.app_removed(body),
             Event::AppRefused(body) => self.app_refused(body),
@@ -67,8 +66,7 @@ impl World {
             Event::PlanGated(body) => self.plan_gated(seq, body),
             Event::GateLapsed(body) => self.with_app(&body.app, |app| app.lapse()),
             Event::PlanApproved(body) => self.plan_approved(seq, body),
-            Event::RemovalAwaited(body) => self.removal_awaited(body),
-            Event::WritesSuspended(body) => self.writes_suspended(body),
+            Event::RemovalAwaited(_) | Event::WritesSuspended(_) => self.waiting(event),
             Event::DriftDetected(body) => self.drift_detected(seq, body),
             Event::ContestNamed(_) | Event::ContestEnded(_) => self.contest(seq, event),
             Event::ReplicasLeft(body) => self.replicas_left(body),
@@ -109,29 +107,13 @@ impl World {
         }
     }
 
-    fn ignoring(&mut self, seq: Seq, event: &Event) -> Touched {
-        match event {
-            Event::IgnoreChecked(body) => self.ignore_checked(body),
-            Event::IgnoreFailed(body) => self.ignore_failed(seq, body),
-            // The fold's own match is the exhaustive one.
-            _ => Touched::nothing(),
-        }
-    }
-
-    fn reached(&mut self, event: &Event) -> Touched {
-        match event {
-            Event::ClusterLost(body) => self.cluster_lost(&body.error),
-            _ => self.cluster_found(),
-        }
-    }
-
     /// What a replay wrote is a write of this ledger, if the cluster is ever kept.
     fn replayed(&mut self) -> Touched {
         self.may_have_written(self.now);
         Touched::nothing()
     }
 
-    fn writes_suspended(&mut self, body: &WritesSuspendedV1) -> Touched {
+    pub(super) fn writes_suspended(&mut self, body: &WritesSuspendedV1) -> Touched {
         self.with_app(&body.app, |app| app.suspended.clone_from(&body.reasons))
     }
 
@@ -484,7 +466,7 @@ impl World {
         }
     }
 
-    fn removal_awaited(&mut self, body: &RemovalAwaitedV1) -> Touched {
+    pub(super) fn removal_awaited(&mut self, body: &RemovalAwaitedV1) -> Touched {
         let now = self.now;
         self.with_app(&body.app, |app| {
             let former = std::mem::take(&mut app.awaits);
