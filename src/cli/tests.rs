@@ -14,7 +14,7 @@ use super::why::text as why_text;
 use crate::config::Config;
 use crate::http::tests::Daemon;
 use crate::http::{ClientError, diff_dto, status_dto, tree_dto};
-use crate::ledger::event::{FrozenV1, KindsServedV1, ObjectGoneV1, ServedKind};
+use crate::ledger::event::{ClusterLostV1, FrozenV1, KindsServedV1, ObjectGoneV1, ServedKind};
 use crate::ledger::{Draft, Ledger, Options};
 use crate::model::GroupKind;
 use crate::query::fixture::{Story, app_manifest, canonical, name};
@@ -127,6 +127,25 @@ fn the_status_says_what_waits_and_how_to_approve_it() {
     assert!(text.contains("https://127.0.0.1:6443 Kubernetes v1.36.3"), "{text}");
     assert!(text.contains(&format!("greffier approve web {}", plan.short())), "{text}");
     assert!(text.contains("2: 1 OutOfSync, 1 Synced"), "{text}");
+}
+
+/// Goal: while the API server is away, counts are said to be as last seen, and who asks for a sync
+/// is told at once that nothing is written.
+#[test]
+fn what_is_not_known_now_is_said_to_be_so_and_is_not_waited_for() {
+    let mut story = Story::told();
+    let text = |story: &Story| {
+        let views = apps(&story.world, &story.compared, &story.limits);
+        let status = status_dto(&story.world, &views);
+        status_text(&crate::http::completed(status, &story.ledger).unwrap())
+    };
+    assert!(!text(&story).contains("as last seen"));
+    story.event(ClusterLostV1 { error: "connection refused".into() });
+    assert!(text(&story).contains("(as last seen before "), "{}", text(&story));
+    let (_runtime, daemon) = daemon(story);
+    let error = ask(&daemon, &["sync", "web"]).unwrap_err();
+    assert_eq!(error.exit, Exit::Unreachable);
+    assert!(error.message.contains("connection refused"), "{}", error.message);
 }
 
 #[test]

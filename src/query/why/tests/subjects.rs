@@ -146,3 +146,47 @@ fn a_name_in_short_is_found_also_of_what_is_gone() {
     let several = whole(&story, "cm/old").unwrap_err().to_string();
     assert_eq!(several, "`cm/old` could be ConfigMap/prod/old, ConfigMap/stage/old");
 }
+
+/// Goal: of what was rolled back by itself it is said that Git ends that, of what a person holds
+/// that a release does; a rule that is not understood is told wherever somebody looks.
+#[test]
+fn what_ends_a_hold_and_what_is_misread_is_said() {
+    let mut given = Given::synced(objects(&[A]));
+    let from = crate::ledger::event::AutoRollback {
+        why: crate::ledger::event::RollbackCause::Degraded,
+        render: Seq(1),
+        commit: commit(7),
+        asked: Digest::default(),
+        health: None,
+        message: String::new(),
+        after_ms: 0,
+    };
+    for (automatic, ends) in [(Some(Box::new(from)), true), (None, false)] {
+        let at = crate::model::Timestamp(0);
+        let hold = crate::replay::AppHold {
+            seq: Seq(1),
+            tree: None,
+            to: Seq(1),
+            at,
+            said: "last-healthy".into(),
+            made: at,
+            until: None,
+            reason: String::new(),
+            automatic,
+        };
+        given.world.apps.get_mut(&name("web")).unwrap().hold = Some(hold);
+        let next = asks(&given, "web").next;
+        let says = next.iter().any(|next| next.what.contains("until Git says something else"));
+        assert_eq!(says, ends, "{next:?}");
+    }
+    let app = given.world.apps.get_mut(&name("web")).unwrap();
+    app.hold = None;
+    let wrong = "annotation greffier.dev/rollback \"soon\" is not understood".to_owned();
+    app.spec.warnings.extend(["another".to_owned(), wrong.clone()]);
+    let why = asks(&given, "web");
+    assert!(why.reasons.iter().any(|reason| reason.code == "misread" && reason.text == wrong));
+    let views = crate::query::apps(&given.world, &given.compared, &given.limits);
+    assert_eq!(note(&given.world, &views[0]), wrong);
+    let told = crate::query::status(&given.world, &views).problems;
+    assert_eq!(told.iter().map(|note| note.what.as_str()).collect::<Vec<_>>(), [wrong.as_str()]);
+}
