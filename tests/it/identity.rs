@@ -235,15 +235,16 @@ fn a_cluster_that_does_not_say_who_it_is_is_not_believed() {
     });
     let (status, _) = greffier.cli_ends(0, &["status"]);
     assert!(status.contains("LOST"), "{status}");
-    plane.kubectl_ok("admin", &["delete", "cm", "one", "-n", NS]);
     let name = rights["metadata"]["name"].as_str().unwrap();
     let args = ["create", "clusterrolebinding", name, "--clusterrole=cluster-admin"];
     let group = format!("--group={name}");
+    let told = events(&greffier, "drift.detected,cluster.found", before);
+    assert_eq!(told.len(), 0, "{told:#?}");
+    let given = greffier.seq();
     plane.kubectl_ok("admin", &[&args[..], &[group.as_str()]].concat());
-    let found = doubted(&greffier, "cluster.found", before);
-    greffier.wait_after(found, "the hand edit", |event| event["kind"] == "drift.detected");
-    let told = events(&greffier, "object.gone,cluster.found,cluster.replaced", before);
-    let early = told.iter().filter(|event| event["seq"].as_u64() < Some(found));
-    assert_eq!(early.count(), 0, "{told:#?}");
-    assert!(told.iter().all(|event| event["kind"] != "cluster.replaced"), "{told:#?}");
+    doubted(&greffier, "cluster.found", given);
+    plane.kubectl_ok("admin", &["delete", "cm", "one", "-n", NS]);
+    greffier.wait_after(given, "the hand edit", |event| event["kind"] == "drift.detected");
+    let replaced = events(&greffier, "cluster.replaced,cluster.reverted", before);
+    assert_eq!(replaced.len(), 0, "{replaced:#?}");
 }

@@ -172,7 +172,9 @@ fn what_ends_a_hold_and_what_is_misread_is_said() {
             made: at,
             until: None,
             reason: String::new(),
+            pinned: Vec::new(),
             automatic,
+            commits: Vec::new(),
         };
         given.world.apps.get_mut(&name("web")).unwrap().hold = Some(hold);
         let next = asks(&given, "web").next;
