@@ -215,7 +215,9 @@ fn observed(index: usize, number: usize, object: BlobAddr) -> Draft {
         },
         version: "v1".to_owned(),
         uid: format!("00000000-0000-4000-8000-{index:012}"),
-        resource_version: number.to_string(),
+        // Behind those of any real API server: a ledger that is ahead of the cluster it meets says
+        // that the cluster was set back, and nothing is written to it.
+        resource_version: (1 + number / (EVENTS / 100)).to_string(),
         generation: 0,
         added: number < OBJECTS,
         learned: Learned::Watched,
