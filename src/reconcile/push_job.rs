@@ -155,8 +155,9 @@ fn on_top(parts: &Parts, body: &PushIntendedV1) -> Result<PushIntendedV1, String
     Ok(PushIntendedV1 { commit, parent, tree, attempt, ..body.clone() })
 }
 
-/// Finds out by looking at the repository whether it has the commit. `said` is what the push said
-/// that ended; `None` = an earlier run's may still be under way until its time is over.
+/// Finds out by looking at the repository whether it has the commit: until its time is over it may
+/// still come there. `said` is what the push said that ended without an answer; `None` = it was an
+/// earlier run's.
 async fn settle(
     parts: &Parts,
     push: Seq,
@@ -165,7 +166,8 @@ async fn settle(
     cancel: &CancellationToken,
 ) -> Result<Done, ledger::Error> {
     loop {
-        let over = said.is_some() || Timestamp::now() >= open.deadline;
+        // Who was not heard to the end may still be at work on the other side.
+        let over = Timestamp::now() >= open.deadline;
         let (worker, body) = (parts.clone(), open.body.clone());
         let looked = tokio::task::spawn_blocking(move || is_there(&worker, &body)).await;
         let result = match looked {

@@ -70,18 +70,7 @@ pub(crate) fn measure(runtime: &Handle, report: &mut Report) -> Result<()> {
 /// new cluster to the last object.
 pub(crate) fn burn(runtime: &Handle, report: &mut Report) -> Result<()> {
     let site = Site::open(runtime)?;
-    let repository = site.repository("burn")?;
-    let manifests = mixed(BURNT);
-    write(&repository, "burn", &manifests)?;
-    repository.commit("begin")?;
-    repository.push()?;
-    let home = site.home("burn-home", &[application("burn", &repository.url(), "burn")])?;
-    let witness = site.watch("bench-burn", Depth::Names)?;
-    let daemon = Daemon::start(&home)?;
-    there(&witness, 0)?;
-    settle(&daemon)?;
-    away(&repository.url())?;
-    drop(witness);
+    let (home, daemon, manifests) = kept(&site, "burn")?;
 
     site.plane.wipe();
     let alone = bare(&site.admin, "bench-bare", &manifests)?.total.as_secs_f64();
@@ -112,18 +101,8 @@ pub(crate) fn burn(runtime: &Handle, report: &mut Report) -> Result<()> {
 /// `greffier replay`, with its plan and its verification.
 pub(crate) fn replay(runtime: &Handle, report: &mut Report) -> Result<()> {
     let site = Site::open(runtime)?;
-    let repository = site.repository("replay")?;
-    let manifests = mixed(BURNT);
-    write(&repository, "replay", &manifests)?;
-    repository.commit("begin")?;
-    repository.push()?;
-    let home = site.home("replay-home", &[application("replay", &repository.url(), "replay")])?;
-    let witness = site.watch("bench-replay", Depth::Names)?;
-    let daemon = Daemon::start(&home)?;
-    there(&witness, 0)?;
-    settle(&daemon)?;
-    away(&repository.url())?;
-    drop((daemon, witness));
+    let (home, daemon, manifests) = kept(&site, "replay")?;
+    drop(daemon);
 
     let fresh = Site::open(runtime)?;
     let alone = bare(&fresh.admin, "bench-bare", &manifests)?.total.as_secs_f64();
@@ -151,6 +130,22 @@ pub(crate) fn replay(runtime: &Handle, report: &mut Report) -> Result<()> {
         ),
     );
     Ok(())
+}
+
+/// A greffier that keeps the 600 objects, and has nothing but its ledger from here on: Git is away.
+fn kept(site: &Site, name: &str) -> Result<(Home, Daemon, Vec<Value>)> {
+    let repository = site.repository(name)?;
+    let manifests = mixed(BURNT);
+    write(&repository, name, &manifests)?;
+    repository.commit("begin")?;
+    repository.push()?;
+    let home = site.home(&format!("{name}-home"), &[application(name, &repository.url(), name)])?;
+    let witness = site.watch(&format!("bench-{name}"), Depth::Names)?;
+    let daemon = Daemon::start(&home)?;
+    there(&witness, 0)?;
+    settle(&daemon)?;
+    away(&repository.url())?;
+    Ok((home, daemon, manifests))
 }
 
 fn current_context(kubeconfig: &str) -> Result<String> {
