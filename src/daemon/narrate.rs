@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Ledger, Recorded, Tail};
-use crate::query::who::attributed;
+use crate::query::who::{attributed, told_late};
 use crate::query::{Book as _, as_intent, describe};
 
 /// Prints lines until it is cancelled or the ledger is closed. A terminal that is gone is no
@@ -34,7 +34,8 @@ fn lines(ledger: &Ledger, batch: &[Arc<Recorded>]) -> String {
     for recorded in batch {
         let intent = recorded.event.as_ref().and_then(|event| ledger.intent_of(event));
         let intent = intent.as_deref().and_then(as_intent);
-        let Some(described) = describe::told(recorded, intent) else { continue };
+        let told = describe::told(recorded, intent).or_else(|| told_late(ledger, recorded));
+        let Some(described) = told else { continue };
         // Who did it may be known already.
         let described = attributed(ledger, recorded, described);
         if let Some(line) = describe::line_of(recorded, &described, true) {

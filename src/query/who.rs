@@ -238,6 +238,30 @@ pub fn attributed(book: &dyn Book, recorded: &Recorded, described: Described) ->
     }
 }
 
+/// Describes an `attribution.resolved` that does not name its drift, although the drift had been
+/// recorded by then: who did it and that it is drift are found out side by side. `None` for every
+/// other event.
+#[must_use]
+pub fn told_late(book: &dyn Book, recorded: &Recorded) -> Option<Described> {
+    let Some(Event::AttributionResolved(body)) = &recorded.event else { return None };
+    if body.drift.is_some() {
+        return None;
+    }
+    let about = SubjectKey::object(&body.key);
+    let found = backwards(book, about, recorded.seq(), |earlier| match &earlier.event {
+        _ if earlier.seq() <= body.observation => Some(None),
+        Some(Event::DriftDetected(drift)) if drift.key == body.key => {
+            let changed = drift::changed_in(book, drift).unwrap_or_default();
+            (changed == Some(body.observation)).then_some(Some(earlier.seq()))
+        }
+        _ => None,
+    });
+    // What cannot be read is told when it is asked for by itself.
+    let drift = found.ok().flatten().flatten()?;
+    let event = AttributionResolvedV1 { drift: Some(drift), ..body.clone() }.into();
+    Some(describe::of_event(&event, &recorded.actor, None))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +279,35 @@ mod tests {
         let claim = |name: &&str| ActorClaim { who: (*name).into(), ..ActorClaim::default() };
         let claims = names.iter().map(claim).collect();
         AttributionResolvedV1 { observation, verdict, claims, ..body }.into()
+    }
+
+    /// Goal: whoever was found out beside the drift, and recorded after it without naming it, is
+    /// told of; who was found out before it is named with the drift itself.
+    #[test]
+    fn who_was_found_out_beside_the_drift_is_told_after_it() {
+        let ledger = Ledger::in_memory();
+        let append = |event: Event| ledger.append_blocking(Draft::new(event)).unwrap()[0];
+        let told = |seq| told_late(&ledger, &ledger.get(seq).unwrap().unwrap());
+        let Event::ObjectObserved(mut body) = sample("object.observed") else { panic!() };
+        let Event::DriftDetected(drift) = sample("drift.detected") else { panic!() };
+        let Event::AttributionResolved(found) = said(Seq(0), Verdict::Exact, &["alice"]) else {
+            panic!()
+        };
+        body.key = drift.key.clone();
+        let observation = append(body.into());
+        let key = drift.key.clone();
+        let found = AttributionResolvedV1 { observation, key, drift: None, ..found };
+        let before = append(found.clone().into());
+        let drift = append(DriftDetectedV1 { observation, ..drift }.into());
+        let beside = append(found.clone().into());
+        let after = append(AttributionResolvedV1 { drift: Some(drift), ..found.clone() }.into());
+        let of_another = append(AttributionResolvedV1 { observation: drift, ..found }.into());
+
+        assert!(told(before).is_none());
+        let summary = told(beside).unwrap().summary;
+        let expected = format!("before #{drift} was by alice (audit, exact)");
+        assert!(summary.contains(&expected), "{summary}");
+        assert!(told(after).is_none() && told(of_another).is_none() && told(drift).is_none());
     }
 
     /// Goal: what was believed then and what is known now are both answers, and lists name who is
