@@ -12,6 +12,7 @@ mod apps;
 pub mod between;
 pub mod blame;
 pub mod book;
+mod brought;
 pub mod cluster;
 pub mod coverage;
 pub mod describe;

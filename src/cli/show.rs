@@ -204,7 +204,8 @@ fn who_text(who: &dto::Who, out: &mut String) {
         row("audit gap", &format!("suspected (#{gap})"));
     }
     if let Some(own) = &who.own {
-        row("intent", &format!("#{} of {}: {}", own.intent, own.app, own.reason));
+        let of = if own.app.is_empty() { String::new() } else { format!(" of {}", own.app) };
+        row("intent", &format!("#{}{of}: {}", own.intent, own.reason));
         row("commit", &own.commit);
         let party = |party: &Option<Party>| party.as_ref().map(Party::text).unwrap_or_default();
         row("author", &party(&own.author_party));

@@ -71,7 +71,7 @@ fn whom(found: who::Who) -> dto::Who {
             })
             .collect(),
         own: found.own.map(|own| dto::OwnWrite {
-            app: own.app.to_string(),
+            app: own.app.map(|app| app.to_string()).unwrap_or_default(),
             intent: own.intent.0,
             outcome: own.outcome.0,
             reason: own.reason,

@@ -101,6 +101,7 @@ impl SubjectKey {
             Topic::Intent(seq) => Self::new(b'i', &seq.0.to_string()),
             Topic::Shown(seq) => Self::new(b's', &seq.0.to_string()),
             Topic::Recoveries => Self::new(b'v', ""),
+            Topic::Brought(uid) => Self::new(b'v', uid),
             Topic::Image(name) => Self::new(b'g', name),
         }
     }

@@ -5,12 +5,13 @@
 //! `INDEX_VERSION`.
 
 use super::event::{
-    Event, HoldOf, IntentRecordedV1, IntentSettledV1, Origin, OutcomeRecordedV1, PlanGatedV1, Write,
+    Event, HoldOf, IntentRecordedV1, IntentSettledV1, Origin, OutcomeRecordedV1, PlanGatedV1,
+    RecoveryResult, RestoreResult, Write,
 };
 use crate::model::{AppName, CommitId, GroupKind, ObjectKey, Seq};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 12;
+pub const INDEX_VERSION: u32 = 13;
 
 /// What finds events that are about none of these, or that are looked for in another way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,8 @@ pub enum Topic {
     Shown(Seq),
     /// What was replayed onto other clusters.
     Recoveries,
+    /// That a replay or a restore wrote the object with this uid.
+    Brought(String),
     /// What pods ran under this name of an image.
     Image(String),
 }
@@ -310,11 +313,19 @@ fn of_cluster(event: &Event) -> Subjects {
 }
 
 /// What was replayed onto another cluster. It is about the objects of that one, so objects do not
-/// find it: their history is that of this one.
+/// find it: their history is that of this one. What it made is found by its uid, should the other
+/// become this one.
 fn of_recovery(event: &Event) -> Subjects {
     let found = Subjects::topic(Topic::Recoveries);
     match event {
         Event::RecoveryBegun(body) => Subjects { apps: body.apps.clone(), ..found },
+        Event::RecoveryOutcome(body) => {
+            let written = body.results.iter().filter_map(|(_, result)| match result {
+                RecoveryResult::Written(written) => Some(Topic::Brought(written.uid.clone())),
+                _ => None,
+            });
+            Subjects { topics: found.topics.into_iter().chain(written).collect(), ..found }
+        }
         _ => found,
     }
 }
@@ -338,7 +349,13 @@ fn of_people(event: &Event) -> Subjects {
         Event::RestoreIntended(body) => {
             Subjects::default().with_objects(body.writes.iter().map(|write| &write.key))
         }
-        Event::RestoreEnded(body) => Subjects::default().with_objects(&body.objects),
+        Event::RestoreEnded(body) => {
+            let made = body.results.iter().filter_map(|(_, result)| match result {
+                RestoreResult::Made { uid, .. } => Some(Topic::Brought(uid.clone())),
+                _ => None,
+            });
+            Subjects { topics: made.collect(), ..Subjects::default().with_objects(&body.objects) }
+        }
         Event::AutoRollbackRefused(body) => {
             Subjects::app(&body.app).with_commits([&body.from.commit])
         }
@@ -422,6 +439,9 @@ mod tests {
             if name.starts_with("refs/")));
         assert_eq!(topics("operator.mark"), [Topic::Marks]);
         assert_eq!(topics("object.observed"), [Topic::Image("shop:v1".into())]);
+        assert!(matches!(topics("restore.ended").as_slice(), [Topic::Brought(_)]));
+        let recovery = topics("recovery.outcome");
+        assert_eq!(recovery, [Topic::Recoveries, Topic::Brought("new".into())]);
         assert!(matches!(topics("apply.intent").as_slice(), [Topic::Written(_)]));
         for kind in ["apply.outcome", "apply.settled"] {
             assert!(matches!(topics(kind).as_slice(), [Topic::Intent(_)]), "{kind}");

@@ -49,6 +49,8 @@ struct Entry {
     observed: Option<BlobAddr>,
     /// Fields that people hold, with the events that began the holds.
     held: Vec<(Seq, HeldFields)>,
+    /// The render that wants it as it would be written.
+    render: Option<Seq>,
     uid: String,
     validate: bool,
 }
@@ -142,7 +144,7 @@ impl Gathering<'_> {
             } else {
                 let applied = self.world.owned.get(key);
                 behind += usize::from(applied.is_none_or(|own| own.applied != object.digest));
-                let entry = self.entry(name, app, object);
+                let entry = self.entry(name, app, (desired.seq, object));
                 self.pending.wanted.push(entry);
             }
         }
@@ -169,7 +171,7 @@ impl Gathering<'_> {
         }
     }
 
-    fn entry(&self, name: &AppName, app: &App, object: &DesiredObject) -> Entry {
+    fn entry(&self, name: &AppName, app: &App, (render, object): (Seq, &DesiredObject)) -> Entry {
         let key = &object.key;
         let held = app.holds_of(key, self.world.now).filter_map(|hold| match &hold.of {
             HoldOf::Fields(fields) => Some((hold.seq, fields.clone())),
@@ -187,6 +189,7 @@ impl Gathering<'_> {
             wanted: Some(object.manifest),
             observed: observed.map(|live| live.object),
             held: held.collect(),
+            render: observed.is_none().then_some(render),
             uid: self.uid(key, live),
             validate: object.options.validate.unwrap_or(app.spec.validate),
         }
@@ -199,8 +202,10 @@ impl Gathering<'_> {
 
     /// Namespaces and definitions of an application that is not asked for: others may need them.
     fn prerequisites(&mut self, name: &AppName, app: &App) {
-        let desired = app.desired.iter().flat_map(|desired| desired.objects.values());
-        let needed = desired.filter(|object| is_prerequisite(&object.key) && !app.removing);
+        let desired = app.desired.iter();
+        let desired = desired
+            .flat_map(|desired| desired.objects.values().map(|object| (desired.seq, object)));
+        let needed = desired.filter(|(_, object)| is_prerequisite(&object.key) && !app.removing);
         let entries: Vec<Entry> = needed.map(|object| self.entry(name, app, object)).collect();
         self.pending.others.extend(entries);
     }
@@ -233,6 +238,7 @@ impl Gathering<'_> {
                 wanted: None,
                 observed: Some(live.object),
                 held: Vec::new(),
+                render: None,
                 uid: live.uid.clone(),
                 validate: true,
             });
@@ -333,6 +339,7 @@ impl<H: Fn(BlobAddr) -> bool> Reading<'_, H> {
             source,
             manifest,
             wanted,
+            render: entry.render,
             uid: entry.uid,
             validate: entry.validate,
         })

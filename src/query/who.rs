@@ -47,8 +47,8 @@ pub struct Who {
 /// A write of greffier, and what it goes back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnWrite {
-    /// The application.
-    pub app: AppName,
+    /// The application; `None` = none: a person restored it.
+    pub app: Option<AppName>,
     /// The intent.
     pub intent: Seq,
     /// The outcome that names the version.
@@ -106,6 +106,9 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
         if body.verdict != Verdict::Unknown {
             (who.verdict, who.claims, who.more) = (body.verdict, body.claims, body.more);
             who.fields = body.fields;
+        }
+        // What a record tells is better than any answer; what the object says of itself is not.
+        if !matches!(body.verdict, Verdict::Unknown | Verdict::FieldManager) {
             return Ok(Some(who));
         }
     }
@@ -126,10 +129,13 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
         who.verdict = Verdict::Exact;
         let strength = Verdict::Exact.strength();
         who.claims = vec![ActorClaim { who: "greffier".into(), strength, ..ActorClaim::default() }];
+        who.more = 0;
         who.why = String::new();
         return Ok(Some(who));
     }
-    claimed(&mut who, &observed);
+    if who.verdict == Verdict::Unknown {
+        claimed(&mut who, &observed);
+    }
     Ok(Some(who))
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::model::ObjectKey;
+use crate::model::{ObjectKey, Seq};
 
 /// Where a manifest comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Candidate {
     pub manifest: Value,
     /// What Git wanted of it, where the manifest is the observed one.
     pub wanted: Option<Value>,
+    /// The render that wants it as it is written; `None` = none does.
+    pub render: Option<Seq>,
     /// The uid that it had; empty = it was never seen.
     pub uid: String,
     /// Whether the API server refuses what it does not know.
@@ -77,6 +79,7 @@ impl Candidate {
             app: "web".to_owned(),
             wave: 0,
             source: Source::Wanted,
+            render: None,
             uid: text("/metadata/uid"),
             manifest,
             wanted: None,

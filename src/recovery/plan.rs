@@ -85,6 +85,8 @@ pub struct Step {
     pub rules: Vec<&'static str>,
     /// The version that it was recorded in, where that is another.
     pub mapped: Option<String>,
+    /// The render that wants it as it is written; `None` = none does.
+    pub render: Option<Seq>,
     /// The uid that it had; empty = it was never seen.
     pub uid: String,
     /// Whether the API server refuses what it does not know.
@@ -347,6 +349,7 @@ impl Making {
             owners: Vec::new(),
             rules,
             mapped,
+            render: candidate.render,
             uid: candidate.uid.clone(),
             validate: candidate.validate,
         })

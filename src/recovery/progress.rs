@@ -203,6 +203,7 @@ mod tests {
             version: "v1".into(),
             app: "web".into(),
             digest: crate::model::Digest::default(),
+            render: None,
             former: String::new(),
         };
         let writes = names.iter().map(write).collect();
@@ -217,6 +218,7 @@ mod tests {
         RecoveryResult::Written(Recovered {
             uid: uid.into(),
             resource_version: "1".into(),
+            applied: None,
             found: false,
             tries: 1,
             admitted: Vec::new(),

@@ -47,6 +47,23 @@ fn recorded(greffier: &Greffier, kind: &str) -> Vec<Value> {
     greffier.json(&args).as_array().unwrap().clone()
 }
 
+/// What the replay wrote is greffier's own, of the commit that was replayed, for whoever began it.
+fn replayed_by_greffier(greffier: &Greffier, commit: &str) {
+    let web = ["cm/cm-0", "-n", NS, "--field", ".data.key", "-o", "json"];
+    let blame = greffier.json(&[&["blame"], &web[..]].concat());
+    let (who, from) = (&blame["fields"][0]["set"]["who"], &blame["fields"][0]["set"]["git"]);
+    assert_eq!((&who["name"], &who["strength"]), (&"greffier".into(), &"exact".into()), "{blame}");
+    assert!(who["write"]["reason"].as_str().unwrap().starts_with("replayed as at #"), "{blame}");
+    assert_eq!(from["commit"], *commit, "{blame}");
+    let begun = recorded(greffier, "recovery.begun");
+    let (text, _) = greffier.cli_ends(0, &["why", "cm/cm-0", "-n", NS, "--field", ".data.key"]);
+    assert!(text.contains(&format!("#{}", begun[0]["seq"])), "{text}");
+    assert!(text.contains(&commit[..7]) && text.contains("os-user:"), "{text}");
+    let (shown, _) =
+        greffier.cli_ends(0, &["show", &format!("#{}", blame["fields"][0]["set"]["seq"])]);
+    assert!(shown.contains("replayed as at #") && shown.contains("exact"), "{shown}");
+}
+
 #[test]
 fn the_daemon_that_still_runs_records_the_replay_and_then_keeps_the_new_cluster() {
     let (greffier, commit) = burnt();
@@ -92,6 +109,7 @@ fn the_daemon_that_still_runs_records_the_replay_and_then_keeps_the_new_cluster(
         let changed = results.iter().any(|result| result[1]["Applied"]["changed"] == true);
         assert!(!changed || outcome["seq"].as_u64() < Some(accepted), "{outcome}");
     }
+    replayed_by_greffier(&greffier, &commit);
     // From here on Git is followed there, deletions included.
     let newer = greffier.repo.write("web/0.yaml", &config_map("cm-0", "2")).remove("web/1.yaml");
     let newer = newer.push("newer");

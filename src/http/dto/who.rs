@@ -62,7 +62,7 @@ pub struct Claim {
 /// A write of greffier and what it goes back to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnWrite {
-    /// The application.
+    /// The application; empty = none: a person restored it.
     pub app: String,
     /// The intent.
     pub intent: u64,

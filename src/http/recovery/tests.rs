@@ -27,6 +27,7 @@ fn intent(recovery: u64) -> RecoveryRecord {
         version: "v1".into(),
         app: "web".into(),
         digest: Digest([3; 32]),
+        render: None,
         former: String::new(),
     };
     RecoveryRecord::Intent(RecoveryIntentV1 { recovery: Seq(recovery), writes: vec![write] })
@@ -36,6 +37,7 @@ fn outcome(recovery: u64, intent: u64, index: u32) -> RecoveryRecord {
     let written = RecoveryResult::Written(Recovered {
         uid: "new".into(),
         resource_version: "1".into(),
+        applied: None,
         found: false,
         tries: 1,
         admitted: Vec::new(),

@@ -45,6 +45,8 @@ pub struct RecoveryWrite {
     pub app: String,
     /// The digest of what is sent, under the ledger's key.
     pub digest: Digest,
+    /// The event of the render that wants it so; `None` = none does.
+    pub render: Option<Seq>,
     /// The uid that it had; empty = it was never seen.
     pub former: String,
 }
@@ -66,6 +68,9 @@ pub struct Recovered {
     pub uid: String,
     /// Its resource version after the write.
     pub resource_version: String,
+    /// The time and the digest of the fields that it says greffier applied; `None` = it does not.
+    /// Who changes them later leaves others.
+    pub applied: Option<(Timestamp, Digest)>,
     /// Whether it was found as it was to be written, after a crash, rather than answered.
     pub found: bool,
     /// How many tries it took.

@@ -8,6 +8,7 @@ pub(super) fn recoveries() -> Vec<Event> {
     let recovered = Recovered {
         uid: "new".into(),
         resource_version: "7".into(),
+        applied: Some((Timestamp::from_seconds(1_700_000_100), Digest([7; 32]))),
         found: true,
         tries: 2,
         admitted: vec![FieldChange {
@@ -39,6 +40,7 @@ pub(super) fn recoveries() -> Vec<Event> {
                 version: "v1".into(),
                 app: "web".into(),
                 digest: Digest([6; 32]),
+                render: Some(Seq(9)),
                 former: "old".into(),
             }],
         }

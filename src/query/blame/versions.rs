@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::super::book::Book;
+use super::super::brought;
 use crate::ledger;
 use crate::ledger::Recorded;
 use crate::ledger::event::{
@@ -113,7 +114,40 @@ pub(super) fn read(
     for recorded in events.values() {
         reading.event(recorded);
     }
-    Ok(reading.lives())
+    let mut lives = reading.lives();
+    let firsts = lives.iter_mut().filter_map(|life| life.versions.first_mut());
+    for first in firsts.filter(|version| version.own.is_none()) {
+        replayed(book, key, until, first)?;
+    }
+    Ok(lives)
+}
+
+/// A replay wrote what the daemon saw first when the cluster had become its own.
+fn replayed(
+    book: &dyn Book,
+    key: &ObjectKey,
+    until: Seq,
+    first: &mut Version,
+) -> Result<(), ledger::Error> {
+    let made = brought::Version {
+        key,
+        uid: &first.uid,
+        resource_version: &first.resource_version,
+        managers: first.stamps.as_deref().unwrap_or_default(),
+        is_first: true,
+        as_of: until,
+    };
+    let Some(made) = made.brought(book)? else { return Ok(()) };
+    let Some(app) = made.app else { return Ok(()) };
+    let plain = Write::plain(made.verb, key.clone(), &made.version, &made.reason);
+    first.own = Some(Own {
+        app,
+        intent: made.intent,
+        causes: made.render.into_iter().collect(),
+        commit: made.commit,
+        write: Write { manifest: made.manifest, ..plain },
+    });
+    Ok(())
 }
 
 struct Reading<'k> {

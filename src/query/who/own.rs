@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::super::book::{Book, as_intent};
+use super::super::brought::Version;
 use super::super::instant::backwards;
 use super::super::search::Filter;
 use super::super::signer::Signer;
@@ -145,13 +146,45 @@ impl Subject<'_> {
                 }
             })?;
         }
-        let Some((outcome, intent, index)) = made else { return Ok(None) };
+        let Some((outcome, intent, index)) = made else {
+            return self.brought(book, body, prior.is_none());
+        };
         let Some(intended) = as_intent(&intent) else { return Ok(None) };
         let verb = written(intended, index).map(|write| write.verb);
         if !wrote(book, body, prior, answered.as_ref(), verb)? {
             return Ok(None);
         }
         own_write(book, outcome, &intent, index)
+    }
+
+    /// The write of a replay or of a restore that made the version.
+    fn brought(
+        &self,
+        book: &dyn Book,
+        body: &ObjectObservedV1,
+        is_first: bool,
+    ) -> Result<Option<OwnWrite>, ledger::Error> {
+        let version = Version {
+            key: self.key,
+            uid: self.uid,
+            resource_version: &body.resource_version,
+            managers: &body.managers,
+            is_first,
+            as_of: self.as_of,
+        };
+        let Some(brought) = version.brought(book)? else { return Ok(None) };
+        let mut own = OwnWrite {
+            app: brought.app,
+            intent: brought.intent,
+            outcome: brought.outcome,
+            reason: brought.reason,
+            commit: brought.commit,
+            author: String::new(),
+            committer: String::new(),
+            signer: Signer::unknown(),
+        };
+        own.name_people(book)?;
+        Ok(Some(own))
     }
 
     /// The write that deleted it, by the answer to it: one that was bound to its uid.
@@ -222,7 +255,7 @@ fn own_write(
 ) -> Result<Option<OwnWrite>, ledger::Error> {
     let Some(intended) = as_intent(intent) else { return Ok(None) };
     let mut own = OwnWrite {
-        app: intended.app.clone(),
+        app: Some(intended.app.clone()),
         intent: intent.seq(),
         outcome,
         reason: written(intended, index).map_or_else(String::new, |write| write.reason.clone()),
@@ -231,22 +264,31 @@ fn own_write(
         committer: String::new(),
         signer: Signer::unknown(),
     };
-    let Some(commit) = &own.commit else { return Ok(Some(own)) };
-    let filter = Filter { commit: Some(commit.to_string()), ..Filter::default() };
-    for seq in book.candidates(&filter).unwrap_or_default() {
-        let recorded = book.get(seq)?;
-        let Some(Event::CommitRecorded(body)) = recorded.as_ref().and_then(|r| r.event.as_ref())
-        else {
-            continue;
-        };
-        if body.commit == *commit {
-            own.author = format!("{} <{}>", body.author.name, body.author.email);
-            own.committer = format!("{} <{}>", body.committer.name, body.committer.email);
-            own.signer = Signer::of(body.signature.as_ref());
-            break;
-        }
-    }
+    own.name_people(book)?;
     Ok(Some(own))
+}
+
+impl OwnWrite {
+    /// Adds the people whom the commit names.
+    fn name_people(&mut self, book: &dyn Book) -> Result<(), ledger::Error> {
+        let Some(commit) = self.commit.clone() else { return Ok(()) };
+        let filter = Filter { commit: Some(commit.to_string()), ..Filter::default() };
+        for seq in book.candidates(&filter).unwrap_or_default() {
+            let recorded = book.get(seq)?;
+            let Some(Event::CommitRecorded(body)) =
+                recorded.as_ref().and_then(|r| r.event.as_ref())
+            else {
+                continue;
+            };
+            if body.commit == commit {
+                self.author = format!("{} <{}>", body.author.name, body.author.email);
+                self.committer = format!("{} <{}>", body.committer.name, body.committer.email);
+                self.signer = Signer::of(body.signature.as_ref());
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

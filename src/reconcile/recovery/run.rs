@@ -187,6 +187,7 @@ impl Replay<'_> {
             version: step.version.clone(),
             app: step.app.clone(),
             digest: self.recorder.sealer().digest(&canonical_json(manifest)),
+            render: step.render,
             former: step.uid.clone(),
         }
     }

@@ -9,7 +9,7 @@ use crate::cluster::{
     self, ApplyRequest, Class, Connection, FIELD_MANAGER, Normalised, ReplaceRequest, SecretDigest,
     admitted, normalize,
 };
-use crate::ledger::event::{FieldChange, Recovered, RecoveryResult};
+use crate::ledger::event::{FieldChange, ManagerStamp, Recovered, RecoveryResult};
 use crate::recovery::{Source, Step};
 
 /// How many writes are under way at once (design §12).
@@ -167,12 +167,20 @@ impl Writing<'_> {
         let text = |pointer: &str| {
             live.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
+        let normal = self.normal(live);
+        let stamps = normal.iter().flat_map(Normalised::managers);
+        let applied = stamps.into_iter().find(ManagerStamp::is_own);
+        let sent = self.normal(&sent.manifest);
         RecoveryResult::Written(Recovered {
             uid: text("/metadata/uid"),
             resource_version: text("/metadata/resourceVersion"),
+            applied: applied.and_then(|stamp| Some((stamp.time?, stamp.fields))),
             found,
             tries,
-            admitted: self.differences(sent, live).unwrap_or_default(),
+            admitted: sent
+                .ok()
+                .zip(normal.ok())
+                .map_or_else(Vec::new, |(sent, live)| admitted(&sent, &live)),
         })
     }
 }

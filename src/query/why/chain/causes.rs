@@ -6,8 +6,9 @@ use super::super::super::text::count;
 use super::super::super::{blame, who};
 use super::{BEFORE, ChainLink, Walk};
 use crate::ledger::event::{
-    DriftDetectedV1, DriftKind, Event, IntentRecordedV1, Learned, ObjectGoneV1, Origin,
-    PlanApprovedV1, PlanGatedV1, Verb, Verdict, Write,
+    AppDeclaredV1, AppRefusedV1, AppRemovedV1, DriftDetectedV1, DriftKind, Event, IntentRecordedV1,
+    IntentSettledV1, Learned, ObjectGoneV1, Origin, OutcomeRecordedV1, PlanApprovedV1, PlanGatedV1,
+    RecoveryOutcomeV1, Verb, Verdict, Write,
 };
 use crate::ledger::frame::CAUSES_MAX;
 use crate::ledger::store::SubjectKey;
@@ -99,8 +100,8 @@ impl Walk<'_> {
         Ok(match event {
             Event::ObjectObserved(_) => self.of_observation(recorded, commit)?,
             Event::ObjectGone(body) => self.of_end(recorded, body)?,
-            Event::OutcomeRecorded(body) => vec![on(body.intent)],
-            Event::IntentSettled(body) => vec![on(body.intent)],
+            Event::OutcomeRecorded(OutcomeRecordedV1 { intent, .. })
+            | Event::IntentSettled(IntentSettledV1 { intent, .. }) => vec![on(*intent)],
             Event::IntentRecorded(body) => self.of_intent(recorded, body, key, commit)?,
             Event::DriftDetected(body) => self.of_drift(body)?,
             Event::AuditGapSuspected(body) => vec![on(body.observation)],
@@ -122,21 +123,20 @@ impl Walk<'_> {
             Event::HoldBegun(body) => vec![on(body.from.seq())],
             Event::HoldEnded(body) => plain(&body.holds),
             Event::AppHeld(body) => {
-                let from = body
-                    .automatic
-                    .iter()
-                    .flat_map(|from| from.health.into_iter().chain([from.render]));
+                let from = body.automatic.iter();
+                let from = from.flat_map(|from| from.health.into_iter().chain([from.render]));
                 plain(&from.chain([body.desired.seq]).collect::<Vec<_>>())
             }
             Event::AutoRollbackRefused(body) => {
                 plain(&body.from.health.into_iter().chain([body.from.render]).collect::<Vec<_>>())
             }
             Event::AppHoldEnded(body) => plain(&[body.hold]),
+            Event::RecoveryOutcome(body) => self.of_replay(body, key, commit)?,
             Event::RestoreIntended(body) => vec![on(body.from.seq())],
             Event::RestoreEnded(body) => plain(&[body.restore]),
-            Event::AppDeclared(body) => self.of_parent(&body.origin, seq)?,
-            Event::AppRemoved(body) => self.of_parent(&body.origin, seq)?,
-            Event::AppRefused(body) => self.of_parent(&body.origin, seq)?,
+            Event::AppDeclared(AppDeclaredV1 { origin, .. })
+            | Event::AppRemoved(AppRemovedV1 { origin, .. })
+            | Event::AppRefused(AppRefusedV1 { origin, .. }) => self.of_parent(origin, seq)?,
             Event::SyncFinished(body) => {
                 let asked = [body.request, body.approval].into_iter().flatten();
                 let causes: Vec<Seq> =
@@ -174,6 +174,25 @@ impl Walk<'_> {
             made.insert(body.observation);
         }
         Ok(made.into_iter().rev().map(|seq| Cause::event(seq, Some(body.key.clone()))).collect())
+    }
+
+    /// What a write of a replay follows from: the render that wanted the object so, and whoever
+    /// began the replay.
+    fn of_replay(
+        &mut self,
+        body: &RecoveryOutcomeV1,
+        key: Option<&ObjectKey>,
+        commit: Option<FromCommit>,
+    ) -> Result<Vec<Cause>, ledger::Error> {
+        let intent = self.book.get(body.intent)?;
+        let writes = match intent.as_ref().and_then(|recorded| recorded.event.as_ref()) {
+            Some(Event::RecoveryIntent(intent)) => intent.writes.as_slice(),
+            _ => &[],
+        };
+        let write = key.and_then(|key| writes.iter().find(|write| write.key == *key));
+        let render = write.and_then(|write| Some((write.render?, &write.key)));
+        let render = render.map(|(render, key)| Cause::from_commit(render, key, commit));
+        Ok(render.into_iter().chain([Cause::event(body.recovery, None)]).collect())
     }
 
     /// What a render or a ref follows from.

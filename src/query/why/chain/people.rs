@@ -55,9 +55,11 @@ impl Walk<'_> {
                 ..People::of(claims(body.verdict, &body.claims, Some(recorded.seq())))
             },
             Event::AuditReceived(body) => People::of(vec![requested(body, recorded.seq())]),
-            Event::IntentRecorded(_) | Event::OutcomeRecorded(_) | Event::IntentSettled(_) => {
-                People::of(vec![Claim::greffier()])
-            }
+            Event::IntentRecorded(_)
+            | Event::OutcomeRecorded(_)
+            | Event::IntentSettled(_)
+            | Event::RecoveryIntent(_)
+            | Event::RecoveryOutcome(_) => People::of(vec![Claim::greffier()]),
             Event::CommitRecorded(body) => People::of(committed(body)),
             Event::AppDeclared(body) => People::of(defined(&body.origin, recorded)),
             Event::AppRemoved(body) => People::of(defined(&body.origin, recorded)),
