@@ -10,7 +10,7 @@ use super::{at, files, log, mark, output, people as persons};
 use crate::http::dto;
 use crate::query::ResourceFilter;
 use crate::query::instant::About;
-use crate::query::text::{clean, count, near_names};
+use crate::query::text::{clean, count, list, near_names};
 
 /// Runs `status`.
 pub(super) async fn status(context: &Context) -> Result<(), Error> {
@@ -61,6 +61,9 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         );
     }
     row("apps", counts(status));
+    if let Some(copy) = &status.old_copy {
+        row("OLD COPY", old_copy(copy));
+    }
     for replay in &status.replays {
         row("REPLAY", unfinished(replay));
     }
@@ -246,6 +249,25 @@ fn counts(status: &dto::Status) -> String {
             format!("{n}: {}; {}{as_of}", words(&status.sync), words(&status.health))
         }
     }
+}
+
+/// That the ledger does not know of something that greffier wrote.
+fn old_copy(copy: &dto::OldCopy) -> String {
+    let dto::OldCopy { object, written, seq, waits, .. } = copy;
+    let waits = match waits.as_slice() {
+        [] => "Git has said since what every application is to be".to_owned(),
+        waits => format!(
+            "until Git or a person has said what they are to be, what this ledger would put back \
+             waits: {}",
+            list(waits.iter().cloned(), 10)
+        ),
+    };
+    format!(
+        "greffier wrote {object} at {} (#{seq}), which this ledger does not know of: it is an old \
+         copy, or another greffier writes here. What was recorded since is not in it: events have \
+         other numbers now, and holds, marks and approvals of that time are gone; {waits}",
+        local_time(written)
+    )
 }
 
 /// A replay onto another cluster that has not ended.

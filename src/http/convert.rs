@@ -296,6 +296,18 @@ fn attribution(known: &Attributed) -> dto::Attribution {
     dto::Attribution { exact, unique, ambiguous, unknown }
 }
 
+fn old_copy(world: &World, views: &[AppView<'_>]) -> Option<dto::OldCopy> {
+    let sign = world.old_copy()?;
+    let waits = views.iter().filter(|view| world.is_of_old_copy(view.app));
+    let waits: Vec<String> = waits.map(|view| view.name.to_string()).collect();
+    (sign.started == world.started || !waits.is_empty()).then(|| dto::OldCopy {
+        object: sign.key.to_string(),
+        written: sign.at.to_string(),
+        seq: sign.seq.0,
+        waits,
+    })
+}
+
 /// The overview. The caller adds the daemon, the ledger's head and identity, and who froze it.
 #[must_use]
 pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
@@ -361,6 +373,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
         problems: status.problems.iter().map(note).collect(),
         suspended: status.suspended.iter().map(note).collect(),
         replays: Vec::new(),
+        old_copy: old_copy(world, views),
     }
 }
 

@@ -27,7 +27,7 @@ pub use hold::{
     AcceptBody, AcceptedTree, AppHold, AppSeq, Pushed, RestoreBody, RollbackBody, UndoBody,
 };
 pub use past::{Between, Instant, Mark, MarkBody, Named, ObjectAt, ObjectState, Unwatched};
-pub use recovery::{Recorded, Recovery, RecoveryRecord, Replay};
+pub use recovery::{OldCopy, Recorded, Recovery, RecoveryRecord, Replay};
 pub use report::ReportHead;
 pub use who::{Claim, OwnWrite, Who};
 
@@ -144,6 +144,9 @@ pub struct Status {
     /// Replays onto another cluster that were begun and have not ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replays: Vec<Replay>,
+    /// What shows that the ledger is an old copy; absent where nothing has since the last start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_copy: Option<OldCopy>,
 }
 
 /// The running daemon.

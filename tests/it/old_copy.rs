@@ -85,6 +85,10 @@ fn an_old_copy_of_the_ledger_does_not_put_the_cluster_back() {
     assert_eq!((live(&ns, "cm/one", KEY), live(&ns, "cm/three", KEY)), ("2".into(), "".into()));
     let (why, _) = greffier.cli_ends(0, &["why", &app]);
     assert!(why.contains("old copy") && why.contains("newest copy of its ledger"), "{why}");
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    let says =
+        |text: &str| status.lines().any(|line| line.contains("OLD COPY") && line.contains(text));
+    assert!(says(&format!("waits: {app}")) && says("/one at"), "{status}");
     let drift = greffier.wait("the drift", |event| {
         event["kind"] == "drift.detected" && event["detail"]["key"]["name"] == "one"
     });
@@ -97,6 +101,8 @@ fn an_old_copy_of_the_ledger_does_not_put_the_cluster_back() {
     greffier.wait_kind("plan.lapsed", &app);
     greffier.wait_synced(&app, &newer);
     assert_eq!((live(&ns, "cm/one", KEY), live(&ns, "cm/three", KEY)), ("2".into(), "".into()));
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(status.contains("OLD COPY") && status.contains("Git has said since"), "{status}");
 
     // A person may want it put back all the same.
     assert_eq!(greffier.stop(), Some(0));

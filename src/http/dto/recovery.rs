@@ -70,3 +70,16 @@ pub struct Replay {
     /// Of how many it is recorded how their write ended.
     pub ended: usize,
 }
+
+/// That the ledger is an old copy, or another greffier writes to the same cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldCopy {
+    /// The object that shows it.
+    pub object: String,
+    /// When greffier wrote it, by the object's own word.
+    pub written: String,
+    /// The event that shows it.
+    pub seq: u64,
+    /// Applications of which neither Git nor a person has said since what they are to be.
+    pub waits: Vec<String>,
+}
