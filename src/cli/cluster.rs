@@ -12,6 +12,9 @@ use crate::http::dto;
 use crate::query::cluster::{Accepting, AppAfter, Known};
 use crate::query::text::{clean, count};
 
+/// How many objects are shown of what would follow.
+const OBJECTS_SHOWN_MAX: usize = 100;
+
 /// Runs `cluster`.
 pub(super) async fn run(context: &Context, args: ClusterArgs) -> Result<(), Error> {
     match args.verb {
@@ -105,5 +108,23 @@ fn plan_text(shown: &Accepting) -> String {
         row
     };
     out.push_str(&table(&header, shown.apps.iter().map(row)));
+    objects(&mut out, shown);
     out
+}
+
+/// What would become of each object, as far as a terminal bears it.
+fn objects(out: &mut String, shown: &Accepting) {
+    let all = shown.apps.iter().flat_map(|app| app.objects.iter().map(|object| (&app.app, object)));
+    let count = all.clone().count();
+    if count == 0 {
+        return;
+    }
+    let rows = all.take(OBJECTS_SHOWN_MAX).map(|(app, object)| {
+        vec![object.fate.clone(), app.clone(), object.object.clone(), object.why.clone()]
+    });
+    out.push_str(&table(&["WHAT", "APP", "OBJECT", "WHY"], rows));
+    if let more @ 1.. = count.saturating_sub(OBJECTS_SHOWN_MAX) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "and {more} more (greffier cluster accept --plan -o json has all)");
+    }
 }

@@ -126,6 +126,21 @@ pub struct AppAfter {
     pub other: usize,
     /// Why nothing would be written all the same; empty where it would.
     pub restrained: String,
+    /// What would become of each object that is not as Git says, in order of the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<ObjectAfter>,
+}
+
+/// What would become of an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectAfter {
+    /// The object.
+    pub object: String,
+    /// `create`, `write`, `compare`, `remove`, `gated` or `other`.
+    pub fate: String,
+    /// Why; empty where nothing more is to be said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
 }
 
 impl Accepting {
@@ -183,16 +198,22 @@ fn after(name: &AppName, plan: &Plan) -> AppAfter {
     let removed =
         |key: &ObjectKey| plan.writes.iter().any(|w| w.key == *key && w.verb == Verb::Prune);
     for object in &plan.objects {
-        let of = match object.status {
-            _ if is_gated(&object.key) => &mut after.gated,
-            _ if is_compared(&object.key) => &mut after.compare,
-            _ if removed(&object.key) => &mut after.remove,
-            Status::Missing => &mut after.create,
-            Status::Changed | Status::Drifted | Status::OwnershipLost => &mut after.update,
-            Status::Synced => &mut after.same,
-            _ => &mut after.other,
+        let (of, fate) = match object.status {
+            _ if is_gated(&object.key) => (&mut after.gated, "gated"),
+            _ if is_compared(&object.key) => (&mut after.compare, "compare"),
+            _ if removed(&object.key) => (&mut after.remove, "remove"),
+            Status::Missing => (&mut after.create, "create"),
+            Status::Changed | Status::Drifted | Status::OwnershipLost => {
+                (&mut after.update, "write")
+            }
+            Status::Synced => (&mut after.same, ""),
+            _ => (&mut after.other, "other"),
         };
         *of += 1;
+        if !fate.is_empty() {
+            let (object, why) = (object.key.to_string(), object.why.clone());
+            after.objects.push(ObjectAfter { object, fate: fate.to_owned(), why });
+        }
     }
     if !plan.permission.apply {
         after.restrained.clone_from(&plan.permission.why_not);

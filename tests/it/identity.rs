@@ -94,6 +94,14 @@ fn another_cluster_is_asked_about_and_gets_everything_anew() {
     // The namespace comes with them.
     assert_eq!((&shown["apps"][0]["create"], &shown["apps"][0]["remove"]), (&3.into(), &0.into()));
     assert_eq!(shown["forgotten"], 3);
+    let objects = shown["apps"][0]["objects"].as_array().unwrap();
+    let created = objects.iter().filter(|object| object["fate"] == "create").count();
+    assert_eq!((created, objects.len()), (3, 3), "{shown}");
+    let (plan, _) = greffier.cli_ends(0, &["cluster", "accept", "--plan"]);
+    assert!(
+        plan.lines().any(|line| line.starts_with("create ") && line.contains("/one")),
+        "{plan}"
+    );
     nothing_was_done(&greffier, doubt);
     assert_eq!(value(&plane, "one"), "");
     let (status, _) = greffier.cli_ends(0, &["status"]);

@@ -58,7 +58,10 @@ fn what_would_follow_is_shown_without_doing_it() {
     let (before, body) = (given.world.clone(), accepted(&given, doubt));
     let shown = accepting(given.world.clone(), &given.compared, &given.limits, &body);
     assert_eq!((shown.forgotten, &*shown.cluster.uid), (2, "two"));
-    let web = AppAfter { app: "web".into(), create: 1, ..AppAfter::default() };
+    let created =
+        ObjectAfter { object: A.into(), fate: "create".into(), ..shown.apps[0].objects[0].clone() };
+    let objects = vec![created];
+    let web = AppAfter { app: "web".into(), create: 1, objects, ..AppAfter::default() };
     assert_eq!(shown.apps, [web]);
     assert_eq!(shown.summary(), "1 to be created; nothing is removed");
     assert_eq!(given.world, before);
