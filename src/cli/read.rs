@@ -61,12 +61,7 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         );
     }
     row("apps", counts(status));
-    if let Some(copy) = &status.old_copy {
-        row("OLD COPY", old_copy(copy));
-    }
-    for replay in &status.replays {
-        row("REPLAY", unfinished(replay));
-    }
+    recoveries(status, &mut row);
     for gate in &status.gates {
         let state = if gate.approved { "approved" } else { "WAITS" };
         let size = count(gate.writes.len() + gate.apps.len(), "write");
@@ -248,6 +243,16 @@ fn counts(status: &dto::Status) -> String {
             };
             format!("{n}: {}; {}{as_of}", words(&status.sync), words(&status.health))
         }
+    }
+}
+
+/// What a recovery leaves to be known: that the ledger is an old copy, and replays under way.
+fn recoveries(status: &dto::Status, row: &mut dyn FnMut(&str, String)) {
+    if let Some(copy) = &status.old_copy {
+        row("OLD COPY", old_copy(copy));
+    }
+    for replay in &status.replays {
+        row("REPLAY", unfinished(replay));
     }
 }
 
