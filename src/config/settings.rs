@@ -201,7 +201,7 @@ pub struct GateConfig {
     pub app_percent_max: u32,
     /// …if they are at least this many.
     pub app_objects_min: u32,
-    /// More deletions than this for one commit, over all applications, wait.
+    /// More deletions than this for one commit, rollback or release, over all applications, wait.
     pub all_objects_max: u32,
     /// Deletions of these kinds always wait, as `Kind` or `Kind.group`.
     pub kinds: Vec<String>,

@@ -12,7 +12,7 @@ use super::assess::recreates;
 use super::{CREATE_NAMESPACE, Permission, Plan};
 use crate::ledger::event::{GateReason, Verb, Write};
 use crate::model::{AppName, Digest, ObjectKey, PlanHash, Removal};
-use crate::replay::{App, Desired, Proposed, World, gate_hash};
+use crate::replay::{App, CountedFor, Desired, Proposed, World, gate_hash};
 
 /// How many objects a reason names.
 const NAMED_MAX: usize = 3;
@@ -25,7 +25,7 @@ pub struct Limits {
     pub app_percent_max: u32,
     /// …if they are at least this many.
     pub app_objects_min: u32,
-    /// More deletions than this for one commit, over all applications, wait.
+    /// More deletions than this for one commit, rollback or release, over all applications, wait.
     pub all_objects_max: u32,
     /// Deletions of these kinds always wait, as `Kind` or `Kind.group`.
     pub kinds: Vec<String>,
@@ -221,10 +221,12 @@ fn reasons(
         let percent = limits.app_percent_max;
         say(format!("would delete {count} of {total} objects of {name} (limit {percent} %)"));
     }
-    let together = now + of_same_commit(world, name, app);
+    let together = now + with_the_same_cause(world, name, app);
     if together > limits.all_objects_max as usize {
         let limit = limits.all_objects_max;
-        say(format!("would delete {together} objects for one commit (limit {limit})"));
+        let counted = app.desired.as_ref().map(Desired::counted_for);
+        let what = counted.as_ref().map_or("for one commit", CountedFor::words);
+        say(format!("would delete {together} objects {what} (limit {limit})"));
     }
     let of_children = removals.iter().flat_map(|(child, _)| world.removal_keys(child));
     let keys = deletions
@@ -244,15 +246,17 @@ fn reasons(
     reasons
 }
 
-/// How many other objects go with the commit that asked for it, whatever came after it: those
-/// whose deletion was begun, and those of applications that come first, so that several which are
-/// planned at the same time do not each take the whole allowance. What is gated already waits and
-/// does not count.
-fn of_same_commit(world: &World, name: &AppName, app: &App) -> usize {
-    let Some(commit) = app.rendered() else { return 0 };
-    let begun = world.deletions.get(commit).map_or(0, |(_, count)| *count as usize);
+/// How many other objects go with the commit, rollback or release that asked for it, whatever came
+/// after it: those whose deletion was begun, and those of applications that come first, so that
+/// several which are planned at the same time do not each take the whole allowance. What is gated
+/// already waits and does not count.
+fn with_the_same_cause(world: &World, name: &AppName, app: &App) -> usize {
+    let Some(desired) = &app.desired else { return 0 };
+    let begun = world.deletions.get(&desired.counted_for());
+    let begun = begun.map_or(0, |(_, count)| *count as usize);
     let others = world.apps.range(..name.clone()).filter(|(_, other)| {
-        other.rendered() == Some(commit) && other.gate.is_none() && !other.removing
+        let same = other.desired.as_ref().is_some_and(|other| desired.counts_with(other));
+        same && other.gate.is_none() && !other.removing
     });
     let waiting = others.map(|(other, state)| about_to_go(world, other, state));
     begun + waiting.sum::<usize>()

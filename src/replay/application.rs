@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::contest::Rival;
+use super::deletions::CountedFor;
 use super::hold::Hold;
 use super::ignore::IgnoreFailure;
 use super::rollback::AppHold;
@@ -49,6 +50,8 @@ pub struct Desired {
     /// Objects of the application whose deletion was begun since this render. What it asks for in
     /// several steps is judged as a whole.
     pub deleted: BTreeSet<ObjectKey>,
+    /// What its deletions count for; `None` = the commit that it was rendered at.
+    pub counted: Option<CountedFor>,
 }
 
 impl Desired {

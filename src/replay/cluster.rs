@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::deletions::CountedFor;
 use super::identity::Identity;
 use crate::ledger::event::{ApplyNotes, Health, ServedKind, Write};
 use crate::model::{
-    AppName, BlobAddr, CommitId, Digest, GroupKind, Mask, ObjectKey, Protection, Seq, Timestamp,
+    AppName, BlobAddr, Digest, GroupKind, Mask, ObjectKey, Protection, Seq, Timestamp,
 };
 
 /// The cluster as a whole.
@@ -228,8 +229,8 @@ pub struct OpenWrite {
 pub struct OpenIntent {
     /// The application.
     pub app: AppName,
-    /// The commit that its deletions count for, if they count.
-    pub counted: Option<CommitId>,
+    /// What its deletions count for, if they count.
+    pub counted: Option<CountedFor>,
     /// The writes without an outcome, by index.
     pub writes: BTreeMap<u32, OpenWrite>,
     /// Until when its requests may be sent, and may still be carried out.

@@ -5,16 +5,66 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::application::App;
+use super::application::{App, Desired};
 use super::cluster::Owned;
+use super::trial::asked_for;
 use super::world::World;
-use crate::ledger::event::{Preview, Verb, Write};
-use crate::model::{AppName, CommitId, Digest, ObjectKey, PlanHash, REPLICAS, Removal, Ruling};
+use crate::ledger::event::{DesiredObject, Preview, Verb, Write};
+use crate::model::{
+    AppName, CommitId, Digest, ObjectKey, PlanHash, REPLICAS, Removal, Ruling, Seq,
+};
 
-/// For how many commits the number of deletions is remembered.
-const DELETION_COMMITS_MAX: usize = 64;
+/// For how many commits, rollbacks and releases the number of deletions is remembered.
+const DELETIONS_MAX: usize = 64;
+
+/// What deletions count for: the one thing that asked for all of them, over all applications and
+/// however many plans they take.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CountedFor {
+    /// What a commit asks for.
+    Commit(CommitId),
+    /// A person's rollback, by the event that began it: of a tree, the root's.
+    Rollback(Seq),
+    /// The rollbacks by rule from one commit.
+    ByRule(CommitId),
+    /// The end of the holds that a rollback began: what they had taken the place of is in force
+    /// again.
+    Release(Seq),
+}
+
+impl CountedFor {
+    /// In words, after "50 objects".
+    #[must_use]
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Commit(_) => "for one commit",
+            Self::Rollback(_) => "for one rollback",
+            Self::ByRule(_) => "for the rollbacks from one commit",
+            Self::Release(_) => "for one release",
+        }
+    }
+}
+
+impl Desired {
+    /// What its deletions count for.
+    #[must_use]
+    pub fn counted_for(&self) -> CountedFor {
+        let counted = self.counted.clone();
+        counted.unwrap_or_else(|| CountedFor::Commit(self.rendered.clone()))
+    }
+
+    /// Whether the deletions of both count for the same.
+    #[must_use]
+    pub fn counts_with(&self, other: &Self) -> bool {
+        match (&self.counted, &other.counted) {
+            (None, None) => self.rendered == other.rendered,
+            (own, other) => own == other,
+        }
+    }
+}
 
 impl World {
     /// Whether `write` counts as a deletion: a prune, a recreation, or a scaling to zero.
@@ -159,23 +209,41 @@ impl World {
         writes.chain(apps).collect()
     }
 
-    /// Counts deletions that are begun for a commit.
-    pub(super) fn count_deletions(&mut self, commit: &CommitId, count: usize) {
+    /// What an application asks for, if all of it is done: nothing that it has to write or to
+    /// remove is left.
+    pub(super) fn asked_and_done(&self, name: &AppName, app: &App) -> Option<Digest> {
+        let desired = app.unheld()?;
+        let applied = |object: &DesiredObject| {
+            let owned = self.owned.get(&object.key);
+            object.key.is_application()
+                || owned.is_some_and(|owned| owned.app == *name && owned.applied == object.digest)
+        };
+        let goes =
+            |(key, owned, _): (&ObjectKey, &Owned, _)| !self.stays(key, owned, Removal::Prune);
+        let done = app.gate.is_none()
+            && desired.objects.values().all(applied)
+            && !self.extras_of(name).any(goes)
+            && self.children(name).all(|child| app.defines(child));
+        done.then(|| asked_for(&desired))
+    }
+
+    /// Counts deletions that are begun.
+    pub(super) fn count_deletions(&mut self, counted: &CountedFor, count: usize) {
         if count == 0 {
             return;
         }
-        let entry = self.deletions.entry(commit.clone()).or_insert((self.seq, 0));
+        let entry = self.deletions.entry(counted.clone()).or_insert((self.seq, 0));
         entry.1 = entry.1.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
-        while self.deletions.len() > DELETION_COMMITS_MAX {
+        while self.deletions.len() > DELETIONS_MAX {
             let oldest = self.deletions.iter().min_by_key(|(_, (seq, _))| *seq);
-            let Some(oldest) = oldest.map(|(commit, _)| commit.clone()) else { break };
+            let Some(oldest) = oldest.map(|(counted, _)| counted.clone()) else { break };
             self.deletions.remove(&oldest);
         }
     }
 
     /// Takes back the count of a deletion that did not happen: it will be tried again.
-    pub(super) fn uncount_deletion(&mut self, commit: Option<&CommitId>) {
-        if let Some((_, count)) = commit.and_then(|commit| self.deletions.get_mut(commit)) {
+    pub(super) fn uncount_deletion(&mut self, counted: Option<&CountedFor>) {
+        if let Some((_, count)) = counted.and_then(|counted| self.deletions.get_mut(counted)) {
             *count = count.saturating_sub(1);
         }
     }

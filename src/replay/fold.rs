@@ -287,12 +287,12 @@ impl World {
         Touched::all()
     }
 
-    /// The objects of a removed child count as deletions of the commit that removed it.
+    /// The objects of a removed child count as deletions of what removed it.
     fn count_removal(&mut self, body: &AppRemovedV1) {
         let Origin::Parent(parent) = &body.origin else { return };
-        let commit = self.apps.get(parent).and_then(App::rendered).cloned();
-        if let Some(commit) = commit {
-            self.count_deletions(&commit, self.owned_count(&body.app));
+        let desired = self.apps.get(parent).and_then(|parent| parent.desired.as_ref());
+        if let Some(counted) = desired.map(Desired::counted_for) {
+            self.count_deletions(&counted, self.owned_count(&body.app));
         }
     }
 
@@ -303,26 +303,16 @@ impl World {
         app.render_problem = None;
         app.remember_render(body.inputs, seq);
         app.rewritten.take_if(|rewrite| body.restores.contains(&rewrite.dropped));
-        let objects: BTreeMap<_, _> =
-            body.objects.iter().map(|object| (object.key.clone(), object.clone())).collect();
-        let new = Desired {
-            seq,
-            declared: body.declared,
-            several_waves: several_waves(&objects),
-            revision: body.revision.clone(),
-            rendered: body.revision.commit.clone(),
-            revisions: body.revisions.clone(),
-            inputs: body.inputs,
-            sources: body.sources,
-            made_with: body.made_with.clone(),
-            objects,
-            warnings: body.warnings.clone(),
-            unknown_kinds: body.unknown_kinds.clone(),
-            deleted: BTreeSet::new(),
-        };
+        let mut new = Desired::of(seq, body);
         let others = self.met_programs(&body.made_with);
         let causes = self.causes_to_ask(&body.app, &new);
         if causes.is_empty() {
+            let held = self.apps.get(&body.app).filter(|app| app.is_held());
+            if let Some(held) = held.and_then(|app| app.desired.as_ref()) {
+                // Git says what is held, and what is left of that is still to be done.
+                new.counted.clone_from(&held.counted);
+                new.deleted.clone_from(&held.deleted);
+            }
             return self.take_force(&body.app, new).and(others);
         }
         if let Some(app) = self.apps.get_mut(&body.app) {

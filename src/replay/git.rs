@@ -108,7 +108,8 @@ fn named<'a>(refs: &'a BTreeMap<String, CommitId>, revision: &str) -> Option<&'a
 }
 
 /// Whether `revision` may name the ref.
-pub(super) fn may_name(revision: &str, name: &str) -> bool {
+#[must_use]
+pub fn may_name(revision: &str, name: &str) -> bool {
     let short = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/"));
     revision == name || short == Some(revision)
 }

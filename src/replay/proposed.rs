@@ -8,12 +8,17 @@
 //! Until then the former render stays in force as if nothing had happened, self-heal included.
 //! This is decided here, when the render is folded, from what was recorded before it.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest as _, Sha256};
 
 use super::application::{App, Cause, Desired, Proposed, Rewrite};
+use super::fold::several_waves;
 use super::git::Resolved;
 use super::world::{Touched, World};
-use crate::ledger::event::{HistoryRewrittenV1, KUBERNETES, ProgramsFoundV1, RevisionAdvancedV1};
+use crate::ledger::event::{
+    HistoryRewrittenV1, KUBERNETES, ProgramsFoundV1, RenderSucceededV1, RevisionAdvancedV1,
+};
 use crate::model::{AppName, Digest, Seq};
 
 /// A rewrite lists at most so many dropped commits; beyond that it is not known which there are.
@@ -161,18 +166,12 @@ impl World {
         let Some(app) = self.rendered_app(&body.app, body.declared) else {
             return Touched::nothing();
         };
-        let advance = |desired: &mut Desired| {
-            desired.revision = body.revision.clone();
-            desired.revisions.clone_from(&body.revisions);
-            desired.declared = body.declared;
-            desired.made_with.clone_from(&body.made_with);
-        };
         let waits = app.proposed.as_mut().filter(|waits| waits.desired.inputs == body.inputs);
         if let Some(waits) = waits.filter(|_| app.hold.is_some()) {
             // It waits on, because what is in force is held.
-            advance(&mut waits.desired);
+            waits.desired.advance(body);
         } else if let Some(desired) = app.desired.as_mut().filter(|d| d.inputs == body.inputs) {
-            advance(desired);
+            desired.advance(body);
             app.proposed = None;
             app.rewritten = None;
         } else {
@@ -185,6 +184,39 @@ impl World {
         let mut touched = self.caught_up().and(others);
         touched.apps.insert(body.app.clone());
         touched
+    }
+}
+
+impl Desired {
+    /// What a render says, as the event at `seq`.
+    #[must_use]
+    pub fn of(seq: Seq, body: &RenderSucceededV1) -> Self {
+        let objects = body.objects.iter().map(|object| (object.key.clone(), object.clone()));
+        let objects = objects.collect();
+        Self {
+            seq,
+            declared: body.declared,
+            several_waves: several_waves(&objects),
+            revision: body.revision.clone(),
+            rendered: body.revision.commit.clone(),
+            revisions: body.revisions.clone(),
+            inputs: body.inputs,
+            sources: body.sources,
+            made_with: body.made_with.clone(),
+            objects,
+            warnings: body.warnings.clone(),
+            unknown_kinds: body.unknown_kinds.clone(),
+            deleted: BTreeSet::new(),
+            counted: None,
+        }
+    }
+
+    /// It stands for a later commit, too, which changes nothing of what it reads.
+    pub fn advance(&mut self, body: &RevisionAdvancedV1) {
+        self.revision = body.revision.clone();
+        self.revisions.clone_from(&body.revisions);
+        self.declared = body.declared;
+        self.made_with.clone_from(&body.made_with);
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::application::{App, Approval, Cause, Desired, Proposed, SyncRequest};
-use super::deletions::gate_hash;
+use super::deletions::{CountedFor, gate_hash};
 use super::fold::several_waves;
 use super::proposed::same_objects;
 use super::push::HeldCommit;
@@ -21,7 +21,7 @@ use super::world::{Touched, World};
 use crate::ledger::event::{
     AppHeldV1, AppHoldEndedV1, AutoRollback, Event, HeldImage, HeldRender, HoldEnd,
 };
-use crate::model::{AppName, Seq, Timestamp};
+use crate::model::{AppName, Digest, Seq, Timestamp};
 
 /// The hold of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,10 @@ pub struct AppHold {
     /// The application that is held with everything below it, this one included; `None` = this one
     /// alone is.
     pub tree: Option<AppName>,
+    /// The event that began the rollback: of a tree, the one that holds its root.
+    pub begun: Seq,
+    /// What it took the place of, if all of that was done: what it asked for.
+    pub gave_way: Option<Digest>,
     /// The last event of the instant that it is held at.
     pub to: Seq,
     /// The time of that instant.
@@ -59,6 +63,26 @@ impl AppHold {
     }
 }
 
+/// Says what the deletions of `waits` count for once it takes force, because a hold ended.
+///
+/// What was in force and done before is there again because of the release, which is judged by
+/// itself: what it deleted when it was new does not count once more. What came meanwhile, or was
+/// not done when it gave way, deletes for its commit, together with what that deletes elsewhere.
+fn counted_anew(waits: &mut Desired, (hold, end): (&AppHold, HoldEnd), held: Option<&Desired>) {
+    match held {
+        // What is left of the rollback is still to be done.
+        Some(held) if end == HoldEnd::SameAsGit => {
+            waits.counted.clone_from(&held.counted);
+            waits.deleted.clone_from(&held.deleted);
+        }
+        _ if hold.gave_way == Some(asked_for(waits)) => {
+            waits.counted = Some(CountedFor::Release(hold.begun));
+            waits.deleted.clear();
+        }
+        _ => {}
+    }
+}
+
 /// The images that are named by their digests, each once.
 fn pinned(images: &[HeldImage]) -> Vec<String> {
     let pinned = images.iter().map(|image| &image.pinned).filter(|pinned| !pinned.is_empty());
@@ -83,6 +107,7 @@ impl From<&HeldRender> for Desired {
             warnings: held.warnings.clone(),
             unknown_kinds: held.unknown_kinds.clone(),
             deleted: BTreeSet::new(),
+            counted: None,
         }
     }
 }
@@ -151,7 +176,11 @@ impl World {
     }
 
     fn app_held(&mut self, seq: Seq, body: &AppHeldV1) -> Touched {
-        let now = self.now;
+        let (now, begun) = (self.now, self.begun_at(seq, body));
+        let gave_way = self.apps.get(&body.app).and_then(|app| match &app.hold {
+            Some(former) => former.gave_way,
+            None => self.asked_and_done(&body.app, app),
+        });
         let known = self.apps.get_mut(&body.app).filter(|app| !app.removing);
         let Some(app) = known else { return Touched::nothing() };
         // What Git says, whether it was in force or waited already.
@@ -160,7 +189,11 @@ impl World {
             .proposed
             .take()
             .or_else(|| former.map(|desired| Box::new(Proposed { desired, causes: Vec::new() })));
-        let _ = self.take_force(&body.app, Desired::from(&body.desired));
+        let counted = Some(match &body.automatic {
+            Some(from) => CountedFor::ByRule(from.commit.clone()),
+            None => CountedFor::Rollback(begun),
+        });
+        let _ = self.take_force(&body.app, Desired { counted, ..Desired::from(&body.desired) });
         let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
         app.proposed = waits;
         if let Some(proposed) = &mut app.proposed {
@@ -170,6 +203,8 @@ impl World {
         app.hold = Some(AppHold {
             seq,
             tree: body.tree.clone(),
+            begun,
+            gave_way,
             to: body.to,
             at: body.at,
             said: body.said.clone(),
@@ -203,12 +238,21 @@ impl World {
         Touched::all()
     }
 
+    /// The event that began the rollback which the hold is of: that of a tree holds its root first,
+    /// or had held it so already.
+    fn begun_at(&self, seq: Seq, body: &AppHeldV1) -> Seq {
+        let root = body.tree.as_ref().filter(|root| **root != body.app);
+        let root = root.and_then(|root| self.apps.get(root)?.hold.as_ref());
+        let with = root.filter(|hold| hold.tree == body.tree && hold.to == body.to);
+        with.map_or(seq, |hold| hold.begun)
+    }
+
     fn app_hold_ended(&mut self, body: &AppHoldEndedV1) -> Touched {
         let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
         // What ends is that hold, and not one that somebody began meanwhile.
-        if app.hold.take_if(|hold| hold.seq == body.hold).is_none() {
+        let Some(ended) = app.hold.take_if(|hold| hold.seq == body.hold) else {
             return Touched::app(&body.app);
-        }
+        };
         // Neither what was asked for with it nor what was allowed with it is about Git, unless Git
         // says the very same: then what is left of it is still to be done.
         if body.end == HoldEnd::SameAsGit {
@@ -222,7 +266,10 @@ impl World {
                 app.approved_bases.clear();
             }
         }
-        let waits = app.proposed.take();
+        let mut waits = app.proposed.take();
+        if let Some(waits) = &mut waits {
+            counted_anew(&mut waits.desired, (&ended, body.end), app.desired.as_ref());
+        }
         self.end_holds(&body.app, |hold| body.holds.contains(&hold.seq));
         if let Some(mut proposed) = waits {
             proposed.causes.retain(|cause| !matches!(cause, Cause::Held(_)));

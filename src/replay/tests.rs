@@ -6,7 +6,7 @@ use serde_json::json;
 use super::testing::{
     Given, REPO, application, auto, cascading, child, commit, key, name, object, objects,
 };
-use super::{LiveObject, Repo, Resolved, Touched, World, rv_older};
+use super::{CountedFor, LiveObject, Repo, Resolved, Touched, World, rv_older};
 use crate::ledger::event::{
     AppDeclaredV1, ClusterIdentifiedV1, DeadlineReachedV1, DriftDetectedV1, DriftKind, Event,
     FetchFailedV1, FetchRecoveredV1, Health, IntentSettledV1, KindListedV1, Learned, ObjectGoneV1,
@@ -439,7 +439,7 @@ fn the_number_of_remembered_commits_is_bounded() {
         given.syncs("web");
     }
     assert_eq!(given.world.deletions.len(), 64);
-    assert!(given.world.deletions.contains_key(&commit(199)));
+    assert!(given.world.deletions.contains_key(&CountedFor::Commit(commit(199))));
 }
 
 #[test]

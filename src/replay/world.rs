@@ -8,6 +8,7 @@ use super::application::{App, Pause, RenderProblem};
 use super::attributed::Attributed;
 use super::audit::AuditState;
 use super::cluster::{ClusterState, LiveObject, OpenIntent, Owned};
+use super::deletions::CountedFor;
 use super::git::{Repo, Resolved};
 use super::later::OwnWrites;
 use super::push::OpenPush;
@@ -17,7 +18,7 @@ use crate::ledger::event::Origin;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, RollbackRule, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 37;
+pub const VERSION: u32 = 38;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,8 +77,8 @@ pub struct World {
     pub audit: AuditState,
     /// How well changes are known since the running daemon started.
     pub attributed: Attributed,
-    /// How many deletions were begun for a commit over all applications, newest 64 commits.
-    pub deletions: BTreeMap<CommitId, (Seq, u32)>,
+    /// How many deletions were begun over all applications for what asked for them; the newest 64.
+    pub deletions: BTreeMap<CountedFor, (Seq, u32)>,
 }
 
 /// What an event may have changed the plan of.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::application::{App, Attempt};
+use super::application::{App, Attempt, Desired};
 use super::cluster::{LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
 use super::observed::gates_others;
 use super::world::{Touched, World};
@@ -33,10 +33,11 @@ impl World {
             .collect();
         // Whoever removed the application counted its objects then.
         let removing = app.is_some_and(|app| app.removing);
-        let rendered = app.and_then(App::rendered).filter(|_| !removing).cloned();
-        if let Some(commit) = &rendered {
+        let desired = app.and_then(|app| app.desired.as_ref()).filter(|_| !removing);
+        let counted = desired.map(Desired::counted_for);
+        if let Some(counted) = &counted {
             let deletions = writes.values().filter(|open| open.deletes).count();
-            self.count_deletions(commit, deletions);
+            self.count_deletions(counted, deletions);
         }
         self.tries(&body.app, &body.writes);
         for write in &body.writes {
@@ -49,7 +50,7 @@ impl World {
         }
         let intent = OpenIntent {
             app: body.app.clone(),
-            counted: rendered,
+            counted,
             writes,
             // By the clock that the requests are sent by: `now` stays ahead of it when it was
             // set back.
@@ -113,7 +114,7 @@ impl World {
                 continue;
             }
             let Some(open) = intent.writes.remove(index) else { continue };
-            let (commit, deadline) = (intent.counted.clone(), intent.deadline);
+            let (counted, deadline) = (intent.counted.clone(), intent.deadline);
             if self.in_flight.get(&open.write.key) == Some(&intent_seq) {
                 self.in_flight.remove(&open.write.key);
             }
@@ -126,7 +127,7 @@ impl World {
                     | WriteResult::Gone(_)
             );
             if undone && open.deletes {
-                self.uncount_deletion(commit.as_ref());
+                self.uncount_deletion(counted.as_ref());
                 self.undelete(app, &open.write);
             }
             // Its echo will say nothing new.

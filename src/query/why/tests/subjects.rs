@@ -166,6 +166,8 @@ fn what_ends_a_hold_and_what_is_misread_is_said() {
         let hold = crate::replay::AppHold {
             seq: Seq(1),
             tree: None,
+            begun: Seq(1),
+            gave_way: None,
             to: Seq(1),
             at,
             said: "last-healthy".into(),
