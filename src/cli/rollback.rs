@@ -53,14 +53,14 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
     if hooks.is_none() {
         without_hooks(&shown, yes)?;
     }
-    let again = again(&app, &ask, shown.to);
+    let again = again(&app, &ask, &to_of(&shown));
     if !yes {
         asked("rolled back", &again)?;
     }
     // What was shown, and nothing else.
-    let (to, approves) = (format!("#{}", shown.to), shown.approves.clone());
-    let commits = shown.commits_hash.clone();
-    let body = dto::RollbackBody { to, plan: false, approves, commits, ..ask };
+    let (to, approves) = (to_of(&shown), shown.approves.clone());
+    let (commits, by) = (shown.commits_hash.clone(), shown.to);
+    let body = dto::RollbackBody { to, by, plan: false, approves, commits, ..ask };
     let done: dto::AcceptedTree = client.post(&path, &body).await?;
     let below = if tree { " with everything below it" } else { "" };
     accepted(context, &done.accepted, &format!("{app}{below} is held as at #{}", shown.to))?;
@@ -108,8 +108,17 @@ async fn followed(
     ended(context, client, apps).await
 }
 
+/// The instant of what was shown, as it can be asked for again.
+fn to_of(shown: &HoldPlan) -> String {
+    match shown.commit.as_str() {
+        "" => format!("#{}", shown.to),
+        // No single event has what it asked for of a tree.
+        commit => format!("git:{commit}"),
+    }
+}
+
 /// The command that does what was shown.
-fn again(app: &str, ask: &dto::RollbackBody, to: u64) -> String {
+fn again(app: &str, ask: &dto::RollbackBody, to: &str) -> String {
     let flags = [
         (ask.tree, " --tree"),
         (ask.pin_digests, " --pin-digests"),
@@ -122,7 +131,11 @@ fn again(app: &str, ask: &dto::RollbackBody, to: u64) -> String {
         "" => String::new(),
         name => format!(" --branch {name}"),
     };
-    format!("greffier rollback {app}{flags}{branch} --to '#{to}' --yes")
+    let period = match ask.period.as_str() {
+        "" => String::new(),
+        period => format!(" --for {period}"),
+    };
+    format!("greffier rollback {app}{flags}{branch} --to '{to}'{period} --yes")
 }
 
 /// The instant that is meant, as the daemon reads it.
@@ -256,6 +269,11 @@ fn title(shown: &HoldPlan) -> String {
     }
     match (shown.undoes, shown.subject.is_empty()) {
         (0, true) if to == 0 => format!("{app} follows Git again"),
+        (0, true) if !shown.commit.is_empty() => format!(
+            "{app} goes back to what commit {} asked for, with everything below it, and is held \
+             there {until}; the tree had settled on it by #{to} ({at})",
+            short(&shown.commit)
+        ),
         (0, true) => format!("{app} goes back to #{to} ({at}) and is held there {until}"),
         (0, false) => format!("{subject} goes back to #{to} ({at}){how}"),
         (event, _) => format!("#{event} is undone for {subject}{how}"),

@@ -17,6 +17,8 @@ pub enum Then {
     Nothing,
     /// This.
     Wanted(Box<Desired>),
+    /// It is not known, and why.
+    Unknown(String),
 }
 
 impl Then {
@@ -66,7 +68,9 @@ pub(super) fn rollback(
     let (seq, time) = (to.seq, to.time);
     let desired = match then {
         Then::NotThere => return Err(Error::NotThen { app: name.clone(), seq, time }),
-        Then::Nothing => return Err(Error::NothingThen { app: name.clone(), seq, time }),
+        Then::Nothing | Then::Unknown(_) => {
+            return Err(Error::NothingThen { app: name.clone(), seq, time });
+        }
         Then::Wanted(desired) => desired,
     };
     let git = if app.is_held() { app.newest().map(Cow::Borrowed) } else { app.unheld() };

@@ -8,11 +8,14 @@ use std::collections::BTreeSet;
 
 use super::rollback::Then;
 use super::{Error, find, not_past, writable};
+use crate::ledger;
 use crate::ledger::event::{
     AppDeclaredV1, AppHeldV1, AppHoldEndedV1, Event, HeldRender, HoldEnd, Origin,
 };
 use crate::model::{AppName, AppSpec, Timestamp};
+use crate::query::Book;
 use crate::query::instant::At;
+use crate::query::rollback::{OfCommit, Wanted};
 use crate::replay::{App, World};
 
 /// An application of a tree, as it was at an instant.
@@ -26,6 +29,8 @@ pub struct Member {
     pub manifest: Vec<u8>,
     /// What was in force of it.
     pub then: Then,
+    /// What a person should know of how that was found; mostly nothing.
+    pub note: String,
 }
 
 impl Member {
@@ -37,7 +42,8 @@ impl Member {
             return Vec::new();
         };
         let (app, then) = (root.clone(), Then::of(world, root.as_str()));
-        let mut members = vec![Self { app, parent: None, manifest: Vec::new(), then }];
+        let (manifest, note) = (Vec::new(), String::new());
+        let mut members = vec![Self { app, parent: None, manifest, then, note }];
         let mut known = BTreeSet::from([root.clone()]);
         let mut at = 0;
         while let Some(parent) = members.get(at).map(|member| member.app.clone()) {
@@ -49,12 +55,72 @@ impl Member {
                 if known.insert(child.clone()) {
                     let manifest = definition(state, &child).unwrap_or_default();
                     let (then, parent) = (Then::of(world, child.as_str()), Some(parent.clone()));
-                    members.push(Self { app: child, parent, manifest, then });
+                    let note = String::new();
+                    members.push(Self { app: child, parent, manifest, then, note });
                 }
             }
         }
         members
     }
+
+    /// The application and everything below it, as a commit of its repository asked for them,
+    /// parents first; empty when it was not there. `world` is the one as of
+    /// [`OfCommit::at`], by which the tree had settled on the commit.
+    ///
+    /// # Errors
+    /// What the ledger says about a record that cannot be read.
+    pub fn of_commit(
+        book: &dyn Book,
+        world: &World,
+        root: &str,
+        of: &OfCommit,
+    ) -> Result<Vec<Self>, ledger::Error> {
+        let Some((root, state)) = world.apps.iter().find(|(name, _)| name.as_str() == root) else {
+            return Ok(Vec::new());
+        };
+        let (then, note) = then_of_commit(book, world, (root, &state.spec), of)?;
+        let mut members =
+            vec![Self { app: root.clone(), parent: None, manifest: Vec::new(), then, note }];
+        let mut known = BTreeSet::from([root.clone()]);
+        let mut at = 0;
+        while let Some(Self { app: parent, then, .. }) = members.get(at).cloned() {
+            at += 1;
+            let Then::Wanted(desired) = then else { continue };
+            for object in desired.objects.values().filter(|object| object.key.is_application()) {
+                let (Ok(child), Some(manifest)) =
+                    (object.key.name.parse::<AppName>(), &object.application)
+                else {
+                    continue;
+                };
+                let defined = world.apps.get(&child).map(|app| &app.origin);
+                if defined.is_some_and(|origin| *origin != Origin::Parent(parent.clone())) {
+                    continue;
+                }
+                let read = serde_json::from_slice(manifest).unwrap_or_default();
+                let Ok(spec) = AppSpec::parse(&read) else { continue };
+                if known.insert(child.clone()) {
+                    let (then, note) = then_of_commit(book, world, (&child, &spec), of)?;
+                    let (manifest, parent) = (manifest.clone(), Some(parent.clone()));
+                    members.push(Self { app: child, parent, manifest, then, note });
+                }
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// What a commit asked for of an application, and what a person should know of how that was found.
+fn then_of_commit(
+    book: &dyn Book,
+    world: &World,
+    (app, spec): (&AppName, &AppSpec),
+    of: &OfCommit,
+) -> Result<(Then, String), ledger::Error> {
+    Ok(match of.wanted(book, world, (app, spec))? {
+        Wanted::Rendered(desired) => (Then::Wanted(desired), String::new()),
+        Wanted::InForce(why) => (Then::of(world, app.as_str()), why),
+        Wanted::Unknown(why) => (Then::Unknown(why), String::new()),
+    })
 }
 
 fn definition(parent: &App, child: &AppName) -> Option<Vec<u8>> {
@@ -81,8 +147,11 @@ pub struct Asked {
 pub struct Tree {
     /// The events, in order.
     pub events: Vec<Event>,
-    /// What is left as it is, and why.
+    /// The applications that are left as they are, and why. Whoever does not ask for a part only
+    /// is refused all of it.
     pub left: Vec<String>,
+    /// What a person should know of an application.
+    pub notes: Vec<(AppName, String)>,
 }
 
 /// The events that hold the root and everything below it as they were.
@@ -122,18 +191,7 @@ fn hold(
 ) -> Result<(), Error> {
     let (app, seq, time) = (&member.app, asked.to.seq, asked.to.time);
     let known = world.apps.get(app);
-    if let (Some(known), Some(parent)) = (known, &member.parent) {
-        // Who defines it now may be somebody else.
-        let own = known.origin == Origin::Parent(parent.clone());
-        if !own && !known.removing {
-            let by = match &known.origin {
-                Origin::Parent(other) => format!("application `{other}` in Git"),
-                Origin::Config => "the configuration file".to_owned(),
-                Origin::Operator => "a person".to_owned(),
-            };
-            return Err(Error::DefinedElsewhere { app: app.clone(), by });
-        }
-    }
+    defined_here(known, member)?;
     if known.is_some_and(|known| known.spec.skip) {
         if member.parent.is_none() {
             return Err(Error::LeftAlone(app.clone()));
@@ -161,7 +219,14 @@ fn hold(
             tree.left.push(format!("{app}: nothing of it was in force then: it follows Git"));
             return Ok(());
         }
+        Then::Unknown(why) => {
+            tree.left.push(format!("{app}: {why}"));
+            return Ok(());
+        }
     };
+    if !member.note.is_empty() {
+        tree.notes.push((app.clone(), member.note.clone()));
+    }
     let same = known.is_some_and(|known| is_so(known, root, asked, &desired));
     if !same {
         tree.events.push(Event::from(AppHeldV1 {
@@ -180,6 +245,20 @@ fn hold(
         }));
     }
     Ok(())
+}
+
+/// Checks that who defines an application now is not somebody else than then.
+fn defined_here(known: Option<&App>, member: &Member) -> Result<(), Error> {
+    let (Some(known), Some(parent)) = (known, &member.parent) else { return Ok(()) };
+    if known.origin == Origin::Parent(parent.clone()) || known.removing {
+        return Ok(());
+    }
+    let by = match &known.origin {
+        Origin::Parent(other) => format!("application `{other}` in Git"),
+        Origin::Config => "the configuration file".to_owned(),
+        Origin::Operator => "a person".to_owned(),
+    };
+    Err(Error::DefinedElsewhere { app: member.app.clone(), by })
 }
 
 /// Whether an application is held so already.

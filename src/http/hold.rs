@@ -124,7 +124,7 @@ async fn shown_with(
 }
 
 /// The instant that a person names for an application.
-async fn instant_of(state: &State, app: &str, to: &str) -> Result<At, Error> {
+pub(super) async fn instant_of(state: &State, app: &str, to: &str) -> Result<At, Error> {
     if to != LAST_HEALTHY {
         let at = state.asked_at(Some(to), About::app(app)).await?;
         return at.ok_or_else(|| Error::bad_request("say to which instant: `to`"));
@@ -155,7 +155,6 @@ pub(super) async fn roll_back(
     // An application that is not there is named with those that look like it.
     about(&state, None, app.clone(), |_, _| ()).await?;
     let until = after(&asked.period)?;
-    let to = instant_of(&state, &app, &asked.to).await?;
     let bad = |message, hint| Error::new(StatusCode::BAD_REQUEST, "bad_request", message, hint);
     if asked.tree && asked.git {
         let message = "what is committed is one application's: not a tree's";
@@ -166,8 +165,9 @@ pub(super) async fn roll_back(
         return Err(bad(message, "hold it with --pin-digests, or put it into Git without"));
     }
     if asked.tree {
-        return super::tree::roll_back(&state, peer, app, (to, until), asked).await;
+        return super::tree::roll_back(&state, peer, app, until, asked).await;
     }
+    let to = instant_of(&state, &app, &asked.to).await?;
     let name = app.clone();
     let mut then = state.read_at(Some(&to), move |world, _| Then::of(world, &name)).await?;
     let mut pinned = Pinned::default();

@@ -5,21 +5,22 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use jiff::tz::TimeZone;
 
 use super::dto;
 use super::error::Error;
-use super::hold::{pin, whole};
+use super::hold::{instant_of, pin, whole};
 use super::peer::Peer;
 use super::server::State;
 use crate::command::tree::{Asked, Member, Tree, release_tree, roll_back_tree};
 use crate::command::{self, leave};
 use crate::ledger::Blob;
 use crate::ledger::event::Event;
-use crate::model::{AppName, Seq, Timestamp};
+use crate::model::{AppName, Instant, Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query::images::{self, Pinned};
 use crate::query::instant::At;
-use crate::query::rollback::{self, HoldPlan, Shown};
+use crate::query::rollback::{self, HoldPlan, OfCommit, Shown};
 use crate::replay::World;
 
 /// The images of each application, where they are named by their digests.
@@ -65,16 +66,48 @@ fn together(shown: &[(AppName, Shown)]) -> HoldPlan {
     root
 }
 
+/// What a tree goes back to.
+struct Then {
+    to: At,
+    /// The commit that was named; empty where none was.
+    commit: String,
+    members: Vec<Member>,
+}
+
+/// What was in force of the tree at the instant, or what the commit asked for of it.
+async fn then(state: &State, app: &str, asked: &dto::RollbackBody) -> Result<Then, Error> {
+    let (root, commit) = (app.to_owned(), String::new());
+    let named = Instant::parse(&asked.to, Timestamp::now(), &TimeZone::UTC);
+    let Ok(Instant::Commit(name)) = named else {
+        let to = instant_of(state, app, &asked.to).await?;
+        let members = state.read_at(Some(&to), move |world, _| Member::of(world, &root)).await?;
+        return Ok(Then { to, commit, members });
+    };
+    let known: AppName =
+        app.parse().map_err(|error| Error::bad_request(format!("{app}: {error}")))?;
+    let (ledger, by) = (state.ledger.clone(), asked.by);
+    let found = state.blocking(move || {
+        let head = ledger.head();
+        let by = if by == 0 { head } else { head.min(Seq(by)) };
+        OfCommit::find(&ledger, &known, &name, by)
+    });
+    let of = found.await??;
+    let (to, commit) = (of.at.clone(), of.commit.to_string());
+    let world = state.world_at(to.seq).await?;
+    let ledger = state.ledger.clone();
+    let members = state.blocking(move || Member::of_commit(&ledger, &world, &root, &of)).await??;
+    Ok(Then { to, commit, members })
+}
+
 /// Shows what a rollback of a tree would do, or does it.
 pub(super) async fn roll_back(
     state: &State,
     peer: Peer,
     app: String,
-    (to, until): (At, Option<Timestamp>),
+    until: Option<Timestamp>,
     asked: dto::RollbackBody,
 ) -> Result<Response, Error> {
-    let root = app.clone();
-    let mut members = state.read_at(Some(&to), move |world, _| Member::of(world, &root)).await?;
+    let Then { to, commit, mut members } = then(state, &app, &asked).await?;
     let mut pins = Pins::new();
     for member in members.iter_mut().filter(|_| asked.pin_digests) {
         let (then, pinned) = pin(state, &to, member.then.clone()).await?;
@@ -90,7 +123,7 @@ pub(super) async fn roll_back(
         let since = held.and_then(|(_, app)| app.hold.as_ref()).map(|hold| hold.seq);
         Ok::<_, command::Error>((tree, since, world.clone(), compared.clone()))
     });
-    let (Tree { mut events, left }, since, world, compared) = decided.await??;
+    let (Tree { mut events, left, notes }, since, world, compared) = decided.await??;
     let undo = format!("greffier release {app} --tree");
     if events.is_empty() {
         let seq = since.unwrap_or_default().0;
@@ -111,7 +144,8 @@ pub(super) async fn roll_back(
         plan = together(&found);
         (plan.left, plan.missing) = (missing, Vec::new());
     }
-    plan.left.extend(left);
+    plan.commit = commit;
+    tell_members(&mut plan, (left, notes), asked.partial);
     tell_images(&mut events, &found, &pins, &mut plan);
     if asked.partial {
         plan.left.append(&mut plan.unpinned);
@@ -120,20 +154,58 @@ pub(super) async fn roll_back(
         return Ok(Json(plan).into_response());
     }
     whole(&plan)?;
-    if !asked.approves.is_empty() {
-        if asked.approves != plan.approves {
-            let message = format!("what would wait below `{app}` is not what was shown any more");
-            let to = plan.to;
-            let hint = format!("`greffier rollback {app} --tree --to '#{to}' --plan` shows it");
-            return Err(Error::new(StatusCode::CONFLICT, "plan_lapsed", message, hint));
-        }
-        for body in events.iter_mut().filter_map(held) {
-            let own = found.iter().find(|(app, _)| *app == body.app);
-            body.approves = own.and_then(|(_, shown)| shown.approval.clone());
-        }
-    }
+    allow(&mut events, (&plan, &asked.approves), &found)?;
     let blobs = pins.into_values().flat_map(|pinned| pinned.blobs).collect();
     record(state, peer, (events, blobs), undo, &found).await
+}
+
+/// Allows with each hold what a person was shown that would wait of it.
+fn allow(
+    events: &mut [Event],
+    (plan, shown): (&HoldPlan, &str),
+    found: &[(AppName, Shown)],
+) -> Result<(), Error> {
+    if shown.is_empty() {
+        return Ok(());
+    }
+    if shown != plan.approves {
+        let app = &plan.app;
+        let message = format!("what would wait below `{app}` is not what was shown any more");
+        let to = match plan.commit.as_str() {
+            "" => format!("#{}", plan.to),
+            commit => format!("git:{commit}"),
+        };
+        let hint = format!("`greffier rollback {app} --tree --to '{to}' --plan` shows it");
+        return Err(Error::new(StatusCode::CONFLICT, "plan_lapsed", message, hint));
+    }
+    for body in events.iter_mut().filter_map(held) {
+        let own = found.iter().find(|(app, _)| *app == body.app);
+        body.approves = own.and_then(|(_, shown)| shown.approval.clone());
+    }
+    Ok(())
+}
+
+/// Says which applications are left as they are, which is refused unless a part is asked for, and
+/// what is to be known of others.
+fn tell_members(
+    plan: &mut HoldPlan,
+    (left, notes): (Vec<String>, Vec<(AppName, String)>),
+    partial: bool,
+) {
+    match partial {
+        true => plan.left.extend(left),
+        false => plan.missing.extend(left),
+    }
+    for (app, note) in notes {
+        let own = if app.as_str() == plan.app {
+            Some(&mut *plan)
+        } else {
+            plan.tree.iter_mut().find(|plan| plan.app == app.as_str())
+        };
+        if let Some(plan) = own {
+            plan.notes.push(note);
+        }
+    }
 }
 
 /// Has each hold say what became of its images, and the plan which of them cannot be pinned.

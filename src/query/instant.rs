@@ -407,12 +407,21 @@ pub(super) fn forwards<T>(
 
 /// The first instant at which a commit was applied.
 fn applied(book: &dyn Book, about: &About, name: &str) -> Result<At, Error> {
+    Ok(applied_first(book, about, name)?.1)
+}
+
+/// The commit that a revision names, and the first instant at which it was applied.
+pub(super) fn applied_first(
+    book: &dyn Book,
+    about: &About,
+    name: &str,
+) -> Result<(CommitId, At), Error> {
     let commit = commit(book, about, name)?;
     let Applied { done, seen } = when_applied(book, about, &commit)?;
-    let app = about.app.clone();
-    let short = commit.short().to_owned();
-    let done = done.ok_or(Error::NeverApplied { commit, app, seen })?;
-    position(book, done, format!("when commit {short} was applied first"))
+    let (app, of) = (about.app.clone(), commit.clone());
+    let done = done.ok_or(Error::NeverApplied { commit: of, app, seen })?;
+    let what = format!("when commit {} was applied first", commit.short());
+    Ok((commit, position(book, done, what)?))
 }
 
 /// What is known of a commit.

@@ -4,12 +4,14 @@
 //! [`Pending::read`] then looks whether everything that is wanted can be read from the ledger, who
 //! made the commit, and what images that are named by tags stood for.
 
+mod commit;
 mod git;
 mod healthy;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use commit::{OfCommit, Wanted};
 pub use git::{CommitPlan, held_commit, hint_of, result_word};
 pub use healthy::{LAST_HEALTHY, last_healthy};
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,10 @@ pub struct HoldPlan {
     pub at: String,
     /// How the person named it.
     pub said: String,
+    /// The commit of the root's repository that a tree goes back to; empty where no commit was
+    /// named.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub commit: String,
     /// The commit that is in force then, and who made it.
     pub git: Option<Commit>,
     /// The commit of Git that waits while the application is held; empty when none does.

@@ -147,3 +147,59 @@ fn released(greffier: &Greffier, ns: &str, root: &str, there: &BTreeMap<String, 
     let (_, refused) = greffier.cli_ends(6, &["release", root, "--tree"]);
     assert!(refused.contains("nothing of"), "{refused}");
 }
+
+/// Goal: a commit of the root's repository stands for what it asked for of each application,
+/// although the root has it before its children do; a part that cannot go back refuses all of it.
+#[test]
+fn a_tree_goes_back_to_what_a_commit_asked_for() {
+    let greffier = Greffier::new();
+    let (ns, prefix) = (namespace("treecommit"), format!("treecommit-{}", std::process::id()));
+    let named = |name: &str| format!("{prefix}-{name}");
+    for leaf in ["web", "api", "alone"] {
+        let mut manifest = app(&greffier, &named(leaf), leaf, &ns);
+        if leaf == "alone" {
+            let skip = "  annotations: {argocd.argoproj.io/skip-reconcile: \"true\"}\n";
+            manifest = manifest.replacen("metadata:\n", &format!("metadata:\n{skip}"), 1);
+        }
+        greffier.repo.write(&format!("root/{leaf}.yaml"), &manifest);
+        greffier.repo.write(&format!("{leaf}/c.yaml"), &config_map(leaf, "one"));
+    }
+    greffier.repo.push("one");
+    let root = named("root");
+    let manifest = app(&greffier, &root, "root", &ns);
+    let greffier = greffier.root(&manifest);
+    greffier.start();
+    let is = |web: &str, api: &str| {
+        let wanted =
+            [("web", web), ("api", api)].into_iter().filter(|(_, value)| !value.is_empty());
+        let wanted = wanted.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        until("the tree is so", || (values(&ns) == wanted).then_some(()));
+    };
+    is("one", "one");
+    greffier.repo.write("web/c.yaml", &config_map("web", "two"));
+    let second = greffier.repo.push("two");
+    is("two", "one");
+    greffier.repo.write("web/c.yaml", &config_map("web", "three")).remove("root/api.yaml");
+    greffier.repo.push("three");
+    is("three", "");
+
+    let to = format!("git:{second}");
+    let rollback = |code: i32, more: &[&str]| {
+        let args = [&["rollback", &root, "--tree", "--to", &to], more].concat();
+        greffier.cli_ends(code, &args)
+    };
+    let (said, error) = rollback(6, &["--plan"]);
+    let alone = format!("{}: it is left alone", named("alone"));
+    assert!(said.contains(&alone) && error.contains("--partial"), "{said} {error}");
+    rollback(6, &["--yes"]);
+    is("three", "");
+    let (said, _) = rollback(0, &["--partial", "--plan", "-o", "json"]);
+    let plan: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(plan["commit"], *second, "{plan}");
+    assert_eq!(plan["define"], serde_json::json!([named("api")]), "{plan}");
+    assert!(plan["left"].to_string().contains(&alone), "{plan}");
+    let (said, error) = rollback(0, &["--partial", "--yes"]);
+    let told = format!("{said}{error}");
+    assert!(told.contains("define 1 application"), "{told}");
+    is("two", "one");
+}

@@ -29,6 +29,7 @@ pub(in crate::cli) struct RollbackArgs {
     #[arg(long)]
     pub(in crate::cli) plan: bool,
     /// With every application below it, as all of them were: those that are gone are defined again.
+    /// To a commit of the application's repository they go back to what it asked for of each.
     #[arg(long)]
     pub(in crate::cli) tree: bool,
     /// Where not all of it can be restored, pinned or put into Git: leave that as it is now, or by

@@ -129,6 +129,8 @@ pub struct RollbackBody {
     pub partial: bool,
     /// With every application below it.
     pub tree: bool,
+    /// The last event that counts where a tree goes back to a commit; all of them when zero.
+    pub by: u64,
     /// Name images by the digests that were pulled then; refused where that is not known of all.
     pub pin_digests: bool,
     /// For how long, e.g. `8h`; until released when empty.

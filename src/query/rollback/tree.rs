@@ -3,10 +3,27 @@
 use std::collections::BTreeMap;
 
 use super::Pending;
-use crate::ledger::event::{Event, HeldApproval};
+use crate::ledger::event::{Event, HeldApproval, Origin};
 use crate::model::AppName;
 use crate::plan::{Compared, Limits, plan};
 use crate::replay::{App, World};
+
+impl Pending {
+    /// Adds the applications below `name` that are defined in the very batch: once that is folded
+    /// there is nothing left to define.
+    fn defines(&mut self, name: &AppName, events: &[Event]) {
+        let defined = events.iter().filter_map(|event| match event {
+            Event::AppDeclared(body) if body.origin == Origin::Parent(name.clone()) => {
+                Some(body.app.to_string())
+            }
+            _ => None,
+        });
+        let define = &mut self.plan.define;
+        define.extend(defined);
+        define.sort();
+        define.dedup();
+    }
+}
 
 /// The application that an event begins or ends the hold of.
 #[must_use]
@@ -46,6 +63,7 @@ pub fn gather_tree(
         let app = world.apps.get(name)?;
         let mut pending = Pending::of(name, app, &plan(&world, name, limits, compared)?);
         pending.approval = approvals.remove(name);
+        pending.defines(name, events);
         if let Event::AppHeld(body) = event {
             // One that was not there has nothing that this could take the place of.
             let new = App { hold: None, declared: body.desired.declared, ..app.clone() };
