@@ -232,9 +232,10 @@ impl Undo {
             keys.into_iter().map(of).collect::<BTreeMap<_, _>>()
         });
         let present = present.await?;
-        let (ledger, app, seq) = (self.state.ledger.clone(), span.app.clone(), span.to);
+        let (ledger, app) = (self.state.ledger.clone(), span.app.clone());
+        let ends = (span.from, span.to);
         let judged =
-            self.state.blocking(move || effects::judge(&ledger, &app, seq, &changed, &present));
+            self.state.blocking(move || effects::judge(&ledger, &app, ends, &changed, &present));
         let judged = judged.await??;
         let restored = Restored::Held(span.app.clone(), judged.parts);
         let judged = Judged {
@@ -278,9 +279,19 @@ impl Undo {
             let present = Present::of(world, &app, &key);
             let applied = world.owned.get(&key).map(|owned| owned.applied);
             let gone = !present.live;
-            (present, applied, gone)
+            let held = world.apps.get(&app).and_then(|app| app.hold.as_ref()).map(|hold| hold.seq);
+            (present, applied, gone, held)
         });
-        let (present, applied, gone) = present.await?;
+        let (present, applied, gone, held) = present.await?;
+        if let Some(hold) = present.holds.first() {
+            // Nothing of it is drift any more: a person wants it so.
+            let key = &drift.key;
+            let how = format!("`greffier release '#{hold}'` has it as Git says again");
+            let conflicts = vec![format!("{key}: hold #{hold} keeps it: {how}")];
+            let judged = Judged { conflicts, ..Judged::default() };
+            let (restored, key) = (Restored::Held(drift.app.clone(), Vec::new()), key.to_string());
+            return self.finish_new(restored, judged, key).await;
+        }
         let over = NotUndone::Over { seq, what: "the change by hand" };
         let lasts = match drift.kind {
             DriftKind::Deleted => gone,
@@ -297,8 +308,12 @@ impl Undo {
                 }
             }
         }
-        if applied != Some(wanted.digest) {
-            let why = "Git has changed it, and nobody synced that";
+        // What is gone is made as it is wanted, whatever was applied of it.
+        if !gone && applied != Some(wanted.digest) {
+            let why = match held {
+                Some(hold) => format!("hold #{hold} has it otherwise, and that is not written yet"),
+                None => "Git has changed it, and nobody synced that".to_owned(),
+            };
             judged.conflicts.push(format!("{key}: {why}"));
         }
         judged.fields = drift.fields.iter().map(|field| format!("{key} {}", field.path)).collect();

@@ -178,11 +178,11 @@ pub fn what(book: &dyn Book, recorded: &Recorded) -> Result<What, NotUndone> {
         Event::Frozen(_) => Ok(What::Unfreeze),
         Event::Resumed(body) => paused(book, &body.app, seq).map(What::Pause),
         Event::Unfrozen(_) => frozen(book, seq).map(What::Freeze),
-        Event::IntentRecorded(body) => of_intent(book, seq, body),
+        Event::IntentRecorded(body) => of_intent(book, seq, body, None),
         Event::OutcomeRecorded(_) | Event::IntentSettled(_) => {
             let intent = book.intent_of(event).ok_or(NotUndone::Nothing(seq))?;
             let body = as_intent(&intent).ok_or(NotUndone::Nothing(seq))?;
-            of_intent(book, intent.seq(), body)
+            of_intent(book, intent.seq(), body, Some(seq))
         }
         Event::SyncFinished(body) => of_sync(book, &body.app, seq),
         Event::SyncRequested(body) => of_request(book, &body.app, seq),
@@ -289,14 +289,17 @@ fn before(seq: Seq) -> Seq {
     Seq(seq.0.saturating_sub(1))
 }
 
-/// The objects that the writes of an intent changed, and the last event that says so.
+/// The objects that the writes of an intent changed, and the last event that says so; `only` = as
+/// far as this event does.
 fn changed(
     book: &dyn Book,
     seq: Seq,
     body: &IntentRecordedV1,
+    only: Option<Seq>,
 ) -> Result<(BTreeSet<ObjectKey>, Seq), ledger::Error> {
     let (mut keys, mut last) = (BTreeSet::new(), seq);
-    for ended in book.ends_of(seq)? {
+    let ends = book.ends_of(seq)?.into_iter();
+    for ended in ends.filter(|ended| only.is_none_or(|only| ended.seq() == only)) {
         let Some(ends) = Ends::in_event(&ended) else { continue };
         for (index, result) in ends.results {
             let write = usize::try_from(*index).ok().and_then(|index| body.writes.get(index));
@@ -314,10 +317,16 @@ fn changed(
     Ok((keys, last))
 }
 
-fn of_intent(book: &dyn Book, seq: Seq, body: &IntentRecordedV1) -> Result<What, NotUndone> {
-    let (keys, to) = changed(book, seq, body)?;
+/// What an intent came to; `only` = what this event says of it.
+fn of_intent(
+    book: &dyn Book,
+    seq: Seq,
+    body: &IntentRecordedV1,
+    only: Option<Seq>,
+) -> Result<What, NotUndone> {
+    let (keys, to) = changed(book, seq, body, only)?;
     if keys.is_empty() {
-        return Err(NotUndone::Nothing(seq));
+        return Err(NotUndone::Nothing(only.unwrap_or(seq)));
     }
     let heals = |write: &&crate::ledger::event::Write| {
         keys.contains(&write.key) && !matches!(write.verb, Verb::Heal | Verb::Reclaim)
@@ -350,7 +359,7 @@ fn of_sync(book: &dyn Book, app: &AppName, seq: Seq) -> Result<What, NotUndone> 
         (looked >= LOOKED_AT_MAX).then_some(())
     })?;
     for (intent, body) in intents {
-        let (written, _) = changed(book, intent, &body)?;
+        let (written, _) = changed(book, intent, &body, None)?;
         if !written.is_empty() {
             first = Some(intent);
             keys.extend(written);
@@ -464,7 +473,7 @@ fn of_end(book: &dyn Book, seq: Seq, key: &ObjectKey, uid: &str) -> Result<What,
     let Some((intent, body)) = intent.flatten() else {
         return Ok(What::Undelete(key.clone(), before(seq)));
     };
-    match of_intent(book, intent, &body)? {
+    match of_intent(book, intent, &body, None)? {
         What::Effects(span) => {
             Ok(What::Effects(Span { keys: Some(BTreeSet::from([key.clone()])), ..span }))
         }

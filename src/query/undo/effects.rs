@@ -139,6 +139,8 @@ pub struct Present {
     pub holds: Vec<Seq>,
     /// What somebody changed by hand and is not put back: the event and the fields.
     pub drift: Option<(Seq, Vec<String>)>,
+    /// Where it defines an application: whether that is there.
+    pub defined: bool,
 }
 
 impl Present {
@@ -160,6 +162,7 @@ impl Present {
             owned: owned.is_some_and(|owned| owned.app == *name),
             holds: app.held(key, world.now),
             drift,
+            defined: world.apps.keys().any(|app| app.as_str() == key.name),
         }
     }
 }
@@ -179,18 +182,18 @@ pub struct Judged {
     pub notes: Vec<String>,
 }
 
-/// Judges the effects of event `seq` on an application.
+/// Judges the effects on an application of what came after event `before` and ended with `seq`.
 ///
 /// # Errors
 /// What the ledger says about a record that cannot be read.
 pub fn judge(
     book: &dyn Book,
     app: &AppName,
-    seq: Seq,
+    (before, seq): (Seq, Seq),
     effects: &[Effect],
     present: &BTreeMap<ObjectKey, Present>,
 ) -> Result<Judged, ledger::Error> {
-    let mut judge = Judge { book, app, seq, judged: Judged::default() };
+    let mut judge = Judge { book, app, before, seq, judged: Judged::default() };
     let nothing = Present::default();
     for effect in effects {
         judge.effect(effect, present.get(&effect.key).unwrap_or(&nothing))?;
@@ -201,6 +204,8 @@ pub fn judge(
 struct Judge<'a> {
     book: &'a dyn Book,
     app: &'a AppName,
+    /// The last event before what is undone.
+    before: Seq,
     seq: Seq,
     judged: Judged,
 }
@@ -254,8 +259,15 @@ impl Judge<'_> {
     /// Why nothing is done about the object at all.
     fn taken(&self, key: &ObjectKey, present: &Present) -> Result<Option<String>, ledger::Error> {
         if key.is_application() {
-            let name = &key.name;
-            let how = format!("`greffier rollback {name}` goes back with its objects");
+            let (name, root) = (&key.name, self.app);
+            let how = match present.defined {
+                true => format!("`greffier rollback {name}` goes back with its objects"),
+                false => format!(
+                    "which is gone: `greffier rollback {root} --tree --to '#{}' --plan` shows how it \
+                     comes back, with everything below {root}",
+                    self.before.0
+                ),
+            };
             return Ok(Some(format!("it defines application {name}: {how}")));
         }
         if let Some(other) = &present.other {

@@ -6,7 +6,8 @@ use super::effects::{Effect, Judged, Present, judge};
 use super::*;
 use crate::ledger::Blob;
 use crate::ledger::event::{
-    BackTo, DesiredObject, HoldEnd, HoldEndedV1, MarkedV1, ResumedV1, UnfrozenV1,
+    BackTo, DesiredObject, HoldEnd, HoldEndedV1, MarkedV1, OutcomeRecordedV1, ResumedV1,
+    UnfrozenV1, Write,
 };
 use crate::model::{Digest, Timestamp};
 use crate::query::fixture::{Story, canonical, key, name};
@@ -42,7 +43,8 @@ fn judged(
 ) -> Judged {
     let effect = Effect { key: key(MAP), before: before.cloned(), after: after.cloned() };
     let present = BTreeMap::from([(key(MAP), present)]);
-    judge(&story.ledger, &name("web"), story.ledger.head(), &[effect], &present).unwrap()
+    let ends = (Seq::ZERO, story.ledger.head());
+    judge(&story.ledger, &name("web"), ends, &[effect], &present).unwrap()
 }
 
 /// Goal: a field goes back where it is what the event made of it; where it is not, it is named with
@@ -104,6 +106,17 @@ fn what_was_removed_comes_back_and_what_was_made_goes_unless_it_changed() {
     let other = Present { other: Some(name("shop")), ..present(None) };
     let other = judged(&story, Some(&one), None, other);
     assert!(other.conflicts[0].contains("application shop has it"), "{other:?}");
+    let cart = DesiredObject { key: key("Application.argoproj.io/cart"), ..one.clone() };
+    for (defined, hint) in
+        [(true, "`greffier rollback cart`"), (false, "`greffier rollback web --tree --to '#1'")]
+    {
+        let present = Present { defined, ..present(None) };
+        let present = BTreeMap::from([(cart.key.clone(), present)]);
+        let effects = [Effect { key: cart.key.clone(), before: Some(cart.clone()), after: None }];
+        let ends = (Seq(1), story.ledger.head());
+        let judged = judge(&story.ledger, &name("web"), ends, &effects, &present).unwrap();
+        assert!(judged.conflicts[0].contains(hint), "{judged:?}");
+    }
     let held = Present { holds: vec![Seq(5)], ..present(Some(&two)) };
     let held = judged(&story, Some(&one), Some(&two), held);
     assert!(held.conflicts[0].contains("hold #5"), "{held:?}");
@@ -237,6 +250,35 @@ fn writes_and_renders_and_commits_lead_to_what_they_changed() {
     assert_eq!((span.from, span.keys.as_ref().unwrap().len()), (Seq(intent.seq().0 - 1), 3));
     let What::Effects(outcome) = what(book, &of("apply.outcome")).unwrap() else { panic!() };
     assert_eq!(outcome, span);
+    // Of several events that tell of one intent, each stands for what it tells.
+    let mut story = story;
+    let map = key("ConfigMap/prod/old");
+    let applied = |object: char| crate::ledger::event::Applied {
+        uid: object.to_string(),
+        resource_version: "11".into(),
+        baseline: Digest::of(b"baseline"),
+        object: Blob::plain(b"{}".to_vec(), None).addr,
+        changed: true,
+        digest: Digest::of(b"live"),
+        managers: Digest::default(),
+        health: crate::ledger::event::Health::Healthy,
+        health_message: String::new(),
+        protection: crate::model::Protection::default(),
+        notes: Box::default(),
+    };
+    let write = |key: &ObjectKey| Write::plain(Verb::Update, key.clone(), "v1", "changed");
+    let (app, commit) = (name("web"), None);
+    let writes = vec![write(&key("Secret/prod/web")), write(&map)];
+    let intent = story.event(IntentRecordedV1 { app, writes, commit, timeout_ms: 1 });
+    let ends = [(0, 'a'), (1, 'b')].map(|(index, object)| {
+        let results = vec![(index, WriteResult::Applied(applied(object)))];
+        story.event(OutcomeRecordedV1 { app: name("web"), intent, results })
+    });
+    let recorded = story.ledger.get(ends[1]).unwrap().unwrap();
+    let What::Effects(span) = what(&story.ledger, &recorded).unwrap() else { panic!() };
+    let expected = (Seq(intent.0 - 1), ends[1], Some(BTreeSet::from([map])));
+    assert_eq!((span.from, span.to, span.keys), expected);
+    let book = &story.ledger;
     let drift = of("drift.detected");
     assert!(matches!(what(book, &drift).unwrap(), What::PutBack(_, seq) if seq == drift.seq()));
     // Two renders are of the one commit.
