@@ -12,6 +12,7 @@ mod autoscaled;
 mod clock;
 mod cluster;
 mod contest;
+mod counts;
 mod decisions;
 mod deletions;
 mod dispatch;

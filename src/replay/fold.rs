@@ -214,6 +214,7 @@ impl World {
         // cannot read leaves the former one in force.
         let Ok(spec) = AppSpec::parse(&manifest) else { return Touched::nothing() };
         let digest = Digest::of(&body.manifest);
+        self.count_definition(body, digest);
         let app = match self.apps.entry(body.app.clone()) {
             Entry::Occupied(known) => {
                 let app = known.into_mut();
@@ -266,6 +267,7 @@ impl World {
             // Somebody held it meanwhile: it goes when it is released.
             return Touched::all();
         }
+        self.count_child_gone(body);
         if body.cascade && self.apps.contains_key(&body.app) {
             self.count_removal(body);
             self.unwant_all(&body.app);
@@ -336,7 +338,9 @@ impl World {
         });
         app.proposed = None;
         app.rewritten = None;
-        app.counts = (0, 0, 0);
+        if !app.desired.as_ref().is_some_and(|former| former.asks_for_the_same(&new)) {
+            app.counts = (0, 0, 0);
+        }
         if app.gate.is_none() {
             app.entered.clear();
         }

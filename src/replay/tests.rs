@@ -17,6 +17,7 @@ use crate::model::{CommitId, GroupKind, Seq, Timestamp};
 
 mod answers;
 mod clock;
+mod counts;
 mod meanwhile;
 mod renders;
 

@@ -222,7 +222,10 @@ impl World {
         if let Some(app) = self.apps.get_mut(name) {
             app.attempts.remove(key);
             app.drift.remove(key);
-            app.counts.2 += 1;
+            // What is made anew right away is no removal, and what was gone was not removed.
+            if write.verb == Verb::Prune && !gone {
+                app.counts.2 += 1;
+            }
         }
     }
 
@@ -268,7 +271,9 @@ impl World {
         let notes = self.notes_of(write, applied);
         // The objects of an application that was removed meanwhile are nobody's.
         let now = self.now;
-        let enters = self.owned.get(&write.key).is_none_or(|owned| owned.app != *name);
+        let former = self.owned.get(&write.key).filter(|owned| owned.app == *name);
+        let enters = former.is_none();
+        let again = former.is_some_and(|owned| owned.applied == write.digest);
         let may_wait = self.extras.get(name).is_some_and(|extras| !extras.is_empty());
         let Some(app) = self.apps.get_mut(name) else { return };
         if enters && (may_wait || app.gate.is_some()) {
@@ -278,17 +283,7 @@ impl World {
         app.put_back(&write.key, now);
         app.drift.remove(&write.key);
         app.previews.remove(&write.key);
-        match write.verb {
-            Verb::Create => app.counts.0 += 1,
-            Verb::Update | Verb::Heal | Verb::Adopt if applied.changed => app.counts.1 += 1,
-            Verb::Update
-            | Verb::Heal
-            | Verb::Adopt
-            | Verb::Reclaim
-            | Verb::TakeOver
-            | Verb::Recreate
-            | Verb::Prune => {}
-        }
+        app.count_write(write.verb, applied.changed, again);
         let owned = Owned {
             app: name.clone(),
             version: write.version.clone(),
