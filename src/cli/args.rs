@@ -142,6 +142,9 @@ pub(super) enum Verb {
         app: String,
     },
     /// Show how the cluster differs from Git, or from itself at another time; exits with 1 when it does.
+    ///
+    /// While an application is held, what is held is compared and not what Git says: that is what
+    /// `greffier release APP --plan` shows.
     #[command(
         after_help = "Examples:\n  greffier diff web\n  greffier diff web --rev feature/x\n  greffier diff web --local ./apps/web\n  greffier diff web --from yesterday\n  greffier diff Deployment.apps/prod/web --from @-\n  greffier diff -n prod --from mark:before-upgrade --to 2h\n  greffier diff web-test web-prod"
     )]

@@ -1,12 +1,11 @@
 //! `restore`: one object, or one field of it, back as it was; `undo`: one event. Shown first.
 
-use super::args::{Format, RestoreArgs, UndoArgs};
+use super::args::{RestoreArgs, UndoArgs};
 use super::asker::Context;
 use super::at;
 use super::change::{accepted, asked};
 use super::error::{Error, Exit};
-use super::output;
-use super::rollback::{Found, print, restorable, text};
+use super::rollback::{Found, print, restorable, tell};
 use crate::http::dto;
 use crate::query::rollback::HoldPlan;
 
@@ -36,9 +35,7 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<(), Erro
         print(context, &shown)?;
         return restorable(&shown);
     }
-    if context.global.output == Format::Table && (!context.global.quiet || !yes) {
-        output::say(text(&shown).trim_end());
-    }
+    tell(context, &shown, yes);
     restorable(&shown)?;
     // What was shown, and nothing else.
     let to = format!("#{}", shown.to);
@@ -67,9 +64,7 @@ pub(super) async fn undo(context: &Context, args: UndoArgs) -> Result<(), Error>
         print(context, &shown)?;
         return undoable(&shown, partial);
     }
-    if context.global.output == Format::Table && (!context.global.quiet || !yes) {
-        output::say(text(&shown).trim_end());
-    }
+    tell(context, &shown, yes);
     undoable(&shown, partial)?;
     if !yes {
         let partial = if partial { " --partial" } else { "" };

@@ -20,7 +20,7 @@ use super::why::commit;
 use crate::http::{Client, dto};
 use crate::query::images::{ImageThen, Moved};
 use crate::query::planned::{NotDone, Step};
-use crate::query::rollback::{HELD_ALREADY, HoldPlan, LAST_HEALTHY};
+use crate::query::rollback::{HELD_ALREADY, HoldPlan, LAST_HEALTHY, RELEASED};
 use crate::query::text::{clean, count};
 
 /// Runs `rollback`.
@@ -45,9 +45,7 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
         print(context, &shown)?;
         return restorable(&shown).and_then(|()| committable(&shown, &ask));
     }
-    if context.global.output == Format::Table && (!context.global.quiet || !yes) {
-        output::say(text(&shown).trim_end());
-    }
+    tell(context, &shown, yes);
     restorable(&shown)?;
     committable(&shown, &ask)?;
     if hooks.is_none() {
@@ -203,20 +201,50 @@ pub(super) enum Found {
 
 /// Runs `release`.
 pub(super) async fn release(context: &Context, args: &ReleaseArgs) -> Result<(), Error> {
-    let ReleaseArgs { subject, namespace, plan, tree } = args;
+    let ReleaseArgs { subject, namespace, plan, tree, yes } = args;
     let client = context.daemon().await?;
-    let body = dto::ReleaseBody {
+    let ask = dto::ReleaseBody {
         subject: subject.clone(),
         namespace: namespace.clone().unwrap_or_default(),
-        plan: *plan,
+        plan: true,
         tree: *tree,
     };
+    let shown: HoldPlan = client.post("release", &ask).await?;
     if *plan {
-        let shown: HoldPlan = client.post("release", &body).await?;
         return print(context, &shown);
     }
+    tell(context, &shown, *yes);
+    if !yes {
+        let namespace = match ask.namespace.as_str() {
+            "" => String::new(),
+            namespace => format!(" -n {namespace}"),
+        };
+        let tree = if *tree { " --tree" } else { "" };
+        asked("released", &format!("greffier release '{subject}'{namespace}{tree} --yes"))?;
+    }
+    let body = dto::ReleaseBody { plan: false, ..ask };
     let done: dto::Accepted = client.post("release", &body).await?;
-    accepted(context, &done, &format!("{subject} follows Git again"))
+    let below = if *tree { " with everything below it" } else { "" };
+    accepted(context, &done, &format!("{subject}{below} follows Git again"))?;
+    gated(&shown)
+}
+
+/// Says that what came after a release waits, as was shown.
+fn gated(shown: &HoldPlan) -> Result<(), Error> {
+    let plans = std::iter::once(shown).chain(&shown.tree);
+    let waits: Vec<&str> =
+        plans.filter(|plan| !plan.exceeds.is_empty()).map(|plan| plan.app.as_str()).collect();
+    let Some(first) = waits.first() else { return Ok(()) };
+    let text = format!("released, and what exceeds waits for approval: {}", waits.join(", "));
+    Err(Error::new(Exit::Refused, text)
+        .hint(format!("`greffier approve {first}` shows what waits")))
+}
+
+/// Shows a plan before it is asked about, or done.
+pub(super) fn tell(context: &Context, shown: &HoldPlan, yes: bool) {
+    if context.global.output == Format::Table && (!context.global.quiet || !yes) {
+        output::say(text(shown).trim_end());
+    }
 }
 
 pub(super) fn print(context: &Context, shown: &HoldPlan) -> Result<(), Error> {
@@ -267,8 +295,17 @@ fn title(shown: &HoldPlan) -> String {
     if shown.how == HELD_ALREADY {
         return format!("{app} is held as at #{to} ({at}) already");
     }
+    if shown.how == RELEASED {
+        return match (&*subject, shown.tree.len()) {
+            ("", 0) => format!("{app} follows Git again"),
+            ("", below) => {
+                let below = count(below, "application");
+                format!("{app} follows Git again, and so do {below} with it")
+            }
+            (subject, _) => format!("{subject} of application {app} follows Git again"),
+        };
+    }
     match (shown.undoes, shown.subject.is_empty()) {
-        (0, true) if to == 0 => format!("{app} follows Git again"),
         (0, true) if !shown.commit.is_empty() => format!(
             "{app} goes back to what commit {} asked for, with everything below it, and is held \
              there {until}; the tree had settled on it by #{to} ({at})",

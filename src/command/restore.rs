@@ -84,11 +84,11 @@ pub(super) fn restore(
     reason: String,
 ) -> Result<Decision, Error> {
     writable(world)?;
-    if world.freeze().is_some() {
-        return Err(Error::Frozen);
-    }
     match restored {
+        // A decision: it is carried out once something may be written again.
         Restored::Held(app, of) => held(world, find(world, app.as_str())?, of, from, until, reason),
+        // Written now, or not at all.
+        Restored::Written(_) if world.freeze().is_some() => Err(Error::Frozen),
         Restored::Written(writes) => {
             if until.is_some() {
                 return Err(NotRestored::NothingToEnd.into());

@@ -56,9 +56,6 @@ pub(super) fn rollback(
     reason: String,
 ) -> Result<Decision, Error> {
     writable(world)?;
-    if world.freeze().is_some() {
-        return Err(Error::Frozen);
-    }
     if app.spec.skip {
         return Err(Error::LeftAlone(name.clone()));
     }
@@ -103,7 +100,9 @@ pub(super) fn rollback(
 mod tests {
     use super::super::{Command, decide};
     use super::*;
-    use crate::ledger::event::{AppHoldEndedV1, Event, FrozenV1, HoldEnd};
+    use crate::ledger::event::{
+        AppHoldEndedV1, Event, FrozenV1, HoldEnd, PausedV1, ResumedV1, UnfrozenV1,
+    };
     use crate::model::Seq;
     use crate::replay::testing::{Given, application, auto, name, object};
 
@@ -151,9 +150,20 @@ mod tests {
         skipped.declares(&manifest, crate::ledger::event::Origin::Config);
         let refused = rolls_back(&skipped, &then);
         assert!(matches!(refused, Err(Error::LeftAlone(_))), "{refused:?}");
-        given.event(FrozenV1 { until: None, reason: String::new() });
-        let refused = rolls_back(&given, &then);
-        assert!(matches!(refused, Err(Error::Frozen)), "{refused:?}");
+        // It is a decision, and is carried out once something may be written again.
+        for restrained in [
+            PausedV1 { app: name("web"), until: None, reason: String::new() }.into(),
+            Event::from(FrozenV1 { until: None, reason: String::new() }),
+        ] {
+            let mut given = given.clone();
+            given.event(restrained);
+            assert!(matches!(rolls_back(&given, &then), Ok(Decision::Record(_))));
+            given.rolls_back("web", &then);
+            assert_eq!(given.writes("web"), [""; 0]);
+            given.event(UnfrozenV1 { expired: false });
+            given.event(ResumedV1 { app: name("web"), expired: false });
+            assert_eq!(given.writes("web").len(), 1);
+        }
         given.starts(true);
         let refused = rolls_back(&given, &then);
         assert!(matches!(refused, Err(Error::Observing)), "{refused:?}");

@@ -168,9 +168,6 @@ pub fn roll_back_tree(
     not_past("hold", asked.until, now)?;
     let (name, _) = find(world, root)?;
     writable(world)?;
-    if world.freeze().is_some() {
-        return Err(Error::Frozen);
-    }
     let (seq, time) = (asked.to.seq, asked.to.time);
     if members.is_empty() {
         return Err(Error::NotThen { app: name.clone(), seq, time });

@@ -18,8 +18,12 @@ use crate::query;
 use crate::query::coverage::Moment;
 use crate::query::images::{self, Pinned};
 use crate::query::instant::{About, At};
-use crate::query::rollback::{self, HoldPlan, LAST_HEALTHY, Shown, last_healthy};
+use crate::query::rollback::{self, HoldPlan, LAST_HEALTHY, RELEASED, Shown, last_healthy};
+use crate::query::text::list;
 use crate::replay::World;
+
+/// How many objects that are released are named.
+const RELEASED_NAMED: usize = 3;
 
 pub(super) async fn keep(
     Having(state): Having<State>,
@@ -81,7 +85,13 @@ pub(super) async fn release_by(
     let Decision::Record(event) = decision else {
         return Err(Error::internal("a release that is none"));
     };
-    Ok(Json(shown(state, world, compared, &event).await?.plan).into_response())
+    let mut plan = shown(state, world, compared, &event).await?.plan;
+    RELEASED.clone_into(&mut plan.how);
+    if let Event::HoldEnded(body) = &*event {
+        let objects = body.objects.iter().map(ToString::to_string);
+        plan.subject = list(objects, RELEASED_NAMED);
+    }
+    Ok(Json(plan).into_response())
 }
 
 /// What happens once the event is folded, and what of it exceeds what may be done unasked.

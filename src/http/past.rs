@@ -263,8 +263,11 @@ pub(super) async fn mark(
     let at = if at.is_empty() { "@" } else { &at };
     let at = state.asked_at(Some(at), About::default()).await?;
     let at = at.ok_or_else(|| Error::internal("an instant was not understood"))?;
+    let stands = format!("it stands for #{} ({}), whatever comes later", at.seq, at.time);
     let command = Command::Mark { name, seq: at.seq, time: at.time, reason };
-    super::api::carry_out(&state, peer, command).await
+    let Json(mut done) = super::api::carry_out(&state, peer, command).await?;
+    done.next.push(stands);
+    Ok(Json(done))
 }
 
 pub(super) fn unwatched(span: &Unwatched) -> dto::Unwatched {

@@ -20,7 +20,7 @@ use crate::model::{AppName, Instant, Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query::images::{self, Pinned};
 use crate::query::instant::At;
-use crate::query::rollback::{self, HoldPlan, OfCommit, Shown};
+use crate::query::rollback::{self, HoldPlan, OfCommit, RELEASED, Shown};
 use crate::replay::World;
 
 /// The images of each application, where they are named by their digests.
@@ -266,7 +266,12 @@ pub(super) async fn release(
     let (events, world, compared) = decided.await??;
     let found = shown(state, world, compared, &events, &Pins::new()).await?;
     if plan {
-        return Ok(Json(together(&found)).into_response());
+        let mut plan = together(&found);
+        for plan in plan.tree.iter_mut() {
+            RELEASED.clone_into(&mut plan.how);
+        }
+        RELEASED.clone_into(&mut plan.how);
+        return Ok(Json(plan).into_response());
     }
     record(state, peer, (events, Vec::new()), String::new(), &found).await
 }

@@ -29,10 +29,12 @@ use crate::ledger::event::{
 };
 use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq, Timestamp};
 use crate::plan::{Assessment, Compared, Limits, Plan, Status, plan};
-use crate::replay::{App, World};
+use crate::replay::{App, AppHold, Sign, World};
 
 /// How a plan says that the application is held at that instant already: only commits are made.
 pub const HELD_ALREADY: &str = "held already";
+/// How a plan says that a hold ends, and what is held with it.
+pub const RELEASED: &str = "released";
 /// What a hook's annotation is called where it restrains an object.
 const HOOK: &str = "hook ";
 
@@ -197,17 +199,20 @@ pub fn gather(
     let _ = world.apply(seq, now, event);
     let app = world.apps.get(name)?;
     let planned = plan(&world, name, limits, compared)?;
-    let mut pending = Pending::of(name, app, &planned);
+    let mut pending = Pending::of(&world, name, app, &planned);
     match event {
         Event::AppHeld(body) => pending.held(&world, &before, app, body),
         Event::HoldBegun(body) => pending.parts(&world, body),
+        Event::HoldEnded(body) => pending.only(&body.objects),
+        Event::SyncRequested(body) => pending.only(&body.only),
         _ => {}
     }
+    pending.unnumbered(&[seq]);
     Some(pending)
 }
 
 impl Pending {
-    fn of(name: &AppName, app: &App, planned: &Plan) -> Self {
+    fn of(world: &World, name: &AppName, app: &App, planned: &Plan) -> Self {
         let gated = planned.gate.as_ref();
         let may = planned.permission.apply || planned.permission.prune;
         let steps = steps(planned);
@@ -246,6 +251,8 @@ impl Pending {
             steps,
             ..HoldPlan::default()
         };
+        let mut plan = plan;
+        plan.notes.extend(world.old_copy().map(older));
         let approval = gated.filter(|gated| gated.render.is_none()).map(|gated| HeldApproval {
             plan: gated.hash,
             writes: gated.writes.clone(),
@@ -282,7 +289,7 @@ impl Pending {
             plan.notes.push(format!("{kept} of its objects (`greffier keep`) stay in force"));
         }
         if let Some(former) = &before.hold {
-            plan.notes.push(format!("it takes the place of hold #{}", former.seq.0));
+            plan.notes.push(replaces(former, body.until));
         }
         let left = body.left.iter().map(|key| format!("{key}: it is not restored"));
         plan.left = left.collect();
@@ -312,9 +319,29 @@ impl Pending {
         }
         let hooks = objects.iter().flat_map(hooks);
         self.plan.hooks = hooks.collect();
+        let keys: Vec<ObjectKey> = body.of.iter().map(|of| of.key().clone()).collect();
+        self.only(&keys);
         if self.approval.is_some() {
             let app = &self.plan.app;
             self.plan.notes.push(format!("what exceeds waits for `greffier approve {app}`"));
+        }
+    }
+
+    /// What is not done of other objects is not because of this.
+    fn only(&mut self, keys: &[ObjectKey]) {
+        let keys: BTreeSet<String> = keys.iter().map(ToString::to_string).collect();
+        self.plan.not_done.retain(|left| keys.is_empty() || keys.contains(&left.object));
+    }
+
+    /// Calls holds that are not begun yet by no number: which they get is not known.
+    fn unnumbered(&mut self, seqs: &[Seq]) {
+        let plan = &mut self.plan;
+        let why = plan.not_done.iter_mut().map(|left| &mut left.why);
+        let reasons = plan.steps.iter_mut().map(|step| &mut step.reason).chain(why);
+        for text in reasons.chain(&mut plan.exceeds) {
+            for seq in seqs.iter().rev() {
+                *text = text.replace(&format!("hold #{seq}"), "this hold");
+            }
         }
     }
 
@@ -381,6 +408,31 @@ impl Pending {
         missing.dedup();
         Ok(Shown { plan, approval: self.approval, missing })
     }
+}
+
+/// What a hold takes the place of, and what becomes of the time that this was to last.
+fn replaces(former: &AppHold, until: Option<Timestamp>) -> String {
+    let what = format!("it takes the place of hold #{}, as at #{}", former.seq.0, former.to.0);
+    match (former.until, until) {
+        (Some(ends), None) => format!(
+            "{what}, which was to end at {ends}: this one lasts until it is released (--for says \
+             how long)"
+        ),
+        (Some(ends), Some(until)) if ends != until => {
+            format!("{what}, which was to end at {ends}: this one ends at {until}")
+        }
+        (None, Some(until)) => format!("{what}, which had no end: this one ends at {until}"),
+        _ => what,
+    }
+}
+
+/// What a person who goes on has to know where the ledger may be an old copy.
+fn older(sign: &Sign) -> String {
+    format!(
+        "the ledger may be an old copy: greffier wrote to {} at {}, later than it knows of; what \
+         would put that back waits for approval, also where it is only found when it is compared",
+        sign.key, sign.at
+    )
 }
 
 /// The hooks that an object is.

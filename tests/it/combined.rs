@@ -100,7 +100,7 @@ fn what_is_kept_and_what_is_left_live_both_outlast_a_push() {
     let data = || live(&ns, "cm/one", ".data");
     assert_eq!(data(), r#"{"key":"hand","live":"theirs","new":"1"}"#);
     let resource = format!("ConfigMap/{ns}/one");
-    greffier.cli_ends(0, &["release", &resource]);
+    greffier.cli_ends(0, &["release", &resource, "--yes"]);
     becomes(&ns, "key", "1");
     assert_eq!(data(), r#"{"key":"1","live":"theirs","new":"1"}"#);
 }

@@ -132,7 +132,7 @@ fn a_moved_tag_is_told_and_a_pinned_rollback_runs_what_ran_then_until_it_is_rele
     );
     assert_eq!(live(&ns, "deploy/web", IMAGE), pinned);
 
-    greffier.cli_ends(0, &["release", &app]);
+    greffier.cli_ends(0, &["release", &app, "--yes"]);
     greffier.wait_synced(&app, &third);
     assert_eq!(live(&ns, "deploy/web", IMAGE), "shop:v3");
 }
@@ -175,7 +175,7 @@ fn what_cannot_be_pinned_is_refused_by_name_and_a_tag_alone_can_be_taken_back() 
         greffier.cli_ends(0, &[&pin[..], &more].concat());
         assert_eq!(live(&ns, "deploy/web", IMAGE), format!("shop:latest@{a}"), "{tree:?}");
         assert_eq!(live(&ns, "deploy/dark", IMAGE), "dark:1");
-        let release = ["release", &*app].into_iter().chain(tree).collect::<Vec<_>>();
+        let release = ["release", &*app, "--yes"].into_iter().chain(tree).collect::<Vec<_>>();
         greffier.cli_ends(0, &release);
         until("Git is followed", || {
             (live(&ns, "deploy/web", IMAGE) == "shop:latest").then_some(())

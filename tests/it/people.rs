@@ -152,10 +152,10 @@ fn a_hand_edit_is_kept_over_a_restart_and_a_push_until_it_is_released() {
     becomes(&ns, "deploy/web", image, "app:v2");
     assert_eq!(live(&ns, "deploy/web", ".spec.replicas"), "5");
 
-    let (released, _) = greffier.cli_ends(0, &["release", "deployment/web", "-n", &ns]);
+    let (released, _) = greffier.cli_ends(0, &["release", "deployment/web", "-n", &ns, "--yes"]);
     assert!(released.contains("back to Git"), "{released}");
     becomes(&ns, "deploy/web", ".spec.replicas", "2");
-    greffier.cli_ends(6, &["release", &event]);
+    greffier.cli_ends(6, &["release", &event, "--yes"]);
     until("it is as Git says", || {
         let (apps, _) = greffier.cli_ends(0, &["get", "apps", "-o", "json"]);
         apps.contains("\"Synced\"").then_some(())
@@ -187,7 +187,7 @@ fn a_kept_deletion_keeps_the_object_away() {
     becomes(&ns, "cm/one", ".data.key", "");
     let (resources, _) = greffier.cli_ends(0, &["get", "resources", "--app", &app]);
     assert!(resources.contains("OnHold"), "{resources}");
-    greffier.cli_ends(0, &["release", &app]);
+    greffier.cli_ends(0, &["release", &app, "--yes"]);
     becomes(&ns, "cm/one", ".data.key", "1");
 }
 
@@ -243,7 +243,7 @@ fn what_is_kept_of_a_port_stays_although_git_leaves_its_protocol_to_the_default(
     becomes(&ns, "svc/web", ".spec.ports[*].port", "80");
     assert_eq!(live(&ns, "svc/web", target), "9090");
     let second = seq(&drift).to_string();
-    greffier.cli_ends(0, &["release", &second]);
+    greffier.cli_ends(0, &["release", &second, "--yes"]);
     becomes(&ns, "svc/web", ".spec.ports[*].port", "80 81");
 
     // What is kept is in nothing that Git has: it is said, and nothing of it is undone.
@@ -260,7 +260,7 @@ fn what_is_kept_of_a_port_stays_although_git_leaves_its_protocol_to_the_default(
     assert!(why.contains("cannot be laid") && why.contains("greffier release"), "{why}");
     let (_, error) = greffier.cli_ends(6, &["keep", &first]);
     assert!(error.contains("cannot be kept") && error.contains("port=80"), "{error}");
-    greffier.cli_ends(0, &["release", &first]);
+    greffier.cli_ends(0, &["release", &first, "--yes"]);
     becomes(&ns, "svc/web", ".spec.ports[*].port", "81");
 }
 

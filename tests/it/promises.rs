@@ -89,7 +89,7 @@ fn history_says_who_v1_comes_back_and_so_does_a_cluster_that_burned() {
 
     // Git is back, and followed once the hold is released.
     fs::rename(&away, &bare).unwrap();
-    greffier.cli_ends(0, &["release", "web"]);
+    greffier.cli_ends(0, &["release", "web", "--yes"]);
     until("Git is followed", || (value(&plane, "web") == "v2").then_some(()));
 }
 

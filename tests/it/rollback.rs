@@ -94,7 +94,7 @@ fn a_rollback_holds_through_edits_pushes_restarts_and_without_git_until_it_is_re
     // What the release does is shown, and it goes to the newest commit.
     let plan = greffier.json(&["release", &app, "--plan", "-o", "json"]);
     assert_eq!(plan["counts"], serde_json::json!({"create": 2, "prune": 1, "update": 1}), "{plan}");
-    greffier.cli_ends(0, &["release", &app]);
+    greffier.cli_ends(0, &["release", &app, "--yes"]);
     greffier.wait_synced(&app, &third);
     until("Git is followed", || (values(&ns) == ["three", "", "two"]).then_some(()));
     assert_eq!(live(&ns, "cm/d", ".data.key"), "three");
@@ -119,7 +119,7 @@ fn a_hold_ends_by_itself_when_its_time_is_over_and_when_git_says_the_same() {
     let ended = greffier.wait_after(first, "the end", |event| event["kind"] == "hold.app-ended");
     assert_eq!(ended["detail"]["end"], "SameAsGit", "{ended}");
     assert_eq!(values(&ns), THEN);
-    let (_, refused) = greffier.cli_ends(6, &["release", &app]);
+    let (_, refused) = greffier.cli_ends(6, &["release", &app, "--yes"]);
     assert!(refused.contains("nothing of"), "{refused}");
 }
 
@@ -140,7 +140,7 @@ fn an_application_that_is_synced_by_hand_is_rolled_back_once_and_by_commit() {
     let to = format!("git:{first}");
     greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes"]);
     assert_eq!(values(&ns), ["one", "", ""]);
-    greffier.cli_ends(0, &["release", &app]);
+    greffier.cli_ends(0, &["release", &app, "--yes"]);
     greffier.wait_kind("hold.app-ended", &app);
     assert_eq!(values(&ns), ["one", "", ""], "what Git says is synced by hand");
     greffier.cli_ends(0, &["sync", &app]);
@@ -164,9 +164,6 @@ fn what_cannot_be_rolled_back_is_refused_with_the_reason() {
     assert!(said.contains("no application"), "{said}");
     let (_, said) = greffier.cli_ends(2, &["--at", &now, "rollback", &app, "--to", &now, "--yes"]);
     assert!(said.contains("changes something"), "{said}");
-    greffier.cli_ends(0, &["freeze"]);
-    refused(6, &format!("#{then}"), "frozen");
-    greffier.cli_ends(0, &["unfreeze"]);
     greffier.stop();
     greffier.start_with(&["--observe"]);
     refused(6, &format!("#{then}"), "only observes");
@@ -276,4 +273,62 @@ fn an_application_goes_back_to_when_it_was_healthy_last() {
     assert_eq!(live(&ns, "svc/s", ".metadata.name"), "");
     let status = greffier.json(&["status", "-o", "json"]);
     assert_eq!(status["held"][0]["said"], "last-healthy", "{status}");
+}
+
+/// Goal: a freeze and a pause hold up what is written, not what a person decides; and a release is
+/// shown and asked about before it is done.
+#[test]
+fn what_is_frozen_or_paused_is_rolled_back_when_that_is_over() {
+    let (greffier, app, ns, then) = moved_on("rollfrozen");
+    let to = format!("#{then}");
+    for (begins, ends) in [(["freeze", ""], ["unfreeze", ""]), (["pause", &app], ["resume", &app])]
+    {
+        let verb = |words: [&str; 2]| {
+            let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+            greffier.cli_ends(0, &words);
+        };
+        verb(begins);
+        let (said, told) = greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes"]);
+        assert!(format!("{said}{told}").contains("nothing is written now"), "{said} {told}");
+        assert_eq!(values(&ns), ["two", "", "two"]);
+        verb(ends);
+        until("it is rolled back", || (values(&ns) == THEN).then_some(()));
+        let (_, asked) = greffier.cli_ends(6, &["release", &app]);
+        let shown = asked.contains("follows Git again") && asked.contains("prune");
+        assert!(shown && asked.contains("nobody is there to be asked"), "{asked}");
+        assert_eq!(values(&ns), THEN);
+        greffier.cli_ends(0, &["release", &app, "--yes"]);
+        until("Git is followed", || (values(&ns) == ["two", "", "two"]).then_some(()));
+    }
+    // Another rollback says what it takes the place of, and what becomes of its end.
+    greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes", "--for", "1h"]);
+    let (plan, _) = greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--plan"]);
+    assert!(
+        plan.contains("which was to end at") && plan.contains("until it is released"),
+        "{plan}"
+    );
+}
+
+#[test]
+fn a_release_that_deletes_too_much_says_that_it_waits() {
+    let names = ["a", "c", "d", "e", "f"];
+    let files = names.map(|name| (format!("web/{name}.yaml"), config_map(name, "1")));
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (&**path, &**text)).collect();
+    let (greffier, app, ns) = kept("releasegate", &files);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let to = format!("#{}", greffier.seq());
+    for name in &names[1..] {
+        greffier.repo.remove(&format!("web/{name}.yaml"));
+    }
+    let second = greffier.repo.push("four less");
+    greffier.wait_kind("plan.gated", &app);
+    greffier.cli_ends(0, &["approve", &app, "--yes"]);
+    greffier.wait_synced(&app, &second);
+    greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes"]);
+    let (said, error) = greffier.cli_ends(6, &["release", &app, "--yes"]);
+    assert!(said.contains("follows Git again"), "{said}");
+    assert!(error.contains("waits for approval") && error.contains("greffier approve"), "{error}");
+    let status = greffier.json(&["status", "-o", "json"]);
+    assert_eq!(status["held"].as_array().map(Vec::len), Some(0), "{status}");
+    assert_eq!(live(&ns, "cm/f", ".data.key"), "1");
 }

@@ -137,14 +137,14 @@ fn twenty_applications_go_back_to_the_middle_of_two_hundred_commits_without_git(
 fn released(greffier: &Greffier, ns: &str, root: &str, there: &BTreeMap<String, String>) {
     let plan = greffier.json(&["release", root, "--tree", "--plan", "-o", "json"]);
     assert_eq!(plan["tree"].as_array().map(Vec::len), Some(2 * LEAVES + 1), "{plan}");
-    greffier.cli_ends(0, &["release", root, "--tree"]);
+    greffier.cli_ends(0, &["release", root, "--tree", "--yes"]);
     let mut newest: BTreeMap<String, String> =
         there.keys().map(|name| (name.clone(), "newest".to_owned())).collect();
     newest.insert("new".to_owned(), "new".to_owned());
     until("Git is followed", || (values(ns) == newest).then_some(()));
     let status = greffier.json(&["status", "-o", "json"]);
     assert_eq!(status["held"].as_array().map(Vec::len), Some(0), "{status}");
-    let (_, refused) = greffier.cli_ends(6, &["release", root, "--tree"]);
+    let (_, refused) = greffier.cli_ends(6, &["release", root, "--tree", "--yes"]);
     assert!(refused.contains("nothing of"), "{refused}");
 }
 

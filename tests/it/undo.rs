@@ -91,7 +91,7 @@ fn what_was_pruned_comes_back_and_stays_through_pushes_and_restarts_until_it_is_
     assert_eq!(apps[0]["sync"], "OutOfSync", "{apps}");
     let plan = greffier.json(&["release", &object, "--plan", "-o", "json"]);
     assert_eq!(plan["counts"], serde_json::json!({"prune": 1}), "{plan}");
-    greffier.cli_ends(0, &["release", &object]);
+    greffier.cli_ends(0, &["release", &object, "--yes"]);
     until("b is pruned", || live(&ns, "cm/b", ".data.key").is_empty().then_some(()));
 }
 
@@ -345,8 +345,10 @@ fn decisions_are_undone_and_what_is_refused_says_exactly_why() {
     let then = format!("#{}", greffier.seq());
     greffier.cli_ends(0, &["freeze"]);
     let object = format!("ConfigMap/{ns}/a");
+    // What an application has goes back when that is over.
+    let (said, _) = greffier.cli_ends(0, &["restore", &object, "--to", &then, "--yes"]);
+    assert!(said.contains("recorded as event"), "{said}");
     for (args, code, what) in [
-        (vec!["restore", &object, "--to", &then, "--yes"], 6, "frozen"),
         (vec!["restore", &app, "--to", &then, "--yes"], 2, "is an application"),
         (vec!["restore", "#3", "--to", &then, "--yes"], 2, "is no object"),
         (vec!["restore", "ConfigMap/nowhere/x", "--to", &then, "--yes"], 6, "neither wanted nor"),

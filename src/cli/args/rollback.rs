@@ -84,6 +84,9 @@ pub(in crate::cli) struct ReleaseArgs {
     /// The application with every one below it.
     #[arg(long)]
     pub(in crate::cli) tree: bool,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(in crate::cli) yes: bool,
 }
 
 /// Flags of `restore`.

@@ -96,3 +96,83 @@ fn what_a_release_does_is_what_git_asks_for_then() {
     story.ledger.shutdown();
     assert_eq!((plan.summary(), plan.to, plan.missing.len()), ("create 1, update 1".into(), 0, 0));
 }
+
+fn gathered(given: &Given, event: &Event) -> HoldPlan {
+    let Given { world, compared, limits, .. } = given.clone();
+    gather(world, &compared, &limits, &name("web"), event).unwrap().plan
+}
+
+/// Goal: a hold that takes the place of another never drops its end in silence.
+#[test]
+fn what_a_hold_takes_the_place_of_is_said_with_its_end() {
+    let mut given = Given::synced(vec![object(A, 1)]);
+    let then = given.world.clone();
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    given.syncs("web");
+    let body = given.rollback("web", &then);
+    let ends = [1_000, 2_000].map(|ms| Some(given.now().plus_ms(ms)));
+    let told = |former, until| {
+        let mut given = given.clone();
+        given.event(AppHeldV1 { until: former, ..body.clone() });
+        let plan = gathered(&given, &AppHeldV1 { until, ..body.clone() }.into());
+        let [note] = plan.notes.as_slice() else { panic!("{plan:#?}") };
+        assert!(note.contains(&format!("the place of hold #{}", given.seq())), "{note}");
+        note.clone()
+    };
+    let [first, second] = ends;
+    let text = |at: Option<Timestamp>| at.unwrap().to_string();
+    let lost = told(first, None);
+    assert!(lost.contains(&text(first)) && lost.contains("until it is released"), "{lost}");
+    let moved = told(first, second);
+    assert!(moved.contains(&text(first)) && moved.contains(&text(second)), "{moved}");
+    let bounded = told(None, first);
+    assert!(bounded.contains("no end") && bounded.contains(&text(first)), "{bounded}");
+    assert!(!told(first, first).contains("end"));
+}
+
+/// Goal: what is shown names no number of a hold that nobody has begun, and nothing that is not
+/// done for another reason.
+#[test]
+fn a_hold_that_is_not_begun_has_no_number_and_only_its_own_is_told() {
+    let mut given = Given::synced(vec![object(A, 1), object(B, 1)]);
+    given.event(HoldBegunV1 {
+        app: name("web"),
+        of: vec![HoldOf::Absence(B.parse().unwrap())],
+        from: crate::ledger::event::BackTo::Instant(Seq(1)),
+        until: None,
+        reason: String::new(),
+    });
+    given.syncs("web");
+    let event = HoldBegunV1 {
+        app: name("web"),
+        of: vec![HoldOf::Absence(A.parse().unwrap())],
+        from: crate::ledger::event::BackTo::Instant(Seq(1)),
+        until: None,
+        reason: String::new(),
+    };
+    let plan = gathered(&given, &event.into());
+    let texts = format!("{:?} {:?}", plan.steps, plan.not_done);
+    assert!(texts.contains("this hold") && !texts.contains("hold #"), "{texts}");
+    assert!(plan.not_done.iter().all(|left| left.object == A), "{texts}");
+}
+
+/// Goal: where the ledger may be an old copy, that is said before anybody goes on.
+#[test]
+fn an_old_copy_is_told_of() {
+    let mut given = Given::synced(vec![object(A, 1)]);
+    let then = given.world.clone();
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    given.syncs("web");
+    let event = given.rollback("web", &then).into();
+    assert!(gathered(&given, &event).notes.is_empty());
+    given.world.own_writes.sign = Some(crate::replay::Sign {
+        key: A.parse().unwrap(),
+        at: given.now(),
+        seq: given.seq(),
+        started: given.world.started,
+    });
+    let notes = gathered(&given, &event).notes;
+    assert!(notes[0].contains("may be an old copy") && notes[0].contains(A), "{notes:?}");
+}

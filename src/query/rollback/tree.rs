@@ -45,10 +45,12 @@ pub fn gather_tree(
     events: &[Event],
 ) -> Vec<(AppName, Pending)> {
     let before = world.apps.clone();
+    let mut begun = Vec::new();
     let mut approvals: BTreeMap<AppName, HeldApproval> = BTreeMap::new();
     for event in events {
         let (seq, now) = (world.seq.next(), world.now);
         let _ = world.apply(seq, now, event);
+        begun.push(seq);
         // What waits is judged by what is known when the event is folded.
         let Some(name) = held_by(event) else { continue };
         let gated = plan(&world, name, limits, compared).and_then(|planned| planned.gate);
@@ -61,9 +63,10 @@ pub fn gather_tree(
     let pending = events.iter().filter_map(|event| {
         let name = held_by(event)?;
         let app = world.apps.get(name)?;
-        let mut pending = Pending::of(name, app, &plan(&world, name, limits, compared)?);
+        let mut pending = Pending::of(&world, name, app, &plan(&world, name, limits, compared)?);
         pending.approval = approvals.remove(name);
         pending.defines(name, events);
+        pending.unnumbered(&begun);
         if let Event::AppHeld(body) = event {
             // One that was not there has nothing that this could take the place of.
             let new = App { hold: None, declared: body.desired.declared, ..app.clone() };
