@@ -502,7 +502,11 @@ fn find<'a>(world: &'a World, name: &str) -> Result<(&'a AppName, &'a App), Erro
     })
 }
 
-fn bounded(reason: &str) -> Result<String, Error> {
+/// A person's reason, if it is of a length that is recorded.
+///
+/// # Errors
+/// When it is longer.
+pub fn bounded(reason: &str) -> Result<String, Error> {
     if reason.len() > REASON_BYTES_MAX {
         return Err(Error::TooLong {
             what: "the reason",

@@ -264,7 +264,7 @@ pub(super) enum Verb {
     Report(ReportVerb),
     /// Rebuild an empty cluster from the ledger and its key; exits with 8 when not all of it is there.
     #[command(
-        after_help = "Examples:\n  greffier replay --to new --plan\n  greffier replay --to new --at mark:before-the-fire --yes\n  greffier replay --to new --resume"
+        after_help = "Examples:\n  greffier replay --to new --plan\n  greffier replay --to new --at mark:before-the-fire --yes\n  greffier replay --to new --resume\n  greffier replay --abandon 41 --reason 'the wrong instant'"
     )]
     Replay(Box<ReplayArgs>),
     /// Say what would not return if the cluster burned now; exits with 1 when something would not.

@@ -4,6 +4,7 @@
 //! of whoever replays. What is done is recorded by this process, or by the daemon if one has the
 //! ledger: it has one writer.
 
+mod abandon;
 mod record;
 mod text;
 
@@ -64,6 +65,12 @@ struct Report {
     written: u32,
     /// How many of them were there already when the replay went on.
     found: usize,
+    /// How many were written this time.
+    now: u32,
+    /// How long it took from the command to the last of those, in milliseconds.
+    written_milliseconds: u64,
+    /// What was gone when the replay went on, and was written again.
+    again: Vec<String>,
     /// Objects that were not written, and why.
     failed: Vec<Named>,
     /// Objects that are otherwise than they were written.
@@ -78,7 +85,7 @@ struct Report {
     later: Vec<Loss>,
     /// What a person should know.
     notes: Vec<String>,
-    /// How long it took.
+    /// How long all of it took, with what was asked before and compared afterwards.
     milliseconds: u64,
 }
 
@@ -103,7 +110,11 @@ struct Planned {
 
 /// Runs `replay`.
 pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error> {
+    let asked_for = Instant::now();
     let archive = open(context.config())?;
+    if let Some(recovery) = args.abandon {
+        return abandon::run(context, &archive, recovery, &args).await;
+    }
     let target = connect(context.config(), &args).await?;
     let wanted = wanted(context, &args, &archive, &target)?;
     let mut made = planned(context, &archive, &wanted, target.serving.clone())?;
@@ -143,17 +154,21 @@ pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error
     if args.plan {
         return Ok(());
     }
+    let planned = asked_for.elapsed();
     if !args.yes {
         asked("replayed", "the same with --yes")?;
     }
-    replay(context, &args, (&archive, &target), (&made, &found), wanted).await
+    // What the person takes to answer does not count.
+    let now = Instant::now();
+    let since = now.checked_sub(planned).unwrap_or(now);
+    replay(context, &args, (&archive, &target), (&made, &found), wanted, since).await
 }
 
 /// Asks the target who it is and what it serves.
 async fn connect(config: &Config, args: &ReplayArgs) -> Result<Target, Error> {
     let options = cluster::Options {
         kubeconfig: args.kubeconfig.clone().or_else(|| config.cluster.kubeconfig.clone()),
-        context: Some(args.to.clone()),
+        context: args.to.clone(),
         request_timeout: config.cluster.request_timeout.into(),
         ..cluster::Options::default()
     };
@@ -182,9 +197,8 @@ fn wanted(
             let text = format!("nothing was replayed onto {} yet", target.identity.server);
             return Err(Error::new(Exit::Refused, text).hint("begin without --resume and --verify"));
         };
-        if args.resume && former.is_verified() {
-            let text = format!("replay #{} has ended, and is verified", former.seq);
-            return Err(Error::new(Exit::Refused, text).hint("--verify compares it again"));
+        if args.resume && former.is_over() {
+            return Err(over(&former).hint("--verify compares it again"));
         }
         let begun = &former.begun;
         let asked = Asked { apps: begun.apps.clone(), live: begun.live, unowned: begun.unowned };
@@ -204,6 +218,19 @@ fn wanted(
         }
     };
     Ok(Wanted { asked, to, partial: args.partial, former })
+}
+
+/// Why nobody goes on with a replay.
+fn over(former: &Progress) -> Error {
+    let seq = former.seq;
+    let text = match &former.abandoned {
+        Some((by, body)) if body.reason.is_empty() => {
+            format!("replay #{seq} was abandoned by event #{by}")
+        }
+        Some((by, body)) => format!("replay #{seq} was abandoned by event #{by}: {}", body.reason),
+        None => format!("replay #{seq} has ended, and is verified"),
+    };
+    Error::new(Exit::Refused, text)
 }
 
 fn planned(
@@ -251,24 +278,25 @@ async fn replay(
     (archive, target): (&Archive, &Target),
     (made, found): (&Plan, &Found),
     wanted: Wanted,
+    since: Instant,
 ) -> Result<(), Error> {
-    let begun = Instant::now();
     let register = Register::open(context, archive).await?;
     let recorder = register.recorder();
     let actor = http::local_user();
     let former = wanted.former.clone().filter(|_| args.resume);
     let resumed = former.is_some();
+    let gone = former.as_ref().map(|former| former.gone(&made.steps, &found.uids));
     let progress = match former {
         Some(former) => former,
         None => begin(recorder, made, &wanted, target).await?,
     };
-    if !context.global.quiet {
+    let quiet = context.global.quiet;
+    if !quiet {
         output::say(&format!(
             "replay #{} onto {}; after an interruption go on with --resume",
             progress.seq, target.identity.server
         ));
     }
-    let quiet = context.global.quiet;
     let tell = |stage: &str, done: usize, all: usize| {
         if !quiet {
             output::say(&format!("{stage}: {done} of {all}"));
@@ -281,6 +309,9 @@ async fn replay(
         steps: &made.steps,
         progress,
         resumed,
+        gone: gone.unwrap_or_default(),
+        since,
+        done: (0, Duration::ZERO),
         made: found.made.clone(),
         wait: Duration::from(args.wait),
         tell: &tell,
@@ -288,11 +319,12 @@ async fn replay(
     };
     let ended = finish(&mut replay).await;
     let notes = std::mem::take(&mut replay.notes);
-    let progress = replay.progress.clone();
+    let (progress, now) = (replay.progress.clone(), replay.done.0);
     register.close();
     let (finished, differs) = ended.map_err(|error| of_replay(&error))?;
     let report = Report {
-        milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        now,
+        milliseconds: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
         notes: made.shown.notes.iter().cloned().chain(notes).collect(),
         ..reported(target, made, &progress, finished, differs)
     };
@@ -320,6 +352,7 @@ fn reported(
     let found = progress.fates.values();
     let found = found.filter(|fate| matches!(fate, Fate::Written(recovered) if recovered.found));
     let failed = finished.failed.into_iter();
+    let is_written = |key: &&ObjectKey| matches!(progress.fates.get(*key), Some(Fate::Written(_)));
     Report {
         recovery: progress.seq.0,
         server: target.identity.server.clone(),
@@ -327,6 +360,9 @@ fn reported(
         uid: target.identity.uid.clone(),
         written: finished.written,
         found: found.count(),
+        now: 0,
+        written_milliseconds: finished.milliseconds,
+        again: progress.again.iter().filter(is_written).map(ToString::to_string).collect(),
         failed: failed.map(|(key, why)| Named { object: key.to_string(), why }).collect(),
         differs,
         verified: finished.verified,
@@ -348,7 +384,12 @@ fn told(context: &Context, report: &Report) -> Result<(), Error> {
         true => "what could be replayed is there; the rest was left out",
         false => "not everything is there as it was to be written",
     };
-    Err(Error::new(Exit::Partial, text).hint("--resume tries again what was not written"))
+    let error = Error::new(Exit::Partial, text);
+    if report.verified {
+        return Err(error);
+    }
+    let hint = format!("--abandon {} ends it, so that another may begin", report.recovery);
+    Err(error.hint("--resume writes what is not there").hint(hint))
 }
 
 /// Records that it begins. Nothing was sent before.

@@ -11,6 +11,7 @@ use super::api::{Answer, FromPeer, Given};
 use super::dto::{self, RecoveryRecord};
 use super::error::Error;
 use super::server::State;
+use crate::command;
 use crate::ledger::event::{Event, RecoveryBegunV1, RecoveryOutcomeV1};
 use crate::ledger::{self, Draft, Ledger};
 use crate::model::{AppName, BlobAddr, Seq, Timestamp};
@@ -18,7 +19,7 @@ use crate::plan::Compared;
 use crate::query::Book;
 use crate::query::instant::About;
 use crate::query::recovery::{Asked, Pending, gather, last_observed, last_replay};
-use crate::recovery::{Serving, plan};
+use crate::recovery::{Serving, plan, progress};
 use crate::replay::World;
 
 /// What is asked about.
@@ -130,7 +131,7 @@ fn judge(ledger: &Ledger, record: RecoveryRecord) -> Result<Draft, Error> {
     let begun = |seq: Seq| match of(seq)? {
         Some(Event::RecoveryBegun(body)) => {
             let last = last_replay(ledger, &body.uid)?;
-            match last.filter(|last| last.seq == seq && !last.is_verified()) {
+            match last.filter(|last| last.seq == seq && !last.is_over()) {
                 Some(_) => Ok(()),
                 None => Err(refused("that replay has ended, or another was begun since", "")),
             }
@@ -140,9 +141,8 @@ fn judge(ledger: &Ledger, record: RecoveryRecord) -> Result<Draft, Error> {
     Ok(match record {
         RecoveryRecord::Begun(body) => {
             let former = last_replay(ledger, &body.uid)?;
-            if let Some(former) = former.filter(|former| !former.is_verified()) {
-                let text = format!("replay #{} onto this cluster has not ended", former.seq);
-                return Err(refused(&text, "--resume goes on with it"));
+            if let Some(found) = progress::refuse(former.as_ref(), false, &[]) {
+                return Err(refused(&found.why, &found.hint));
             }
             Draft::new(body)
         }
@@ -168,6 +168,12 @@ fn judge(ledger: &Ledger, record: RecoveryRecord) -> Result<Draft, Error> {
         }
         RecoveryRecord::Finished(body) => {
             begun(body.recovery)?;
+            let cause = body.recovery;
+            Draft::new(body).caused_by(cause)
+        }
+        RecoveryRecord::Abandoned(body) => {
+            begun(body.recovery)?;
+            command::bounded(&body.reason)?;
             let cause = body.recovery;
             Draft::new(body).caused_by(cause)
         }

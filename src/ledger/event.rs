@@ -58,8 +58,8 @@ pub use operator::{
     DeadlineReachedV1, FrozenV1, MarkedV1, PausedV1, ResumedV1, SyncRequestedV1, UnfrozenV1,
 };
 pub use recovery::{
-    Recovered, RecoveryBegunV1, RecoveryFinishedV1, RecoveryIntentV1, RecoveryOutcomeV1,
-    RecoveryResult, RecoveryWrite,
+    Recovered, RecoveryAbandonedV1, RecoveryBegunV1, RecoveryFinishedV1, RecoveryIntentV1,
+    RecoveryOutcomeV1, RecoveryResult, RecoveryWrite,
 };
 pub use restore::{RestoreEndedV1, RestoreIntendedV1, RestoreResult, RestoreWrite};
 pub use write::{
@@ -297,6 +297,8 @@ events! {
     RecoveryOutcome(RecoveryOutcomeV1) = 0x0802, "recovery.outcome";
     /// See [`RecoveryFinishedV1`].
     RecoveryFinished(RecoveryFinishedV1) = 0x0803, "recovery.finished";
+    /// See [`RecoveryAbandonedV1`].
+    RecoveryAbandoned(RecoveryAbandonedV1) = 0x0804, "recovery.abandoned";
 }
 
 #[cfg(test)]

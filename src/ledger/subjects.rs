@@ -189,6 +189,7 @@ pub fn subjects(event: &Event) -> Subjects {
         Event::RestoreIntended(_) | Event::RestoreEnded(_) => of_people(event),
         Event::RecoveryBegun(_) | Event::RecoveryIntent(_) => of_recovery(event),
         Event::RecoveryOutcome(_) | Event::RecoveryFinished(_) => of_recovery(event),
+        Event::RecoveryAbandoned(_) => of_recovery(event),
     }
 }
 

@@ -205,6 +205,7 @@ mod tests {
             digest: Digest::default(),
             render: None,
             former: "old".into(),
+            again: String::new(),
         };
         let intent = story.event(RecoveryIntentV1 { recovery, writes: vec![write] });
         let applied = Some((Timestamp::from_seconds(10), Digest([1; 32])));

@@ -253,6 +253,7 @@ fn sentence(event: &Event, by: &str, intent: Option<&IntentRecordedV1>) -> Descr
         Event::RestoreIntended(_) | Event::RestoreEnded(_) => operator::of_operator(event, by),
         Event::RecoveryBegun(_) | Event::RecoveryIntent(_) => recovery::of_recovery(event, by),
         Event::RecoveryOutcome(_) | Event::RecoveryFinished(_) => recovery::of_recovery(event, by),
+        Event::RecoveryAbandoned(_) => recovery::of_recovery(event, by),
     }
 }
 

@@ -43,6 +43,9 @@ pub fn unfinished(book: &dyn Book) -> Result<Vec<Unfinished>, ledger::Error> {
             Some(Event::RecoveryFinished(body)) => {
                 over.insert(body.recovery);
             }
+            Some(Event::RecoveryAbandoned(body)) => {
+                over.insert(body.recovery);
+            }
             Some(Event::RecoveryOutcome(body)) => ended.push((body.recovery, body.results.len())),
             Some(Event::RecoveryBegun(body)) if targets.insert(body.uid.clone()) => {
                 if over.contains(&seq) {
@@ -85,8 +88,8 @@ pub fn lost_since(book: &dyn Book) -> Result<Option<(Seq, Timestamp)>, ledger::E
 mod tests {
     use super::*;
     use crate::ledger::event::{
-        ClusterFoundV1, ClusterLostV1, RecoveryBegunV1, RecoveryFinishedV1, RecoveryOutcomeV1,
-        RecoveryResult,
+        ClusterFoundV1, ClusterLostV1, RecoveryAbandonedV1, RecoveryBegunV1, RecoveryFinishedV1,
+        RecoveryOutcomeV1, RecoveryResult,
     };
     use crate::ledger::samples::sample_events;
     use crate::query::fixture::Story;
@@ -123,9 +126,15 @@ mod tests {
         story.event(RecoveryFinishedV1 { recovery: first, ..finished.clone() });
         assert_eq!(seqs(&story), [(other, 0)]);
         // Begun anew onto the same target: the former counts no more.
-        let again = story.event(RecoveryBegunV1 { uid: "another".into(), ..begun });
+        let again = story.event(RecoveryBegunV1 { uid: "another".into(), ..begun.clone() });
         assert_eq!(seqs(&story), [(again, 0)]);
         story.event(RecoveryFinishedV1 { recovery: again, ..finished });
+        assert_eq!(seqs(&story), []);
+        // A person may end one.
+        let third = story.event(RecoveryBegunV1 { uid: "third".into(), ..begun });
+        assert_eq!(seqs(&story), [(third, 0)]);
+        let (uid, reason) = ("third".into(), String::new());
+        story.event(RecoveryAbandonedV1 { recovery: third, uid, written: 0, reason });
         assert_eq!(seqs(&story), []);
     }
 }

@@ -58,6 +58,16 @@ pub fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
+/// A duration, as exact as people care to know: `412 ms`, `12.3 s`, `3 min 5 s`.
+#[must_use]
+pub fn seconds(milliseconds: u64) -> String {
+    match milliseconds {
+        0..1_000 => format!("{milliseconds} ms"),
+        1_000..120_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
+        _ => format!("{} min {} s", milliseconds / 60_000, milliseconds % 60_000 / 1_000),
+    }
+}
+
 /// The first `max` entries, comma-separated, and how many more there are.
 pub fn list(entries: impl IntoIterator<Item = String>, max: usize) -> String {
     let entries: Vec<String> = entries.into_iter().collect();
@@ -111,6 +121,20 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_as_exact_as_people_care() {
+        for (milliseconds, told) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1_000, "1.0 s"),
+            (12_399, "12.3 s"),
+            (119_999, "119.9 s"),
+            (185_000, "3 min 5 s"),
+        ] {
+            assert_eq!(seconds(milliseconds), told);
+        }
+    }
 
     #[test]
     fn control_characters_are_escaped() {

@@ -3,11 +3,12 @@
 //! A replay may be killed at any moment. Its events say what was meant to be written and what was
 //! answered; of what was meant and not answered only the target knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Step;
 use crate::ledger::event::{
-    Event, Recovered, RecoveryBegunV1, RecoveryFinishedV1, RecoveryResult, RecoveryWrite,
+    Event, Recovered, RecoveryAbandonedV1, RecoveryBegunV1, RecoveryFinishedV1, RecoveryResult,
+    RecoveryWrite,
 };
 use crate::model::{ObjectKey, Seq};
 
@@ -35,6 +36,10 @@ pub struct Progress {
     pub fates: BTreeMap<ObjectKey, Fate>,
     /// How it ended, the last time that it did.
     pub finished: Option<RecoveryFinishedV1>,
+    /// The event by which a person ended it, and what it says.
+    pub abandoned: Option<(Seq, RecoveryAbandonedV1)>,
+    /// What was gone when it went on, and was meant to be written again.
+    pub again: BTreeSet<ObjectKey>,
     /// The intents with their objects.
     intents: BTreeMap<Seq, Vec<RecoveryWrite>>,
 }
@@ -56,11 +61,46 @@ impl Progress {
         self.finished.as_ref().is_some_and(|finished| finished.verified)
     }
 
+    /// Whether nobody goes on with it: it is verified, or a person has ended it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_verified() || self.abandoned.is_some()
+    }
+
+    /// How many objects it is known to have written.
+    #[must_use]
+    pub fn written(&self) -> u32 {
+        let written = self.fates.values().filter(|fate| matches!(fate, Fate::Written(_)));
+        u32::try_from(written.count()).unwrap_or(u32::MAX)
+    }
+
+    /// What it had written and the target does not have any more, with the uid that it had; `there`
+    /// are the uids of what the target has. What is owned by something that is gone counts too, even
+    /// if it is there still: it names an owner that there is no more, and is collected.
+    #[must_use]
+    pub fn gone(
+        &self,
+        steps: &[Step],
+        there: &BTreeMap<ObjectKey, String>,
+    ) -> BTreeMap<ObjectKey, String> {
+        let mut gone = BTreeMap::new();
+        // Owners come before what they own.
+        for step in steps {
+            let Some(Fate::Written(recovered)) = self.fates.get(&step.key) else { continue };
+            let missing = there.get(&step.key).is_none_or(|uid| *uid != recovered.uid);
+            if missing || step.owners.iter().any(|link| gone.contains_key(&link.owner)) {
+                gone.insert(step.key.clone(), recovered.uid.clone());
+            }
+        }
+        gone
+    }
+
     /// A replay that begins.
     #[must_use]
     pub fn begun(seq: Seq, begun: RecoveryBegunV1) -> Self {
         let (fates, intents) = (BTreeMap::new(), BTreeMap::new());
-        Self { seq, begun, fates, finished: None, intents }
+        let (finished, abandoned, again) = (None, None, BTreeSet::new());
+        Self { seq, begun, fates, finished, abandoned, again, intents }
     }
 
     /// How it ends as it is now, with the objects that are otherwise than they were written.
@@ -81,7 +121,7 @@ impl Progress {
         }
         let verified = failed.is_empty() && differs.is_empty();
         let (recovery, uid) = (self.seq, self.begun.uid.clone());
-        RecoveryFinishedV1 { recovery, uid, written, failed, differs, verified }
+        RecoveryFinishedV1 { recovery, uid, written, failed, differs, verified, milliseconds: 0 }
     }
 
     fn fold(&mut self, seq: Seq, event: &Event) {
@@ -89,6 +129,8 @@ impl Progress {
             Event::RecoveryIntent(body) if body.recovery == self.seq => {
                 let open = body.writes.iter().map(|write| (write.key.clone(), Fate::Open));
                 self.fates.extend(open);
+                let again = body.writes.iter().filter(|write| !write.again.is_empty());
+                self.again.extend(again.map(|write| write.key.clone()));
                 self.intents.insert(seq, body.writes.clone());
             }
             Event::RecoveryOutcome(body) if body.recovery == self.seq => {
@@ -101,6 +143,9 @@ impl Progress {
             }
             Event::RecoveryFinished(body) if body.recovery == self.seq => {
                 self.finished = Some(body.clone());
+            }
+            Event::RecoveryAbandoned(body) if body.recovery == self.seq => {
+                self.abandoned = Some((seq, body.clone()));
             }
             _ => {}
         }
@@ -157,11 +202,15 @@ pub struct InTheWay {
 #[must_use]
 pub fn refuse(former: Option<&Progress>, own: bool, there: &[ObjectKey]) -> Option<InTheWay> {
     let objects = || there.iter().map(ToString::to_string).collect();
-    if let Some(former) = former.filter(|former| !former.is_verified()) {
+    if let Some(former) = former.filter(|former| !former.is_over()) {
+        let why = match former.finished {
+            Some(_) => "ended, and is not verified",
+            None => "has not ended",
+        };
         return Some(InTheWay {
-            why: format!("replay #{} onto this cluster has not ended", former.seq),
+            why: format!("replay #{} onto this cluster {why}", former.seq),
             objects: Vec::new(),
-            hint: "--resume goes on with it".to_owned(),
+            hint: format!("--resume goes on with it, --abandon {} ends it for good", former.seq),
         });
     }
     if there.is_empty() {
@@ -205,6 +254,7 @@ mod tests {
             digest: crate::model::Digest::default(),
             render: None,
             former: String::new(),
+            again: String::new(),
         };
         let writes = names.iter().map(write).collect();
         RecoveryIntentV1 { recovery: Seq(recovery), writes }.into()
@@ -275,6 +325,7 @@ mod tests {
             failed: Vec::new(),
             differs: Vec::new(),
             verified: true,
+            milliseconds: 0,
         }
         .into()
     }
@@ -296,19 +347,88 @@ mod tests {
     }
 
     #[test]
+    fn what_a_person_ended_is_over_and_in_nobodys_way() {
+        let mut events =
+            vec![begun("c-2"), intent(1, &["a"]), outcome(1, 2, vec![(0, written("u"))])];
+        assert!(!of("c-2", &events).unwrap().is_over());
+        let ended = |recovery| -> Event {
+            let (uid, reason) = ("c-2".into(), "the wrong instant".into());
+            RecoveryAbandonedV1 { recovery: Seq(recovery), uid, written: 1, reason }.into()
+        };
+        events.push(ended(7));
+        assert!(!of("c-2", &events).unwrap().is_over(), "another one");
+        events.push(ended(1));
+        let progress = of("c-2", &events).unwrap();
+        assert!(progress.is_over() && !progress.is_verified());
+        assert_eq!((progress.abandoned.as_ref().unwrap().0, progress.written()), (Seq(5), 1));
+        assert_eq!(refuse(Some(&progress), false, &[]), None);
+        // What it wrote is in the way like anything else.
+        let there = refuse(Some(&progress), false, &[key("a")]).unwrap();
+        assert_eq!(there.objects, ["ConfigMap/prod/a"]);
+    }
+
+    #[test]
+    fn what_is_not_there_any_more_is_gone_and_so_is_what_it_owns() {
+        let owned = |name: &str, owner: &str| {
+            let owner = serde_json::json!([{"apiVersion": "v1", "kind": "ConfigMap",
+                "name": owner, "uid": "old"}]);
+            serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": name, "namespace": "prod", "ownerReferences": owner}})
+        };
+        let plain = |name: &str| {
+            serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": name, "namespace": "prod"}})
+        };
+        let (leaf, child) = (owned("leaf", "child"), owned("child", "owner"));
+        let manifests =
+            [leaf, child, plain("owner"), plain("other"), plain("stays"), plain("failed")];
+        let steps = steps_of(manifests.to_vec());
+        let results = ["leaf", "child", "owner", "other", "stays", "failed"];
+        let answers = (0..5).map(|index| (index, written(&format!("new-{index}"))));
+        let refused = (5, RecoveryResult::Refused("no".into()));
+        let events =
+            [begun("c-2"), intent(1, &results), outcome(1, 2, answers.chain([refused]).collect())];
+        let progress = of("c-2", &events).unwrap();
+        let all: BTreeMap<ObjectKey, String> = progress.uids();
+        assert_eq!(progress.gone(&steps, &all), BTreeMap::new());
+        // The owner is away, and somebody made another object of that name.
+        let mut there = all.clone();
+        there.remove(&key("owner"));
+        there.insert(key("other"), "somebody".into());
+        let gone = progress.gone(&steps, &there);
+        let named: Vec<(&str, &str)> =
+            gone.iter().map(|(key, uid)| (key.name.as_str(), uid.as_str())).collect();
+        let expected =
+            [("child", "new-1"), ("leaf", "new-0"), ("other", "new-3"), ("owner", "new-2")];
+        assert_eq!(named, expected, "what was never written is not gone");
+    }
+
+    #[test]
+    fn what_was_meant_to_be_written_again_is_told_of() {
+        let Event::RecoveryIntent(mut again) = intent(1, &["a", "b"]) else { panic!() };
+        again.writes[1].again = "new-b".into();
+        let events = [begun("c-2"), again.into()];
+        assert_eq!(of("c-2", &events).unwrap().again, BTreeSet::from([key("b")]));
+    }
+
+    /// The steps that write these manifests.
+    fn steps_of(manifests: Vec<serde_json::Value>) -> Vec<Step> {
+        let candidates = manifests.into_iter().map(super::super::candidate::Candidate::wanted);
+        let input = super::super::plan::Input {
+            candidates: candidates.collect(),
+            ..super::super::plan::Input::default()
+        };
+        super::super::plan::plan(input, super::super::versions::Serving::unknown()).steps
+    }
+
+    #[test]
     fn only_what_is_there_as_it_was_written_is_verified() {
         let named = ["a", "b", "c", "d", "e"];
         let manifests = named.map(|name| {
             let metadata = serde_json::json!({"name": name, "namespace": "prod"});
             serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
         });
-        let candidates = manifests.into_iter().map(super::super::candidate::Candidate::wanted);
-        let input = super::super::plan::Input {
-            candidates: candidates.collect(),
-            ..super::super::plan::Input::default()
-        };
-        let serving = super::super::versions::Serving::unknown();
-        let steps = super::super::plan::plan(input, serving).steps;
+        let steps = steps_of(manifests.to_vec());
         let events = [
             begun("c-2"),
             intent(1, &["a", "b", "c", "d"]),
@@ -344,6 +464,13 @@ mod tests {
         let open = of("c-2", &events);
         let unfinished = refuse(open.as_ref(), false, &[]).unwrap();
         assert!(unfinished.hint.contains("--resume"), "{unfinished:?}");
+        assert!(unfinished.hint.contains("--abandon 1 "), "{unfinished:?}");
+        assert!(unfinished.why.ends_with("has not ended"), "{unfinished:?}");
+        let Event::RecoveryFinished(ended) = finished(1) else { panic!() };
+        let ended = RecoveryFinishedV1 { verified: false, ..ended };
+        let ended = of("c-2", &[begun("c-2"), ended.into()]);
+        let unverified = refuse(ended.as_ref(), false, &[]).unwrap();
+        assert!(unverified.why.ends_with("ended, and is not verified"), "{unverified:?}");
         assert_eq!(refuse(None, false, &[]), None);
         assert_eq!(refuse(None, true, &[]), None, "burnt, and the same uid: nothing is there");
         let there = [key("a"), key("b")];

@@ -44,6 +44,7 @@ impl World {
             | Event::Marked(_)
             | Event::RecoveryBegun(_)
             | Event::RecoveryFinished(_)
+            | Event::RecoveryAbandoned(_)
             | Event::DaemonStopped(_) => Touched::nothing(),
             Event::CommitRecorded(body) => self.arrived(&body.commit),
             Event::PushIntended(_) | Event::PushEnded(_) => self.pushed(seq, recorded, event),
@@ -102,8 +103,16 @@ impl World {
             | Event::HoldEnded(_) => self.decided(seq, event),
             Event::AppHeld(_) | Event::AppHoldEnded(_) => self.app_hold(seq, event),
             Event::AutoRollbackRefused(body) => self.rollback_refused(seq, body),
+            Event::RestoreIntended(_) | Event::RestoreEnded(_) => self.once(seq, recorded, event),
+        }
+    }
+
+    /// What is written once, because nobody's application has it.
+    fn once(&mut self, seq: Seq, recorded: Timestamp, event: &Event) -> Touched {
+        match event {
             Event::RestoreIntended(body) => self.restore_intended(seq, recorded, body),
             Event::RestoreEnded(body) => self.restore_ended(body),
+            _ => Touched::nothing(),
         }
     }
 

@@ -46,6 +46,7 @@ mod proposed;
 mod protect;
 mod recovery;
 mod recovery_daemon;
+mod recovery_gone;
 mod recovery_live;
 mod render;
 mod report;

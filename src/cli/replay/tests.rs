@@ -38,3 +38,35 @@ fn a_plan_names_what_is_in_the_way_and_what_does_not_come_back() {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
+
+#[test]
+fn a_report_says_how_long_the_last_object_took_and_what_was_gone() {
+    let report = |now, again: &[&str]| Report {
+        recovery: 41,
+        server: "https://10.0.0.2:6443".into(),
+        version: "v1.36.3".into(),
+        uid: "c-2".into(),
+        written: 600,
+        found: 0,
+        now,
+        written_milliseconds: 12_345,
+        again: again.iter().map(|again| (*again).to_owned()).collect(),
+        failed: Vec::new(),
+        differs: Vec::new(),
+        verified: true,
+        missing: Vec::new(),
+        lost: Vec::new(),
+        later: Vec::new(),
+        notes: Vec::new(),
+        milliseconds: 14_000,
+    };
+    let onto = "replay #41 onto https://10.0.0.2:6443: 600 objects";
+    let whole = text::report(&report(600, &[]));
+    assert!(whole.starts_with(&format!("{onto} in 12.3 s; VERIFIED: ")), "{whole}");
+    assert!(whole.ends_with("(14.0 s in all)\n"), "{whole}");
+    let rest = text::report(&report(7, &["Secret/prod/a"]));
+    assert!(rest.starts_with(&format!("{onto}, 7 of them now in 12.3 s; VERIFIED: ")), "{rest}");
+    assert!(rest.ends_with("WRITTEN AGAIN, gone since it was written: 1\n  Secret/prod/a\n"));
+    let compared = text::report(&report(0, &[]));
+    assert!(compared.starts_with(&format!("{onto}; VERIFIED: ")), "{compared}");
+}

@@ -6,7 +6,7 @@ use super::super::at;
 use super::super::doctor::{losses, stages};
 use super::super::table::table;
 use super::{Planned, Report};
-use crate::query::text::{clean, count};
+use crate::query::text::{clean, count, seconds};
 use crate::recovery::Shown;
 use crate::recovery::plan::ShownStep;
 
@@ -71,12 +71,23 @@ pub(super) fn report(report: &Report) -> String {
     } else {
         "NOT VERIFIED"
     };
+    let (took, all) = (seconds(report.written_milliseconds), seconds(report.milliseconds));
+    let took = match report.now {
+        0 => String::new(),
+        now if now == report.written => format!(" in {took}"),
+        now => format!(", {now} of them now in {took}"),
+    };
     let _ = writeln!(
         out,
-        "replay #{id} onto {}: {written}{found} in {} ms; {verdict}",
+        "replay #{id} onto {}: {written}{found}{took}; {verdict} ({all} in all)",
         clean(&report.server),
-        report.milliseconds
     );
+    if !report.again.is_empty() {
+        let _ = writeln!(out, "WRITTEN AGAIN, gone since it was written: {}", report.again.len());
+        for object in &report.again {
+            let _ = writeln!(out, "  {}", clean(object));
+        }
+    }
     let failed = report.failed.iter().map(|one| (&one.object, &one.why));
     let differs = report.differs.iter().map(|one| (&one.object, &one.why));
     for (title, rows) in

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::event::{
-    Event, RecoveryBegunV1, RecoveryFinishedV1, RecoveryIntentV1, RecoveryOutcomeV1,
+    Event, RecoveryAbandonedV1, RecoveryBegunV1, RecoveryFinishedV1, RecoveryIntentV1,
+    RecoveryOutcomeV1,
 };
 use crate::recovery::Shown;
 
@@ -33,6 +34,8 @@ pub enum RecoveryRecord {
     Outcome(RecoveryOutcomeV1),
     /// It has ended.
     Finished(RecoveryFinishedV1),
+    /// A person ended it.
+    Abandoned(RecoveryAbandonedV1),
 }
 
 impl RecoveryRecord {
@@ -44,6 +47,7 @@ impl RecoveryRecord {
             Event::RecoveryIntent(body) => Some(Self::Intent(body)),
             Event::RecoveryOutcome(body) => Some(Self::Outcome(body)),
             Event::RecoveryFinished(body) => Some(Self::Finished(body)),
+            Event::RecoveryAbandoned(body) => Some(Self::Abandoned(body)),
             _ => None,
         }
     }

@@ -6,8 +6,8 @@ use super::dto::{self, RecoveryRecord};
 use crate::http::tests::Daemon;
 use crate::http::{ClientError, ClientError::Api};
 use crate::ledger::event::{
-    ClusterIdentifiedV1, Event, Recovered, RecoveryBegunV1, RecoveryFinishedV1, RecoveryIntentV1,
-    RecoveryOutcomeV1, RecoveryResult, RecoveryWrite,
+    ClusterIdentifiedV1, Event, Recovered, RecoveryAbandonedV1, RecoveryBegunV1,
+    RecoveryFinishedV1, RecoveryIntentV1, RecoveryOutcomeV1, RecoveryResult, RecoveryWrite,
 };
 use crate::ledger::samples::sample_events;
 use crate::model::{Digest, ObjectKey, Seq};
@@ -29,6 +29,7 @@ fn intent(recovery: u64) -> RecoveryRecord {
         digest: Digest([3; 32]),
         render: None,
         former: String::new(),
+        again: String::new(),
     };
     RecoveryRecord::Intent(RecoveryIntentV1 { recovery: Seq(recovery), writes: vec![write] })
 }
@@ -54,6 +55,7 @@ fn finished(recovery: u64, verified: bool) -> RecoveryRecord {
         failed: Vec::new(),
         differs: Vec::new(),
         verified,
+        milliseconds: 0,
     })
 }
 
@@ -122,6 +124,28 @@ async fn what_belongs_to_no_replay_that_goes_on_is_not_recorded() {
     post(&daemon, &finished(recovery, true)).await.unwrap();
     let error = refused(&daemon, &intent(recovery)).await;
     assert!(error.message.contains("has ended"), "{}", error.message);
+    post(&daemon, &begun("c-2")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replay_that_a_person_ended_goes_on_no_more() {
+    let daemon = Daemon::start(Story::told()).await;
+    let recovery = post(&daemon, &begun("c-2")).await.unwrap();
+    let abandoned = |reason: String| {
+        let (recovery, uid) = (Seq(recovery), "c-2".into());
+        RecoveryRecord::Abandoned(RecoveryAbandonedV1 { recovery, uid, written: 0, reason })
+    };
+    let error = refused(&daemon, &abandoned("x".repeat(2_001))).await;
+    assert!(error.message.contains("2000 bytes"), "{}", error.message);
+    let ended = post(&daemon, &abandoned("the wrong instant".into())).await.unwrap();
+    let event: dto::Event = daemon.client.get(&format!("events/{ended}"), "").await.unwrap();
+    assert_eq!((event.kind.as_str(), event.causes), ("recovery.abandoned", vec![recovery]));
+    assert!(event.actor.starts_with("os-user:"), "{}", event.actor);
+    assert!(event.summary.contains("ABANDONED") && event.summary.contains("the wrong instant"));
+    for record in [intent(recovery), finished(recovery, true), abandoned(String::new())] {
+        let error = refused(&daemon, &record).await;
+        assert!(error.message.contains("has ended"), "{record:?}: {}", error.message);
+    }
     post(&daemon, &begun("c-2")).await.unwrap();
 }
 

@@ -49,6 +49,9 @@ pub struct RecoveryWrite {
     pub render: Option<Seq>,
     /// The uid that it had; empty = it was never seen.
     pub former: String,
+    /// The uid that the replay itself gave it before, where it was gone when the replay went on;
+    /// empty = it is written for the first time.
+    pub again: String,
 }
 
 /// Objects are about to be written to the target. Durable before anything is sent; each request's
@@ -118,4 +121,20 @@ pub struct RecoveryFinishedV1 {
     pub differs: Vec<(ObjectKey, String)>,
     /// Whether everything is there as it was written.
     pub verified: bool,
+    /// How long it took from the command to the last answer, in milliseconds; of a replay that went
+    /// on, the last time only. Zero = nothing was written then.
+    pub milliseconds: u64,
+}
+
+/// A person ended a replay that was not verified: nobody goes on with it. What it wrote stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryAbandonedV1 {
+    /// The event that began it.
+    pub recovery: Seq,
+    /// The uid of the target's namespace `kube-system`.
+    pub uid: String,
+    /// Of how many objects it is recorded that they were written.
+    pub written: u32,
+    /// Why, as the person says.
+    pub reason: String,
 }

@@ -5,18 +5,6 @@ use super::{app, object};
 use crate::model::{Digest, Seq, Timestamp};
 
 pub(super) fn recoveries() -> Vec<Event> {
-    let recovered = Recovered {
-        uid: "new".into(),
-        resource_version: "7".into(),
-        applied: Some((Timestamp::from_seconds(1_700_000_100), Digest([7; 32]))),
-        found: true,
-        tries: 2,
-        admitted: vec![FieldChange {
-            path: ".spec.replicas".into(),
-            was: "2".into(),
-            now: "3".into(),
-        }],
-    };
     vec![
         RecoveryBegunV1 {
             uid: "c-2".into(),
@@ -42,6 +30,7 @@ pub(super) fn recoveries() -> Vec<Event> {
                 digest: Digest([6; 32]),
                 render: Some(Seq(9)),
                 former: "old".into(),
+                again: "gone".into(),
             }],
         }
         .into(),
@@ -49,7 +38,7 @@ pub(super) fn recoveries() -> Vec<Event> {
             recovery: Seq(41),
             intent: Seq(42),
             results: vec![
-                (0, RecoveryResult::Written(recovered)),
+                (0, RecoveryResult::Written(recovered())),
                 (1, RecoveryResult::Refused("no".into())),
                 (2, RecoveryResult::Failed("later".into(), 5)),
                 (3, RecoveryResult::Left("somebody else's".into())),
@@ -63,7 +52,30 @@ pub(super) fn recoveries() -> Vec<Event> {
             failed: vec![(object(), "no".into())],
             differs: vec![(object(), ".spec.replicas 2 → 3".into())],
             verified: false,
+            milliseconds: 12_345,
+        }
+        .into(),
+        RecoveryAbandonedV1 {
+            recovery: Seq(41),
+            uid: "c-2".into(),
+            written: 1,
+            reason: "the wrong instant".into(),
         }
         .into(),
     ]
+}
+
+fn recovered() -> Recovered {
+    Recovered {
+        uid: "new".into(),
+        resource_version: "7".into(),
+        applied: Some((Timestamp::from_seconds(1_700_000_100), Digest([7; 32]))),
+        found: true,
+        tries: 2,
+        admitted: vec![FieldChange {
+            path: ".spec.replicas".into(),
+            was: "2".into(),
+            now: "3".into(),
+        }],
+    }
 }

@@ -82,6 +82,12 @@ pub struct Replay<'a> {
     pub progress: Progress,
     /// Whether it was begun before: then the target may have what the ledger does not know of.
     pub resumed: bool,
+    /// What it had written and is gone: written again, with the uid that it had.
+    pub gone: BTreeMap<ObjectKey, String>,
+    /// When it was asked for.
+    pub since: Instant,
+    /// How much was written this time, and how long after that the last of it was answered.
+    pub done: (u32, Duration),
     /// What the target makes by itself.
     pub made: BTreeSet<ObjectKey>,
     /// For how long readiness is waited for, each time.
@@ -129,7 +135,8 @@ impl Replay<'_> {
     async fn batch(&mut self, batch: &[Step]) -> Result<(), ReplayError> {
         let (mut sent, mut settled) = (Vec::new(), Vec::new());
         for step in batch {
-            if matches!(self.progress.fates.get(&step.key), Some(Fate::Written(_))) {
+            let gone = self.gone.contains_key(&step.key);
+            if !gone && matches!(self.progress.fates.get(&step.key), Some(Fate::Written(_))) {
                 continue;
             }
             let Some(manifest) = step.with_owners(&self.progress.uids()) else {
@@ -142,8 +149,9 @@ impl Replay<'_> {
         }
         // After a crash the target knows more than the ledger.
         if self.resumed {
-            let looked = self.look(sent).await?;
-            (sent, settled) = looked.into_iter().fold((Vec::new(), settled), |mut all, one| {
+            let (renewed, asked) = sent.into_iter().partition(|sent| self.is_renewed(sent.step));
+            let looked = self.look(asked).await?;
+            (sent, settled) = looked.into_iter().fold((renewed, settled), |mut all, one| {
                 match one {
                     (sent, None) => all.0.push(sent),
                     (sent, Some(result)) => all.1.push((sent.step, sent.manifest, result)),
@@ -160,6 +168,13 @@ impl Replay<'_> {
             self.ended(intent, &keys, results).await?;
         }
         if sent.is_empty() { Ok(()) } else { self.send(sent).await }
+    }
+
+    /// Whether the owner of an object is another than it was written with: then what is there of it
+    /// names the former one, and is written over.
+    fn is_renewed(&self, step: &Step) -> bool {
+        let mut owners = step.owners.iter();
+        self.gone.contains_key(&step.key) && owners.any(|link| self.gone.contains_key(&link.owner))
     }
 
     /// Asks the target for every object that may have been written.
@@ -189,6 +204,7 @@ impl Replay<'_> {
             digest: self.recorder.sealer().digest(&canonical_json(manifest)),
             render: step.render,
             former: step.uid.clone(),
+            again: self.gone.get(&step.key).cloned().unwrap_or_default(),
         }
     }
 
@@ -200,6 +216,7 @@ impl Replay<'_> {
         let draft = Draft::new(RecoveryIntentV1 { recovery, writes });
         let intent = self.append(draft.caused_by(recovery)).await?;
         failpoint::reach(failpoint::INTENDED);
+        self.progress.again.extend(keys.iter().filter(|key| self.gone.contains_key(key)).cloned());
         self.progress.fates.extend(keys.into_iter().map(|key| (key, Fate::Open)));
         Ok(intent)
     }
@@ -258,8 +275,14 @@ impl Replay<'_> {
                 Some(((*key).clone(), Fate::of(result)))
             })
             .collect();
+        let is_written = |result: &RecoveryResult| matches!(result, RecoveryResult::Written(written) if !written.found);
+        let written = results.iter().filter(|(_, result)| is_written(result)).count();
         let draft = Draft::new(RecoveryOutcomeV1 { recovery, intent, results });
         self.append(draft.caused_by(intent)).await?;
+        if written > 0 {
+            let written = u32::try_from(written).unwrap_or(u32::MAX);
+            self.done = (self.done.0.saturating_add(written), self.since.elapsed());
+        }
         failpoint::reach(failpoint::RECORDED);
         self.progress.fates.extend(fates);
         Ok(())
@@ -356,7 +379,8 @@ impl Replay<'_> {
         differs: Vec<(ObjectKey, String)>,
     ) -> Result<RecoveryFinishedV1, ReplayError> {
         let recovery = self.progress.seq;
-        let body = self.progress.ended(self.steps, differs);
+        let milliseconds = u64::try_from(self.done.1.as_millis()).unwrap_or(u64::MAX);
+        let body = RecoveryFinishedV1 { milliseconds, ..self.progress.ended(self.steps, differs) };
         self.append(Draft::new(body.clone()).caused_by(recovery)).await?;
         self.progress.finished = Some(body.clone());
         Ok(body)

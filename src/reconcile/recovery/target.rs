@@ -1,8 +1,9 @@
 //! What the target is and has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
+use serde_json::Value;
 
 use super::write::WRITES_MAX;
 use crate::cluster::{Class, Connection, Error};
@@ -17,6 +18,8 @@ pub struct Found {
     pub made: BTreeSet<ObjectKey>,
     /// What somebody made.
     pub there: Vec<ObjectKey>,
+    /// The uid of each of both.
+    pub uids: BTreeMap<ObjectKey, String>,
 }
 
 /// What the target serves, in every version.
@@ -46,6 +49,10 @@ pub async fn survey(cluster: &Connection, steps: &[Step]) -> Result<Found, Error
         .buffered(WRITES_MAX);
     let mut found = Found::default();
     while let Some((step, answer)) = answers.next().await {
+        if let Ok(Some(live)) = &answer {
+            let uid = live.pointer("/metadata/uid").and_then(Value::as_str);
+            found.uids.insert(step.key.clone(), uid.unwrap_or_default().to_owned());
+        }
         match answer {
             Ok(None) => {}
             Ok(Some(live)) if is_made_by_cluster(&step.key, &live) => {
