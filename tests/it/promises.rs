@@ -4,10 +4,12 @@
 
 use std::fs;
 
+use greffier::query::text::seconds;
 use serde_json::Value;
 
 use crate::cluster::{ControlPlane, Options};
 use crate::daemon::{Greffier, KEPT, application, config_map, until};
+use crate::recovery::{onto, target};
 
 const NS: &str = "promised";
 const KEY: &str = ".data.key";
@@ -26,7 +28,8 @@ fn blame(greffier: &Greffier) -> Value {
 
 /// Goal: the three promises hold, in this order, for one application. Method: Ada pushes twice,
 /// alice edits by hand; Ada reverts; the same is done by a hold without Git; the store of the
-/// control plane is wiped while Git is away, and the ledger has everything.
+/// control plane is wiped while Git is away, and the ledger has everything: it rebuilds the
+/// cluster under its address, and another one under another.
 #[test]
 fn history_says_who_v1_comes_back_and_so_does_a_cluster_that_burned() {
     let plane = ControlPlane::start_with(Options { kwok: false, ..Options::default() });
@@ -71,6 +74,7 @@ fn history_says_who_v1_comes_back_and_so_does_a_cluster_that_burned() {
         greffier.cli(&["cluster", "accept", "--plan"]).status.success().then_some(())
     });
     assert_eq!(value(&plane, "web"), "");
+    elsewhere(&greffier);
     greffier.cli_ends(0, &["cluster", "accept", "--yes", "--reason", "it burned"]);
     until("everything is back", || {
         let there = (value(&plane, "web"), value(&plane, "other"));
@@ -91,6 +95,24 @@ fn history_says_who_v1_comes_back_and_so_does_a_cluster_that_burned() {
     fs::rename(&away, &bare).unwrap();
     greffier.cli_ends(0, &["release", "web", "--yes"]);
     until("Git is followed", || (value(&plane, "web") == "v2").then_some(()));
+}
+
+/// A second control plane, under another address, is rebuilt from the ledger alone while the daemon
+/// runs; how long that took is told and recorded.
+fn elsewhere(greffier: &Greffier) {
+    let fresh = ControlPlane::start_with(Options { kwok: false, ..Options::default() });
+    let new = target(&fresh);
+    let (told, _) = greffier.cli_ends(0, &onto(&new, &["--yes"]));
+    assert_eq!((value(&fresh, "web"), value(&fresh, "other")), ("v1".into(), "same".into()));
+    greffier.cli_ends(0, &onto(&new, &["--verify"]));
+    let finished = greffier.json(&["log", "--kind", "recovery.finished", "--all", "-o", "json"]);
+    let detail = &finished[0]["detail"];
+    assert_eq!((&detail["verified"], &detail["written"]), (&true.into(), &3.into()), "{detail}");
+    let took = seconds(detail["milliseconds"].as_u64().unwrap());
+    assert!(took != seconds(0), "{detail}");
+    assert!(told.contains(&format!(": 3 objects in {took}; VERIFIED")), "{took}: {told}");
+    let summary = finished[0]["summary"].as_str().unwrap();
+    assert!(summary.ends_with(&format!("the last was written after {took}")), "{summary}");
 }
 
 /// Ada's commit set the field, alice changed it by hand, and greffier put it back: all of it with
