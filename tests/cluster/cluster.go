@@ -20,6 +20,8 @@ type options struct {
 	auditPolicy []byte
 	kwok        bool
 	removeDir   bool
+	// apiServerFlags are given to kube-apiserver after its usual ones.
+	apiServerFlags []string
 }
 
 // cluster is one control plane: fixed ports and keys, and the children that

@@ -25,7 +25,7 @@ func (c *cluster) etcdArgs() []string {
 }
 
 func (c *cluster) apiServerArgs() []string {
-	return []string{
+	return append([]string{
 		"kube-apiserver",
 		"--etcd-servers=" + c.etcdURL(),
 		"--bind-address=127.0.0.1",
@@ -51,7 +51,7 @@ func (c *cluster) apiServerArgs() []string {
 		"--audit-policy-file=" + c.auditPolicyPath(),
 		"--audit-log-path=" + filepath.Join(c.dir, "audit.log"),
 		"--profiling=false",
-	}
+	}, c.apiServerFlags...)
 }
 
 func (c *cluster) controllerManagerArgs() []string {

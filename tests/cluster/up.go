@@ -87,6 +87,11 @@ func parseOptions(args []string) (options, error) {
 	policyFile := flags.String("audit-policy", "", "audit policy file to use instead of --audit-level")
 	removeDir := flags.Bool("remove-dir", false, "delete DIR at the end, unless something went wrong")
 	kwok := flags.Bool("kwok", true, "play two nodes on which pods run at once")
+	var apiServer []string
+	flags.Func("apiserver-flag", "a further flag of kube-apiserver, such as --emulated-version=1.35; may be given several times", func(value string) error {
+		apiServer = append(apiServer, value)
+		return nil
+	})
 	_ = flags.Parse(args) // It exits by itself.
 	if *dir == "" {
 		return options{}, errors.New("--dir is missing: name a directory for data, logs and kubeconfigs")
@@ -105,7 +110,7 @@ func parseOptions(args []string) (options, error) {
 	if err := os.MkdirAll(absolute, 0o755); err != nil {
 		return options{}, fmt.Errorf("--dir: %w", err)
 	}
-	return options{dir: absolute, auditPolicy: policy, kwok: *kwok, removeDir: *removeDir}, nil
+	return options{dir: absolute, auditPolicy: policy, kwok: *kwok, removeDir: *removeDir, apiServerFlags: apiServer}, nil
 }
 
 func stopOnSignal(stop context.CancelCauseFunc) {

@@ -42,11 +42,15 @@ pub(crate) struct Options {
     pub(crate) audit_policy: Option<String>,
     /// Whether two nodes are played, on which pods run at once.
     pub(crate) kwok: bool,
+    /// Further flags of the API server: another version that it behaves as, versions that it
+    /// serves.
+    pub(crate) api_server: Vec<&'static str>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { audit_level: "RequestResponse", audit_policy: None, kwok: true }
+        let (audit_level, api_server) = ("RequestResponse", Vec::new());
+        Self { audit_level, audit_policy: None, kwok: true, api_server }
     }
 }
 
@@ -254,6 +258,7 @@ impl Supervisor {
         command.arg(format!("--audit-level={}", options.audit_level));
         command.arg(format!("--kwok={}", options.kwok));
         command.arg(format!("--remove-dir={}", !keep_directories()));
+        command.args(options.api_server.iter().map(|flag| format!("--apiserver-flag={flag}")));
         if let Some(policy) = &options.audit_policy {
             let path = dir.join("audit-policy-given.yaml");
             fs::write(&path, policy).map_err(describe)?;
