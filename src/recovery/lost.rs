@@ -201,3 +201,13 @@ pub fn controller_keys(candidates: &[Candidate], replayed: &BTreeSet<&ObjectKey>
     }
     lost
 }
+
+/// The groups of which a definition cannot be replayed.
+#[must_use]
+pub fn groups_of_definitions(lost: &[Loss]) -> BTreeSet<String> {
+    let lost = lost.iter().filter(|loss| loss.kind.refuses());
+    let keys = lost.filter_map(|loss| loss.subject.parse::<ObjectKey>().ok());
+    let definitions = keys.filter(|key| key.is("apiextensions.k8s.io", "CustomResourceDefinition"));
+    let groups = definitions.filter_map(|key| Some(key.name.split_once('.')?.1.to_owned()));
+    groups.collect()
+}

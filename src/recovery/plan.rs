@@ -306,11 +306,20 @@ impl Making {
             .filter(|c| c.manifest.pointer("/spec/service").is_some_and(|s| !s.is_null()))
             .map(|c| c.text("/spec/group").to_owned())
             .collect();
+        let undefined = lost::groups_of_definitions(&self.lost);
         let mut steps = Vec::with_capacity(candidates.len());
         let keys: BTreeSet<&ObjectKey> = candidates.iter().map(|c| &c.key).collect();
         self.lost.extend(lost::controller_keys(&candidates, &keys));
         for candidate in &candidates {
             self.lost.extend(lost::of_object(candidate));
+            let key = &candidate.key;
+            // Where a cluster was asked, it says itself what it serves.
+            if undefined.contains(&key.group) && self.serving.is_undefined(&key.group_kind()) {
+                let why =
+                    "a definition of its group cannot be replayed, and none that can defines it";
+                self.lost.push(Loss::new(LossKind::NotServed, key, why));
+                continue;
+            }
             steps.extend(self.step(candidate, &services));
         }
         self.namespaces(&steps);

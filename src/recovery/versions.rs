@@ -61,6 +61,12 @@ impl Serving {
         }
     }
 
+    /// Whether no cluster was asked, and nothing replayed defines a kind.
+    #[must_use]
+    pub fn is_undefined(&self, kind: &GroupKind) -> bool {
+        self.unknown && !self.kinds.contains_key(kind)
+    }
+
     /// Also everything that an APIService brings: which kinds these are, only it knows.
     fn is_aggregated(&self, group: &str, services: &BTreeSet<String>) -> bool {
         services.contains(group) && !self.kinds.keys().any(|kind| kind.group == group)

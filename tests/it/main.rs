@@ -48,6 +48,7 @@ mod recovery;
 mod recovery_daemon;
 mod recovery_gone;
 mod recovery_live;
+mod recovery_missing;
 mod recovery_newer;
 mod render;
 mod report;

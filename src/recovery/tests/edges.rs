@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{choose, crd, input, keys, losses, object, planned, with};
 use crate::model::GroupKind;
 use crate::recovery::candidate::{Candidate, Source};
-use crate::recovery::lost::LossKind;
+use crate::recovery::lost::{Loss, LossKind};
 use crate::recovery::plan::{Input, plan};
 use crate::recovery::rules::sanitise;
 use crate::recovery::skips;
@@ -267,4 +267,34 @@ fn a_version_is_taken_where_it_is_served_and_means_the_same() {
     // The newer one that means the same is not served either.
     let job = of("batch/v1beta1", "CronJob", json!({}));
     assert!(matches!(choose(&[("batch", "CronJob", "v2")], &job), Choice::Not(_)));
+}
+
+#[test]
+fn what_a_lost_definition_defined_does_not_come_back_either() {
+    let lost = Loss::new(
+        LossKind::BlobMissing,
+        "CustomResourceDefinition.apiextensions.k8s.io/widgets.example.org",
+        "its manifest is not in the ledger",
+    );
+    let manifests = || {
+        vec![
+            object("example.org/v1", "Widget", "default", "w"),
+            crd("example.org", "Gadget", &["v1"]),
+            object("example.org/v1", "Gadget", "default", "g"),
+            object("other.org/v1", "Widget", "default", "o"),
+        ]
+    };
+    let asked = Input { lost: vec![lost.clone()], ..input(manifests(), Vec::new()) };
+    let made = plan(asked, Serving::unknown());
+    assert_eq!(losses(&made, LossKind::NotServed), ["Widget.example.org/default/w"]);
+    assert_eq!(losses(&made, LossKind::BlobMissing), [lost.subject.as_str()]);
+    assert_eq!(losses(&planned(manifests()), LossKind::NotServed), [""; 0], "nothing is lost");
+    // A cluster that has the definition from somebody else serves it.
+    let served =
+        ["Widget", "Gadget"].map(|kind| (GroupKind::new("example.org", kind), "v1".into()));
+    let other = (GroupKind::new("other.org", "Widget"), "v1".into());
+    let definition = GroupKind::new("apiextensions.k8s.io", "CustomResourceDefinition");
+    let serving = Serving::of(served.into_iter().chain([other, (definition, "v1".into())]));
+    let asked = Input { lost: vec![lost], ..input(manifests(), Vec::new()) };
+    assert_eq!(losses(&plan(asked, serving), LossKind::NotServed), [""; 0]);
 }
