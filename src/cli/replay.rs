@@ -8,7 +8,7 @@ mod abandon;
 mod record;
 mod text;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -30,16 +30,16 @@ use crate::model::{Digest, ObjectKey, Seq, Timestamp};
 use crate::query::instant::{self, About};
 use crate::query::recovery::{Asked, gather, last_replay, own_cluster};
 use crate::reconcile::recovery::{
-    Differing, Found, NotRecorded, Recorder, Replay, ReplayError, serving, survey, verify,
+    Differing, Found, NotRecorded, Recorder, Replay, ReplayError, Served, serving, survey, verify,
 };
 use crate::recovery::progress::{Fate, Progress, refuse};
-use crate::recovery::{Loss, Plan, Serving, Shown, plan};
+use crate::recovery::{Backends, Loss, Plan, Serving, Shown, plan};
 
 /// The target of a replay.
 struct Target {
     cluster: Connection,
     identity: Identity,
-    serving: Serving,
+    served: Served,
 }
 
 /// What is replayed: of a new replay as it is asked for, of one that goes on as it was begun.
@@ -117,7 +117,10 @@ pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error
     }
     let target = connect(context.config(), &args).await?;
     let wanted = wanted(context, &args, &archive, &target)?;
-    let mut made = planned(context, &archive, &wanted, target.serving.clone())?;
+    let mut made = planned(context, &archive, &wanted, target.served.serving.clone())?;
+    if let Some(error) = target.served.unknown(&made, &target.identity.server) {
+        return Err(of_cluster(&error));
+    }
     let going_on = wanted.former.as_ref().filter(|_| args.resume || args.verify);
     if args.verify {
         // What was left as it is was never meant to be written.
@@ -150,6 +153,9 @@ pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error
         let text = format!("nothing was written: {}{listed}", refused.why);
         return Err(Error::new(Exit::Refused, text).hint(refused.hint));
     }
+    if !args.resume && !found.unknown.is_empty() {
+        return Err(unasked(&found));
+    }
     restorable(&made.shown, wanted.partial)?;
     if args.plan {
         return Ok(());
@@ -175,8 +181,8 @@ async fn connect(config: &Config, args: &ReplayArgs) -> Result<Target, Error> {
     let asking = async {
         let cluster = Connection::connect(&options).await?;
         let identity = cluster.identify().await?;
-        let serving = serving(&cluster).await?;
-        Ok::<_, cluster::Error>(Target { cluster, identity, serving })
+        let served = serving(&cluster).await?;
+        Ok::<_, cluster::Error>(Target { cluster, identity, served })
     };
     asking.await.map_err(|error| of_cluster(&error))
 }
@@ -285,7 +291,7 @@ async fn replay(
     let actor = http::local_user();
     let former = wanted.former.clone().filter(|_| args.resume);
     let resumed = former.is_some();
-    let gone = former.as_ref().map(|former| former.gone(&made.steps, &found.uids));
+    let gone = former.as_ref().map(|former| gone(former, made, found));
     let progress = match former {
         Some(former) => former,
         None => begin(recorder, made, &wanted, target).await?,
@@ -316,6 +322,8 @@ async fn replay(
         wait: Duration::from(args.wait),
         tell: &tell,
         notes: Vec::new(),
+        backends: Backends::of(&made.steps),
+        answering: BTreeMap::new(),
     };
     let ended = finish(&mut replay).await;
     let notes = std::mem::take(&mut replay.notes);
@@ -329,6 +337,26 @@ async fn replay(
         ..reported(target, made, &progress, finished, differs)
     };
     told(context, &report)
+}
+
+/// What a replay that goes on had written and is not there any more. What cannot be asked for is
+/// not known to be gone.
+fn gone(former: &Progress, made: &Plan, found: &Found) -> BTreeMap<ObjectKey, String> {
+    let uids = former.uids();
+    let unknown =
+        found.unknown.keys().filter_map(|key| Some((key.clone(), uids.get(key)?.clone())));
+    let there = found.uids.clone().into_iter().chain(unknown).collect();
+    former.gone(&made.steps, &there)
+}
+
+/// Refuses to begin where it is not known whether objects are there.
+fn unasked(found: &Found) -> Error {
+    let lines = found.unknown.iter().map(|(key, why)| format!("\n{key}: {why}"));
+    let text = format!(
+        "nothing was written: the target cannot say whether it has what would be written:{}",
+        lines.collect::<String>()
+    );
+    Error::new(Exit::Unreachable, text).hint("name an empty cluster, or wait until that answers")
 }
 
 /// Writes, compares, and records how it ended.

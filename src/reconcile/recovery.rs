@@ -8,11 +8,12 @@
 //! field that somebody else has set otherwise refuses them; and after a crash the target is asked
 //! before anything is written again.
 
+mod ready;
 mod run;
 mod target;
 mod verify;
 mod write;
 
 pub use run::{NotRecorded, Recorder, Replay, ReplayError};
-pub use target::{Found, serving, survey};
+pub use target::{Found, Served, serving, survey};
 pub use verify::{Differing, verify};

@@ -50,6 +50,7 @@ mod recovery_gone;
 mod recovery_live;
 mod recovery_missing;
 mod recovery_newer;
+mod recovery_silent;
 mod render;
 mod report;
 mod retry;

@@ -18,12 +18,10 @@ use crate::ledger::event::{
 use crate::ledger::{Draft, Ledger};
 use crate::model::{Actor, ObjectKey, Seq, canonical_json};
 use crate::recovery::progress::{Fate, Progress};
-use crate::recovery::{Stage, Step};
+use crate::recovery::{Backends, Stage, Step};
 
 /// How many writes an intent lists at most.
 const BATCH_MAX: usize = 64;
-/// How often is asked whether something is ready.
-const READY_POLL: Duration = Duration::from_millis(100);
 
 /// Why a replay stopped. What was recorded so far stays, and `--resume` goes on.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +94,10 @@ pub struct Replay<'a> {
     pub tell: &'a dyn Fn(&str, usize, usize),
     /// What a person should know afterwards.
     pub notes: Vec<String>,
+    /// What has to answer for some of the objects.
+    pub backends: Backends,
+    /// What of that was waited for, and whether it answers.
+    pub answering: BTreeMap<ObjectKey, bool>,
 }
 
 impl Replay<'_> {
@@ -114,9 +116,10 @@ impl Replay<'_> {
             let stage = batch[0].place.stage;
             match stage {
                 Stage::Workloads => self.accounts(batch).await?,
-                Stage::Admission => self.backends(batch).await?,
+                Stage::Admission => self.admission(batch).await?,
                 _ => {}
             }
+            self.converters(batch).await?;
             for batch in batch.chunks(BATCH_MAX) {
                 self.batch(batch).await?;
                 done += batch.len();
@@ -145,7 +148,10 @@ impl Replay<'_> {
                 continue;
             };
             let made = self.made.contains(&step.key);
-            sent.push(Sent { step, manifest, audit_id: String::new(), made });
+            let behind = self.backends.behind(step).cloned();
+            let silent = behind.as_ref().is_some_and(|by| self.answering.get(by) == Some(&false));
+            let audit_id = String::new();
+            sent.push(Sent { step, manifest, audit_id, made, behind, silent });
         }
         // After a crash the target knows more than the ledger.
         if self.resumed {
@@ -293,83 +299,6 @@ impl Replay<'_> {
         recorded.map_err(ReplayError::Ledger)
     }
 
-    /// Waits until the objects that were written say that they are ready.
-    async fn conditions(&mut self, batch: &[Step], condition: &str) -> Result<(), ReplayError> {
-        let until = Instant::now() + self.wait;
-        for step in batch {
-            if !matches!(self.progress.fates.get(&step.key), Some(Fate::Written(_))) {
-                continue;
-            }
-            loop {
-                let live = self.cluster.get(&step.key, &step.version).await?;
-                if live.as_ref().is_some_and(|live| has_condition(live, condition)) {
-                    break;
-                }
-                if Instant::now() >= until {
-                    let waited = self.wait.as_secs();
-                    let note = format!("{}: not {condition} after {waited} s", step.key);
-                    self.notes.push(note);
-                    break;
-                }
-                tokio::time::sleep(READY_POLL).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for the service accounts of Pods: a namespace gets its own a moment after it is there,
-    /// and a Pod without one is refused.
-    async fn accounts(&mut self, batch: &[Step]) -> Result<(), ReplayError> {
-        let until = Instant::now() + self.wait;
-        let pods = batch.iter().filter(|step| step.key.is("", "Pod"));
-        let accounts: BTreeSet<ObjectKey> = pods
-            .map(|step| {
-                let named = step.manifest.pointer("/spec/serviceAccountName");
-                let name = named.and_then(Value::as_str).unwrap_or("default");
-                ObjectKey::new("", "ServiceAccount", &step.key.namespace, name)
-            })
-            .collect();
-        for account in accounts {
-            while self.cluster.get(&account, "v1").await?.is_none() && Instant::now() < until {
-                tokio::time::sleep(READY_POLL).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until what admission calls answers, where a silent one would refuse what it matches.
-    async fn backends(&mut self, batch: &[Step]) -> Result<(), ReplayError> {
-        let services: BTreeMap<ObjectKey, &ObjectKey> = batch
-            .iter()
-            .flat_map(|step| strict_services(&step.manifest).map(move |key| (key, &step.key)))
-            .filter(|(service, _)| self.steps.iter().any(|step| step.key == *service))
-            .collect();
-        let until = Instant::now() + self.wait;
-        for (service, webhook) in services {
-            while !self.has_endpoints(&service).await? {
-                if Instant::now() >= until {
-                    let note = format!(
-                        "{webhook}: nothing answers for {service} yet; what it matches is refused \
-                         until then"
-                    );
-                    self.notes.push(note);
-                    break;
-                }
-                tokio::time::sleep(READY_POLL).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn has_endpoints(&self, service: &ObjectKey) -> Result<bool, ReplayError> {
-        let key = ObjectKey::new("", "Endpoints", &service.namespace, &service.name);
-        let found = self.cluster.get(&key, "v1").await?;
-        let subsets = found.as_ref().and_then(|found| found.get("subsets")?.as_array());
-        let addresses =
-            subsets.into_iter().flatten().filter_map(|s| s.get("addresses")?.as_array());
-        Ok(addresses.flatten().next().is_some())
-    }
-
     /// Records the end.
     ///
     /// # Errors
@@ -385,21 +314,4 @@ impl Replay<'_> {
         self.progress.finished = Some(body.clone());
         Ok(body)
     }
-}
-
-fn has_condition(live: &Value, condition: &str) -> bool {
-    let conditions = live.pointer("/status/conditions").and_then(Value::as_array);
-    let mut conditions = conditions.into_iter().flatten();
-    conditions.any(|found| found["type"] == condition && found["status"] == "True")
-}
-
-/// The Services that a webhook configuration calls and whose silence refuses what is matched.
-fn strict_services(manifest: &Value) -> impl Iterator<Item = ObjectKey> + '_ {
-    let webhooks = manifest.get("webhooks").and_then(Value::as_array).into_iter().flatten();
-    let strict = webhooks.filter(|webhook| webhook["failurePolicy"] != "Ignore");
-    strict.filter_map(|webhook| {
-        let service = webhook.pointer("/clientConfig/service")?;
-        let text = |field: &str| service.get(field).and_then(Value::as_str);
-        Some(ObjectKey::new("", "Service", text("namespace")?, text("name")?))
-    })
 }

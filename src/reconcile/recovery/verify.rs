@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt as _;
 use serde_json::Value;
 
-use super::write::{Sent, WRITES_MAX, Writing, told};
+use super::write::{Sent, WRITES_MAX, Writing, is_of_backend, told};
 use crate::cluster::{Class, Connection, Error, SecretDigest};
 use crate::ledger::event::Recovered;
 use crate::model::{GroupKind, ObjectKey};
-use crate::recovery::Step;
 use crate::recovery::progress::{Fate, Progress};
+use crate::recovery::{Backends, Step};
 
 /// How many fields of an object are named.
 const FIELDS_MAX: usize = 5;
@@ -42,7 +42,8 @@ pub async fn verify(
         Some(Fate::Written(recovered)) => Some((step, recovered)),
         _ => None,
     });
-    let checking = Checking { writing: Writing { cluster, sealer }, uids: &uids, scaled: &scaled };
+    let (writing, backends) = (Writing { cluster, sealer }, Backends::of(steps));
+    let checking = Checking { writing, uids: &uids, scaled: &scaled, backends: &backends };
     let mut answers = futures::stream::iter(written)
         .map(|(step, recovered)| async move { (step, checking.differs(step, recovered).await) })
         .buffered(WRITES_MAX);
@@ -61,12 +62,16 @@ struct Checking<'a> {
     writing: Writing<'a>,
     uids: &'a BTreeMap<ObjectKey, String>,
     scaled: &'a BTreeSet<ObjectKey>,
+    backends: &'a Backends,
 }
 
 impl Checking<'_> {
     async fn differs(self, step: &Step, recovered: &Recovered) -> Result<Option<String>, Error> {
         let live = match self.writing.cluster.get(&step.key, &step.version).await {
             Err(error) if error.class() == Class::NotServed => None,
+            Err(error) if self.backends.behind(step).is_some() && is_of_backend(&error) => {
+                return Ok(Some(format!("it cannot be read: {}", error.chain())));
+            }
             live => live?,
         };
         let Some(live) = live else { return Ok(Some("it is gone".to_owned())) };
@@ -80,7 +85,8 @@ impl Checking<'_> {
         let Some(manifest) = step.with_owners(self.uids) else {
             return Ok(Some("its owner is not there".to_owned()));
         };
-        let sent = Sent { step, manifest, audit_id: String::new(), made: false };
+        let (audit_id, behind) = (String::new(), None);
+        let sent = Sent { step, manifest, audit_id, made: false, behind, silent: false };
         let found = match self.writing.differences(&sent, &live) {
             Ok(found) => found,
             Err(why) => return Ok(Some(why)),

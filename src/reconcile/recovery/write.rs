@@ -10,6 +10,7 @@ use crate::cluster::{
     admitted, normalize,
 };
 use crate::ledger::event::{FieldChange, ManagerStamp, Recovered, RecoveryResult};
+use crate::model::ObjectKey;
 use crate::recovery::{Source, Step};
 
 /// How many writes are under way at once (design §12).
@@ -20,6 +21,8 @@ const TRIES_MAX: u32 = 6;
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// How long one request may take.
 pub(super) const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// How long a request may take that nobody seems to answer.
+const SILENT_MAX: Duration = Duration::from_secs(10);
 
 /// What a write is made with.
 #[derive(Clone, Copy)]
@@ -35,12 +38,17 @@ pub(super) struct Sent<'a> {
     pub(super) audit_id: String,
     /// Whether the cluster makes the object by itself, so that its fields may be taken over.
     pub(super) made: bool,
+    /// What has to answer for it.
+    pub(super) behind: Option<ObjectKey>,
+    /// Whether that was waited for in vain: then it is tried once.
+    pub(super) silent: bool,
 }
 
 impl Writing<'_> {
     /// Writes one object, and tries again what may pass.
     pub(super) async fn write(self, sent: &Sent<'_>) -> RecoveryResult {
         let (mut wait, mut tries) = (TRY_AGAIN, 0);
+        let most = if sent.silent { 1 } else { TRIES_MAX };
         loop {
             tries += 1;
             failpoint::reach(failpoint::SENDING);
@@ -72,7 +80,7 @@ impl Writing<'_> {
                 | Class::Expired
                 | Class::Transient => wait,
             };
-            if tries >= TRIES_MAX {
+            if tries >= most {
                 return RecoveryResult::Failed(error.chain(), tries);
             }
             tokio::time::sleep(pause).await;
@@ -82,7 +90,7 @@ impl Writing<'_> {
 
     async fn once(self, sent: &Sent<'_>) -> Result<Value, cluster::Error> {
         let step = sent.step;
-        let cluster = self.cluster.within(REQUEST_MAX);
+        let cluster = self.cluster.within(if sent.silent { SILENT_MAX } else { REQUEST_MAX });
         // What nobody's application wants stays nobody's: it is created and not applied.
         if step.app.is_empty() {
             return cluster.replace(&self.creation(sent), false).await;
@@ -128,6 +136,10 @@ impl Writing<'_> {
         let found = self.cluster.get(&sent.step.key, &sent.step.version).await;
         let live = match found {
             Err(error) if error.class() == Class::NotServed => return Ok(None),
+            Err(error) if sent.behind.is_some() && is_of_backend(&error) => {
+                let why = format!("whether it is there is not known: {}", error.chain());
+                return Ok(Some(RecoveryResult::Failed(why, tries)));
+            }
             found => found?,
         };
         let Some(live) = live else { return Ok(None) };
@@ -189,6 +201,16 @@ impl Writing<'_> {
 pub(super) fn told(change: &FieldChange) -> String {
     let shown = |value: &str| if value.is_empty() { "absent".to_owned() } else { value.to_owned() };
     format!("{} {} → {}", change.path, shown(&change.was), shown(&change.now))
+}
+
+/// Whether what has to answer for an object may be all that failed, rather than the API server.
+pub(super) fn is_of_backend(error: &cluster::Error) -> bool {
+    matches!(
+        error,
+        cluster::Error::Unavailable { .. }
+            | cluster::Error::FateUnknown { .. }
+            | cluster::Error::TimedOut { .. }
+    )
 }
 
 /// Whether greffier wrote the object: by an apply, or by creating it.
