@@ -217,6 +217,9 @@ fn after(name: &AppName, plan: &Plan) -> AppAfter {
     }
     if !plan.permission.apply {
         after.restrained.clone_from(&plan.permission.why_not);
+    } else if let Some(gate) = &plan.gate {
+        let reasons = gate.reasons.iter().map(|reason| reason.what.as_str()).collect::<Vec<_>>();
+        after.restrained = format!("waits for approval: {}", reasons.join("; "));
     }
     after
 }

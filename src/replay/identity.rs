@@ -254,6 +254,7 @@ impl World {
         self.cluster.begin(seq);
         self.cluster.identity.anew = true;
         self.live.clear();
+        self.forget_doubted();
         self.overtake();
     }
 

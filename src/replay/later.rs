@@ -31,6 +31,8 @@ pub struct OwnWrites {
     pub unseen: Timestamp,
     /// What shows that greffier wrote later than that.
     pub sign: Option<Sign>,
+    /// The same of a cluster of which it is in doubt whether it is the one to be kept.
+    pub doubted: Option<Sign>,
 }
 
 /// A write of greffier that this ledger does not know of.
@@ -139,10 +141,17 @@ impl World {
         self.own_writes.unseen = self.own_writes.unseen.max(until);
     }
 
-    /// What is there is accepted, whoever wrote it.
+    /// The cluster that answers is the one to be kept: what the former one showed is over. What
+    /// this one shows is not said to be right by keeping it: whoever accepts a cluster with an old
+    /// copy of the ledger wants it as it is.
     pub(super) fn accept_what_is_there(&mut self) {
-        self.own_writes.sign = None;
+        self.own_writes.sign = self.own_writes.doubted.take();
         self.may_have_written(self.now);
+    }
+
+    /// Nothing that was seen so far is of the cluster as it is.
+    pub(super) fn forget_doubted(&mut self) {
+        self.own_writes.doubted = None;
     }
 
     /// Whether the object shows a write of greffier that is later than all of this ledger. A ledger
@@ -156,12 +165,14 @@ impl World {
             || at <= unseen.plus_ms(CLOCKS_DIFFER_MS)
             // The answer is on its way.
             || self.in_flight.contains_key(&body.key)
-            || self.cluster.doubt().is_some()
             || !self.is_of_this_ledger(body)
         {
             return false;
         }
-        self.note_sign(&body.key, at)
+        match self.cluster.doubt() {
+            Some(_) => self.note_doubted(&body.key, at),
+            None => self.note_sign(&body.key, at),
+        }
     }
 
     /// Whether the object is of an application that this ledger knows: another greffier may have its
@@ -181,6 +192,16 @@ impl World {
         let (key, seq, started) = (key.clone(), self.seq, self.started);
         self.own_writes.sign = Some(Sign { key, at, seq, started });
         first
+    }
+
+    /// Notes the latest sign of a cluster that is in doubt: until it is accepted nothing is written.
+    fn note_doubted(&mut self, key: &ObjectKey, at: Timestamp) -> bool {
+        let former = self.own_writes.doubted.as_ref();
+        if former.is_none_or(|sign| sign.at < at) {
+            let (key, seq, started) = (key.clone(), self.seq, self.started);
+            self.own_writes.doubted = Some(Sign { key, at, seq, started });
+        }
+        false
     }
 
     /// Whether the object was made anew, and as greffier, without this ledger knowing of it.

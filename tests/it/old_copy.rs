@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::cluster::ControlPlane;
-use crate::daemon::{Greffier, config_map, run, until};
+use crate::cluster::{ControlPlane, Options};
+use crate::daemon::{Greffier, KEPT, application, config_map, run, until};
 use crate::keep::{kept, live};
 
 const KEY: &str = ".data.key";
@@ -170,4 +170,64 @@ fn an_old_copy_is_told_by_what_only_the_later_greffier_made() {
     greffier.wait_kind("plan.lapsed", &app);
     greffier.wait_synced(&app, &newer);
     assert_eq!((live(&ns, "cm/three", KEY), live(&ns, "cm/four", KEY)), ("".into(), "1".into()));
+}
+
+/// Keeps the cluster that answers, once its plan `is` what is waited for.
+fn accepts(greffier: &Greffier, is: impl Fn(&Value) -> bool) {
+    until("the plan", || {
+        let output = greffier.cli(&["cluster", "accept", "--plan", "-o", "json"]);
+        let shown = serde_json::from_slice(&output.stdout).ok()?;
+        (output.status.success() && is(&shown)).then_some(())
+    });
+    greffier.cli_ends(0, &["cluster", "accept", "--yes"]);
+}
+
+/// Goal: whoever keeps a cluster with an old copy of the ledger keeps it as it is. Method: the
+/// cluster burned after the copy was made, and the ledger went on in the new one.
+#[test]
+fn an_old_copy_does_not_put_back_a_cluster_that_is_accepted_with_it() {
+    let plane = ControlPlane::start_with(Options { kwok: false, ..Options::default() });
+    let greffier = Greffier::on(&plane);
+    greffier.repo.write("web/1.yaml", &config_map("one", "1"));
+    let first = greffier.repo.write("web/2.yaml", &config_map("two", "1")).push("first");
+    let web = application("web", &greffier.repo.url(), "web", "old-accepted", KEPT);
+    let greffier = greffier.root(&web);
+    greffier.start().wait_synced("web", &first);
+    assert_eq!(greffier.stop(), Some(0));
+    copy(&greffier.path("data"), &greffier.path("copy"));
+    plane.wipe();
+    greffier.start();
+    let began = greffier.seq();
+    accepts(&greffier, |_| true);
+    greffier.wait_after(began, "the sync", |event| event["kind"] == "sync.finished");
+    greffier.repo.write("web/1.yaml", &config_map("one", "2")).remove("web/2.yaml");
+    let newer = greffier.repo.push("newer");
+    greffier.wait_synced("web", &newer);
+    let all = || {
+        let path = "jsonpath={range .items[*]}{.metadata.name}={.data.key} {end}";
+        plane.kubectl_ok("admin", &["get", "cm", "-n", "old-accepted", "-o", path])
+    };
+    until("it is pruned", || (!all().contains("two=")).then_some(()));
+    assert_eq!(greffier.stop(), Some(0));
+
+    std::fs::rename(&greffier.repo.bare, greffier.path("away.git")).unwrap();
+    restored(&greffier);
+    // Its plan says so, too, as soon as everything was looked at.
+    accepts(&greffier, |shown| {
+        let web = &shown["apps"][0];
+        web["gated"] != 0 && web["restrained"].as_str().is_some_and(|why| why.contains("old copy"))
+    });
+    greffier.wait("the gate", gated);
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(status.contains("OLD COPY") && status.contains("waits: web"), "{status}");
+    assert!(all().contains("one=2") && !all().contains("two="), "{}", all());
+    assert!(log_of(&greffier, "apply.intent").is_empty(), "nothing is written");
+}
+
+/// The events of a kind since the daemon started on the old copy of the ledger.
+fn log_of(greffier: &Greffier, kind: &str) -> Vec<Value> {
+    let started = greffier.json(&["log", "--kind", "daemon.started", "-n", "1", "-o", "json"]);
+    let from = format!("#{}", started[0]["seq"]);
+    let args = ["log", "--kind", kind, "--from", &from, "--all", "-o", "json"];
+    greffier.json(&args).as_array().unwrap().clone()
 }

@@ -303,19 +303,35 @@ fn what_this_ledger_wrote_is_no_sign() {
 }
 
 #[test]
-fn what_is_there_when_a_cluster_is_accepted_is_no_sign() {
+fn what_the_former_cluster_showed_is_no_sign_and_what_an_accepted_one_shows_is() {
     let mut given = listed();
     given.identified("one");
     let at = in_an_hour(&given);
     shows(&mut given, NEW, at, "Apply");
     let doubt = given.replaced("two");
     given.lists_everything();
+    let mut fresh = given.clone();
+    fresh.after_ms(7_200_000);
+    fresh.accepts(doubt);
+    assert_eq!(fresh.world.old_copy(), None, "the former one showed it");
+    shows(&mut fresh, D, at.plus_ms(2_000), "Apply");
+    assert_eq!(fresh.world.old_copy(), None, "it was there");
+
+    // Another greffier went on in this one: whoever keeps it keeps what that one wrote.
+    given.sees("Namespace/prod");
     shows(&mut given, C, at.plus_ms(1_000), "Apply");
-    given.after_ms(7_200_000);
+    assert!(given.world.old_copy().is_none_or(|sign| sign.key != key(C)), "not accepted yet");
+    // Yet another cluster shows nothing of this one.
+    let mut other = given.clone();
+    let again = other.replaced("three");
+    other.lists_everything();
+    other.accepts(again);
+    assert_eq!(other.world.old_copy(), None);
     given.accepts(doubt);
-    assert_eq!(given.world.old_copy(), None);
-    shows(&mut given, D, at.plus_ms(2_000), "Apply");
-    assert_eq!(given.world.old_copy(), None, "it was there");
+    assert_eq!(given.world.old_copy().map(|sign| &sign.key), Some(&key(C)));
+    fails(&mut given);
+    assert_eq!(given.writes("other"), [""; 0]);
+    assert!(!gated(&given.plan("other")).is_empty(), "Git and people have said nothing");
 }
 
 #[test]
