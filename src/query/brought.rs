@@ -8,7 +8,7 @@
 use super::book::Book;
 use super::text::clip;
 use crate::ledger::event::{
-    Event, ManagerStamp, Recovered, RecoveryOutcomeV1, RecoveryResult, RestoreEndedV1,
+    ActorClaim, Event, ManagerStamp, Recovered, RecoveryOutcomeV1, RecoveryResult, RestoreEndedV1,
     RestoreResult, Verb,
 };
 use crate::ledger::store::SubjectKey;
@@ -34,6 +34,8 @@ pub(super) struct Version<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Brought {
     pub(super) intent: Seq,
+    /// The position of the write in the intent.
+    pub(super) index: u32,
     pub(super) outcome: Seq,
     pub(super) verb: Verb,
     /// The application; `None` = nobody's.
@@ -47,6 +49,11 @@ pub(super) struct Brought {
     pub(super) commit: Option<CommitId>,
     /// Why, and who asked for it.
     pub(super) reason: String,
+}
+
+/// Whether any replay or restore wrote the object with this uid.
+pub(super) fn is_any(book: &dyn Book, uid: &str) -> bool {
+    !book.find(SubjectKey::topic(&Topic::Brought(uid.to_owned())), Seq::ZERO, 1).is_empty()
 }
 
 impl Version<'_> {
@@ -111,6 +118,7 @@ impl Version<'_> {
         let Some(write) = write.filter(|write| write.key == *self.key) else { return Ok(None) };
         let mut brought = Brought {
             intent: intent.seq(),
+            index,
             outcome,
             verb: Verb::Create,
             app: write.app.parse().ok(),
@@ -141,7 +149,7 @@ impl Version<'_> {
             RestoreResult::Made { uid, resource_version }
                 if uid == self.uid && resource_version == self.resource_version =>
             {
-                usize::try_from(*index).ok()
+                Some(*index)
             }
             _ => None,
         });
@@ -149,9 +157,11 @@ impl Version<'_> {
         let Some(index) = made.filter(|_| !body.settled) else { return Ok(None) };
         let Some(intended) = book.get(body.restore)? else { return Ok(None) };
         let Some(Event::RestoreIntended(restore)) = &intended.event else { return Ok(None) };
-        let write = restore.writes.get(index).filter(|write| write.key == *self.key);
+        let write = usize::try_from(index).ok().and_then(|index| restore.writes.get(index));
+        let write = write.filter(|write| write.key == *self.key);
         Ok(write.map(|write| Brought {
             intent: intended.seq(),
+            index,
             outcome,
             verb: write.verb,
             app: None,
@@ -164,6 +174,29 @@ impl Version<'_> {
     }
 }
 
+impl Brought {
+    /// Whether the records that somebody's name rests on are of this write: then whoever they name is
+    /// greffier. An audit id alone proves nothing, but that the object shows the write does.
+    pub(super) fn is_told_by(
+        &self,
+        book: &dyn Book,
+        claims: &[ActorClaim],
+    ) -> Result<bool, ledger::Error> {
+        let id = format!("-{}-{}", self.intent, self.index);
+        if claims.is_empty() || claims.iter().any(|claim| claim.evidence.is_empty()) {
+            return Ok(false);
+        }
+        for seq in claims.iter().flat_map(|claim| &claim.evidence) {
+            let record = book.get(*seq)?;
+            match record.as_ref().and_then(|record| record.event.as_ref()) {
+                Some(Event::AuditReceived(record)) if record.audit_id.ends_with(&id) => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+}
+
 /// Who asked for it.
 fn asked(began: &Recorded) -> String {
     format!("{} asked for it (#{})", clip(&began.actor.to_string(), 120), began.seq())
@@ -172,7 +205,7 @@ fn asked(began: &Recorded) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::event::{RecoveryBegunV1, RecoveryIntentV1, RecoveryWrite};
+    use crate::ledger::event::{AuditReceivedV1, RecoveryBegunV1, RecoveryIntentV1, RecoveryWrite};
     use crate::ledger::samples::sample_events;
     use crate::model::{Digest, Timestamp};
     use crate::query::fixture::{Story, key};
@@ -255,6 +288,42 @@ mod tests {
         replayed(&mut story, true);
         let found = made_by(&story, ("new", "7"), stamp(10, 1), true);
         assert_eq!(found, Seq::ZERO, "found after a crash: no answer names it");
+    }
+
+    /// Goal: a record of the very write names greffier and no more; one of another request stands.
+    #[test]
+    fn a_record_of_the_write_itself_tells_nothing_else() {
+        let mut story = Story::empty();
+        story.event(sample("daemon.started"));
+        let outcome = replayed(&mut story, false);
+        let Event::AuditReceived(record) = sample("audit.received") else { panic!() };
+        let mut record_of = |audit_id: String| {
+            let seq = story.event(AuditReceivedV1 { audit_id, ..record.clone() });
+            ActorClaim { who: "sa".into(), evidence: vec![seq], ..ActorClaim::default() }
+        };
+        let intent = Seq(outcome.0 - 1);
+        let own = record_of(format!("ledger-{intent}-0"));
+        let others = [
+            record_of(format!("ledger-{intent}-1")),
+            record_of("alices".into()),
+            ActorClaim { who: "sa".into(), ..ActorClaim::default() },
+        ];
+        let web = key(WEB);
+        let version = Version {
+            key: &web,
+            uid: "new",
+            resource_version: "7",
+            managers: &[],
+            is_first: true,
+            as_of: Seq(99),
+        };
+        let brought = version.brought(&story.ledger).unwrap().unwrap();
+        let told = |claims: &[ActorClaim]| brought.is_told_by(&story.ledger, claims).unwrap();
+        assert!(told(std::slice::from_ref(&own)));
+        assert!(!told(&[]));
+        for other in others {
+            assert!(!told(&[own.clone(), other.clone()]) && !told(&[other]));
+        }
     }
 
     #[test]

@@ -109,6 +109,7 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
         }
         // What a record tells is better than any answer; what the object says of itself is not.
         if !matches!(body.verdict, Verdict::Unknown | Verdict::FieldManager) {
+            who.own = replayed(book, (&key, observation), &who.claims, as_of)?;
             return Ok(Some(who));
         }
     }
@@ -137,6 +138,21 @@ pub fn who(book: &dyn Book, seq: Seq, as_of: Option<Seq>) -> Result<Option<Who>,
         claimed(&mut who, &observed);
     }
     Ok(Some(who))
+}
+
+/// The write of a replay or a restore that the records tell of which name somebody.
+fn replayed(
+    book: &dyn Book,
+    (key, observation): (&ObjectKey, Seq),
+    claims: &[ActorClaim],
+    as_of: Option<Seq>,
+) -> Result<Option<OwnWrite>, ledger::Error> {
+    let observed = book.get(observation)?;
+    let Some(Event::ObjectObserved(body)) = observed.as_ref().and_then(|r| r.event.as_ref()) else {
+        return Ok(None);
+    };
+    let as_of = as_of.unwrap_or_else(|| book.head());
+    own::Subject { key, uid: &body.uid, observation, as_of }.told_by(book, body, claims)
 }
 
 /// What the object says of itself.

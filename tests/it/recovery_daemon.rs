@@ -90,7 +90,8 @@ fn the_daemon_that_still_runs_records_the_replay_and_then_keeps_the_new_cluster(
     // The daemon is pointed at the new cluster, which is accepted.
     assert_eq!(greffier.stop(), Some(0));
     let before = versions(&fresh);
-    let greffier = greffier.connecting_as(fresh.kubeconfig("greffier"));
+    let audit = format!("[audit]\nfile = \"{}\"", fresh.audit_log().display());
+    let greffier = greffier.connecting_as(fresh.kubeconfig("greffier")).configure(&audit);
     greffier.start();
     greffier.wait("another cluster", |event| event["kind"] == "cluster.replaced");
     let accepted = greffier.seq();
@@ -110,6 +111,10 @@ fn the_daemon_that_still_runs_records_the_replay_and_then_keeps_the_new_cluster(
         let changed = results.iter().any(|result| result[1]["Applied"]["changed"] == true);
         assert!(!changed || outcome["seq"].as_u64() < Some(accepted), "{outcome}");
     }
+    // The records of the replay's own requests name greffier, and take nothing away.
+    greffier.wait_after(accepted, "who wrote it", |event| {
+        event["kind"] == "attribution.resolved" && event["detail"]["key"]["namespace"] == NS
+    });
     replayed_by_greffier(&greffier, &commit);
     // From here on Git is followed there, deletions included.
     let newer = greffier.repo.write("web/0.yaml", &config_map("cm-0", "2")).remove("web/1.yaml");

@@ -138,6 +138,12 @@ fn replayed(
         as_of: until,
     };
     let Some(made) = made.brought(book)? else { return Ok(()) };
+    // A record of the very write names greffier, and no more.
+    if let Some((_, told)) = &first.attributed
+        && made.is_told_by(book, &told.claims)?
+    {
+        first.attributed = None;
+    }
     let Some(app) = made.app else { return Ok(()) };
     let plain = Write::plain(made.verb, key.clone(), &made.version, &made.reason);
     first.own = Some(Own {

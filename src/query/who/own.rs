@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use super::super::book::{Book, as_intent};
-use super::super::brought::Version;
+use super::super::brought::{self, Version};
 use super::super::instant::backwards;
 use super::super::search::Filter;
 use super::super::signer::Signer;
 use super::OwnWrite;
 use crate::attribution::{Change, Prior};
 use crate::ledger::event::{
-    Applied, Event, IntentRecordedV1, Learned, ObjectObservedV1, Verb, WriteResult,
+    ActorClaim, Applied, Event, IntentRecordedV1, Learned, ObjectObservedV1, Verb, WriteResult,
 };
 use crate::ledger::store::SubjectKey;
 use crate::ledger::subjects::Topic;
@@ -147,7 +147,7 @@ impl Subject<'_> {
             })?;
         }
         let Some((outcome, intent, index)) = made else {
-            return self.brought(book, body, prior.is_none());
+            return self.brought(book, body, prior.is_none(), None);
         };
         let Some(intended) = as_intent(&intent) else { return Ok(None) };
         let verb = written(intended, index).map(|write| write.verb);
@@ -157,12 +157,30 @@ impl Subject<'_> {
         own_write(book, outcome, &intent, index)
     }
 
-    /// The write of a replay or of a restore that made the version.
+    /// The write of a replay or of a restore that made the version, where the records which name
+    /// somebody are of that very write.
+    pub(super) fn told_by(
+        &self,
+        book: &dyn Book,
+        body: &ObjectObservedV1,
+        claims: &[ActorClaim],
+    ) -> Result<Option<OwnWrite>, ledger::Error> {
+        // Nearly everything was never replayed or restored, which the index tells at once.
+        if !brought::is_any(book, self.uid) {
+            return Ok(None);
+        }
+        let is_first = self.before(book)?.prior.is_none();
+        self.brought(book, body, is_first, Some(claims))
+    }
+
+    /// The write of a replay or of a restore that made the version; where `claims` are given, only
+    /// if they rest on records of it.
     fn brought(
         &self,
         book: &dyn Book,
         body: &ObjectObservedV1,
         is_first: bool,
+        claims: Option<&[ActorClaim]>,
     ) -> Result<Option<OwnWrite>, ledger::Error> {
         let version = Version {
             key: self.key,
@@ -173,6 +191,11 @@ impl Subject<'_> {
             as_of: self.as_of,
         };
         let Some(brought) = version.brought(book)? else { return Ok(None) };
+        if let Some(claims) = claims
+            && !brought.is_told_by(book, claims)?
+        {
+            return Ok(None);
+        }
         let mut own = OwnWrite {
             app: brought.app,
             intent: brought.intent,
