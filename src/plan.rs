@@ -255,7 +255,8 @@ fn sync(world: &World, app: &App, plan: &Plan) -> Sync {
     let mut sync = if app.proposed.is_some() { Sync::OutOfSync } else { Sync::Synced };
     for object in &plan.objects {
         match object.status {
-            Status::Synced | Status::Held | Status::InFlight => {}
+            Status::Synced | Status::Held => {}
+            Status::InFlight if !is_unwritten(world, app, &object.key) => {}
             Status::Unknown => return Sync::Unknown,
             Status::Missing
             | Status::Changed
@@ -264,6 +265,7 @@ fn sync(world: &World, app: &App, plan: &Plan) -> Sync {
             | Status::Foreign
             | Status::Extra
             | Status::OnHold
+            | Status::InFlight
             | Status::Kept => {
                 if object.counted {
                     sync = Sync::OutOfSync;
@@ -272,6 +274,18 @@ fn sync(world: &World, app: &App, plan: &Plan) -> Sync {
         }
     }
     sync
+}
+
+/// Whether a write is under way that brings what Git says: until it is answered the object is as it
+/// was before, as far as anybody knows.
+fn is_unwritten(world: &World, app: &App, key: &ObjectKey) -> bool {
+    let wanted = app.desired.as_ref().and_then(|desired| desired.objects.get(key));
+    let applied = world.owned.get(key).map(|owned| owned.applied);
+    let differs = match wanted {
+        Some(wanted) => applied != Some(wanted.digest),
+        None => applied.is_some(),
+    };
+    world.in_flight.contains_key(key) && differs
 }
 
 /// Whether the revision has ended, well or not.

@@ -138,3 +138,18 @@ fn a_new_revision_is_applied_at_once_where_it_may_be_and_asked_about_where_not()
     given.requests("web", false, &[]);
     assert_eq!(given.writes("web"), [format!("update {A}")]);
 }
+
+/// Goal: while a write that brings what Git says is under way, the object is as it was before, and
+/// nobody is told that it is in sync.
+#[test]
+fn what_is_being_written_is_not_in_sync_yet() {
+    let mut given = Given::synced(objects(&[A]));
+    assert_eq!(given.plan("web").sync, Sync::Synced);
+    given.push(2);
+    given.renders("web", vec![object(A, 2)]);
+    given.intends("web");
+    let plan = given.plan("web");
+    assert_eq!((said(&plan, A).status, plan.sync), (Status::InFlight, Sync::OutOfSync));
+    given.starts(false);
+    assert_ne!(given.plan("web").sync, Sync::Synced, "nor after a kill");
+}
