@@ -110,8 +110,10 @@ pub(super) enum Verb {
     Show {
         /// An application, an object (Kind[.group]/[namespace/]name) or an event (#number).
         subject: String,
-        /// Of an object or an event: only what was known at this instant, not what was found out
-        /// later.
+        /// The namespace of the object, where the subject does not say it.
+        #[arg(short, long)]
+        namespace: Option<String>,
+        /// Of an object or an event: what was known at this instant, not what was found later.
         #[arg(long, value_name = "INSTANT")]
         as_known_at: Option<String>,
     },
@@ -418,8 +420,7 @@ pub(super) struct DiffArgs {
     /// Up to this instant; now when not given.
     #[arg(long, value_name = "INSTANT")]
     pub(super) to: Option<String>,
-    /// What would change if this branch, tag or commit were synced; with --from, from what was
-    /// wanted then.
+    /// What syncing this branch, tag or commit would change; with --from, since what was wanted then.
     #[arg(long, value_name = "REVISION", conflicts_with = "local")]
     pub(super) rev: Option<String>,
     /// What would change if this folder were the application's in Git; rendered here.

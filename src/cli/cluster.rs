@@ -10,10 +10,12 @@ use super::output;
 use super::table::{local_time, table};
 use crate::http::dto;
 use crate::query::cluster::{Accepting, AppAfter, Known};
-use crate::query::text::{clean, count};
+use crate::query::text::{clean, count, list};
 
 /// How many objects are shown of what would follow.
 const OBJECTS_SHOWN_MAX: usize = 100;
+/// How many of those are named that nobody wants.
+const LEFT_SHOWN_MAX: usize = 20;
 
 /// Runs `cluster`.
 pub(super) async fn run(context: &Context, args: ClusterArgs) -> Result<(), Error> {
@@ -94,8 +96,11 @@ fn plan_text(shown: &Accepting) -> String {
         writeln!(out, "kept from here on: {} at {}", clean(&cluster.uid), clean(&cluster.server));
     let _ = writeln!(
         out,
-        "of {} it is forgotten that greffier applied them: they are not there",
+        "of {} it is forgotten that greffier applied them to the former cluster: {} are here all the \
+         same and become greffier's own again, {} are not",
         count(shown.forgotten, "object"),
+        shown.here,
+        shown.forgotten.saturating_sub(shown.here),
     );
     let _ = writeln!(out, "objects: {}", shown.summary());
     let header = ["APP", "CREATE", "WRITE", "COMPARE", "SAME", "GATED", "REMOVE", "OTHER", "NOTE"];
@@ -109,6 +114,14 @@ fn plan_text(shown: &Accepting) -> String {
     };
     out.push_str(&table(&header, shown.apps.iter().map(row)));
     objects(&mut out, shown);
+    if !shown.left.is_empty() {
+        let _ = writeln!(
+            out,
+            "greffier applied {} once that no application wants, and leaves them: {}",
+            count(shown.left.len(), "object"),
+            list(shown.left.iter().cloned(), LEFT_SHOWN_MAX),
+        );
+    }
     out
 }
 

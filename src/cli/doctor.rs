@@ -85,6 +85,7 @@ pub(super) fn text(found: &Diagnosis) -> String {
     let plan = &found.recovery.plan;
     let gone = plan.missing.len() + plan.lost.len();
     let verdict = match gone {
+        _ if !found.key.present => "nothing of it without the ledger's key".to_owned(),
         0 => "everything that is recorded as wanted would return".to_owned(),
         gone => format!("{} would NOT return", count(gone, "thing")),
     };

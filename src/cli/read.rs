@@ -260,7 +260,11 @@ fn recoveries(status: &dto::Status, row: &mut dyn FnMut(&str, String)) {
 fn old_copy(copy: &dto::OldCopy) -> String {
     let dto::OldCopy { object, written, seq, waits, .. } = copy;
     let waits = match waits.as_slice() {
-        [] => "Git has said since what every application is to be".to_owned(),
+        [] => {
+            "Git or a person has said since what every application is to be; what the gate still \
+               asks is listed below"
+                .to_owned()
+        }
         waits => format!(
             "until Git or a person has said what they are to be, what this ledger would put back \
              waits: {}",
@@ -270,7 +274,7 @@ fn old_copy(copy: &dto::OldCopy) -> String {
     format!(
         "greffier wrote {object} at {} (#{seq}), which this ledger does not know of: it is an old \
          copy, or another greffier writes here. What was recorded since is not in it: events have \
-         other numbers now, and holds, marks and approvals of that time are gone; {waits}",
+         other numbers now, and holds, freezes, marks and approvals of that time are gone; {waits}",
         local_time(written)
     )
 }
@@ -282,7 +286,7 @@ fn unfinished(replay: &dto::Replay) -> String {
     let objects = count(usize::try_from(*objects).unwrap_or(usize::MAX), "object");
     format!(
         "onto {server} has not ended: begun {begun} (#{seq}), {ended} of {objects} recorded as \
-         ended (greffier replay --resume goes on)"
+         ended (greffier replay --to CONTEXT --resume goes on)"
     )
 }
 

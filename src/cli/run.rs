@@ -102,7 +102,8 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
     match verb {
         Verb::Status => read::status(context).await,
         Verb::Get(what) => read::get(context, what).await,
-        Verb::Show { subject, as_known_at } => {
+        Verb::Show { subject, namespace, as_known_at } => {
+            let subject = show::within(subject, namespace.as_deref());
             show::run(context, &subject, as_known_at.as_deref()).await
         }
         Verb::Why { subject, namespace, field } => {

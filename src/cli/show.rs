@@ -19,6 +19,16 @@ use crate::query::text::clean;
 /// How many of its events are shown with a thing.
 const EVENTS_SHOWN: usize = 10;
 
+/// The subject with the namespace, where it is an object that does not say its own.
+pub(super) fn within(subject: String, namespace: Option<&str>) -> String {
+    match (namespace, subject.split_once('/')) {
+        (Some(namespace), Some((kind, name))) if !name.contains('/') => {
+            format!("{kind}/{namespace}/{name}")
+        }
+        _ => subject,
+    }
+}
+
 /// Runs `show`.
 pub(super) async fn run(
     context: &Context,

@@ -1,6 +1,8 @@
 //! Which cluster is kept, whether it is the one that answers, and what would follow from keeping
 //! the one that does.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::text::{count, list};
@@ -99,10 +101,17 @@ pub struct Accepting {
     /// Which cluster it is, and which one is kept now.
     pub cluster: Known,
     /// Of how many objects it would be forgotten that greffier applied them: they are not there,
-    /// or not the same.
+    /// or not the same ones.
     pub forgotten: usize,
+    /// How many of those are here all the same: they become greffier's own again by an apply.
+    #[serde(default)]
+    pub here: usize,
     /// What would be done for each application.
     pub apps: Vec<AppAfter>,
+    /// What greffier applied once, by the objects' own word, and no application wants: it stays, and
+    /// nobody removes it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
 }
 
 /// What would be done for an application.
@@ -176,6 +185,7 @@ pub fn accepting(
     event: &ClusterAcceptedV1,
 ) -> Accepting {
     let (cluster, owned) = (known(&world), world.owned.len());
+    let owned_before: BTreeSet<ObjectKey> = world.owned.keys().cloned().collect();
     let (seq, now) = (world.seq.next(), world.now);
     world.apply(seq, now, &Event::from(event.clone()));
     let plans = world.apps.keys().filter_map(|name| {
@@ -183,7 +193,14 @@ pub fn accepting(
         Some(after(name, &plan))
     });
     let apps = plans.collect();
-    Accepting { cluster, forgotten: owned - world.owned.len(), apps }
+    let forgotten = owned_before.iter().filter(|key| !world.owned.contains_key(key));
+    let here = forgotten.filter(|key| world.live.contains_key(key)).count();
+    let left = world.live.iter().filter(|(key, live)| {
+        let known = world.owned.contains_key(key) || world.wanted_by.contains_key(key);
+        live.owned.is_some() && live.controller.is_empty() && !known
+    });
+    let left = left.map(|(key, _)| key.to_string()).collect();
+    Accepting { cluster, forgotten: owned - world.owned.len(), here, apps, left }
 }
 
 fn after(name: &AppName, plan: &Plan) -> AppAfter {

@@ -334,7 +334,15 @@ pub(super) fn of_nobodys(world: &World, key: &ObjectKey) -> Pending {
                 (format!("see why {top} is as it is"), format!("greffier why {top}"));
             can_do.push(super::Advice { what, command });
         } else {
-            let text = "no application wants it and greffier never applied it: it is left as it is";
+            let text = match live.and_then(|live| live.owned) {
+                Some(_) => {
+                    "no application wants it; its fields say that greffier applied it once, and \
+                     nothing that this cluster is known by proves that it may go: it is left as it is"
+                }
+                None => {
+                    "no application wants it and greffier never applied it: it is left as it is"
+                }
+            };
             reasons.push(Reason { code: "not_wanted".into(), text: text.into(), seq: None });
         }
     } else {
