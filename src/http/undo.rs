@@ -15,7 +15,7 @@ use super::server::State;
 use super::{dto, hold};
 use crate::command::{self, Command, Decision, Restored, Then as RenderThen};
 use crate::ledger;
-use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind, Event};
+use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind, Event, ObjectGoneV1};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query::images::Pinned;
@@ -25,6 +25,7 @@ use crate::query::rollback::{self, HoldPlan};
 use crate::query::text::count;
 use crate::query::undo::edit::{self, Edit};
 use crate::query::undo::effects::{self, Present, State as Objects};
+use crate::query::undo::since::{self, Gone};
 use crate::query::undo::{self, NotUndone, Span, What};
 use crate::replay::{Desired, World};
 
@@ -56,6 +57,14 @@ struct Judged {
     conflicts: Vec<String>,
     missing: Vec<String>,
     notes: Vec<String>,
+}
+
+/// What was of an object as of an event, and what is of it now.
+struct Looked {
+    then: Then,
+    time: Timestamp,
+    now: Now,
+    holds: Vec<Seq>,
 }
 
 /// Shows what would be undone, or undoes it.
@@ -111,7 +120,7 @@ pub(super) async fn undo(
         What::Effects(span) => undo.effects(span).await,
         What::PutBack(drift, seq) => undo.put_back(*drift, seq).await,
         What::Edits(edits) => undo.edits(edits).await,
-        What::Undelete(key, at) => undo.undelete(key, at).await,
+        What::Undelete(gone, seq) => undo.undelete(gone, seq).await,
     }
 }
 
@@ -253,7 +262,12 @@ impl Undo {
         let keys = span.keys.clone().unwrap_or_default();
         let (mut writes, mut judged) = (Vec::new(), Judged::default());
         for key in keys {
-            match self.prepared(&key, span.from).await {
+            let looked = self.look(&key, span.from).await?;
+            if let Some(why) = self.came_back(&key, &span, &looked).await? {
+                judged.conflicts.push(format!("{key}: {why}"));
+                continue;
+            }
+            match self.prepared(&key, span.from, looked).await {
                 Ok(prepared) => match prepared.restored {
                     Restored::Written(more) => {
                         judged.fields.push(format!("{key} comes back"));
@@ -273,6 +287,25 @@ impl Undo {
         self.finish_new(Restored::Written(writes), judged, subject).await
     }
 
+    /// Why an object of an application that is gone is not what was had of it any more: it is
+    /// another of its name, or one that went again.
+    async fn came_back(
+        &self,
+        key: &ObjectKey,
+        span: &Span,
+        looked: &Looked,
+    ) -> Result<Option<String>, Error> {
+        let Some(was) = looked.then.seen.clone() else { return Ok(None) };
+        let (ledger, key, from) = (self.state.ledger.clone(), key.clone(), span.from);
+        let now = looked.now.seen.as_ref().map(|now| now.uid.clone());
+        let came = move || match now {
+            Some(uid) if uid == was.uid => Ok(None),
+            Some(_) => since::anew(&ledger, &key, from).map(Some),
+            None => since::went_again(&ledger, &key, from, &was.uid),
+        };
+        Ok(self.state.blocking(came).await??)
+    }
+
     async fn put_back(self, drift: DriftDetectedV1, seq: Seq) -> Result<Response, Error> {
         let (app, key) = (drift.app.clone(), drift.key.clone());
         let present = self.state.read(move |world, _| {
@@ -280,9 +313,11 @@ impl Undo {
             let applied = world.owned.get(&key).map(|owned| owned.applied);
             let gone = !present.live;
             let held = world.apps.get(&app).and_then(|app| app.hold.as_ref()).map(|hold| hold.seq);
-            (present, applied, gone, held)
+            let drift = world.apps.get(&app).and_then(|app| app.drift.get(&key));
+            let later = drift.map(|drift| (drift.seq, drift.fields.clone()));
+            (present, applied, gone, held, later)
         });
-        let (present, applied, gone, held) = present.await?;
+        let (present, applied, gone, held, later) = present.await?;
         if let Some(hold) = present.holds.first() {
             // Nothing of it is drift any more: a person wants it so.
             let key = &drift.key;
@@ -294,19 +329,16 @@ impl Undo {
         }
         let over = NotUndone::Over { seq, what: "the change by hand" };
         let lasts = match drift.kind {
-            DriftKind::Deleted => gone,
+            // Of a later deletion, this one is over.
+            DriftKind::Deleted => gone && !self.went_again(&drift.key, seq).await?,
             _ => present.drift.is_some(),
         };
         let Some(wanted) = present.wanted.filter(|_| lasts) else { return Err(over.into()) };
         let mut judged = Judged::default();
         let key = drift.key.clone();
         if drift.kind == DriftKind::Drift {
-            let ours: Vec<&str> = drift.fields.iter().map(|field| field.path.as_str()).collect();
-            for path in present.drift.iter().flat_map(|(_, fields)| fields) {
-                if !ours.contains(&path.as_str()) {
-                    judged.conflicts.push(format!("{key} {path}: it was changed by hand as well"));
-                }
-            }
+            let (at, fields) = later.unwrap_or((seq, Vec::new()));
+            judged.conflicts = since::by_hand(&drift, (at, &fields));
         }
         // What is gone is made as it is wanted, whatever was applied of it.
         if !gone && applied != Some(wanted.digest) {
@@ -319,6 +351,13 @@ impl Undo {
         judged.fields = drift.fields.iter().map(|field| format!("{key} {}", field.path)).collect();
         let restored = Restored::object(drift.app.clone(), wanted, false);
         self.finish_new(restored, judged, key.to_string()).await
+    }
+
+    /// Whether the object of a deletion came back after it and went again.
+    async fn went_again(&self, key: &ObjectKey, seq: Seq) -> Result<bool, Error> {
+        let (ledger, key) = (self.state.ledger.clone(), key.clone());
+        let again = move || since::went_again(&ledger, &key, seq, "");
+        Ok(self.state.blocking(again).await??.is_some())
     }
 
     async fn edits(self, edits: Vec<Edit>) -> Result<Response, Error> {
@@ -342,28 +381,63 @@ impl Undo {
         self.finish_new(restored, judged, subject).await
     }
 
-    async fn undelete(self, key: ObjectKey, at: Seq) -> Result<Response, Error> {
-        let prepared = self.prepared(&key, at).await?;
+    async fn undelete(self, gone: ObjectGoneV1, seq: Seq) -> Result<Response, Error> {
+        let (key, at) = (gone.key.clone(), undo::before(seq));
+        let looked = self.look(&key, at).await?;
+        let stands = self.stands(gone, seq, &looked).await?;
+        let conflict = match stands {
+            Gone::Over => return Err(NotUndone::Over { seq, what: "the deletion" }.into()),
+            Gone::InTheWay(why) => Some(format!("{key}: {why}")),
+            Gone::Lasts => None,
+        };
+        if let Some(conflict) = conflict {
+            let judged = Judged { conflicts: vec![conflict], ..Judged::default() };
+            return self.finish_new(Restored::Written(Vec::new()), judged, key.to_string()).await;
+        }
+        let prepared = self.prepared(&key, at, looked).await?;
         let fields = vec![format!("{key} comes back")];
         let judged = Judged { fields, notes: prepared.notes, ..Judged::default() };
         self.finish_new(prepared.restored, judged, key.to_string()).await
     }
 
-    /// The object as it was as of an event: as it was wanted, or else as it was seen.
-    async fn prepared(&self, key: &ObjectKey, at: Seq) -> Result<restore::Prepared, NotRestorable> {
-        let failed =
-            |error: Error| NotRestorable::Blob { key: key.clone().into(), why: error.message };
+    /// Whether the end of an object lasts, or what came since.
+    async fn stands(&self, body: ObjectGoneV1, seq: Seq, looked: &Looked) -> Result<Gone, Error> {
+        let ledger = self.state.ledger.clone();
+        let (then, now, holds) = (looked.then.clone(), looked.now.clone(), looked.holds.clone());
+        let gone = move || since::gone(&ledger, (seq, &body), &then, &now, &holds);
+        Ok(self.state.blocking(gone).await??)
+    }
+
+    /// What was of an object as of an event, and what is of it now.
+    async fn look(&self, key: &ObjectKey, at: Seq) -> Result<Looked, Error> {
         let of = key.clone();
         let then = self.as_of(at, move |world| (Then::of(world, &of), world.now));
-        let (then, time) = then.await.map_err(failed)?;
+        let (then, time) = then.await?;
         let (of, wanted) = (key.clone(), then.wanted.as_ref().map(|(app, _)| app.clone()));
-        let now = self.state.read(move |world, _| Now::of(world, &of, wanted.as_ref()));
-        let now = now.await.map_err(failed)?;
+        let now = self.state.read(move |world, _| {
+            let now = Now::of(world, &of, wanted.as_ref());
+            let app = now.app.as_ref().and_then(|app| world.apps.get(app));
+            let holds = app.map(|app| app.held(&of, world.now)).unwrap_or_default();
+            (now, holds)
+        });
+        let (now, holds) = now.await?;
+        Ok(Looked { then, time, now, holds })
+    }
+
+    /// The object as it was as of an event: as it was wanted, or else as it was seen.
+    async fn prepared(
+        &self,
+        key: &ObjectKey,
+        at: Seq,
+        Looked { then, time, now, .. }: Looked,
+    ) -> Result<restore::Prepared, NotRestorable> {
         let live = then.wanted.is_none();
         let at = At { seq: at, time, timed: false, what: String::new() };
         let wish = Wish { key: key.clone(), at, field: None, live };
         let ledger = self.state.ledger.clone();
         let prepared = move || restore::prepare(&ledger, &wish, &then, &now);
+        let failed =
+            |error: Error| NotRestorable::Blob { key: key.clone().into(), why: error.message };
         self.state.blocking(prepared).await.map_err(failed)?
     }
 

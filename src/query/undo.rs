@@ -7,6 +7,7 @@
 pub mod edit;
 pub mod effects;
 mod places;
+pub mod since;
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use super::book::{Book, as_intent};
 use super::instant::{backwards, forwards};
 use crate::ledger::event::{
     AppHeldV1, DriftDetectedV1, DriftKind, Event, FrozenV1, HoldBegunV1, HoldOf, IntentRecordedV1,
-    ObjectObservedV1, PausedV1, Verb, WriteResult,
+    ObjectGoneV1, ObjectObservedV1, PausedV1, Verb, WriteResult,
 };
 use crate::ledger::store::SubjectKey;
 use crate::ledger::{self, Ends, Recorded};
@@ -52,8 +53,8 @@ pub enum What {
     PutBack(Box<DriftDetectedV1>, Seq),
     /// What became of objects goes back, unless an application has them.
     Edits(Vec<Edit>),
-    /// An object comes back as it was before an event.
-    Undelete(ObjectKey, Seq),
+    /// An object comes back as it was before the event that tells its end.
+    Undelete(ObjectGoneV1, Seq),
 }
 
 /// What became of an application's objects, and between which events.
@@ -190,7 +191,7 @@ pub fn what(book: &dyn Book, recorded: &Recorded) -> Result<What, NotUndone> {
         Event::CommitRecorded(body) => of_commit(book, &body.commit),
         Event::DriftDetected(body) => of_drift(book, seq, body),
         Event::ObjectObserved(body) => of_observation(book, seq, body),
-        Event::ObjectGone(body) => of_end(book, seq, &body.key, &body.uid),
+        Event::ObjectGone(body) => of_end(book, seq, body),
         Event::RestoreIntended(body) => edit::of_restore(book, seq, body).map(What::Edits),
         Event::RestoreEnded(body) => match event_at(book, body.restore)? {
             Some(Event::RestoreIntended(intended)) => {
@@ -285,7 +286,9 @@ fn frozen(book: &dyn Book, seq: Seq) -> Result<FrozenV1, NotUndone> {
     Err(NotUndone::Nothing(seq))
 }
 
-fn before(seq: Seq) -> Seq {
+/// The last event before another.
+#[must_use]
+pub fn before(seq: Seq) -> Seq {
     Seq(seq.0.saturating_sub(1))
 }
 
@@ -452,7 +455,8 @@ fn of_observation(book: &dyn Book, seq: Seq, body: &ObjectObservedV1) -> Result<
 }
 
 /// An object went: greffier pruned it, or somebody deleted it.
-fn of_end(book: &dyn Book, seq: Seq, key: &ObjectKey, uid: &str) -> Result<What, NotUndone> {
+fn of_end(book: &dyn Book, seq: Seq, gone: &ObjectGoneV1) -> Result<What, NotUndone> {
+    let (key, uid) = (&gone.key, gone.uid.as_str());
     let mut looked = 0;
     let intent = backwards(book, SubjectKey::object(key), seq, |recorded| {
         looked += 1;
@@ -471,7 +475,7 @@ fn of_end(book: &dyn Book, seq: Seq, key: &ObjectKey, uid: &str) -> Result<What,
         }
     })?;
     let Some((intent, body)) = intent.flatten() else {
-        return Ok(What::Undelete(key.clone(), before(seq)));
+        return Ok(What::Undelete(gone.clone(), seq));
     };
     match of_intent(book, intent, &body, None)? {
         What::Effects(span) => {

@@ -242,6 +242,63 @@ fn an_edit_of_what_no_application_has_goes_back_and_what_was_deleted_comes_back(
     assert!(same.contains("is as it was"), "{same}");
 }
 
+#[test]
+fn a_deletion_that_was_healed_is_over_and_what_git_said_since_is_in_the_way() {
+    let files =
+        [("web/a.yaml", &*config_map("a", "one")), ("web/b.yaml", &*config_map("b", "one"))];
+    let (greffier, app, ns) = kept("undogone", &files);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let uid = live(&ns, "cm/a", ".metadata.uid");
+    ControlPlane::shared().kubectl_ok("alice", &["delete", "cm/a", "-n", &ns]);
+    let gone = greffier.wait("it is gone", |event| {
+        event["kind"] == "object.gone" && event["detail"]["uid"] == uid.as_str()
+    });
+    let gone = format!("#{}", gone["seq"].as_u64().unwrap());
+    until("a is healed", || (live(&ns, "cm/a", ".data.key") == "one").then_some(()));
+    until("it is over", || {
+        let output = greffier.cli(&["undo", &gone, "--plan"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code() == Some(6) && said.contains("over already")).then_some(())
+    });
+    greffier.repo.write("web/a.yaml", &config_map("a", "two"));
+    let second = greffier.repo.push("second");
+    greffier.wait_synced(&app, &second);
+    let (plan, _) = greffier.cli_ends(6, &["undo", &gone, "--plan"]);
+    assert!(plan.contains("CONFLICTS") && plan.contains(&second[..7]), "{plan}");
+    for flag in [None, Some("--partial")] {
+        let args: Vec<&str> = ["undo", &gone, "--yes"].into_iter().chain(flag).collect();
+        let (_, refused) = greffier.cli_ends(6, &args);
+        assert!(refused.contains(&second[..7]), "{refused}");
+    }
+    assert_eq!(live(&ns, "cm/a", ".data.key"), "two", "no later commit is written over");
+    greffier.repo.remove("web/a.yaml");
+    let third = greffier.repo.push("third");
+    greffier.wait_synced(&app, &third);
+    let (_, refused) = greffier.cli_ends(6, &["undo", &gone, "--yes"]);
+    assert!(refused.contains("has dropped it") && refused.contains(&third[..7]), "{refused}");
+
+    // The commit dropped it, and another brings it in again: neither is undone any more.
+    greffier.repo.write("web/a.yaml", &config_map("a", "two"));
+    let fourth = greffier.repo.push("fourth");
+    greffier.wait_synced(&app, &fourth);
+    greffier.repo.remove("web/a.yaml");
+    let fifth = greffier.repo.push("fifth");
+    greffier.wait_synced(&app, &fifth);
+    let commit = |id: &str| {
+        let found = greffier.wait("the commit", |event| {
+            event["kind"] == "git.commit" && event["detail"]["commit"] == *id
+        });
+        format!("#{}", found["seq"].as_u64().unwrap())
+    };
+    let (plan, _) = greffier.cli_ends(6, &["undo", &commit(&third), "--partial", "--plan"]);
+    assert!(plan.contains("has dropped it") && plan.contains(&fifth[..7]), "{plan}");
+    greffier.repo.write("web/a.yaml", &config_map("a", "two"));
+    let sixth = greffier.repo.push("sixth");
+    greffier.wait_synced(&app, &sixth);
+    let (plan, _) = greffier.cli_ends(6, &["undo", &commit(&fourth), "--partial", "--plan"]);
+    assert!(plan.contains("brought it in again") && plan.contains(&sixth[..7]), "{plan}");
+}
+
 /// The segment files and the configuration: no value of a Secret is in any of them, nor in what
 /// was printed.
 fn nowhere(dir: &Path, value: &str) {

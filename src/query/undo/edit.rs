@@ -8,6 +8,7 @@ use super::super::instant::{backwards, forwards};
 use super::super::restore::{Now, Seen, since};
 use super::NotUndone;
 use super::places::places;
+use super::since::went_again;
 use crate::cluster::compare::path;
 use crate::cluster::sanitize::sanitize;
 use crate::cluster::{Stored, has_digest, value_at};
@@ -164,7 +165,10 @@ impl Judge<'_> {
         match (&edit.before, &edit.after, &now.seen) {
             (Some(before), Some(after), Some(now)) => self.changed(key, before, after, now),
             (Some(before), None, None) => {
-                self.create(key, before);
+                match went_again(self.book, key, self.seq, &before.uid)? {
+                    Some(why) => self.judged.conflicts.push(format!("{key}: {why}")),
+                    None => self.create(key, before),
+                }
                 Ok(())
             }
             (None, Some(after), Some(now)) => self.delete(key, after, now),

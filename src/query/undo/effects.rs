@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::super::book::Book;
 use super::super::describe::field_change;
 use super::super::instant::backwards;
-use super::super::who;
 use super::places::places;
+use super::since::{self, Came};
 use crate::cluster::compare::path;
 use crate::cluster::value_at;
 use crate::ledger;
@@ -193,7 +193,11 @@ pub fn judge(
     effects: &[Effect],
     present: &BTreeMap<ObjectKey, Present>,
 ) -> Result<Judged, ledger::Error> {
-    let mut judge = Judge { book, app, before, seq, judged: Judged::default() };
+    let left = effects
+        .iter()
+        .map(|effect| (effect.key.clone(), effect.after.as_ref().map(|after| after.digest)));
+    let came = since::of_git(book, app, seq, &left.collect())?;
+    let mut judge = Judge { book, app, before, came, judged: Judged::default() };
     let nothing = Present::default();
     for effect in effects {
         judge.effect(effect, present.get(&effect.key).unwrap_or(&nothing))?;
@@ -206,7 +210,8 @@ struct Judge<'a> {
     app: &'a AppName,
     /// The last event before what is undone.
     before: Seq,
-    seq: Seq,
+    /// What Git said of each object since.
+    came: BTreeMap<ObjectKey, Came>,
     judged: Judged,
 }
 
@@ -221,8 +226,8 @@ impl Judge<'_> {
             (Some(before), Some(after), Some(now)) => {
                 self.changed(key, before, after, now, present)
             }
-            (Some(_), Some(after), None) => {
-                let why = self.since(key, after.digest)?;
+            (Some(_), Some(_), None) => {
+                let why = self.since(key)?;
                 self.conflict(key, &format!("application {} has it no more{why}", self.app));
                 Ok(())
             }
@@ -231,6 +236,9 @@ impl Judge<'_> {
                 Ok(())
             }
             (Some(before), None, None) => {
+                if self.turned(key)? {
+                    return Ok(());
+                }
                 if self.read(before)?.is_some() {
                     self.judged.fields.push(format!("{key} comes back"));
                     let (object, seen) = (before.clone(), false);
@@ -245,7 +253,9 @@ impl Judge<'_> {
             }
             (None, Some(after), Some(now)) => self.created(key, after, now, present),
             (None, _, None) => {
-                self.judged.notes.push(format!("{key}: it is gone already"));
+                let live = present.live && present.owned;
+                let what = if live { "a sync removes it anyway" } else { "it is gone already" };
+                self.judged.notes.push(format!("{key}: {what}"));
                 Ok(())
             }
             (None, None, Some(_)) => Ok(()),
@@ -291,7 +301,7 @@ impl Judge<'_> {
             self.judged.notes.push(format!("{key}: Git has it again"));
             return Ok(());
         }
-        let why = self.since(key, before.digest)?;
+        let why = self.since(key)?;
         self.conflict(key, &format!("Git has it again, and otherwise{why}"));
         Ok(())
     }
@@ -309,8 +319,10 @@ impl Judge<'_> {
             return Ok(());
         }
         if now.digest != after.digest {
-            let why = self.since(key, after.digest)?;
+            let why = self.since(key)?;
             self.conflict(key, &format!("Git has changed it since{why}"));
+        } else if self.turned(key)? {
+            // It is as the event left it, and somebody decided about it since.
         } else if let Some((drift, _)) = &present.drift {
             let by = self.told(*drift)?;
             self.conflict(key, &format!("it was changed by hand since, #{drift}: {by}"));
@@ -330,6 +342,9 @@ impl Judge<'_> {
         now: &DesiredObject,
         present: &Present,
     ) -> Result<(), ledger::Error> {
+        if self.turned(key)? {
+            return Ok(());
+        }
         let docs = (self.read(before)?, self.read(after)?, self.read(now)?);
         let (Some(was), Some(made), Some(is)) = docs else { return Ok(()) };
         let (mut good, mut fields) = (Vec::new(), Vec::new());
@@ -343,7 +358,7 @@ impl Judge<'_> {
             }
             if value != left {
                 let change = hidden(key, &at, left, value);
-                let why = self.since(key, after.digest)?;
+                let why = self.since(key)?;
                 let what = format!("{} is now, and the event made it {}", change.1, change.0);
                 self.conflict(key, &format!("{at} {what}{why}"));
                 continue;
@@ -388,25 +403,20 @@ impl Judge<'_> {
     }
 
     fn told(&self, seq: Seq) -> Result<String, ledger::Error> {
-        let recorded = self.book.get(seq)?;
-        Ok(recorded
-            .map(|recorded| who::described(self.book, &recorded).summary)
-            .unwrap_or_default())
+        since::told(self.book, seq)
     }
 
-    /// What changed the object since the event: the first render that has it otherwise.
-    fn since(&self, key: &ObjectKey, digest: Digest) -> Result<String, ledger::Error> {
-        for seq in self.book.of_app(self.app, self.seq, LOOKED_AT_MAX) {
-            let Some(recorded) = self.book.get(seq)? else { continue };
-            let Some(Event::RenderSucceeded(body)) = &recorded.event else { continue };
-            let now = body.objects.iter().find(|object| object.key == *key);
-            if body.app == *self.app && now.map(|object| object.digest) != Some(digest) {
-                let commit = body.revision.commit.short();
-                let by = super::author(self.book, &body.revision.commit)?;
-                return Ok(format!("; since commit {commit}{by}, #{seq}"));
-            }
-        }
-        Ok(String::new())
+    /// What made the object otherwise than the event left it.
+    fn since(&self, key: &ObjectKey) -> Result<String, ledger::Error> {
+        self.came.get(key).map_or_else(|| Ok(String::new()), |came| came.otherwise(self.book))
+    }
+
+    /// Whether Git dropped the object since or brought it in: a conflict, whatever is now.
+    fn turned(&mut self, key: &ObjectKey) -> Result<bool, ledger::Error> {
+        let Some(came) = self.came.get(key) else { return Ok(false) };
+        let Some(why) = came.turned(self.book)? else { return Ok(false) };
+        self.conflict(key, &why);
+        Ok(true)
     }
 }
 

@@ -3,15 +3,16 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::effects::{Effect, Judged, Present, judge};
+use super::since::{Gone, by_hand, gone};
 use super::*;
 use crate::ledger::Blob;
 use crate::ledger::event::{
-    BackTo, DesiredObject, HoldEnd, HoldEndedV1, MarkedV1, OutcomeRecordedV1, ResumedV1,
-    UnfrozenV1, Write,
+    AppRemovedV1, BackTo, DesiredObject, FieldChange, HoldEnd, HoldEndedV1, Learned, MarkedV1,
+    Origin, OutcomeRecordedV1, RenderSucceededV1, ResumedV1, RevisionRef, UnfrozenV1, Write,
 };
 use crate::model::{Digest, Timestamp};
-use crate::query::fixture::{Story, canonical, key, name};
-use crate::query::restore::{Now, Seen};
+use crate::query::fixture::{Story, canonical, commit, key, name};
+use crate::query::restore::{Now, Seen, Then};
 
 const MAP: &str = "ConfigMap/prod/a";
 
@@ -286,5 +287,195 @@ fn writes_and_renders_and_commits_lead_to_what_they_changed() {
     assert!(refused.hint().contains("greffier undo '#"), "{refused}: {}", refused.hint());
     let refused = what(book, &of("daemon.started")).unwrap_err();
     assert!(matches!(refused, NotUndone::Cannot { .. }), "{refused}");
+    story.ledger.shutdown();
+}
+
+/// A later commit, of which `web` has these objects.
+fn pushed(story: &mut Story, digit: char, objects: &[&DesiredObject]) -> Seq {
+    let (repo, commit, tree) = ("/srv/infra.git".to_owned(), commit(digit), commit(digit));
+    let revision = RevisionRef { repo, commit, tree };
+    story.event(RenderSucceededV1 {
+        app: name("web"),
+        declared: Seq(1),
+        revision: revision.clone(),
+        revisions: vec![revision],
+        inputs: Digest::of(b"inputs"),
+        sources: Digest::of(b"sources"),
+        tool: "directory".into(),
+        made_with: vec![],
+        restores: vec![],
+        objects: objects.iter().map(|object| (*object).clone()).collect(),
+        warnings: vec![],
+        unknown_kinds: vec![],
+        reused: None,
+    })
+}
+
+/// What is judged of an effect that ended with event `to`.
+fn judged_after(
+    story: &Story,
+    to: Seq,
+    (before, after): (Option<&DesiredObject>, Option<&DesiredObject>),
+    present: Present,
+) -> Judged {
+    let effect = Effect { key: key(MAP), before: before.cloned(), after: after.cloned() };
+    let present = BTreeMap::from([(key(MAP), present)]);
+    judge(&story.ledger, &name("web"), (super::before(to), to), &[effect], &present).unwrap()
+}
+
+fn names(conflicts: &[String], seq: Seq, digit: char) -> bool {
+    let commit = commit(digit);
+    conflicts.len() == 1 && conflicts[0].contains(&format!("commit {}, #{seq}", commit.short()))
+}
+
+/// Goal: what was made and what was removed is as the event left it, and yet a later commit decided
+/// about it: that commit is in the way, not one that came between.
+#[test]
+fn what_git_dropped_or_brought_in_since_is_a_conflict_though_it_is_as_the_event_left_it() {
+    let mut story = Story::told();
+    let one = wanted(&mut story, json!({"k": "1"}));
+    let two = wanted(&mut story, json!({"k": "2"}));
+    let there = || present(Some(&one));
+    let made = pushed(&mut story, 'c', &[&one]);
+    pushed(&mut story, 'd', &[&one]);
+    let still = judged_after(&story, made, (None, Some(&one)), there());
+    assert_eq!(still.parts, [HoldOf::Absence(key(MAP))], "the commit between says nothing of it");
+    let removed = pushed(&mut story, 'e', &[]);
+    let gone = judged_after(&story, removed, (Some(&one), None), present(None));
+    assert!(matches!(gone.parts.as_slice(), [HoldOf::Object(_)]), "{gone:?}");
+
+    pushed(&mut story, 'f', &[]);
+    let again = pushed(&mut story, '1', &[&one]);
+    let kept = judged_after(&story, made, (None, Some(&one)), there());
+    assert!(kept.parts.is_empty() && names(&kept.conflicts, again, '1'), "{kept:?}");
+    assert!(kept.conflicts[0].contains("brought it in again"), "{kept:?}");
+    let changed = judged_after(&story, made, (Some(&two), Some(&one)), there());
+    assert!(changed.parts.is_empty() && names(&changed.conflicts, again, '1'), "{changed:?}");
+    // It is back as it was: nothing is left to be undone.
+    let back = judged_after(&story, removed, (Some(&one), None), there());
+    assert!(back.parts.is_empty() && back.conflicts.is_empty(), "{back:?}");
+    // Removed at the one, and brought in otherwise at the other: not at what came between.
+    let other = judged_after(&story, removed, (Some(&two), None), there());
+    assert!(names(&other.conflicts, again, '1'), "{other:?}");
+
+    let dropped = pushed(&mut story, '2', &[]);
+    pushed(&mut story, '3', &[]);
+    let absent = judged_after(&story, removed, (Some(&one), None), present(None));
+    assert!(absent.parts.is_empty() && names(&absent.conflicts, dropped, '2'), "{absent:?}");
+    assert!(absent.conflicts[0].contains("has dropped it"), "{absent:?}");
+    story.ledger.shutdown();
+}
+
+fn went(story: &mut Story, uid: &str) -> (Seq, ObjectGoneV1) {
+    let body = ObjectGoneV1 { key: key(MAP), uid: uid.into(), learned: Learned::Watched };
+    (story.event(body.clone()), body)
+}
+
+fn of_web(wanted: Option<&DesiredObject>, seen: Option<&Seen>) -> Now {
+    let (app, wanted, seen) = (Some(name("web")), wanted.cloned(), seen.cloned());
+    Now { app, wanted, seen, known: true, served: true }
+}
+
+fn in_the_way(gone: &Gone) -> &str {
+    let Gone::InTheWay(why) = gone else { panic!("{gone:?}") };
+    why
+}
+
+/// Goal: of a deletion by hand that was healed nothing is left, and no commit that came since is
+/// written over: neither one that changed the object nor one that dropped it.
+#[test]
+fn a_deletion_is_over_when_it_was_healed_and_what_git_said_since_is_in_the_way() {
+    let mut story = Story::told();
+    let one = wanted(&mut story, json!({"k": "1"}));
+    let two = wanted(&mut story, json!({"k": "2"}));
+    pushed(&mut story, 'c', &[&one]);
+    let (_, live) = seen(&mut story, &map(json!({"k": "1"})));
+    let (seq, body) = went(&mut story, "u");
+    let recorded = story.ledger.get(seq).unwrap().unwrap();
+    assert_eq!(what(&story.ledger, &recorded).unwrap(), What::Undelete(body.clone(), seq));
+    let then = Then { wanted: Some((name("web"), one.clone())), seen: Some(live.clone()) };
+    let stands =
+        |story: &Story, now: &Now| gone(&story.ledger, (seq, &body), &then, now, &[]).unwrap();
+    assert_eq!(stands(&story, &of_web(Some(&one), None)), Gone::Lasts);
+    assert_eq!(stands(&story, &of_web(Some(&one), Some(&live))), Gone::Over);
+    // Healed, and deleted again.
+    let (second, _) = went(&mut story, "v");
+    let again = stands(&story, &of_web(Some(&one), None));
+    assert!(in_the_way(&again).contains(&format!("went again, #{second}")), "{again:?}");
+
+    let changed = pushed(&mut story, 'd', &[&two]);
+    for seen in [None, Some(&live)] {
+        let now = stands(&story, &of_web(Some(&two), seen));
+        assert!(names(&[in_the_way(&now).to_owned()], changed, 'd'), "{now:?}");
+    }
+    let dropped = pushed(&mut story, 'e', &[]);
+    let now = stands(&story, &of_web(None, None));
+    assert!(names(&[in_the_way(&now).to_owned()], dropped, 'e'), "{now:?}");
+    let back = pushed(&mut story, 'f', &[&one]);
+    let now = stands(&story, &of_web(Some(&one), None));
+    assert!(names(&[in_the_way(&now).to_owned()], back, 'f'), "{now:?}");
+    // Another has it, or the application went.
+    let other = Now { app: Some(name("shop")), ..of_web(Some(&one), Some(&live)) };
+    assert!(in_the_way(&stands(&story, &other)).contains("shop has it now"));
+    let (app, origin, declared) = (name("web"), Origin::Config, None);
+    let removed = AppRemovedV1 { app, cascade: false, origin, declared, orphans: vec![] };
+    let removed = story.event(removed);
+    let now = Now { app: None, ..of_web(None, None) };
+    let now = stands(&story, &now);
+    assert!(in_the_way(&now).contains(&format!("was removed since, #{removed}")), "{now:?}");
+    story.ledger.shutdown();
+}
+
+#[test]
+fn a_deletion_of_what_nobody_has_lasts_until_it_is_made_anew_or_went_again() {
+    let mut story = Story::told();
+    let (_, first) = seen(&mut story, &map(json!({"k": "1"})));
+    let (seq, body) = went(&mut story, "u");
+    let then = Then { wanted: None, seen: Some(first.clone()) };
+    let stands = |story: &Story, seen: Option<Seen>| {
+        let now = Now { seen, known: true, served: true, ..Now::default() };
+        gone(&story.ledger, (seq, &body), &then, &now, &[]).unwrap()
+    };
+    let edit = edit::Edit { key: key(MAP), before: Some(first.clone()), after: None };
+    let judged = |story: &Story| {
+        let now = Now { seen: None, known: true, served: true, ..Now::default() };
+        edit::judge(&story.ledger, seq, std::slice::from_ref(&edit), &[now]).unwrap()
+    };
+    assert_eq!(stands(&story, None), Gone::Lasts);
+    assert_eq!(judged(&story).writes.len(), 1);
+    assert_eq!(stands(&story, Some(first)), Gone::Over);
+    let (made, _) = seen(&mut story, &map(json!({"k": "2"})));
+    let other = Seen { digest: Digest::of(b"other"), ..edit.before.clone().unwrap() };
+    let anew = stands(&story, Some(other));
+    assert!(in_the_way(&anew).contains("made it anew"), "{anew:?}");
+    assert!(in_the_way(&anew).contains(&format!("#{made}")), "{anew:?}");
+    let (second, _) = went(&mut story, "v");
+    let again = stands(&story, None);
+    assert!(in_the_way(&again).contains(&format!("went again, #{second}")), "{again:?}");
+    let again = judged(&story);
+    assert!(again.writes.is_empty() && again.conflicts[0].contains("went again"), "{again:?}");
+    // An application has it since.
+    let one = wanted(&mut story, json!({"k": "1"}));
+    let pushed = pushed(&mut story, 'c', &[&one]);
+    let now = gone(&story.ledger, (seq, &body), &then, &of_web(Some(&one), None), &[]).unwrap();
+    assert!(names(&[in_the_way(&now).to_owned()], pushed, 'c'), "{now:?}");
+    story.ledger.shutdown();
+}
+
+#[test]
+fn a_field_that_was_changed_by_hand_again_is_a_conflict() {
+    let story = Story::told();
+    let all = crate::query::Book::range(&story.ledger, Seq(1), story.ledger.head()).unwrap();
+    let drift = all.iter().find_map(|recorded| match &recorded.event {
+        Some(Event::DriftDetected(body)) => Some(body.clone()),
+        _ => None,
+    });
+    let drift = drift.unwrap();
+    assert_eq!(by_hand(&drift, (Seq(7), &drift.fields)), [""; 0]);
+    let again = FieldChange { now: "9".into(), ..drift.fields[0].clone() };
+    let other = FieldChange { path: ".spec.paused".into(), ..again.clone() };
+    let conflicts = by_hand(&drift, (Seq(7), &[again, other]));
+    assert!(conflicts[0].contains(".spec.replicas") && conflicts[0].contains("again since, #7"));
+    assert!(conflicts[1].contains(".spec.paused") && conflicts[1].contains("as well"));
     story.ledger.shutdown();
 }
