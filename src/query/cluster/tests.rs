@@ -1,6 +1,7 @@
 use super::*;
 use crate::command::{self, Command, Decision, NotAccepted, decide};
-use crate::model::Seq;
+use crate::ledger::event::ObjectObservedV1;
+use crate::model::{Digest, GroupKind, Seq};
 use crate::replay::testing::{Given, name, object, objects};
 
 const A: &str = "ConfigMap/prod/a";
@@ -68,6 +69,27 @@ fn what_would_follow_is_shown_without_doing_it() {
     // And that is what follows.
     given.event(body);
     assert_eq!(given.writes("web"), [format!("create {A}")]);
+}
+
+/// Goal: what is here all the same is told from what is not, and what greffier applied once and no
+/// application wants is named: nobody removes it.
+#[test]
+fn what_is_here_all_the_same_and_what_stays_for_nobody_is_named() {
+    let mut given = synced();
+    let doubt = given.replaced("two");
+    given.lists_everything();
+    for text in ["Namespace/prod", A, "ConfigMap/prod/foreign"] {
+        given.sees(text);
+    }
+    let of_a_pod = (GroupKind::new("", "Pod"), "a-pod".to_owned(), "uid-pod".to_owned());
+    for (name, controller) in [("pruned", None), ("descendant", Some(of_a_pod))] {
+        let seen = given.observation(&format!("ConfigMap/prod/{name}"));
+        given.event(ObjectObservedV1 { owned: Some(Digest::default()), controller, ..seen });
+    }
+    let body = accepted(&given, doubt);
+    let shown = accepting(given.world.clone(), &given.compared, &given.limits, &body);
+    assert_eq!((shown.forgotten, shown.here), (2, 1), "{shown:?}");
+    assert_eq!(shown.left, ["ConfigMap/prod/pruned"]);
 }
 
 #[test]

@@ -26,6 +26,12 @@ fn objects_of_nobody_say_whose_they_are() {
     assert_eq!(why.can_do[0].command, format!("greffier why {deployment}"));
     given.sees("ConfigMap/prod/foreign");
     assert_eq!(asks(&given, "configmap/foreign").reasons[0].code, "not_wanted");
+    assert!(asks(&given, "configmap/foreign").reasons[0].text.contains("never applied it"));
+    // Its own fields say otherwise.
+    let seen = given.observation("ConfigMap/prod/pruned");
+    given.event(ObjectObservedV1 { owned: Some(Digest::default()), ..seen });
+    let text = &asks(&given, "configmap/pruned").reasons[0].text;
+    assert!(text.contains("greffier applied it once") && !text.contains("never"), "{text}");
 }
 
 #[test]
