@@ -36,6 +36,8 @@ pub(super) struct Brought {
     pub(super) intent: Seq,
     /// The position of the write in the intent.
     pub(super) index: u32,
+    /// The object as the answer names it: its uid and its resource version.
+    pub(super) answered: (String, String),
     pub(super) outcome: Seq,
     pub(super) verb: Verb,
     /// The application; `None` = nobody's.
@@ -81,14 +83,14 @@ impl Version<'_> {
         body: &RecoveryOutcomeV1,
     ) -> Result<Option<Brought>, ledger::Error> {
         let written = body.results.iter().find_map(|(index, result)| match result {
-            RecoveryResult::Written(written) if self.shows(written) => Some(*index),
+            RecoveryResult::Written(written) if self.shows(written) => Some((*index, written)),
             _ => None,
         });
-        let Some(index) = written else { return Ok(None) };
+        let Some(written) = written else { return Ok(None) };
         let (Some(intent), Some(began)) = (book.get(body.intent)?, book.get(body.recovery)?) else {
             return Ok(None);
         };
-        self.of_replay(book, (outcome, index), &intent, &began)
+        self.of_replay(book, (outcome, written), &intent, &began)
     }
 
     /// What was found as it was to be written, after a crash, proves nothing about who wrote it.
@@ -105,7 +107,7 @@ impl Version<'_> {
     fn of_replay(
         &self,
         book: &dyn Book,
-        (outcome, index): (Seq, u32),
+        (outcome, (index, written)): (Seq, (u32, &Recovered)),
         intent: &Recorded,
         began: &Recorded,
     ) -> Result<Option<Brought>, ledger::Error> {
@@ -119,6 +121,7 @@ impl Version<'_> {
         let mut brought = Brought {
             intent: intent.seq(),
             index,
+            answered: (written.uid.clone(), written.resource_version.clone()),
             outcome,
             verb: Verb::Create,
             app: write.app.parse().ok(),
@@ -162,6 +165,7 @@ impl Version<'_> {
         Ok(write.map(|write| Brought {
             intent: intended.seq(),
             index,
+            answered: (self.uid.to_owned(), self.resource_version.to_owned()),
             outcome,
             verb: write.verb,
             app: None,
@@ -176,20 +180,26 @@ impl Version<'_> {
 
 impl Brought {
     /// Whether the records that somebody's name rests on are of this write: then whoever they name is
-    /// greffier. An audit id alone proves nothing, but that the object shows the write does.
+    /// greffier. A client may choose its audit id, so they must also show the very version that the
+    /// answer named, which no other request that changed something can; a record without one proves
+    /// nothing.
     pub(super) fn is_told_by(
         &self,
         book: &dyn Book,
         claims: &[ActorClaim],
     ) -> Result<bool, ledger::Error> {
         let id = format!("-{}-{}", self.intent, self.index);
+        let (uid, version) = (&self.answered.0, &self.answered.1);
         if claims.is_empty() || claims.iter().any(|claim| claim.evidence.is_empty()) {
             return Ok(false);
         }
         for seq in claims.iter().flat_map(|claim| &claim.evidence) {
             let record = book.get(*seq)?;
             match record.as_ref().and_then(|record| record.event.as_ref()) {
-                Some(Event::AuditReceived(record)) if record.audit_id.ends_with(&id) => {}
+                Some(Event::AuditReceived(record))
+                    if record.audit_id.ends_with(&id)
+                        && (&record.uid, &record.resource_version) == (uid, version)
+                        && !version.is_empty() => {}
                 _ => return Ok(false),
             }
         }
@@ -297,15 +307,20 @@ mod tests {
         story.event(sample("daemon.started"));
         let outcome = replayed(&mut story, false);
         let Event::AuditReceived(record) = sample("audit.received") else { panic!() };
-        let mut record_of = |audit_id: String| {
-            let seq = story.event(AuditReceivedV1 { audit_id, ..record.clone() });
+        let mut record_of = |audit_id: String, version: &str| {
+            let (uid, resource_version) = ("new".into(), version.into());
+            let record = AuditReceivedV1 { audit_id, uid, resource_version, ..record.clone() };
+            let seq = story.event(record);
             ActorClaim { who: "sa".into(), evidence: vec![seq], ..ActorClaim::default() }
         };
         let intent = Seq(outcome.0 - 1);
-        let own = record_of(format!("ledger-{intent}-0"));
+        let own = record_of(format!("ledger-{intent}-0"), "7");
         let others = [
-            record_of(format!("ledger-{intent}-1")),
-            record_of("alices".into()),
+            record_of(format!("ledger-{intent}-1"), "7"),
+            record_of("alices".into(), "7"),
+            // Somebody chose the id of this write for another one, or it is not known which.
+            record_of(format!("ledger-{intent}-0"), "8"),
+            record_of(format!("ledger-{intent}-0"), ""),
             ActorClaim { who: "sa".into(), ..ActorClaim::default() },
         ];
         let web = key(WEB);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{ControlPlane, Options};
 use crate::daemon::{Greffier, KEPT, application};
-use crate::recovery::{jsonpath, onto, target};
+use crate::recovery::{jsonpath, nothing_differs, onto, target};
 
 const NS: &str = "older";
 
@@ -149,17 +149,7 @@ fn what_one_minor_version_had_comes_back_on_the_next() {
     assert_eq!((&report["failed"], &report["differs"]), (&nothing, &nothing), "{report}");
     assert_eq!((&report["verified"], &report["written"]), (&true.into(), &8.into()), "{report}");
     assert_eq!(report["missing"], plan["missing"]);
-    let file = greffier.path("newer.yaml");
-    fs::write(&file, format!("{SAME}---{}", MAPPED.replace("v1beta1", "v1"))).unwrap();
-    let diff = fresh
-        .kubectl("admin")
-        .args(["diff", "--server-side", "--force-conflicts", "--field-manager=oracle", "-f"])
-        .arg(&file)
-        .output()
-        .unwrap();
-    let (told, errors) =
-        (String::from_utf8_lossy(&diff.stdout), String::from_utf8_lossy(&diff.stderr));
-    assert_eq!(diff.status.code(), Some(0), "{told}\n{errors}");
+    nothing_differs(&greffier, &fresh, &format!("{SAME}---{}", MAPPED.replace("v1beta1", "v1")));
     let policy = jsonpath(&fresh, &["mutatingadmissionpolicy", "older"], ".apiVersion");
     assert_eq!(policy, "admissionregistration.k8s.io/v1");
 }
