@@ -11,8 +11,9 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use super::error::Error;
 use super::frame::Recorded;
@@ -28,6 +29,9 @@ use crate::model::{BlobAddr, Seq, Timestamp};
 
 /// How many groups may wait for the store.
 pub(super) const LAG_GROUPS_MAX: usize = 64;
+/// For how long what was applied is gathered before the store's engine is given it. Readers do not
+/// wait for that.
+const HAND_OVER: Duration = Duration::from_millis(25);
 /// How many events are applied at once when the store is behind.
 const CATCH_UP_EVENTS: usize = 1024;
 
@@ -92,8 +96,16 @@ impl Index {
     /// The body of the index's thread: applies groups until the writer is gone.
     pub(super) fn follow(&self, groups: &Receiver<Group>) {
         let _stopped = StoppedOnDrop(self);
-        while let Ok(group) = groups.recv() {
-            self.apply(group);
+        let mut due = None;
+        while let Some(group) = next(groups, due) {
+            if let Some(group) = group {
+                self.apply(group);
+                due.get_or_insert_with(|| Instant::now() + HAND_OVER);
+            }
+            if due.is_some_and(|due| due <= Instant::now()) {
+                due = None;
+                self.hand_over();
+            }
         }
         self.sync();
         self.store.close();
@@ -126,6 +138,14 @@ impl Index {
         }
         drop(progress);
         self.advanced.notify_all();
+    }
+
+    fn hand_over(&self) {
+        if self.replacement.get().is_none()
+            && let Err(error) = self.store.hand_over()
+        {
+            self.replace(&error);
+        }
     }
 
     fn sync(&self) {
@@ -315,6 +335,16 @@ impl Drop for StoppedOnDrop<'_> {
     fn drop(&mut self) {
         lock(&self.0.progress).stopped = true;
         self.0.advanced.notify_all();
+    }
+}
+
+/// The next group, or `Some(None)` at the time `due`; `None` when there will be no other.
+fn next(groups: &Receiver<Group>, due: Option<Instant>) -> Option<Option<Group>> {
+    let Some(due) = due else { return groups.recv().ok().map(Some) };
+    match groups.recv_timeout(due.saturating_duration_since(Instant::now())) {
+        Ok(group) => Some(Some(group)),
+        Err(RecvTimeoutError::Timeout) => Some(None),
+        Err(RecvTimeoutError::Disconnected) => None,
     }
 }
 

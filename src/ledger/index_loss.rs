@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use super::contract::OnFiles;
 use super::event::Event;
@@ -121,6 +122,8 @@ fn whatever_happens_to_the_index_files_nothing_is_lost_and_answers_stay_right() 
 struct Unreliable {
     store: MemoryStore,
     mode: std::sync::atomic::AtomicU8,
+    /// Hears of what is handed over.
+    heard: Mutex<Option<mpsc::Sender<()>>>,
 }
 
 const FAILS: u8 = 1;
@@ -190,6 +193,13 @@ impl Store for Unreliable {
         self.store.find_before(key, before, limit)
     }
 
+    fn hand_over(&self) -> Result<(), store::Error> {
+        if let Some(heard) = &*self.heard.lock().unwrap() {
+            let _ = heard.send(());
+        }
+        self.check()
+    }
+
     fn sync(&self) -> Result<(), store::Error> {
         self.check()
     }
@@ -197,6 +207,23 @@ impl Store for Unreliable {
     fn bytes_on_disk(&self) -> u64 {
         0
     }
+}
+
+#[test]
+fn what_was_applied_is_handed_over_without_another_group() {
+    let (disk, events) = filled(10);
+    let unreliable = Arc::new(Unreliable::default());
+    let opened = Ledger::on_memory(disk, &key(), SEGMENT_BYTES, unreliable.clone());
+    let ledger = opened.unwrap().0;
+    let (heard, hears) = mpsc::channel();
+    *unreliable.heard.lock().unwrap() = Some(heard);
+    ledger.append_blocking(batch(1)).unwrap();
+    assert_eq!(hears.recv_timeout(Duration::from_secs(60)), Ok(()));
+    // What fails then is noticed as elsewhere.
+    unreliable.set(FAILS);
+    assert_eq!(all(&ledger)[..events.len()], events);
+    assert!(ledger.info().index_replaced);
+    ledger.shutdown();
 }
 
 #[test]

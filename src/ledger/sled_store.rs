@@ -10,7 +10,7 @@
 //! costs much for each key and for each change of a page, so a run keeps hundreds of entries in a
 //! value (see `ledger::run`) and writes each once. After a crash the watermark says up to where
 //! runs were written, and the rest is applied again from the segments. Only the evidence of what
-//! was acknowledged is written at once: the head, and the last frames, for salvage.
+//! was acknowledged is written within some milliseconds: the head, and the last frames, for salvage.
 //!
 //! Keys and values, numbers big-endian:
 //!
@@ -79,6 +79,8 @@ struct Inner {
     /// The filters of all tables of blobs.
     tables: Vec<Filter>,
     frame_slot: u16,
+    /// The evidence of what was acknowledged that sled has not got yet.
+    evidence: Option<sled::Batch>,
 }
 
 impl std::fmt::Debug for SledStore {
@@ -139,6 +141,7 @@ impl SledStore {
             head: Watermark::default(),
             tables: Vec::new(),
             frame_slot: 0,
+            evidence: None,
         };
         let (db, inner) = (RwLock::new(Some(db)), RwLock::new(inner));
         let store = Self { db, file, path: path.to_owned(), inner };
@@ -149,6 +152,7 @@ impl SledStore {
             head: store.head()?,
             tables: store.read_filters()?,
             frame_slot: 0,
+            evidence: None,
         };
         *store.inner_mut() = loaded;
         Ok(store)
@@ -233,9 +237,18 @@ impl SledStore {
         contain("salvage", salvage).unwrap_or_default()
     }
 
+    /// Gives sled the evidence of what was acknowledged. For each call sled wakes all its threads,
+    /// so that one for each group of a flood would cost more than the group.
+    fn write_evidence(&self, inner: &mut Inner) -> Result<(), Error> {
+        let Some(evidence) = inner.evidence.take() else { return Ok(()) };
+        let db = self.db()?;
+        contain("write", || db.apply_batch(evidence))
+    }
+
     /// Writes what was gathered as a run. The watermark follows when the run is durable, so a
     /// watermark never promises what power loss can take.
     fn write_run(&self, inner: &mut Inner) -> Result<(), Error> {
+        self.write_evidence(inner)?;
         let watermark = inner.gathered.watermark()?;
         if watermark.end <= inner.written.end {
             return Ok(());
@@ -374,7 +387,7 @@ impl Store for SledStore {
         // Repeating what a run already has changes nothing, so it is not gathered again.
         let fresh = changes.after(&inner.written);
         inner.gathered.apply(&fresh)?;
-        let mut batch = sled::Batch::default();
+        let mut batch = inner.evidence.take().unwrap_or_default();
         // What is applied again after a crash does not take back what was acknowledged.
         if changes.watermark.end > inner.head.end {
             batch.insert(b"h", encode_watermark(&changes.watermark));
@@ -392,10 +405,13 @@ impl Store for SledStore {
             batch.insert(&[b'f', high, low], frames);
             inner.frame_slot = (inner.frame_slot + 1) % FRAME_SLOTS;
         }
-        let db = self.db()?;
-        contain("write", || db.apply_batch(batch))?;
+        inner.evidence = Some(batch);
         let (events, blobs) = inner.gathered.counts();
         if events >= RUN_EVENTS || blobs >= RUN_BLOBS { self.write_run(&mut inner) } else { Ok(()) }
+    }
+
+    fn hand_over(&self) -> Result<(), Error> {
+        self.write_evidence(&mut self.inner_mut())
     }
 
     fn watermark(&self) -> Result<Watermark, Error> {

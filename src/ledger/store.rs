@@ -194,6 +194,14 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the engine fails; the store is then not to be used further.
     fn apply(&self, changes: &Changes) -> Result<(), Error>;
+    /// Hands over to the engine what several calls of [`Store::apply`] have left for it, all or
+    /// nothing. Readers find what was applied without it.
+    ///
+    /// # Errors
+    /// When the engine fails; the store is then not to be used further.
+    fn hand_over(&self) -> Result<(), Error> {
+        Ok(())
+    }
     /// Up to where the store has come.
     ///
     /// # Errors

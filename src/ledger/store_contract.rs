@@ -115,3 +115,21 @@ fn a_sled_store_is_the_same_after_it_was_opened_again() {
     store.close();
     assert!(SledStore::open(&path, CACHE_BYTES, Uuid::max()).is_err(), "another ledger's");
 }
+
+#[test]
+fn sled_has_the_head_once_it_is_handed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sled");
+    for (handed, to) in [(false, 20), (true, 60)] {
+        let store = SledStore::open(&path, CACHE_BYTES, Uuid::nil()).unwrap();
+        store.apply(&changes(1, to)).unwrap();
+        assert_eq!(store.watermark().unwrap().seq, Seq(to), "readers have it at once");
+        if handed {
+            store.hand_over().unwrap();
+        }
+        store.close();
+        let store = SledStore::open(&path, CACHE_BYTES, Uuid::nil()).unwrap();
+        assert_eq!(store.head().unwrap().seq, Seq(if handed { to } else { 0 }));
+        store.close();
+    }
+}
