@@ -147,10 +147,10 @@ pub(super) fn parts(
         cluster,
         folded: watch::Sender::new(world.seq),
         view: Arc::new(RwLock::new(View { world, ..View::default() })),
-        limits: options::limits(config),
-        tools: options::tools(config),
-        mirrors: options::source(config),
-        scratch: config.data_dir.join("scratch"),
+        limits: Arc::new(options::limits(config)),
+        tools: Arc::new(options::tools(config)),
+        mirrors: Arc::new(options::source(config)),
+        scratch: config.data_dir.join("scratch").into(),
         write_timeout: options::write_timeout(config),
         track,
         named: watch::Sender::default(),
@@ -243,7 +243,7 @@ pub(super) async fn start_http(
     let listener = http::bind(&config.socket).await?;
     let (facts, control) =
         (Arc::new(Reading(parts.clone())), Arc::new(Controlling { sources, parts: parts.clone() }));
-    let state = http::State::new(facts, control, parts.ledger.clone(), parts.limits.clone());
+    let state = http::State::new(facts, control, parts.ledger.clone(), (*parts.limits).clone());
     let state = state.read_only(read_only);
     network::offer_past(&config.past, tasks, &state, cancel).await?;
     let cancel = cancel.clone();
@@ -291,7 +291,7 @@ impl http::Control for Controlling {
     }
 
     fn mirrors(&self) -> source::Options {
-        self.parts.mirrors.clone()
+        (*self.parts.mirrors).clone()
     }
 }
 

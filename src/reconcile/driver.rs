@@ -5,7 +5,7 @@
 //! decides only after folding everything that it appended itself, so no decision is taken twice.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub struct View {
     pub compared: Compared,
 }
 
-/// What the driver works with.
+/// What the driver works with. Every job and every write has its own clone.
 #[derive(Clone)]
 pub struct Parts {
     /// The ledger.
@@ -51,13 +51,13 @@ pub struct Parts {
     /// The last folded event, for those who wait until the world has caught up.
     pub folded: watch::Sender<Seq>,
     /// How much may be deleted without asking.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// The renderers.
-    pub tools: Tools,
+    pub tools: Arc<Tools>,
     /// Where mirrors are and how they are read.
-    pub mirrors: crate::source::Options,
+    pub mirrors: Arc<crate::source::Options>,
     /// A directory for what a render needs on disk; emptied by its users.
-    pub scratch: PathBuf,
+    pub scratch: Arc<Path>,
     /// For how long the writes of an intent may be made.
     pub write_timeout: Duration,
     /// Says which repositories to mirror.
@@ -126,7 +126,7 @@ impl Driver {
     #[must_use]
     pub fn new(parts: Parts, cancel: CancellationToken) -> Self {
         Self {
-            machine: Machine::new(parts.limits.clone()).writing_within(parts.write_timeout),
+            machine: Machine::new((*parts.limits).clone()).writing_within(parts.write_timeout),
             jobs: JoinSet::new(),
             renders: Arc::new(tokio::sync::Semaphore::new(parts.tools.parallel)),
             comparisons: Arc::new(tokio::sync::Semaphore::new(COMPARISONS_MAX)),
@@ -222,24 +222,40 @@ impl Driver {
         self.must_fold = self.must_fold.max(self.parts.ledger.head());
     }
 
-    /// Asks the machine, once everything that it should know is folded. Planning may rest; what is
-    /// intended already is carried out all the same, because its time runs.
+    /// Asks the machine, once everything that it should know is folded. What is intended already is
+    /// carried out first, because its time runs; planning may rest.
     async fn decide(&mut self) -> Result<(), Error> {
-        let commands = {
-            let view = self.parts.view.read().unwrap_or_else(PoisonError::into_inner);
-            if view.world.seq < self.must_fold {
-                return Ok(());
-            }
-            let begun = Instant::now();
-            if self.rest.wait(begun).is_zero() || self.machine.has_room() {
-                let commands = self.machine.decide(&view.world, &view.compared);
-                self.undecided = false;
-                self.rest.earn(begun, Instant::now());
-                commands
-            } else {
-                self.machine.carry_out(&view.world)
-            }
-        };
+        let intended = self.intended();
+        self.carry_out_all(intended).await?;
+        let planned = self.planned();
+        self.carry_out_all(planned).await
+    }
+
+    fn intended(&mut self) -> Vec<Command> {
+        let view = self.parts.view.read().unwrap_or_else(PoisonError::into_inner);
+        if view.world.seq < self.must_fold {
+            return Vec::new();
+        }
+        self.machine.carry_out(&view.world)
+    }
+
+    fn planned(&mut self) -> Vec<Command> {
+        let view = self.parts.view.read().unwrap_or_else(PoisonError::into_inner);
+        if view.world.seq < self.must_fold {
+            return Vec::new();
+        }
+        let begun = Instant::now();
+        let wait = self.rest.wait(begun, self.machine.only_written(&view.world));
+        if !wait.is_zero() && !self.machine.has_room() {
+            return Vec::new();
+        }
+        let commands = self.machine.decide(&view.world, &view.compared);
+        self.undecided = false;
+        self.rest.earn(begun, Instant::now());
+        commands
+    }
+
+    async fn carry_out_all(&mut self, commands: Vec<Command>) -> Result<(), Error> {
         for command in commands {
             self.carry_out(command).await?;
         }
@@ -321,7 +337,7 @@ impl Driver {
             Duration::from_millis(at.ms_since(Timestamp::now()) + 1).min(LONGEST)
         });
         let now = Instant::now();
-        let rest = self.rest.wait(now);
+        let rest = self.rest.wait(now, self.machine.only_written(&self.parts.read().world));
         // A decision that is due and was not taken waits for events, which wake it themselves.
         now + if self.undecided && !rest.is_zero() { deadline.min(rest) } else { deadline }
     }

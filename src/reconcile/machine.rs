@@ -189,6 +189,14 @@ impl Machine {
         self.has_room
     }
 
+    /// Whether nothing is to be looked at but applications that are being written.
+    #[must_use]
+    pub fn only_written(&self, world: &World) -> bool {
+        let busy = self.busy.iter().filter_map(|seq| world.intents.get(seq));
+        let written: BTreeSet<_> = busy.map(|intent| &intent.app).collect();
+        !self.all_dirty && self.dirty.iter().all(|app| written.contains(app))
+    }
+
     /// The next time at which time alone changes a decision.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {

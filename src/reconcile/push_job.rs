@@ -58,7 +58,7 @@ async fn sent(
     cancel: &CancellationToken,
 ) -> Result<Pushed, source::Error> {
     let (flag, mirrors, body) =
-        (Arc::new(AtomicBool::new(false)), parts.mirrors.clone(), body.clone());
+        (Arc::new(AtomicBool::new(false)), Arc::clone(&parts.mirrors), body.clone());
     let cancelled = Arc::clone(&flag);
     let mut pushing = tokio::task::spawn_blocking(move || {
         failpoint::reach(failpoint::PUSHING);

@@ -19,27 +19,37 @@ const OWED_MAX: Duration = Duration::from_millis(1_000);
 /// has far too much to do, must not keep what people do from being seen for minutes.
 const WAIT_MAX: Duration = Duration::from_millis(2_000);
 
+/// For how long applications that are being written are not looked at again: while answers come
+/// in there is nothing to do about them but to wait for the others.
+const WRITING: Duration = Duration::from_millis(25);
+
 /// The rest that is owed.
 #[derive(Debug)]
 pub(super) struct Rest {
     /// When all that is owed has been taken.
     taken: Instant,
+    /// When what is being written is looked at again.
+    written: Instant,
 }
 
 impl Rest {
     pub(super) fn new(now: Instant) -> Self {
-        Self { taken: now }
+        Self { taken: now, written: now }
     }
 
     /// A decision was taken.
     pub(super) fn earn(&mut self, began: Instant, ended: Instant) {
         let taken = self.taken.max(ended) + (ended - began) * FACTOR;
         self.taken = taken.min(ended + OWED_MAX + WAIT_MAX);
+        self.written = ended + WRITING;
     }
 
-    /// How long the next decision has to wait.
-    pub(super) fn wait(&self, now: Instant) -> Duration {
-        self.taken.saturating_duration_since(now).saturating_sub(OWED_MAX)
+    /// How long the next decision has to wait, which is `only_written` if it is of nothing but
+    /// applications that are being written.
+    pub(super) fn wait(&self, now: Instant, only_written: bool) -> Duration {
+        let owed = self.taken.saturating_duration_since(now).saturating_sub(OWED_MAX);
+        let written = self.written.saturating_duration_since(now);
+        if only_written { owed.max(written) } else { owed }
     }
 }
 
@@ -55,12 +65,23 @@ mod tests {
         let mut rest = Rest::new(now);
         for _ in 0..10 {
             now += Duration::from_secs(1);
-            assert_eq!(rest.wait(now), Duration::ZERO);
+            assert_eq!(rest.wait(now, false), Duration::ZERO);
             rest.earn(now, now + DECISION);
             now += DECISION;
             // The answer to what was decided is decided upon at once, too.
-            assert_eq!(rest.wait(now), Duration::ZERO);
+            assert_eq!(rest.wait(now, false), Duration::ZERO);
         }
+    }
+
+    #[test]
+    fn what_is_being_written_is_looked_at_again_after_a_while() {
+        let now = Instant::now();
+        let mut rest = Rest::new(now);
+        assert_eq!(rest.wait(now, true), Duration::ZERO, "nothing was decided yet");
+        rest.earn(now, now);
+        assert_eq!(rest.wait(now, true), WRITING);
+        assert_eq!(rest.wait(now, false), Duration::ZERO, "another application does not wait");
+        assert_eq!(rest.wait(now + WRITING, true), Duration::ZERO);
     }
 
     #[test]
@@ -69,7 +90,7 @@ mod tests {
         let mut rest = Rest::new(start);
         let ended = start + Duration::from_secs(60);
         rest.earn(start, ended);
-        assert_eq!(rest.wait(ended), WAIT_MAX);
+        assert_eq!(rest.wait(ended, false), WAIT_MAX);
     }
 
     #[test]
@@ -77,7 +98,7 @@ mod tests {
         let start = Instant::now();
         let (mut now, mut rest, mut deciding) = (start, Rest::new(start), Duration::ZERO);
         while now < start + Duration::from_secs(60) {
-            now += rest.wait(now);
+            now += rest.wait(now, false);
             rest.earn(now, now + DECISION);
             (now, deciding) = (now + DECISION, deciding + DECISION);
         }

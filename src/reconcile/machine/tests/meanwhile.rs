@@ -156,3 +156,19 @@ fn an_application_that_is_defined_anew_while_its_removal_ends_stays() {
     assert_eq!(sim.count("app.removed"), 1);
     assert!(!sim.app("web").removing);
 }
+
+#[test]
+fn only_what_is_being_written_can_be_looked_at_later() {
+    let mut sim = Sim::web(auto(), objects(&[A]));
+    assert!(!sim.machine.only_written(&sim.given.world), "nothing was ever looked at");
+    sim.hold = vec!["execute"];
+    sim.runs();
+    let of = |app: &str| Touched { apps: [name(app)].into(), ..Touched::default() };
+    sim.machine.touch(of("web"));
+    assert!(sim.machine.only_written(&sim.given.world));
+    sim.machine.touch(of("other"));
+    assert!(!sim.machine.only_written(&sim.given.world));
+    sim.releases();
+    sim.machine.touch(of("web"));
+    assert!(!sim.machine.only_written(&sim.given.world), "what was written is judged at once");
+}
