@@ -50,7 +50,9 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
-pub use apps::{AppView, GateError, NamedPlan, UnknownApp, app, apps, dry_run, limits, plan_named};
+pub use apps::{
+    AppView, GateError, NamedPlan, UnknownApp, app, apps, dry_run, known, limits, plan_named,
+};
 pub use book::{Book, as_intent};
 pub use future::because_of;
 pub use past::AsOf;

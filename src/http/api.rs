@@ -141,6 +141,13 @@ pub(super) async fn about<R: Send + 'static>(
     Ok(answered.await??)
 }
 
+/// Refuses an application that is not there, and names those that look like it.
+pub(super) async fn exists(state: &State, name: &str) -> Result<(), Error> {
+    let name = name.to_owned();
+    let found = state.read(move |world, _| query::known(world, &name).map(|_| ()));
+    Ok(found.await??)
+}
+
 pub(super) async fn app(
     Having(state): Having<State>,
     Path(name): Path<String>,

@@ -5,7 +5,7 @@ use axum::extract::{ConnectInfo, Path, State as Having};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
-use super::api::{Answer, FromPeer, Given, about, after};
+use super::api::{Answer, FromPeer, Given, about, after, exists};
 use super::error::Error;
 use super::peer::Peer;
 use super::server::State;
@@ -163,7 +163,7 @@ pub(super) async fn roll_back(
 ) -> Result<Response, Error> {
     let Json(asked) = body?;
     // An application that is not there is named with those that look like it.
-    about(&state, None, app.clone(), |_, _| ()).await?;
+    exists(&state, &app).await?;
     let until = after(&asked.period)?;
     let bad = |message, hint| Error::new(StatusCode::BAD_REQUEST, "bad_request", message, hint);
     if asked.tree && asked.git {
@@ -258,16 +258,14 @@ async fn hold_at(
         false => None,
     };
     body.images.clone_from(&pinned.recorded);
-    let show = |event: Event| {
-        let (world, compared) = (world.clone(), compared.clone());
-        let pinned = pinned.clone();
-        async move { shown_with(state, world, compared, &event, pinned).await }
-    };
-    let mut found = show(body.clone().into()).await?;
-    if asked.partial && !found.missing.is_empty() {
+    let again = asked.partial.then(|| (world.clone(), compared.clone()));
+    let event = body.clone().into();
+    let mut found = shown_with(state, world, compared, &event, pinned.clone()).await?;
+    if let Some((world, compared)) = again.filter(|_| !found.missing.is_empty()) {
         command::leave(&world, &mut body, &found.missing);
         let left = std::mem::take(&mut found.plan.missing);
-        found = show(body.clone().into()).await?;
+        let event = body.clone().into();
+        found = shown_with(state, world, compared, &event, pinned.clone()).await?;
         (found.plan.left, found.plan.missing) = (left, Vec::new());
     }
     if body.images.is_empty() {

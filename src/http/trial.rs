@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State as Having};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::api::{Answer, Asked, Given, about};
+use super::api::{Answer, Asked, Given, about, exists};
 use super::convert;
 use super::dto;
 use super::error::Error;
@@ -70,7 +70,7 @@ pub(super) async fn render(
         return Ok(Json(rendered(name, read.await??)));
     }
     // An application that is not there is named with those that look like it.
-    about(&state, None, name.clone(), |_, _| ()).await?;
+    exists(&state, &name).await?;
     let Trial { revisions, objects, tool, warnings } =
         state.trial(name.clone(), asked.revision()).await?;
     let objects = objects.into_iter().map(|object| dto::RenderedObject {
@@ -109,7 +109,7 @@ pub(super) async fn diff(
         let diff = read.await??;
         return Ok(Json(convert::diff(&name, commit, diff)));
     };
-    about(&state, None, name.clone(), |_, _| ()).await?;
+    exists(&state, &name).await?;
     let trial = state.trial(name.clone(), Some(revision.clone())).await?;
     let objects = trial.objects.into_iter();
     let wanted = objects.map(|object| Wanted { key: object.key, manifest: object.manifest });

@@ -62,14 +62,23 @@ pub fn app<'a>(
     limits: &Limits,
     name: &str,
 ) -> Result<AppView<'a>, UnknownApp> {
+    let (name, app) = known(world, name)?;
+    let plan = plan(world, name, limits, compared);
+    plan.map(|plan| AppView { name, app, plan }).ok_or_else(|| unknown(world, name.as_str()))
+}
+
+/// The same without a plan.
+///
+/// # Errors
+/// [`UnknownApp`] with the names that look like it.
+pub fn known<'a>(world: &'a World, name: &str) -> Result<(&'a AppName, &'a App), UnknownApp> {
     let found = name.parse::<AppName>().ok().and_then(|name| world.apps.get_key_value(&name));
-    let view = found.and_then(|(name, app)| {
-        Some(AppView { name, app, plan: plan(world, name, limits, compared)? })
-    });
-    view.ok_or_else(|| UnknownApp {
-        name: name.to_owned(),
-        near: near_names(name, world.apps.keys().map(AppName::as_str)),
-    })
+    found.ok_or_else(|| unknown(world, name))
+}
+
+fn unknown(world: &World, name: &str) -> UnknownApp {
+    let near = near_names(name, world.apps.keys().map(AppName::as_str));
+    UnknownApp { name: name.to_owned(), near }
 }
 
 /// What would be done about `name` if somebody asked for a sync now. Nothing is changed.
