@@ -286,6 +286,7 @@ fn title(shown: &HoldPlan) -> String {
     };
     let how = match shown.how.as_str() {
         "written" => " once: no application has it, so nothing is held".to_owned(),
+        "beside" => " once: Git says nothing of it, so nothing is held".to_owned(),
         "synced" => format!(" once, as Git says, by application {app}: nothing is held"),
         "held" if shown.subject.is_empty() => format!(" and is held there {until}"),
         "held" => format!(" and application {app} holds it so {until}"),

@@ -43,7 +43,7 @@ pub enum NotRestored {
 pub enum Restored {
     /// Objects, fields or absences of an application: it holds them against Git.
     Held(AppName, Vec<HoldOf>),
-    /// Objects that no application has: they are written once.
+    /// Objects that no application has, or fields that Git says nothing of: they are written once.
     Written(Vec<RestoreWrite>),
 }
 
@@ -94,7 +94,7 @@ pub(super) fn restore(
                 return Err(NotRestored::NothingToEnd.into());
             }
             for write in writes {
-                if let Some(why) = world.why_not_restored(&write.key) {
+                if let Some(why) = world.why_not_restored(write) {
                     let key = Box::new(write.key.clone());
                     return Err(NotRestored::Not { key, why }.into());
                 }
@@ -279,6 +279,7 @@ mod tests {
             places: Vec::new(),
             fields: Vec::new(),
             found: None,
+            beside: None,
         };
         let other = "ConfigMap/prod/other";
         let restored = Restored::Written(vec![write(other)]);

@@ -134,7 +134,10 @@ pub(super) async fn finish(
         }
     };
     let (found, how) = match &*event {
-        Event::RestoreIntended(body) => (restore::plan_of(body), "written"),
+        Event::RestoreIntended(body) => {
+            let beside = body.writes.iter().any(|write| write.beside.is_some());
+            (restore::plan_of(body), if beside { "beside" } else { "written" })
+        }
         Event::SyncRequested(_) => {
             (hold::shown(state, world, compared, &event).await?.plan, "synced")
         }
@@ -172,7 +175,7 @@ pub(super) async fn finish(
         _ => format!("greffier undo '#{seq}'"),
     };
     let next = match how {
-        "written" => ended(state, seq).await?,
+        "written" | "beside" => ended(state, seq).await?,
         _ => vec![found.summary()],
     };
     Ok(Json(dto::Accepted { seq: seq.0, already: false, undo, next }).into_response())

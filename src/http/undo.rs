@@ -29,6 +29,9 @@ use crate::query::undo::since::{self, Gone};
 use crate::query::undo::{self, NotUndone, Span, What};
 use crate::replay::{Desired, World};
 
+/// Of a field that greffier put back.
+const PUT_BACK: &str = "it was put back already";
+
 impl From<NotUndone> for Error {
     fn from(error: NotUndone) -> Self {
         let (message, hint) = (error.to_string(), error.hint());
@@ -118,7 +121,7 @@ pub(super) async fn undo(
             hold::roll_back_by(&undo.state, undo.peer, command, asked, pinned).await
         }
         What::Effects(span) => undo.effects(span).await,
-        What::PutBack(drift, seq) => undo.put_back(*drift, seq).await,
+        What::PutBack(drift, seq) => Box::pin(undo.put_back(*drift, seq)).await,
         What::Edits(edits) => undo.edits(edits).await,
         What::Undelete(gone, seq) => undo.undelete(gone, seq).await,
     }
@@ -314,6 +317,7 @@ impl Undo {
             let gone = !present.live;
             let held = world.apps.get(&app).and_then(|app| app.hold.as_ref()).map(|hold| hold.seq);
             let drift = world.apps.get(&app).and_then(|app| app.drift.get(&key));
+            let drift = drift.filter(|drift| drift.kind == DriftKind::Drift);
             let later = drift.map(|drift| (drift.seq, drift.fields.clone()));
             (present, applied, gone, held, later)
         });
@@ -328,17 +332,23 @@ impl Undo {
             return self.finish_new(restored, judged, key).await;
         }
         let over = NotUndone::Over { seq, what: "the change by hand" };
+        let (at, fields) = later.unwrap_or((seq, Vec::new()));
+        let (lasting, put_back) = since::lasting(&drift, &fields);
         let lasts = match drift.kind {
             // Of a later deletion, this one is over.
             DriftKind::Deleted => gone && !self.went_again(&drift.key, seq).await?,
-            _ => present.drift.is_some(),
+            _ if lasting.is_empty() && present.wanted.is_some() => {
+                return self.what_is_left(&drift, seq).await;
+            }
+            _ => !lasting.is_empty(),
         };
         let Some(wanted) = present.wanted.filter(|_| lasts) else { return Err(over.into()) };
         let mut judged = Judged::default();
         let key = drift.key.clone();
         if drift.kind == DriftKind::Drift {
-            let (at, fields) = later.unwrap_or((seq, Vec::new()));
             judged.conflicts = since::by_hand(&drift, (at, &fields));
+            let notes = put_back.iter().map(|field| format!("{key} {}: {PUT_BACK}", field.path));
+            judged.notes = notes.chain(self.beside(&drift, seq).await?).collect();
         }
         // What is gone is made as it is wanted, whatever was applied of it.
         if !gone && applied != Some(wanted.digest) {
@@ -348,9 +358,33 @@ impl Undo {
             };
             judged.conflicts.push(format!("{key}: {why}"));
         }
-        judged.fields = drift.fields.iter().map(|field| format!("{key} {}", field.path)).collect();
+        judged.fields = lasting.iter().map(|field| format!("{key} {}", field.path)).collect();
         let restored = Restored::object(drift.app.clone(), wanted, false);
         self.finish_new(restored, judged, key.to_string()).await
+    }
+
+    /// Of a change by hand that was put back as far as Git says it: takes back what else it was.
+    async fn what_is_left(self, drift: &DriftDetectedV1, seq: Seq) -> Result<Response, Error> {
+        let judged = self.judged(vec![self.edit_of(drift, seq).await?]).await?;
+        if judged.writes.is_empty() && judged.conflicts.is_empty() && judged.missing.is_empty() {
+            return Err(NotUndone::Over { seq, what: "the change by hand" }.into());
+        }
+        self.finish_edits(judged, drift.key.to_string()).await
+    }
+
+    /// What else a change by hand was than Git's to put back, and stands when that is done.
+    async fn beside(&self, drift: &DriftDetectedV1, seq: Seq) -> Result<Vec<String>, Error> {
+        let Ok(edit) = self.edit_of(drift, seq).await else { return Ok(Vec::new()) };
+        let judged = self.judged(vec![edit]).await?;
+        let again = format!("undo #{} again once the rest is put back", self.seq.0);
+        let note =
+            |field: &String| format!("{field}: Git says nothing of it, so it stays; {again}");
+        Ok(judged.fields.iter().map(note).collect())
+    }
+
+    async fn edit_of(&self, drift: &DriftDetectedV1, seq: Seq) -> Result<Edit, Error> {
+        let (ledger, drift) = (self.state.ledger.clone(), drift.clone());
+        Ok(self.state.blocking(move || undo::edit_of(&ledger, seq, &drift)).await??)
     }
 
     /// Whether the object of a deletion came back after it and went again.
@@ -361,17 +395,25 @@ impl Undo {
     }
 
     async fn edits(self, edits: Vec<Edit>) -> Result<Response, Error> {
-        let keys: Vec<ObjectKey> = edits.iter().map(|edit| edit.key.clone()).collect();
-        let of = keys.clone();
+        let keys = edits.iter().map(|edit| edit.key.to_string());
+        let subject = keys.collect::<Vec<_>>().join(", ");
+        let judged = self.judged(edits).await?;
+        self.finish_edits(judged, subject).await
+    }
+
+    /// What of edits can be taken back now.
+    async fn judged(&self, edits: Vec<Edit>) -> Result<edit::Judged, Error> {
+        let of: Vec<ObjectKey> = edits.iter().map(|edit| edit.key.clone()).collect();
         let now = self.state.read(move |world, _| {
             of.iter().map(|key| Now::of(world, key, None)).collect::<Vec<_>>()
         });
         let now = now.await?;
         let (ledger, seq) = (self.state.ledger.clone(), self.seq);
-        let judged = self.state.blocking(move || edit::judge(&ledger, seq, &edits, &now));
-        let judged = judged.await??;
+        Ok(self.state.blocking(move || edit::judge(&ledger, seq, &edits, &now)).await??)
+    }
+
+    async fn finish_edits(self, judged: edit::Judged, subject: String) -> Result<Response, Error> {
         let restored = Restored::Written(judged.writes);
-        let subject = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let judged = Judged {
             fields: judged.fields,
             conflicts: judged.conflicts,
@@ -416,11 +458,9 @@ impl Undo {
         let (of, wanted) = (key.clone(), then.wanted.as_ref().map(|(app, _)| app.clone()));
         let now = self.state.read(move |world, _| {
             let now = Now::of(world, &of, wanted.as_ref());
-            let app = now.app.as_ref().and_then(|app| world.apps.get(app));
-            let holds = app.map(|app| app.held(&of, world.now)).unwrap_or_default();
-            (now, holds)
+            (now.holds.clone(), now)
         });
-        let (now, holds) = now.await?;
+        let (holds, now) = now.await?;
         Ok(Looked { then, time, now, holds })
     }
 

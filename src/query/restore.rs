@@ -93,6 +93,8 @@ pub struct Now {
     pub known: bool,
     /// Whether the cluster serves its kind.
     pub served: bool,
+    /// What people hold of it.
+    pub holds: Vec<Seq>,
 }
 
 impl Now {
@@ -108,6 +110,7 @@ impl Now {
             seen: Seen::of(world, key),
             known: world.cluster.is_known(key),
             served: world.cluster.kinds.contains_key(&key.group_kind()),
+            holds: whose.map(|(_, app)| app.held(key, world.now)).unwrap_or_default(),
         }
     }
 }
@@ -457,6 +460,7 @@ fn of_nobody(
         places: Vec::new(),
         fields: Vec::new(),
         found: now.seen.as_ref().map(|seen| (seen.uid.clone(), seen.digest)),
+        beside: None,
     };
     let mut notes = Vec::new();
     if wish.field.is_some() {
@@ -563,7 +567,10 @@ pub fn plan_of(body: &RestoreIntendedV1) -> HoldPlan {
         plan.steps.push(Step {
             verb: verb.to_owned(),
             object: write.key.to_string(),
-            reason: "no application has it: it is written once".to_owned(),
+            reason: match write.beside {
+                Some(_) => "Git says nothing of these fields: they are written once".to_owned(),
+                None => "no application has it: it is written once".to_owned(),
+            },
         });
     }
     plan

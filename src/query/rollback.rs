@@ -50,8 +50,8 @@ pub struct HoldPlan {
     /// The event that is undone; zero when none is.
     #[serde(default)]
     pub undoes: u64,
-    /// How it is done: `held` against Git, `written` once, `synced` as Git says, or what else is
-    /// done in words.
+    /// How it is done: `held` against Git, `written` once, `beside` (written once, where Git says
+    /// nothing), `synced` as Git says, or what else is done in words.
     #[serde(default)]
     pub how: String,
     /// The fields that change: path, what it is now, what it is to be.

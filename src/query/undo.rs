@@ -415,18 +415,26 @@ fn of_drift(book: &dyn Book, seq: Seq, body: &DriftDetectedV1) -> Result<What, N
     match body.kind {
         DriftKind::Drift | DriftKind::Deleted => Ok(What::PutBack(Box::new(body.clone()), seq)),
         // Git says nothing about them: they go as they came.
-        DriftKind::Addition => match event_at(book, body.observation)? {
-            Some(Event::ObjectObserved(observed)) => {
-                let edit = edit::of_observation(book, body.observation, &observed)?;
-                Ok(What::Edits(vec![edit]))
-            }
-            _ => Err(NotUndone::Nothing(seq)),
-        },
+        DriftKind::Addition => Ok(What::Edits(vec![edit_of(book, seq, body)?])),
         DriftKind::OwnershipLost | DriftKind::None => {
             let why = "changed no value";
             Err(NotUndone::Cannot { seq, kind: "drift.detected", why, hint: String::new() })
         }
     }
+}
+
+/// The change that a drift tells of, with what of it is no drift.
+///
+/// # Errors
+/// [`NotUndone`], where no single change is known to be it.
+pub fn edit_of(book: &dyn Book, seq: Seq, body: &DriftDetectedV1) -> Result<Edit, NotUndone> {
+    let found = edit::of_drift(book, body)?;
+    found.ok_or_else(|| NotUndone::Cannot {
+        seq,
+        kind: "drift.detected",
+        why: "is of no single change that was seen, so that it is not known what came with it",
+        hint: format!("`greffier log {} --kind object -p` lists what was changed", body.key),
+    })
 }
 
 /// What somebody made of an object: a drift, where an application has it.

@@ -7,6 +7,8 @@
 mod drift;
 mod own;
 
+pub(super) use drift::changed_in;
+
 use super::book::{Book, as_intent};
 use super::describe::{self, Described, describe};
 use super::instant::backwards;

@@ -1,4 +1,4 @@
-//! Bringing back objects that no application has.
+//! Bringing back objects that no application has, and fields that Git says nothing of.
 //!
 //! The event that intends it is durable before this runs. Each write is bound to the very object
 //! that was shown to the person: it is read once more, and nothing is written over what changed
@@ -46,7 +46,7 @@ pub(super) async fn run(
             let view = parts.read();
             let overtaken = view.world.restores.get(&restore).is_some_and(|open| open.settles);
             let overtaken = overtaken.then(|| "another cluster answered since".to_owned());
-            overtaken.or_else(|| view.world.why_not_restored(&write.key))
+            overtaken.or_else(|| view.world.why_not_restored(write))
         };
         let result = match why {
             _ if cancel.is_cancelled() => RestoreResult::NotSent("the daemon stopped".into()),

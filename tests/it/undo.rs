@@ -299,6 +299,48 @@ fn a_deletion_that_was_healed_is_over_and_what_git_said_since_is_in_the_way() {
     assert!(plan.contains("brought it in again") && plan.contains(&sixth[..7]), "{plan}");
 }
 
+/// Goal: a change by hand that greffier healed as far as Git says it is undone as far as it stands,
+/// and what was put back is told. The undo is undone in turn, and a pause forbids both.
+#[test]
+fn what_git_says_nothing_of_is_undone_after_the_rest_was_healed() {
+    let (greffier, app, ns) = kept("undopart", &[("web/a.yaml", &config_map("a", "one"))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let patch = r#"{"data":{"key":"hand","added":"x"}}"#;
+    let patch = ["patch", "cm/a", "-n", &ns, "--type=merge", "-p", patch];
+    ControlPlane::shared().kubectl_ok("alice", &patch);
+    let drift = greffier.wait("the drift", |event| {
+        event["kind"] == "drift.detected" && event["detail"]["kind"] == "Drift"
+    });
+    let drift = format!("#{}", drift["seq"].as_u64().unwrap());
+    let data = || ["key", "added"].map(|key| live(&ns, "cm/a", &format!(".data.{key}")));
+    until("Git's field is healed", || (data() == ["one", "x"]).then_some(()));
+    let plan = until("that is known", || {
+        let output = greffier.cli(&["undo", &drift, "--plan", "-o", "json"]);
+        let plan = serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default();
+        (plan["how"] == "beside").then_some(plan)
+    });
+    let texts = |name: &str| plan[name].as_array().cloned().unwrap_or_default();
+    let only = |name: &str, what: &str| {
+        let told = texts(name);
+        told.len() == 1 && told[0].as_str().unwrap().contains(what)
+    };
+    assert!(only("fields", ".data.added") && only("notes", ".data.key: it was put back"), "{plan}");
+    greffier.cli_ends(0, &["pause", &app]);
+    let (_, refused) = greffier.cli_ends(6, &["undo", &drift, "--yes"]);
+    assert!(refused.contains("is paused"), "{refused}");
+    greffier.cli_ends(0, &["resume", &app]);
+    let (done, said) = greffier.cli_ends(0, &["undo", &drift, "--yes"]);
+    assert!(said.contains("Git says nothing of it"), "{said}");
+    assert_eq!(data(), ["one", ""]);
+    let version = live(&ns, "cm/a", ".metadata.resourceVersion");
+    greffier.wait("it is seen", observed(&ns, "a", &version));
+    let (_, over) = greffier.cli_ends(6, &["undo", &drift, "--yes"]);
+    assert!(over.contains("over already"), "{over}");
+
+    greffier.cli_ends(0, &["undo", &format!("#{}", seq_of(&done)), "--yes"]);
+    assert_eq!(data(), ["one", "x"], "the undo is undone");
+}
+
 /// The segment files and the configuration: no value of a Secret is in any of them, nor in what
 /// was printed.
 fn nowhere(dir: &Path, value: &str) {

@@ -1,4 +1,5 @@
-//! Objects that no application has, and that a person brought back as they were.
+//! Objects that no application has, or fields that Git says nothing of, and that a person brought
+//! back as they were.
 //!
 //! Nobody would put them back against Git, so nothing is held: it is one write, whose intent is
 //! the event itself.
@@ -29,9 +30,13 @@ pub struct RestoreWrite {
     /// The object that was decided about: its uid and the digest of its content. `None` = it must
     /// not be there.
     pub found: Option<(String, Digest)>,
+    /// Where an application wants the object: the digest of the manifest that says nothing of the
+    /// fields. It is written as long as that is what is wanted. `None` = no application wants it.
+    pub beside: Option<Digest>,
 }
 
-/// A person brings objects back that no application has. The writes are made once this is durable.
+/// A person brings back objects that no application has, or fields that Git says nothing of. The
+/// writes are made once this is durable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreIntendedV1 {
     /// The writes.

@@ -112,6 +112,7 @@ pub(super) fn holds() -> Vec<Event> {
                     now: "\"1\"".into(),
                 }],
                 found: Some(("uid-1".into(), Digest([5; 32]))),
+                beside: Some(Digest([6; 32])),
             }],
             from: BackTo::Undone(Seq(17)),
             timeout_ms: 10_000,

@@ -40,7 +40,7 @@ fn seen(story: &mut Story, object: &Value) -> Seen {
 }
 
 fn now(app: Option<&str>, wanted: Option<DesiredObject>, seen: Option<Seen>) -> Now {
-    Now { app: app.map(name), wanted, seen, known: true, served: true }
+    Now { app: app.map(name), wanted, seen, known: true, served: true, ..Now::default() }
 }
 
 #[test]

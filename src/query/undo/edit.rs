@@ -1,4 +1,5 @@
-//! What somebody changed of an object that no application has, and how it goes back.
+//! What somebody changed of an object by hand, and how it goes back: all of it where no application
+//! has the object, what Git says nothing of where one has.
 
 use serde_json::Value;
 
@@ -6,18 +7,20 @@ use super::super::book::Book;
 use super::super::describe::field_change;
 use super::super::instant::{backwards, forwards};
 use super::super::restore::{Now, Seen, since};
+use super::super::who;
 use super::NotUndone;
-use super::places::places;
+use super::places::{leaves, places};
 use super::since::went_again;
 use crate::cluster::compare::path;
 use crate::cluster::sanitize::sanitize;
 use crate::cluster::{Stored, has_digest, value_at};
 use crate::ledger;
 use crate::ledger::event::{
-    Event, FieldChange, ObjectObservedV1, RestoreIntendedV1, RestoreResult, RestoreWrite, Verb,
+    DriftDetectedV1, Event, FieldChange, ObjectObservedV1, RestoreIntendedV1, RestoreResult,
+    RestoreWrite, Verb,
 };
 use crate::ledger::store::SubjectKey;
-use crate::model::{BlobAddr, ObjectKey, Seq};
+use crate::model::{AppName, BlobAddr, Digest, ObjectKey, Seq};
 use crate::plan::secret::hide;
 
 /// What became of an object.
@@ -79,6 +82,20 @@ pub fn of_observation(
 ) -> Result<Edit, ledger::Error> {
     let former = before(book, &body.key, seq)?;
     Ok(Edit { key: body.key.clone(), before: former, after: Some(seen(body)) })
+}
+
+/// What somebody made of an object whose difference a drift tells: all of that change, also what is
+/// no drift because Git says nothing of it. `None` = no single change is known to be it.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn of_drift(book: &dyn Book, body: &DriftDetectedV1) -> Result<Option<Edit>, ledger::Error> {
+    let Some(changed) = who::changed_in(book, body)? else { return Ok(None) };
+    let recorded = book.get(changed)?;
+    match recorded.as_ref().and_then(|recorded| recorded.event.as_ref()) {
+        Some(Event::ObjectObserved(seen)) => of_observation(book, changed, seen).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// What a restore made of its objects: as far as it was made and seen.
@@ -155,15 +172,35 @@ struct Judge<'a> {
     judged: Judged,
 }
 
+/// What an application wants of an object.
+struct Wanted<'a> {
+    app: &'a AppName,
+    manifest: Value,
+    digest: Digest,
+}
+
+impl Wanted<'_> {
+    /// Whether the manifest says something of a place.
+    fn says(&self, key: &ObjectKey, place: &[String]) -> bool {
+        let said = |place: &[String]| value_at(&self.manifest, place).is_some();
+        // What a manifest says as text, the API server has encoded.
+        let text = || {
+            let below = place.iter().skip(1).cloned();
+            std::iter::once("f:stringData".to_owned()).chain(below).collect::<Vec<_>>()
+        };
+        let data = key.is_secret() && place.first().is_some_and(|edge| edge == "f:data");
+        said(place) || (data && said(&text()))
+    }
+}
+
 impl Judge<'_> {
     fn edit(&mut self, edit: &Edit, now: &Now) -> Result<(), ledger::Error> {
         let key = &edit.key;
         if let Some(app) = &now.app {
-            self.judged.conflicts.push(format!("{key}: application {app} has it now"));
-            return Ok(());
+            return self.of_app(app, edit, now);
         }
         match (&edit.before, &edit.after, &now.seen) {
-            (Some(before), Some(after), Some(now)) => self.changed(key, before, after, now),
+            (Some(before), Some(after), Some(now)) => self.changed(key, (before, after, now), None),
             (Some(before), None, None) => {
                 match went_again(self.book, key, self.seq, &before.uid)? {
                     Some(why) => self.judged.conflicts.push(format!("{key}: {why}")),
@@ -179,6 +216,38 @@ impl Judge<'_> {
                 Ok(())
             }
             (None, None, Some(_)) => Ok(()),
+        }
+    }
+
+    /// What somebody changed of an object that an application has: what Git says of it is Git's
+    /// to put back, and the rest goes back as it came.
+    fn of_app(&mut self, app: &AppName, edit: &Edit, now: &Now) -> Result<(), ledger::Error> {
+        let key = &edit.key;
+        let ((Some(before), Some(after)), (Some(seen), Some(object))) =
+            ((&edit.before, &edit.after), (&now.seen, &now.wanted))
+        else {
+            self.judged.conflicts.push(format!("{key}: application {app} has it now"));
+            return Ok(());
+        };
+        if let Some(hold) = now.holds.first() {
+            let how = format!("`greffier release '#{hold}'` ends that");
+            let why = format!("{key}: hold #{hold} keeps something of it: {how}");
+            self.judged.conflicts.push(why);
+            return Ok(());
+        }
+        let read = self.book.blob(object.manifest).map_err(|error| error.to_string());
+        let manifest = read.and_then(|bytes| {
+            serde_json::from_slice(&bytes).map_err(|_| "it cannot be read".to_owned())
+        });
+        match manifest {
+            Ok(manifest) => {
+                let wanted = Wanted { app, manifest, digest: object.digest };
+                self.changed(key, (before, after, seen), Some(&wanted))
+            }
+            Err(why) => {
+                self.judged.missing.push(format!("{key}: its manifest {}: {why}", object.manifest));
+                Ok(())
+            }
         }
     }
 
@@ -221,6 +290,7 @@ impl Judge<'_> {
             places: Vec::new(),
             fields: Vec::new(),
             found: found.map(|seen| (seen.uid.clone(), seen.digest)),
+            beside: None,
         }
     }
 
@@ -251,9 +321,8 @@ impl Judge<'_> {
     fn changed(
         &mut self,
         key: &ObjectKey,
-        before: &Seen,
-        after: &Seen,
-        now: &Seen,
+        (before, after, now): (&Seen, &Seen, &Seen),
+        wanted: Option<&Wanted<'_>>,
     ) -> Result<(), ledger::Error> {
         if before.uid != after.uid {
             return self.conflict(key, "the event shows another object of its name");
@@ -275,27 +344,16 @@ impl Judge<'_> {
         sanitize(&mut made);
         let mut write = self.write(key, Verb::Update, Some(before), Some(now));
         write.version.clone_from(&now.version);
+        write.beside = wanted.map(|wanted| wanted.digest);
         let mut fields = Vec::new();
-        for place in places(&was, &made) {
-            let at = path(&place);
-            let (to, left, value) =
-                (value_at(&was, &place), value_at(&made, &place), value_at(&is, &place));
-            let json = |value: Option<&Value>| value.map(Value::to_string).unwrap_or_default();
-            let change = |one, two| {
-                hide(key, FieldChange { path: at.clone(), was: json(one), now: json(two) })
-            };
-            if value == to {
-                self.judged.notes.push(format!("{key} {at}: it is as before already"));
-            } else if value != left {
-                let other = change(left, value);
-                self.conflict(
-                    key,
-                    &format!("{} (the event made it the former)", field_change(&other)),
-                )?;
-            } else if key.is_secret() && to.is_some_and(has_digest) {
-                self.judged.missing.push(format!("{at} of {}", secret(key)));
-            } else {
-                let change = change(value, to);
+        let places = places(&was, &made);
+        // What was added as a whole may have come to hold what others say since.
+        let places = match wanted {
+            Some(_) => places.into_iter().flat_map(|place| leaves(&made, &was, place)).collect(),
+            None => places,
+        };
+        for place in places {
+            if let Some(change) = self.field(key, &place, [&was, &made, &is], wanted)? {
                 fields.push(format!("{key} {}", field_change(&change)));
                 write.fields.push(change);
                 write.places.push(place);
@@ -307,6 +365,48 @@ impl Judge<'_> {
         }
         Ok(())
     }
+
+    /// What goes back of one place; `None` = nothing: that is told, or in the way.
+    fn field(
+        &mut self,
+        key: &ObjectKey,
+        place: &[String],
+        versions: [&Value; 3],
+        wanted: Option<&Wanted<'_>>,
+    ) -> Result<Option<FieldChange>, ledger::Error> {
+        let at = path(place);
+        let [to, left, value] = versions.map(|version| value_at(version, place));
+        let json = |value: Option<&Value>| value.map(Value::to_string).unwrap_or_default();
+        let change =
+            |one, two| hide(key, FieldChange { path: at.clone(), was: json(one), now: json(two) });
+        match wanted.filter(|wanted| wanted.says(key, place)) {
+            _ if value == to => {
+                let how = if wanted.is_some() { "it was put back" } else { "it is as before" };
+                self.judged.notes.push(format!("{key} {at}: {how} already"));
+            }
+            Some(_) if value != left => {
+                self.judged.notes.push(format!("{key} {at}: Git says what it is now"));
+            }
+            Some(wanted) => self.judged.conflicts.push(git_says(key, &at, wanted.app)),
+            None if value != left => {
+                let other = field_change(&change(left, value));
+                self.conflict(key, &format!("{other} (the event made it the former)"))?;
+            }
+            None if key.is_secret() && to.is_some_and(has_digest) => {
+                self.judged.missing.push(format!("{at} of {}", secret(key)));
+            }
+            None => return Ok(Some(change(value, to))),
+        }
+        Ok(None)
+    }
+}
+
+/// A field of Git's that is as the event made it.
+fn git_says(key: &ObjectKey, at: &str, app: &AppName) -> String {
+    format!(
+        "{key} {at}: Git says it, and it is as the event made it: `greffier why {key}` says why \
+         application {app} leaves it"
+    )
 }
 
 fn secret(key: &ObjectKey) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::cluster::value_at;
 use crate::plan::diff::list_key;
 
 /// How deep an object may be nested before what is below counts as one value.
@@ -20,6 +21,21 @@ pub fn places(before: &Value, after: &Value) -> Vec<Vec<String>> {
     walk(Some(before), Some(after), &mut Vec::new(), &mut found);
     found.retain(|place| !NAMES.iter().any(|name| place.iter().eq(name.iter())));
     found
+}
+
+/// The places within one that `after` has and `before` has not, down to what is no map; the place
+/// itself where it is not such a one.
+#[must_use]
+pub(super) fn leaves(after: &Value, before: &Value, place: Vec<String>) -> Vec<Vec<String>> {
+    let (was, is) = (value_at(before, &place), value_at(after, &place));
+    let (None, Some(Value::Object(fields))) = (was, is) else { return vec![place] };
+    // An item of a list is there or it is not.
+    let item = place.last().is_some_and(|edge| !edge.starts_with("f:"));
+    if item || fields.is_empty() || place.len() >= DEPTH_MAX {
+        return vec![place];
+    }
+    let below = |name: &String| [place.clone(), vec![format!("f:{name}")]].concat();
+    fields.keys().flat_map(|name| leaves(after, before, below(name))).collect()
 }
 
 fn walk(
@@ -96,6 +112,26 @@ mod tests {
             ]
         );
         assert_eq!(texts(&before, &before), [] as [String; 0]);
+    }
+
+    #[test]
+    fn what_was_added_is_told_down_to_its_fields_and_an_item_as_one() {
+        let before = json!({"metadata": {"name": "a"}, "spec": {"c": [{"name": "x", "v": 1}]}});
+        let after = json!({"metadata": {"name": "a", "annotations": {"x": "1", "y": "2"}},
+            "spec": {"c": [{"name": "x", "v": 2}, {"name": "n", "v": 1}], "empty": {}}});
+        let found = places(&before, &after);
+        let found = found.into_iter().flat_map(|place| leaves(&after, &before, place));
+        let texts: Vec<_> = found.map(|place| crate::cluster::compare::path(&place)).collect();
+        assert_eq!(
+            texts,
+            [
+                ".metadata.annotations.x",
+                ".metadata.annotations.y",
+                ".spec.c[name=x].v",
+                ".spec.c[name=n]",
+                ".spec.empty"
+            ]
+        );
     }
 
     #[test]

@@ -242,6 +242,16 @@ fn removed(book: &dyn Book, app: &AppName, after: Seq) -> Result<Option<String>,
     Ok(found.map(|seq| format!("application {app}, which had it, was removed since, #{seq}")))
 }
 
+/// The fields of a drift that still differ, by the drift there is now, and those that were put back.
+#[must_use]
+pub fn lasting<'d>(
+    drift: &'d DriftDetectedV1,
+    later: &[FieldChange],
+) -> (Vec<&'d FieldChange>, Vec<&'d FieldChange>) {
+    let differs = |field: &&FieldChange| later.iter().any(|now| now.path == field.path);
+    drift.fields.iter().partition(differs)
+}
+
 /// What somebody changed by hand since a drift: `later` is the drift there is now.
 #[must_use]
 pub fn by_hand(drift: &DriftDetectedV1, (seq, later): (Seq, &[FieldChange])) -> Vec<String> {

@@ -139,8 +139,31 @@ fn seen(story: &mut Story, object: &Value) -> (Seq, Seen) {
     (seq, seen)
 }
 
+impl Story {
+    /// A drift of `MAP` that an observation shows.
+    fn drift(&mut self, observation: Seq, fields: &[(&str, &str, &str)]) -> Seq {
+        let field = |(path, was, now): &(&str, &str, &str)| FieldChange {
+            path: (*path).to_owned(),
+            was: format!("{was:?}"),
+            now: format!("{now:?}"),
+        };
+        self.event(DriftDetectedV1 {
+            app: name("web"),
+            key: key(MAP),
+            kind: DriftKind::Drift,
+            fields: fields.iter().map(field).collect(),
+            places: vec![],
+            managers: vec![],
+            observation,
+            mask: Digest::default(),
+            saved: None,
+            later: None,
+        })
+    }
+}
+
 fn nobodys(seen: Seen) -> Now {
-    Now { app: None, wanted: None, seen: Some(seen), known: true, served: true }
+    Now { seen: Some(seen), known: true, served: true, ..Now::default() }
 }
 
 /// Goal: an edit of what nobody has goes back, the undo of the undo brings it again, and a later
@@ -194,6 +217,72 @@ fn an_edit_goes_back_and_forth_and_a_later_one_is_a_conflict() {
     let owned = Now { app: Some(name("web")), ..Now::default() };
     let owned = edit::judge(&story.ledger, restore, &edits, &[owned]).unwrap();
     assert!(owned.writes.is_empty() && owned.conflicts[0].contains("web has it"), "{owned:?}");
+    story.ledger.shutdown();
+}
+
+/// Goal: of a change by hand to an object of an application, what Git says nothing of goes back,
+/// also after Git's own fields were put back; what was put back is told, what Git says is left to
+/// Git, and what somebody changed since is a conflict. The undo is undone in turn.
+#[test]
+fn what_git_says_nothing_of_goes_back_when_the_rest_was_healed() {
+    let mut story = Story::told();
+    let one = wanted(&mut story, json!({"k": "1"}));
+    let (_, first) = seen(&mut story, &map(json!({"k": "1", "old": "1"})));
+    let noted = |data: Value, notes: &[(&str, &str)]| {
+        let mut object = map(data);
+        for (name, value) in notes {
+            object["metadata"]["annotations"][*name] = json!(value);
+        }
+        object
+    };
+    let by_hand = json!({"k": "2", "old": "2", "added": "x"});
+    let (edited, _) = seen(&mut story, &noted(by_hand, &[("note", "hand")]));
+    let drift = story.drift(edited, &[(".data.k", "1", "2")]);
+    let recorded = story.ledger.get(drift).unwrap().unwrap();
+    let Some(Event::DriftDetected(body)) = &recorded.event else { panic!() };
+    let edit = edit_of(&story.ledger, drift, body).unwrap();
+    assert_eq!(edit.before.as_ref(), Some(&first));
+    let judged = |story: &Story, wanted: &DesiredObject, now: &Seen, holds: &[Seq]| {
+        let now = Now { holds: holds.to_vec(), ..of_web(Some(wanted), Some(now)) };
+        edit::judge(&story.ledger, drift, std::slice::from_ref(&edit), &[now]).unwrap()
+    };
+    // Healed: Git's field is put back, the others stand.
+    let healed = json!({"k": "1", "old": "2", "added": "x"});
+    let (_, healed) = seen(&mut story, &noted(healed, &[("note", "hand"), ("other", "later")]));
+    let found = judged(&story, &one, &healed, &[]);
+    assert_eq!(found.conflicts, [""; 0], "{found:?}");
+    let [write] = found.writes.as_slice() else { panic!("{found:?}") };
+    let paths: Vec<_> = write.fields.iter().map(|field| field.path.as_str()).collect();
+    assert_eq!(paths, [".data.added", ".data.old", ".metadata.annotations.note"]);
+    assert_eq!((write.verb, write.beside), (Verb::Update, Some(one.digest)));
+    assert_eq!(write.found.as_ref().map(|(_, digest)| *digest), Some(healed.digest));
+    assert_eq!(found.notes, [format!("{MAP} .data.k: it was put back already")]);
+    // Git says one of them since, and somebody changed the other.
+    let two = wanted(&mut story, json!({"k": "1", "added": "y"}));
+    let later = json!({"k": "1", "old": "3", "added": "y"});
+    let (_, later) = seen(&mut story, &noted(later, &[("note", "hand")]));
+    let found = judged(&story, &two, &later, &[]);
+    assert!(found.notes.iter().any(|note| note.contains(".data.added: Git says")), "{found:?}");
+    assert!(found.conflicts[0].contains(".data.old") && found.conflicts.len() == 1, "{found:?}");
+    assert_eq!(found.writes[0].fields.len(), 1, "{found:?}");
+    // What Git says and stands, and what is held, is not written over.
+    let (_, stands) = seen(&mut story, &noted(json!({"k": "2"}), &[]));
+    let found = judged(&story, &one, &stands, &[]);
+    assert!(found.conflicts.iter().any(|why| why.contains(".data.k: Git says it")), "{found:?}");
+    let found = judged(&story, &one, &healed, &[Seq(5)]);
+    assert!(found.conflicts[0].contains("hold #5") && found.writes.is_empty(), "{found:?}");
+    story.ledger.shutdown();
+}
+
+#[test]
+fn what_still_differs_of_a_drift_is_told_from_what_was_put_back() {
+    let mut story = Story::told();
+    let (at, _) = seen(&mut story, &map(json!({"k": "2", "l": "2"})));
+    let drift = story.drift(at, &[(".data.k", "1", "2"), (".data.l", "1", "2")]);
+    let recorded = story.ledger.get(drift).unwrap().unwrap();
+    let Some(Event::DriftDetected(body)) = &recorded.event else { panic!() };
+    let (lasting, put_back) = since::lasting(body, &body.fields[1..]);
+    assert_eq!((lasting, put_back), (vec![&body.fields[1]], vec![&body.fields[0]]));
     story.ledger.shutdown();
 }
 
@@ -373,7 +462,7 @@ fn went(story: &mut Story, uid: &str) -> (Seq, ObjectGoneV1) {
 
 fn of_web(wanted: Option<&DesiredObject>, seen: Option<&Seen>) -> Now {
     let (app, wanted, seen) = (Some(name("web")), wanted.cloned(), seen.cloned());
-    Now { app, wanted, seen, known: true, served: true }
+    Now { app, wanted, seen, known: true, served: true, ..Now::default() }
 }
 
 fn in_the_way(gone: &Gone) -> &str {

@@ -17,7 +17,7 @@ use crate::plan::diff::{CHANGES_MAX, changes};
 const VERSIONS_MAX: usize = 8;
 
 /// The observation whose change is the drift; `None` = no single one is, or it cannot be told.
-pub(super) fn changed_in(
+pub(in crate::query) fn changed_in(
     book: &dyn Book,
     body: &DriftDetectedV1,
 ) -> Result<Option<Seq>, ledger::Error> {
