@@ -8,6 +8,7 @@
 //!
 //! Security: values of Secrets are never part of an answer.
 
+mod anew;
 mod apps;
 pub mod between;
 pub mod blame;

@@ -91,7 +91,10 @@ fn head(blame: &Blame) -> String {
         );
     }
     if let Some(gone) = &blame.gone {
-        let _ = writeln!(out, "  gone {}; this is how it was", clean(&deed(gone)));
+        let _ = match blame.former.as_str() {
+            "" => writeln!(out, "  gone {}; this is how it was", clean(&deed(gone))),
+            former => writeln!(out, "  NOT THERE: {}; this is how it was before", clean(former)),
+        };
     }
     out.push('\n');
     out

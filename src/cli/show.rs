@@ -58,7 +58,8 @@ pub(super) async fn run(
         Subject::Object(key) if known.is_some() || context.global.at.is_some() => {
             let key = asker.named(&key).await?.key;
             let found = asker.object_at(&key, known.as_ref()).await?;
-            if found.state.is_none() && found.next.is_none() && found.certainty == "exact" {
+            let nothing = found.state.is_none() && found.former.is_empty();
+            if nothing && found.next.is_none() && found.certainty == "exact" {
                 return Err(Error::usage(format!("nothing had been recorded of {key} by then"))
                     .hint(format!("`greffier log {key}` tells since when")));
             }
@@ -111,11 +112,14 @@ async fn gone(
     rows: &[dto::Event],
 ) -> Result<(), Error> {
     let found = asker.object_at(key, Some(&Instant::Now)).await?;
-    let Some(state) = &found.state else {
+    if found.state.is_none() && found.former.is_empty() {
         return Err(Error::usage(format!("nothing was ever seen of {key}"))
             .hint(format!("`greffier log {key}` lists what else is recorded of it")));
+    }
+    let told = match &found.state {
+        Some(state) if !state.present => Some(asker.event(Seq(state.seq), None).await?),
+        _ => None,
     };
-    let told = if state.present { None } else { Some(asker.event(Seq(state.seq), None).await?) };
     let gone = Gone { of: &found, who: told.as_ref().and_then(|event| event.who.as_ref()) };
     let text = |gone: &Gone<'_>| gone_text(gone, rows);
     let text = output::one(&gone, context.global.output, text, |gone| gone.of.object.clone());
@@ -317,6 +321,10 @@ pub(super) fn object_at_text(found: &dto::ObjectAt) -> String {
         row("", &at::span_text(span));
     }
     match &found.state {
+        None if !found.former.is_empty() => {
+            row("state", "NOT SEEN in the cluster as it is then");
+            row("former", &found.former);
+        }
         None => row("state", "nothing had been recorded of it by then"),
         Some(state) => state_rows(state, &mut row),
     }

@@ -332,6 +332,7 @@ pub fn object_dto(
         certainty,
         state: state(found.state)?,
         next: state(found.next)?,
+        former: found.former.unwrap_or_default(),
     })
 }
 

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::blame::Owned;
+use super::anew::{self, Anew};
+use super::blame::{self, Blame, FromGit, Owned};
 use super::book::{Book, as_intent, read};
 use super::describe::{attributed_by, claimed};
 use super::instant::forwards;
@@ -23,11 +24,11 @@ use super::people::{self, Party};
 use crate::cluster::FIELD_MANAGER;
 use crate::config::PersonConfig;
 use crate::ledger::event::{
-    ActorClaim, AttributionResolvedV1, Event, Method, Verdict, WriteResult,
+    ActorClaim, AttributionResolvedV1, Event, Method, Verb, Verdict, WriteResult,
 };
 use crate::ledger::store::SubjectKey;
 use crate::ledger::{self, Ends, Recorded};
-use crate::model::{AppName, BlobAddr, ObjectKey, Scheme, Seq, Timestamp};
+use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Scheme, Seq, Timestamp};
 use crate::replay::World;
 
 /// Bound: how many events between the instants are looked at for one object: the last ones.
@@ -143,18 +144,30 @@ pub fn object(
     let (first, last) = (last_state(book, key, from)?, last_state(book, key, to)?);
     let Some(net) = between(book, key, first.as_ref(), last.as_ref())? else { return Ok(None) };
     let told = Told::read(book, people, key, (from, to))?;
-    let steps = steps(book, key, &told, (first, last))?;
+    let anew = anew::told(book, to)?.filter(|anew| anew.seq > from);
+    let steps = steps(book, key, &told, (first, last), anew.as_ref())?;
     let mut groups: Vec<Group> = Vec::new();
     if net.fields.is_empty() {
         // Its coming or going, and whatever changed it since.
-        let since = steps.iter().rposition(|step| step.whole).unwrap_or_default();
+        let whole = steps.iter().rposition(|step| step.whole);
+        let since = steps.iter().position(|step| step.anew).or(whole).unwrap_or_default();
         for step in steps.iter().skip(since) {
             join(&mut groups, step.cause.clone(), None);
         }
     }
+    let mut blame = None;
     for field in net.fields {
         let step = steps.iter().rev().find(|step| step.cut || step.changed(&field.path));
-        let cause = step.map_or_else(|| told.untold(), |step| step.cause_of(&field.path));
+        let cause = match step.and_then(|step| step.own_of(&field.path)) {
+            Some((own, seq)) => {
+                if blame.is_none() {
+                    blame = Some(blame::of(book, key, None, to)?);
+                }
+                let blame: Option<&Blame> = blame.as_ref().and_then(Option::as_ref);
+                applied(own, seq, blame.and_then(|blame| blame.origin(&field.path)))
+            }
+            None => step.map_or_else(|| told.untold(), |step| step.cause_of(&field.path)),
+        };
         join(&mut groups, cause, Some(field));
     }
     for group in &mut groups {
@@ -185,6 +198,10 @@ fn join(groups: &mut Vec<Group>, cause: Group, field: Option<Field>) {
 /// A change on the way.
 struct Step {
     cause: Group,
+    /// greffier's write where it is one, and the event that tells of it.
+    own: Option<(Own, Seq)>,
+    /// Whether another cluster answers since: nothing of the former one is there.
+    anew: bool,
     paths: Vec<String>,
     /// Fields that somebody else changed, though greffier's write shows them first.
     apart: Vec<(String, Group)>,
@@ -195,6 +212,28 @@ struct Step {
 }
 
 impl Step {
+    fn anew(anew: &Anew) -> Self {
+        let (cause, events) = (anew.text.clone(), vec![anew.seq.0]);
+        let strength = Verdict::Exact.as_str().to_owned();
+        let cause = Group { cause, strength, events, ..Group::default() };
+        Self {
+            cause,
+            own: None,
+            anew: true,
+            paths: Vec::new(),
+            apart: Vec::new(),
+            whole: true,
+            cut: false,
+        }
+    }
+
+    /// greffier's write, where it made the field what it is.
+    fn own_of(&self, path: &str) -> Option<(&Own, Seq)> {
+        let apart = self.apart.iter().any(|(changed, _)| concerns(changed, path));
+        let (own, seq) = self.own.as_ref().filter(|_| self.changed(path) && !apart)?;
+        Some((own, *seq))
+    }
+
     fn changed(&self, path: &str) -> bool {
         self.whole || self.paths.iter().any(|changed| concerns(changed, path))
     }
@@ -217,6 +256,7 @@ fn steps(
     key: &ObjectKey,
     told: &Told<'_>,
     (first, last): (Option<State>, Option<State>),
+    mut anew: Option<&Anew>,
 ) -> Result<Vec<Step>, ledger::Error> {
     let skipped = told.events.len().saturating_sub(STEPS_MAX);
     let mut state = first;
@@ -226,7 +266,12 @@ fn steps(
         state = last_state(book, key, Seq(event.seq().0 - 1))?;
     }
     let mut steps = Vec::new();
+    let there = |state: &Option<State>| state.as_ref().is_some_and(|state| state.live.is_some());
     for event in told.events.iter().skip(skipped) {
+        if let Some(anew) = anew.take_if(|anew| event.seq() > anew.seq) {
+            steps.extend(there(&state).then(|| Step::anew(anew)));
+            state = None;
+        }
         let next = last_state(book, key, event.seq())?;
         let same = next.as_ref().map(|next| next.seq) == state.as_ref().map(|state| state.seq);
         if same {
@@ -241,14 +286,21 @@ fn steps(
             };
             let (cut, fields) = (patch.cut, patch.fields);
             let paths = fields.into_iter().map(|field| field.path).collect();
-            steps.push(Step { cause: cause.group, paths, apart, whole, cut });
+            let own = cause.own.map(|own| (own, event.seq()));
+            steps.push(Step { cause: cause.group, own, anew: false, paths, apart, whole, cut });
         }
         state = next;
+    }
+    if let Some(anew) = anew {
+        steps.extend(there(&state).then(|| Step::anew(anew)));
+        state = None;
     }
     // That a list does not show it is told by no event about it.
     if let Some(patch) = between(book, key, state.as_ref(), last.as_ref())? {
         steps.push(Step {
             cause: Group::unknown(UNTOLD),
+            own: None,
+            anew: false,
             whole: patch.change != "changed",
             cut: patch.cut,
             paths: patch.fields.into_iter().map(|field| field.path).collect(),
@@ -324,6 +376,8 @@ impl Group {
 #[derive(Clone)]
 struct Own {
     intent: Arc<Recorded>,
+    /// What was done to the object.
+    verb: Verb,
     /// Whether everything was replaced, so that everything is greffier's.
     replaces: bool,
 }
@@ -420,7 +474,7 @@ impl<'p> Told<'p> {
             let Some(ends) = Ends::in_event(outcome) else { continue };
             for (write, result) in ends.about(body, key) {
                 let replaces = write.method == Method::Replace;
-                let own = Own { intent: Arc::clone(intent), replaces };
+                let own = Own { intent: Arc::clone(intent), verb: write.verb, replaces };
                 match result {
                     // What changed nothing made no version.
                     WriteResult::Applied(applied) if applied.changed => {
@@ -477,7 +531,10 @@ impl<'p> Told<'p> {
         let own = version.and_then(|version| self.written.get(&version)).or(removed);
         match (sure, own, resolved) {
             (Some(sure), ..) => attributed(sure),
-            (None, Some(own), _) => Cause { group: applied(own, event), own: Some(own.clone()) },
+            (None, Some(own), _) => {
+                let group = applied(own, event.seq(), None);
+                Cause { group, own: Some(own.clone()) }
+            }
             (None, None, Some(body)) => attributed(body),
             (None, None, None) => {
                 let claims = match &event.event {
@@ -491,17 +548,25 @@ impl<'p> Told<'p> {
     }
 }
 
-/// That greffier wrote it, and for which commit.
-fn applied(own: &Own, event: &Recorded) -> Group {
+/// That greffier wrote it, and from which commit it is, by `git` where that tells. What is put back
+/// is mostly older than the commit that was in force.
+fn applied(own: &Own, event: Seq, git: Option<&FromGit>) -> Group {
     let Some(intent) = as_intent(&own.intent) else { return Group::unknown(UNTOLD) };
-    let commit = intent.commit.as_ref();
-    let of = commit.map_or_else(String::new, |commit| format!("commit {} ", commit.short()));
+    let heals = matches!(own.verb, Verb::Heal | Verb::Reclaim);
+    let told = git.filter(|git| !git.commit.is_empty());
+    let told = told.and_then(|git| git.commit.parse::<CommitId>().ok());
+    let in_force = intent.commit.clone().filter(|_| !heals);
+    let note = git.map(|git| git.note.as_str()).filter(|note| told.is_none() && !note.is_empty());
+    let note = note.filter(|_| heals).map_or_else(String::new, |note| format!("; {note}"));
+    let commit = told.or(in_force);
+    let of = commit.as_ref().map_or_else(String::new, |c| format!("commit {} ", c.short()));
+    let done = if heals { "put back" } else { "applied" };
     Group {
-        cause: format!("{of}applied by greffier for {} (#{})", intent.app, own.intent.seq()),
+        cause: format!("{of}{done} by greffier for {} (#{}){note}", intent.app, own.intent.seq()),
         by: vec![FIELD_MANAGER.to_owned()],
         strength: Verdict::Exact.as_str().to_owned(),
-        commit: commit.map(ToString::to_string).unwrap_or_default(),
-        events: vec![event.seq().0],
+        commit: commit.map(|commit| commit.to_string()).unwrap_or_default(),
+        events: vec![event.0],
         ..Group::default()
     }
 }

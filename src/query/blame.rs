@@ -31,6 +31,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::anew::{self, Anew};
 use super::book::Book;
 use super::text::near_names;
 use super::why::{Found, Subject, SubjectError, is_excluded, near};
@@ -68,6 +69,10 @@ pub struct Blame {
     /// How it ended, where it did; the fields are those that it had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone: Option<Deed>,
+    /// Where it was seen only in the former cluster, or in this one before it was set back: since
+    /// when it is another, in words. What `gone` tells then is that.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub former: String,
     /// How many versions are known of it.
     pub versions: usize,
     /// How many objects had the name before it; nothing of theirs counts.
@@ -223,6 +228,24 @@ pub fn gather(world: &World, subject: &Subject, field: Option<&str>) -> Result<P
     Ok(Pending { key, until: world.seq, field: field.transpose()?, near, excluded })
 }
 
+/// What is told of an object, or of one of its fields, as of `until`; no file is looked up. `None` =
+/// nothing is.
+pub(super) fn of(
+    book: &dyn Book,
+    key: &ObjectKey,
+    field: Option<(&str, Pattern)>,
+    until: Seq,
+) -> Result<Option<Blame>, ledger::Error> {
+    let field = field.map(|(path, pattern)| (path.to_owned(), pattern));
+    let (near, excluded) = (Vec::new(), false);
+    let pending = Pending { key: key.clone(), until, field, near, excluded };
+    match pending.read(book, &mirrored::Nothing) {
+        Ok(blame) => Ok(Some(blame)),
+        Err(Error::Ledger(error)) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
 /// The event that gave the field at `path` the value that it has as of `until`, or that removed
 /// it, where somebody else than greffier did; `None` = blame does not tell.
 pub(super) fn introduced(
@@ -232,18 +255,23 @@ pub(super) fn introduced(
     until: Seq,
 ) -> Result<Option<Seq>, ledger::Error> {
     let Some(pattern) = Pattern::parse(path) else { return Ok(None) };
-    let field = Some((path.to_owned(), pattern));
-    let (near, excluded) = (Vec::new(), false);
-    let pending = Pending { key: key.clone(), until, field, near, excluded };
-    let blame = match pending.read(book, &mirrored::Nothing) {
-        Ok(blame) => blame,
-        Err(Error::Ledger(error)) => return Err(error),
-        Err(_) => return Ok(None),
-    };
+    let Some(blame) = of(book, key, Some((path, pattern)), until)? else { return Ok(None) };
     let set = blame.fields.iter().map(|field| &field.introduced);
     let deeds = set.chain(blame.removed.iter().map(|removed| &removed.removed));
     let by_others = deeds.filter(|deed| deed.who.write.is_none() && deed.seq > 0);
     Ok(by_others.map(|deed| Seq(deed.seq)).max())
+}
+
+impl Blame {
+    /// The commit that the value at `path` comes from, where greffier wrote it last; `None` = it did
+    /// not, or parts of it come from several.
+    pub(super) fn origin(&self, path: &str) -> Option<&FromGit> {
+        let pattern = Pattern::parse(path)?;
+        let fields = self.fields.iter().filter(|field| pattern.covers(&field.place));
+        let mut found = fields.map(|field| field.set.git.as_ref());
+        let first = found.next()??;
+        found.all(|git| git.is_some_and(|git| git.commit == first.commit)).then_some(first)
+    }
 }
 
 impl Pending {
@@ -258,6 +286,9 @@ impl Pending {
             let (near, excluded) = (self.near, self.excluded);
             return Err(SubjectError::Unknown { wanted, near, excluded }.into());
         };
+        // What was seen of another cluster is not there, whether anybody saw it go or not.
+        let anew = anew::told(book, self.until)?.filter(|anew| life.last() < anew.seq);
+        let anew = anew.filter(|_| life.gone.is_none());
         let history = history::read(book, &self.key, &lives)?;
         let desired = Desired::read(book, &self.key, &history.schema, &lives, mirrored)?;
         let mut telling = Telling { key: &self.key, history: &history, desired };
@@ -270,7 +301,11 @@ impl Pending {
             seq: self.until.0,
             uid: life.uid().to_owned(),
             begun: telling.begun(&lives),
-            gone: life.gone.as_ref().map(|gone| telling.gone(gone)),
+            gone: match &anew {
+                Some(anew) => Some(of_former(anew, life.last())),
+                None => life.gone.as_ref().map(|gone| telling.gone(gone)),
+            },
+            former: anew.map(|anew| anew.text).unwrap_or_default(),
             versions: history.versions.len(),
             before: lives.len() - 1,
             ..Blame::default()
@@ -291,6 +326,17 @@ impl Pending {
             }
             _ => Ok(blame),
         }
+    }
+}
+
+/// That an object is of a former cluster.
+fn of_former(anew: &Anew, last: Seq) -> Deed {
+    Deed {
+        seq: anew.seq.0,
+        time: anew.time.to_string(),
+        after: Some(last.0),
+        who: Who::unknown(&anew.text),
+        git: None,
     }
 }
 

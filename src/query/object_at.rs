@@ -14,6 +14,7 @@
 
 use std::sync::Arc;
 
+use super::anew;
 use super::book::{Book, as_intent};
 use super::coverage::{self, Moment, Scope, Unwatched};
 use super::instant::{At, backwards, forwards};
@@ -98,6 +99,9 @@ pub struct ObjectAt {
     pub next: Option<State>,
     /// The span around the instant in which it was not watched.
     pub unwatched: Option<Unwatched>,
+    /// Where nothing was seen of it in the cluster as it is then, and something was before: since
+    /// when it is another one, and what was seen last, in words.
+    pub former: Option<String>,
 }
 
 /// What is known of an object as of `at`, by all that `book` has.
@@ -107,12 +111,12 @@ pub struct ObjectAt {
 pub fn object_at(book: &dyn Book, key: &ObjectKey, at: &At) -> Result<ObjectAt, ledger::Error> {
     let state = last_state(book, key, at.seq)?;
     let moment = Moment { seq: at.seq, time: at.time };
+    let former = if state.is_none() { former(book, key, at.seq)? } else { None };
     let spans = coverage::read(book, &Scope::Object(key.clone()), moment, moment)?;
-    let exact =
-        |state| ObjectAt { state, certainty: Certainty::Exact, next: None, unwatched: None };
     // What loses something comes before what is only late.
     let Some(span) = spans.into_iter().max_by_key(|span| span.lossy) else {
-        return Ok(exact(state));
+        let (certainty, next, unwatched) = (Certainty::Exact, None, None);
+        return Ok(ObjectAt { state, certainty, next, unwatched, former });
     };
     let end = span.to.map_or(book.head(), |to| to.seq);
     let next = first_state(book, key, (at.seq, end))?;
@@ -126,7 +130,14 @@ pub fn object_at(book: &dyn Book, key: &ObjectKey, at: &At) -> Result<ObjectAt, 
         at.timed && basis == Basis::ManagedFields && lo >= span.from.time && hi <= at.time
     });
     let state = earlier.cloned().or(state);
-    Ok(ObjectAt { state, certainty, next, unwatched: Some(span) })
+    Ok(ObjectAt { state, certainty, next, unwatched: Some(span), former })
+}
+
+/// What was seen of an object last before the cluster was another one.
+fn former(book: &dyn Book, key: &ObjectKey, last: Seq) -> Result<Option<String>, ledger::Error> {
+    let Some(anew) = anew::told(book, last)? else { return Ok(None) };
+    let state = last_state_of_any(book, key, last)?.filter(|state| state.live.is_some());
+    Ok(state.map(|state| format!("{}; before that it was seen last at #{}", anew.text, state.seq)))
 }
 
 impl State {
@@ -187,35 +198,10 @@ pub fn last_state(
     key: &ObjectKey,
     last: Seq,
 ) -> Result<Option<State>, ledger::Error> {
-    let life = life(book, last)?;
+    let life = anew::since(book, last)?;
     let state = last_state_of_any(book, key, last)?;
     // What was seen of another cluster, or of this one before it was set back, says nothing.
     Ok(state.filter(|state| state.seq > life))
-}
-
-/// The event since which what is seen is of the cluster as it is then.
-fn life(book: &dyn Book, last: Seq) -> Result<Seq, ledger::Error> {
-    let mut newer = None::<(Seq, String)>;
-    let key = SubjectKey::topic(&Topic::Identity);
-    let begun = backwards(book, key, last.next(), |recorded| {
-        let (uid, begins) = match recorded.event.as_ref()? {
-            Event::ClusterIdentified(body) => (&body.uid, false),
-            Event::ClusterReplaced(body) => (&body.uid, true),
-            Event::ClusterReverted(body) => (&body.uid, true),
-            _ => return None,
-        };
-        if let Some((seq, later)) = &newer
-            && later != uid
-        {
-            return Some(*seq);
-        }
-        if begins {
-            return Some(recorded.seq());
-        }
-        newer = Some((recorded.seq(), uid.clone()));
-        None
-    })?;
-    Ok(begun.unwrap_or_default())
 }
 
 fn last_state_of_any(

@@ -117,6 +117,13 @@ fn another_cluster_is_asked_about_and_gets_everything_anew() {
     let one = format!("ConfigMap/{NS}/one");
     let (then, _) = greffier.cli_ends(0, &["show", &one, "--at", &format!("#{before}")]);
     assert!(then.contains("key: \"1\"") || then.contains("key: '1'"), "{then}");
+    let replaced = format!("#{doubt} cluster.replaced");
+    let (blame, _) = greffier.cli_ends(0, &["blame", &one]);
+    assert!(blame.contains("NOT THERE") && blame.contains(&replaced), "{blame}");
+    let (gone, _) = greffier.cli_ends(1, &["diff", &one, "--from", &format!("#{before}")]);
+    assert!(gone.contains("+++ (not in the cluster)") && gone.contains(&replaced), "{gone}");
+    let (shown, _) = greffier.cli_ends(0, &["show", &one, "--at", "@"]);
+    assert!(shown.contains("NOT SEEN") && shown.contains(&replaced), "{shown}");
 
     accept(&greffier, &newer);
     assert_eq!((value(&plane, "one"), value(&plane, "two")), ("2".into(), "1".into()));

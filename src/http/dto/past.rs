@@ -105,6 +105,10 @@ pub struct ObjectAt {
     /// What it was found to be after the time in which it was not watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<ObjectState>,
+    /// Where nothing was seen of it in the cluster as it is then, and something was before: since
+    /// when it is another one, and what was seen last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub former: String,
 }
 
 /// The name of an instant.

@@ -3,6 +3,7 @@
 mod claims;
 mod commits;
 mod ends;
+mod heals;
 mod ledger;
 mod properties;
 mod shapes;

@@ -296,6 +296,12 @@ impl Reading<'_> {
 }
 
 impl Life {
+    /// The last event that told of it.
+    pub(super) fn last(&self) -> Seq {
+        let told = self.versions.iter().flat_map(|version| &version.told_by);
+        told.max().copied().unwrap_or_default()
+    }
+
     /// Its uid; a life has at least one version.
     pub(super) fn uid(&self) -> &str {
         self.versions.first().map_or("", |version| &version.uid)
