@@ -161,7 +161,7 @@ fn people(status: &dto::Status, row: &mut dyn FnMut(&str, String)) {
         row("KEPT", kept(hold));
     }
     for drift in &status.drifts {
-        let by = if drift.by.is_empty() { "unknown".to_owned() } else { drift.by.join(", ") };
+        let by = &drift.whom;
         let what = if drift.fields.is_empty() { "deleted".into() } else { drift.fields.join(", ") };
         row("drift", format!("{} {} {what} by {by} (#{})", drift.app, drift.object, drift.seq));
         row("", format!("to keep it: {}", drift.keep.join(" or ")));

@@ -321,7 +321,10 @@ fn the_answer_to_why_has_its_sections_in_order() {
     let sections = ["because", "last write", "next", "what you can do", "how it came to this"];
     let found = sections.map(|section| text.find(&format!("\n{section}")));
     assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{text}");
-    assert!(text.contains("  .spec.replicas 2 → 5 by kubectl-scale (#"), "{text}");
+    assert!(
+        text.contains("  .spec.replicas 2 → 5 by kubectl-scale (field manager, claimed) (#"),
+        "{text}"
+    );
     assert!(!text.contains(ESCAPE), "{text}");
 }
 

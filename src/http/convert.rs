@@ -176,6 +176,7 @@ fn drifts<'a>(view: &'a AppView<'_>) -> impl Iterator<Item = dto::Drift> + 'a {
         seq: drift.seq.0,
         fields: drift.fields.iter().map(field_change).collect(),
         by: drift.managers.clone(),
+        whom: String::new(),
         keep: query::describe::keep_commands(view.name, drift.seq, drift.may_be_kept),
     })
 }

@@ -319,6 +319,9 @@ pub struct Drift {
     pub keep: Vec<String>,
 }
 
+    /// By whom it is, in words, as the log says it.
+    #[serde(default)]
+    pub whom: String,
 /// A pause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pause {

@@ -67,6 +67,8 @@ pub struct Described {
     pub commit: Option<CommitId>,
     /// Who did it, as far as the event itself says: field managers, authors. Claims, not proof.
     pub by: Vec<String>,
+    /// Of a drift: by whom, in words. Whoever tells of it says this.
+    pub whom: String,
     /// Who did it, where that is known better than the event itself says.
     pub known: Option<(Verdict, Vec<ActorClaim>)>,
     /// One line, safe for a terminal.

@@ -268,6 +268,15 @@ pub fn attributed(book: &dyn Book, recorded: &Recorded, described: Described) ->
 #[must_use]
 pub fn told_late(book: &dyn Book, recorded: &Recorded) -> Option<Described> {
     let Some(Event::AttributionResolved(body)) = &recorded.event else { return None };
+/// By whom a drift is, in words: the one answer of `log`, `status` and `why`.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn of_drift(book: &dyn Book, seq: Seq) -> Result<String, ledger::Error> {
+    let whom = book.get(seq)?.map(|recorded| described(book, &recorded).whom);
+    Ok(whom.filter(|whom| !whom.is_empty()).unwrap_or_else(|| "unknown".to_owned()))
+}
+
     if body.drift.is_some() {
         return None;
     }
@@ -369,3 +378,4 @@ mod tests {
         assert!(by.take(&ledger, recorded).is_none());
     }
 }
+        assert_eq!(of_drift(&ledger, drift).unwrap(), "alice (audit, exact)");

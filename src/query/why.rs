@@ -158,6 +158,9 @@ pub struct Drift {
     pub fields: Vec<String>,
     /// The field managers, as far as known: claims, not proof.
     pub by: Vec<String>,
+    /// By whom it is, in words, as the log says it.
+    #[serde(default)]
+    pub whom: String,
 }
 
 /// What happens next.

@@ -89,6 +89,9 @@ fn an_old_copy_of_the_ledger_does_not_put_the_cluster_back() {
     let says =
         |text: &str| status.lines().any(|line| line.contains("OLD COPY") && line.contains(text));
     assert!(says(&format!("waits: {app}")) && says("/one at"), "{status}");
+    let by = "by greffier at ";
+    let drift = status.lines().find(|line| line.starts_with("drift ") && line.contains(by));
+    assert!(drift.is_some_and(|line| line.contains("does not know of")), "{status}");
     let drift = greffier.wait("the drift", |event| {
         event["kind"] == "drift.detected" && event["detail"]["key"]["name"] == "one"
     });

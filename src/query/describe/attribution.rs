@@ -60,7 +60,7 @@ pub fn by_whom(described: Described, event: &Event, body: &AttributionResolvedV1
         described.by.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>(),
     );
     let known = Some((verdict, claims.clone()));
-    Described { by: names, summary, known, ..described }
+    Described { by: names, whom: by, summary, known, ..described }
 }
 
 /// Who made a change, or that nobody tells.

@@ -41,7 +41,8 @@ pub(super) fn found_by(body: &DriftDetectedV1, by: &str) -> Described {
         }
         DriftKind::None => (format!("{key} is as applied again"), Tone::Good),
     };
-    Described::of_app(&body.app, text).tone(tone).object(&body.key)
+    let described = Described::of_app(&body.app, text).tone(tone).object(&body.key);
+    Described { whom: by.to_owned(), ..described }
 }
 
 /// The commands that would keep what the event `seq` found; none where it is kept anyway.

@@ -7,6 +7,7 @@ use super::super::describe::describe;
 use super::super::search::{Filter, Found, newest};
 use super::super::text::first_line;
 use super::super::who;
+use super::reasons::CHANGED_BY;
 use super::subject::SubjectError;
 use super::{Advice, Commit, Error, Link, ObjectWhy, Pending, Why};
 use crate::ledger;
@@ -52,11 +53,24 @@ pub(super) fn read(pending: Pending, book: &dyn Book) -> Result<Why, Error> {
         }
         (None, None) => {}
     }
+    by_whom(book, &mut why)?;
     why.history = chain(book, begin)?;
     if object.is_some() || app.is_some() {
         keep_last(book, &mut why, object, app.as_ref())?;
     }
     Ok(why)
+}
+
+/// Adds by whom drift is.
+fn by_whom(book: &dyn Book, why: &mut Why) -> Result<(), ledger::Error> {
+    for drift in why.objects.iter_mut().filter_map(|object| object.drift.as_mut()) {
+        drift.whom = who::of_drift(book, Seq(drift.seq))?;
+    }
+    for reason in why.reasons.iter_mut().filter(|reason| reason.code == CHANGED_BY) {
+        let whom = who::of_drift(book, Seq(reason.seq.unwrap_or_default()))?;
+        reason.text = format!("{} by {whom}", reason.text);
+    }
+    Ok(())
 }
 
 /// Adds who made the commit, if it is in the ledger.

@@ -264,6 +264,7 @@ pub(super) fn told(
             seq: drift.seq.0,
             fields: drift.fields.iter().map(field_change).collect(),
             by: drift.managers.clone(),
+            whom: String::new(),
         }),
         intent: None,
         outcome: None,

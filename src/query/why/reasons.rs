@@ -18,6 +18,9 @@ use crate::replay::{Pause, World};
 /// The code of the reason that there is nothing to explain.
 pub(super) const AS_GIT_SAYS: &str = "as_git_says";
 
+/// The code of the reason that tells what others changed.
+pub(super) const CHANGED_BY: &str = "changed_by";
+
 fn reason(code: &str, text: impl Into<String>, seq: Option<Seq>) -> Reason {
     Reason { code: code.to_owned(), text: text.into(), seq: seq.map(|seq| seq.0) }
 }
@@ -223,10 +226,10 @@ pub(super) fn of_object(
         reasons.push(reason(&told.doing, told.why.clone(), seq));
     }
     if let Some(drift) = &told.drift {
-        let by = if drift.by.is_empty() { "unknown".to_owned() } else { drift.by.join(", ") };
         let what = list(drift.fields.iter().cloned(), NAMED_MAX);
         let what = if what.is_empty() { "it was deleted".to_owned() } else { what };
-        reasons.push(reason("changed_by", format!("{what} by {by}"), Some(Seq(drift.seq))));
+        // By whom is for the ledger to say.
+        reasons.push(reason(CHANGED_BY, what, Some(Seq(drift.seq))));
     }
     let calm = [AS_GIT_SAYS, "writing", "under_way", "comparing"];
     if !calm.contains(&told.doing.as_str()) {

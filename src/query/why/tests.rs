@@ -258,7 +258,8 @@ fn drift_names_who_and_what_and_is_put_back_now() {
     let told = why.reasons.iter().find(|reason| reason.code == "changed_by").unwrap();
     assert_eq!(
         (told.text.as_str(), told.seq),
-        (".data.key 1 → 2 by kubectl-edit", Some(drift.seq))
+        (".data.key 1 → 2", Some(drift.seq)),
+        "by whom is added when the ledger is read"
     );
     assert!(why.can_do.iter().any(|advice| advice.command.starts_with("greffier pause web")));
     assert_eq!(asks(&given, "web").next[0].what, "now: heal 1 of its objects");
