@@ -13,19 +13,23 @@ use serde_json::Value;
 
 use super::apps::UnknownApp;
 use super::book::Book;
-use super::text::{count, near_names};
+use super::text::{list, near_names};
 use crate::cluster::{KindPattern, OWNER_ANNOTATION, Stored, lay_held};
 use crate::ledger;
-use crate::ledger::event::{DesiredObject, Event, HeldFields, HoldOf};
+use crate::ledger::event::{DesiredObject, Event, HeldFields, HoldOf, Preview};
 use crate::ledger::store::SubjectKey;
 use crate::ledger::subjects::Topic;
 use crate::model::{AppName, BlobAddr, ObjectKey, Seq, Timestamp};
+use crate::plan::CREATE_NAMESPACE;
 use crate::recovery::candidate::Candidate;
 use crate::recovery::lost::{Loss, LossKind};
 use crate::recovery::plan::{Input, Skipped};
 use crate::recovery::progress::{Progress, last_onto};
 use crate::recovery::{Source, skips};
 use crate::replay::{App, LiveObject, World};
+
+/// How many objects of an application a note names.
+const NAMED_MAX: usize = 10;
 
 /// What is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -123,7 +127,7 @@ impl Gathering<'_> {
             self.lose(LossKind::NotRendered, format!("application {name}"), why);
             return;
         };
-        let mut behind = 0;
+        let (mut behind, mut unapplied) = (Vec::new(), Vec::new());
         for object in desired.objects.values() {
             let key = &object.key;
             taken.insert(key.clone());
@@ -142,21 +146,44 @@ impl Gathering<'_> {
                 };
                 self.lose(kind, key, why);
             } else {
-                let applied = self.world.owned.get(key);
-                behind += usize::from(applied.is_none_or(|own| own.applied != object.digest));
+                match self.world.owned.get(key) {
+                    _ if self.is_as_wanted(app, object) => {}
+                    None => unapplied.push(key.to_string()),
+                    Some(_) => behind.push(key.to_string()),
+                }
                 let entry = self.entry(name, app, (desired.seq, object));
                 self.pending.wanted.push(entry);
             }
         }
-        if behind > 0 {
-            let objects = count(behind, "object");
-            let text = "wanted otherwise than it was applied last: replayed as wanted";
-            self.pending.input.notes.push(format!("{name}: {objects} {text}"));
+        for (what, keys) in
+            [("wanted otherwise than applied last", behind), ("not applied yet", unapplied)]
+        {
+            if !keys.is_empty() {
+                let text = format!("{name}: {what}, replayed as wanted: {}", list(keys, NAMED_MAX));
+                self.pending.input.notes.push(text);
+            }
         }
         if let Some(hold) = &app.hold {
             let text = format!("{name} is held as at #{}: replayed as held", hold.to.0);
             self.pending.input.notes.push(text);
         }
+    }
+
+    /// Whether an object is in the cluster as it is wanted: as it was applied, or as the API server
+    /// said that applying it would change nothing.
+    fn is_as_wanted(&self, app: &App, object: &DesiredObject) -> bool {
+        let key = &object.key;
+        let owned = self.world.owned.get(key);
+        if owned.is_some_and(|owned| owned.applied == object.digest) {
+            return true;
+        }
+        let Some(live) = self.world.live.get(key) else { return false };
+        let previewed = app.previews.get(key).filter(|previewed| {
+            let of = (previewed.digest, previewed.live, previewed.uid.as_str());
+            of == (object.digest, live.digest, live.uid.as_str())
+        });
+        object.origin == CREATE_NAMESPACE
+            || previewed.is_some_and(|previewed| previewed.result == Preview::Same)
     }
 
     /// The application that replays an object: its owner, or the first that wants it.

@@ -1,8 +1,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::ledger::event::{AppDeclaredV1, BackTo, DesiredObject, Event, HoldBegunV1, Origin};
+use crate::ledger::event::{
+    AppDeclaredV1, BackTo, DesiredObject, Event, HoldBegunV1, ObjectPreviewedV1, Origin, Preview,
+};
 use crate::ledger::{Archive, Batch, Draft, Ledger, Options};
+use crate::model::Digest;
 use crate::query::AsOf;
 use crate::query::fixture::{Story, app_manifest, canonical, key, name};
 use crate::recovery::{Plan, Serving, plan};
@@ -47,8 +50,52 @@ fn what_is_in_force_is_replayed_as_it_was_wanted_with_the_values_of_secrets() {
             ("controlled", "ReplicaSet.apps/prod/web-1")
         ]
     );
-    assert!(made.shown.notes.iter().any(|note| note.contains("wanted otherwise")));
+    assert_eq!(
+        made.shown.notes[..2],
+        [
+            "web: wanted otherwise than applied last, replayed as wanted: Secret/prod/web",
+            "web: not applied yet, replayed as wanted: ConfigMap/prod/web"
+        ]
+    );
     assert!(made.shown.returns());
+}
+
+/// Goal: what is as Git says is no note, whether greffier applied it or the API server said so.
+#[test]
+fn nothing_is_noted_of_objects_that_are_as_they_are_wanted() {
+    let mut story = Story::told();
+    let wanted = |story: &Story, object: &str| {
+        let desired = story.world.apps[&name("web")].desired.as_ref().unwrap();
+        desired.objects[&key(object)].digest
+    };
+    let notes = |story: &Story| {
+        let notes = planned(story, &Asked::default(), |_| true).shown.notes;
+        notes.into_iter().filter(|note| note.starts_with("web:")).collect::<Vec<_>>()
+    };
+    assert_eq!(notes(&story).len(), 2);
+    for object in ["ConfigMap/prod/web", "Secret/prod/web"] {
+        let uid = format!("uid-{object}");
+        if object.starts_with("Config") {
+            let map = json!({"kind": "ConfigMap", "data": {"a": "1"}});
+            story.observed(&key(object), &map, &uid, "");
+        }
+        let live = story.world.live[&key(object)].digest;
+        let previewed = |result| ObjectPreviewedV1 {
+            app: name("web"),
+            key: key(object),
+            digest: wanted(&story, object),
+            uid: uid.clone(),
+            live,
+            mask: Digest::default(),
+            result,
+        };
+        let (changes, same) = (previewed(Preview::Changes(vec![])), previewed(Preview::Same));
+        let before = notes(&story);
+        story.event(changes);
+        assert_eq!(notes(&story), before, "it is not as it is wanted");
+        story.event(same);
+    }
+    assert_eq!(notes(&story), [""; 0]);
 }
 
 #[test]
