@@ -46,6 +46,8 @@ pub(super) struct Files {
     mirrors: source::Options,
 }
 
+    /// The sources of audit records that are configured.
+    audited: Vec<String>,
 /// Opens the ledger's files for reading. Without the key, Secrets stay sealed.
 pub(super) fn open(config: &Config) -> Result<Archive, Error> {
     let key = config.key_file.is_file().then_some(config.key_file.as_path());
@@ -80,8 +82,8 @@ impl Files {
         let limits = query::limits(&config.gate);
         let sandbox = Tools::configured(&config.tools).sandbox;
         let mirrors = source::Options::new(config.mirrors_dir());
-        let compared = Compared::new();
-        Ok(Self { archive, at, about, world, compared, limits, sandbox, mirrors })
+        let (compared, audited) = (Compared::new(), config.audit.sources());
+        Ok(Self { archive, at, about, world, compared, limits, sandbox, mirrors, audited })
     }
 
     /// The last event that answers know of.
@@ -111,6 +113,9 @@ impl Files {
         status.as_of = self.instant().cloned();
         let status = http::with_actors(status, |seq| {
             let found = self.archive.get(Seq(seq)).ok().flatten();
+        if status.as_of.is_none() {
+            status.audit.retain(|audit| self.audited.contains(&audit.source));
+        }
             found.map(|recorded| recorded.actor.to_string()).unwrap_or_default()
         });
         Ok(http::completed(status, &self.book())?)

@@ -258,6 +258,14 @@ pub struct AuditConfig {
 }
 
 impl AuditConfig {
+    /// The names of the sources that are read: a file's path, and `webhook`.
+    #[must_use]
+    pub fn sources(&self) -> Vec<String> {
+        let file = self.file.as_ref().map(|file| file.display().to_string());
+        let webhook = self.webhook.listen.map(|_| "webhook".to_owned());
+        file.into_iter().chain(webhook).collect()
+    }
+
     fn check(&self) -> Result<(), (&'static str, String)> {
         if let Some(path) = self.file.as_ref().filter(|path| !path.is_absolute()) {
             return Err(("audit.file", format!("`{}` is not an absolute path", path.display())));

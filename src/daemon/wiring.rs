@@ -244,7 +244,7 @@ pub(super) async fn start_http(
     let (facts, control) =
         (Arc::new(Reading(parts.clone())), Arc::new(Controlling { sources, parts: parts.clone() }));
     let state = http::State::new(facts, control, parts.ledger.clone(), (*parts.limits).clone());
-    let state = state.read_only(read_only);
+    let state = state.read_only(read_only).audited(config.audit.sources());
     network::offer_past(&config.past, tasks, &state, cancel).await?;
     let cancel = cancel.clone();
     tasks.spawn("API", async move { Ok(http::serve(listener, state, cancel).await?) });

@@ -75,6 +75,7 @@ pub(super) async fn status(
         status.ledger.seq = state.ledger.head().0;
     }
     status.ledger.id = state.ledger.ledger_id().to_string();
+        status.audit.retain(|audit| state.is_audited(&audit.source));
     let ledger = state.ledger.clone();
     let status = state.blocking(move || {
         let by = |seq| {

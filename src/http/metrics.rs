@@ -14,6 +14,7 @@ const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn metrics(Having(state): Having<State>) -> Result<impl IntoResponse, Error> {
     let known = state.read(|world, _| Known::of(world)).await?;
+    let known = known.audited(|source| state.is_audited(source));
     let ledger = state.ledger.clone();
     let made = move || {
         let unwatched = unwatched(&ledger)?;

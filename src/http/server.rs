@@ -84,6 +84,8 @@ pub struct State {
     control: Arc<dyn Control>,
     pub(super) ledger: Ledger,
     pub(super) limits: Limits,
+    /// The sources of audit records that are configured; `None` = that is not known.
+    pub(super) audited: Option<Arc<[String]>>,
     pub(super) streams: Arc<Semaphore>,
     trials: Arc<Semaphore>,
     pub(super) past: Arc<Past>,
@@ -104,7 +106,20 @@ impl State {
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
         let (trials, cancel) = (Arc::new(Semaphore::new(TRIALS_MAX)), CancellationToken::new());
         let past = Arc::default();
-        Self { facts, control, ledger, limits, streams, trials, past, read_only: None, cancel }
+        let (audited, read_only) = (None, None);
+        Self { facts, control, ledger, limits, audited, streams, trials, past, read_only, cancel }
+    }
+
+    /// Says which sources of audit records are configured: what was read of others is history.
+    #[must_use]
+    pub fn audited(mut self, sources: Vec<String>) -> Self {
+        self.audited = Some(sources.into());
+        self
+    }
+
+    /// Whether a source of audit records is one of those that are read.
+    pub(super) fn is_audited(&self, source: &str) -> bool {
+        self.audited.as_ref().is_none_or(|all| all.iter().any(|known| known == source))
     }
 
     /// Says why nothing can be recorded, where that is so.
@@ -112,6 +127,14 @@ impl State {
     pub fn read_only(mut self, why: Option<String>) -> Self {
         self.read_only = why.map(Arc::from);
         self
+    }
+
+    /// Whether records of the API server's audit are read.
+    pub(super) async fn audits(&self) -> Result<bool, Error> {
+        match &self.audited {
+            Some(all) => Ok(!all.is_empty()),
+            None => self.read(|world, _| !world.audit.sources.is_empty()).await,
+        }
     }
 
     /// Renders an application on a blocking thread, when it is its turn.

@@ -12,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::ledger::Draft;
-use crate::ledger::event::{ActorClaim, AttributionResolvedV1, ClusterFoundV1, Event, Verdict};
+use crate::ledger::event::{
+    ActorClaim, AttributionResolvedV1, AuditTrouble, AuditTroubledV1, ClusterFoundV1, Event,
+    Verdict,
+};
 use crate::model::Seq;
 use crate::plan::Compared;
 use crate::query::fixture::{Story, app_manifest};
@@ -120,6 +123,27 @@ async fn questions_are_answered() {
     assert_eq!(diff.objects.len(), 4);
     let ledger: dto::Ledger = daemon.client.get("ledger", "").await.unwrap();
     assert_eq!(ledger.head, status.ledger.seq);
+}
+
+/// Goal: what was read of a source that is not configured any more is history.
+#[tokio::test]
+async fn a_source_of_audit_records_is_told_of_as_long_as_it_is_configured() {
+    let mut story = Story::told();
+    for source in ["/var/log/old.log", "/var/log/audit.log"] {
+        let (trouble, what) = (AuditTrouble::Unreadable, "gone".to_owned());
+        story.event(AuditTroubledV1 { source: source.into(), trouble, what, count: 1 });
+    }
+    let then = story.ledger.head();
+    let asked = async |state: State, at: Option<String>| {
+        let asked = Ok(axum::extract::Query(super::past::AtQuery { at }));
+        let found = super::api::status(axum::extract::State(state), asked).await.unwrap().0;
+        found.audit.into_iter().map(|audit| audit.source).collect::<Vec<_>>()
+    };
+    let all = state(story);
+    let configured = all.clone().audited(vec!["/var/log/audit.log".into(), "webhook".into()]);
+    assert_eq!(asked(configured.clone(), None).await, ["/var/log/audit.log"]);
+    assert_eq!(asked(configured, Some(format!("#{then}"))).await.len(), 2, "it was read then");
+    assert_eq!(asked(all, None).await.len(), 2);
 }
 
 #[tokio::test]

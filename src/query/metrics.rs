@@ -54,6 +54,15 @@ impl Known {
     }
 }
 
+impl Known {
+    /// Without the sources of audit records that are not read any more.
+    #[must_use]
+    pub fn audited(mut self, is: impl Fn(&str) -> bool) -> Self {
+        self.sources.retain(|name, _| is(name));
+        self
+    }
+}
+
 /// What is not watched after the last event.
 ///
 /// # Errors
