@@ -489,7 +489,7 @@ pub(super) struct LogArgs {
     /// Only about commits whose id begins like this.
     #[arg(long)]
     pub(super) commit: Option<String>,
-    /// Only since a time (RFC 3339) or so long ago (e.g. 2h).
+    /// Only since a time, a day (2026-11-20), or so long ago (2h).
     #[arg(long)]
     pub(super) since: Option<String>,
     /// Only from this instant on; of a day its beginning.

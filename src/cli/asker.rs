@@ -18,7 +18,8 @@ use crate::query::people::{Party, Person};
 use crate::query::planned::Planned;
 use crate::query::recovery::Asked;
 use crate::query::report::Page;
-use crate::query::search::{Filter, since};
+use crate::query::search::Filter;
+use crate::query::unattributed::Unattributed;
 use crate::query::why::Why;
 
 /// How long the daemon may take to answer when nobody says.
@@ -134,7 +135,7 @@ pub(super) struct Wanted {
     pub(super) object: Option<String>,
     pub(super) actor: Option<String>,
     pub(super) commit: Option<String>,
-    pub(super) since: Option<String>,
+    pub(super) since: Option<Timestamp>,
     pub(super) from: Option<Instant>,
     pub(super) to: Option<Instant>,
     pub(super) object_kind: Option<String>,
@@ -149,7 +150,8 @@ impl Wanted {
         let kinds = self.kinds.join(",");
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let (app, object, actor) = (text(&self.app), text(&self.object), text(&self.actor));
-        let (commit, since) = (text(&self.commit), text(&self.since));
+        let commit = text(&self.commit);
+        let since = self.since.map(|since| since.to_string()).unwrap_or_default();
         let instant =
             |at: &Option<Instant>| at.as_ref().map(ToString::to_string).unwrap_or_default();
         let (from, to) = (instant(&self.from), instant(&self.to));
@@ -174,13 +176,6 @@ impl Wanted {
     }
 
     fn filter(&self) -> Result<Filter, Error> {
-        let time = |text: &String| {
-            since(text, Timestamp::now()).ok_or_else(|| {
-                Error::usage(format!(
-                    "`{text}` is neither a time (RFC 3339) nor a duration such as 90s or 2h"
-                ))
-            })
-        };
         let object = self.object.as_ref().map(|object| object.parse()).transpose();
         let filter = Filter {
             kinds: self.kinds.clone(),
@@ -188,7 +183,7 @@ impl Wanted {
             object: object.map_err(|error| Error::usage(format!("{error}")))?,
             actor: self.actor.clone(),
             commit: self.commit.clone(),
-            since: self.since.as_ref().map(time).transpose()?,
+            since: self.since,
             object_kind: self.object_kind.clone(),
             field: self.field.clone(),
             noise: self.all,

@@ -1,5 +1,7 @@
 //! `log`: what happened.
 
+use jiff::tz::TimeZone;
+
 use super::args::{Format, LogArgs};
 use super::asker::{Asker, Context, Wanted};
 use super::error::Error;
@@ -10,8 +12,9 @@ use crate::model::{AppName, Instant, ObjectKey, Seq, Timestamp};
 use crate::query::describe::{Tone, style};
 use crate::query::instant::About;
 use crate::query::people::Party;
-use crate::query::search::since;
-use crate::query::text::{clean, near_names};
+use crate::query::search;
+use crate::query::text::{clean, count, near_names};
+use crate::query::unattributed::Unattributed;
 
 /// What a subject of `log` or `show` names.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
         object: args.object.map(|object| object.to_string()),
         actor: args.actor,
         commit: args.commit,
-        since: args.since,
+        since: args.since.as_deref().map(since).transpose()?,
         from: args.from.as_deref().map(at::parse).transpose()?.map(Instant::or_begin),
         to: args.to.as_deref().map(at::parse).transpose()?.map(Instant::or_end),
         object_kind: args.object_kind,
@@ -109,6 +112,26 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
 /// Finds the whole key of the object that is asked about; says where nothing is recorded of it.
 async fn whole(asker: &Asker, wanted: &mut Wanted) -> Result<Option<Error>, Error> {
     let Some(object) = &wanted.object else { return Ok(None) };
+/// That changes are not listed which may be whose that is asked for.
+fn missing(open: &Unattributed) -> String {
+    let changes = count(open.changes, "change");
+    let are = if open.changes == 1 { "is" } else { "are" };
+    let more = if open.more { " or more" } else { "" };
+    format!(
+        "note: {changes}{more} since {} (#{}) {are} not attributed yet, and may be missing here: audit \
+         records may still tell",
+        local_time(&open.since),
+        open.first
+    )
+}
+
+/// Reads what `--since` says: a time of this user's time zone.
+fn since(text: &str) -> Result<Timestamp, Error> {
+    search::since(text, Timestamp::now(), &TimeZone::system())?.ok_or_else(|| {
+        Error::usage(format!("`{text}` is no time")).hint("--from takes every instant")
+    })
+}
+
     let key: ObjectKey = object.parse().map_err(|error| Error::usage(format!("{error}")))?;
     let meant = asker.named(&key).await?;
     wanted.object = Some(meant.key.to_string());
@@ -128,8 +151,7 @@ fn interval(
     at: Option<Instant>,
     (first, full): (Option<u64>, bool),
 ) -> (Instant, Instant) {
-    let since = wanted.since.as_deref().and_then(|text| since(text, Timestamp::now()));
-    let asked = wanted.from.clone().or(since.map(Instant::Time));
+    let asked = wanted.from.clone().or(wanted.since.map(Instant::Time));
     let shown = first.map(|seq| Instant::Event(Seq(seq)));
     let from = match (asked, shown) {
         // What is before the first of as many as there may be was not looked at.
@@ -234,11 +256,8 @@ mod tests {
         ] {
             assert_eq!(interval(wanted, at, found), expected);
         }
-        let since = Wanted { since: Some("1970-01-01T00:00:07Z".into()), ..Wanted::default() };
-        assert_eq!(
-            interval(&since, None, (None, false)).0,
-            Instant::Time(Timestamp(7_000_000_000))
-        );
+        let since = Wanted { since: Some(Timestamp(7)), ..Wanted::default() };
+        assert_eq!(interval(&since, None, (None, false)).0, Instant::Time(Timestamp(7)));
     }
 
     /// Goal: `@-` is about the object or the application, however it is named.

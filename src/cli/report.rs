@@ -93,7 +93,7 @@ fn wanted(args: &ReportArgs, now: Timestamp, zone: &TimeZone) -> Result<ReportOf
     let to = match args.to.as_deref().map(|to| Instant::parse(to, now, zone)).transpose()? {
         None => Instant::Now,
         // A day that has not ended is reported as far as it has come.
-        Some(Instant::Day { begins, ends }) if begins <= now && now < ends => Instant::Now,
+        Some(Instant::Day { ends, .. }) if ends == now => Instant::Now,
         Some(to) => to.or_end(),
     };
     let app = args.app.as_deref().map(str::parse).transpose();

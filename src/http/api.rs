@@ -5,6 +5,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Path, Query, State as Having};
 use axum::http::{StatusCode, Uri};
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::convert;
@@ -247,7 +248,7 @@ pub(super) struct EventQuery {
     pub(super) object: Option<String>,
     pub(super) actor: Option<String>,
     pub(super) commit: Option<String>,
-    /// RFC 3339, or how long ago, e.g. `2h`.
+    /// A time as `at` reads it: RFC 3339, a day, or how long ago, e.g. `2h`.
     pub(super) since: Option<String>,
     /// Also what is only of use to somebody who looks for it.
     pub(super) all: bool,
@@ -306,11 +307,10 @@ impl EventQuery {
 
 fn parse_since(text: &str) -> Result<Timestamp, Error> {
     let wrong = || {
-        let message =
-            format!("`{text}` is neither a time (RFC 3339) nor a duration such as 90s or 2h");
+        let message = format!("`{text}` is no time: `from` takes every instant");
         Error::bad_request(message)
     };
-    search::since(text, Timestamp::now()).ok_or_else(wrong)
+    search::since(text, Timestamp::now(), &TimeZone::UTC)?.ok_or_else(wrong)
 }
 
 pub(super) async fn events(

@@ -3,7 +3,7 @@
 //! | written | means |
 //! |---|---|
 //! | `2026-11-20T14:00:00Z`, `2026-11-20 14:00` | that time; without an offset in the given zone |
-//! | `2026-11-20` | the whole day: its end where one instant is asked for |
+//! | `2026-11-20` | the whole day: its end where one instant is asked for, and now of the one that is not over |
 //! | `14:00`, `today 9:00`, `yesterday 14:00`, `monday`, `friday 9:00` | in the given zone |
 //! | `2h`, `90s ago`, `@{2h}` | so long before now |
 //! | `@`, `now` | now |
@@ -115,6 +115,13 @@ impl Instant {
         if let Some(time) = time(given, now, zone) {
             return Ok(time);
         }
+        if let Some(to_come) = too_far(given, zone) {
+            return Err(wrong(if to_come {
+                "it is in the future"
+            } else {
+                "it is before everything that can be recorded"
+            }));
+        }
         if given.bytes().all(|b| b.is_ascii_digit()) && !given.starts_with('0') {
             return given
                 .parse()
@@ -224,7 +231,7 @@ fn time(text: &str, now: Timestamp, zone: &TimeZone) -> Option<Instant> {
     if text.len() == "2026-11-20".len()
         && let Ok(date) = text.parse::<Date>()
     {
-        return day(date, zone);
+        return day(date, now, zone);
     }
     // A date with a time: the separator of the standard, or a space.
     if text.as_bytes().get(4) == Some(&b'-')
@@ -259,8 +266,21 @@ fn named_day(text: &str, now: Timestamp, zone: &TimeZone) -> Option<Instant> {
     };
     match time {
         Some(time) => local(date.to_datetime(time), zone),
-        None => day(date, zone),
+        None => day(date, now, zone),
     }
+}
+
+/// Whether a time is further away than nanoseconds are counted, and then whether it is to come.
+fn too_far(text: &str, zone: &TimeZone) -> Option<bool> {
+    let here = |moment: DateTime| Some(moment.to_zoned(zone.clone()).ok()?.timestamp());
+    let time = match (text.parse::<jiff::Timestamp>(), text.parse::<Zoned>()) {
+        (Ok(time), _) => time,
+        (_, Ok(zoned)) => zoned.timestamp(),
+        _ if text.as_bytes().get(4) == Some(&b'-') => here(text.parse::<DateTime>().ok()?)?,
+        _ => return None,
+    };
+    let ns = time.as_nanosecond();
+    i64::try_from(ns).is_err().then_some(ns > 0)
 }
 
 /// `9:00`, `09:00`, `14:00:05`.
@@ -305,11 +325,14 @@ fn ago(text: &str) -> Option<i64> {
     Some(total)
 }
 
-/// A day of `zone`: as long as it is there, with the hours that a clock change takes or gives.
-fn day(date: Date, zone: &TimeZone) -> Option<Instant> {
+/// A day of `zone`: as long as it is there, with the hours that a clock change takes or gives. The
+/// one that is not over ends now.
+fn day(date: Date, now: Timestamp, zone: &TimeZone) -> Option<Instant> {
     let begins = of_zoned(&date.to_zoned(zone.clone()).ok()?)?;
     let next = of_zoned(&date.tomorrow().ok()?.to_zoned(zone.clone()).ok()?)?;
-    Some(Instant::Day { begins, ends: Timestamp(next.0 - 1) })
+    let ends = Timestamp(next.0 - 1);
+    let ends = if begins <= now { ends.min(now) } else { ends };
+    Some(Instant::Day { begins, ends })
 }
 
 /// A clock time of `zone`. Of two that are the same there the first; of one that is skipped the

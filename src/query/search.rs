@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::book::{Book, as_intent};
 use super::describe::{Described, describe};
 use super::patch;
 use super::text::near_names;
 use super::who::attributed;
-use crate::config::Period;
 use crate::ledger::event::Event;
 use crate::ledger::{self, Recorded};
-use crate::model::{ObjectKey, Seq, Timestamp};
+use crate::model::{Instant, InstantError, ObjectKey, Seq, Timestamp};
 
 /// How many events are read at a time.
 const CHUNK_EVENTS: u64 = 1_024;
@@ -162,16 +163,21 @@ fn is_kind(name: &str, wanted: &str) -> bool {
         || name.strip_prefix(wanted.trim_end_matches('.')).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// Reads a time (RFC 3339) or how long before `now` it was (e.g. `2h`).
-#[must_use]
-pub fn since(text: &str, now: Timestamp) -> Option<Timestamp> {
-    match text.parse::<Period>() {
-        Ok(period) => {
-            let ns = i64::try_from(period.ms()).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-            Some(Timestamp(now.0.saturating_sub(ns)))
-        }
-        Err(_) => Timestamp::parse_rfc3339(text),
-    }
+/// Reads a time as any instant is read, a day as its beginning; `None` = it is an instant, and no
+/// time.
+///
+/// # Errors
+/// What is no instant.
+pub fn since(
+    text: &str,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> Result<Option<Timestamp>, InstantError> {
+    Ok(match Instant::parse(text, now, zone)?.or_begin() {
+        Instant::Time(time) => Some(time),
+        Instant::Now => Some(now),
+        _ => None,
+    })
 }
 
 /// The newest `limit` events that match, oldest first.

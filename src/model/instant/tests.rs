@@ -71,7 +71,7 @@ fn a_clock_change_has_its_hours() {
         Instant::Day { begins, ends } => (ends.0 + 1 - begins.0) / 3_600_000_000_000,
         other => panic!("{other:?}"),
     };
-    assert_eq!((hours("2026-03-29"), hours("2026-10-25"), hours("2026-11-20")), (23, 25, 24));
+    assert_eq!((hours("2026-03-29"), hours("2026-10-25"), hours("2026-11-19")), (23, 25, 24));
 }
 
 #[test]
@@ -84,6 +84,24 @@ fn a_day_is_all_of_it() {
     assert_eq!(parse("2026-11-19").or_end(), Instant::Time(ends));
     assert_eq!(parse("2026-11-19").or_begin(), Instant::Time(begins));
     assert_eq!(parse("#7").or_end(), Instant::Event(Seq(7)));
+}
+
+/// Goal: the day that is not over is a day like others, and its end is no time to come; a day to
+/// come is one, however far away.
+#[test]
+fn a_day_that_is_not_over_ends_now_and_one_to_come_is_in_the_future() {
+    let begins = Timestamp::parse_rfc3339("2026-11-19T23:00:00Z").unwrap();
+    for text in ["2026-11-20", "today", "friday"] {
+        assert_eq!(parse(text), Instant::Day { begins, ends: now() }, "{text}");
+    }
+    let Instant::Day { begins, ends } = parse("2026-11-21") else { panic!() };
+    assert!(now() < begins && begins < ends);
+    for text in ["3000-01-01", "3000-01-01T00:00:00Z", "3000-01-01 14:00", "9999-12-30"] {
+        assert!(wrong(text).ends_with("it is in the future"), "{}", wrong(text));
+    }
+    for text in ["1066-10-14", "1066-10-14T09:00:00+00:00"] {
+        assert!(wrong(text).contains("it is before everything"), "{}", wrong(text));
+    }
 }
 
 #[test]
