@@ -466,7 +466,7 @@ pub(super) fn told(
     Err(Error::new(Exit::Differs, ""))
 }
 
-/// The difference as text: `-` is the cluster, `+` is Git.
+/// The difference as text: `-` is the cluster, `+` is Git, or the hold that is named.
 pub(super) fn diff_text(diff: &dto::Diff) -> String {
     let commit = diff.commit.get(..10).unwrap_or("none");
     diff_against(diff, &format!("at {commit}"), "git")
@@ -480,10 +480,17 @@ pub(super) fn diff_against(diff: &dto::Diff, at: &str, side: &str) -> String {
     let mut out = String::new();
     for object in &diff.objects {
         let key = clean(&object.object);
+        let (wanted, not) = match object.hold {
+            Some(dto::DiffHold { seq, to }) => {
+                let held = format!("held/{key} as at #{to} by hold #{seq}");
+                (held, format!("(not in what hold #{seq} holds)"))
+            }
+            None => (format!("{side}/{key} {at}"), "(not in Git)".to_owned()),
+        };
         let (live, git) = match object.change.as_str() {
-            "missing" => ("(not in the cluster)".into(), format!("{side}/{key} {at}")),
-            "extra" => (format!("live/{key}"), "(not in Git)".to_owned()),
-            _ => (format!("live/{key}"), format!("{side}/{key} {at}")),
+            "missing" => ("(not in the cluster)".into(), wanted),
+            "extra" => (format!("live/{key}"), not),
+            _ => (format!("live/{key}"), wanted),
         };
         let _ = writeln!(out, "{bold}--- {live}{bold:#}\n{bold}+++ {git}{bold:#}");
         if !object.why.is_empty() {

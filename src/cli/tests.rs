@@ -16,7 +16,7 @@ use crate::http::tests::Daemon;
 use crate::http::{ClientError, diff_dto, status_dto, tree_dto};
 use crate::ledger::event::{ClusterLostV1, FrozenV1, KindsServedV1, ObjectGoneV1, ServedKind};
 use crate::ledger::{Draft, Ledger, Options};
-use crate::model::GroupKind;
+use crate::model::{GroupKind, Seq};
 use crate::query::fixture::{Story, app_manifest, canonical, name};
 use crate::query::planned::{gather as planned, waiting};
 use crate::query::why::{Subject, gather};
@@ -178,6 +178,13 @@ fn the_diff_shows_the_cluster_with_minus_and_git_with_plus() {
     let diff = diff::gather(&story.world, &view)
         .read(&story.ledger, &crate::render::Sandbox::Off)
         .unwrap();
+    let mut held = diff.clone();
+    held.objects.iter_mut().for_each(|object| object.hold = Some((Seq(30), Seq(12))));
+    let text = diff_text(&diff_dto("web", "a".repeat(40), held));
+    let text = anstream::adapter::strip_str(&text).to_string();
+    assert!(text.contains("+++ held/Deployment.apps/prod/web as at #12 by hold #30\n"), "{text}");
+    assert!(text.contains("+++ (not in what hold #30 holds)"), "{text}");
+    assert!(!text.contains("git/"), "{text}");
     let text = diff_text(&diff_dto("web", "a".repeat(40), diff));
     let text = anstream::adapter::strip_str(&text).to_string();
     assert!(text.contains("+++ git/Deployment.apps/prod/web at aaaaaaaaaa"), "{text}");

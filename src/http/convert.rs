@@ -432,6 +432,7 @@ pub fn diff(app: &str, commit: String, diff: AppDiff) -> dto::Diff {
             .into_iter()
             .map(|field| dto::Field { path: field.path, live: field.was, git: field.now })
             .collect(),
+        hold: object.hold.map(|(seq, to)| dto::DiffHold { seq: seq.0, to: to.0 }),
     });
     dto::Diff {
         app: app.to_owned(),

@@ -22,7 +22,7 @@ use crate::query::people::Party;
 
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
-pub use diff::{Diff, DiffBody, Field, Manifest, ObjectDiff, Rendered, RenderedObject};
+pub use diff::{Diff, DiffBody, DiffHold, Field, Manifest, ObjectDiff, Rendered, RenderedObject};
 pub use hold::{
     AcceptBody, AcceptedTree, AppHold, AppSeq, Pushed, RestoreBody, RollbackBody, UndoBody,
 };

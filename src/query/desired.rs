@@ -128,6 +128,7 @@ pub fn two(first: &Desired, second: &Desired, same_app: bool) -> AppDiff {
             side,
             fields,
             why: String::new(),
+            hold: None,
         };
         match (one.get(name), two.get(name)) {
             (Some(one), None) => diff.objects.push(push(&one.key, Side::Extra, Vec::new())),

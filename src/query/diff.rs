@@ -12,8 +12,8 @@ use super::apps::AppView;
 use super::book::Book;
 use super::ignored::{left_out, managers};
 use crate::ledger;
-use crate::ledger::event::{DriftKind, FieldChange, Preview};
-use crate::model::{BlobAddr, Mask, ObjectKey};
+use crate::ledger::event::{DriftKind, FieldChange, HoldOf, Preview};
+use crate::model::{BlobAddr, Mask, ObjectKey, Seq};
 use crate::plan::secret::hide;
 use crate::plan::{Assessment, Status, diff::diff};
 use crate::render::Sandbox;
@@ -43,6 +43,8 @@ pub struct ObjectDiff {
     pub fields: Vec<FieldChange>,
     /// Why it differs, and why nothing is done where nothing is done.
     pub why: String,
+    /// What it is compared with where that is not Git: the hold, and the event that it goes back to.
+    pub hold: Option<(Seq, Seq)>,
 }
 
 /// An application's difference.
@@ -73,6 +75,8 @@ struct Entry {
     previewed: Option<Vec<FieldChange>>,
     /// What is ignored.
     mask: Mask,
+    /// The hold that has it so.
+    hold: Option<(Seq, Seq)>,
 }
 
 /// Gathers what [`Pending::read`] compares. Does no I/O.
@@ -90,6 +94,7 @@ pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
             live: live.map(|live| live.object),
             previewed: previewed(view, object, live),
             mask: world.ignored(view.app, &object.key),
+            hold: hold(world, view, &object.key),
         }
     });
     let noted = view.plan.objects.iter().filter(|object| {
@@ -116,6 +121,14 @@ pub fn gather(world: &World, view: &AppView<'_>) -> Pending {
     Pending { entries: entries.collect(), notes }
 }
 
+/// The hold by which an object is wanted otherwise than Git says, or beside Git.
+fn hold(world: &World, view: &AppView<'_>, key: &ObjectKey) -> Option<(Seq, Seq)> {
+    let of_object = view.app.holds_of(key, world.now);
+    let mut of_object = of_object.filter(|hold| matches!(hold.of, HoldOf::Object(_)));
+    let of_object = of_object.next().map(|hold| (hold.seq, hold.from.seq()));
+    of_object.or(view.app.hold.as_ref().map(|hold| (hold.seq, hold.to)))
+}
+
 /// What the API server said an apply would make of the object as it is.
 fn previewed(
     view: &AppView<'_>,
@@ -138,9 +151,11 @@ impl Pending {
     /// key at hand is reported as unknown.
     pub fn read(self, book: &dyn Book, sandbox: &Sandbox) -> Result<AppDiff, ledger::Error> {
         let mut result = AppDiff { notes: self.notes, ..AppDiff::default() };
-        for Entry { object, manifest, live, previewed, mask } in self.entries {
+        for Entry { object, manifest, live, previewed, mask, hold } in self.entries {
+            let before = result.objects.len();
             if let Some(fields) = previewed {
                 result.push(object, Side::Changed, fields);
+                result.held(before, hold);
                 continue;
             }
             match (object.status, manifest, live) {
@@ -155,6 +170,7 @@ impl Pending {
                     result.compare(book, (sandbox, &mask), object, manifest, live)?;
                 }
             }
+            result.held(before, hold);
         }
         Ok(result)
     }
@@ -166,12 +182,18 @@ fn application(object: Assessment) -> ObjectDiff {
     } else {
         Side::Changed
     };
-    ObjectDiff { key: object.key, side, fields: Vec::new(), why: object.why }
+    ObjectDiff { key: object.key, side, fields: Vec::new(), why: object.why, hold: None }
 }
 
 impl AppDiff {
     fn push(&mut self, object: Assessment, side: Side, fields: Vec<FieldChange>) {
-        self.objects.push(ObjectDiff { key: object.key, side, fields, why: object.why });
+        let (key, why, hold) = (object.key, object.why, None);
+        self.objects.push(ObjectDiff { key, side, fields, why, hold });
+    }
+
+    /// Says by which hold the objects from `first` on are compared with what they are compared with.
+    fn held(&mut self, first: usize, hold: Option<(Seq, Seq)>) {
+        self.objects.iter_mut().skip(first).for_each(|object| object.hold = hold);
     }
 
     fn compare(
@@ -246,4 +268,52 @@ fn without_values(manifest: &Value, live: &Value) -> Value {
         }
     }
     manifest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Ledger;
+    use crate::ledger::event::{BackTo, HeldObject, HoldBegunV1};
+    use crate::query;
+    use crate::replay::testing::{Given, key, name, object};
+
+    const A: &str = "ConfigMap/prod/a";
+    const B: &str = "ConfigMap/prod/b";
+
+    /// The hold that each object is compared with.
+    fn holds(given: &Given) -> Vec<(String, Option<(Seq, Seq)>)> {
+        let book = Ledger::in_memory();
+        let view = query::app(&given.world, &given.compared, &given.limits, "web").unwrap();
+        let found = gather(&given.world, &view).read(&book, &Sandbox::Off).unwrap();
+        book.shutdown();
+        found.objects.into_iter().map(|object| (object.key.to_string(), object.hold)).collect()
+    }
+
+    /// Goal: what is held is not called Git's, and what is Git's is not called held.
+    #[test]
+    fn what_an_object_is_compared_with_is_the_hold_or_git() {
+        let mut given = Given::synced(vec![object(A, 1), object(B, 1)]);
+        let then = given.world.clone();
+        given.push(2);
+        given.renders("web", vec![object(A, 2), object(B, 1)]);
+        given.syncs("web");
+        given.loses(A);
+        assert_eq!(holds(&given), [(A.to_owned(), None)]);
+        let rolled = given.rolls_back("web", &then);
+        let to = given.world.apps[&name("web")].hold.as_ref().unwrap().to;
+        assert_eq!(holds(&given), [(A.to_owned(), Some((rolled, to)))]);
+        given.lets_go("web", rolled);
+
+        let of_object = HoldOf::Object(Box::new(HeldObject { object: object(B, 7), seen: false }));
+        let from = BackTo::Instant(Seq(3));
+        let (app, of, until, reason) = (name("web"), vec![of_object], None, String::new());
+        given.event(HoldBegunV1 { app, of, from, until, reason });
+        let hold = given.seq();
+        given.loses(B);
+        assert_eq!(
+            holds(&given),
+            [(A.to_owned(), None), (key(B).to_string(), Some((hold, Seq(3))))]
+        );
+    }
 }

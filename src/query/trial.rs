@@ -88,7 +88,13 @@ pub fn gather(world: &World, app: &AppName, wanted: Vec<Wanted>) -> PendingTrial
 
 impl PendingTrial {
     fn push(&mut self, key: ObjectKey, side: Side, why: &str) {
-        self.done.push(ObjectDiff { key, side, fields: Vec::new(), why: why.to_owned() });
+        self.done.push(ObjectDiff {
+            key,
+            side,
+            fields: Vec::new(),
+            why: why.to_owned(),
+            hold: None,
+        });
     }
 
     /// A child is greffier's own and has no live object: its definition is compared.
@@ -143,7 +149,7 @@ impl PendingTrial {
             }
             if !fields.is_empty() {
                 let (key, side, why) = (wanted.key, Side::Changed, String::new());
-                result.objects.push(ObjectDiff { key, side, fields, why });
+                result.objects.push(ObjectDiff { key, side, fields, why, hold: None });
             }
         }
         result.objects.sort_by(|a, b| a.key.cmp(&b.key));

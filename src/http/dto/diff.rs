@@ -30,6 +30,18 @@ pub struct ObjectDiff {
     pub why: String,
     /// The fields.
     pub fields: Vec<Field>,
+    /// What it is compared with where that is not Git.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<DiffHold>,
+}
+
+/// A hold by which something is wanted otherwise than Git says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffHold {
+    /// The event that began it.
+    pub seq: u64,
+    /// The event that it goes back to.
+    pub to: u64,
 }
 
 /// A field that differs.
@@ -39,7 +51,7 @@ pub struct Field {
     pub path: String,
     /// What it is in the cluster, as JSON; empty = absent. Never a Secret's value.
     pub live: String,
-    /// What Git says, as JSON; empty = absent. Never a Secret's value.
+    /// What Git says, or the hold of the object, as JSON; empty = absent. Never a Secret's value.
     pub git: String,
 }
 
