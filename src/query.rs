@@ -42,6 +42,7 @@ mod status;
 pub mod text;
 mod tree;
 pub mod trial;
+pub mod unattributed;
 pub mod undo;
 pub mod who;
 pub mod why;

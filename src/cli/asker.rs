@@ -121,6 +121,9 @@ impl At {
     }
 }
 
+/// The newest events, oldest first, the last one there is, and what may be missing among them.
+pub(super) type Newest = (Vec<dto::Event>, u64, Option<Unattributed>);
+
 /// Who answers.
 pub(super) enum Asker {
     Daemon(Client, At),
@@ -537,32 +540,23 @@ impl Asker {
     }
 
     /// The newest `lines` events, oldest first, and the position after which newer ones come.
-    pub(super) async fn newest(
-        &self,
-        wanted: &Wanted,
-        lines: usize,
-    ) -> Result<(Vec<dto::Event>, u64), Error> {
-        let (mut rows, head) = self.newest_rows(wanted, lines).await?;
-        self.name(&mut rows).await?;
-        Ok((rows, head))
+    pub(super) async fn newest(&self, wanted: &Wanted, lines: usize) -> Result<Newest, Error> {
+        let mut newest = self.newest_rows(wanted, lines).await?;
+        self.name(&mut newest.0).await?;
+        Ok(newest)
     }
 
-    async fn newest_rows(
-        &self,
-        wanted: &Wanted,
-        lines: usize,
-    ) -> Result<(Vec<dto::Event>, u64), Error> {
+    async fn newest_rows(&self, wanted: &Wanted, lines: usize) -> Result<Newest, Error> {
         let (client, at) = match self {
             Self::Files(files) => {
                 let bounds = (wanted.from.clone(), wanted.to.clone());
-                let found = files.newest(wanted.filter()?, bounds, lines, wanted.patch)?;
-                return Ok((found, files.last().0));
+                return files.newest(wanted.filter()?, bounds, lines, wanted.patch);
             }
             Self::Daemon(client, at) => (client, at),
         };
         let mut pages: Vec<Vec<dto::Event>> = Vec::new();
         let last = at.last.map(|last| last.next().to_string()).unwrap_or_default();
-        let (mut left, mut before, mut head) = (lines, last, None);
+        let (mut left, mut before, mut head, mut unattributed) = (lines, last, None, None);
         loop {
             let limit = left.min(PAGE_ROWS).to_string();
             let more = [("newest", "true"), ("limit", &limit), ("before", &before)];
@@ -570,11 +564,12 @@ impl Asker {
             let newest = page.next.and_then(|next| next.parse().ok()).unwrap_or(0);
             let head = *head.get_or_insert(newest);
             let count = page.items.len();
+            unattributed = unattributed.or(page.unattributed);
             before = page.items.first().map(|row| row.seq.to_string()).unwrap_or_default();
             left -= count.min(left);
             pages.push(page.items);
             if left == 0 || count < PAGE_ROWS {
-                return Ok((pages.into_iter().rev().flatten().collect(), head));
+                return Ok((pages.into_iter().rev().flatten().collect(), head, unattributed));
             }
         }
     }

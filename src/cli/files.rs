@@ -5,6 +5,7 @@ use std::time::{self, Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::asker::Newest;
 use super::error::{Error, Exit};
 use super::named;
 use super::report::ReportOf;
@@ -19,6 +20,7 @@ use crate::query::coverage::Scope;
 use crate::query::instant::{self, About, At};
 use crate::query::planned::{self, Planned};
 use crate::query::recovery::{Asked, gather};
+use crate::query::unattributed::unattributed;
 use crate::query::{
     self, AsOf, Book, ResourceFilter, cluster, desired, past, people, report, search, why,
 };
@@ -44,10 +46,10 @@ pub(super) struct Files {
     limits: Limits,
     sandbox: Sandbox,
     mirrors: source::Options,
-}
-
     /// The sources of audit records that are configured.
     audited: Vec<String>,
+}
+
 /// Opens the ledger's files for reading. Without the key, Secrets stay sealed.
 pub(super) fn open(config: &Config) -> Result<Archive, Error> {
     let key = config.key_file.is_file().then_some(config.key_file.as_path());
@@ -111,11 +113,11 @@ impl Files {
         let mut status = http::status_dto(&self.world, &views);
         status.ledger.id = self.archive.ledger_id().to_string();
         status.as_of = self.instant().cloned();
-        let status = http::with_actors(status, |seq| {
-            let found = self.archive.get(Seq(seq)).ok().flatten();
         if status.as_of.is_none() {
             status.audit.retain(|audit| self.audited.contains(&audit.source));
         }
+        let status = http::with_actors(status, |seq| {
+            let found = self.archive.get(Seq(seq)).ok().flatten();
             found.map(|recorded| recorded.actor.to_string()).unwrap_or_default()
         });
         Ok(http::completed(status, &self.book())?)
@@ -277,15 +279,20 @@ impl Files {
         bounds: (Option<Instant>, Option<Instant>),
         limit: usize,
         patch: bool,
-    ) -> Result<Vec<dto::Event>, Error> {
+    ) -> Result<Newest, Error> {
         let book = self.book();
         instant::bound(&book, &mut filter, bounds, Timestamp::now())?;
+        // What waited when the daemon stopped waits on when it starts again.
+        let unattributed = match self.audited.is_empty() {
+            false => unattributed(&book, &filter, self.world.now)?,
+            true => None,
+        };
         let found = search::newest(&book, &filter, limit)?.into_iter();
         let rows = found.map(|found| {
             let row = http::row(&found.recorded, found.described, true);
             if patch { http::patched(&book, &found.recorded, row) } else { row }
         });
-        Ok(rows.collect())
+        Ok((rows.collect(), self.last().0, unattributed))
     }
 
     pub(super) fn between(

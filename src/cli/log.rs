@@ -70,7 +70,10 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
         }
     }
     let unknown = whole(&asker, &mut wanted).await?;
-    let (mut found, head) = asker.newest(&wanted, args.lines).await?;
+    let (mut found, head, unattributed) = asker.newest(&wanted, args.lines).await?;
+    if let Some(open) = unattributed.filter(|_| !context.global.quiet) {
+        output::say(&missing(&open));
+    }
     let known = match &wanted.app {
         Some(app) if found.is_empty() => is_app(&asker.apps().await?, app, context.global.quiet),
         _ => true,
@@ -109,9 +112,6 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Finds the whole key of the object that is asked about; says where nothing is recorded of it.
-async fn whole(asker: &Asker, wanted: &mut Wanted) -> Result<Option<Error>, Error> {
-    let Some(object) = &wanted.object else { return Ok(None) };
 /// That changes are not listed which may be whose that is asked for.
 fn missing(open: &Unattributed) -> String {
     let changes = count(open.changes, "change");
@@ -132,6 +132,9 @@ fn since(text: &str) -> Result<Timestamp, Error> {
     })
 }
 
+/// Finds the whole key of the object that is asked about; says where nothing is recorded of it.
+async fn whole(asker: &Asker, wanted: &mut Wanted) -> Result<Option<Error>, Error> {
+    let Some(object) = &wanted.object else { return Ok(None) };
     let key: ObjectKey = object.parse().map_err(|error| Error::usage(format!("{error}")))?;
     let meant = asker.named(&key).await?;
     wanted.object = Some(meant.key.to_string());

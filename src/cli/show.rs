@@ -52,7 +52,7 @@ pub(super) async fn run(
         Subject::App(name) => {
             let app = asker.app(&name).await?;
             let wanted = Wanted { app: Some(name), ..Wanted::default() };
-            let (rows, _) = asker.newest(&wanted, EVENTS_SHOWN).await?;
+            let (rows, ..) = asker.newest(&wanted, EVENTS_SHOWN).await?;
             output::one(&app, format, |app| app_text(app, &rows), |app| app.name.clone())
         }
         Subject::Object(key) if known.is_some() || context.global.at.is_some() => {
@@ -68,7 +68,7 @@ pub(super) async fn run(
         Subject::Object(key) => {
             let key = asker.named(&key).await?.known()?;
             let wanted = Wanted { object: Some(key.to_string()), ..Wanted::default() };
-            let (rows, head) = asker.newest(&wanted, EVENTS_SHOWN).await?;
+            let (rows, head, _) = asker.newest(&wanted, EVENTS_SHOWN).await?;
             let Some(resource) = find(&asker, &key).await? else {
                 return gone(context, &asker, &key, &rows).await;
             };

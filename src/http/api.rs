@@ -21,6 +21,7 @@ use crate::model::{ObjectKey, Seq, Timestamp};
 use crate::query::coverage::Scope;
 use crate::query::instant::{About, At};
 use crate::query::search::{self, Filter, Found};
+use crate::query::unattributed::unattributed;
 use crate::query::{self, AppView, Book, ResourceFilter};
 use crate::replay::World;
 
@@ -74,9 +75,9 @@ pub(super) async fn status(
         let read_only = state.read_only.as_deref().map(str::to_owned);
         status.daemon = Some(dto::Daemon { version, pid: std::process::id(), observe, read_only });
         status.ledger.seq = state.ledger.head().0;
+        status.audit.retain(|audit| state.is_audited(&audit.source));
     }
     status.ledger.id = state.ledger.ledger_id().to_string();
-        status.audit.retain(|audit| state.is_audited(&audit.source));
     let ledger = state.ledger.clone();
     let status = state.blocking(move || {
         let by = |seq| {
@@ -124,7 +125,7 @@ pub(super) async fn apps(
             .map(|view| convert::app(world, &view))
             .collect();
         let next = items.last().filter(|_| names.next().is_some()).map(|last| last.name.clone());
-        dto::Page { items, next }
+        dto::Page { items, next, unattributed: None }
     });
     Ok(Json(page.await?))
 }
@@ -225,7 +226,7 @@ async fn list_resources(state: &State, asked: ResourceQuery) -> Answer<dto::Page
     let items: Vec<_> = rest.by_ref().take(limit).map(|r| convert::resource(&r)).collect();
     let more = rest.next().is_some();
     let next = items.last().filter(|_| more).map(|last| last.object.clone());
-    Ok(Json(dto::Page { items, next }))
+    Ok(Json(dto::Page { items, next, unattributed: None }))
 }
 
 fn page(limit: Option<usize>) -> usize {
@@ -322,6 +323,7 @@ pub(super) async fn events(
     let filter = state.bounds(asked.filter()?, bounds).await?;
     let limit = page(asked.limit);
     let ledger = state.ledger.clone();
+    let audits = state.audits().await?;
     let found = state.blocking(move || {
         let (found, next) = if asked.newest {
             let head = ledger.head();
@@ -332,7 +334,11 @@ pub(super) async fn events(
             (found, more.then(|| cursor.to_string()))
         };
         let items = found.into_iter().map(|found| asked.row(&ledger, found)).collect();
-        Ok(dto::Page { items, next })
+        let unattributed = match audits {
+            true => unattributed(&ledger, &filter, Timestamp::now())?,
+            false => None,
+        };
+        Ok(dto::Page { items, next, unattributed })
     });
     let found: Result<_, crate::ledger::Error> = found.await?;
     Ok(Json(found?))

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 pub use crate::query::patch::Patch;
 use crate::query::people::Party;
+use crate::query::unattributed::Unattributed;
 
 pub use audit::{Attribution, Audit};
 pub use body::{ApproveBody, KeepBody, PauseBody, RefreshBody, ReleaseBody, RemoveQuery, SyncBody};
@@ -90,6 +91,9 @@ pub struct Page<T> {
     /// What to give as `after` for the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Of events by somebody: changes that may be theirs, of which it is not known yet who made them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unattributed: Option<Unattributed>,
 }
 
 /// Everything on one screen.
@@ -315,13 +319,13 @@ pub struct Drift {
     pub fields: Vec<String>,
     /// The field managers, as far as known.
     pub by: Vec<String>,
+    /// By whom it is, in words, as the log says it.
+    #[serde(default)]
+    pub whom: String,
     /// The commands that would keep it.
     pub keep: Vec<String>,
 }
 
-    /// By whom it is, in words, as the log says it.
-    #[serde(default)]
-    pub whom: String,
 /// A pause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pause {

@@ -158,7 +158,7 @@ impl Filter {
 }
 
 /// Whether the kind `name` is meant by `wanted`: the kind itself or its area.
-fn is_kind(name: &str, wanted: &str) -> bool {
+pub(super) fn is_kind(name: &str, wanted: &str) -> bool {
     name == wanted
         || name.strip_prefix(wanted.trim_end_matches('.')).is_some_and(|rest| rest.starts_with('.'))
 }

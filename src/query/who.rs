@@ -231,6 +231,12 @@ fn in_force(book: &dyn Book, observation: Seq, as_of: Option<Seq>) -> Result<Kno
     Ok(known)
 }
 
+/// Whether something was said about who made what an observation shows.
+pub(super) fn is_told(book: &dyn Book, observation: Seq) -> Result<bool, ledger::Error> {
+    let known = in_force(book, observation, None)?;
+    Ok(known.resolved.is_some() || known.gap.is_some())
+}
+
 /// Describes an event, with who made the change that it shows, where that is known better than
 /// the event itself says.
 #[must_use]
@@ -262,12 +268,6 @@ pub fn attributed(book: &dyn Book, recorded: &Recorded, described: Described) ->
     }
 }
 
-/// Describes an `attribution.resolved` that does not name its drift, although the drift had been
-/// recorded by then: who did it and that it is drift are found out side by side. `None` for every
-/// other event.
-#[must_use]
-pub fn told_late(book: &dyn Book, recorded: &Recorded) -> Option<Described> {
-    let Some(Event::AttributionResolved(body)) = &recorded.event else { return None };
 /// By whom a drift is, in words: the one answer of `log`, `status` and `why`.
 ///
 /// # Errors
@@ -277,6 +277,12 @@ pub fn of_drift(book: &dyn Book, seq: Seq) -> Result<String, ledger::Error> {
     Ok(whom.filter(|whom| !whom.is_empty()).unwrap_or_else(|| "unknown".to_owned()))
 }
 
+/// Describes an `attribution.resolved` that does not name its drift, although the drift had been
+/// recorded by then: who did it and that it is drift are found out side by side. `None` for every
+/// other event.
+#[must_use]
+pub fn told_late(book: &dyn Book, recorded: &Recorded) -> Option<Described> {
+    let Some(Event::AttributionResolved(body)) = &recorded.event else { return None };
     if body.drift.is_some() {
         return None;
     }
@@ -372,10 +378,10 @@ mod tests {
         let told = described(&ledger, &recorded);
         assert!(told.summary.ends_with(" by alice (audit, exact)"), "{}", told.summary);
         assert_eq!(told.by[0], "alice");
+        assert_eq!(of_drift(&ledger, drift).unwrap(), "alice (audit, exact)");
         let by = Filter { actor: Some("alice".into()), ..Filter::default() };
         assert!(by.take(&ledger, recorded.clone()).is_some());
         let by = Filter { actor: Some("mallory".into()), ..Filter::default() };
         assert!(by.take(&ledger, recorded).is_none());
     }
 }
-        assert_eq!(of_drift(&ledger, drift).unwrap(), "alice (audit, exact)");
