@@ -31,6 +31,6 @@ mod variation;
 
 pub use attribute::attribute;
 pub use driver::{Driver, Parts, View};
-pub use git_back::{BackCommit, GitBack, GitBackError, Wish, prepare};
+pub use git_back::{BackCommit, GitBack, GitBackError, There, Wish, prepare};
 pub use record::{record_cluster, record_sources};
 pub use trial::{Definition, Trial, TrialError, trial};

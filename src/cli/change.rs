@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::args::{AppVerb, SyncArgs, Until};
@@ -26,13 +27,24 @@ pub(super) fn accepted(
     accepted: &dto::Accepted,
     what: &str,
 ) -> Result<(), Error> {
-    let text = |accepted: &dto::Accepted| {
+    accepted_with(context, accepted, accepted, what)
+}
+
+/// The same of what has more to it, for programs.
+pub(super) fn accepted_with(
+    context: &Context,
+    all: &impl Serialize,
+    accepted: &dto::Accepted,
+    what: &str,
+) -> Result<(), Error> {
+    let text = || {
         let already =
             if accepted.already { "already so, since event" } else { "recorded as event" };
         let next = accepted.next.iter().map(|next| format!("  {}\n", clean(next)));
         format!("{what}: {already} #{}\n{}", accepted.seq, next.collect::<String>())
     };
-    let text = output::one(accepted, context.global.output, text, |a| format!("#{}", a.seq));
+    let name = format!("#{}", accepted.seq);
+    let text = output::one(all, context.global.output, |_| text(), |_| name);
     output::print(&text)?;
     if !accepted.undo.is_empty() && !context.global.quiet {
         output::say(&format!("to undo it: {}", accepted.undo));

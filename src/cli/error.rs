@@ -142,7 +142,7 @@ fn exit_of(code: &str) -> Exit {
         | "nothing_then" | "as_then" | "not_restorable" | "not_pinnable" | "never_healthy"
         | "left_git" | "nothing_held" | "not_restored" | "unrendered" | "held_otherwise"
         | "same_already" | "not_undone" | "conflicts" | "defined_elsewhere" | "say_which"
-        | "replay_refused" | "not_in_git" => Exit::Refused,
+        | "replay_refused" | "not_in_git" | "push_open" => Exit::Refused,
         "restore_failed" => Exit::Partial,
         "ledger_corrupt" => Exit::Ledger,
         "git_unreachable" | "ledger_full" | "ledger" | "stopping" | "too_many_streams"

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use self::commits::committable;
+use self::commits::{committable, pushable};
 use super::args::{Format, Hooks, ReleaseArgs, RollbackArgs};
 use super::asker::Context;
 use super::at;
-use super::change::{accepted, asked};
+use super::change::{accepted, accepted_with, asked};
 use super::error::{Error, Exit};
 use super::follow::{self, Ended};
 use super::output;
@@ -21,7 +21,7 @@ use crate::http::{Client, dto};
 use crate::query::images::{ImageThen, Moved};
 use crate::query::planned::{NotDone, Step};
 use crate::query::rollback::{HELD_ALREADY, HoldPlan, LAST_HEALTHY, RELEASED};
-use crate::query::text::{clean, count};
+use crate::query::text::{clean, count, shell};
 
 /// Runs `rollback`.
 pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Error> {
@@ -43,7 +43,9 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
     };
     if plan {
         print(context, &shown)?;
-        return restorable(&shown).and_then(|()| committable(&shown, &ask));
+        restorable(&shown)?;
+        committable(&shown, &ask)?;
+        return pushable(&shown);
     }
     tell(context, &shown, yes);
     restorable(&shown)?;
@@ -61,14 +63,20 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
     let body = dto::RollbackBody { to, by, plan: false, approves, commits, ..ask };
     let done: dto::AcceptedTree = client.post(&path, &body).await?;
     let below = if tree { " with everything below it" } else { "" };
-    accepted(context, &done.accepted, &format!("{app}{below} is held as at #{}", shown.to))?;
-    let pushed = commits::told(&done.pushed, &again);
+    let what = format!("{app}{below} is held as at #{}", shown.to);
+    accepted_with(context, &done, &done.accepted, &what)?;
+    let pushed = commits::told(&app, &done.pushed, &again);
     if no_wait || done.accepted.already {
         return pushed;
     }
     let own = dto::AppSeq { app, seq: done.accepted.seq };
     let apps = if done.apps.is_empty() { vec![own] } else { done.apps };
-    followed(context, &client, &shown, apps).await.and(pushed)
+    let ended = followed(context, &client, &shown, apps).await;
+    if let (Err(_), Err(pushed)) = (&ended, &pushed) {
+        // Both are told; the one that the cluster shows decides the exit code.
+        output::say(pushed.render().trim_end());
+    }
+    ended.and(pushed)
 }
 
 /// What is asked of the daemon first.
@@ -127,13 +135,13 @@ fn again(app: &str, ask: &dto::RollbackBody, to: &str) -> String {
     let flags: String = flags.collect();
     let branch = match ask.branch.as_str() {
         "" => String::new(),
-        name => format!(" --branch {name}"),
+        name => format!(" --branch {}", shell(name)),
     };
     let period = match ask.period.as_str() {
         "" => String::new(),
         period => format!(" --for {period}"),
     };
-    format!("greffier rollback {app}{flags}{branch} --to '{to}'{period} --yes")
+    format!("greffier rollback {app}{flags}{branch} --to {}{period} --yes", shell(to))
 }
 
 /// The instant that is meant, as the daemon reads it.
@@ -217,10 +225,11 @@ pub(super) async fn release(context: &Context, args: &ReleaseArgs) -> Result<(),
     if !yes {
         let namespace = match ask.namespace.as_str() {
             "" => String::new(),
-            namespace => format!(" -n {namespace}"),
+            namespace => format!(" -n {}", shell(namespace)),
         };
         let tree = if *tree { " --tree" } else { "" };
-        asked("released", &format!("greffier release '{subject}'{namespace}{tree} --yes"))?;
+        let subject = shell(subject);
+        asked("released", &format!("greffier release {subject}{namespace}{tree} --yes"))?;
     }
     let body = dto::ReleaseBody { plan: false, ..ask };
     let done: dto::Accepted = client.post("release", &body).await?;
@@ -355,6 +364,8 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         ("not done", shown.not_done.iter().map(left).collect()),
         ("NOT PUT BACK in Git by the commit", shown.not_in_git.clone()),
         ("the commit CHANGES OTHERS too", shown.shared.clone()),
+        ("no commit: NOT PUSHED", commits::not_pushed(shown)),
+        ("committed before", shown.pushed_before.clone()),
         ("CHANGED since then", shown.since.clone()),
         ("CONFLICTS: something else came since", shown.conflicts.clone()),
         ("NOT RESTORED, and left as it is", shown.left.clone()),

@@ -19,7 +19,7 @@ use crate::ledger::event::{Event, HeldRender, PathBack, PushIntendedV1, PushResu
 use crate::model::{Actor, AppName, Digest, Seq, Timestamp, with_causes};
 use crate::plan::Compared;
 use crate::query::rollback::{CommitPlan, HoldPlan, hint_of, result_word};
-use crate::reconcile::{BackCommit, GitBack, GitBackError, Wish};
+use crate::reconcile::{BackCommit, GitBack, GitBackError, There, Wish};
 use crate::replay::World;
 use crate::source::{ChangedFile, Mirror, NewCommit, branch_name};
 
@@ -34,12 +34,83 @@ impl From<GitBackError> for Error {
         let (status, code) = match &error {
             GitBackError::UnknownApp(_) => (StatusCode::NOT_FOUND, "unknown_app"),
             GitBackError::Source(source) if source.is_transient() => {
-                (StatusCode::BAD_GATEWAY, "git_unreachable")
+                (StatusCode::BAD_GATEWAY, UNREACHABLE)
             }
             GitBackError::Ledger(_) => (StatusCode::INTERNAL_SERVER_ERROR, "ledger"),
             _ => (StatusCode::CONFLICT, "not_in_git"),
         };
         Self::new(status, code, message, hint)
+    }
+}
+
+/// How a request says that it was shown that no commit can be made now.
+pub(super) const NONE_NOW: &str = "none";
+/// The code of an error where a repository cannot be reached or read now.
+const UNREACHABLE: &str = "git_unreachable";
+
+/// What is known of the commits for a hold.
+pub(super) enum Commits {
+    /// None was asked for.
+    None,
+    /// They can be made.
+    Ready(Box<Prepared>),
+    /// They cannot be made now, and why: what is held does not wait for them.
+    Away(String),
+}
+
+impl Commits {
+    /// Finds out what would be committed. That a repository is away is the very case a hold is for.
+    pub(super) async fn of(
+        state: &State,
+        peer: Peer,
+        held: (AppName, HeldRender),
+        to: Seq,
+        asked: &dto::RollbackBody,
+    ) -> Result<Self, Error> {
+        if !asked.git {
+            return Ok(Self::None);
+        }
+        if asked.commits == NONE_NOW {
+            let why = "no commit could be made when this was shown, and so none was";
+            return Ok(Self::Away(why.to_owned()));
+        }
+        match prepare(state, peer, held, to, asked).await {
+            Ok(prepared) => Ok(Self::Ready(Box::new(prepared))),
+            Err(error) if error.code == UNREACHABLE => Ok(Self::Away(error.message)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds to a plan what would be committed.
+    pub(super) fn show(&self, plan: &mut HoldPlan) {
+        match self {
+            Self::None => {}
+            Self::Ready(prepared) => prepared.show(plan),
+            Self::Away(why) => {
+                plan.not_pushed.clone_from(why);
+                NONE_NOW.clone_into(&mut plan.commits_hash);
+            }
+        }
+    }
+
+    /// Refuses what may not be committed.
+    pub(super) fn allowed(&self, asked: &dto::RollbackBody) -> Result<(), Error> {
+        match self {
+            Self::Ready(prepared) => prepared.allowed(asked),
+            Self::None | Self::Away(_) => Ok(()),
+        }
+    }
+
+    /// Makes the commits for the hold that event `hold` began, and says what became of each.
+    pub(super) async fn push(self, state: &State, hold: Seq) -> Vec<dto::Pushed> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Ready(prepared) => prepared.push(state, hold).await,
+            Self::Away(said) => {
+                let result = "not-made".to_owned();
+                vec![dto::Pushed { result, said, ..dto::Pushed::default() }]
+            }
+        }
     }
 }
 
@@ -58,11 +129,11 @@ pub(super) struct Prepared {
 }
 
 /// Finds out what would be committed; refuses what no branch and no author can be called.
-pub(super) async fn prepare(
+async fn prepare(
     state: &State,
     peer: Peer,
     (app, held): (AppName, HeldRender),
-    (to, at): (Seq, Timestamp),
+    to: Seq,
     asked: &dto::RollbackBody,
 ) -> Result<Prepared, Error> {
     let branch = match asked.branch.as_str() {
@@ -91,16 +162,21 @@ pub(super) async fn prepare(
             state.read(of).await?
         }
     };
+    // However the instant was named, the commit says the time of its last event.
+    let ledger = state.ledger.clone();
+    let recorded = state.blocking(move || ledger.get(to)).await??;
+    let at = recorded.map(|recorded| recorded.envelope.recorded).unwrap_or_default();
     let reason = asked.reason.clone();
     Ok(Prepared { back, held, app, to, at, reason, author, by, host, now })
 }
 
 impl Prepared {
     /// Adds to a plan what would be committed.
-    pub(super) fn show(&self, plan: &mut HoldPlan) {
+    fn show(&self, plan: &mut HoldPlan) {
         plan.commits = self.back.commits.iter().map(|commit| self.plan(commit)).collect();
         plan.not_in_git.clone_from(&self.back.unproven);
         plan.shared.clone_from(&self.back.shared);
+        plan.pushed_before = self.back.there.iter().map(there).collect();
         plan.commits_hash = self.hash();
     }
 
@@ -111,6 +187,7 @@ impl Prepared {
             repo: commit.shown.clone(),
             branch: short(&commit.branch).to_owned(),
             creates: commit.creates,
+            proposes: commit.proposes,
             parent: commit.parent.to_string(),
             paths: paths(commit),
             files: files.collect(),
@@ -126,7 +203,9 @@ impl Prepared {
             let paths = commit.made.paths.iter().map(|put| json!([put.path, put.was, put.now]));
             json!([commit.repo, commit.branch, commit.creates, paths.collect::<Vec<_>>()])
         });
-        let all = json!([commits.collect::<Vec<_>>(), self.back.unproven, self.back.shared]);
+        let there = self.back.there.iter().map(|there| json!([there.shown, there.branch]));
+        let (commits, there) = (commits.collect::<Vec<_>>(), there.collect::<Vec<_>>());
+        let all = json!([commits, there, self.back.unproven, self.back.shared]);
         Digest::of(all.to_string().as_bytes()).to_string()
     }
 
@@ -138,7 +217,7 @@ impl Prepared {
     }
 
     /// Refuses what was not shown, what Git would not say afterwards, and what is others'.
-    pub(super) fn allowed(&self, asked: &dto::RollbackBody) -> Result<(), Error> {
+    fn allowed(&self, asked: &dto::RollbackBody) -> Result<(), Error> {
         let app = &self.app;
         let refused =
             |code, message, hint: &str| Err(Error::new(StatusCode::CONFLICT, code, message, hint));
@@ -164,13 +243,23 @@ impl Prepared {
 
     /// Makes the commits, has them pushed, and says what became of each. The rollback is recorded
     /// already: what goes wrong from here on is said beside it.
-    pub(super) async fn push(self, state: &State, hold: Seq) -> Vec<dto::Pushed> {
+    async fn push(self, state: &State, hold: Seq) -> Vec<dto::Pushed> {
+        let before: Vec<_> = self.back.there.iter().map(pushed_before).collect();
+        let pushed = self.push_new(state, hold).await;
+        before.into_iter().chain(pushed).collect()
+    }
+
+    async fn push_new(self, state: &State, hold: Seq) -> Vec<dto::Pushed> {
+        if self.back.commits.is_empty() {
+            return Vec::new();
+        }
         let commits = self.back.commits.clone();
         let not_made = |error: &str| {
             let told = |commit: &BackCommit| dto::Pushed {
                 repo: commit.shown.clone(),
                 branch: short(&commit.branch).to_owned(),
                 creates: commit.creates,
+                proposes: commit.proposes,
                 result: "not-made".to_owned(),
                 said: error.to_owned(),
                 hint: String::new(),
@@ -230,6 +319,7 @@ impl Prepared {
             repo: commit.repo.clone(),
             branch: commit.branch.clone(),
             creates: commit.creates,
+            proposes: commit.proposes,
             commit: id,
             tree: new.tree,
             parent: new.parent,
@@ -257,10 +347,24 @@ pub(super) async fn already(
         let (hold, held) = (app.hold.as_ref()?, app.unheld()?);
         Some((name.clone(), HeldRender::from(&*held), (hold.to, hold.at), hold.said.clone()))
     });
+    // What is under way, or looked for, may still come: nothing is made twice.
+    let open = world.pushes.iter().find(|(_, open)| open.body.hold == hold);
+    if let Some((push, open)) = open.filter(|_| !asked.plan) {
+        let (commit, push) = (open.body.commit.short(), push.0);
+        let message = format!("{app} is held, and commit {commit} is being pushed (#{push})");
+        let hint = "`greffier status` says what became of it; then the same again, if it is needed";
+        return Err(Error::new(StatusCode::CONFLICT, "push_open", message, hint));
+    }
     let gone = || Error::internal("the hold is gone");
     let (name, held, (to, at), said) = held.ok_or_else(gone)?;
     let objects = held.objects.len();
-    let prepared = prepare(state, peer, (name, held), (to, at), asked).await?;
+    let prepared = prepare(state, peer, (name, held), to, asked).await.map_err(|error| {
+        if error.code != UNREACHABLE {
+            return error;
+        }
+        let message = format!("{app} is held already (#{hold}), NOT PUSHED: {}", error.message);
+        Error { message, hint: "the same makes the commit once that answers".to_owned(), ..error }
+    })?;
     if asked.plan {
         let (app, how) = (app.to_owned(), "held already".to_owned());
         let (to, at) = (to.0, at.to_string());
@@ -342,10 +446,33 @@ fn told((body, (seq, commit, result)): (&PushIntendedV1, Last)) -> dto::Pushed {
         repo: crate::source::redact(&body.repo),
         branch: short(&body.branch).to_owned(),
         creates: body.creates,
+        proposes: body.proposes,
         commit,
         result: word.to_owned(),
         said: said.to_owned(),
-        hint: hint_of(&result, body.creates).to_owned(),
+        hint: hint_of(&result, body.proposes).to_owned(),
+    }
+}
+
+/// A branch that says it already.
+fn there(there: &There) -> String {
+    let There { shown, branch, commit, push } = there;
+    let (branch, commit) = (short(branch), commit.short());
+    format!(
+        "{branch} of {shown} has it: commit {commit}, which greffier made for it (#{push}) and \
+         which waits until it is merged"
+    )
+}
+
+fn pushed_before(there: &There) -> dto::Pushed {
+    dto::Pushed {
+        seq: there.push.0,
+        repo: there.shown.clone(),
+        branch: short(&there.branch).to_owned(),
+        proposes: true,
+        commit: there.commit.to_string(),
+        result: "pushed".to_owned(),
+        ..dto::Pushed::default()
     }
 }
 

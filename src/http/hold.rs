@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::api::{Answer, FromPeer, Given, about, after, exists};
 use super::error::Error;
+use super::git_back::Commits;
 use super::peer::Peer;
 use super::server::State;
 use super::{dto, git_back};
@@ -250,13 +251,8 @@ async fn hold_at(
     (asked, pinned): (dto::RollbackBody, Pinned),
 ) -> Result<Response, Error> {
     let unpinned = pinned.unpinned(body.app.as_str());
-    let commits = match asked.git {
-        true => {
-            let (of, at) = ((body.app.clone(), body.desired.clone()), (body.to, body.at));
-            Some(git_back::prepare(state, peer, of, at, &asked).await?)
-        }
-        false => None,
-    };
+    let of = (body.app.clone(), body.desired.clone());
+    let commits = Commits::of(state, peer, of, body.to, &asked).await?;
     body.images.clone_from(&pinned.recorded);
     let again = asked.partial.then(|| (world.clone(), compared.clone()));
     let event = body.clone().into();
@@ -276,24 +272,17 @@ async fn hold_at(
     } else {
         found.plan.unpinned = unpinned;
     }
-    if let Some(commits) = &commits {
-        commits.show(&mut found.plan);
-    }
+    commits.show(&mut found.plan);
     if asked.plan {
         return Ok(Json(found.plan).into_response());
     }
     whole(&found.plan)?;
     allow(&mut body, &asked.approves, &found)?;
-    if let Some(commits) = &commits {
-        commits.allowed(&asked)?;
-    }
+    commits.allowed(&asked)?;
     let undo = format!("greffier release {}", body.app);
     let decision = Decision::Record(Box::new(body.into()));
     let hold = command::execute_with(&state.ledger, peer.actor(), decision, pinned.blobs).await?;
-    let pushed = match commits {
-        Some(commits) => commits.push(state, hold).await,
-        None => Vec::new(),
-    };
+    let pushed = commits.push(state, hold).await;
     let next = vec![found.plan.summary()];
     let accepted = dto::Accepted { seq: hold.0, already: false, undo, next };
     Ok(Json(dto::AcceptedTree { accepted, apps: Vec::new(), pushed }).into_response())

@@ -118,6 +118,12 @@ pub struct HoldPlan {
     /// The commits that would say it in Git, where that is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commits: Vec<CommitPlan>,
+    /// Why no commit can be made now; empty where it can. What is held does not wait for it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub not_pushed: String,
+    /// Commits that are there already: on which branch, and since which event.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pushed_before: Vec<String>,
     /// What these commits do not put back, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_in_git: Vec<String>,

@@ -78,6 +78,16 @@ pub fn list(entries: impl IntoIterator<Item = String>, max: usize) -> String {
     }
 }
 
+/// A word as a shell reads it: in quotes where it takes some.
+#[must_use]
+pub fn shell(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,=%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return Cow::Borrowed(word);
+    }
+    Cow::Owned(format!("'{}'", clean(word).replace('\'', r"'\''")))
+}
+
 /// A repository's short name: the last part of its URL without `.git`.
 #[must_use]
 pub fn repo_name(url: &str) -> String {
@@ -142,6 +152,23 @@ mod tests {
         assert_eq!(clean("a\u{202e}b\r"), "a\\u{202e}b\\r");
         assert!(matches!(clean("ünï → ok"), Cow::Borrowed(_)));
         assert_eq!(clean_lines("a\n\u{7}"), "a\n\\u{7}");
+    }
+
+    #[test]
+    fn a_word_is_in_quotes_only_where_a_shell_takes_some() {
+        for plain in ["web", "Deployment/prod/web", "a.example.org/x", "git@host:team/infra.git"] {
+            assert_eq!(shell(plain), plain);
+        }
+        for (word, quoted) in [
+            ("#12", "'#12'"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$(x)", "'$(x)'"),
+            ("~x", "'~x'"),
+        ] {
+            assert_eq!(shell(word), quoted);
+        }
     }
 
     #[test]

@@ -7,14 +7,21 @@
 //!
 //! Blocking; objects are written to the mirror, and nothing is pushed or recorded.
 
+mod branch;
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
+pub use branch::There;
+pub use error::GitBackError;
+
+use self::branch::{Decided, Target};
 use super::driver::Parts;
 use super::opened::{self, Opened, Served};
 use super::render_job::{digest_of, with_namespace};
 use crate::ledger::event::{Event, HeldRender, Signature};
-use crate::model::{AppName, AppSpec, CommitId, Digest, ObjectKey, Source, Timestamp, with_causes};
+use crate::model::{AppName, AppSpec, CommitId, Digest, ObjectKey, Source, Timestamp};
 use crate::replay::{Repo, World};
 use crate::source::{self, Back, Followed, Made, Mirror, NewCommit};
 
@@ -41,6 +48,8 @@ pub struct GitBack {
     pub unproven: Vec<String>,
     /// What they change of other applications.
     pub shared: Vec<String>,
+    /// Branches that say it already, because greffier made the commit before.
+    pub there: Vec<There>,
 }
 
 /// A commit that would be made.
@@ -54,51 +63,14 @@ pub struct BackCommit {
     pub branch: String,
     /// Whether the branch is made.
     pub creates: bool,
+    /// Whether it is a branch of its own, which somebody has to merge.
+    pub proposes: bool,
     /// The parent.
     pub parent: CommitId,
     /// The tree, and what differs.
     pub made: Made,
     /// The commit that each path is taken from, in the order of `made.paths`.
     pub then: Vec<CommitId>,
-}
-
-/// Why there is no such commit.
-#[derive(Debug, thiserror::Error)]
-pub enum GitBackError {
-    /// The application is gone.
-    #[error("there is no application `{0}`")]
-    UnknownApp(String),
-    /// A source follows no branch.
-    #[error("`{repo}` is followed at {what} `{revision}`: there is no branch to commit to")]
-    NoBranch {
-        /// The repository.
-        repo: String,
-        /// The revision.
-        revision: String,
-        /// A tag or a commit.
-        what: &'static str,
-    },
-    /// Two sources follow two branches of one repository.
-    #[error("its sources follow two branches of `{repo}`, and one new branch cannot be both")]
-    TwoBranches {
-        /// The repository.
-        repo: String,
-    },
-    /// Nothing of its sources is in Git any more.
-    #[error("none of the sources that it had then is among those that it has now")]
-    NoSource,
-    /// The files are the same.
-    #[error("Git has the very files of then already")]
-    SameFiles,
-    /// A repository cannot be fetched, read or written.
-    #[error(transparent)]
-    Source(#[from] source::Error),
-    /// What was rendered then cannot be read.
-    #[error("what was rendered then cannot be read: {0}")]
-    Unreadable(String),
-    /// The ledger failed.
-    #[error(transparent)]
-    Ledger(#[from] crate::ledger::Error),
 }
 
 /// What is worked with, copied out of the world.
@@ -128,14 +100,6 @@ impl Known {
     }
 }
 
-/// A branch that gets a commit.
-struct Target {
-    repo: String,
-    branch: String,
-    base: CommitId,
-    back: Vec<Back>,
-}
-
 /// Finds out what would be committed where, and what that comes to.
 ///
 /// # Errors
@@ -153,42 +117,39 @@ pub fn prepare(parts: &Parts, wish: &Wish) -> Result<GitBack, GitBackError> {
     let targets = targets(parts, &known, (&then, &paired), &heads, (taken, wish))?;
     let mut found = GitBack::default();
     let mut commits: Vec<Option<CommitId>> = vec![None; known.spec.sources.len()];
-    for Target { repo, branch, base, back } in targets {
+    for target in targets {
+        let (repo, branch, base) =
+            (target.repo.clone(), target.branch.clone(), target.base.clone());
         let mirror = Mirror::open(&parts.mirrors, &repo)?;
-        let made = mirror.put_back(&base, &back)?;
         let of_branch = |source: &Source| {
             source.repo == repo
                 && match target_of(&mirror, source, &heads) {
-                    Ok((Followed::Branch(name), _)) => name == branch,
+                    Ok((Followed::Branch(name), _)) => Some(name) == branch,
                     Ok((_, at)) => at == base,
                     Err(_) => false,
                 }
         };
-        let changes = made.tree != made.from;
-        let commit = if changes { trial_commit(&mirror, &made, &base)? } else { base.clone() };
+        let commit = match target.decide(parts, &mirror, &heads, wish)? {
+            Decided::Nothing(at) => at,
+            Decided::There(there) => {
+                let at = there.commit.clone();
+                found.there.push(there);
+                at
+            }
+            Decided::Commit(commit, trial) => {
+                let what = (&base, branch.as_deref().unwrap_or(&commit.branch));
+                found.shared.extend(shared(parts, &known, &mirror, what, &commit.made));
+                found.commits.push(*commit);
+                trial
+            }
+        };
         for (index, source) in known.spec.sources.iter().enumerate() {
             if of_branch(source) {
                 commits[index] = Some(commit.clone());
             }
         }
-        if changes {
-            found.shared.extend(shared(parts, &known, &mirror, (&base, &branch), &made));
-            let creates = wish.branch.is_some();
-            let branch = wish.branch.clone().unwrap_or(branch);
-            let shown = mirror.repo().to_owned();
-            let then = back.into_iter().map(|back| back.then).collect();
-            found.commits.push(BackCommit {
-                repo,
-                shown,
-                branch,
-                creates,
-                parent: base,
-                made,
-                then,
-            });
-        }
     }
-    if found.commits.is_empty() {
+    if found.commits.is_empty() && found.there.is_empty() {
         return Err(GitBackError::SameFiles);
     }
     found.unproven = prove(parts, &known, commits, &wish.held)?;
@@ -332,8 +293,8 @@ fn targets(
         let mirror = Mirror::open(&parts.mirrors, &source.repo)?;
         let (followed, base) = target_of(&mirror, source, heads)?;
         let branch = match (followed, &wish.branch) {
-            (Followed::Branch(name), _) => name,
-            (_, Some(new)) => new.clone(),
+            (Followed::Branch(name), _) => Some(name),
+            (_, Some(_)) => None,
             (followed, None) => {
                 let what = if followed == Followed::Commit { "commit" } else { "tag" };
                 let (repo, revision) = (mirror.repo().to_owned(), source.revision.clone());
@@ -496,40 +457,6 @@ fn reads_of(
             let plain = |path: &str| path.trim_matches(['.', '/']).to_owned();
             let sources = spec.sources.iter().enumerate();
             sources.map(|(index, source)| (index, plain(&source.path))).collect()
-        }
-    }
-}
-
-impl GitBackError {
-    /// What a person can do.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
-            Self::UnknownApp(_) => "`greffier get apps` lists them".to_owned(),
-            Self::NoBranch { .. } => {
-                "--branch NAME makes a branch with the commit; what is followed is yours to move"
-                    .to_owned()
-            }
-            Self::TwoBranches { .. } => "without --branch each gets its own commit".to_owned(),
-            Self::NoSource | Self::Unreadable(_) => {
-                "without --git it is rolled back and held, and Git is left as it is".to_owned()
-            }
-            Self::SameFiles => "what differs is not in its sources: its definition, or what \
-                                renders them; without --git it is rolled back and held"
-                .to_owned(),
-            Self::Source(_) => "without --git it is rolled back and held at once, without Git; \
-                                the same with --git makes the commit later"
-                .to_owned(),
-            Self::Ledger(_) => String::new(),
-        }
-    }
-
-    /// The message with what is behind it, in one line.
-    #[must_use]
-    pub fn text(&self) -> String {
-        match self {
-            Self::Source(error) => error.with_causes(),
-            other => with_causes(other),
         }
     }
 }

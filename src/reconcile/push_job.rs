@@ -100,7 +100,10 @@ async fn overtaken(
     body: &PushIntendedV1,
     said: String,
 ) -> Result<Done, ledger::Error> {
-    let again = match body.creates || body.attempt >= ATTEMPTS_MAX {
+    let again = match body.proposes || body.attempt >= ATTEMPTS_MAX {
+        // What is on a branch of its own is its own: nobody else's work is built on.
+        true if body.creates => Err("somebody made a branch of that name meanwhile".to_owned()),
+        true if body.proposes => Err("somebody moved that branch meanwhile".to_owned()),
         true => Err(said.clone()),
         false => {
             let (worker, asked) = (parts.clone(), body.clone());

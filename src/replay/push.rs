@@ -34,7 +34,7 @@ pub struct HeldCommit {
     /// The full name of the branch.
     pub branch: String,
     /// Whether that is a branch of its own, which somebody has to merge.
-    pub creates: bool,
+    pub proposes: bool,
     /// The commit.
     pub commit: CommitId,
     /// What became of it; `None` = that is not known yet.
@@ -77,7 +77,7 @@ impl World {
                 push: seq,
                 repo: body.repo.clone(),
                 branch: body.branch.clone(),
-                creates: body.creates,
+                proposes: body.proposes,
                 commit: body.commit.clone(),
                 result: None,
             });

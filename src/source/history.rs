@@ -403,7 +403,7 @@ impl Visit for ChangedPaths {
 }
 
 /// A signature line; what cannot be read of it is empty or zero, as it is only a statement.
-fn signature(line: Result<gix::actor::SignatureRef<'_>, gix::Error>) -> Signature {
+pub(super) fn signature(line: Result<gix::actor::SignatureRef<'_>, gix::Error>) -> Signature {
     match line {
         Ok(line) => Signature {
             name: bounded(line.name, NAME_BYTES_MAX),

@@ -31,6 +31,8 @@ const FILES_MAX: usize = 200;
 const DIFFERENCES_MAX: usize = 100_000;
 /// The largest file that is compared line by line, in bytes.
 const COMPARED_BYTES_MAX: u64 = 1 << 20;
+/// How much of a subject or of a name is told, in characters.
+const HEADLINE_CHARS_MAX: usize = 100;
 
 /// A path that goes back to what a commit has there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,6 +163,28 @@ impl Mirror {
         };
         let written = mirror.write_object(&commit).map(gix::Id::detach);
         Ok(commit_id(written.map_err(|source| self.damaged("a new commit", source))?))
+    }
+
+    /// A commit as people tell it from others: its id, its subject, and who it says wrote it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCommit`] and [`Error::MirrorDamaged`].
+    pub fn headline(&self, commit: &CommitId) -> Result<String, Error> {
+        let mirror = self.repository()?;
+        let missing =
+            || Error::NoSuchCommit { repo: self.repo().to_owned(), commit: commit.clone() };
+        let id = object_id(commit).ok_or_else(missing)?;
+        let damaged = |source| self.damaged("a commit", source);
+        let object = mirror.find_commit(id).map_err(damaged)?;
+        let found = object.decode().map_err(damaged)?;
+        let author = super::history::signature(found.author());
+        let by = format!("{} <{}>", author.name, author.email);
+        let message = found.message.to_string();
+        let subject = message.trim().lines().next().unwrap_or_default();
+        let plain = |text: &str| -> String {
+            text.replace(char::is_control, "?").chars().take(HEADLINE_CHARS_MAX).collect()
+        };
+        Ok(format!("{} \"{}\" by {}", commit.short(), plain(subject), plain(&by)))
     }
 
     /// What stands at a path, where no link is on the way.

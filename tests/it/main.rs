@@ -30,6 +30,7 @@ mod failpoints;
 mod faults;
 mod forgery;
 mod gate;
+mod git_again;
 mod git_back;
 mod identity;
 mod ignore;

@@ -10,14 +10,14 @@ use crate::keep::{kept, live, namespace};
 const CHART: &str = "apiVersion: v2\nname: web\nversion: 0.1.0\n";
 
 /// An Application with these sources (YAML flow, one per line).
-fn several(name: &str, ns: &str, sources: &[String]) -> String {
+pub(crate) fn several(name: &str, ns: &str, sources: &[String]) -> String {
     let sources: String = sources.iter().map(|source| format!("    - {source}\n")).collect();
     application(name, "unused", "unused", ns, KEPT)
         .replace("  source:\n    repoURL: unused\n    targetRevision: main\n    path: unused\n", "")
         .replace("  destination:", &format!("  sources:\n{sources}  destination:"))
 }
 
-fn tools(more: &str) -> String {
+pub(crate) fn tools(more: &str) -> String {
     let dir = tool_dir();
     let (helm, kustomize) = (dir.join("helm"), dir.join("kustomize"));
     format!("[tools]\nhelm = {helm:?}\nkustomize = {kustomize:?}\n{more}")

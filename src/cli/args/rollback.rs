@@ -49,10 +49,11 @@ pub(in crate::cli) struct RollbackArgs {
     pub(in crate::cli) period: Option<Period>,
     /// Also put it into Git: a commit that has the application's files as they were, pushed to the
     /// branch that is followed, never by force. The hold ends by itself when Git says the same.
+    /// With the repository away it is held all the same, and exits with 8.
     #[arg(long, conflicts_with_all = ["tree", "pin_digests"])]
     pub(in crate::cli) git: bool,
-    /// With --git: push to a new branch of this name instead, for a merge request; the hold stays
-    /// until it is merged.
+    /// With --git: push to a branch of this name instead, for a merge request: a new one, or one
+    /// that greffier made for this application before. The hold stays until it is merged.
     #[arg(long, requires = "git", value_name = "NAME")]
     pub(in crate::cli) branch: Option<String>,
     /// With --git: who the commit says wrote it; you, as the configuration names you in Git.

@@ -15,7 +15,11 @@ const FILES_MAX: usize = 40;
 /// A commit that would be made.
 pub(super) fn text(commit: &CommitPlan) -> String {
     let mut out = String::new();
-    let new = if commit.creates { "the new branch " } else { "" };
+    let new = match (commit.creates, commit.proposes) {
+        (true, _) => "the new branch ",
+        (false, true) => "greffier's own branch ",
+        (false, false) => "",
+    };
     let (branch, repo) = (clean(&commit.branch), clean(&commit.repo));
     // Writing to a String cannot fail.
     let _ = writeln!(out, "commit to {new}{branch} of {repo}, on {}:", short(&commit.parent));
@@ -52,31 +56,57 @@ pub(super) fn committable(shown: &HoldPlan, ask: &dto::RollbackBody) -> Result<(
     Ok(())
 }
 
+/// That nothing can be committed now, and what becomes of the rollback.
+pub(super) fn not_pushed(shown: &HoldPlan) -> Vec<String> {
+    match shown.not_pushed.as_str() {
+        "" => Vec::new(),
+        why => vec![why.to_owned(), "the rollback does not wait for it: it is held".to_owned()],
+    }
+}
+
+/// Says that a plan is one without the commit that was asked for.
+pub(super) fn pushable(shown: &HoldPlan) -> Result<(), Error> {
+    if shown.not_pushed.is_empty() {
+        return Ok(());
+    }
+    let text = format!("no commit can be made now: {}", shown.not_pushed);
+    Err(Error::new(Exit::Partial, text).hint(
+        "the rollback does not wait for it: it is held, and the commit can be made for it later",
+    ))
+}
+
 /// Says what became of each commit; an error where one is not pushed. `again` is the command that
 /// makes it for the hold that there is: `@-` and `last-healthy` are another instant by then.
-pub(super) fn told(pushed: &[dto::Pushed], again: &str) -> Result<(), Error> {
+pub(super) fn told(app: &str, pushed: &[dto::Pushed], again: &str) -> Result<(), Error> {
     let mut failed = None;
     for one in pushed {
         let (branch, repo) = (clean(&one.branch), clean(&one.repo));
-        let place = format!("{branch} of {repo}");
+        let place = match repo.is_empty() {
+            true => String::new(),
+            false => format!(" to {branch} of {repo}"),
+        };
         if one.result == "pushed" {
-            let merge = match one.creates {
+            let merge = match one.proposes {
                 true => "; the hold ends when it is merged",
                 false => "; the hold ends when it is rendered",
             };
-            let text = format!("commit {} is in {place} (#{}){merge}", short(&one.commit), one.seq);
+            let commit = short(&one.commit);
+            let text = format!("commit {commit} is in {branch} of {repo} (#{}){merge}", one.seq);
             output::say(&text);
             continue;
         }
         let said = if one.said.is_empty() { one.result.clone() } else { one.said.clone() };
         let text = match one.result.as_str() {
-            "unknown" => format!("whether the commit is in {place} is not known yet: {said}"),
-            _ => format!("the commit is not in {place}: {said}"),
+            "unknown" => format!("{app} is held; whether it is pushed{place} is not known: {said}"),
+            _ => format!("{app} is held; NOT PUSHED{place}: {said}"),
         };
         let error = Error::new(Exit::Partial, text).hint(one.hint.clone());
-        let held =
-            format!("the rollback itself is held all the same; `{again}` makes the commit anew");
-        failed.get_or_insert(error.hint(held));
+        let later = match one.result.as_str() {
+            // It may still arrive.
+            "unknown" => String::new(),
+            _ => format!("push it later with `{again}`"),
+        };
+        failed.get_or_insert(error.hint(later));
     }
     failed.map_or(Ok(()), Err)
 }

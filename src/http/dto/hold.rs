@@ -144,7 +144,7 @@ pub struct RollbackBody {
     pub branch: String,
     /// Who the commit says wrote it, `Name <name@host>`; whoever asks when empty.
     pub author: String,
-    /// What was shown of the commits: nothing else is made.
+    /// What was shown of the commits: nothing else is made. `none` = that none can be made now.
     pub commits: String,
 }
 
@@ -153,12 +153,15 @@ pub struct RollbackBody {
 pub struct Pushed {
     /// The event that intended it; zero when it was not made.
     pub seq: u64,
-    /// The repository.
+    /// The repository; empty where `said` names it.
     pub repo: String,
-    /// The branch.
+    /// The branch; likewise.
     pub branch: String,
-    /// Whether the branch is a new one, which somebody has to merge.
+    /// Whether the branch is a new one.
     pub creates: bool,
+    /// Whether it is a branch of its own, which somebody has to merge.
+    #[serde(default)]
+    pub proposes: bool,
     /// The commit; empty when it was not made.
     pub commit: String,
     /// `pushed`, `overtaken`, `refused`, `not-pushed`, `unknown` or `not-made`.

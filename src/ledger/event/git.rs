@@ -182,6 +182,8 @@ pub struct PushIntendedV1 {
     pub branch: String,
     /// Whether the branch is made, and must not be there.
     pub creates: bool,
+    /// Whether it is a branch of its own, which somebody has to merge.
+    pub proposes: bool,
     /// The commit.
     pub commit: CommitId,
     /// Its tree.

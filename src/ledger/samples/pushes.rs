@@ -13,6 +13,7 @@ pub(super) fn pushes() -> Vec<Event> {
             repo: repo.clone(),
             branch: branch.clone(),
             creates: false,
+            proposes: false,
             commit: commit('f'),
             tree: commit('b'),
             parent: commit('a'),

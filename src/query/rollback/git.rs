@@ -15,6 +15,9 @@ pub struct CommitPlan {
     pub branch: String,
     /// Whether the branch is made.
     pub creates: bool,
+    /// Whether it is a branch of its own, which somebody has to merge.
+    #[serde(default)]
+    pub proposes: bool,
     /// The parent.
     pub parent: String,
     /// What goes back to which commit.
@@ -44,10 +47,10 @@ pub fn result_word(result: &PushResult) -> (&'static str, &str) {
 /// A commit of a hold, and what became of it.
 #[must_use]
 pub fn held_commit(held: &HeldCommit) -> String {
-    let HeldCommit { commit, repo, branch, creates, result, push } = held;
+    let HeldCommit { commit, repo, branch, proposes, result, push } = held;
     let branch = clip(branch.strip_prefix("refs/heads/").unwrap_or(branch), 100);
     let place = format!("commit {} for {branch} of {}", commit.short(), repo_name(repo));
-    let how = match (result, creates) {
+    let how = match (result, proposes) {
         (None, _) => "is being pushed".to_owned(),
         (Some(PushResult::Pushed), true) => "is pushed and waits until it is merged".to_owned(),
         (Some(PushResult::Pushed), false) => "is pushed".to_owned(),
@@ -59,14 +62,14 @@ pub fn held_commit(held: &HeldCommit) -> String {
 
 /// What a person can do about a push that was not made.
 #[must_use]
-pub fn hint_of(result: &PushResult, creates: bool) -> &'static str {
+pub fn hint_of(result: &PushResult, proposes: bool) -> &'static str {
     let said = match result {
         PushResult::Pushed => return "",
         PushResult::Unknown(_) => {
             return "it is looked for in the repository: `greffier status` and `greffier log` say what is found";
         }
-        PushResult::Overtaken(_) if creates => {
-            return "there is a branch of that name: choose another with --branch";
+        PushResult::Overtaken(_) if proposes => {
+            return "nothing of it was touched: the same with --plan says what is on it now";
         }
         PushResult::Overtaken(_) => {
             return "look again at what would be committed now";
@@ -99,7 +102,7 @@ mod tests {
             push: Seq(9),
             repo: "/srv/infra.git".into(),
             branch: "refs/heads/main".into(),
-            creates: false,
+            proposes: false,
             commit: commit(1),
             result: None,
         };
@@ -110,7 +113,7 @@ mod tests {
             said.contains("NOT PUSHED: main is protected") && !said.contains('\u{1b}'),
             "{said}"
         );
-        (held.result, held.creates) = (Some(PushResult::Pushed), true);
+        (held.result, held.proposes) = (Some(PushResult::Pushed), true);
         assert!(held_commit(&held).contains("waits until it is merged"));
     }
 
