@@ -94,6 +94,8 @@ struct Report {
 struct Named {
     object: String,
     why: String,
+    /// Whether `--resume` tries it again; it writes nothing over what is there.
+    resumable: bool,
 }
 
 /// What would be done, and what is in the way.
@@ -379,7 +381,11 @@ fn reported(
 ) -> Report {
     let found = progress.fates.values();
     let found = found.filter(|fate| matches!(fate, Fate::Written(recovered) if recovered.found));
-    let failed = finished.failed.into_iter();
+    let failed = finished.failed.into_iter().map(|(key, why)| Named {
+        object: key.to_string(),
+        why,
+        resumable: !matches!(progress.fates.get(&key), Some(Fate::Left(_))),
+    });
     let is_written = |key: &&ObjectKey| matches!(progress.fates.get(*key), Some(Fate::Written(_)));
     Report {
         recovery: progress.seq.0,
@@ -391,7 +397,7 @@ fn reported(
         now: 0,
         written_milliseconds: finished.milliseconds,
         again: progress.again.iter().filter(is_written).map(ToString::to_string).collect(),
-        failed: failed.map(|(key, why)| Named { object: key.to_string(), why }).collect(),
+        failed: failed.collect(),
         differs,
         verified: finished.verified,
         missing: made.shown.missing.clone(),
@@ -416,8 +422,7 @@ fn told(context: &Context, report: &Report) -> Result<(), Error> {
     if report.verified {
         return Err(error);
     }
-    let hint = format!("--abandon {} ends it, so that another may begin", report.recovery);
-    Err(error.hint("--resume writes what is not there").hint(hint))
+    Err(text::ways_on(report).into_iter().fold(error, Error::hint))
 }
 
 /// Records that it begins. Nothing was sent before.

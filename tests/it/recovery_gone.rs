@@ -85,7 +85,10 @@ fn what_is_gone_before_a_replay_goes_on_is_written_again_or_a_person_ends_it() {
     assert_eq!((failed.len(), &failed[0]["object"]), (1, &format!("ConfigMap/{NS}/two").into()));
     assert!(failed[0]["why"].as_str().unwrap().contains("somebody else made"), "{report}");
     assert_eq!(report["differs"], serde_json::json!([]), "{report}");
-    assert!(said.contains("--resume") && said.contains("--abandon"), "{said}");
+    for words in ["nothing over what is there", "ConfigMap/gone/two", "delete it", "--abandon"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("--resume writes what is not there"), "it would not help: {said}");
     let again = ["ConfigMap/gone/one", "ConfigMap/gone/owned", "ConfigMap/gone/owner"];
     let again = again.iter().copied().chain(["Secret/gone/password"]);
     assert_eq!(report["again"], again.collect::<Value>(), "{report}");
@@ -107,8 +110,18 @@ fn what_is_gone_before_a_replay_goes_on_is_written_again_or_a_person_ends_it() {
         assert_eq!(again.iter().filter(|again| *again == uid).count(), 1, "{uid}: {again:?}");
     }
 
-    // Once the other object is away, this one is whole.
+    // Somebody changed one that is written: to go on does not help, and that is said.
     fresh.kubectl_ok("alice", &["delete", "-n", NS, "cm/two"]);
+    let patch = r#"{"data":{"key":"edited"}}"#;
+    fresh.kubectl_ok("alice", &["patch", "-n", NS, "cm/one", "--type=merge", "-p", patch]);
+    let (report, said) = greffier.cli_ends(8, &onto(&new, &["--resume", "--yes", "-o", "json"]));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["differs"][0]["object"], format!("ConfigMap/{NS}/one"), "{report}");
+    assert_eq!(report["differs"][0]["resumable"], false, "{report}");
+    assert!(said.contains("does not change ConfigMap/gone/one"), "{said}");
+    assert!(!said.contains("--resume writes what is not there"), "{said}");
+    // Once it is away, all of it is whole.
+    fresh.kubectl_ok("alice", &["delete", "-n", NS, "cm/one"]);
     let (report, _) = greffier.cli_ends(0, &onto(&new, &["--resume", "--yes", "-o", "json"]));
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((&report["verified"], &report["written"]), (&true.into(), &OBJECTS.into()));

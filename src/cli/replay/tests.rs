@@ -39,9 +39,8 @@ fn a_plan_names_what_is_in_the_way_and_what_does_not_come_back() {
     }
 }
 
-#[test]
-fn a_report_says_how_long_the_last_object_took_and_what_was_gone() {
-    let report = |now, again: &[&str]| Report {
+fn report(now: u32, again: &[&str]) -> Report {
+    Report {
         recovery: 41,
         server: "https://10.0.0.2:6443".into(),
         version: "v1.36.3".into(),
@@ -59,7 +58,41 @@ fn a_report_says_how_long_the_last_object_took_and_what_was_gone() {
         later: Vec::new(),
         notes: Vec::new(),
         milliseconds: 14_000,
+    }
+}
+
+/// Goal: nobody is told to do again what cannot help.
+#[test]
+fn a_way_on_is_one_that_helps() {
+    let ways = |failed: &[bool], differs: &[bool]| {
+        let named = |resumable: &bool| Named {
+            object: "ConfigMap/prod/f".into(),
+            why: "why".into(),
+            resumable: *resumable,
+        };
+        let differing = |resumable: &bool| Differing {
+            object: "ConfigMap/prod/d".into(),
+            why: ".data.key one \u{2192} edited".into(),
+            resumable: *resumable,
+            key: ObjectKey::new("", "ConfigMap", "prod", "d"),
+        };
+        let (failed, differs) =
+            (failed.iter().map(named).collect(), differs.iter().map(differing).collect());
+        text::ways_on(&Report { failed, differs, verified: false, ..report(0, &[]) })
     };
+    let gone = ways(&[true], &[true]);
+    assert_eq!(gone[0], "--resume writes what is not there");
+    assert!(gone.len() == 2 && gone[1].starts_with("or --abandon 41 ends it"), "{gone:?}");
+    // Somebody changed one, and another was somebody's before.
+    let stuck = ways(&[false], &[false]);
+    assert!(stuck[0].contains("does not change ConfigMap/prod/f, ConfigMap/prod/d"), "{stuck:?}");
+    assert!(stuck[0].contains("delete it on the target; then --resume"), "{stuck:?}");
+    assert!(stuck.len() == 2, "{stuck:?}");
+    assert_eq!(ways(&[true], &[false]).len(), 3);
+}
+
+#[test]
+fn a_report_says_how_long_the_last_object_took_and_what_was_gone() {
     let onto = "replay #41 onto https://10.0.0.2:6443: 600 objects";
     let whole = text::report(&report(600, &[]));
     assert!(whole.starts_with(&format!("{onto} in 12.3 s; VERIFIED: ")), "{whole}");

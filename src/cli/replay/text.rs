@@ -6,9 +6,12 @@ use super::super::at;
 use super::super::doctor::{losses, stages};
 use super::super::table::table;
 use super::{Planned, Report};
-use crate::query::text::{clean, count, seconds};
+use crate::query::text::{clean, count, list, seconds};
 use crate::recovery::Shown;
 use crate::recovery::plan::ShownStep;
+
+/// How many objects a hint names.
+const NAMED_MAX: usize = 3;
 
 /// What would be written, all of it.
 pub(super) fn plan(planned: &Planned) -> String {
@@ -56,6 +59,31 @@ fn head(shown: &Shown) -> String {
     let objects = count(shown.objects, "object");
     let (to, at) = (shown.to, at::zoned(&shown.at));
     format!("{objects} as {what} at #{to} ({at})\n{}", stages(shown))
+}
+
+/// What a person can do where not everything is there as it was to be written: only what helps.
+pub(super) fn ways_on(report: &Report) -> Vec<String> {
+    let failed = report.failed.iter().map(|one| (&one.object, one.resumable));
+    let differs = report.differs.iter().map(|one| (&one.object, one.resumable));
+    let (again, there): (Vec<_>, Vec<_>) = failed.chain(differs).partition(|(_, again)| *again);
+    let mut ways = Vec::new();
+    if !again.is_empty() {
+        ways.push("--resume writes what is not there".to_owned());
+    }
+    if !there.is_empty() {
+        let objects = list(there.into_iter().map(|(object, _)| object.clone()), NAMED_MAX);
+        ways.push(format!(
+            "--resume writes nothing over what is there, and so does not change {objects}: put it \
+             back by hand as it was written, or delete it on the target; then --resume writes what \
+             is gone, and verifies"
+        ));
+    }
+    let or = if ways.is_empty() { "" } else { "or " };
+    ways.push(format!(
+        "{or}--abandon {} ends it and leaves everything as it is there, so that another may begin",
+        report.recovery
+    ));
+    ways
 }
 
 /// How it ended.

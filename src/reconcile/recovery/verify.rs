@@ -22,6 +22,9 @@ pub struct Differing {
     pub object: String,
     /// How.
     pub why: String,
+    /// Whether `--resume` can make up for it by itself: it writes what is gone, and nothing over
+    /// what is there.
+    pub resumable: bool,
     /// Its key.
     #[serde(skip)]
     pub key: ObjectKey,
@@ -49,9 +52,9 @@ pub async fn verify(
         .buffered(WRITES_MAX);
     let mut differing = Vec::new();
     while let Some((step, answer)) = answers.next().await {
-        if let Some(why) = answer? {
+        if let Some((why, resumable)) = answer? {
             let key = step.key.clone();
-            differing.push(Differing { object: key.to_string(), why, key });
+            differing.push(Differing { object: key.to_string(), why, resumable, key });
         }
     }
     Ok(differing)
@@ -66,30 +69,36 @@ struct Checking<'a> {
 }
 
 impl Checking<'_> {
-    async fn differs(self, step: &Step, recovered: &Recovered) -> Result<Option<String>, Error> {
+    /// How the object differs, and whether `--resume` can make up for it.
+    async fn differs(
+        self,
+        step: &Step,
+        recovered: &Recovered,
+    ) -> Result<Option<(String, bool)>, Error> {
+        let later = |why: String| Ok(Some((why, true)));
         let live = match self.writing.cluster.get(&step.key, &step.version).await {
             Err(error) if error.class() == Class::NotServed => None,
             Err(error) if self.backends.behind(step).is_some() && is_of_backend(&error) => {
-                return Ok(Some(format!("it cannot be read: {}", error.chain())));
+                return later(format!("it cannot be read: {}", error.chain()));
             }
             live => live?,
         };
-        let Some(live) = live else { return Ok(Some("it is gone".to_owned())) };
+        let Some(live) = live else { return later("it is gone".to_owned()) };
         let text = |pointer: &str| live.pointer(pointer).and_then(Value::as_str);
         if text("/metadata/uid") != Some(recovered.uid.as_str()) {
-            return Ok(Some("it is another object of that name".to_owned()));
+            return Ok(Some(("it is another object of that name".to_owned(), false)));
         }
         if text("/metadata/deletionTimestamp").is_some() {
-            return Ok(Some("it is being deleted".to_owned()));
+            return later("it is being deleted".to_owned());
         }
         let Some(manifest) = step.with_owners(self.uids) else {
-            return Ok(Some("its owner is not there".to_owned()));
+            return later("its owner is not there".to_owned());
         };
         let (audit_id, behind) = (String::new(), None);
         let sent = Sent { step, manifest, audit_id, made: false, behind, silent: false };
         let found = match self.writing.differences(&sent, &live) {
             Ok(found) => found,
-            Err(why) => return Ok(Some(why)),
+            Err(why) => return Ok(Some((why, false))),
         };
         // What admission made of it was so from the beginning; replicas are the autoscaler's.
         let changed = found.iter().filter(|change| {
@@ -97,7 +106,7 @@ impl Checking<'_> {
             !replicas && !recovered.admitted.contains(change)
         });
         let changed: Vec<String> = changed.take(FIELDS_MAX).map(told).collect();
-        Ok((!changed.is_empty()).then(|| changed.join(", ")))
+        Ok((!changed.is_empty()).then(|| (changed.join(", "), false)))
     }
 }
 
