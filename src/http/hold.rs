@@ -1,5 +1,7 @@
 //! Keeping what somebody changed by hand, rolling back, and letting go of it.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, State as Having};
 use axum::http::StatusCode;
@@ -13,13 +15,13 @@ use super::server::State;
 use super::{dto, git_back};
 use crate::command::{self, Command, Decision, Then};
 use crate::ledger::event::{AppHeldV1, Event};
-use crate::model::{Seq, Timestamp};
-use crate::plan::Compared;
+use crate::model::{AppName, Digest, Seq, Timestamp};
+use crate::plan::{Compared, Sync, plan};
 use crate::query;
 use crate::query::coverage::Moment;
 use crate::query::images::{self, Pinned};
 use crate::query::instant::{About, At};
-use crate::query::rollback::{self, HoldPlan, LAST_HEALTHY, RELEASED, Shown, last_healthy};
+use crate::query::rollback::{self, Choice, HoldPlan, LAST_HEALTHY, Next, RELEASED, Shown};
 use crate::query::text::list;
 use crate::replay::World;
 
@@ -134,11 +136,16 @@ async fn shown_with(
     shown.ok_or_else(|| Error::internal("the application is gone"))
 }
 
-/// The instant that a person names for an application.
-pub(super) async fn instant_of(state: &State, app: &str, to: &str) -> Result<At, Error> {
+/// The instant that a person names for an application, and what is to be said of how it was found.
+pub(super) async fn instant_of(
+    state: &State,
+    app: &str,
+    to: &str,
+) -> Result<(At, Vec<String>), Error> {
     if to != LAST_HEALTHY {
         let at = state.asked_at(Some(to), About::app(app)).await?;
-        return at.ok_or_else(|| Error::bad_request("say to which instant: `to`"));
+        let at = at.ok_or_else(|| Error::bad_request("say to which instant: `to`"))?;
+        return Ok((at, Vec::new()));
     }
     let present = about(state, None, app.to_owned(), |_, view| {
         let renders = [view.app.of_git(), view.app.desired.as_ref()];
@@ -146,13 +153,37 @@ pub(super) async fn instant_of(state: &State, app: &str, to: &str) -> Result<At,
         (view.name.clone(), inputs.collect::<Vec<_>>())
     });
     let (name, present) = present.await?;
-    let ledger = state.ledger.clone();
-    let found = state.blocking(move || last_healthy(&ledger, &name, &present)).await??;
-    found.ok_or_else(|| {
-        let message = format!("`{app}` was never Healthy and Synced before what it is now");
+    let choice = last_healthy(state, name, &present).await?;
+    let Some(seq) = choice.found else {
+        let passed: String = choice.passed.iter().map(|passed| format!("; {passed}")).collect();
+        let message = format!(
+            "`{app}` was never Healthy and Synced, and held by nobody, before what it is now{passed}"
+        );
         let hint = format!("`greffier log {app} --kind app.health` lists how it was");
-        Error::new(StatusCode::CONFLICT, "never_healthy", message, hint)
-    })
+        return Err(Error::new(StatusCode::CONFLICT, "never_healthy", message, hint));
+    };
+    let ledger = state.ledger.clone();
+    let recorded = state.blocking(move || ledger.get(seq)).await??;
+    let time = recorded.map(|recorded| recorded.envelope.recorded).unwrap_or_default();
+    let at = At { seq, time, timed: false, what: LAST_HEALTHY.to_owned() };
+    Ok((at, choice.notes()))
+}
+
+/// Finds the instant: whether it was Synced is what the plan says of the world as of then.
+async fn last_healthy(state: &State, app: AppName, present: &[Digest]) -> Result<Choice, Error> {
+    let (ledger, name) = (state.ledger.clone(), app.clone());
+    let stretches = state.blocking(move || rollback::stretches(&ledger, &name)).await??;
+    let mut known = BTreeMap::new();
+    loop {
+        let seq = match rollback::choose(&stretches, present, &known) {
+            Next::Over(choice) => return Ok(choice),
+            Next::Ask(seq) => seq,
+        };
+        let world = state.world_at(seq).await?;
+        let (limits, name) = (state.limits.clone(), app.clone());
+        let sync = move || plan(&world, &name, &limits, &Compared::new()).map(|plan| plan.sync);
+        known.insert(seq, state.blocking(sync).await?.unwrap_or(Sync::Unknown));
+    }
 }
 
 /// Shows what a rollback would do, or does it.
@@ -178,7 +209,7 @@ pub(super) async fn roll_back(
     if asked.tree {
         return super::tree::roll_back(&state, peer, app, until, asked).await;
     }
-    let to = instant_of(&state, &app, &asked.to).await?;
+    let (to, how) = instant_of(&state, &app, &asked.to).await?;
     let name = app.clone();
     let mut then = state.read_at(Some(&to), move |world, _| Then::of(world, &name)).await?;
     let mut pinned = Pinned::default();
@@ -188,7 +219,7 @@ pub(super) async fn roll_back(
     let said = if asked.said.is_empty() { asked.to.clone() } else { asked.said.clone() };
     let reason = asked.reason.clone();
     let command = Command::Rollback { app, to, said, then, until, reason };
-    roll_back_by(&state, peer, command, asked, pinned).await
+    roll_back_by(&state, peer, command, asked, (pinned, how)).await
 }
 
 /// What was in force, with its images named by what they stood for.
@@ -208,7 +239,7 @@ pub(super) async fn roll_back_by(
     peer: Peer,
     command: Command,
     asked: dto::RollbackBody,
-    pinned: Pinned,
+    (pinned, how): (Pinned, Vec<String>),
 ) -> Result<Response, Error> {
     let app = match &command {
         Command::Rollback { app, .. } => app.clone(),
@@ -239,7 +270,7 @@ pub(super) async fn roll_back_by(
     let Event::AppHeld(body) = *event else {
         return Err(Error::internal("a rollback that is none"));
     };
-    hold_at(state, peer, (world, compared), body, (asked, pinned)).await
+    hold_at(state, peer, (world, compared), body, (asked, pinned, how)).await
 }
 
 /// Shows what a hold would do, or begins it.
@@ -248,7 +279,7 @@ async fn hold_at(
     peer: Peer,
     (world, compared): (World, Compared),
     mut body: AppHeldV1,
-    (asked, pinned): (dto::RollbackBody, Pinned),
+    (asked, pinned, how): (dto::RollbackBody, Pinned, Vec<String>),
 ) -> Result<Response, Error> {
     let unpinned = pinned.unpinned(body.app.as_str());
     let of = (body.app.clone(), body.desired.clone());
@@ -273,6 +304,7 @@ async fn hold_at(
         found.plan.unpinned = unpinned;
     }
     commits.show(&mut found.plan);
+    found.plan.notes.splice(0..0, how);
     if asked.plan {
         return Ok(Json(found.plan).into_response());
     }

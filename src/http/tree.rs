@@ -69,6 +69,8 @@ fn together(shown: &[(AppName, Shown)]) -> HoldPlan {
 /// What a tree goes back to.
 struct Then {
     to: At,
+    /// How that was found, where there is something to say of it.
+    how: Vec<String>,
     /// The commit that was named; empty where none was.
     commit: String,
     members: Vec<Member>,
@@ -79,9 +81,9 @@ async fn then(state: &State, app: &str, asked: &dto::RollbackBody) -> Result<The
     let (root, commit) = (app.to_owned(), String::new());
     let named = Instant::parse(&asked.to, Timestamp::now(), &TimeZone::UTC);
     let Ok(Instant::Commit(name)) = named else {
-        let to = instant_of(state, app, &asked.to).await?;
+        let (to, how) = instant_of(state, app, &asked.to).await?;
         let members = state.read_at(Some(&to), move |world, _| Member::of(world, &root)).await?;
-        return Ok(Then { to, commit, members });
+        return Ok(Then { to, how, commit, members });
     };
     let known: AppName =
         app.parse().map_err(|error| Error::bad_request(format!("{app}: {error}")))?;
@@ -96,7 +98,7 @@ async fn then(state: &State, app: &str, asked: &dto::RollbackBody) -> Result<The
     let world = state.world_at(to.seq).await?;
     let ledger = state.ledger.clone();
     let members = state.blocking(move || Member::of_commit(&ledger, &world, &root, &of)).await??;
-    Ok(Then { to, commit, members })
+    Ok(Then { to, how: Vec::new(), commit, members })
 }
 
 /// Shows what a rollback of a tree would do, or does it.
@@ -107,7 +109,7 @@ pub(super) async fn roll_back(
     until: Option<Timestamp>,
     asked: dto::RollbackBody,
 ) -> Result<Response, Error> {
-    let Then { to, commit, mut members } = then(state, &app, &asked).await?;
+    let Then { to, how: found_so, commit, mut members } = then(state, &app, &asked).await?;
     let mut pins = Pins::new();
     for member in members.iter_mut().filter(|_| asked.pin_digests) {
         let (then, pinned) = pin(state, &to, member.then.clone()).await?;
@@ -145,6 +147,7 @@ pub(super) async fn roll_back(
         (plan.left, plan.missing) = (missing, Vec::new());
     }
     plan.commit = commit;
+    plan.notes.splice(0..0, found_so);
     tell_members(&mut plan, (left, notes), asked.partial);
     tell_images(&mut events, &found, &pins, &mut plan);
     if asked.partial {

@@ -118,7 +118,7 @@ pub(super) async fn undo(
             };
             let asked = dto::RollbackBody { plan: undo.asked.plan, ..dto::RollbackBody::default() };
             let pinned = Pinned::again(body.images);
-            hold::roll_back_by(&undo.state, undo.peer, command, asked, pinned).await
+            hold::roll_back_by(&undo.state, undo.peer, command, asked, (pinned, Vec::new())).await
         }
         What::Effects(span) => undo.effects(span).await,
         What::PutBack(drift, seq) => Box::pin(undo.put_back(*drift, seq)).await,

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use commit::{OfCommit, Wanted};
 pub use git::{CommitPlan, held_commit, hint_of, result_word};
-pub use healthy::{LAST_HEALTHY, last_healthy};
+pub use healthy::{Choice, LAST_HEALTHY, Next, Stretch, choose, stretches};
 use serde::{Deserialize, Serialize};
 pub use tree::{gather_tree, held_by};
 

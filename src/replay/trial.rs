@@ -17,11 +17,12 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::application::{App, Desired};
+use super::application::{App, Desired, Drift};
 use super::proposed::same_objects;
 use super::world::{Touched, World};
 use crate::ledger::event::{
-    AppHealthChangedV1, AutoRollback, AutoRollbackRefusedV1, Health, RollbackCause, Verb, Write,
+    AppHealthChangedV1, AutoRollback, AutoRollbackRefusedV1, DriftKind, Health, RollbackCause,
+    Verb, Write,
 };
 use crate::model::{AppName, Digest, RollbackRule, Seq, Timestamp};
 
@@ -92,7 +93,9 @@ impl App {
     fn is_well(&self) -> bool {
         let synced = self.last_sync.as_ref().zip(self.desired.as_ref());
         let synced = synced.is_some_and(|(last, now)| last.succeeded && last.seq > now.seq);
-        synced && self.health == Health::Healthy
+        // What somebody changed since, and nothing put back, is not as the render says.
+        let changed = |drift: &Drift| matches!(drift.kind, DriftKind::Drift | DriftKind::Deleted);
+        synced && self.health == Health::Healthy && !self.drift.values().any(changed)
     }
 }
 

@@ -22,7 +22,8 @@ pub(in crate::cli) struct RollbackArgs {
     pub(in crate::cli) app: String,
     /// The instant to go back to: a time (RFC 3339, `yesterday 14:00`, 2h), an event (#1234), a
     /// commit (git:COMMIT), a mark (mark:NAME), @- for before the application's last change, or
-    /// last-healthy: when it was last Healthy and Synced and asked for something else than now.
+    /// last-healthy: when it was last Healthy and Synced, held by nobody, and asked for something
+    /// else than now; the plan says which later instants were passed over.
     #[arg(long, value_name = "INSTANT")]
     pub(in crate::cli) to: String,
     /// Say what would be done and do nothing; exits with 6 when not all of it can be done.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ledger::event::{
-    AppHeldV1, AutoRollbackRefusedV1, HoldEnd, PausedV1, ResumedV1, RollbackCause,
+    AppHeldV1, AutoRollbackRefusedV1, DriftKind, HoldEnd, PausedV1, ResumedV1, RollbackCause,
 };
 use Health::{Degraded, Healthy, Progressing};
 
@@ -76,6 +76,21 @@ fn refused(sim: &Sim) -> Vec<AutoRollbackRefusedV1> {
         _ => None,
     });
     refused.collect()
+}
+
+/// Goal: an instant at which somebody had changed something, and nothing had put it back, was not as
+/// Git says, however healthy it was.
+#[test]
+fn what_was_not_as_git_says_is_not_gone_back_to() {
+    let mut sim = ruled("degraded", json!({"automated": {"prune": true}}));
+    sim.happens(|given| {
+        given.sees(A);
+        given.finds("web", A, DriftKind::Drift);
+    });
+    sim.runs();
+    pushes(&mut sim, 2, vec![object(A, 2)], Degraded);
+    assert_eq!((held(&sim).len(), refused(&sim).len()), (0, 1), "{:?}", sim.told);
+    assert!(refused(&sim)[0].reasons[0].contains("was Healthy and as Git says"));
 }
 
 #[test]
