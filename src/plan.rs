@@ -252,7 +252,7 @@ fn sync(world: &World, app: &App, plan: &Plan) -> Sync {
         return Sync::Unknown;
     }
     // What Git says now waits, and is something else.
-    let mut sync = if app.proposed.is_some() { Sync::OutOfSync } else { Sync::Synced };
+    let mut sync = if waits_otherwise(app) { Sync::OutOfSync } else { Sync::Synced };
     for object in &plan.objects {
         match object.status {
             Status::Synced | Status::Held => {}
@@ -274,6 +274,14 @@ fn sync(world: &World, app: &App, plan: &Plan) -> Sync {
         }
     }
     sync
+}
+
+/// Whether what waits asks for something else than what is in force: while an application is held,
+/// also what asks for the same waits for the release.
+fn waits_otherwise(app: &App) -> bool {
+    let Some(waits) = &app.proposed else { return false };
+    let same = || app.unheld().is_some_and(|held| held.asks_for_the_same(&waits.desired));
+    !app.is_held() || !same()
 }
 
 /// Whether a write is under way that brings what Git says: until it is answered the object is as it

@@ -223,6 +223,21 @@ fn a_hold_is_over_when_its_time_is_or_when_git_says_the_same() {
     assert_eq!(web(&given).commit(), Some(&commit(3)));
 }
 
+/// Goal: a part of a tree of which Git says what is held is as Git says, although the commit waits
+/// for the release of the tree.
+#[test]
+fn what_git_says_the_same_of_a_held_tree_is_synced() {
+    let (mut given, _) = moved_on(auto());
+    let then = given.world.clone();
+    given.event(AppHeldV1 { tree: Some(name("root")), ..given.rollback("web", &then) });
+    given.syncs("web");
+    assert!(web(&given).is_held() && waits(&given) == Some(&commit(2)));
+    assert_eq!(given.plan("web").sync, Sync::Synced);
+    given.push(3);
+    given.renders("web", vec![object(A, 3)]);
+    assert_eq!(given.plan("web").sync, Sync::OutOfSync, "Git says something else");
+}
+
 #[test]
 fn what_is_left_of_a_rollback_is_done_when_git_says_the_same_before_it_is() {
     // Nothing is applied here but what somebody asks for.
