@@ -133,6 +133,29 @@ impl From<ClientError> for Error {
     }
 }
 
+impl Error {
+    /// What is said where the daemon gave no answer to something that it may have recorded; `log`
+    /// is the command that shows it.
+    pub(super) fn unanswered(error: ClientError, log: &str) -> Self {
+        let unknown = matches!(
+            error,
+            ClientError::Broken(_) | ClientError::Unreadable(_) | ClientError::Timeout(_)
+        );
+        let made = Self::from(error);
+        if !unknown {
+            return made;
+        }
+        let message = format!("{}: whether it was recorded is not known", made.message);
+        let hints = vec![
+            format!("`{log}` says whether it was, also while no daemon runs"),
+            "what is recorded is done by the daemon, also after a restart; what is not can be \
+             asked for again"
+                .to_owned(),
+        ];
+        Self { message, hints, ..made }
+    }
+}
+
 /// The exit code for a code of the API.
 fn exit_of(code: &str) -> Exit {
     match code {

@@ -9,6 +9,9 @@ use super::rollback::{Found, print, restorable, tell};
 use crate::http::dto;
 use crate::query::rollback::HoldPlan;
 
+/// What shows whether it was recorded.
+const LOG: &str = "greffier log -n 20";
+
 /// Runs `restore`.
 pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<(), Error> {
     let RestoreArgs { object, namespace, to, field, live, plan, period, reason, yes } = args;
@@ -46,7 +49,8 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<(), Erro
         asked("restored", &again)?;
     }
     let body = dto::RestoreBody { to, plan: false, ..ask };
-    let done: dto::Accepted = client.post("restore", &body).await?;
+    let done: Result<dto::Accepted, _> = client.post("restore", &body).await;
+    let done = done.map_err(|error| Error::unanswered(error, LOG))?;
     accepted(context, &done, &format!("{} goes back to #{}", shown.subject, shown.to))
 }
 
@@ -71,7 +75,8 @@ pub(super) async fn undo(context: &Context, args: UndoArgs) -> Result<(), Error>
         asked("undone", &format!("greffier undo '#{event}'{partial} --yes"))?;
     }
     let body = dto::UndoBody { plan: false, ..ask };
-    let done: dto::Accepted = client.post("undo", &body).await?;
+    let done: Result<dto::Accepted, _> = client.post("undo", &body).await;
+    let done = done.map_err(|error| Error::unanswered(error, LOG))?;
     accepted(context, &done, &format!("#{event} is undone"))
 }
 
