@@ -61,7 +61,15 @@ pub(super) async fn run(context: &Context, args: RollbackArgs) -> Result<(), Err
     let (to, approves) = (to_of(&shown), shown.approves.clone());
     let (commits, by) = (shown.commits_hash.clone(), shown.to);
     let body = dto::RollbackBody { to, by, plan: false, approves, commits, ..ask };
-    let done: dto::AcceptedTree = client.post(&path, &body).await?;
+    let done: Result<dto::AcceptedTree, _> = client.post(&path, &body).await;
+    let log = format!("greffier log {} --kind hold", shell(&app));
+    let mut done = done.map_err(|error| Error::unanswered(error, &log))?;
+    for pushed in done.pushed.iter_mut().filter(|pushed| pushed.repo.is_empty()) {
+        // Why that is, was found out for what was shown.
+        if !shown.not_pushed.is_empty() {
+            pushed.said.clone_from(&shown.not_pushed);
+        }
+    }
     let below = if tree { " with everything below it" } else { "" };
     let what = format!("{app}{below} is held as at #{}", shown.to);
     accepted_with(context, &done, &done.accepted, &what)?;
@@ -232,7 +240,8 @@ pub(super) async fn release(context: &Context, args: &ReleaseArgs) -> Result<(),
         asked("released", &format!("greffier release {subject}{namespace}{tree} --yes"))?;
     }
     let body = dto::ReleaseBody { plan: false, ..ask };
-    let done: dto::Accepted = client.post("release", &body).await?;
+    let done: Result<dto::Accepted, _> = client.post("release", &body).await;
+    let done = done.map_err(|error| Error::unanswered(error, "greffier log --kind hold"))?;
     let below = if *tree { " with everything below it" } else { "" };
     accepted(context, &done, &format!("{subject}{below} follows Git again"))?;
     gated(&shown)
@@ -359,7 +368,7 @@ pub(super) fn text(shown: &HoldPlan) -> String {
     let left = |left: &NotDone| format!("{} ({}): {}", left.object, left.sync, left.why);
     for (title, lines) in [
         ("applications defined", shown.define.clone()),
-        ("applications removed", shown.remove.clone()),
+        ("applications removed", gone(shown)),
         ("compared first", shown.compare.clone()),
         ("not done", shown.not_done.iter().map(left).collect()),
         ("NOT PUT BACK in Git by the commit", shown.not_in_git.clone()),
@@ -394,6 +403,11 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         out.push_str(&text(plan));
     }
     out
+}
+
+/// The applications that go, with what becomes of their objects where that is known.
+fn gone(shown: &HoldPlan) -> Vec<String> {
+    if shown.goes.is_empty() { shown.remove.clone() } else { shown.goes.clone() }
 }
 
 /// What became of images that are named by tags, and what can be done about it.

@@ -6,8 +6,10 @@
 
 mod commit;
 mod git;
+mod goes;
 mod healthy;
 mod tree;
+mod undone;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +18,7 @@ pub use git::{CommitPlan, held_commit, hint_of, result_word};
 pub use healthy::{Choice, LAST_HEALTHY, Next, Stretch, choose, stretches};
 use serde::{Deserialize, Serialize};
 pub use tree::{gather_tree, held_by};
+use undone::Before;
 
 use super::book::Book;
 use super::coverage::Moment;
@@ -87,6 +90,9 @@ pub struct HoldPlan {
     pub define: Vec<String>,
     /// Applications that are removed.
     pub remove: Vec<String>,
+    /// What becomes of each application that goes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub goes: Vec<String>,
     /// Objects that are compared first.
     pub compare: Vec<String>,
     /// What differs and is not written, and why.
@@ -177,6 +183,8 @@ pub struct Shown {
 pub struct Pending {
     plan: HoldPlan,
     commit: Option<CommitId>,
+    /// The applications that go.
+    going: Vec<AppName>,
     /// What must be in the ledger.
     manifests: Vec<DesiredObject>,
     /// Of which images are told beside these.
@@ -202,6 +210,7 @@ pub fn gather(
 ) -> Option<Pending> {
     let (seq, now) = (world.seq.next(), world.now);
     let before = world.apps.get(name)?.clone();
+    let so = Before::of(&world, name, limits, compared);
     let _ = world.apply(seq, now, event);
     let app = world.apps.get(name)?;
     let planned = plan(&world, name, limits, compared)?;
@@ -210,9 +219,13 @@ pub fn gather(
         Event::AppHeld(body) => pending.held(&world, &before, app, body),
         Event::HoldBegun(body) => pending.parts(&world, body),
         Event::HoldEnded(body) => pending.only(&body.objects),
+        Event::AppHoldEnded(_) => {
+            pending.way_back(before.hold.as_ref().map_or(0, |hold| hold.to.0));
+        }
         Event::SyncRequested(body) => pending.only(&body.only),
         _ => {}
     }
+    pending.since(&so, app);
     pending.unnumbered(&[seq]);
     Some(pending)
 }
@@ -228,6 +241,7 @@ impl Pending {
         }
         let removed = planned.remove.iter().map(|(child, _)| child);
         let removed = removed.chain(gated.iter().flat_map(|gated| &gated.apps));
+        let (going, goes) = goes::goes(world, planned).into_iter().unzip();
         let source = app.spec.sources.first();
         let commit = app.commit().cloned();
         let git = source.zip(commit.as_ref()).map(|(source, commit)| Commit {
@@ -247,6 +261,7 @@ impl Pending {
             counts,
             define: planned.declare.iter().map(|(child, _)| child.to_string()).collect(),
             remove: removed.map(ToString::to_string).collect(),
+            goes,
             compare: compared(planned).iter().map(ToString::to_string).collect(),
             not_done: not_done(planned, &steps),
             restrained: if may { String::new() } else { planned.permission.why_not.clone() },
@@ -264,7 +279,7 @@ impl Pending {
             writes: gated.writes.clone(),
             apps: gated.apps.clone(),
         });
-        Self { plan, commit, approval, ..Self::default() }
+        Self { plan, commit, going, approval, ..Self::default() }
     }
 
     /// What a rollback adds.

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::apps::AppView;
+use super::text::{count, list};
 use crate::model::{AppName, Timestamp};
 use crate::plan;
-use crate::replay::{Contest, Rival, World};
+use crate::replay::{Contest, LeftBehind, Rival, World};
+
+/// How many objects are named.
+const NAMED_MAX: usize = 3;
 
 /// A pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +59,25 @@ pub fn contest_text(rival: &Rival, contest: &Contest) -> String {
     )
 }
 
+/// What a release left of an application that went with it.
+fn left_behind((app, left): (&AppName, LeftBehind)) -> ProblemNote {
+    let LeftBehind { seq, parent, objects, .. } = left;
+    let n = count(objects.len(), "object");
+    let named = list(objects.iter().map(ToString::to_string), NAMED_MAX);
+    let what = format!(
+        "LEFT BEHIND: it went with the release of {parent} (#{seq}), for Git does not have it, and \
+         nobody has {n} of it: {named}; `greffier why {app}` says the way back"
+    );
+    ProblemNote { app: app.clone(), what }
+}
+
 /// Sums up the applications.
 #[must_use]
 pub fn status(world: &World, views: &[AppView<'_>]) -> Status {
     let mut status = Status::default();
+    for left in world.left.keys().filter_map(|app| Some((app, world.left_behind(app)?))) {
+        status.problems.push(left_behind(left));
+    }
     for view in views {
         *status.sync.entry(view.plan.sync.as_str()).or_default() += 1;
         *status.health.entry(view.plan.health.as_str()).or_default() += 1;

@@ -15,6 +15,7 @@ mod history;
 mod named;
 mod object;
 mod reasons;
+mod removed;
 mod roots;
 mod subject;
 
@@ -222,6 +223,8 @@ pub struct Pending {
     field: Option<(blame::Pending, String)>,
     /// The event that was asked for.
     event: Option<Seq>,
+    /// An application that is not there, or not any more.
+    removed: Option<Box<removed::Asked>>,
 }
 
 impl Pending {
@@ -259,7 +262,11 @@ pub fn gather(
     limits: &Limits,
     subject: &Subject,
 ) -> Result<Pending, SubjectError> {
-    match subject.find(world)? {
+    let found = match subject.find(world) {
+        Err(SubjectError::App(unknown)) => return removed::asked(world, unknown),
+        found => found?,
+    };
+    match found {
         subject::Found::App(name) => {
             let view = super::app(world, compared, limits, name.as_str())?;
             Ok(of_app(world, &view))
@@ -362,6 +369,9 @@ impl Pending {
     pub fn read(mut self, book: &dyn Book, mirrored: &dyn Mirrored) -> Result<Why, Error> {
         if let Some(seq) = self.event {
             return event::read(self.why, seq, book);
+        }
+        if let Some(removed) = self.removed {
+            return removed::read(self.why, *removed, book);
         }
         let field = match self.field.take() {
             None => None,

@@ -8,6 +8,7 @@ use super::contest::Rival;
 use super::deletions::CountedFor;
 use super::hold::Hold;
 use super::ignore::IgnoreFailure;
+use super::left::Released;
 use super::rollback::AppHold;
 use super::trial::Trials;
 use crate::ledger::event::{
@@ -325,6 +326,8 @@ pub struct App {
     pub desired: Option<Desired>,
     /// Its hold: what is in force is what was in force at an earlier instant.
     pub hold: Option<AppHold>,
+    /// The release since which what Git says is in force, until Git says something else.
+    pub released: Option<Released>,
     /// How its renders fared, and what it goes back to by itself.
     pub trials: Trials,
     /// The newest render, where it waits for a person.
@@ -410,6 +413,7 @@ impl App {
             declared,
             desired: None,
             hold: None,
+            released: None,
             trials: Trials::default(),
             proposed: None,
             rewritten: None,

@@ -224,6 +224,7 @@ impl World {
         let Ok(spec) = AppSpec::parse(&manifest) else { return Touched::nothing() };
         let digest = Digest::of(&body.manifest);
         self.count_definition(body, digest);
+        self.left.remove(&body.app);
         let app = match self.apps.entry(body.app.clone()) {
             Entry::Occupied(known) => {
                 let app = known.into_mut();
@@ -287,6 +288,7 @@ impl World {
                 app.attempts.clear();
             }
         } else {
+            self.note_left(body);
             self.unwant_all(&body.app);
             // Whoever removes an application without its objects lets go of them. Of one that
             // takes its objects along, what another wants goes on to that one.
@@ -346,6 +348,7 @@ impl World {
             None => attempt.digest.is_zero(),
         });
         app.proposed = None;
+        app.released = None;
         app.rewritten = None;
         if !app.desired.as_ref().is_some_and(|former| former.asks_for_the_same(&new)) {
             app.counts = (0, 0, 0);

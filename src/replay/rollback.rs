@@ -271,10 +271,12 @@ impl World {
             counted_anew(&mut waits.desired, (&ended, body.end), app.desired.as_ref());
         }
         self.end_holds(&body.app, |hold| body.holds.contains(&hold.seq));
+        self.note_release(&body.app, ended.to, body.end);
         if let Some(mut proposed) = waits {
             proposed.causes.retain(|cause| !matches!(cause, Cause::Held(_)));
             if proposed.causes.is_empty() {
                 let _ = self.take_force(&body.app, proposed.desired);
+                self.note_release(&body.app, ended.to, body.end);
             } else if let Some(app) = self.apps.get_mut(&body.app) {
                 app.proposed = Some(proposed);
             }

@@ -11,6 +11,7 @@ use super::cluster::{ClusterState, LiveObject, OpenIntent, Owned};
 use super::deletions::CountedFor;
 use super::git::{Repo, Resolved};
 use super::later::OwnWrites;
+use super::left::LeftBehind;
 use super::push::OpenPush;
 use super::restore::OpenRestore;
 use crate::config::PersonConfig;
@@ -51,6 +52,8 @@ pub struct World {
     pub repos: BTreeMap<String, Repo>,
     /// Applications.
     pub apps: BTreeMap<AppName, App>,
+    /// Objects that were left when their application went because of a release.
+    pub left: BTreeMap<AppName, LeftBehind>,
     /// Live objects.
     pub live: BTreeMap<ObjectKey, LiveObject>,
     /// What greffier applied.

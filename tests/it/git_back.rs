@@ -261,8 +261,14 @@ fn dies(name: &str, point: &str) -> (Greffier, String, String) {
     greffier.repo.write("web/a.yaml", &config_map("a", "two"));
     let second = greffier.repo.push("second");
     greffier.wait_synced(&app, &second);
-    greffier.cli_ends(3, &["rollback", &app, "--to", &to, "--git", "--yes"]);
+    let (_, said) = greffier.cli_ends(3, &["rollback", &app, "--to", &to, "--git", "--yes"]);
+    // Whether it was recorded can be seen, also now that no daemon runs.
+    let log = ["log", &app, "--kind", "hold"];
+    assert!(said.contains("whether it was recorded is not known"), "{said}");
+    assert!(said.contains(&format!("`greffier {}`", log.join(" "))), "{said}");
     greffier.kill();
+    let (log, _) = greffier.cli_ends(0, &log);
+    assert!(log.contains("HELD as at #"), "{log}");
     greffier.environment.borrow_mut().clear();
     greffier.start();
     (greffier, app, second)

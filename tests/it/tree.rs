@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::cluster::ControlPlane;
-use crate::daemon::{Greffier, KEPT, application, config_map, until};
+use crate::daemon::{Greffier, KEPT, application, config_map};
 use crate::keep::namespace;
 
 const COMMITS: usize = 200;
@@ -47,7 +47,9 @@ fn history(greffier: &Greffier, ns: &str, (from, to): (usize, usize), gone: &[&s
         greffier.repo.commit(&value);
         if (number + 1) % COMMITS_A_PUSH == 0 {
             greffier.repo.push("the last of a push");
-            until("the push is applied", || (values(ns).get(leaf) == Some(&value)).then_some(()));
+            greffier.while_busy("the push is applied", || {
+                (values(ns).get(leaf) == Some(&value)).then_some(())
+            });
         }
     }
 }
@@ -71,7 +73,7 @@ fn twenty_applications_go_back_to_the_middle_of_two_hundred_commits_without_git(
     let manifest = app(&greffier, &root, "root", &ns);
     let greffier = greffier.root(&manifest);
     greffier.start();
-    until("all of it is there", || (values(&ns).len() == 2 * LEAVES).then_some(()));
+    greffier.while_busy("all of it is there", || (values(&ns).len() == 2 * LEAVES).then_some(()));
     history(&greffier, &ns, (0, COMMITS / 2), &[]);
     let (then, seq) = (values(&ns), greffier.seq());
     let to = format!("#{seq}");
@@ -82,7 +84,7 @@ fn twenty_applications_go_back_to_the_middle_of_two_hundred_commits_without_git(
     greffier.repo.write("root/new.yaml", &app(&greffier, &named("new"), "new", &ns));
     greffier.repo.write("new/c.yaml", &config_map("new", "new"));
     greffier.repo.push("another tree");
-    until("the tree is another", || {
+    greffier.while_busy("the tree is another", || {
         let now = values(&ns);
         (now.contains_key("new") && !now.contains_key("a8") && !now.contains_key("b8"))
             .then_some(())
@@ -104,7 +106,7 @@ fn twenty_applications_go_back_to_the_middle_of_two_hundred_commits_without_git(
     assert_eq!(values(&ns), later, "nothing is done");
     greffier
         .cli_ends(0, &["rollback", &root, "--tree", "--to", &to, "--yes", "--reason", "incident"]);
-    until("all of it is as it was", || (values(&ns) == then).then_some(()));
+    greffier.while_busy("all of it is as it was", || (values(&ns) == then).then_some(()));
     let status = greffier.json(&["status", "-o", "json"]);
     let held = status["held"].as_array().unwrap();
     assert_eq!(held.len(), 2 * LEAVES + 2, "{status}");
@@ -128,7 +130,7 @@ fn twenty_applications_go_back_to_the_middle_of_two_hundred_commits_without_git(
     greffier.cli_ends(0, &["sync", &root]);
     assert_eq!(values(&ns), then);
     ControlPlane::shared().kubectl_ok("alice", &["delete", "cm/a8", "-n", &ns]);
-    until("what is held is healed", || (values(&ns) == then).then_some(()));
+    greffier.while_busy("what is held is healed", || (values(&ns) == then).then_some(()));
 
     released(&greffier, &ns, &root, &later);
 }
@@ -141,11 +143,78 @@ fn released(greffier: &Greffier, ns: &str, root: &str, there: &BTreeMap<String, 
     let mut newest: BTreeMap<String, String> =
         there.keys().map(|name| (name.clone(), "newest".to_owned())).collect();
     newest.insert("new".to_owned(), "new".to_owned());
-    until("Git is followed", || (values(ns) == newest).then_some(()));
+    greffier.while_busy("Git is followed", || (values(ns) == newest).then_some(()));
     let status = greffier.json(&["status", "-o", "json"]);
     assert_eq!(status["held"].as_array().map(Vec::len), Some(0), "{status}");
     let (_, refused) = greffier.cli_ends(6, &["release", root, "--tree", "--yes"]);
     assert!(refused.contains("nothing of"), "{refused}");
+}
+
+/// Goal: what Git dropped while a tree was held goes with the release, which says so before; what is
+/// left of it is told afterwards, and the way back that is told leads back.
+#[test]
+fn what_git_dropped_meanwhile_is_told_before_and_after_a_release_and_comes_back() {
+    let greffier = Greffier::new();
+    let (ns, prefix) = (namespace("treeleft"), format!("treeleft-{}", std::process::id()));
+    let named = |name: &str| format!("{prefix}-{name}");
+    for leaf in ["web", "api"] {
+        // Nothing says that its objects go with it.
+        let manifest = application(&named(leaf), &greffier.repo.url(), leaf, &ns, KEPT);
+        greffier.repo.write(&format!("root/{leaf}.yaml"), &manifest);
+        greffier.repo.write(&format!("{leaf}/c.yaml"), &config_map(leaf, "one"));
+    }
+    greffier.repo.push("one");
+    let root = named("root");
+    let greffier = {
+        let manifest = application(&root, &greffier.repo.url(), "root", &ns, KEPT);
+        greffier.root(&manifest)
+    };
+    greffier.start();
+    let is = |web: &str, api: &str| {
+        let wanted = [("web", web), ("api", api)];
+        let wanted = wanted.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let wanted = BTreeMap::from(wanted);
+        greffier.while_busy("the tree is so", || (values(&ns) == wanted).then_some(()));
+    };
+    is("one", "one");
+    let (web, to) = (named("web"), format!("#{}", greffier.seq()));
+    greffier.repo.write("web/c.yaml", &config_map("web", "two"));
+    greffier.repo.push("two");
+    is("two", "one");
+    greffier.cli_ends(0, &["rollback", &root, "--tree", "--to", &to, "--yes"]);
+    is("one", "one");
+    greffier.repo.remove("root/web.yaml").remove("web");
+    greffier.repo.write("api/c.yaml", &config_map("api", "three"));
+    let third = greffier.repo.push("three");
+    for app in [&root, &named("api")] {
+        greffier.wait("the render", |event| {
+            event["kind"] == "render.succeeded"
+                && event["detail"]["app"] == **app
+                && event["detail"]["revision"]["commit"] == *third
+        });
+    }
+    let back = format!("greffier rollback {root} --tree --to '{to}'");
+    let (plan, _) = greffier.cli_ends(0, &["release", &root, "--tree", "--plan"]);
+    let left = format!("{web}: 1 object of it LEFT BEHIND");
+    for words in [&left, &back, "Git does not have"] {
+        assert!(plan.contains(words), "{words}: {plan}");
+    }
+    greffier.cli_ends(0, &["release", &root, "--tree", "--yes"]);
+    greffier.wait_kind("app.removed", &web);
+    is("one", "three");
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(status.contains("LEFT BEHIND") && status.contains(&format!("greffier why {web}")));
+    let why = greffier.json(&["why", &web, "-o", "json"]);
+    assert!(why["headline"].as_str().unwrap().contains("LEFT BEHIND"), "{why:#}");
+    let told: Vec<&str> =
+        why["can_do"].as_array().unwrap().iter().filter_map(|a| a["command"].as_str()).collect();
+    assert_eq!(told[0], format!("{back} --plan"), "{why:#}");
+    greffier.cli_ends(0, &["rollback", &root, "--tree", "--to", &to, "--yes"]);
+    is("one", "one");
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(!status.contains("LEFT BEHIND"), "{status}");
+    let held = greffier.json(&["status", "-o", "json"]);
+    assert_eq!(held["held"].as_array().map(Vec::len), Some(3), "{held}");
 }
 
 /// Goal: a commit of the root's repository stands for what it asked for of each application,
@@ -173,7 +242,7 @@ fn a_tree_goes_back_to_what_a_commit_asked_for() {
         let wanted =
             [("web", web), ("api", api)].into_iter().filter(|(_, value)| !value.is_empty());
         let wanted = wanted.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        until("the tree is so", || (values(&ns) == wanted).then_some(()));
+        greffier.while_busy("the tree is so", || (values(&ns) == wanted).then_some(()));
     };
     is("one", "one");
     greffier.repo.write("web/c.yaml", &config_map("web", "two"));

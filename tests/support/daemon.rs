@@ -407,6 +407,38 @@ impl Greffier {
         }
     }
 
+    /// Waits until `condition` gives something, for as long as something is being recorded: much
+    /// work on a busy machine is waited for, and what never comes ends once nothing goes on any
+    /// more. It is asked again when something was recorded, not all the time.
+    pub(crate) fn while_busy<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+        let mut last = Instant::now();
+        loop {
+            if let Some(found) = condition() {
+                return found;
+            }
+            let mut running = self.running.borrow_mut();
+            let running = running.as_mut().expect("the daemon runs");
+            // What changed without a word, or while it was asked, is seen with the next look.
+            match running.events.recv_timeout(Duration::from_millis(500)) {
+                Ok(event) => {
+                    running.seen.push(event);
+                    running.seen.extend(running.events.try_iter());
+                    last = Instant::now();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("{what}: cannot happen: the daemon is gone\n{}", self.log_tail())
+                }
+            }
+            let told: Vec<_> = running.seen.iter().rev().take(25).map(summary).collect();
+            let told = told.join("\n");
+            assert!(
+                last.elapsed() < DEADLINE,
+                "{what}: nothing goes on any more; last events, newest first:\n{told}"
+            );
+        }
+    }
+
     /// The last sequence number that was seen.
     pub(crate) fn seq(&self) -> u64 {
         let info = self.json(&["ledger", "info", "-o", "json"]);

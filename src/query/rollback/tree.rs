@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Pending;
+use super::undone::Before;
 use crate::ledger::event::{Event, HeldApproval, Origin};
 use crate::model::AppName;
 use crate::plan::{Compared, Limits, plan};
@@ -35,6 +36,11 @@ pub fn held_by(event: &Event) -> Option<&AppName> {
     }
 }
 
+/// The instant that an application was held at.
+fn held(before: &BTreeMap<AppName, App>, name: &AppName) -> Option<u64> {
+    Some(before.get(name)?.hold.as_ref()?.to.0)
+}
+
 /// What would be done of each application once all the events are folded into `world`, in their
 /// order.
 #[must_use]
@@ -45,6 +51,8 @@ pub fn gather_tree(
     events: &[Event],
 ) -> Vec<(AppName, Pending)> {
     let before = world.apps.clone();
+    let so = |name: &AppName| (name.clone(), Before::of(&world, name, limits, compared));
+    let so: BTreeMap<AppName, Before> = events.iter().filter_map(held_by).map(so).collect();
     let mut begun = Vec::new();
     let mut approvals: BTreeMap<AppName, HeldApproval> = BTreeMap::new();
     for event in events {
@@ -66,13 +74,26 @@ pub fn gather_tree(
         let mut pending = Pending::of(&world, name, app, &plan(&world, name, limits, compared)?);
         pending.approval = approvals.remove(name);
         pending.defines(name, events);
+        if let Some(so) = so.get(name) {
+            pending.since(so, app);
+        }
         pending.unnumbered(&begun);
         if let Event::AppHeld(body) = event {
             // One that was not there has nothing that this could take the place of.
             let new = App { hold: None, declared: body.desired.declared, ..app.clone() };
             pending.held(&world, before.get(name).unwrap_or(&new), app, body);
         }
+        if let (Event::AppHoldEnded(_), Some(hold)) = (event, held(&before, name)) {
+            pending.way_back(hold);
+        }
         Some((name.clone(), pending))
     });
-    pending.collect()
+    let mut pending: Vec<(AppName, Pending)> = pending.collect();
+    for at in 0..pending.len() {
+        let name = pending[at].0.clone();
+        if pending.iter().any(|(_, other)| other.going.contains(&name)) {
+            pending[at].1.is_removed();
+        }
+    }
+    pending
 }

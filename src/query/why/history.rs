@@ -144,7 +144,7 @@ pub(super) fn last_write(
     Ok(Some(ended))
 }
 
-fn link(book: &dyn Book, recorded: &Recorded) -> Link {
+pub(super) fn link(book: &dyn Book, recorded: &Recorded) -> Link {
     let intent = recorded.event.as_ref().and_then(|event| book.intent_of(event));
     let described = describe(recorded, intent.as_deref().and_then(as_intent));
     Link {

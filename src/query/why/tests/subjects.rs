@@ -51,7 +51,13 @@ fn an_object_may_be_named_in_short_as_long_as_it_is_one() {
     }
     let error = find("configmap/a", None).unwrap_err();
     assert_eq!(error.to_string(), "`configmap/a` could be ConfigMap/prod/a, ConfigMap/stage/a");
-    assert_eq!(find("wbe", None).unwrap_err().hint(), "did you mean web?");
+    // Whether there ever was such an application only the ledger knows.
+    let story = Story::empty();
+    let subject = Subject::parse("wbe", None).unwrap();
+    let pending = gather(&given.world, &given.compared, &given.limits, &subject).unwrap();
+    let Err(Error::Subject(unknown)) = pending.read(&story.ledger, &NoFiles) else { panic!() };
+    assert_eq!(unknown.hint(), "did you mean web?");
+    story.ledger.shutdown();
     for bad in ["No Name", "a/b/c/d", "/x", "x/"] {
         assert!(Subject::parse(bad, None).is_err(), "{bad}");
     }
@@ -98,6 +104,33 @@ fn the_ledger_adds_the_commit_the_last_write_and_the_chain_of_causes() {
     let Error::Subject(unknown) = unknown else { panic!("{unknown}") };
     assert!(unknown.to_string().starts_with("nothing is known of Deployment"), "{unknown}");
     assert_eq!(story_key("Deployment.apps/prod/web").name, "web");
+}
+
+/// Goal: an application that went is told of, with what is left of it; one that never was is not.
+#[test]
+fn an_application_that_is_not_there_any_more_is_told_of() {
+    let mut story = Story::told();
+    let ask = |story: &Story, text: &str| {
+        let subject = Subject::parse(text, None).unwrap();
+        let pending = gather(&story.world, &story.compared, &story.limits, &subject)?;
+        pending.read(&story.ledger, &NoFiles)
+    };
+    let app: crate::model::AppName = "web".parse().unwrap();
+    let origin = crate::ledger::event::Origin::Parent("root".parse().unwrap());
+    let orphans = vec![story_key("Deployment.apps/prod/web")];
+    let removed =
+        crate::ledger::event::AppRemovedV1 { app, cascade: false, origin, declared: None, orphans };
+    let seq = story.event(removed);
+    story.fold();
+    let why = ask(&story, "web").unwrap();
+    let text = format!("(#{seq}), and 1 object left as they were: Deployment.apps/prod/web");
+    assert!(why.headline.starts_with("web is not there any more"), "{}", why.headline);
+    assert!(why.headline.ends_with(&text), "{}", why.headline);
+    assert_eq!(why.reasons[0].code, "removed");
+    assert!(why.reasons[0].text.contains("application root does not define it"), "{why:?}");
+    assert_eq!((why.chain[0].kind.as_str(), why.chain[0].seq), ("app.removed", Some(seq.0)));
+    let unknown = ask(&story, "wbe").unwrap_err();
+    assert!(unknown.to_string().contains("there is no application `wbe`"), "{unknown}");
 }
 
 #[test]
