@@ -1,6 +1,7 @@
 //! Answers without a daemon: the ledger's files are folded here. Nothing is locked or written.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 use std::time::{self, Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,7 +12,7 @@ use super::named;
 use super::report::ReportOf;
 use crate::config::Config;
 use crate::http::{self, Fresh, dto};
-use crate::ledger::Archive;
+use crate::ledger::{self, Archive};
 use crate::model::{Instant, ObjectKey, Seq, Timestamp};
 use crate::plan::{Compared, Limits};
 use crate::query::between::{self, Of};
@@ -28,6 +29,11 @@ use crate::render::{Sandbox, Tools};
 use crate::replay::World;
 use crate::source;
 
+/// What to do about a ledger that is damaged before its end.
+pub(super) const NO_START: &str =
+    "the daemon does not start on it: bring back the newest copy that is whole";
+/// Set once damage was told. A process reads one ledger.
+static DAMAGE: OnceLock<()> = OnceLock::new();
 /// How many events are read at a time.
 const CHUNK_EVENTS: u64 = 4_096;
 /// How many rows of a report are told at a time.
@@ -53,7 +59,28 @@ pub(super) struct Files {
 /// Opens the ledger's files for reading. Without the key, Secrets stay sealed.
 pub(super) fn open(config: &Config) -> Result<Archive, Error> {
     let key = config.key_file.is_file().then_some(config.key_file.as_path());
-    Ok(Archive::open(&config.ledger_dir(), key)?)
+    let archive = Archive::open(&config.ledger_dir(), key)?;
+    if let Some(damage) = archive.damage()
+        && DAMAGE.set(()).is_ok()
+    {
+        tell_of(damage, archive.head());
+    }
+    Ok(archive)
+}
+
+/// Whether the ledger that was read is damaged: an answer from what stands before that is none
+/// that a script may take for whole.
+pub(super) fn met_damage() -> bool {
+    DAMAGE.get().is_some()
+}
+
+/// Not silenced by `--quiet`: every answer is wrong without it.
+fn tell_of(damage: &ledger::Error, head: Seq) {
+    let shown = Error::new(Exit::Ledger, "the ledger is DAMAGED").because(damage);
+    let shown = shown
+        .hint(format!("answers end with event #{head}: nothing that was recorded later is in them"))
+        .hint(NO_START);
+    let _ = anstream::stderr().write_all(shown.render().as_bytes());
 }
 
 impl Files {

@@ -571,9 +571,10 @@ async fn verify(context: &Context) -> Result<(), Error> {
             format!("the ledger cannot be read beyond event #{}", archive.head()),
         );
         error.causes.push(torn);
-        return Err(error.hint(
-            "the daemon sets the unreadable bytes aside when it starts, and records that it did",
-        ));
+        return Err(error.hint(match archive.damage() {
+            None => "the daemon sets these bytes aside when it starts, and records that it did",
+            Some(_) => files::NO_START,
+        }));
     }
     let verified = archive.verify();
     if verified.is_whole() {

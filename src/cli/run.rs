@@ -12,8 +12,8 @@ use super::args::{Cli, Color, ConfigVerb, Format, Global, LogFormat, ReportVerb,
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::{
-    approve, arena, at, between, blame, change, cluster, doctor, log, mark, output, plan, read,
-    replay, report, restore, rollback, settings, show, trial, why,
+    approve, arena, at, between, blame, change, cluster, doctor, files, log, mark, output, plan,
+    read, replay, report, restore, rollback, settings, show, trial, why,
 };
 use crate::config::{Config, Loaded, SandboxMode};
 use crate::render::sandbox::{self, Sandbox};
@@ -48,7 +48,12 @@ fn run(arguments: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode 
     };
     choose_color(cli.global.color);
     match execute(cli, serve) {
+        // What was answered was answered from a part of the ledger.
+        Ok(()) if files::met_damage() => ExitCode::from(Exit::Ledger as u8),
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.exit == Exit::Differs && files::met_damage() => {
+            ExitCode::from(Exit::Ledger as u8)
+        }
         Err(error) => {
             // A difference is an answer, not an error: it has no message.
             if !error.message.is_empty() {

@@ -18,6 +18,7 @@ use super::key;
 use super::load::{Torn, load};
 use super::memory_store::MemoryStore;
 use super::reader::{Events, Places, Reader};
+use super::repair::damage_in_the_middle;
 use super::seal::Sealer;
 use super::segment::{Cursor, Segments};
 use super::shared::Counts;
@@ -71,6 +72,11 @@ impl Archive {
         }
         let disk: Arc<dyn Disk> = Arc::new(FileDisk::read_only(segments, dir.join("aside")));
         let loaded = load(&disk)?;
+        if let Some(torn) = &loaded.torn
+            && let Some(damage) = damage_in_the_middle(&disk, torn)?
+        {
+            loaded.segments.note_damage(&damage);
+        }
         let all = loaded.segments.all();
         let first = all.first().ok_or_else(|| Error::Missing(dir.to_owned()))?;
         let sealer = key_file.map(|path| open_key(path, &first.header)).transpose()?;
@@ -97,6 +103,13 @@ impl Archive {
         let torn = self.torn.as_ref()?;
         let Torn { name, offset, bytes, what } = torn;
         Some(format!("{name} at offset {offset}: {what}; {bytes} bytes cannot be read"))
+    }
+
+    /// The first damage that was met: what stands behind it is not told. An end that an interrupted
+    /// append left is none.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Error> {
+        self.reader.segments.damage()
     }
 
     /// The last durable event when the archive was opened.

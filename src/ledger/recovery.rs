@@ -206,6 +206,16 @@ fn damage_in_front_of_acknowledged_events_is_no_torn_tail() {
         "{refused:?}"
     );
     assert_eq!(fs::read(&segment).unwrap(), damaged, "nothing was cut");
+    // Whoever only reads is told where it ends, and that more was recorded.
+    let archive = Archive::open(&files.dir(), None).unwrap();
+    assert!(archive.head() < Seq(10), "{}", archive.head());
+    let damage = archive.damage().unwrap().to_string();
+    assert!(damage.contains("behind it is undamaged"), "{damage}");
+    assert_eq!(archive.info().damage, Some(damage));
+    // An append that was interrupted leaves nothing behind its end.
+    fs::write(&segment, &whole[..whole.len() - 1]).unwrap();
+    let archive = Archive::open(&files.dir(), None).unwrap();
+    assert!(archive.torn_end().is_some() && archive.damage().is_none());
     fs::write(&segment, whole).unwrap();
     assert_whole(&files.open());
 }

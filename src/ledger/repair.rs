@@ -48,9 +48,7 @@ pub(super) fn set_torn_aside(
         move |error| Error::io(operation, path, error)
     };
     let file = disk.open(&torn.name).map_err(failed("open"))?;
-    let mut bytes = vec![0; usize::try_from(torn.bytes).unwrap_or(usize::MAX)];
-    let read = file.read_at(&mut bytes, torn.offset).map_err(failed("read"))?;
-    bytes.truncate(read);
+    let bytes = bytes_of(disk, torn)?;
     refuse_damage_in_the_middle(disk, torn, &bytes, acknowledged)?;
     let name = format!("{}-{:08x}", torn.name, torn.offset);
     let kept = disk.keep_aside(&name, &bytes).map_err(failed("keep a copy of"))?;
@@ -80,18 +78,50 @@ fn refuse_damage_in_the_middle(
     bytes: &[u8],
     Acknowledged(acknowledged): Acknowledged,
 ) -> Result<(), Error> {
-    let mut rest = bytes;
-    while let Some(skip) = record::resync(rest) {
-        rest = &rest[skip..];
-        let Ok((Record::Event(event), _)) = record::parse(rest) else { continue };
-        let seq = event.envelope.seq;
-        if seq <= acknowledged || bytes.len() > GROUP_BYTES_MAX {
-            let what = format!("{}; event {seq} behind it is undamaged", torn.what);
-            let file = disk.describe(&torn.name);
-            return Err(Error::Corrupt { file, offset: torn.offset, what });
-        }
+    let too_many = bytes.len() > GROUP_BYTES_MAX;
+    match events_in(bytes).find(|seq| *seq <= acknowledged || too_many) {
+        Some(seq) => Err(damage(disk, torn, seq)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Damage in the middle, as far as the segments alone tell: the undamaged events behind it can all
+/// be of the one group that a crash interrupted, which is seen when the ledger is opened for
+/// writing.
+pub(super) fn damage_in_the_middle(
+    disk: &Arc<dyn Disk>,
+    torn: &Torn,
+) -> Result<Option<Error>, Error> {
+    let bytes = bytes_of(disk, torn)?;
+    Ok(events_in(&bytes).next().map(|seq| damage(disk, torn, seq)))
+}
+
+fn damage(disk: &Arc<dyn Disk>, torn: &Torn, behind: Seq) -> Error {
+    let what = format!("{}; event {behind} behind it is undamaged", torn.what);
+    Error::Corrupt { file: disk.describe(&torn.name), offset: torn.offset, what }
+}
+
+/// What follows the last record that can be read.
+fn bytes_of(disk: &Arc<dyn Disk>, torn: &Torn) -> Result<Vec<u8>, Error> {
+    let failed = |error| Error::io("read", disk.describe(&torn.name), error);
+    let mut bytes = vec![0; usize::try_from(torn.bytes).unwrap_or(usize::MAX)];
+    let file = disk.open(&torn.name).map_err(failed)?;
+    let read = file.read_at(&mut bytes, torn.offset).map_err(failed)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// The undamaged events among other bytes.
+fn events_in(mut rest: &[u8]) -> impl Iterator<Item = Seq> {
+    std::iter::from_fn(move || {
+        while let Some(skip) = record::resync(rest) {
+            rest = &rest[skip..];
+            if let Ok((Record::Event(event), _)) = record::parse(rest) {
+                return Some(event.envelope.seq);
+            }
+        }
+        None
+    })
 }
 
 /// Why a store cannot be used.

@@ -24,6 +24,7 @@ mod blame;
 mod chain;
 mod combined;
 mod crash;
+mod damaged;
 mod disk_full;
 mod excluded;
 mod failpoints;

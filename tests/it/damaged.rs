@@ -1,0 +1,43 @@
+//! A ledger that is damaged before its end, read without a daemon: every answer says so, and ends
+//! with exit code 7.
+
+use crate::daemon::config_map;
+use crate::keep::kept;
+
+#[test]
+fn what_is_answered_from_half_a_ledger_says_so() {
+    let (greffier, app, ns) = kept("damaged", &[("web/1.yaml", &*config_map("one", "1"))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    assert_eq!(greffier.stop(), Some(0));
+    let asked = [
+        &["status"][..],
+        &["log"],
+        &["log", "-o", "json", "--quiet"],
+        &["get", "apps"],
+        &["show", "cm/one", "-n", &ns],
+        &["why", &app],
+        &["report", "audit", "--from", "#1"],
+        &["doctor", "--recovery"],
+        &["ledger", "info"],
+    ];
+    for command in asked {
+        let (_, told) = greffier.cli_ends(0, command);
+        assert!(!told.contains("DAMAGED"), "{command:?}: {told}");
+    }
+    let segments = greffier.path("data").join("ledger/segments");
+    let segment = std::fs::read_dir(segments).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    for command in asked {
+        let (answer, told) = greffier.cli_ends(7, command);
+        assert!(!answer.is_empty(), "{command:?} answers from what can be read");
+        let says = |text: &str| told.contains(text);
+        assert!(says("the ledger is DAMAGED") && says("answers end with event #"), "{told}");
+        assert!(says("the daemon does not start on it"), "{command:?}: {told}");
+    }
+    let (_, told) = greffier.cli_ends(7, &["ledger", "verify"]);
+    assert!(told.contains("bring back the newest copy"), "{told}");
+    greffier.cli_ends(7, &["serve"]);
+}
