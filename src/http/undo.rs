@@ -120,7 +120,7 @@ pub(super) async fn undo(
             let pinned = Pinned::again(body.images);
             hold::roll_back_by(&undo.state, undo.peer, command, asked, (pinned, Vec::new())).await
         }
-        What::Effects(span) => undo.effects(span).await,
+        What::Effects(span) => Box::pin(undo.effects(span)).await,
         What::PutBack(drift, seq) => Box::pin(undo.put_back(*drift, seq)).await,
         What::Edits(edits) => undo.edits(edits).await,
         What::Undelete(gone, seq) => undo.undelete(gone, seq).await,

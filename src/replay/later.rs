@@ -12,11 +12,13 @@
 //! What is said by Git, or by a person, after the sign was seen counts whatever the ledger is a
 //! copy of.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::application::App;
+use super::application::{App, Previewed};
 use super::world::World;
-use crate::ledger::event::{ManagerStamp, ObjectObservedV1, Origin, Verb, Write};
+use crate::ledger::event::{ManagerStamp, ObjectObservedV1, Origin, Preview, Verb, Write};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 
 /// How much earlier than the daemon the API server may think that it is.
@@ -33,6 +35,9 @@ pub struct OwnWrites {
     pub sign: Option<Sign>,
     /// The same of a cluster of which it is in doubt whether it is the one to be kept.
     pub doubted: Option<Sign>,
+    /// Every object of the cluster that answers that shows a write of greffier later than all of
+    /// this ledger, until this ledger has written it.
+    pub later: BTreeSet<ObjectKey>,
 }
 
 /// A write of greffier that this ledger does not know of.
@@ -46,6 +51,15 @@ pub struct Sign {
     pub seq: Seq,
     /// The start of the daemon that saw it: what is said from there on is no copy.
     pub started: Seq,
+}
+
+impl OwnWrites {
+    /// Up to when a write of greffier may be one of this ledger; `None` = it never wrote, and no
+    /// write tells it anything.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        Some(self.latest?.max(self.unseen.plus_ms(CLOCKS_DIFFER_MS)))
+    }
 }
 
 impl World {
@@ -132,7 +146,8 @@ impl World {
     }
 
     /// A write of this ledger was made, as its answer says.
-    pub(super) fn wrote_at(&mut self, written: Option<Timestamp>) {
+    pub(super) fn wrote_at(&mut self, key: &ObjectKey, written: Option<Timestamp>) {
+        self.own_writes.later.remove(key);
         self.own_writes.latest = self.own_writes.latest.max(written);
     }
 
@@ -152,6 +167,7 @@ impl World {
     /// Nothing that was seen so far is of the cluster as it is.
     pub(super) fn forget_doubted(&mut self) {
         self.own_writes.doubted = None;
+        self.own_writes.later.clear();
     }
 
     /// Whether the object shows a write of greffier that is later than all of this ledger. A ledger
@@ -159,16 +175,14 @@ impl World {
     pub(super) fn look_at_writer(&mut self, body: &ObjectObservedV1) -> bool {
         let own = body.managers.iter().find(|stamp| stamp.is_own());
         let Some(at) = own.and_then(|stamp: &ManagerStamp| stamp.time) else { return false };
-        let OwnWrites { latest, unseen, .. } = &self.own_writes;
-        let known = latest.is_none_or(|latest| at <= latest);
-        if known
-            || at <= unseen.plus_ms(CLOCKS_DIFFER_MS)
+        if self.own_writes.until().is_none_or(|until| at <= until)
             // The answer is on its way.
             || self.in_flight.contains_key(&body.key)
             || !self.is_of_this_ledger(body)
         {
             return false;
         }
+        self.own_writes.later.insert(body.key.clone());
         match self.cluster.doubt() {
             Some(_) => self.note_doubted(&body.key, at),
             None => self.note_sign(&body.key, at),
@@ -224,9 +238,33 @@ impl World {
             Verb::Create if self.makes_again_beside_later(app, write) => true,
             // And may have been told something else since.
             Verb::Create | Verb::Update | Verb::Adopt | Verb::Recreate | Verb::Prune => {
-                self.is_of_old_copy(app)
+                self.is_of_old_copy(app) || self.changes_later(app, write)
             }
         }
+    }
+
+    /// Whether `write` would change an object that shows a later write of greffier, and no person
+    /// has spoken since: Git may have said what it says when that was written, and a person else
+    /// (a rollback, which this ledger has lost).
+    fn changes_later(&self, app: &App, write: &Write) -> bool {
+        let same = |previewed: &Previewed| {
+            previewed.digest == write.digest && previewed.result == Preview::Same
+        };
+        self.shows_later(&write.key)
+            && !self.is_spoken_since_start(app)
+            && !app.previews.get(&write.key).is_some_and(same)
+    }
+
+    /// Whether the object shows a write of greffier that is later than all of this ledger.
+    #[must_use]
+    pub fn shows_later(&self, key: &ObjectKey) -> bool {
+        self.own_writes.later.contains(key)
+    }
+
+    /// Whether a person has said since the daemon started what the application is to be.
+    fn is_spoken_since_start(&self, app: &App) -> bool {
+        let asked = app.asked(self.now).is_some_and(|request| self.started < request.seq);
+        asked || app.hold.as_ref().is_some_and(|hold| self.started < hold.seq)
     }
 
     /// Whether the application shows a later write, and `write` would make again what was applied.

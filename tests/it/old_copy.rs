@@ -175,6 +175,45 @@ fn an_old_copy_is_told_by_what_only_the_later_greffier_made() {
     assert_eq!((live(&ns, "cm/three", KEY), live(&ns, "cm/four", KEY)), ("".into(), "1".into()));
 }
 
+/// Goal: what a later greffier brought back by a rollback is not replaced by what it rolled back,
+/// although Git still says that. Method: the hold was recorded after the copy was made.
+#[test]
+fn an_old_copy_does_not_apply_what_was_rolled_back_since() {
+    let (one, three) = (|value| config_map("one", value), |value| config_map("three", value));
+    let (first, second, third) = (one("1"), config_map("two", "1"), three("1"));
+    let files = [("web/1.yaml", &*first), ("web/2.yaml", &*second), ("web/3.yaml", &*third)];
+    let (greffier, app, ns) = kept("old-held", &files);
+    let first = greffier.repo.head();
+    greffier.wait_synced(&app, &first);
+    assert_eq!(greffier.stop(), Some(0));
+    copy(&greffier.path("data"), &greffier.path("copy"));
+
+    next_second(&ns);
+    greffier.start();
+    greffier.repo.write("web/1.yaml", &one("bad")).write("web/3.yaml", &three("bad"));
+    let bad = greffier.repo.push("bad");
+    greffier.wait_synced(&app, &bad);
+    let to = format!("git:{}", &first[..10]);
+    greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes"]);
+    until("it is rolled back", || (live(&ns, "cm/one", KEY) == "1").then_some(()));
+    until("it is rolled back", || (live(&ns, "cm/three", KEY) == "1").then_some(()));
+    assert_eq!(greffier.stop(), Some(0));
+
+    restored(&greffier);
+    let gate = greffier.wait("the gate", |event| {
+        gated(event) && event["detail"]["writes"].as_array().is_some_and(|writes| writes.len() == 2)
+    });
+    let what = gate["detail"]["reasons"][0]["what"].as_str().unwrap();
+    assert!(what.contains("would change ") && what.contains("an old copy"), "{what}");
+    edit_is_healed(&ns, "hand");
+    assert_eq!(live(&ns, "cm/one", KEY), "1");
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(status.contains("OLD COPY") && status.contains(&format!("{app} WAITS")), "{status}");
+    // Whoever says so himself is not asked again.
+    greffier.cli_ends(0, &["sync", &app]);
+    until("it is as Git says", || (live(&ns, "cm/one", KEY) == "bad").then_some(()));
+}
+
 /// Keeps the cluster that answers, once its plan `is` what is waited for.
 fn accepts(greffier: &Greffier, is: impl Fn(&Value) -> bool) {
     until("the plan", || {

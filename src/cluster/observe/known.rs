@@ -71,9 +71,19 @@ impl Fingerprint {
 #[derive(Debug, Default)]
 pub struct Known {
     kinds: HashMap<GroupKind, KindKnown>,
+    /// Up to when greffier may have written what the ledger knows of.
+    written: Option<Timestamp>,
 }
 
 impl Known {
+    /// Nothing yet of a ledger whose writes were made until `written`, by the cluster's clock;
+    /// `None` = it never wrote. An object that greffier wrote later is said although it is as the
+    /// ledger has it.
+    #[must_use]
+    pub fn written_until(written: Option<Timestamp>) -> Self {
+        Self { written, ..Self::default() }
+    }
+
     /// Notes an object that the ledger has.
     pub fn insert(&mut self, key: &ObjectKey, uid: &str, fingerprint: Fingerprint) {
         self.kinds.entry(key.group_kind()).or_default().set(
@@ -97,7 +107,8 @@ impl Known {
     }
 
     pub(super) fn take(&mut self, kind: &GroupKind) -> KindKnown {
-        self.kinds.remove(kind).unwrap_or_default()
+        let known = self.kinds.remove(kind).unwrap_or_default();
+        KindKnown { written: self.written, ..known }
     }
 
     /// Puts back what a task knew.
@@ -121,9 +132,12 @@ pub(super) struct KindKnown {
     round: u32,
     /// When the kind was last seen whole by this process: a vanished object was there then.
     pub(super) whole: Option<Timestamp>,
+    /// Up to when greffier may have written what the ledger knows of.
+    written: Option<Timestamp>,
 }
 
-/// The ledger has the object, at whatever version: what is not said is as it has it.
+/// The ledger has the object, at whatever version: what is not said is as it has it, unless
+/// greffier wrote it since.
 const UNKNOWN: u64 = 0;
 /// Versions count anew: whatever is listed is said.
 const DOUBTED: u64 = u64::MAX;
@@ -166,12 +180,21 @@ impl KindKnown {
         match self.objects.get(&*name_of(&object.key.namespace, &object.key.name)) {
             None => Noted::Added,
             Some(seen) if seen.fingerprint == fingerprint => {
-                let missed = seen.version != UNKNOWN && seen.version != version_of(object);
+                let missed = match seen.version {
+                    UNKNOWN => self.is_written_later(object),
+                    version => version != version_of(object),
+                };
                 if learned == Learned::Listed && missed { Noted::Changed } else { Noted::Same }
             }
             Some(seen) if *seen.uid != *object.uid => Noted::Replaced(seen.uid.to_string()),
             Some(_) => Noted::Changed,
         }
+    }
+
+    /// Whether greffier wrote the object later than what the ledger knows of, by its own word.
+    fn is_written_later(&self, object: &Normalised) -> bool {
+        let own = object.fields.iter().find(|entry| entry.stamp.is_own());
+        self.written.is_some_and(|until| own.and_then(|own| own.stamp.time) > Some(until))
     }
 
     /// Records what was said. An object recorded during a list counts as shown by it.
@@ -315,6 +338,23 @@ mod tests {
         };
         // After a start it is not known at which version the ledger has it.
         assert_eq!(judged(&known, "5", Learned::Listed), Noted::Same);
+        let own = |time: &str| {
+            pod(|raw| {
+                raw["metadata"]["managedFields"][0] = json!({"manager": "greffier",
+                    "operation": "Apply", "time": time, "fieldsV1": {"f:spec": {}}});
+            })
+        };
+        let (then, later) = (own("2026-01-01T00:00:00Z"), own("2026-01-01T00:00:01Z"));
+        let written = |until: Option<&Normalised>| {
+            let until = until.and_then(|object| object.fields[0].stamp.time);
+            let mut all = Known::written_until(until);
+            all.insert(&then.key, &then.uid, Fingerprint::of_object(&then));
+            let known = all.take(&then.key.group_kind());
+            known.judge(&later, Fingerprint::of_object(&later), Learned::Listed)
+        };
+        assert_eq!(written(Some(&then)), Noted::Changed, "another greffier wrote it since");
+        assert_eq!(written(Some(&later)), Noted::Same);
+        assert_eq!(written(None), Noted::Same);
         known.shown(&at("5"));
         assert_eq!(judged(&known, "5", Learned::Listed), Noted::Same);
         assert_eq!(judged(&known, "7", Learned::Listed), Noted::Changed);

@@ -3,7 +3,9 @@
 //!
 //! Whether such an object is as Git says is not guessed from the manifest: the API server is asked
 //! by a dry run, once per manifest and live object, and its answer is an event. An object that
-//! greffier applied before and may write to is never asked about: there the apply is the answer.
+//! greffier applied before and may write to is not asked about: there the apply is the answer. It
+//! is where greffier wrote the object later than this ledger knows of: what would be changed then is
+//! what a person may have wanted.
 
 use super::{Judge, Need, Status};
 use crate::ledger::event::{DesiredObject, FieldChange, Preview, Verb};
@@ -25,7 +27,8 @@ impl Judge<'_> {
     ) -> Need {
         let write = |status, reason: &str| Need::Write { verb, status, reason: reason.to_owned() };
         let may = self.permits(object, verb, Status::Changed);
-        if self.hold(object, verb).is_some() || (may && verb != Verb::Adopt) {
+        let asks = verb == Verb::Adopt || self.world.shows_later(&object.key);
+        if self.hold(object, verb).is_some() || (may && !asks) {
             return write(Status::Changed, reason);
         }
         let mask = self.mask(&object.key);
@@ -41,9 +44,10 @@ impl Judge<'_> {
         });
         let Some(previewed) = previewed else { return self.dry_run(object, live, mask) };
         match &previewed.result {
-            Preview::Same if may => {
+            Preview::Same if may && verb == Verb::Adopt => {
                 write(Status::Synced, "it is as Git says; its fields become greffier's")
             }
+            Preview::Same if may => write(Status::Changed, reason),
             Preview::Same => {
                 let why = "it is as Git says, and greffier has not applied it";
                 Need::Nothing(Status::Synced, why.to_owned())

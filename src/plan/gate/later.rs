@@ -110,14 +110,19 @@ pub(super) fn take(
     prunes: &mut Vec<Write>,
     waiting: &mut Waiting,
 ) {
-    let (mut older, mut unsaid): (Vec<ObjectKey>, Vec<ObjectKey>) = <_>::default();
+    let (mut older, mut unsaid, mut said): (Vec<ObjectKey>, Vec<ObjectKey>, Vec<ObjectKey>) =
+        <_>::default();
     let mut goes = |write: &Write| {
         let approved = || app.approved_bases.contains(&world.write_base(app, write));
         if !world.puts_back_older(app, write) || approved() {
             return true;
         }
         let again = world.owned.get(&write.key).is_some_and(|o| o.applied == write.digest);
-        let keys = if again { &mut older } else { &mut unsaid };
+        let keys = match again {
+            true => &mut older,
+            false if world.is_of_old_copy(app) => &mut unsaid,
+            false => &mut said,
+        };
         keys.push(write.key.clone());
         waiting.writes.push(write.clone());
         false
@@ -131,6 +136,14 @@ pub(super) fn take(
     let copy = format!("greffier {sign} this ledger knows of, so it may be an old copy");
     if !older.is_empty() {
         let what = format!("would put back {}: {copy}", named(&older));
+        waiting.contacts.push(GateReason { what });
+    }
+    if !said.is_empty() {
+        let what = format!(
+            "would change {}, which greffier wrote later than this ledger knows of: that may have \
+             been a rollback, and the ledger an old copy without it",
+            named(&said)
+        );
         waiting.contacts.push(GateReason { what });
     }
     if !unsaid.is_empty() {

@@ -3,8 +3,9 @@
 
 use super::{A, B, drifts, found, gated, reason};
 use crate::ledger::event::{
-    DriftKind, FetchFailedV1, FetchRecoveredV1, FetchUnchangedV1, IntentSettledV1, KindsServedV1,
-    ManagerStamp, ObjectObservedV1, Origin, ServedKind, WatchGapV1, WriteResult,
+    DriftKind, FetchFailedV1, FetchRecoveredV1, FetchUnchangedV1, FieldChange, IntentSettledV1,
+    KindsServedV1, ManagerStamp, ObjectObservedV1, Origin, Preview, ServedKind, WatchGapV1,
+    WriteResult,
 };
 use crate::model::{Digest, FIELD_MANAGER, Timestamp};
 use crate::plan::{Violation, check, withdrawn};
@@ -366,4 +367,62 @@ fn a_later_write_of_one_object_is_a_sign_for_all() {
     assert_eq!(gated(&given.plan("other")), [format!("create {E}"), format!("prune {D}")]);
     assert!(reason(&given.plan("web")).contains(B));
     assert_eq!(given.writes("web"), [format!("heal {A}")]);
+}
+
+/// `web` of an old copy, whose A a later greffier wrote; Git is heard and says something else of it.
+fn said_otherwise() -> (Given, crate::plan::DryRun) {
+    let mut given = listed();
+    unchanged(&mut given);
+    given.syncs("web");
+    given.syncs("other");
+    let at = in_an_hour(&given);
+    shows(&mut given, A, at, "Apply");
+    assert!(given.world.shows_later(&key(A)));
+    given.push(3);
+    given.renders("web", vec![object(A, 3), object(B, 3)]);
+    given.renders("other", objects(&[C, E]));
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [format!("update {B}")], "what is there of A is asked for first");
+    let [asked] = &plan.dry_runs[..] else { panic!("{plan:?}") };
+    assert_eq!(asked.key, key(A));
+    let asked = asked.clone();
+    (given, asked)
+}
+
+#[test]
+fn what_git_says_is_not_written_over_what_greffier_wrote_later() {
+    // The later greffier had it as Git says: nothing is to be decided.
+    let (mut same, asked) = said_otherwise();
+    same.previews("web", &asked, Preview::Same);
+    assert_eq!(same.plan("web").gate, None);
+    same.syncs("web");
+    assert!(!same.world.shows_later(&key(A)), "written by this ledger now");
+    // It may have been rolled back, by a hold that the copy does not have.
+    let (mut given, asked) = said_otherwise();
+    let differing = FieldChange { path: ".data".into(), was: "1".into(), now: "2".into() };
+    given.previews("web", &asked, Preview::Changes(vec![differing]));
+    let plan = given.plan("web");
+    assert_eq!(gated(&plan), [format!("update {A}")]);
+    assert!(reason(&plan).contains("would change") && reason(&plan).contains("a rollback"));
+    let intended = |given: &Given| given.writes("web").contains(&format!("update {A}"));
+    assert!(!intended(&given));
+    let forced = given.plan("web").gate.unwrap().writes[0].clone();
+    let why = withdrawn(&given.world, &name("web"), &forced);
+    assert!(why.is_some_and(|why| why.contains("later than this ledger knows of")), "{why:?}");
+    // A person says that it goes.
+    let mut approved = given.clone();
+    approved.approves("web");
+    assert!(intended(&approved));
+    let mut asked = given.clone();
+    asked.requests("web", false, &[]);
+    assert!(intended(&asked));
+    // What was asked for before the start is no word about now.
+    asked.starts(false);
+    asked.lists_everything();
+    unchanged(&mut asked);
+    assert!(!intended(&asked));
+    // Another cluster shows nothing of this one.
+    given.identified("one");
+    given.replaced("two");
+    assert!(!given.world.shows_later(&key(A)));
 }
