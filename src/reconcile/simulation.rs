@@ -13,6 +13,7 @@
 //! `GREFFIER_SEED=n` runs one seed and prints its trace; `GREFFIER_SEEDS=n` and
 //! `GREFFIER_SEED_FIRST=n` choose how many and from where on.
 
+mod back;
 mod checker;
 mod cluster;
 #[path = "../../tests/support/cluster_contract.rs"]

@@ -3,12 +3,14 @@
 //! Shares no code with the planner, the machine or the folds: it keeps its own small idea of who
 //! wants what, who may write, and who applied which object.
 
+mod holds;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::holds::{Hold, restored};
 use super::jobs::{Action, Done, Id, Reply};
 use crate::ledger::event::{
-    AppHeldV1, AppHoldEndedV1, BackTo, Event, HoldBegunV1, HoldOf, Origin, RenderSucceededV1, Verb,
-    Write, WriteResult,
+    AppHeldV1, AppHoldEndedV1, Event, Origin, RenderSucceededV1, Verb, Write, WriteResult,
 };
 use crate::model::{AppName, BlobAddr, Digest, ObjectKey, Seq, Timestamp};
 
@@ -31,16 +33,6 @@ struct App {
     approved: Option<Seq>,
 }
 
-/// What a person holds of an object.
-struct Hold {
-    seq: Seq,
-    app: AppName,
-    key: ObjectKey,
-    absence: bool,
-    drift: BackTo,
-    until: Option<Timestamp>,
-}
-
 struct Intent {
     app: AppName,
     /// Whether its application was being removed when it was recorded.
@@ -61,12 +53,18 @@ struct Intent {
 }
 
 impl App {
-    /// Why it does not want what the write sends.
-    fn why_unwanted(&self, write: &Write) -> Option<String> {
+    /// Why it does not want what the write sends; `restored` is what somebody holds of the object
+    /// as a whole.
+    fn why_unwanted(&self, write: &Write, restored: Option<&BlobAddr>) -> Option<String> {
         if write.verb == Verb::Prune {
             return None;
         }
-        match self.wants.get(&write.key) {
+        match restored.or(self.wants.get(&write.key)) {
+            Some(manifest)
+                if restored.is_some() && write.manifest.is_some_and(|m| m != *manifest) =>
+            {
+                Some("it is not as somebody brought it back")
+            }
             Some(manifest) if !self.removing && write.manifest.is_none_or(|m| m == *manifest) => {
                 None
             }
@@ -128,12 +126,16 @@ pub(super) struct Checker {
     pub(super) kept_by_people: usize,
     /// How many applications people rolled back.
     pub(super) rolled_back: usize,
+    /// How many objects people brought back.
+    pub(super) brought: usize,
+    /// How many trees people rolled back.
+    pub(super) trees: usize,
     /// How many requests were sent.
     pub(super) sent: usize,
 }
 
 impl Checker {
-    fn fail(&mut self, what: String) {
+    pub(super) fn fail(&mut self, what: String) {
         self.wrong.get_or_insert(what);
     }
 
@@ -176,6 +178,7 @@ impl Checker {
                 self.holds.retain(|hold| {
                     !body.holds.contains(&hold.seq) || !body.objects.contains(&hold.key)
                 });
+                self.wants_changed(&body.app);
                 self.holds_changed(&body.app);
             }
             Event::PlanGated(body) => self.with(&body.app, |app| {
@@ -288,42 +291,19 @@ impl Checker {
     /// wanted changed and changed back is wanted again when it is sent.
     fn wants_changed(&mut self, name: &AppName) {
         let Some(app) = self.apps.get(name) else { return };
-        self.holds.retain(|hold| hold.app != *name || app.wants.contains_key(&hold.key));
+        let restored = restored(&self.holds, name);
+        self.holds.retain(|hold| {
+            let wanted = app.wants.contains_key(&hold.key) || restored.contains_key(&hold.key);
+            hold.app != *name || wanted
+        });
         for intent in self.intents.values_mut().filter(|intent| intent.app == *name) {
             let writes = &intent.writes;
             intent.unwanted.retain(|index, _| {
-                writes.get(*index as usize).and_then(|write| app.why_unwanted(write)).is_some()
+                let write = writes.get(*index as usize);
+                let why = |write: &Write| app.why_unwanted(write, restored.get(&write.key));
+                write.and_then(why).is_some()
             });
         }
-    }
-
-    fn hold(&mut self, seq: Seq, body: &HoldBegunV1) {
-        let [of] = body.of.as_slice() else { panic!("people here keep one thing at a time") };
-        let (app, key) = (body.app.clone(), of.key().clone());
-        let absence = matches!(of, HoldOf::Absence(_));
-        // Who keeps the same again changes for how long, and an object is kept away or it is not.
-        self.holds.retain(|hold| {
-            let same = hold.key == key && hold.absence != absence;
-            hold.app != app || (hold.drift != body.from && !same)
-        });
-        self.holds_changed(&app);
-        self.kept_by_people += 1;
-        let (drift, until) = (body.from, body.until);
-        self.holds.push(Hold { seq, app, key, absence, drift, until });
-    }
-
-    fn holds_changed(&mut self, app: &AppName) {
-        let intents = self.intents.values_mut().filter(|intent| intent.app == *app);
-        intents.for_each(|intent| intent.held.clear());
-    }
-
-    /// Whether a write was decided with other holds than are in force. Those that end by
-    /// themselves may have ended in between.
-    fn is_held_otherwise(&self, name: &AppName, write: &Write) -> bool {
-        let of_object = |hold: &&Hold| hold.app == *name && hold.key == write.key;
-        let holds: Vec<&Hold> = self.holds.iter().filter(of_object).collect();
-        holds.iter().all(|hold| hold.until.is_none())
-            && !holds.iter().map(|hold| &hold.seq).eq(&write.holds)
     }
 
     fn removed(&mut self, name: &AppName, cascade: bool) {
@@ -348,9 +328,11 @@ impl Checker {
         let indexed = (0_u32..).zip(writes);
         let forbidden = indexed
             .filter_map(|(index, write)| self.forbids(name, write, writes).map(|why| (index, why)));
-        let unwanted = (0_u32..)
-            .zip(writes)
-            .filter_map(|(index, write)| Some((index, self.apps.get(name)?.why_unwanted(write)?)));
+        let restored = restored(&self.holds, name);
+        let unwanted = (0_u32..).zip(writes).filter_map(|(index, write)| {
+            let restored = restored.get(&write.key);
+            Some((index, self.apps.get(name)?.why_unwanted(write, restored)?))
+        });
         let indexed = (0_u32..).zip(writes);
         let held = indexed.filter(|(_, write)| self.is_held_otherwise(name, write));
         let intent = Intent {
@@ -405,6 +387,11 @@ impl Checker {
         if !away && self.apps.values().any(|app| !app.removing && app.wants.contains_key(key)) {
             return Some("an application wants it".into());
         }
+        let lives = |app: &AppName| self.apps.get(app).is_some_and(|app| !app.removing);
+        let brought = |hold: &Hold| hold.object.is_some() && hold.key == *key && lives(&hold.app);
+        if !away && self.holds.iter().any(brought) {
+            return Some("somebody brought it back and holds it so".into());
+        }
         if !app.ever.contains_key(key) {
             return Some("it was never in a render of the application".into());
         }
@@ -427,7 +414,9 @@ impl Checker {
         // What an application has given to others, and what its children have, counts as left.
         // So does what is being written: it is judged when that has ended. And so does what stays
         // because its annotation says so: it is an object of the application as any other.
+        let brought = self.holds.iter().filter(|hold| hold.object.is_some());
         let wanted = self.apps.values().flat_map(|app| app.wants.keys());
+        let wanted = wanted.chain(brought.map(|hold| &hold.key));
         let kept = self.kept.iter().filter_map(|uid| self.applied_by.get(uid));
         let kept = kept.filter(|(app, _)| app == name).map(|(_, key)| key);
         let left: BTreeSet<_> =

@@ -35,6 +35,8 @@ pub(super) struct Counts {
     pub(super) kills: usize,
     pub(super) holds: usize,
     pub(super) rollbacks: usize,
+    pub(super) trees: usize,
+    pub(super) brought: usize,
     pub(super) restores: usize,
     pub(super) accepted: usize,
 }
@@ -47,6 +49,8 @@ impl Counts {
         self.kills += other.kills;
         self.holds += other.holds;
         self.rollbacks += other.rollbacks;
+        self.trees += other.trees;
+        self.brought += other.brought;
         self.restores += other.restores;
         self.accepted += other.accepted;
     }
@@ -61,7 +65,7 @@ pub(super) struct Story {
     pub(super) foreign: BTreeMap<ObjectKey, Value>,
     kills: usize,
     /// The world as it was before the last pushes.
-    past: Vec<World>,
+    pub(super) past: Vec<World>,
 }
 
 impl Story {
@@ -102,6 +106,8 @@ impl Story {
             kills: self.kills,
             holds: self.sim.checker.kept_by_people,
             rollbacks: self.sim.checker.rolled_back,
+            trees: self.sim.checker.trees,
+            brought: self.sim.checker.brought,
             restores: self.sim.restores,
             accepted: self.sim.place.accepted,
         })
@@ -310,7 +316,7 @@ impl Story {
         let sim = &mut self.sim;
         let app = (*sim.random.pick(FOLDERS).unwrap()).to_owned();
         let reason = String::new;
-        let command = match sim.random.below(27) {
+        let command = match sim.random.below(36) {
             0 => {
                 let ms = u64::try_from(sim.random.below(900_000)).unwrap();
                 let until = sim.random.chance(70).then(|| sim.now.plus_ms(ms + 1));
@@ -367,6 +373,7 @@ impl Story {
             }
             24 => Command::Release { subject: app, namespace: None },
             25 | 26 => return self.accept_cluster(),
+            27..36 => return self.go_back(),
             _ => {
                 self.beta = false;
                 Command::RemoveApp { app: "beta".into(), cascade: Some(false) }

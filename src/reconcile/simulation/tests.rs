@@ -80,13 +80,26 @@ fn run_all(first: u64, count: u64) {
         }
         total
     });
-    let Counts { events, sent, effects, kills, holds, rollbacks, restores, accepted } = total;
+    let Counts {
+        events,
+        sent,
+        effects,
+        kills,
+        holds,
+        rollbacks,
+        trees,
+        brought,
+        restores,
+        accepted,
+    } = total;
     println!(
         "{count} seeds from {first}: {events} events, {kills} kills, {holds} holds, {rollbacks} \
-         rollbacks, {restores} restores, {accepted} clusters accepted, {sent} requests, {effects} with an effect"
+         rollbacks, {trees} of trees, {brought} objects brought back, {restores} restores, {accepted} clusters accepted, {sent} requests, {effects} with an effect"
     );
     assert!(kills as u64 > count / 2 && effects as u64 > count, "hardly anything happened");
     assert!(rollbacks as u64 > count / 10, "hardly anybody went back");
+    assert!(trees as u64 > count / 10, "hardly anybody took a tree back");
+    assert!(brought as u64 > count / 10, "hardly anybody brought an object back");
     assert!(accepted as u64 > count / 10, "hardly ever another cluster");
 }
 
