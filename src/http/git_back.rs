@@ -25,6 +25,9 @@ use crate::source::{ChangedFile, Mirror, NewCommit, branch_name};
 
 /// How long a request waits for pushes to have ended.
 const ENDED_MAX: Duration = Duration::from_secs(20);
+/// How long a request waits for what would be committed to be known: a repository that does not
+/// answer at all must not keep anything from being held.
+const PREPARED_MAX: Duration = Duration::from_secs(15);
 /// How many files of a commit are shown.
 const FILES_MAX: usize = 100;
 
@@ -130,6 +133,24 @@ pub(super) struct Prepared {
 
 /// Finds out what would be committed; refuses what no branch and no author can be called.
 async fn prepare(
+    state: &State,
+    peer: Peer,
+    held: (AppName, HeldRender),
+    to: Seq,
+    asked: &dto::RollbackBody,
+) -> Result<Prepared, Error> {
+    let found = found_out(state, peer, held, to, asked);
+    tokio::time::timeout(PREPARED_MAX, found).await.unwrap_or_else(|_| {
+        let seconds = PREPARED_MAX.as_secs();
+        let message = format!(
+            "what would be committed was not known within {seconds} s: the repository does not \
+             answer, or what it has takes long to render"
+        );
+        Err(Error::new(StatusCode::BAD_GATEWAY, UNREACHABLE, message, ""))
+    })
+}
+
+async fn found_out(
     state: &State,
     peer: Peer,
     (app, held): (AppName, HeldRender),

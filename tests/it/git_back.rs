@@ -24,7 +24,7 @@ pub(crate) fn hook(greffier: &Greffier, name: &str, script: &str) {
     script_at(&path, script);
 }
 
-fn script_at(path: &Path, script: &str) {
+pub(crate) fn script_at(path: &Path, script: &str) {
     fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
