@@ -176,6 +176,11 @@ impl World {
     }
 
     fn app_held(&mut self, seq: Seq, body: &AppHeldV1) -> Touched {
+        // A rule that decided before somebody held it never takes the place of that.
+        let held = self.apps.get(&body.app).is_some_and(App::is_held);
+        if held && body.automatic.is_some() {
+            return Touched::app(&body.app);
+        }
         let (now, begun) = (self.now, self.begun_at(seq, body));
         let gave_way = self.apps.get(&body.app).and_then(|app| match &app.hold {
             Some(former) => former.gave_way,

@@ -4,15 +4,15 @@ use serde_json::json;
 
 use super::super::{Status, Sync};
 use crate::ledger::event::{
-    AppHeldV1, AppHoldEndedV1, BackTo, DriftKind, HeldFields, HistoryRewrittenV1, HoldBegunV1,
-    HoldEnd, HoldOf, Origin,
+    AppHeldV1, AppHoldEndedV1, AutoRollback, BackTo, DriftKind, HeldFields, HistoryRewrittenV1,
+    HoldBegunV1, HoldEnd, HoldOf, Origin, RollbackCause,
 };
 use crate::model::{BlobAddr, CommitId};
 use crate::replay::testing::{
     Given, REPO, application, auto, child, commit, key, map, maps, name, object, objects, said,
     writes,
 };
-use crate::replay::{App, Cause, World};
+use crate::replay::{App, Cause, World, asked_for};
 
 const A: &str = "ConfigMap/prod/a";
 const B: &str = "ConfigMap/prod/b";
@@ -221,6 +221,36 @@ fn a_hold_is_over_when_its_time_is_or_when_git_says_the_same() {
     given.lets_go("web", hold);
     assert_eq!((over(&given), given.plan("web").sync), (None, Sync::Synced));
     assert_eq!(web(&given).commit(), Some(&commit(3)));
+}
+
+/// Goal: a rule decides, somebody rolls the application back before that is recorded, and what that
+/// person holds stays: also while it is the rule's turn.
+#[test]
+fn a_rule_never_takes_the_place_of_what_a_person_holds() {
+    let (mut given, then) = moved_on(auto());
+    let render = web(&given).desired.as_ref().unwrap().clone();
+    let from = AutoRollback {
+        why: RollbackCause::Degraded,
+        render: render.seq,
+        commit: render.revision.commit.clone(),
+        asked: asked_for(&render),
+        health: None,
+        message: String::new(),
+        after_ms: 1,
+    };
+    let decided = AppHeldV1 {
+        automatic: Some(Box::new(from)),
+        reason: "by rule".into(),
+        ..given.rollback("web", &then)
+    };
+    let mut alone = given.clone();
+    alone.event(decided.clone());
+    assert!(web(&alone).hold.as_ref().unwrap().automatic.is_some());
+    let hold = given.rolls_back("web", &then);
+    let before = given.world.apps.clone();
+    given.event(decided);
+    assert_eq!(web(&given).hold.as_ref().unwrap().seq, hold);
+    assert_eq!((&given.world.apps, given.world.rollbacks), (&before, 0));
 }
 
 /// Goal: a part of a tree of which Git says what is held is as Git says, although the commit waits

@@ -82,6 +82,8 @@ impl Walk {
                     (self.render, self.ended) = (self.git.clone(), false);
                 }
             }
+            // What a rule decided before somebody held it counts for nothing.
+            Event::AppHeld(body) if body.automatic.is_some() && self.held.is_some() => {}
             Event::AppHeld(body) => {
                 let render = (body.desired.inputs, body.desired.revision.commit.clone());
                 (self.held, self.render, self.ended) = (Some(seq), Some(render), false);
