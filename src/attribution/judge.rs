@@ -3,7 +3,7 @@
 //! A version that a watch shows is one change, made by one request. A version that a list shows,
 //! or that was read again, may fold several: its record explains the last of them only.
 
-use super::observation::{Nature, Observation, State};
+use super::observation::{GRACE, Nature, Observation, State};
 use super::reach::{Explains, explains, remarks};
 use super::records::Request;
 use super::{CHAIN_MAX, Machine, Own, SKEW_MS, namespace};
@@ -52,6 +52,7 @@ impl Machine {
             // An own write that is under way may be the reason.
             None if in_flight => None,
             None if self.incomplete(o).is_some() => None,
+            None if o.ends_grace() => self.by_removal(o),
             None if o.direct => self.by_order(o),
             None => self.by_elimination(o),
         };
@@ -160,8 +161,10 @@ impl Machine {
         let chain = self.chains.get(&o.key)?;
         let chain: Vec<&Observation> =
             chain.iter().rev().take(CHAIN_MAX).filter_map(|seq| self.observed.get(seq)).collect();
-        let chain: Vec<&Observation> =
-            chain.into_iter().rev().filter(|other| other.direct && !other.change.status).collect();
+        let chain = chain.into_iter().rev();
+        let of_its_own =
+            |other: &&Observation| other.direct && !other.change.status && !other.ends_grace();
+        let chain: Vec<&Observation> = chain.filter(of_its_own).collect();
         let requests = self.records.of_object(&o.key);
         let target = chain.iter().position(|other| other.seq == o.seq)?;
         let can = |index: usize, request: &Request| self.can(request, chain[index]);
@@ -201,6 +204,14 @@ impl Machine {
         });
         let between: Vec<&Request> = between.map(|(_, request)| *request).collect();
         self.one_of(o, &between)
+    }
+
+    /// A deletion without a further grace period is seen twice: it ends the former one, and removes
+    /// the object, of which its answer shows the later version.
+    fn by_removal(&self, o: &Observation) -> Option<Finding> {
+        let mut able = self.in_time(o);
+        able.retain(|request| request.deletes() && !rv_older(&request.version, &o.version));
+        self.one_of(o, &able)
     }
 
     /// Whether a request can have made a change that was seen by itself.
@@ -372,7 +383,7 @@ fn fits(request: &Request, o: &Observation) -> bool {
         Nature::Added => writes,
         Nature::Changed if request.deletes() => {
             // A shorter grace period.
-            o.deleting && o.change.paths().all(|path| path.starts_with(".metadata.deletion"))
+            o.deleting && o.change.paths().all(|path| path.starts_with(GRACE))
         }
         Nature::Changed => {
             // Unless a webhook set it: that is not noted.

@@ -108,6 +108,9 @@ fn own(managers: &[ManagerStamp]) -> Digest {
     Digest::of(&bytes)
 }
 
+/// Until when a deletion may take, and how long.
+pub(super) const GRACE: &str = ".metadata.deletion";
+
 /// What kind of change it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Nature {
@@ -224,6 +227,16 @@ pub(super) struct Observation {
 }
 
 impl Observation {
+    /// Whether nothing changed but until when a deletion that was requested before may take.
+    pub(super) fn ends_grace(&self) -> bool {
+        let change = &self.change;
+        self.nature == Nature::Changed
+            && self.deleting
+            && !change.more
+            && !change.is_empty()
+            && change.paths().all(|path| path.starts_with(GRACE))
+    }
+
     pub(super) fn new(
         seq: Seq,
         at: Timestamp,

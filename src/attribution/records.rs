@@ -59,7 +59,8 @@ impl Request {
             key: body.key.clone(),
             subresource: body.subresource.clone(),
             claim,
-            created: body.verb == "create" || body.code == 201,
+            // A subresource is created on an object that is there.
+            created: body.subresource.is_empty() && (body.verb == "create" || body.code == 201),
             received: body.received,
             completed: body.completed,
             uid: body.uid.clone(),
@@ -81,10 +82,11 @@ impl Request {
 
     /// Whether it came in after the last write to the object that the API server noted, which it
     /// does by the second: it set nothing. Not known where none is noted, and of scaling, which the
-    /// API server notes without a time.
+    /// API server notes without a time, and of binding, which it does not note.
     pub(super) fn set_nothing(&self, o: &Observation) -> bool {
         let second = self.received.0.div_euclid(1_000_000_000);
-        let noted = o.stamp.filter(|_| self.subresource != "scale");
+        let untimed = ["scale", "binding"].contains(&self.subresource.as_str());
+        let noted = o.stamp.filter(|_| !untimed);
         noted.is_some_and(|stamp| Timestamp::from_seconds(second) > stamp)
     }
 

@@ -26,8 +26,7 @@ const WEBHOOKS_MAX: usize = 16;
 const COLLECTION_MAX: usize = 1_000;
 
 /// Subresources that change no object that is observed.
-const WITHOUT_OBJECTS: [&str; 7] =
-    ["attach", "binding", "exec", "log", "portforward", "proxy", "token"];
+const WITHOUT_OBJECTS: [&str; 6] = ["attach", "exec", "log", "portforward", "proxy", "token"];
 /// Groups whose resources are questions to the API server.
 const QUESTIONS: [&str; 2] = ["authentication.k8s.io", "authorization.k8s.io"];
 
@@ -255,6 +254,12 @@ impl Write<'_> {
     fn reach(&self, code: u64) -> AuditReach {
         let fields = |path: &str| AuditReach::Fields(vec![path.to_owned()]);
         match (self.verb, self.subresource) {
+            // What else a Binding brings along goes to the Pod as well.
+            ("create", "binding") => AuditReach::Fields(
+                [".spec.nodeName", ".metadata.annotations", ".metadata.labels"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ),
             ("update" | "patch", "scale") => fields(".spec.replicas"),
             ("update" | "patch", "ephemeralcontainers") => fields(".spec.ephemeralContainers"),
             // Created by an apply.

@@ -176,6 +176,24 @@ fn an_object_that_is_new_was_made_by_who_created_it() {
     assert_eq!(story.who(seen), is(Verdict::Exact, &["alice"]));
 }
 
+/// Goal: it is known who put a Pod on its Node, which the API server does not note.
+#[test]
+fn a_binding_explains_the_node_of_a_pod() {
+    let mut story = Story::new();
+    story.later(100);
+    story.known(10);
+    let managers = vec![stamp("kube-controller-manager", 900)];
+    let seen = ObjectObservedV1 { managers, ..seen(11) };
+    let bound = story.observe(seen, sets(&[".spec.nodeName"]));
+    story.record(|body| {
+        name(body, "system:kube-scheduler");
+        (body.verb, body.subresource, body.code) = ("create".into(), "binding".into(), 201);
+        body.reach = AuditReach::Fields(vec![".spec.nodeName".into()]);
+    });
+    story.read_to(6);
+    assert_eq!(story.who(bound), is(Verdict::Unique, &["system:kube-scheduler"]));
+}
+
 #[test]
 fn scaling_explains_the_replicas_alone() {
     for (paths, expected) in [

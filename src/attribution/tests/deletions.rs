@@ -68,6 +68,38 @@ fn a_deletion_that_finalizers_delay_has_two_parts() {
     assert_eq!(story.resolved(ended).unwrap().causes, [asked]);
 }
 
+/// Goal: no gap where the kubelet ends the grace period of a Pod, whose answer shows the version in
+/// which it was removed.
+#[test]
+fn a_deletion_without_grace_is_seen_twice_and_is_one_request() {
+    let mut story = Story::new();
+    story.later(100);
+    story.known(10);
+    let request = |story: &mut Story, user: &str, version: u64| {
+        story.record(|body| {
+            name(body, user);
+            body.verb = "delete".into();
+            body.resource_version = version.to_string();
+            body.reach = AuditReach::Whole;
+        })
+    };
+    request(&mut story, "alice", 11);
+    story.read_to(0);
+    let deleting = |version| ObjectObservedV1 { deleting: true, ..seen(version) };
+    let asked = story.observe(deleting(11), Change::default());
+    story.at += 5;
+    request(&mut story, "kubelet", 13);
+    let grace = [".metadata.deletionGracePeriodSeconds", ".metadata.deletionTimestamp"];
+    let ended = story.observe(deleting(12), sets(&grace));
+    let gone = disappear(&mut story, &web(), "u");
+    story.read_to(6);
+    assert_eq!(story.who(asked), is(Verdict::Exact, &["alice"]));
+    assert_eq!(story.who(ended), is(Verdict::Unique, &["kubelet"]));
+    assert_eq!(story.who(gone), is(Verdict::Unique, &["kubelet"]));
+    story.later(3_600);
+    assert_eq!(story.gaps(), 0);
+}
+
 #[test]
 fn a_collection_is_deleted_with_all_that_is_in_it() {
     let mut story = Story::new();

@@ -199,7 +199,6 @@ fn each_object_of_a_deleted_collection_is_told() {
 #[test]
 fn what_changes_no_observed_object_is_left_out() {
     assert_eq!(about(&event("status")), About::Status);
-    assert_eq!(about(&event("binding")), About::Nothing);
     assert_eq!(about(&event("dry_run")), About::Nothing);
     for (pointer, value) in [
         ("/stage", json!("ResponseStarted")),
@@ -216,6 +215,20 @@ fn what_changes_no_observed_object_is_left_out() {
         *event.pointer_mut(pointer).unwrap() = value;
         assert_eq!(about(&event), About::Nothing, "{pointer}");
     }
+}
+
+/// Goal: it is known who put a Pod on its Node.
+#[test]
+fn a_binding_is_a_write_to_the_pod() {
+    let bound = write("binding");
+    assert_eq!(bound.key.to_string(), "Pod/default/web-5bbd998bc7-nhn8n");
+    assert_eq!(
+        (bound.user.name.as_str(), &*bound.subresource),
+        ("system:kube-scheduler", "binding")
+    );
+    assert_eq!((bound.uid.as_str(), bound.resource_version.as_str()), ("", ""), "not shown");
+    let AuditReach::Fields(places) = &bound.reach else { panic!("{bound:?}") };
+    assert_eq!(places[0], ".spec.nodeName");
 }
 
 /// Goal: a deletion with a body that also says `?dryRun=All` in its URL was carried out.
