@@ -245,7 +245,8 @@ fn plan_text(plan: &dto::DryRun) -> String {
     lines.extend(plan.declare.iter().map(|app| format!("  define application {app}")));
     lines.extend(plan.remove.iter().map(|app| format!("  remove application {app}")));
     if let Some(gate) = &plan.gate {
-        lines.push(format!("would wait for approval: {}", gate.reasons.join("; ")));
+        lines.push("would wait for approval, because it".to_owned());
+        lines.extend(gate.reasons.iter().map(|reason| format!("  {reason}")));
         lines.extend(gate.writes.iter().map(write_text));
     }
     if !plan.not_done.is_empty() {

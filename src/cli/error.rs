@@ -3,8 +3,11 @@
 use std::fmt::Write as _;
 
 use crate::http::{BindError, ClientError};
-use crate::query::text::clean;
+use crate::query::text::{clean, first};
 use crate::{config, ledger};
+
+/// How many of the things that an error is about are listed; `--plan -o json` has all.
+const THINGS_MAX: usize = 20;
 
 /// How a command ends. The numbers are for scripts and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,12 @@ impl Error {
         if !hint.is_empty() {
             self.hints.push(hint);
         }
+        self
+    }
+
+    /// Adds each thing that it is about as a line of its own, as far as a screen has room.
+    pub(super) fn each(mut self, things: impl IntoIterator<Item = String>) -> Self {
+        self.causes.extend(first(things, THINGS_MAX));
         self
     }
 
@@ -123,7 +132,8 @@ impl From<ClientError> for Error {
                 Self::of(Exit::Unreachable, &error).hint("is the daemon of the same version?")
             }
             ClientError::Api(error) => {
-                let made = Self::new(exit_of(&error.code), error.message).hint(error.hint);
+                let made = Self::new(exit_of(&error.code), error.message);
+                let made = made.each(error.causes).hint(error.hint);
                 match made.exit {
                     Exit::Unreachable => made.hint(format!("request {}", error.request_id)),
                     _ => made,
@@ -222,5 +232,40 @@ impl From<anyhow::Error> for Error {
         let mut made = Self::new(Exit::Usage, chain.next().unwrap_or_default()).hint(hint);
         made.causes.extend(chain);
         made
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::dto;
+
+    /// Goal: what a refusal is about is told one a line, as far as a screen has room, and between
+    /// what was refused and what to do.
+    #[test]
+    fn each_thing_of_a_refusal_has_a_line_and_the_rest_is_counted() {
+        let refused = |things: usize| {
+            let causes = (0..things).map(|n| format!("ConfigMap/prod/{n}: why")).collect();
+            let (code, message) = ("not_restorable".to_owned(), "not all of it".to_owned());
+            let (hint, request_id) = ("nothing was written".to_owned(), String::new());
+            let error = dto::Error { code, message, causes, hint, request_id };
+            let error = Error::from(ClientError::Api(error));
+            assert_eq!(error.exit, Exit::Refused);
+            let text = anstream::adapter::strip_str(&error.render()).to_string();
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let two = refused(2);
+        assert_eq!(
+            two,
+            [
+                "error: not all of it",
+                "caused by: ConfigMap/prod/0: why",
+                "caused by: ConfigMap/prod/1: why",
+                "hint: nothing was written"
+            ]
+        );
+        let many = refused(THINGS_MAX + 7);
+        assert_eq!(many.len(), THINGS_MAX + 3);
+        assert_eq!(many[THINGS_MAX + 1], "caused by: and 7 more");
     }
 }

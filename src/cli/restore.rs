@@ -86,9 +86,8 @@ fn undoable(shown: &HoldPlan, partial: bool) -> Result<(), Error> {
     if shown.conflicts.is_empty() && shown.missing.is_empty() || partial && !empty {
         return Ok(());
     }
-    let all: Vec<&str> = shown.conflicts.iter().chain(&shown.missing).map(String::as_str).collect();
-    let what = all.join("; ");
-    let error = Error::new(Exit::Refused, format!("not all of it can be undone: {what}"));
+    let all = shown.conflicts.iter().chain(&shown.missing).cloned();
+    let error = Error::new(Exit::Refused, "not all of it can be undone").each(all);
     Err(match empty {
         true => error.hint("nothing was written"),
         false => {

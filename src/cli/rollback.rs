@@ -272,17 +272,16 @@ pub(super) fn print(context: &Context, shown: &HoldPlan) -> Result<(), Error> {
 /// Refuses what cannot be done as a whole.
 pub(super) fn restorable(shown: &HoldPlan) -> Result<(), Error> {
     if shown.missing.is_empty() && !shown.unpinned.is_empty() {
-        let what = shown.unpinned.join("; ");
-        let message = format!("not every image can be named by its digest: {what}");
-        return Err(Error::new(Exit::Refused, message).hint(
+        let message = "not every image can be named by its digest";
+        return Err(Error::new(Exit::Refused, message).each(shown.unpinned.clone()).hint(
             "nothing was written; --partial leaves these by their tags, and pins the others",
         ));
     }
     if shown.missing.is_empty() {
         return Ok(());
     }
-    let what = shown.missing.join("; ");
-    let error = Error::new(Exit::Refused, format!("not all of it can be restored: {what}"));
+    let error = Error::new(Exit::Refused, "not all of it can be restored");
+    let error = error.each(shown.missing.clone());
     Err(match shown.subject.as_str() {
         "" => {
             error.hint("nothing was written; --partial leaves that as it is now, and does the rest")

@@ -265,7 +265,8 @@ fn app_text(app: &dto::App, rows: &[dto::Event]) -> String {
     }
     if let Some(gate) = &app.gate {
         let command = format!("greffier approve {} {}", app.name, short(&gate.plan));
-        row("gate", &format!("{} ({command})", gate.reasons.join("; ")));
+        row("gate", &format!("waits for approval ({command})"));
+        gate.reasons.iter().for_each(|reason| row("", reason));
     }
     row("problem", app.render_problem.as_deref().unwrap_or_default());
     for what in &app.suspended {

@@ -547,6 +547,9 @@ pub struct Error {
     pub code: String,
     /// What went wrong, for people.
     pub message: String,
+    /// Why, or each thing that it is about: one a line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
     /// What to do about it; empty when there is nothing to say.
     #[serde(default)]
     pub hint: String,

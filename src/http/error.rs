@@ -19,6 +19,8 @@ pub(super) struct Error {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
     pub(super) message: String,
+    /// Why, or each thing that it is about.
+    pub(super) causes: Vec<String>,
     pub(super) hint: String,
 }
 
@@ -29,7 +31,12 @@ impl Error {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self { status, code, message: message.into(), hint: hint.into() }
+        let (message, hint) = (message.into(), hint.into());
+        Self { status, code, message, causes: Vec::new(), hint }
+    }
+
+    pub(super) fn because(self, causes: Vec<String>) -> Self {
+        Self { causes, ..self }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -123,6 +130,7 @@ impl From<ledger::Error> for Error {
 impl From<GateError> for Error {
     fn from(error: GateError) -> Self {
         let message = error.to_string();
+        let causes = error.cause().map(str::to_owned).into_iter().collect();
         let look = |app: &str| format!("`greffier approve {app}` shows what waits now");
         let (status, code, hint) = match &error {
             GateError::Nothing { .. } => {
@@ -147,7 +155,7 @@ impl From<GateError> for Error {
                 (StatusCode::BAD_REQUEST, "bad_plan_hash", hint)
             }
         };
-        Self::new(status, code, message, hint)
+        Self::new(status, code, message, hint).because(causes)
     }
 }
 
@@ -276,8 +284,9 @@ impl IntoResponse for Error {
         if self.status.is_server_error() {
             tracing::warn!(request_id, code = self.code, "{}", self.message);
         }
-        let code = self.code.to_owned();
-        let body = dto::Error { code, message: self.message, hint: self.hint, request_id };
-        (self.status, Json(body)).into_response()
+        let (status, code) = (self.status, self.code.to_owned());
+        let Self { message, causes, hint, .. } = self;
+        let body = dto::Error { code, message, causes, hint, request_id };
+        (status, Json(body)).into_response()
     }
 }

@@ -240,24 +240,23 @@ impl Prepared {
     /// Refuses what was not shown, what Git would not say afterwards, and what is others'.
     fn allowed(&self, asked: &dto::RollbackBody) -> Result<(), Error> {
         let app = &self.app;
-        let refused =
-            |code, message, hint: &str| Err(Error::new(StatusCode::CONFLICT, code, message, hint));
+        let refused = |code, message: String, hint: &str, causes: &[String]| {
+            Err(Error::new(StatusCode::CONFLICT, code, message, hint).because(causes.to_vec()))
+        };
         if !asked.commits.is_empty() && asked.commits != self.hash() {
             let message =
                 format!("what would be committed for `{app}` is not what was shown any more");
-            return refused("plan_lapsed", message, "the same with --plan shows it");
+            return refused("plan_lapsed", message, "the same with --plan shows it", &[]);
         }
         if !self.back.unproven.is_empty() && !asked.partial {
-            let what = self.back.unproven.join("; ");
-            let message = format!("a commit would not put all of it back: {what}");
+            let message = "a commit would not put all of it back".to_owned();
             let hint = "nothing was written; --partial commits what it can, and the hold stays";
-            return refused("not_in_git", message, hint);
+            return refused("not_in_git", message, hint, &self.back.unproven);
         }
         if !self.back.shared.is_empty() && asked.branch.is_empty() {
-            let what = self.back.shared.join("; ");
-            let message = format!("the commit would change other applications too: {what}");
+            let message = "the commit would change other applications too".to_owned();
             let hint = "nothing was written; --branch NAME proposes it for a merge request";
-            return refused("not_in_git", message, hint);
+            return refused("not_in_git", message, hint, &self.back.shared);
         }
         Ok(())
     }

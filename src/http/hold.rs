@@ -338,17 +338,18 @@ fn allow(body: &mut AppHeldV1, shown: &str, found: &Shown) -> Result<(), Error> 
 /// Refuses what cannot be done as a whole.
 pub(super) fn whole(plan: &HoldPlan) -> Result<(), Error> {
     if !plan.missing.is_empty() {
-        let message = format!("not all of it can be restored: {}", plan.missing.join("; "));
+        let message = "not all of it can be restored";
         let hint = "nothing was written; --partial leaves that as it is now, and does the rest";
-        return Err(Error::new(StatusCode::CONFLICT, "not_restorable", message, hint));
+        let refused = Error::new(StatusCode::CONFLICT, "not_restorable", message, hint);
+        return Err(refused.because(plan.missing.clone()));
     }
     if plan.unpinned.is_empty() { Ok(()) } else { Err(not_pinnable(&plan.unpinned)) }
 }
 
 fn not_pinnable(images: &[String]) -> Error {
-    let message = format!("not every image can be named by its digest: {}", images.join("; "));
+    let message = "not every image can be named by its digest";
     let hint = "nothing was written; --partial leaves these by their tags, and pins the others";
-    Error::new(StatusCode::CONFLICT, "not_pinnable", message, hint)
+    Error::new(StatusCode::CONFLICT, "not_pinnable", message, hint).because(images.to_vec())
 }
 
 /// Checks and records the command, and says what happens because of it.

@@ -164,9 +164,9 @@ pub(super) async fn finish(
     }
     let missing = if partial { &missing } else { &found.missing };
     if !missing.is_empty() {
-        let message = format!("not all of it can be restored: {}", missing.join("; "));
-        let hint = "nothing was written";
-        return Err(Error::new(StatusCode::CONFLICT, "not_restorable", message, hint));
+        let (message, hint) = ("not all of it can be restored", "nothing was written");
+        let refused = Error::new(StatusCode::CONFLICT, "not_restorable", message, hint);
+        return Err(refused.because(missing.clone()));
     }
     let decision = Decision::Record(event);
     let seq = command::execute_with(&state.ledger, peer.actor(), decision, blobs).await?;
@@ -219,8 +219,9 @@ async fn ended(state: &State, restore: Seq) -> Result<Vec<String>, Error> {
     let failed: Vec<String> =
         found.iter().filter(|(made, _)| !made).map(|(_, text)| text.clone()).collect();
     if !failed.is_empty() {
-        let (message, hint) = (failed.join("; "), format!("it is recorded as #{restore}"));
-        return Err(Error::new(StatusCode::CONFLICT, "restore_failed", message, hint));
+        let (message, hint) = ("not all of it was restored", format!("recorded as #{restore}"));
+        let error = Error::new(StatusCode::CONFLICT, "restore_failed", message, hint);
+        return Err(error.because(failed));
     }
     Ok(found.into_iter().map(|(_, text)| text).collect())
 }

@@ -531,12 +531,13 @@ impl Undo {
         }
         if left && (empty || !self.asked.partial) && !self.asked.plan {
             let all: Vec<String> = conflicts.into_iter().chain(missing).collect();
-            let message = format!("not all of #{} can be undone: {}", self.seq.0, all.join("; "));
+            let message = format!("not all of #{} can be undone", self.seq.0);
             let hint = match empty {
                 true => "nothing was written",
                 false => "nothing was written; --partial leaves that as it is, and undoes the rest",
             };
-            return Err(Error::new(StatusCode::CONFLICT, "conflicts", message, hint));
+            let refused = Error::new(StatusCode::CONFLICT, "conflicts", message, hint);
+            return Err(refused.because(all));
         }
         let read = self.state.read(|world, compared| (world.clone(), compared.clone()));
         let known: (World, Compared) = read.await?;

@@ -133,6 +133,10 @@ mod tests {
         let former = found.former.unwrap();
         assert!(former.contains(&words) && former.contains(&format!("#{seen}")), "{former}");
 
+        // So it is of what greffier wrote itself.
+        let own = object_at(&story.ledger, &key("Deployment.apps/prod/web"), &at).unwrap();
+        assert!(own.former.is_some_and(|former| former.contains(&words)), "{:?}", own.state);
+
         // Between the instants it went with its cluster, and nobody removed it.
         let found = between::object((&story.ledger, &[]), &key(MAP), (seen, accepted)).unwrap();
         let found = found.unwrap();

@@ -123,9 +123,7 @@ pub enum GateError {
         given: String,
     },
     /// The plan that was named has lapsed.
-    #[error(
-        "plan {given} of `{app}` has lapsed: what it rests on changed, so it is not what would be done now"
-    )]
+    #[error("plan {given} of `{app}` has lapsed")]
     Lapsed {
         /// The application.
         app: String,
@@ -158,6 +156,15 @@ pub enum GateError {
         /// What was given.
         given: String,
     },
+}
+
+impl GateError {
+    /// Why, where that is more than what was asked for.
+    #[must_use]
+    pub fn cause(&self) -> Option<&'static str> {
+        let lapsed = matches!(self, Self::Lapsed { .. });
+        lapsed.then_some("what it rests on changed, so that it is not what would be done now")
+    }
 }
 
 /// The plan that an approval names.

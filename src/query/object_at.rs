@@ -136,7 +136,8 @@ pub fn object_at(book: &dyn Book, key: &ObjectKey, at: &At) -> Result<ObjectAt, 
 /// What was seen of an object last before the cluster was another one.
 fn former(book: &dyn Book, key: &ObjectKey, last: Seq) -> Result<Option<String>, ledger::Error> {
     let Some(anew) = anew::told(book, last)? else { return Ok(None) };
-    let state = last_state_of_any(book, key, last)?.filter(|state| state.live.is_some());
+    let before = last_state(book, key, Seq(anew.seq.0 - 1))?;
+    let state = before.filter(|state| state.live.is_some());
     Ok(state.map(|state| format!("{}; before that it was seen last at #{}", anew.text, state.seq)))
 }
 

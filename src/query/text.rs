@@ -68,6 +68,17 @@ pub fn seconds(milliseconds: u64) -> String {
     }
 }
 
+/// The first `max` entries, and as the last one how many more there are.
+pub fn first(entries: impl IntoIterator<Item = String>, max: usize) -> Vec<String> {
+    let mut entries = entries.into_iter();
+    let mut shown: Vec<String> = entries.by_ref().take(max).collect();
+    match entries.count() {
+        0 => {}
+        more => shown.push(format!("and {more} more")),
+    }
+    shown
+}
+
 /// The first `max` entries, comma-separated, and how many more there are.
 pub fn list(entries: impl IntoIterator<Item = String>, max: usize) -> String {
     let entries: Vec<String> = entries.into_iter().collect();
@@ -144,6 +155,14 @@ mod tests {
         ] {
             assert_eq!(seconds(milliseconds), told);
         }
+    }
+
+    #[test]
+    fn the_first_are_told_and_the_others_counted() {
+        let told = |n: usize| first((0..n).map(|n| n.to_string()), 2);
+        assert_eq!(told(0), [""; 0]);
+        assert_eq!(told(2), ["0", "1"]);
+        assert_eq!(told(5), ["0", "1", "and 3 more"]);
     }
 
     #[test]

@@ -97,7 +97,8 @@ fn nothing_is_rolled_back(greffier: &Greffier, then: &str) {
     let rollback = ["rollback", "web", "--to", then];
     for more in [["--plan"].as_slice(), &["--yes"]] {
         let (_, said) = greffier.cli_ends(6, &[rollback.as_slice(), more].concat());
-        let said = said.lines().find(|line| line.starts_with("error: ")).unwrap_or(&said);
+        let each = said.lines().filter(|line| line.starts_with("caused by: "));
+        let said = each.collect::<Vec<_>>().join("\n");
         assert!(said.contains(&format!("ConfigMap/{NS}/one: its manifest")), "{said}");
         assert!(said.contains(&format!("{DEFINITION}: its manifest")), "{said}");
         assert!(!said.contains("ConfigMap/lost/two") && !said.contains("round"), "{said}");
@@ -155,7 +156,11 @@ fn what_the_ledger_lost_is_named_by_object_and_the_rest_comes_back() {
     let (_, refused) = greffier.cli_ends(6, &onto(&new, &[at.as_slice(), &["--yes"]].concat()));
     for said in [said, refused] {
         let (named, hint) = said.split_once("hint:").unwrap();
-        assert_eq!(named.lines().filter(|line| line.starts_with("  ")).count(), 3, "{said}");
+        assert_eq!(
+            named.lines().filter(|line| line.starts_with("caused by: ")).count(),
+            3,
+            "{said}"
+        );
         LOST.iter().for_each(|(_, subject)| assert!(named.contains(subject), "{subject}: {said}"));
         assert!(hint.contains("--partial"), "{said}");
     }

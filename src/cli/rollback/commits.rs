@@ -40,17 +40,16 @@ pub(super) fn text(commit: &CommitPlan) -> String {
 /// Refuses what a commit does not put back, and what is others'.
 pub(super) fn committable(shown: &HoldPlan, ask: &dto::RollbackBody) -> Result<(), Error> {
     if !shown.not_in_git.is_empty() && !ask.partial {
-        let what = shown.not_in_git.join("; ");
-        let text = format!("a commit would not put all of it back: {what}");
-        return Err(Error::new(Exit::Refused, text).hint(
+        let text = "a commit would not put all of it back";
+        return Err(Error::new(Exit::Refused, text).each(shown.not_in_git.clone()).hint(
             "nothing was written; --partial commits what it can, and the hold stays; without --git \
              it is rolled back and held",
         ));
     }
     if !shown.shared.is_empty() && ask.branch.is_empty() {
-        let what = shown.shared.join("; ");
-        let text = format!("the commit would change other applications too: {what}");
+        let text = "the commit would change other applications too";
         return Err(Error::new(Exit::Refused, text)
+            .each(shown.shared.clone())
             .hint("nothing was written; --branch NAME proposes it for a merge request"));
     }
     Ok(())
