@@ -334,7 +334,8 @@ pub(super) async fn events(
             (found, more.then(|| cursor.to_string()))
         };
         let items = found.into_iter().map(|found| asked.row(&ledger, found)).collect();
-        let unattributed = match audits {
+        // Of several pages the last one says it.
+        let unattributed = match audits && (asked.newest || next.is_none()) {
             true => unattributed(&ledger, &filter, Timestamp::now())?,
             false => None,
         };

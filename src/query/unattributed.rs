@@ -16,7 +16,7 @@ use crate::ledger::{self, Recorded};
 use crate::model::{Seq, Timestamp};
 
 /// Bound: how many of the last events are looked at.
-const LOOKED_AT_MAX: u64 = 10_000;
+const LOOKED_AT_MAX: u64 = 2_048;
 /// How many events are read at a time.
 const CHUNK: u64 = 1_024;
 /// The kinds of events that name whoever made a change, as far as that is known.
@@ -69,10 +69,10 @@ pub fn unattributed(
         for recorded in events.into_iter().rev().filter(|recorded| waits(recorded)) {
             let Some(shown) = shown(book, &recorded)? else { continue };
             let wanted = |filter: &Filter| filter.take(book, recorded.clone()).is_some();
-            if !wanted(&of_anybody) || wanted(&Filter { noise: true, ..filter.clone() }) {
+            if open.contains(&shown) || who::is_told(book, shown)? || !wanted(&of_anybody) {
                 continue;
             }
-            if !open.contains(&shown) && is_open(book, shown)? {
+            if !wanted(&Filter { noise: true, ..filter.clone() }) && is_open(book, shown)? {
                 open.insert(shown);
             }
         }
@@ -97,12 +97,9 @@ fn shown(book: &dyn Book, recorded: &Recorded) -> Result<Option<Seq>, ledger::Er
     }
 }
 
-/// Whether it may still turn out who made what an observation shows.
+/// Whether it may still turn out who made what an observation shows, of whom nothing is said yet.
 fn is_open(book: &dyn Book, observation: Seq) -> Result<bool, ledger::Error> {
     let Some(recorded) = book.get(observation)? else { return Ok(false) };
-    if who::is_told(book, observation)? {
-        return Ok(false);
-    }
     let changed = match &recorded.event {
         Some(Event::ObjectGone(_)) => true,
         Some(Event::ObjectObserved(body)) => {
