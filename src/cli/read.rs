@@ -1,5 +1,7 @@
 //! Verbs that read: `status`, `get`, `tree`, `diff`, `ledger`.
 
+mod recoveries;
+
 use std::fmt::Write as _;
 
 use super::args::{ExitCodeRule, Format, Get, LedgerVerb};
@@ -10,7 +12,7 @@ use super::{at, files, log, mark, output, people as persons};
 use crate::http::dto;
 use crate::query::ResourceFilter;
 use crate::query::instant::About;
-use crate::query::text::{clean, count, list, near_names};
+use crate::query::text::{clean, count, near_names};
 
 /// Runs `status`.
 pub(super) async fn status(context: &Context) -> Result<(), Error> {
@@ -61,11 +63,12 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         );
     }
     row("apps", counts(status));
-    recoveries(status, &mut row);
+    recoveries::rows(status, &mut row);
     for gate in &status.gates {
         let state = if gate.approved { "approved" } else { "WAITS" };
         let size = count(gate.writes.len() + gate.apps.len(), "write");
-        row("gate", format!("{} {state}: {size}: {}", gate.app, gate.reasons.join("; ")));
+        row("gate", format!("{} {state}: {size}", gate.app));
+        gate.reasons.iter().for_each(|reason| row("", reason.clone()));
         if !gate.approved {
             row("", format!("to allow it: greffier approve {} {}", gate.app, short(&gate.plan)));
         }
@@ -244,50 +247,6 @@ fn counts(status: &dto::Status) -> String {
             format!("{n}: {}; {}{as_of}", words(&status.sync), words(&status.health))
         }
     }
-}
-
-/// What a recovery leaves to be known: that the ledger is an old copy, and replays under way.
-fn recoveries(status: &dto::Status, row: &mut dyn FnMut(&str, String)) {
-    if let Some(copy) = &status.old_copy {
-        row("OLD COPY", old_copy(copy));
-    }
-    for replay in &status.replays {
-        row("REPLAY", unfinished(replay));
-    }
-}
-
-/// That the ledger does not know of something that greffier wrote.
-fn old_copy(copy: &dto::OldCopy) -> String {
-    let dto::OldCopy { object, written, seq, waits, .. } = copy;
-    let waits = match waits.as_slice() {
-        [] => {
-            "Git or a person has said since what every application is to be; what the gate still \
-               asks is listed below"
-                .to_owned()
-        }
-        waits => format!(
-            "until Git or a person has said what they are to be, what this ledger would put back \
-             waits: {}",
-            list(waits.iter().cloned(), 10)
-        ),
-    };
-    format!(
-        "greffier wrote {object} at {} (#{seq}), which this ledger does not know of: it is an old \
-         copy, or another greffier writes here. What was recorded since is not in it: events have \
-         other numbers now, and holds, freezes, marks and approvals of that time are gone; {waits}",
-        local_time(written)
-    )
-}
-
-/// A replay onto another cluster that has not ended.
-fn unfinished(replay: &dto::Replay) -> String {
-    let dto::Replay { seq, begun, server, objects, ended } = replay;
-    let begun = local_time(begun);
-    let objects = count(usize::try_from(*objects).unwrap_or(usize::MAX), "object");
-    format!(
-        "onto {server} has not ended: begun {begun} (#{seq}), {ended} of {objects} recorded as \
-         ended (greffier replay --to CONTEXT --resume goes on)"
-    )
 }
 
 pub(super) fn short(hash: &str) -> &str {

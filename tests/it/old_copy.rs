@@ -86,8 +86,10 @@ fn an_old_copy_of_the_ledger_does_not_put_the_cluster_back() {
     let (why, _) = greffier.cli_ends(0, &["why", &app]);
     assert!(why.contains("old copy") && why.contains("newest copy of its ledger"), "{why}");
     let (status, _) = greffier.cli_ends(0, &["status"]);
-    let says =
-        |text: &str| status.lines().any(|line| line.contains("OLD COPY") && line.contains(text));
+    // What, what is lost with it, and what waits, each on a line of its own.
+    let copy = status.lines().skip_while(|line| !line.starts_with("OLD COPY")).take(3);
+    let copy: Vec<&str> = copy.collect();
+    let says = |text: &str| copy.iter().any(|line| line.contains(text));
     assert!(says(&format!("waits: {app}")) && says("/one at"), "{status}");
     let by = "by greffier at ";
     let drift = status.lines().find(|line| line.starts_with("drift ") && line.contains(by));
