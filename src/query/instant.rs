@@ -6,15 +6,18 @@
 //! late (`query::object_at`).
 
 mod back;
+mod commit;
 
 use std::collections::BTreeSet;
+
+pub(super) use commit::applied_first;
 
 use super::book::Book;
 use super::search::Filter;
 use super::text::near_names;
 use crate::ledger::event::{Event, MarkedV1};
 use crate::ledger::store::{COMMIT_PREFIX, SubjectKey};
-use crate::ledger::subjects::{Topic, subjects};
+use crate::ledger::subjects::Topic;
 use crate::ledger::{self, Recorded};
 use crate::model::{AppName, CommitId, Instant, ObjectKey, Seq, Timestamp};
 
@@ -162,13 +165,37 @@ pub enum Error {
         /// Some of them.
         candidates: Vec<String>,
     },
+    /// Refs of several repositories.
+    #[error("`{name}` is a branch or tag of several repositories: {}", .candidates.join(", "))]
+    AmbiguousRef {
+        /// What was given.
+        name: String,
+        /// Where it is in some of them.
+        candidates: Vec<String>,
+    },
+    /// Several applications have the object.
+    #[error(
+        "commit {} was applied to several applications that {object} belonged to: {}",
+        .commit.short(),
+        .candidates.join(", ")
+    )]
+    SeveralApps {
+        /// The commit.
+        commit: CommitId,
+        /// The object that is asked about.
+        object: ObjectKey,
+        /// The applications and when it was applied to each.
+        candidates: Vec<String>,
+    },
     /// A commit that was never applied.
-    #[error("commit {} was never applied{}", .commit.short(), of(.app.as_ref()))]
+    #[error("commit {} was never applied{}", .commit.short(), of(.apps, .object.as_ref()))]
     NeverApplied {
         /// The commit.
         commit: CommitId,
-        /// For which application.
-        app: Option<AppName>,
+        /// For which applications; empty = for any.
+        apps: Vec<AppName>,
+        /// The object that is asked about, where they are those that have it.
+        object: Option<ObjectKey>,
         /// When it was seen first.
         seen: Option<Seq>,
     },
@@ -181,8 +208,14 @@ fn times(count: usize) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-fn of(app: Option<&AppName>) -> String {
-    app.map_or_else(String::new, |app| format!(" for application {app}"))
+fn of(apps: &[AppName], object: Option<&ObjectKey>) -> String {
+    let named = apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ");
+    let named = match apps {
+        [] => return String::new(),
+        [_] => format!(" for application {named}"),
+        _ => format!(" for applications {named}"),
+    };
+    object.map_or_else(|| named.clone(), |key| format!("{named}, which {key} belongs to"))
 }
 
 impl Error {
@@ -198,6 +231,10 @@ impl Error {
             Self::AmbiguousId { .. } | Self::AmbiguousCommit { .. } => {
                 "give more digits".to_owned()
             }
+            Self::AmbiguousRef { .. } => {
+                "give the commit, or ask about an application that follows one of them".to_owned()
+            }
+            Self::SeveralApps { .. } => "give one of these events instead".to_owned(),
             Self::NoChange { .. } => "`greffier log SUBJECT` lists what happened".to_owned(),
             Self::NoRecentChange { .. } => {
                 "those before are not looked at; give a time or an event".to_owned()
@@ -240,7 +277,7 @@ pub fn resolve(
         Instant::Event(seq) => position(book, *seq, String::new()),
         Instant::Id(digits) => position(book, by_id(book, digits)?, String::new()),
         Instant::Back(count) => back::back(book, about, *count),
-        Instant::Commit(name) => applied(book, about, name),
+        Instant::Commit(name) => Ok(commit::applied_first(book, about, name)?.1),
         Instant::Mark(name) => {
             let marks = marks(book)?;
             let found = marks.iter().find(|(_, mark)| mark.name == *name);
@@ -403,133 +440,6 @@ pub(super) fn forwards<T>(
             None => return Ok(None),
         }
     }
-}
-
-/// The first instant at which a commit was applied.
-fn applied(book: &dyn Book, about: &About, name: &str) -> Result<At, Error> {
-    Ok(applied_first(book, about, name)?.1)
-}
-
-/// The commit that a revision names, and the first instant at which it was applied.
-pub(super) fn applied_first(
-    book: &dyn Book,
-    about: &About,
-    name: &str,
-) -> Result<(CommitId, At), Error> {
-    let commit = commit(book, about, name)?;
-    let Applied { done, seen } = when_applied(book, about, &commit)?;
-    let (app, of) = (about.app.clone(), commit.clone());
-    let done = done.ok_or(Error::NeverApplied { commit: of, app, seen })?;
-    let what = format!("when commit {} was applied first", commit.short());
-    Ok((commit, position(book, done, what)?))
-}
-
-/// What is known of a commit.
-struct Applied {
-    /// When it was applied first.
-    done: Option<Seq>,
-    /// When it was seen first.
-    seen: Option<Seq>,
-}
-
-fn when_applied(book: &dyn Book, about: &About, commit: &CommitId) -> Result<Applied, Error> {
-    let key = SubjectKey::commit(commit.as_str());
-    let ours = |app: &AppName| about.app.as_ref().is_none_or(|wanted| wanted == app);
-    let writes = |writes: &[crate::ledger::event::Write]| match &about.object {
-        None => None,
-        Some(key) => writes.iter().position(|write| write.key == *key),
-    };
-    let (mut intent, mut seen) = (None, None);
-    let done = forwards(book, key, Seq::ZERO, |recorded| {
-        let seq = recorded.seq();
-        seen.get_or_insert(seq);
-        match recorded.event.as_ref()? {
-            Event::IntentRecorded(body) if body.commit.as_ref() == Some(commit) => {
-                let written = about.object.is_none() || writes(&body.writes).is_some();
-                if ours(&body.app) && written && intent.is_none() {
-                    intent = Some((seq, body.app.clone()));
-                }
-                None
-            }
-            Event::SyncFinished(body) => {
-                let done = body.commit == *commit && body.succeeded && ours(&body.app);
-                done.then_some(seq)
-            }
-            Event::RevisionAdvanced(body) => {
-                let of = body.revisions.iter().any(|revision| revision.commit == *commit);
-                (of && ours(&body.app)).then_some(seq)
-            }
-            _ => None,
-        }
-    })?;
-    let done = match (done, intent) {
-        (Some(done), _) => Some(done),
-        (None, Some((intent, app))) => {
-            forwards(book, SubjectKey::app(app.as_str()), intent, |recorded| {
-                let ends = match recorded.event.as_ref()? {
-                    Event::OutcomeRecorded(body) => body.intent == intent,
-                    Event::IntentSettled(body) => body.intent == intent,
-                    _ => false,
-                };
-                ends.then(|| recorded.seq())
-            })?
-        }
-        (None, None) => None,
-    };
-    Ok(Applied { done, seen })
-}
-
-/// The commit that a revision names: a branch or a tag as it was moved last, an id, or the
-/// beginning of one. Where repositories have refs of the same name, those count that were applied
-/// to what is asked about.
-fn commit(book: &dyn Book, about: &About, name: &str) -> Result<CommitId, Error> {
-    if let Ok(commit) = name.parse::<CommitId>() {
-        return Ok(commit);
-    }
-    for full in [name.to_owned(), format!("refs/heads/{name}"), format!("refs/tags/{name}")] {
-        let mut repos = BTreeSet::new();
-        let mut found: BTreeSet<CommitId> = BTreeSet::new();
-        let key = SubjectKey::topic(&Topic::Ref(full));
-        backwards(book, key, book.head().next(), |recorded| {
-            if let Some(Event::RefMoved(body)) = &recorded.event
-                && repos.insert(body.repo.clone())
-            {
-                found.extend(body.new.clone());
-            }
-            None::<()>
-        })?;
-        if found.len() > 1 && *about != About::default() {
-            let mut ours = BTreeSet::new();
-            for commit in &found {
-                if when_applied(book, about, commit)?.done.is_some() {
-                    ours.insert(commit.clone());
-                }
-            }
-            found = if ours.is_empty() { found } else { ours };
-        }
-        if let Some(commit) = one(name, &found)? {
-            return Ok(commit);
-        }
-    }
-    let lower = name.to_ascii_lowercase();
-    let hexadecimal = lower.bytes().all(|b| b.is_ascii_hexdigit());
-    let mut found = BTreeSet::new();
-    if let Some(key) = SubjectKey::commit_prefix(&lower).filter(|_| hexadecimal) {
-        forwards(book, key, Seq::ZERO, |recorded| {
-            let of = recorded.event.as_ref().map(subjects).unwrap_or_default();
-            found.extend(of.commits.into_iter().filter(|c| c.as_str().starts_with(&lower)));
-            (found.len() > CANDIDATES_MAX).then_some(())
-        })?;
-    }
-    one(name, &found)?.ok_or_else(|| Error::UnknownCommit(name.to_owned()))
-}
-
-fn one(name: &str, found: &BTreeSet<CommitId>) -> Result<Option<CommitId>, Error> {
-    if found.len() > 1 {
-        let candidates = found.iter().take(CANDIDATES_MAX).map(ToString::to_string).collect();
-        return Err(Error::AmbiguousCommit { name: name.to_owned(), candidates });
-    }
-    Ok(found.first().cloned())
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ fn a_commit_stands_for_when_it_was_applied_first() {
     assert_eq!(at(&story, &format!("git:{full}")), done);
     let of_root = find(&story, "git:main", &About::app("root")).unwrap();
     assert_eq!(of_root.seq.0, later);
-    assert!(of_root.what.contains("aaaaaaaaaa"), "{}", of_root.what);
+    assert_eq!(of_root.what, "when commit aaaaaaaaaa was applied first, to application root");
     let moved = |repo: &str, to| RefMovedV1 {
         repo: repo.into(),
         name: "refs/heads/main".into(),
@@ -122,13 +122,17 @@ fn a_commit_stands_for_when_it_was_applied_first() {
     let (text, hint) = error(&story, "git:main");
     assert!(text.contains("cccccccccc was never applied") && hint.contains("seen first"), "{text}");
     story.event(moved("/srv/other.git", 'd'));
-    assert!(error(&story, "git:main").0.contains("could be"));
-    // Of refs of the same name those count that were applied to what is asked about.
-    let of_web = SyncFinishedV1 { commit: commit('d'), ..finished("web", true) };
-    let done = story.event(of_web);
+    let (text, hint) = error(&story, "git:main");
+    let both = "cccccccccc of /srv/infra.git";
+    assert!(text.contains("several repositories") && text.contains(both), "{text}");
+    assert!(hint.contains("ask about an application"), "{hint}");
+    // Of refs of the same name that one counts which the application follows, wherever it is.
+    for app in ["web", "root"] {
+        let error = find(&story, "git:main", &About::app(app)).unwrap_err().to_string();
+        assert!(error.contains(&format!("cccccccccc was never applied for application {app}")));
+    }
+    let done = story.event(SyncFinishedV1 { commit: commit('c'), ..finished("web", true) });
     assert_eq!(find(&story, "git:main", &About::app("web")).unwrap().seq, done);
-    let of_root = find(&story, "git:main", &About::app("root")).unwrap_err();
-    assert!(of_root.to_string().contains("could be"), "{of_root}");
     for text in ["git:nowhere", "git:aaa", "git:fffffff"] {
         assert!(error(&story, text).0.contains("no recorded commit"), "{text}");
     }
@@ -358,3 +362,5 @@ fn what_an_object_is_to_be_counts_back_and_not_how_it_fares() {
     story.observed(&web, &object(2, 2, "2"), &uid, "");
     assert_eq!((back(&story, "@-"), back(&story, "@--")), (again, scaled));
 }
+
+mod commits;
