@@ -10,9 +10,11 @@
 //! Texts are as they were recorded: whoever prints them makes them safe. Security: of a Secret
 //! the names of its keys are told, never a value or a digest of one.
 
+mod brought;
 mod gather;
 mod objects;
 mod others;
+mod set_back;
 mod span;
 mod summary;
 
@@ -66,6 +68,10 @@ pub enum Class {
     Git,
     /// The ledger itself was repaired.
     Ledger,
+    /// Another cluster answered than the one that is kept, or that one as it was before.
+    Cluster,
+    /// Another cluster was written to.
+    Replay,
 }
 
 impl Class {
@@ -80,6 +86,8 @@ impl Class {
             Self::Decision => "decision",
             Self::Git => "git",
             Self::Ledger => "ledger",
+            Self::Cluster => "cluster",
+            Self::Replay => "replay",
         }
     }
 }

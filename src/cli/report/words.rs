@@ -135,6 +135,9 @@ pub(super) fn counts(all: &Summary) -> Vec<(&'static str, u64)> {
         ("Freezes", all.freezes),
         ("Holds of hand edits", all.holds),
         ("Rewritten histories (force-pushes)", all.force_pushes),
+        ("Another cluster answered, or one set back", all.cluster_doubts),
+        ("Objects written to another cluster", all.replayed),
+        ("Objects not written to another cluster", all.not_replayed),
         ("Audit records read", all.audit.records),
         ("Changes without an audit record", all.audit.gaps),
     ]

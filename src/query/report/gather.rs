@@ -7,7 +7,7 @@ use super::super::people::Party;
 use super::super::search::Filter;
 use super::super::signer::Signer;
 use super::objects::{BACK_CHUNK, BACK_MAX};
-use super::{Asked, Change, Class, Commit, Page, objects, others};
+use super::{Asked, Change, Class, Commit, Page, brought, objects, others};
 use crate::config::CredentialKind;
 use crate::ledger::event::{Event, Signature};
 use crate::ledger::store::SubjectKey;
@@ -64,6 +64,13 @@ pub fn page(
     Ok(page)
 }
 
+/// The rows of one event.
+#[cfg(test)]
+pub(super) fn rows_of(asked: &Asked<'_>, recorded: &Recorded) -> Vec<Change> {
+    let (last, commits, apps) = (asked.book.head(), BTreeMap::new(), BTreeMap::new());
+    Teller { asked: *asked, last, commits, apps }.rows(recorded).unwrap()
+}
+
 fn wanted(asked: &Asked<'_>, row: &Change) -> bool {
     let of_app = asked.app.is_none_or(|app| row.app == app.as_str());
     let namespace = || row.object.parse::<ObjectKey>().map(|key| key.namespace);
@@ -96,6 +103,9 @@ impl Teller<'_> {
             Some(Event::IntentSettled(body)) => {
                 objects::written(self, recorded, body.intent, &body.results)
             }
+            Some(Event::RecoveryIntent(body)) => brought::open(self, recorded, body),
+            Some(Event::RecoveryOutcome(body)) => brought::replayed(self, recorded, body),
+            Some(Event::RestoreEnded(body)) => brought::restored(self, recorded, body),
             Some(event) => Ok(others::row(self, recorded, event)?.into_iter().collect()),
             None => Ok(Vec::new()),
         }

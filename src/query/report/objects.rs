@@ -8,7 +8,7 @@ use super::super::people::{self, Party};
 use super::super::text::clip;
 use super::super::who::{self, Who};
 use super::gather::Teller;
-use super::{Change, Class, Field};
+use super::{Change, Class, Field, set_back};
 use crate::cluster::FIELD_MANAGER;
 use crate::ledger::event::{
     Applied, Event, IntentRecordedV1, Learned, ObjectGoneV1, ObjectObservedV1, Verb, Verdict,
@@ -26,7 +26,7 @@ pub(super) const BACK_MAX: usize = 256;
 /// How many of them at a time.
 pub(super) const BACK_CHUNK: usize = 32;
 /// How long a value may be in a row, in characters.
-const VALUE_CHARS_MAX: usize = 1_000;
+pub(super) const VALUE_CHARS_MAX: usize = 1_000;
 
 /// What an observation shows, unless greffier did it or nothing but the status changed.
 pub(super) fn observed(
@@ -36,6 +36,9 @@ pub(super) fn observed(
 ) -> Result<Option<Change>, ledger::Error> {
     let book = teller.asked.book;
     let seq = recorded.seq();
+    if let Some(known) = set_back::known(book, recorded, body)? {
+        return set_back::row(teller, recorded, body, &known);
+    }
     let version = Version { key: &body.key, uid: &body.uid, rv: &body.resource_version };
     let before = version.before(book, seq)?;
     let blind = match body.learned {
@@ -89,6 +92,12 @@ pub(super) fn gone(
     let valid = recorded.envelope.valid;
     if valid.basis == Basis::RelistGap {
         row.not_before = valid.lo.to_string();
+    }
+    if let Some(reverted) = set_back::anew(book, &body.key, seq)?.and_then(|anew| anew.reverted)
+        && row.who.is_empty()
+    {
+        row.doubt = format!("the cluster was set back (#{reverted}): it may be from after that");
+        row.evidence.push(reverted.0);
     }
     Ok(Some(row))
 }
@@ -256,7 +265,7 @@ fn blind(
 }
 
 /// Whether an object names greffier as a field manager.
-fn is_managed(body: &ObjectObservedV1) -> bool {
+pub(super) fn is_managed(body: &ObjectObservedV1) -> bool {
     body.managers.iter().any(|stamp| stamp.manager == FIELD_MANAGER)
 }
 
@@ -366,7 +375,7 @@ impl Version<'_> {
 }
 
 /// Where two versions differ, without their status.
-fn fields(
+pub(super) fn fields(
     book: &dyn Book,
     key: &ObjectKey,
     before: BlobAddr,

@@ -5,7 +5,9 @@ use super::super::people;
 use super::super::who;
 use super::gather::Teller;
 use super::{Change, Class};
-use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind, Event, HoldOf, Verdict};
+use crate::ledger::event::{
+    BackTo, DriftDetectedV1, DriftKind, Event, HoldOf, PushResult, Verdict,
+};
 use crate::ledger::{self, Recorded};
 use crate::model::{AppName, CommitId, ObjectKey};
 
@@ -138,6 +140,7 @@ fn told(event: &Event) -> Option<Told<'_>> {
     let sync = |verb| Told::new(Class::Sync, verb);
     let gate = |verb| Told::new(Class::Gate, verb);
     let git = |verb| Told::new(Class::Git, verb);
+    let cluster = |verb| Told::new(Class::Cluster, verb).failed(true);
     Some(match event {
         Event::SyncFinished(body) => {
             let verb = if body.succeeded { "sync finished" } else { "sync not complete" };
@@ -163,6 +166,8 @@ fn told(event: &Event) -> Option<Told<'_>> {
         Event::RefMoved(body) if body.name != "HEAD" => git("ref moved").commit(body.new.as_ref()),
         Event::HistoryRewritten(body) => git("history rewritten").commit(Some(&body.new)),
         Event::LedgerRepaired(_) => Told::new(Class::Ledger, "ledger repaired"),
+        Event::ClusterReplaced(_) => cluster("another cluster answers"),
+        Event::ClusterReverted(_) => cluster("cluster set back"),
         other => return decided(other),
     })
 }
@@ -194,6 +199,11 @@ fn decided(event: &Event) -> Option<Told<'_>> {
         Event::PushIntended(body) => {
             decision("commit pushed").app(&body.app).commit(Some(&body.commit))
         }
+        Event::PushEnded(body) => {
+            let pushed = body.result == PushResult::Pushed;
+            let told = decision("push ended").failed(!pushed);
+            told.app(&body.app).commit(Some(&body.commit))
+        }
         Event::RestoreIntended(body) => Told {
             object: body.writes.first().map(|write| &write.key),
             ..decision("restored").why(&body.reason)
@@ -205,6 +215,15 @@ fn decided(event: &Event) -> Option<Told<'_>> {
         Event::AppDeclared(body) => decision("application defined").app(&body.app),
         Event::AppRemoved(body) => decision("application removed").app(&body.app),
         Event::ConfigLoaded(_) => decision("configuration loaded"),
+        Event::ClusterAccepted(body) => decision("cluster accepted").why(&body.reason),
+        Event::RecoveryBegun(body) => {
+            let app = body.apps.first().filter(|_| body.apps.len() == 1);
+            Told { app, ..decision("replay begun") }
+        }
+        Event::RecoveryFinished(body) => {
+            Told::new(Class::Replay, "replay ended").failed(!body.verified)
+        }
+        Event::RecoveryAbandoned(body) => decision("replay abandoned").why(&body.reason),
         _ => return None,
     })
 }

@@ -117,6 +117,15 @@ pub struct Summary {
     pub holds: u64,
     /// Refs whose history was rewritten.
     pub force_pushes: u64,
+    /// How often another cluster answered than the one that is kept, or that one set back.
+    #[serde(default)]
+    pub cluster_doubts: u64,
+    /// Objects that were written to another cluster.
+    #[serde(default)]
+    pub replayed: u64,
+    /// Objects that were to be, of which it failed or is not recorded.
+    #[serde(default)]
+    pub not_replayed: u64,
     /// The API server's audit.
     pub audit: Audit,
 }
@@ -133,6 +142,11 @@ impl Summary {
         match (row.class, row.kind.as_str()) {
             (Class::Change, _) if row.failed => self.failed_writes += 1,
             (Class::Change, _) => self.change(row),
+            (Class::Replay, "recovery.outcome" | "recovery.intent") if row.failed => {
+                self.not_replayed += 1;
+            }
+            (Class::Replay, "recovery.outcome") => self.replayed += 1,
+            (Class::Cluster, _) => self.cluster_doubts += 1,
             (Class::Sync, _) => self.failed_syncs += u64::from(row.failed),
             (_, "drift.detected") => self.drifts += 1,
             (_, "plan.gated") => self.gates += 1,

@@ -503,3 +503,5 @@ fn a_deletion_is_shown_by_what_is_about_the_object() {
     let who = crate::query::who::who(&story.ledger, Seq(listed), None).unwrap().unwrap();
     assert_eq!((who.verdict, who.observation), (Verdict::Unknown, Seq(listed)));
 }
+
+mod others;
