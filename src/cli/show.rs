@@ -15,6 +15,7 @@ use crate::query::ResourceFilter;
 use crate::query::instant::About;
 use crate::query::people::Party;
 use crate::query::text::clean;
+use crate::query::why::{HELD_AT, Reason};
 
 /// How many of its events are shown with a thing.
 const EVENTS_SHOWN: usize = 10;
@@ -72,13 +73,15 @@ pub(super) async fn run(
             let Some(resource) = find(&asker, &key).await? else {
                 return gone(context, &asker, &key, &rows).await;
             };
+            let held = of_hold(&asker, &resource).await?;
             let first = rows.first().map_or(head, |row| row.seq);
             let span = (Instant::Event(Seq(first)), Instant::Event(Seq(head)));
             let coverage =
                 at::covered(&asker, &About::object(&key), span, context.global.quiet).await?;
-            let covered = at::Covered { of: &resource, coverage: &coverage };
-            let text = |covered: &at::Covered<'_, dto::Resource>| object_text(covered.of, &rows);
-            output::one(&covered, format, text, |covered| covered.of.object.clone())
+            let shown = Shown { of: &resource, held };
+            let covered = at::Covered { of: &shown, coverage: &coverage };
+            let text = |covered: &at::Covered<'_, Shown<'_>>| object_text(covered.of, &rows);
+            output::one(&covered, format, text, |covered| covered.of.of.object.clone())
         }
     };
     output::print(&text)
@@ -93,6 +96,25 @@ async fn find(asker: &Asker, key: &ObjectKey) -> Result<Option<dto::Resource>, E
     let found = asker.resources(filter).await?;
     let wanted = key.to_string();
     Ok(found.into_iter().find(|resource| resource.object == wanted))
+}
+
+/// An object as it is, and the hold of its application.
+#[derive(serde::Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    of: &'a dto::Resource,
+    /// By which hold, and what Git says instead; absent where its application is not held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<Reason>,
+}
+
+/// What `why` says of the hold of an object's application.
+async fn of_hold(asker: &Asker, resource: &dto::Resource) -> Result<Option<Reason>, Error> {
+    if resource.app.is_empty() {
+        return Ok(None);
+    }
+    let why = asker.why(&resource.object, None, None).await?;
+    Ok(why.reasons.into_iter().find(|reason| reason.code == HELD_AT))
 }
 
 /// What was an object, and how it went.
@@ -283,13 +305,18 @@ fn join(word: &str, message: &str) -> String {
     if message.is_empty() { word.to_owned() } else { format!("{word}: {message}") }
 }
 
-fn object_text(resource: &dto::Resource, rows: &[dto::Event]) -> String {
+fn object_text(Shown { of: resource, held }: &Shown<'_>, rows: &[dto::Event]) -> String {
     let mut out = String::new();
+    let held = held.as_ref().map(|reason| match reason.seq {
+        Some(seq) => format!("{} (#{seq})", reason.text),
+        None => reason.text.clone(),
+    });
     let pairs = [
         ("object", resource.object.clone()),
         ("version", resource.version.clone()),
         ("app", resource.app.clone()),
         ("sync", join(&resource.sync, &resource.why)),
+        ("hold", held.unwrap_or_default()),
         ("health", join(&resource.health, &resource.health_message)),
         ("seen", resource.seen.as_deref().map(local_time).unwrap_or_default()),
     ];

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apps::{self, AppView, NamedPlan, UnknownApp};
 use super::book::Book;
-use super::why::{Commit, describe_commit, git};
+use super::why::{Commit, commit, describe_commit, git};
 use crate::ledger;
 use crate::ledger::event::{Event, GateReason, Verb, Write};
 use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq};
@@ -155,7 +155,7 @@ pub fn gather(
             gate.tell(world, &gated.reasons, &gated.writes, &gated.apps);
             gate
         });
-        (planned(world, view), view.app.commit().cloned(), gate)
+        (planned(world, view), commit(view).cloned(), gate)
     });
     Ok(Pending(planned.collect()))
 }

@@ -11,6 +11,7 @@
 mod advice;
 mod chain;
 mod event;
+mod held;
 mod history;
 mod named;
 mod object;
@@ -23,6 +24,8 @@ mod subject;
 mod tests;
 
 use serde::{Deserialize, Serialize};
+
+pub use held::HELD_AT;
 
 use super::apps::AppView;
 use super::blame::{self, Mirrored};
@@ -211,6 +214,8 @@ pub struct Pending {
     keys: Vec<ObjectKey>,
     app: Option<AppName>,
     commit: Option<CommitId>,
+    /// What Git says of the object otherwise than the hold of its application.
+    instead: Option<held::Instead>,
     /// What brought the present state about, where nothing was ever written.
     begin: Vec<Seq>,
     /// What an unknown name may have meant.
@@ -317,7 +322,7 @@ fn of_app(world: &World, view: &AppView<'_>) -> Pending {
         why,
         keys,
         app: Some(view.name.clone()),
-        commit: view.app.commit().cloned(),
+        commit: commit(view).cloned(),
         begin: begin(view),
         ..Pending::default()
     }
@@ -336,9 +341,14 @@ fn begin(view: &AppView<'_>) -> Vec<Seq> {
     found.into_iter().flatten().collect()
 }
 
+/// The commit of Git that was rendered last: while the application is held, the one that waits.
+pub(super) fn commit<'v>(view: &AppView<'v>) -> Option<&'v CommitId> {
+    view.app.of_git().map(|desired| &desired.revision.commit)
+}
+
 pub(super) fn git(view: &AppView<'_>) -> Option<Commit> {
     let source = view.app.spec.sources.first()?;
-    let commit = view.app.commit().map(ToString::to_string).unwrap_or_default();
+    let commit = commit(view).map(ToString::to_string).unwrap_or_default();
     let (repo, revision) = (source.repo.clone(), source.revision.clone());
     Some(Commit { repo, revision, commit, ..Commit::default() })
 }

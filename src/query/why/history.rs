@@ -9,7 +9,7 @@ use super::super::text::first_line;
 use super::super::who;
 use super::reasons::CHANGED_BY;
 use super::subject::SubjectError;
-use super::{Advice, Commit, Error, Link, ObjectWhy, Pending, Why};
+use super::{Advice, Commit, Error, Link, ObjectWhy, Pending, Why, held};
 use crate::ledger;
 use crate::ledger::Recorded;
 use crate::ledger::event::{DriftKind, Event, Origin};
@@ -23,7 +23,8 @@ const WRITES_LOOKED_UP_MAX: usize = 20;
 const SUBJECT_CHARS_MAX: usize = 100;
 
 pub(super) fn read(pending: Pending, book: &dyn Book) -> Result<Why, Error> {
-    let Pending { mut why, object, keys, app, commit, mut begin, near, excluded, .. } = pending;
+    let Pending { mut why, object, keys, app, commit, instead, mut begin, near, excluded, .. } =
+        pending;
     if let (Some(git), Some(commit)) = (&mut why.git, &commit) {
         describe_commit(book, git, commit)?;
     }
@@ -54,6 +55,7 @@ pub(super) fn read(pending: Pending, book: &dyn Book) -> Result<Why, Error> {
         (None, None) => {}
     }
     by_whom(book, &mut why)?;
+    held::tell(book, &mut why, instead.as_ref())?;
     why.history = chain(book, begin)?;
     if object.is_some() || app.is_some() {
         keep_last(book, &mut why, object, app.as_ref())?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::apps::AppView;
 use super::super::describe::field_change;
-use super::{Drift, ObjectWhy, Pending, Reason, Why, advice, headline, reasons, roots};
+use super::{Drift, ObjectWhy, Pending, Reason, Why, advice, headline, held, reasons, roots};
 use crate::ledger::event::{DriftKind, Verb};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 use crate::plan::{Assessment, CONTEST, Status};
@@ -96,6 +96,13 @@ impl Doing {
     fn next(&self, world: &World, view: &AppView<'_>) -> (String, Option<Timestamp>) {
         let say = |what: &str| (what.to_owned(), None);
         match self {
+            Self::Nothing if view.app.is_held() => {
+                let until = view.app.hold.as_ref().and_then(|hold| hold.until);
+                match until {
+                    Some(_) => ("the hold ends, and Git is followed again".to_owned(), until),
+                    None => say(reasons::at_rest(view)),
+                }
+            }
             Self::Nothing if view.plan.permission.apply => {
                 say("nothing, until Git or the cluster changes: then it follows Git at once")
             }
@@ -253,7 +260,10 @@ pub(super) fn told(
     let drift = view.app.drift.get(key).filter(|drift| drift.kind != DriftKind::None);
     ObjectWhy {
         object: key.to_string(),
-        doing: doing.code().to_owned(),
+        doing: match doing {
+            Doing::Nothing if view.app.is_held() => reasons::AS_HELD.to_owned(),
+            _ => doing.code().to_owned(),
+        },
         sync: object.status.as_str().to_owned(),
         health: object.health.as_str().to_owned(),
         health_message: object.health_message.clone(),
@@ -302,7 +312,8 @@ pub(super) fn of_object(world: &World, view: &AppView<'_>, key: &ObjectKey) -> P
         object: Some(key.clone()),
         keys: vec![key.clone()],
         app: Some(view.name.clone()),
-        commit: view.app.commit().cloned(),
+        commit: super::commit(view).cloned(),
+        instead: held::instead(view, key),
         begin: begin.collect(),
         ..Pending::default()
     }

@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::super::apps::AppView;
-use super::super::rollback::held_commit;
 use super::super::text::{count, list};
 use super::object::{Doing, Judge};
-use super::{NAMED_MAX, Next, ObjectWhy, Reason, named};
+use super::{NAMED_MAX, Next, ObjectWhy, Reason, held, named};
 use crate::ledger::event::Health;
 use crate::model::{CommitId, ObjectKey, Seq};
 use crate::plan::Assessment;
@@ -17,6 +16,9 @@ use crate::replay::{Pause, World};
 
 /// The code of the reason that there is nothing to explain.
 pub(super) const AS_GIT_SAYS: &str = "as_git_says";
+
+/// What is done about an object that is as a hold of its application has it.
+pub(super) const AS_HELD: &str = "as_held";
 
 /// The code of the reason that tells what others changed.
 pub(super) const CHANGED_BY: &str = "changed_by";
@@ -27,7 +29,8 @@ fn reason(code: &str, text: impl Into<String>, seq: Option<Seq>) -> Reason {
 
 /// Why an application is as it is; never empty.
 pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Reason> {
-    let mut reasons: Vec<Reason> = held(view).into_iter().chain(not_rolled_back(view)).collect();
+    let mut reasons: Vec<Reason> =
+        held::of_app(view).into_iter().chain(not_rolled_back(view)).collect();
     reasons.extend(restraining(world, view));
     reasons.extend(of_source(world, view));
     reasons.extend(gated(view));
@@ -46,31 +49,6 @@ pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Reason> {
     let misread = view.app.spec.misread();
     reasons.extend(misread.map(|what| reason("misread", what, Some(view.app.declared))));
     reasons
-}
-
-/// That a person holds the application as it was at an earlier instant.
-fn held(view: &AppView<'_>) -> Option<Reason> {
-    let hold = view.app.hold.as_ref()?;
-    let until = hold.until.map_or_else(String::new, |until| format!(" until {until}"));
-    let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
-    let waits = view.app.proposed.as_ref().map(|waits| &waits.desired.revision.commit);
-    let ends = match hold.automatic {
-        Some(_) => "Git says something else or it is released",
-        None => "it is released",
-    };
-    let waits = waits.map_or_else(String::new, |commit| {
-        format!("; commit {} of Git waits until {ends}", commit.short())
-    });
-    let pinned = match hold.pinned.len() {
-        0 => String::new(),
-        n => format!(", with {} by digest, which Git names by tag", count(n, "image")),
-    };
-    let text = if hold.automatic.is_some() { "ROLLED BACK BY ITSELF: " } else { "" };
-    let (to, at) = (hold.to.0, hold.at);
-    let commits = hold.commits.iter().map(|held| format!("; {}", held_commit(held)));
-    let commits: String = commits.collect();
-    let text = format!("{text}held as at #{to} ({at}){pinned}{until}{why}{waits}{commits}");
-    Some(reason("held_at", text, Some(hold.seq)))
 }
 
 /// That its rule would have rolled the application back, and why it was not.
@@ -231,7 +209,8 @@ pub(super) fn of_object(
         // By whom is for the ledger to say.
         reasons.push(reason(CHANGED_BY, what, Some(Seq(drift.seq))));
     }
-    let calm = [AS_GIT_SAYS, "writing", "under_way", "comparing"];
+    reasons.extend(held::of_object(view, key));
+    let calm = [AS_GIT_SAYS, AS_HELD, "writing", "under_way", "comparing"];
     if !calm.contains(&told.doing.as_str()) {
         reasons.extend(restraining(world, view));
         if told.doing == Doing::Gated.code() {
@@ -320,13 +299,20 @@ pub(super) fn next(world: &World, view: &AppView<'_>) -> Vec<Next> {
     found
 }
 
+/// What happens where a person holds the application.
+const UNTIL_RELEASED: &str =
+    "nothing, until it is released: commits are rendered and shown, and not applied";
+
+/// What happens where its rule does.
+const UNTIL_GIT_SAYS_ELSE: &str = "nothing, until Git says something else than what it was rolled \
+     back from, which ends the hold and is applied, or until it is released";
+
 /// What happens where nothing is to be done.
-fn at_rest(view: &AppView<'_>) -> &'static str {
+pub(super) fn at_rest(view: &AppView<'_>) -> &'static str {
     if view.app.hold.as_ref().is_some_and(|hold| hold.automatic.is_some()) {
-        "nothing, until Git says something else than what it was rolled back from, which ends the \
-         hold and is applied, or until it is released"
+        UNTIL_GIT_SAYS_ELSE
     } else if view.app.is_held() {
-        "nothing, until it is released: commits are rendered and shown, and not applied"
+        UNTIL_RELEASED
     } else if view.plan.permission.apply && view.app.spec.automated.is_some() {
         "nothing, until Git or the cluster changes: a commit is applied as soon as it is known"
     } else {

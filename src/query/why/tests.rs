@@ -585,3 +585,5 @@ fn a_parent_points_to_the_child_that_has_something_to_say() {
     );
     assert!(why.reasons[0].text.contains("`spec.source` is missing"), "{why:#?}");
 }
+
+mod held;

@@ -1,0 +1,92 @@
+//! Objects of an application that is held at an earlier instant.
+
+use super::*;
+use crate::ledger::Draft;
+use crate::ledger::event::{AppHeldV1, HeldRender};
+use crate::model::{Actor, Seq};
+use crate::query::fixture::Story;
+
+/// Goal: of an object of an application that is held `why` says by which hold, until when, and
+/// what Git says of that very object, and never that Git is followed at once.
+#[test]
+fn an_object_of_a_held_application_is_as_the_hold_has_it() {
+    const C: &str = "ConfigMap/prod/c";
+    let mut given = Given::synced(vec![object(A, 1), object(B, 1)]);
+    let then = given.world.clone();
+    given.push(2);
+    given.renders("web", vec![object(A, 2), object(B, 1), object(C, 1)]);
+    given.syncs("web");
+    let hold = given.rolls_back("web", &then);
+    given.syncs("web");
+    let commits = [1, 2].map(|number| commit(number).short().to_string());
+    for (subject, says) in [
+        (A, format!("Git says otherwise at {}, which waits", commits[1])),
+        (B, format!("Git says the same of it at {}", commits[1])),
+    ] {
+        let why = asks(&given, subject);
+        let held = why.reasons.iter().find(|reason| reason.code == "held_at").unwrap();
+        assert_eq!(held.seq, Some(hold.0));
+        let text = &held.text;
+        assert!(text.starts_with("application web is held as at #"), "{text}");
+        assert!(text.contains(&says) && text.contains(&commits[0]), "{text}");
+        assert_eq!(why.objects[0].doing, "as_held", "{why:#?}");
+        assert_eq!(why.git.as_ref().unwrap().commit, commit(2).to_string());
+        let next = &why.next[0].what;
+        assert!(next.contains("until it is released") && !next.contains("at once"), "{next}");
+        assert!(why.reasons.iter().all(|reason| reason.code != "as_git_says"), "{why:#?}");
+    }
+    given.lets_go("web", hold);
+    given.syncs("web");
+    let why = asks(&given, A);
+    assert_eq!((why.objects[0].doing.as_str(), why.reasons.len()), ("as_git_says", 1));
+}
+
+/// Goal: with the ledger it is told who holds it, and field by field what Git says instead; of a
+/// Secret without its values.
+#[test]
+fn who_holds_it_and_what_git_says_instead_is_told() {
+    let mut story = Story::told();
+    let newest = story.world.apps[&name("web")].desired.clone().unwrap();
+    let mut then = newest.clone();
+    let other = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "web", "namespace": "prod"}, "data": {"a": "0"}});
+    let bytes = crate::query::fixture::canonical(&other);
+    story.blob(&other);
+    let map = then.objects.get_mut(&key("ConfigMap/prod/web")).unwrap();
+    map.manifest = crate::ledger::Blob::plain(bytes.clone(), None).addr;
+    map.digest = Digest::of(&bytes);
+    let secret = then.objects.get_mut(&key("Secret/prod/web")).unwrap();
+    let old = serde_json::json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "web", "namespace": "prod"}, "data": {"password": "Y2FuYXJ5"}});
+    let bytes = crate::query::fixture::canonical(&old);
+    story.blob(&old);
+    secret.manifest = crate::ledger::Blob::plain(bytes.clone(), None).addr;
+    secret.digest = Digest::of(&bytes);
+    let held = AppHeldV1 {
+        app: name("web"),
+        to: Seq(9),
+        at: crate::model::Timestamp(9),
+        said: "@-".into(),
+        desired: HeldRender::from(&then),
+        left: vec![],
+        until: None,
+        reason: "incident 7".into(),
+        tree: None,
+        automatic: None,
+        approves: None,
+        images: vec![],
+    };
+    story.add(Draft::new(held).by(Actor::os_user("alice")));
+    let told = |of: &str| {
+        let subject = Subject::parse(of, None).unwrap();
+        let pending = gather(&story.world, &story.compared, &story.limits, &subject).unwrap();
+        let why = pending.read(&story.ledger, &NoFiles).unwrap();
+        why.reasons.into_iter().find(|reason| reason.code == "held_at").unwrap().text
+    };
+    let text = told("ConfigMap/prod/web");
+    assert!(text.contains(".data.a") && text.contains('0') && text.contains('1'), "{text}");
+    assert!(text.contains("incident 7") && text.contains("held by os-user:alice"), "{text}");
+    let text = told("Secret/prod/web");
+    assert!(text.contains(".data.password") && !text.contains("Y2FuYXJ5"), "{text}");
+    assert!(!text.contains("dHdv"), "{text}");
+}
