@@ -27,12 +27,13 @@ use crate::http::{self, ClientError};
 use crate::ledger::event::{RecoveryBegunV1, RecoveryFinishedV1};
 use crate::ledger::{self, Archive, Draft};
 use crate::model::{Digest, ObjectKey, Seq, Timestamp};
+use crate::query::cluster::Known;
 use crate::query::instant::{self, About};
-use crate::query::recovery::{Asked, gather, last_replay, own_cluster};
+use crate::query::recovery::{Asked, gather, last_replay, of_daemon, own_cluster};
 use crate::reconcile::recovery::{
     Differing, Found, NotRecorded, Recorder, Replay, ReplayError, Served, serving, survey, verify,
 };
-use crate::recovery::progress::{Fate, Progress, refuse};
+use crate::recovery::progress::{Fate, InTheWay, Progress, refuse};
 use crate::recovery::{Backends, Loss, Plan, Serving, Shown, plan};
 
 /// The target of a replay.
@@ -135,7 +136,10 @@ pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error
     found.there.retain(|key| !left.contains(key));
     let own = own_cluster(&archive)? == target.identity.uid;
     let former = wanted.former.as_ref();
-    let refused = if args.resume { None } else { refuse(former, own, &found.there) };
+    let refused = match args.resume {
+        true => None,
+        false => of_running(context, &target).await?.or(refuse(former, own, &found.there)),
+    };
     if args.plan {
         let shown = Planned {
             server: target.identity.server.clone(),
@@ -170,6 +174,20 @@ pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error
     let now = Instant::now();
     let since = now.checked_sub(planned).unwrap_or(now);
     replay(context, &args, (&archive, &target), (&made, &found), wanted, since).await
+}
+
+/// Why the target is none while a daemon runs that keeps it.
+async fn of_running(context: &Context, target: &Target) -> Result<Option<InTheWay>, Error> {
+    let client = context.client();
+    match client.probe().await {
+        Ok(()) => {}
+        Err(ClientError::Unreachable { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    let known: Known = client.get("cluster", "").await?;
+    let status: http::dto::Status = client.get("status", "").await?;
+    let observe = status.daemon.is_some_and(|daemon| daemon.observe);
+    Ok(of_daemon(&known, observe, &target.identity.uid))
 }
 
 /// Asks the target who it is and what it serves.

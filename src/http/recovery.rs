@@ -17,8 +17,9 @@ use crate::ledger::{self, Draft, Ledger};
 use crate::model::{AppName, BlobAddr, Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query::Book;
+use crate::query::cluster;
 use crate::query::instant::About;
-use crate::query::recovery::{Asked, Pending, gather, last_observed, last_replay};
+use crate::query::recovery::{Asked, Pending, gather, last_observed, last_replay, of_daemon};
 use crate::recovery::{Serving, plan, progress};
 use crate::replay::World;
 
@@ -115,12 +116,10 @@ pub(super) async fn record(
 
 /// The cluster that the daemon writes to itself is no target.
 fn not_its_own(world: &World, begun: &RecoveryBegunV1) -> Result<(), Error> {
-    let cluster = &world.cluster;
-    if cluster.uid == begun.uid && cluster.lost.is_none() && !world.observe {
-        let text = "the daemon keeps this very cluster and puts back what is missing by itself";
-        return Err(refused(text, "`greffier status` says how far it is"));
+    match of_daemon(&cluster::known(world), world.observe, &begun.uid) {
+        Some(found) => Err(refused(&found.why, &found.hint)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What is recorded, if it is about a replay that the ledger knows of.

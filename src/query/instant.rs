@@ -183,19 +183,19 @@ pub enum Error {
         /// The commit.
         commit: CommitId,
         /// The object that is asked about.
-        object: ObjectKey,
+        object: Box<ObjectKey>,
         /// The applications and when it was applied to each.
         candidates: Vec<String>,
     },
     /// A commit that was never applied.
-    #[error("commit {} was never applied{}", .commit.short(), of(.apps, .object.as_ref()))]
+    #[error("commit {} was never applied{}", .commit.short(), of(.apps, .object.as_deref()))]
     NeverApplied {
         /// The commit.
         commit: CommitId,
         /// For which applications; empty = for any.
         apps: Vec<AppName>,
         /// The object that is asked about, where they are those that have it.
-        object: Option<ObjectKey>,
+        object: Option<Box<ObjectKey>>,
         /// When it was seen first.
         seen: Option<Seq>,
     },

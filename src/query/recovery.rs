@@ -6,6 +6,8 @@
 //! Security: the manifests have the values of Secrets. They go to the API server and nowhere else;
 //! what is shown of a plan has none.
 
+mod kept;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ use crate::recovery::plan::{Input, Skipped};
 use crate::recovery::progress::{Progress, last_onto};
 use crate::recovery::{Source, skips};
 use crate::replay::{App, LiveObject, World};
+
+pub use kept::of_daemon;
 
 /// How many objects of an application a note names.
 const NAMED_MAX: usize = 10;
@@ -87,6 +91,9 @@ pub fn gather(world: &World, asked: &Asked) -> Result<Pending, UnknownApp> {
         unowned: asked.unowned,
         ..Input::default()
     };
+    if asked.live || asked.unowned {
+        gathering.pending.input.notes.extend(kept::observed(world));
+    }
     let mut taken = BTreeSet::new();
     for (name, app) in &world.apps {
         if asked.apps.is_empty() || asked.apps.contains(name) {

@@ -6,7 +6,7 @@ use super::dto::{self, RecoveryRecord};
 use crate::http::tests::Daemon;
 use crate::http::{ClientError, ClientError::Api};
 use crate::ledger::event::{
-    ClusterIdentifiedV1, Event, Recovered, RecoveryAbandonedV1, RecoveryBegunV1,
+    ClusterIdentifiedV1, ClusterReplacedV1, Event, Recovered, RecoveryAbandonedV1, RecoveryBegunV1,
     RecoveryFinishedV1, RecoveryIntentV1, RecoveryOutcomeV1, RecoveryResult, RecoveryWrite,
 };
 use crate::ledger::samples::sample_events;
@@ -164,4 +164,17 @@ async fn the_cluster_that_the_daemon_writes_to_is_no_target() {
     let error = refused(&daemon, &begun(&uid)).await;
     assert_eq!(error.code, "replay_refused");
     assert!(error.message.contains("puts back what is missing"), "{}", error.message);
+    // Of one in doubt it puts nothing back, and does not say so.
+    let replaced = ClusterReplacedV1 {
+        kept: uid.clone(),
+        uid: "c-9".into(),
+        version: "v1.36.0".into(),
+        server: "https://127.0.0.1".into(),
+    };
+    let doubt = daemon.told.0.lock().unwrap().event(replaced);
+    let error = refused(&daemon, &begun("c-9")).await;
+    let text = &error.message;
+    assert!(text.contains("DOUBT") && text.contains(&format!("#{doubt}")), "{text}");
+    assert!(!text.contains("by itself"), "{text}");
+    assert!(error.hint.contains("greffier cluster accept --plan"), "{}", error.hint);
 }

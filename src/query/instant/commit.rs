@@ -30,7 +30,7 @@ pub(in crate::query) fn applied_first(
     let apps = owners_at(book, about, owners, &commit)?;
     let found = first(book, about, &apps, &commit)?;
     let Some((done, app)) = found.done else {
-        let object = about.object.clone().filter(|_| about.app.is_none());
+        let object = about.object.clone().filter(|_| about.app.is_none()).map(Box::new);
         return Err(Error::NeverApplied { commit, apps, object, seen: found.seen });
     };
     let what = format!("when commit {} was applied first, to application {app}", commit.short());
@@ -66,7 +66,7 @@ fn first(
         let candidates = done.iter().take(CANDIDATES_MAX);
         return Err(Error::SeveralApps {
             commit: commit.clone(),
-            object: object.clone(),
+            object: Box::new(object.clone()),
             candidates: candidates.map(|(seq, app)| format!("{app} (#{seq})")).collect(),
         });
     }

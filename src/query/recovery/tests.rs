@@ -2,7 +2,8 @@ use serde_json::json;
 
 use super::*;
 use crate::ledger::event::{
-    AppDeclaredV1, BackTo, DesiredObject, Event, HoldBegunV1, ObjectPreviewedV1, Origin, Preview,
+    AppDeclaredV1, BackTo, ClusterAcceptedV1, ClusterReplacedV1, DesiredObject, Event, HoldBegunV1,
+    ObjectPreviewedV1, Origin, Preview,
 };
 use crate::ledger::{Archive, Batch, Draft, Ledger, Options};
 use crate::model::Digest;
@@ -227,4 +228,38 @@ fn without_the_key_every_secret_is_named_and_with_it_none() {
         let secret = made.steps.iter().any(|step| step.key.is_secret());
         assert_eq!(secret, with_key, "{:?}", made.shown.missing);
     }
+}
+
+/// Goal: whoever replays what was observed is told by name where that is of another cluster, and
+/// which instant is the last of the former one.
+#[test]
+fn what_was_observed_of_another_cluster_is_said_to_be() {
+    let mut story = Story::told();
+    let kept = story.world.cluster.uid.clone();
+    let noted = |story: &Story, live, unowned| {
+        let asked = Asked { apps: Vec::new(), live, unowned };
+        let notes = planned(story, &asked, |_| true).shown.notes;
+        let of_cluster = |note: &String| note.contains("cluster");
+        notes.into_iter().filter(of_cluster).collect::<Vec<_>>()
+    };
+    assert_eq!(noted(&story, true, true), [""; 0]);
+    let doubt = story.event(ClusterReplacedV1 {
+        kept: kept.clone(),
+        uid: "c-9".into(),
+        version: "v1.36.0".into(),
+        server: "https://127.0.0.1".into(),
+    });
+    let before = format!("--at '#{}'", doubt.0 - 1);
+    assert_eq!(noted(&story, false, false), [""; 0], "what is wanted is as it was");
+    for (live, unowned) in [(true, false), (false, true)] {
+        let notes = noted(&story, live, unowned);
+        let [note] = notes.as_slice() else { panic!("{notes:?}") };
+        assert!(note.starts_with("DOUBT: another cluster answers since"), "{note}");
+        assert!(note.contains(&format!("#{doubt}")) && note.contains(&before), "{note}");
+    }
+    let accepted =
+        story.event(ClusterAcceptedV1 { uid: "c-9".into(), doubt, reason: String::new() });
+    let [note] = &noted(&story, true, false)[..] else { panic!("one note") };
+    assert!(note.contains(&format!("#{accepted} in place of {kept}")), "{note}");
+    assert!(note.contains(&before) && !note.contains("DOUBT"), "{note}");
 }
