@@ -8,6 +8,12 @@ use crate::keep::kept;
 fn what_is_answered_from_half_a_ledger_says_so() {
     let (greffier, app, ns) = kept("damaged", &[("web/1.yaml", &*config_map("one", "1"))]);
     greffier.wait_synced(&app, &greffier.repo.head());
+    let segments = greffier.path("data").join("ledger/segments");
+    let segment = std::fs::read_dir(segments).unwrap().next().unwrap().unwrap().path();
+    let half = usize::try_from(std::fs::metadata(&segment).unwrap().len()).unwrap();
+    greffier.repo.write("web/1.yaml", &config_map("one", "2"));
+    let second = greffier.repo.push("second");
+    greffier.wait_synced(&app, &second);
     assert_eq!(greffier.stop(), Some(0));
     let asked = [
         &["status"][..],
@@ -24,11 +30,8 @@ fn what_is_answered_from_half_a_ledger_says_so() {
         let (_, told) = greffier.cli_ends(0, command);
         assert!(!told.contains("DAMAGED"), "{command:?}: {told}");
     }
-    let segments = greffier.path("data").join("ledger/segments");
-    let segment = std::fs::read_dir(segments).unwrap().next().unwrap().unwrap().path();
     let mut bytes = std::fs::read(&segment).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    bytes[half + 60] ^= 1;
     std::fs::write(&segment, bytes).unwrap();
     for command in asked {
         let (answer, told) = greffier.cli_ends(7, command);
