@@ -27,7 +27,10 @@ fn what_is_answered_from_half_a_ledger_says_so() {
         &["ledger", "info"],
     ];
     for command in asked {
-        let (_, told) = greffier.cli_ends(0, command);
+        // What others have in the shared cluster may not come back: that is an answer, too.
+        let ended = greffier.cli(command);
+        assert!(matches!(ended.status.code(), Some(0 | 1)), "{command:?}");
+        let told = String::from_utf8(ended.stderr).unwrap();
         assert!(!told.contains("DAMAGED"), "{command:?}: {told}");
     }
     let mut bytes = std::fs::read(&segment).unwrap();

@@ -107,7 +107,7 @@ fn six_hundred_objects_come_back_through_three_kills() {
 
     // Onto the cluster that is kept nothing is written, with the daemon and without.
     let (_, said) = greffier.cli_ends(6, &onto(&old, &["--yes"]));
-    assert!(said.contains("the cluster that this ledger keeps"), "{said}");
+    assert!(said.contains("the daemon keeps this very cluster"), "{said}");
     let doctor = greffier.cli(&["doctor", "--recovery", "-o", "json"]);
     assert_eq!(doctor.status.code(), Some(1), "volumes do not come back");
     let doctor: Value = serde_json::from_slice(&doctor.stdout).unwrap();
