@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::daemon::{Greffier, KEPT, Repo, application, config_map, git, run, until};
-use crate::git_back::{bare, ended_as_git, events, hook, moved_on_beside, script_at};
+use crate::git_back::{bare, ended_as_git, events, hook, moved_on_beside, over_ssh};
 use crate::keep::{live, namespace};
 use crate::render::{several, tools};
 use crate::rollback::{THEN, values};
@@ -58,29 +58,12 @@ fn with_the_repository_away_it_is_held_and_the_commit_is_made_later() {
 /// longer than whoever asks waits.
 #[test]
 fn with_a_repository_that_never_answers_it_is_held() {
-    let (app, ns) = ("githangs-web", namespace("githangs"));
-    let greffier = Greffier::new();
-    let (shims, hangs) = (greffier.path("bin"), greffier.path("hangs"));
-    fs::create_dir_all(&shims).unwrap();
-    // The other machine is this one, until it does not answer any more.
-    let shim = format!(
-        "for last; do :; done\n[ -e {} ] && exec sleep 60\nexec sh -c \"$last\"",
-        hangs.display()
-    );
-    script_at(&shims.join("ssh"), &shim);
-    let path = format!("{}:{}", shims.display(), std::env::var("PATH").unwrap());
-    *greffier.environment.borrow_mut() = vec![("PATH".to_owned(), path)];
-    greffier.repo.write("web/a.yaml", &config_map("a", "one"));
-    let first = greffier.repo.push("first");
-    let url = format!("ssh://git@example.test{}", greffier.repo.url());
-    let greffier = greffier.root(&application(app, &url, "web", &ns, KEPT));
-    greffier.start();
-    greffier.wait_synced(app, &first);
-    let to = format!("#{}", greffier.seq());
-    greffier.repo.write("web/a.yaml", &config_map("a", "two"));
-    let second = greffier.repo.push("second");
-    greffier.cli_ends(0, &["refresh"]);
-    greffier.wait_synced(app, &second);
+    let hang = |greffier: &Greffier| {
+        let hangs = greffier.path("hangs");
+        format!("[ -e {} ] && exec sleep 60", hangs.display())
+    };
+    let (greffier, ns, to, second) = over_ssh("githangs", hang);
+    let (app, hangs) = ("githangs-web", greffier.path("hangs"));
     fs::write(&hangs, "").unwrap();
     let (_, said) = greffier.cli_ends(8, &["rollback", app, "--to", &to, "--git", "--yes"]);
     for words in ["is held; NOT PUSHED", "does not answer", "push it later with"] {

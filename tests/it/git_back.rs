@@ -44,6 +44,35 @@ pub(crate) fn moved_on_beside(name: &str) -> (Greffier, String, String, String) 
     (greffier, app, ns, format!("#{then}"))
 }
 
+/// `NAME-web`, whose repository is reached by ssh: the other machine is this one, after it did what
+/// `first` says. Returns its namespace, an instant at which its value was "one", and the commit that
+/// is synced since.
+pub(crate) fn over_ssh(
+    name: &str,
+    first: impl FnOnce(&Greffier) -> String,
+) -> (Greffier, String, String, String) {
+    let (app, ns) = (format!("{name}-web"), namespace(name));
+    let greffier = Greffier::new();
+    let shims = greffier.path("bin");
+    fs::create_dir_all(&shims).unwrap();
+    let shim = format!("for last; do :; done\n{}\nexec sh -c \"$last\"", first(&greffier));
+    script_at(&shims.join("ssh"), &shim);
+    let path = format!("{}:{}", shims.display(), std::env::var("PATH").unwrap());
+    *greffier.environment.borrow_mut() = vec![("PATH".to_owned(), path)];
+    greffier.repo.write("web/a.yaml", &config_map("a", "one"));
+    let one = greffier.repo.push("first");
+    let url = format!("ssh://git@example.test{}", greffier.repo.url());
+    let greffier = greffier.root(&application(&app, &url, "web", &ns, KEPT));
+    greffier.start();
+    greffier.wait_synced(&app, &one);
+    let to = format!("#{}", greffier.seq());
+    greffier.repo.write("web/a.yaml", &config_map("a", "two"));
+    let two = greffier.repo.push("second");
+    greffier.cli_ends(0, &["refresh"]);
+    greffier.wait_synced(&app, &two);
+    (greffier, ns, to, two)
+}
+
 pub(crate) fn ended_as_git(greffier: &Greffier, app: &str) -> Value {
     let ended = greffier.wait_kind("hold.app-ended", app);
     assert_eq!(ended["detail"]["end"], "SameAsGit", "{ended}");
@@ -139,30 +168,12 @@ fn a_commit_on_a_branch_of_its_own_waits_for_the_merge() {
 
 #[test]
 fn it_is_pushed_over_ssh_with_the_credentials_that_fetches_have() {
-    let (app, ns) = ("gitssh-web", namespace("gitssh"));
-    let greffier = Greffier::new();
-    // The other machine is this one.
-    let shims = greffier.path("bin");
-    fs::create_dir_all(&shims).unwrap();
-    let asked = shims.join("asked");
-    let shim = format!(
-        "for last; do :; done\necho \"$last\" >> {}\nexec sh -c \"$last\"",
-        asked.display()
-    );
-    script_at(&shims.join("ssh"), &shim);
-    let path = format!("{}:{}", shims.display(), std::env::var("PATH").unwrap());
-    *greffier.environment.borrow_mut() = vec![("PATH".to_owned(), path)];
-    greffier.repo.write("web/a.yaml", &config_map("a", "one"));
-    let first = greffier.repo.push("first");
-    let url = format!("ssh://git@example.test{}", greffier.repo.url());
-    let greffier = greffier.root(&application(app, &url, "web", &ns, KEPT));
-    greffier.start();
-    greffier.wait_synced(app, &first);
-    let to = format!("#{}", greffier.seq());
-    greffier.repo.write("web/a.yaml", &config_map("a", "two"));
-    let second = greffier.repo.push("second");
-    greffier.cli_ends(0, &["refresh"]);
-    greffier.wait_synced(app, &second);
+    let log = |greffier: &Greffier| {
+        let asked = greffier.path("bin/asked");
+        format!("echo \"$last\" >> {}", asked.display())
+    };
+    let (greffier, ns, to, second) = over_ssh("gitssh", log);
+    let (app, asked) = ("gitssh-web", greffier.path("bin/asked"));
     greffier.cli_ends(0, &["rollback", app, "--to", &to, "--git", "--yes"]);
     ended_as_git(&greffier, app);
     assert_eq!(live(&ns, "cm/a", ".data.key"), "one");
