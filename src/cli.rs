@@ -35,6 +35,7 @@ mod report;
 mod restore;
 mod rollback;
 mod run;
+mod salvage;
 mod settings;
 mod show;
 mod table;

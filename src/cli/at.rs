@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::args::{ClusterArgs, Format, Get, LedgerVerb, Verb};
+use super::args::{ClusterArgs, Format, Get, Verb};
 use super::asker::Asker;
 use super::error::Error;
 use super::output::say;
@@ -77,7 +77,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Error> {
             refused("another revision: it is rendered now, against the present")
         }
         Verb::Report(_) => refused("a report: it has --from and --to"),
-        Verb::Ledger(LedgerVerb::Info | LedgerVerb::Verify)
+        Verb::Ledger(_)
         | Verb::Serve(_)
         | Verb::Config(_)
         | Verb::Version

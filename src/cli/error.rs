@@ -189,9 +189,11 @@ impl From<ledger::Error> for Error {
     fn from(error: ledger::Error) -> Self {
         use ledger::Error as Ledger;
         let (exit, hint) = match &error {
-            Ledger::Corrupt { .. } | Ledger::Decode { .. } | Ledger::Unreadable { .. } => {
-                (Exit::Ledger, "nothing more is written; `greffier ledger verify` lists all damage")
-            }
+            Ledger::Corrupt { .. } | Ledger::Decode { .. } | Ledger::Unreadable { .. } => (
+                Exit::Ledger,
+                "nothing more is written; `greffier ledger verify` lists all damage, \
+                 `greffier ledger salvage --plan` says what could be saved",
+            ),
             Ledger::Locked { .. } => (
                 Exit::Usage,
                 "another daemon has it open: stop it, or give this one another data_dir",

@@ -30,8 +30,11 @@ use crate::replay::World;
 use crate::source;
 
 /// What to do about a ledger that is damaged before its end.
-pub(super) const NO_START: &str =
-    "the daemon does not start on it: bring back the newest copy that is whole";
+pub(super) const NO_START: &str = "the daemon does not start on it: bring back the newest copy that is whole, or make one of \
+     what can be read: greffier ledger salvage --plan";
+/// What to do where there is no copy.
+pub(super) const SALVAGE: &str =
+    "without a copy, make a ledger of what can be read: greffier ledger salvage --plan";
 /// Set once damage was told. A process reads one ledger.
 static DAMAGE: OnceLock<()> = OnceLock::new();
 /// How many events are read at a time.

@@ -8,7 +8,7 @@ use super::args::{ExitCodeRule, Format, Get, LedgerVerb};
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::table::{local_time, size, table};
-use super::{at, files, log, mark, output, people as persons};
+use super::{at, files, log, mark, output, people as persons, salvage};
 use crate::http::dto;
 use crate::query::ResourceFilter;
 use crate::query::instant::About;
@@ -471,6 +471,7 @@ pub(super) fn diff_against(diff: &dto::Diff, at: &str, side: &str) -> String {
 pub(super) async fn ledger(context: &Context, verb: LedgerVerb) -> Result<(), Error> {
     match verb {
         LedgerVerb::Verify => verify(context).await,
+        LedgerVerb::Salvage(args) => salvage::run(context, &args),
         LedgerVerb::Info => {
             let client = context.client();
             let info = match client.probe().await {
@@ -554,5 +555,7 @@ async fn verify(context: &Context) -> Result<(), Error> {
         format!("the ledger has {}", count(verified.problems.len(), "problem")),
     );
     error.causes = verified.problems.iter().map(ToString::to_string).collect();
-    Err(error.hint("restore the named files from a copy; everything else can still be read"))
+    Err(error
+        .hint("restore the named files from a copy; everything else can still be read")
+        .hint(files::SALVAGE))
 }

@@ -132,6 +132,9 @@ pub enum Error {
     /// There is no ledger to read.
     #[error("there is no ledger in {0}")]
     Missing(PathBuf),
+    /// The directory for a new ledger has something in it.
+    #[error("{0} is not empty")]
+    NotEmpty(PathBuf),
     /// An index could not answer, and nor could its replacement.
     #[error("the index of the ledger failed")]
     Index(#[source] Arc<super::store::Error>),

@@ -522,7 +522,7 @@ pub(super) fn check_key(path: &Path, sealer: &Sealer, first: Option<&Header>) ->
 }
 
 /// Security: a copy of the ledger's directory must not carry the key.
-fn refuse_key_inside(dir: &Path, key: &Path) -> Result<(), Error> {
+pub(super) fn refuse_key_inside(dir: &Path, key: &Path) -> Result<(), Error> {
     let absolute = |path: &Path| {
         let known = path.ancestors().find_map(|ancestor| {
             let real = ancestor.canonicalize().ok()?;

@@ -438,7 +438,7 @@ pub(super) fn catch_up(
             Record::Blob(blob) => {
                 changes.blobs.push((blob.addr, BlobPlace { at: found.at, step: blob.step }));
             }
-            Record::Footer(_) => {}
+            Record::Footer(_) | Record::Void => {}
         }
         if changes.events.len() + changes.blobs.len() >= CATCH_UP_EVENTS {
             flush(&mut changes)?;

@@ -153,7 +153,7 @@ fn scan_last(
                     end.events += 1;
                 }
                 Record::Blob(_) => end.blobs += 1,
-                Record::Footer(_) => {}
+                Record::Footer(_) | Record::Void => {}
             },
             Ok(None) => break None,
             Err(Error::Corrupt { what, .. }) => break Some(what),

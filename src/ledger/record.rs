@@ -7,7 +7,7 @@
 //! header, 80 bytes                        record
 //!   0  8  magic "GrefSeg\0"                 0  4  length of the body
 //!   8  2  format, 0                         4  4  crc32c of length, type and body
-//!  10  2  zero                              8  1  type: 1 event, 2 blob, 3 footer
+//!  10  2  zero                              8  1  type: 1 event, 2 blob, 3 footer, 4 void
 //!  12 16  ledger id                         9  .  body
 //!  28  8  sequence number of its first event
 //!  36 32  hash of the frame before it     footer body, 64 bytes
@@ -28,6 +28,9 @@
 //!                                                variable length (`ledger::number`)
 //!                                          .  .  content
 //! ```
+//!
+//! A void stands where salvage found bytes that could not be read, so that what is behind them
+//! keeps its place; its body is zeros.
 //!
 //! A base is named by its place, which spares a search for each; that it is the right one shows in
 //! the plaintext, which must have the address.
@@ -55,10 +58,14 @@ pub const BLOB_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// before it. A length field above it is damage, not a reason to allocate.
 pub const BODY_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 128 * 1024;
 
+/// What is wrong with the undamaged header of a segment that another greffier wrote.
+pub const UNKNOWN_FORMAT: &str = "is of a format that this greffier does not know";
+
 const SEGMENT_MAGIC: [u8; 8] = *b"GrefSeg\0";
 const TYPE_EVENT: u8 = 1;
 const TYPE_BLOB: u8 = 2;
 const TYPE_FOOTER: u8 = 3;
+const TYPE_VOID: u8 = 4;
 const EVENT_FIXED_BYTES: usize = 8;
 const BLOB_FIXED_BYTES: usize = 34;
 const FOOTER_BYTES: usize = 64;
@@ -141,7 +148,7 @@ impl Header {
         }
         // After the checksum: another format is then what its writer meant.
         if u16::from_be_bytes(format) != FORMAT || zero != [0, 0] {
-            return Err(Error::Header("is of a format that this greffier does not know"));
+            return Err(Error::Header(UNKNOWN_FORMAT));
         }
         Ok(decoded)
     }
@@ -217,6 +224,8 @@ pub enum Record<'a> {
     Blob(BlobRecord<'a>),
     /// The end of a sealed segment.
     Footer(Footer),
+    /// What salvage put in place of bytes that could not be read.
+    Void,
 }
 
 /// Appends a record to `out`: room for its length and checksum, its type, what `body` writes, and
@@ -285,6 +294,12 @@ pub fn put_footer(out: &mut Vec<u8>, footer: &Footer) {
     });
 }
 
+/// Appends a void of `bytes` in all, which must be at least [`PREFIX_BYTES`] and at most
+/// [`BODY_BYTES_MAX`].
+pub fn put_void(out: &mut Vec<u8>, bytes: usize) {
+    put(out, TYPE_VOID, |out| out.resize(out.len() + bytes.saturating_sub(PREFIX_BYTES), 0));
+}
+
 /// How many bytes the record that begins with `prefix` takes in all; `None` when there are too
 /// few bytes to tell.
 ///
@@ -294,6 +309,12 @@ pub fn record_bytes(prefix: &[u8]) -> Result<Option<usize>, Error> {
     let Some(length) = prefix.first_chunk::<4>() else { return Ok(None) };
     let body = u32::from_be_bytes(*length) as usize;
     if body > BODY_BYTES_MAX { Err(Error::Length(body)) } else { Ok(Some(PREFIX_BYTES + body)) }
+}
+
+/// Whether the record claims to be a void.
+#[must_use]
+pub fn says_void(record: &[u8]) -> bool {
+    record.get(PREFIX_BYTES - 1) == Some(&TYPE_VOID)
 }
 
 /// Reads the record at the start of `bytes`; also says how many bytes it takes.
@@ -314,6 +335,7 @@ pub fn parse(bytes: &[u8]) -> Result<(Record<'_>, usize), Error> {
         TYPE_EVENT => Record::Event(parse_event(rest)?),
         TYPE_BLOB => Record::Blob(parse_blob(rest)?),
         TYPE_FOOTER => Record::Footer(parse_footer(rest)?),
+        TYPE_VOID => Record::Void,
         _ => return Err(Error::Body("type")),
     };
     Ok((record, total))
@@ -368,7 +390,7 @@ fn parse_footer(mut rest: Fields<'_>) -> Result<Footer, Error> {
 }
 
 /// Where, after damage at the start of `bytes`, the next undamaged record begins: at the place
-/// that the damaged record's own length points to, else at the next event frame.
+/// that the damaged record's own length points to, else at the next event or blob.
 #[must_use]
 pub fn resync(bytes: &[u8]) -> Option<usize> {
     let stated = record_bytes(bytes).ok().flatten();
@@ -377,12 +399,22 @@ pub fn resync(bytes: &[u8]) -> Option<usize> {
     {
         return Some(at);
     }
-    let before_magic = PREFIX_BYTES + EVENT_FIXED_BYTES;
-    let magics = bytes.windows(FRAME_MAGIC.len()).enumerate().skip(before_magic + 1);
-    magics
-        .filter(|(_, window)| *window == FRAME_MAGIC)
-        .map(|(at, _)| at - before_magic)
-        .find(|at| parse(&bytes[*at..]).is_ok())
+    (1..bytes.len()).find(|at| {
+        let rest = &bytes[*at..];
+        may_begin_record(rest) && parse(rest).is_ok()
+    })
+}
+
+/// Whether `bytes` may begin with an event or a blob: spares the checksum at almost every place.
+fn may_begin_record(bytes: &[u8]) -> bool {
+    match bytes.get(PREFIX_BYTES - 1) {
+        Some(&TYPE_EVENT) => {
+            let frame = bytes.get(PREFIX_BYTES + EVENT_FIXED_BYTES..);
+            frame.is_some_and(|frame| frame.starts_with(FRAME_MAGIC.as_slice()))
+        }
+        Some(&TYPE_BLOB) => bytes.get(PREFIX_BYTES + 32).is_some_and(|codec| *codec <= 3),
+        _ => false,
+    }
 }
 
 /// The unread fields of a body.

@@ -259,7 +259,8 @@ impl Cursor {
         Ok(Some(Found { at, end: self.offset, record }))
     }
 
-    /// Brings the next event or blob record into the window, passing footers and segment ends.
+    /// Brings the next event or blob record into the window, passing footers, voids and segment
+    /// ends.
     fn load(&mut self) -> Result<Option<Range<usize>>, Error> {
         loop {
             let Some(segment) = self.segment.clone() else { return Ok(None) };
@@ -276,7 +277,7 @@ impl Cursor {
                 .and_then(|total| total.ok_or(record::Error::Short))
                 .map_err(|error| self.segments.corrupt(&segment, self.offset, error))?;
             let range = self.fill(&segment, end, total)?;
-            if let Ok((Record::Footer(_), _)) = footer_at(&self.window[range.clone()]) {
+            if is_passed(&self.window[range.clone()]) {
                 self.offset += total as u64;
                 continue;
             }
@@ -325,13 +326,10 @@ impl Cursor {
     }
 }
 
-/// The footer at the start of `bytes`, without looking at other records.
-fn footer_at(bytes: &[u8]) -> Result<(Record<'_>, usize), record::Error> {
-    if bytes.len() == FOOTER_RECORD_BYTES {
-        record::parse(bytes)
-    } else {
-        Err(record::Error::Short)
-    }
+/// Whether an undamaged record is neither event nor blob, without looking at those.
+fn is_passed(record: &[u8]) -> bool {
+    let of_them = record.len() == FOOTER_RECORD_BYTES || record::says_void(record);
+    of_them && matches!(record::parse(record), Ok((Record::Footer(_) | Record::Void, _)))
 }
 
 /// An error of a record with its cause, in one line.

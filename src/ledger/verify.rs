@@ -69,7 +69,7 @@ pub(super) fn verify(
                     verified.bytes += u64::from(event.envelope.payload.len);
                 }
                 Record::Blob(blob) => check_blob(reader, blob.addr, blob.codec, &mut verified),
-                Record::Footer(_) => {}
+                Record::Footer(_) | Record::Void => {}
             },
             Ok(None) => break,
             Err(error) => {

@@ -46,4 +46,29 @@ fn what_is_answered_from_half_a_ledger_says_so() {
     let (_, told) = greffier.cli_ends(7, &["ledger", "verify"]);
     assert!(told.contains("bring back the newest copy"), "{told}");
     greffier.cli_ends(7, &["serve"]);
+    let damaged = std::fs::read(&segment).unwrap();
+
+    // Without a copy, greffier goes on with what can be read.
+    let ledger = greffier.path("data").join("ledger");
+    let into = greffier.path("salvaged");
+    let into_text = into.to_str().unwrap();
+    let plan = greffier.cli(&["ledger", "salvage", "--plan", "-o", "json"]);
+    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let (kept, lost) = (plan["last"].as_u64().unwrap(), !plan["cut"].is_null());
+    assert!(kept > 0 && plan["recorded"].is_null() && !into.exists(), "{plan}");
+    let exit = if lost { 8 } else { 0 };
+    let (told, _) = greffier.cli_ends(exit, &["ledger", "salvage", into_text]);
+    assert!(told.contains(&format!("SALVAGED events #1 to #{kept}")), "{told}");
+    assert_eq!(std::fs::read(&segment).unwrap(), damaged, "the damaged one is only read");
+    let (_, told) = greffier.cli_ends(2, &["ledger", "salvage", into_text]);
+    assert!(told.contains("is not empty"), "{told}");
+    std::fs::rename(&ledger, greffier.path("data").join("ledger.damaged")).unwrap();
+    std::fs::rename(&into, &ledger).unwrap();
+    greffier.cli_ends(0, &["ledger", "verify"]);
+    let (_, told) = greffier.cli_ends(2, &["ledger", "salvage", into_text]);
+    assert!(told.contains("nothing is damaged"), "{told}");
+    greffier.start();
+    greffier.wait_synced(&app, &second);
+    let (log, _) = greffier.cli_ends(0, &["log", "--all", "-o", "json", "-n", "500"]);
+    assert!(log.contains("the ledger was salvaged from"), "{log}");
 }
