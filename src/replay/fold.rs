@@ -31,8 +31,11 @@ impl World {
     pub fn apply(&mut self, seq: Seq, recorded: Timestamp, event: &Event) -> Touched {
         self.seq = seq;
         let set_back = self.follow_clock(recorded);
+        let later = self.own_writes.later.len();
         let touched = self.fold(seq, recorded, event);
-        if set_back { Touched::all() } else { touched }
+        // What waits beside an object that greffier wrote later may be of another application.
+        let fewer = self.own_writes.later.len() < later;
+        if set_back || fewer { Touched::all() } else { touched }
     }
 
     /// What people call an instant, and what another cluster is given, decide nothing.
@@ -519,6 +522,7 @@ impl World {
         let app = self.apps.get(&body.app);
         match app.and_then(|app| self.later_write(app, &body.key)) {
             Some(at) if self.note_sign(&body.key, at) => Touched::all(),
+            _ if self.shows_later(&body.key) => Touched::all(),
             _ => Touched::app(&body.app),
         }
     }

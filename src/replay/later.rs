@@ -236,6 +236,7 @@ impl World {
             }
             // Whoever wrote later may have removed it, too.
             Verb::Create if self.makes_again_beside_later(app, write) => true,
+            Verb::Create if self.makes_beside_otherwise(app) => true,
             // And may have been told something else since.
             Verb::Create | Verb::Update | Verb::Adopt | Verb::Recreate | Verb::Prune => {
                 self.is_of_old_copy(app) || self.changes_later(app, write)
@@ -265,6 +266,58 @@ impl World {
     fn is_spoken_since_start(&self, app: &App) -> bool {
         let asked = app.asked(self.now).is_some_and(|request| self.started < request.seq);
         asked || app.hold.as_ref().is_some_and(|hold| self.started < hold.seq)
+    }
+
+    /// Whether something of the application, or of the tree that it is in, shows a later write and
+    /// is wanted otherwise, as far as is known: that may have been a rollback, which removed as
+    /// well what is not there. So it is not made unasked.
+    #[must_use]
+    pub fn makes_beside_otherwise(&self, app: &App) -> bool {
+        if self.own_writes.later.is_empty() || self.is_spoken_since_start(app) {
+            return false;
+        }
+        let root = self.root(app);
+        self.own_writes.later.iter().any(|key| {
+            let owner = self.owned.get(key).map(|owned| &owned.app);
+            let apps = self.wanted_by.get(key).into_iter().flatten().chain(owner);
+            let mut apps = apps.filter_map(|name| self.apps.get(name));
+            apps.any(|of| {
+                self.is_wanted_otherwise(of, key)
+                    && self
+                        .root(of)
+                        .is_some_and(|of| root.is_some_and(|root| std::ptr::eq(root, of)))
+            })
+        })
+    }
+
+    /// Whether what greffier wrote later is not as the application wants it, or not known to be,
+    /// and no person has spoken since.
+    fn is_wanted_otherwise(&self, app: &App, key: &ObjectKey) -> bool {
+        let desired = app.desired.as_ref().filter(|_| !app.removing);
+        let Some(object) = desired.and_then(|desired| desired.objects.get(key)) else {
+            // It is to go.
+            return self.owned.contains_key(key) && !self.is_spoken_since_start(app);
+        };
+        let applied = self.owned.get(key).is_some_and(|owned| owned.applied == object.digest);
+        let same = match applied {
+            true => self.later_write(app, key).is_none(),
+            false => app.previews.get(key).is_some_and(|previewed| {
+                previewed.digest == object.digest && previewed.result == Preview::Same
+            }),
+        };
+        !same && !self.is_spoken_since_start(app)
+    }
+
+    /// The application at the top of the tree that `app` is in; `None` in a circle.
+    fn root<'a>(&'a self, app: &'a App) -> Option<&'a App> {
+        let mut app = app;
+        // Bound: no chain of parents is longer, unless it is a circle.
+        for _ in 0..=self.apps.len() {
+            let Origin::Parent(parent) = &app.origin else { return Some(app) };
+            let Some(parent) = self.apps.get(parent) else { return Some(app) };
+            app = parent;
+        }
+        None
     }
 
     /// Whether the application shows a later write, and `write` would make again what was applied.

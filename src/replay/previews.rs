@@ -31,6 +31,9 @@ impl World {
         };
         app.ignore_failures.remove(&body.key);
         app.previews.insert(body.key.clone(), previewed);
+        if self.shows_later(&body.key) {
+            return Touched::all();
+        }
         Touched::app(&body.app)
     }
 }

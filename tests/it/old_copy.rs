@@ -193,27 +193,31 @@ fn an_old_copy_does_not_apply_what_was_rolled_back_since() {
     next_second(&ns);
     greffier.start();
     greffier.repo.write("web/1.yaml", &one("bad")).write("web/3.yaml", &three("bad"));
-    let bad = greffier.repo.push("bad");
+    let bad = greffier.repo.write("web/4.yaml", &config_map("four", "bad")).push("bad");
     greffier.wait_synced(&app, &bad);
     let to = format!("git:{}", &first[..10]);
     greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes"]);
     until("it is rolled back", || (live(&ns, "cm/one", KEY) == "1").then_some(()));
     until("it is rolled back", || (live(&ns, "cm/three", KEY) == "1").then_some(()));
+    until("it is pruned", || live(&ns, "cm/four", KEY).is_empty().then_some(()));
     assert_eq!(greffier.stop(), Some(0));
 
     restored(&greffier);
     let gate = greffier.wait("the gate", |event| {
-        gated(event) && event["detail"]["writes"].as_array().is_some_and(|writes| writes.len() == 2)
+        gated(event) && event["detail"]["writes"].as_array().is_some_and(|writes| writes.len() == 3)
     });
     let what = gate["detail"]["reasons"][0]["what"].as_str().unwrap();
     assert!(what.contains("would change ") && what.contains("an old copy"), "{what}");
     edit_is_healed(&ns, "hand");
-    assert_eq!(live(&ns, "cm/one", KEY), "1");
+    assert_eq!((live(&ns, "cm/one", KEY), live(&ns, "cm/four", KEY)), ("1".into(), "".into()));
     let (status, _) = greffier.cli_ends(0, &["status"]);
     assert!(status.contains("OLD COPY") && status.contains(&format!("{app} WAITS")), "{status}");
     // Whoever says so himself is not asked again.
     greffier.cli_ends(0, &["sync", &app]);
-    until("it is as Git says", || (live(&ns, "cm/one", KEY) == "bad").then_some(()));
+    until("it is as Git says", || {
+        let there = (live(&ns, "cm/one", KEY), live(&ns, "cm/four", KEY));
+        (there == ("bad".into(), "bad".into())).then_some(())
+    });
 }
 
 /// Keeps the cluster that answers, once its plan `is` what is waited for.

@@ -110,8 +110,7 @@ pub(super) fn take(
     prunes: &mut Vec<Write>,
     waiting: &mut Waiting,
 ) {
-    let (mut older, mut unsaid, mut said): (Vec<ObjectKey>, Vec<ObjectKey>, Vec<ObjectKey>) =
-        <_>::default();
+    let [mut older, mut unsaid, mut said, mut beside] = <[Vec<ObjectKey>; 4]>::default();
     let mut goes = |write: &Write| {
         let approved = || app.approved_bases.contains(&world.write_base(app, write));
         if !world.puts_back_older(app, write) || approved() {
@@ -121,6 +120,7 @@ pub(super) fn take(
         let keys = match again {
             true => &mut older,
             false if world.is_of_old_copy(app) => &mut unsaid,
+            false if write.verb == Verb::Create => &mut beside,
             false => &mut said,
         };
         keys.push(write.key.clone());
@@ -146,6 +146,14 @@ pub(super) fn take(
         );
         waiting.contacts.push(GateReason { what });
     }
+    if !beside.is_empty() {
+        let what = format!(
+            "would make {}, beside what greffier wrote later than this ledger knows of: that may \
+             have been a rollback, which removed it",
+            named(&beside)
+        );
+        waiting.contacts.push(GateReason { what });
+    }
     if !unsaid.is_empty() {
         let what = format!(
             "would write or remove {}, of which Git has not said anything since: {copy}",
@@ -155,23 +163,25 @@ pub(super) fn take(
     }
 }
 
-/// Leaves what was deleted for the next plan while objects of the application are being compared:
-/// that may show that the ledger is an old copy.
+/// Leaves what would be made for the next plan while objects of the application are being compared:
+/// that may show that the ledger is an old copy, or that nothing of it was meant otherwise.
 pub(super) fn await_comparisons(world: &World, app: &App, plan: &mut Plan) {
-    if plan.compare.is_empty() {
+    let compared = plan.compare.len() + plan.dry_runs.len();
+    if compared == 0 {
         return;
     }
-    let compared = plan.compare.len();
+    let asked = app.asked(world.now).is_some();
+    let beside = !world.is_of_old_copy(app) && world.makes_beside_otherwise(app);
     let mut waits: Vec<ObjectKey> = Vec::new();
     plan.writes.retain(|write| {
         let owned = world.owned.get(&write.key);
-        let again = write.verb == Verb::Create
-            && app.asked(world.now).is_none()
-            && owned.is_some_and(|owned| owned.applied == write.digest);
-        if again {
+        let again = owned.is_some_and(|owned| owned.applied == write.digest);
+        let again = again && !asked && !plan.compare.is_empty();
+        let waiting = write.verb == Verb::Create && (again || beside);
+        if waiting {
             waits.push(write.key.clone());
         }
-        !again
+        !waiting
     });
     for object in plan.objects.iter_mut().filter(|object| waits.contains(&object.key)) {
         let why = format!("{}; {compared} other objects are compared first", object.why);

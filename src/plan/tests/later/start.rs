@@ -426,3 +426,42 @@ fn what_git_says_is_not_written_over_what_greffier_wrote_later() {
     given.replaced("two");
     assert!(!given.world.shows_later(&key(A)));
 }
+
+#[test]
+fn nothing_is_made_beside_what_may_have_been_rolled_back() {
+    let (mut given, _) = said_otherwise();
+    // A commit that came after the copy made both; a rollback may have taken both away.
+    given.push(4);
+    given.renders("web", vec![object(A, 3), object(B, 3), object(NEW, 1)]);
+    let parent = Origin::Parent(name("web"));
+    given.world.apps.get_mut(&name("other")).unwrap().origin = parent;
+    given.renders("other", objects(&[C, E, "ConfigMap/prod/newer"]));
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [format!("update {B}")], "what is there of A is asked for first");
+    assert!(said(&plan, NEW).why.contains("compared first"), "{plan:?}");
+    let asked = plan.dry_runs[0].clone();
+
+    let mut same = given.clone();
+    same.previews("web", &asked, Preview::Same);
+    assert!(same.writes("web").contains(&format!("create {NEW}")));
+    assert_eq!(same.writes("other"), ["create ConfigMap/prod/newer"]);
+
+    let differing = FieldChange { path: ".data".into(), was: "1".into(), now: "2".into() };
+    given.previews("web", &asked, Preview::Changes(vec![differing]));
+    let plan = given.plan("web");
+    assert_eq!(gated(&plan), [format!("update {A}"), format!("create {NEW}")]);
+    let reasons = &plan.gate.as_ref().unwrap().reasons;
+    assert!(reasons.iter().any(|reason| reason.what.contains("which removed it")), "{reasons:?}");
+    let create = plan.gate.unwrap().writes[1].clone();
+    let why = withdrawn(&given.world, &name("web"), &create);
+    assert!(why.is_some_and(|why| why.contains("later than this ledger knows of")), "{why:?}");
+    assert_eq!(gated(&given.plan("other")), ["create ConfigMap/prod/newer"]);
+    // What is in no tree with it is Git's word alone.
+    let mut apart = given.clone();
+    apart.world.apps.get_mut(&name("other")).unwrap().origin = Origin::Config;
+    assert_eq!(apart.writes("other"), ["create ConfigMap/prod/newer"]);
+    // A person says that it goes.
+    given.approves("web");
+    let goes = given.writes("web");
+    assert!(goes.contains(&format!("update {A}")) && goes.contains(&format!("create {NEW}")));
+}
