@@ -60,7 +60,7 @@ pub(super) fn run(context: &Context, args: &SalvageArgs) -> Result<(), Error> {
             ..ledger::Options::new(into, &config.key_file)
         };
         told.recorded = Some(salvage.write(options).map_err(|error| write_failed(error, into))?.0);
-        told.into = Some(into.clone());
+        told.into = Some(std::path::absolute(into).unwrap_or_else(|_| into.clone()));
     }
     let name = |told: &Salvaged| told.last.to_string();
     output::print(&output::one(&told, context.global.output, text, name))?;
