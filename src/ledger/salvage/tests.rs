@@ -250,10 +250,20 @@ fn a_copy_that_is_not_whole_is_no_ledger() {
         to.set_capacity(Some(room), false);
         copy(&parts, &source, &to).unwrap_err();
         to.set_capacity(None, false);
+        assert_no_ledger(&to);
+    }
+    let to = MemoryDisk::default();
+    to.fail_syncs();
+    copy(&parts, &source, &to).unwrap_err();
+    assert_no_ledger(&to);
+}
+
+/// Whether the process was killed or the power was lost.
+fn assert_no_ledger(disk: &MemoryDisk) {
+    for left in [disk.fork(), disk.clone()] {
         let store = Arc::new(MemoryStore::default());
-        match Ledger::on_memory(to.fork(), &key(), SEGMENT_BYTES, store) {
-            Err(_) => {}
-            Ok((ledger, report)) => assert!(report.created, "room {room}: {}", ledger.head()),
+        if let Ok((ledger, report)) = Ledger::on_memory(left, &key(), SEGMENT_BYTES, store) {
+            assert!(report.created, "{}", ledger.head());
         }
     }
 }
