@@ -103,6 +103,18 @@ pub(super) fn read<'b, T: Deserialize<'b>>(
         .map_err(|source| ledger::Error::Unreadable { addr, source: Arc::new(source) })
 }
 
+/// The content of a blob; `None` where the ledger has lost it (see `ledger::salvage`): what is
+/// told of many things goes on without it.
+///
+/// # Errors
+/// Whatever else keeps it from being read.
+pub(super) fn kept(book: &dyn Book, addr: BlobAddr) -> Result<Option<Arc<[u8]>>, ledger::Error> {
+    match book.blob(addr) {
+        Err(ledger::Error::NoBlob(_)) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
 /// The intent that an event is.
 #[must_use]
 pub fn as_intent(recorded: &Recorded) -> Option<&IntentRecordedV1> {

@@ -93,7 +93,7 @@ impl Pending {
         for Entry { key, wave, origin, manifest } in self.entries {
             let bytes = match book.blob(manifest) {
                 Ok(bytes) => bytes,
-                Err(error @ ledger::Error::Sealed(_)) => {
+                Err(error @ (ledger::Error::Sealed(_) | ledger::Error::NoBlob(_))) => {
                     found.unknown.push(format!("{key}: {error}"));
                     continue;
                 }

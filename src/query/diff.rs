@@ -204,15 +204,15 @@ impl AppDiff {
         manifest: BlobAddr,
         live: BlobAddr,
     ) -> Result<(), ledger::Error> {
-        let manifest = match book.blob(manifest) {
-            Ok(bytes) => bytes,
-            Err(error @ ledger::Error::Sealed(_)) => {
+        let both = book.blob(manifest).and_then(|manifest| Ok((manifest, book.blob(live)?)));
+        let (manifest, stored) = match both {
+            Ok(both) => both,
+            Err(error @ (ledger::Error::Sealed(_) | ledger::Error::NoBlob(_))) => {
                 self.unknown.push(format!("{}: {error}", object.key));
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        let stored = book.blob(live)?;
         let (Ok(manifest), Ok(live)) =
             (serde_json::from_slice::<Value>(&manifest), serde_json::from_slice::<Value>(&stored))
         else {

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::book::{Book, read};
+use super::book::{Book, kept, read};
 use super::object_at::{State, last_state};
 use crate::ledger::event::{Event, FieldChange};
 use crate::ledger::{self, Recorded};
@@ -131,7 +131,10 @@ pub fn between(
             if before == after && was == is {
                 return Ok(None);
             }
-            let (before, after) = (manifest(book, before)?, manifest(book, after)?);
+            let (Some(before), Some(after)) = (manifest(book, before)?, manifest(book, after)?)
+            else {
+                return Ok(Some(lost(key)));
+            };
             let fields: Vec<FieldChange> = changes(&before, &after);
             if fields.is_empty() && was == is {
                 return Ok(None);
@@ -145,10 +148,19 @@ pub fn between(
 }
 
 /// The object of a stored observation.
-fn manifest(book: &dyn Book, addr: BlobAddr) -> Result<Value, ledger::Error> {
-    let stored: Value = read(addr, &book.blob(addr)?)?;
+fn manifest(book: &dyn Book, addr: BlobAddr) -> Result<Option<Value>, ledger::Error> {
+    let Some(bytes) = kept(book, addr)? else { return Ok(None) };
+    let stored: Value = read(addr, &bytes)?;
     // An observation is kept with its field managers beside it.
-    Ok(stored.get("object").cloned().unwrap_or(stored))
+    Ok(Some(stored.get("object").cloned().unwrap_or(stored)))
+}
+
+/// That the object changed, and that the ledger has lost how.
+fn lost(key: &ObjectKey) -> Patch {
+    let unknown = "(lost with a damaged part of the ledger)".to_owned();
+    let all = FieldChange { path: ".".to_owned(), was: unknown.clone(), now: unknown };
+    let fields = vec![all.into()];
+    Patch { object: key.to_string(), change: "changed".to_owned(), fields, cut: true }
 }
 
 /// Whether a change at `path` is one of the field `wanted`: the field itself, something below it,
@@ -200,6 +212,42 @@ mod tests {
         let range = (Seq(seq.0 - 1), seq);
         let told = crate::query::between::object((&story.ledger, &[]), &web, range);
         assert!(matches!(told, Err(ledger::Error::Unreadable { .. })));
+    }
+
+    /// After `ledger salvage` events may name contents that are lost.
+    #[test]
+    fn a_change_whose_content_is_lost_is_told_all_the_same() {
+        let mut story = Story::told();
+        let web = key("Deployment.apps/prod/web");
+        let lost = crate::ledger::Blob::plain(b"{\"object\":{}}".to_vec(), None).addr;
+        let body = crate::ledger::event::ObjectObservedV1 {
+            object: lost,
+            ..crate::ledger::event::ObjectObservedV1::plain(
+                web.clone(),
+                &format!("uid-{web}"),
+                "30",
+            )
+        };
+        let seq = story.event(body);
+        let recorded = story.ledger.get(seq).unwrap().unwrap();
+        let told = of_event(&story.ledger, &recorded).unwrap();
+        assert!(told[0].fields[0].was.contains("lost"), "{told:?}");
+        let range = (Seq(seq.0 - 1), seq);
+        let between = crate::query::between::object((&story.ledger, &[]), &web, range);
+        assert!(between.is_ok(), "{between:?}");
+        let asked = crate::query::report::Asked {
+            book: &story.ledger,
+            people: &[],
+            app: None,
+            namespace: None,
+        };
+        let page = crate::query::report::page(&asked, Seq::ZERO, seq, 500).unwrap();
+        assert!(!page.changes.is_empty());
+        story.fold();
+        let (compared, limits) = (crate::plan::Compared::new(), crate::plan::Limits::default());
+        let view = crate::query::app(&story.world, &compared, &limits, "web").unwrap();
+        let diff = crate::query::diff::gather(&story.world, &view);
+        assert!(diff.read(&story.ledger, &crate::render::Sandbox::Off).is_ok());
     }
 
     #[test]

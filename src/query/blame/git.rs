@@ -137,7 +137,7 @@ impl<'b> Desired<'b> {
         for (own, addr) in writes {
             let bytes = match book.blob(addr) {
                 Ok(bytes) => bytes,
-                Err(error @ ledger::Error::Sealed(_)) => {
+                Err(error @ (ledger::Error::Sealed(_) | ledger::Error::NoBlob(_))) => {
                     desired.sealed = error.to_string();
                     break;
                 }

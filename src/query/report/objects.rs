@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::book::{Book, as_intent};
+use super::super::book::{Book, as_intent, kept};
 use super::super::coverage::{self, Cause, Moment, Scope, Unwatched};
 use super::super::people::{self, Party};
 use super::super::text::clip;
@@ -401,7 +401,8 @@ pub(super) fn fields(
 
 /// An object as the ledger keeps it, without its status.
 fn object(book: &dyn Book, addr: BlobAddr) -> Result<Option<Value>, ledger::Error> {
-    let stored = serde_json::from_slice::<Value>(&book.blob(addr)?).ok();
+    let Some(bytes) = kept(book, addr)? else { return Ok(None) };
+    let stored = serde_json::from_slice::<Value>(&bytes).ok();
     Ok(stored.and_then(|mut stored| {
         let mut object = stored.get_mut("object").map(Value::take)?;
         object.as_object_mut()?.remove("status");

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::super::book::Book;
+use super::super::book::{Book, kept};
 use super::super::object_at::last_state;
 use super::super::patch::concerns;
 use crate::ledger;
@@ -56,7 +56,8 @@ pub(in crate::query) fn changed_in(
 
 /// The object of a stored observation; `None` = it cannot be read.
 fn object(book: &dyn Book, addr: BlobAddr) -> Result<Option<Value>, ledger::Error> {
-    let stored = serde_json::from_slice::<Value>(&book.blob(addr)?).ok();
+    let Some(bytes) = kept(book, addr)? else { return Ok(None) };
+    let stored = serde_json::from_slice::<Value>(&bytes).ok();
     Ok(stored.and_then(|mut stored| stored.get_mut("object").map(Value::take)))
 }
 

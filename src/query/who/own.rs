@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::super::book::{Book, as_intent};
+use super::super::book::{Book, as_intent, kept};
 use super::super::brought::{self, Version};
 use super::super::instant::backwards;
 use super::super::search::Filter;
@@ -265,7 +265,10 @@ fn wrote(
     if own_differs && body.learned == Learned::Watched {
         return Ok(true);
     }
-    let change = Change::between(Some(&book.blob(object)?), &book.blob(body.object)?);
+    let (Some(was), Some(is)) = (kept(book, object)?, kept(book, body.object)?) else {
+        return Ok(false);
+    };
+    let change = Change::between(Some(&was), &is);
     Ok(change.own && !change.is_empty())
 }
 
