@@ -1,6 +1,8 @@
-//! Whether the API server can be reached, said once per outage; and how long to wait.
+//! Whether the API server can be reached, said once per outage, and again when it turns out to be
+//! away for another reason; and how long to wait.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -9,21 +11,34 @@ use crate::cluster::request::Error;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a reason stands before another one is told; twice as long each time, so that reasons
+/// that take turns do not fill the ledger.
+const REASON_STANDS: Duration = Duration::from_secs(10);
 
 /// What all tasks know together about the API server's presence.
 pub(super) struct Reach {
     lost: watch::Sender<bool>,
+    reason: Mutex<Option<Reason>>,
     tx: mpsc::Sender<ClusterInput>,
+}
+
+/// Why the API server is away, as it was told last.
+struct Reason {
+    cause: String,
+    stands: Duration,
+    until: Instant,
 }
 
 impl Reach {
     pub(super) fn new(tx: mpsc::Sender<ClusterInput>) -> Self {
-        Self { lost: watch::Sender::new(false), tx }
+        Self { lost: watch::Sender::new(false), reason: Mutex::new(None), tx }
     }
 
-    /// Somebody could not reach the API server. The first to notice says so.
+    /// Somebody could not reach the API server. The first to notice says so, and later whoever
+    /// finds another reason.
     pub(super) async fn lost(&self, error: &Error) {
-        if self.turn(true) {
+        let first = self.turn(true);
+        if self.is_news(first, error, Instant::now()) {
             let error = error.chain();
             tracing::warn!(%error, "the API server cannot be reached");
             // A closed channel ends the observer elsewhere.
@@ -37,6 +52,25 @@ impl Reach {
             tracing::info!("the API server can be reached again");
             let _ = self.tx.send(ClusterInput::Found).await;
         }
+    }
+
+    /// Whether the reason is to be told: that of an outage that was `first` noticed, and another
+    /// one when the last has stood for long enough.
+    fn is_news(&self, first: bool, error: &Error, now: Instant) -> bool {
+        let mut innermost: &dyn std::error::Error = error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        // Without what was asked for, which differs from task to task.
+        let cause = innermost.to_string();
+        let mut told = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let stands = match &*told {
+            _ if first => REASON_STANDS,
+            Some(last) if last.cause != cause && last.until <= now => last.stands * 2,
+            _ => return false,
+        };
+        *told = Some(Reason { cause, stands, until: now + stands });
+        true
     }
 
     /// Returns whether this changed anything.
@@ -123,6 +157,25 @@ mod tests {
             matches!(said.as_slice(), [ClusterInput::Lost { .. }, ClusterInput::Found]),
             "{said:?}"
         );
+    }
+
+    /// A cluster that is rebuilt refuses connections first, and then has a certificate that nobody
+    /// knows.
+    #[test]
+    fn another_reason_is_said_once_the_last_one_has_stood() {
+        let reach = Reach::new(mpsc::channel(1).0);
+        let because =
+            |text: &str| Error::Unauthorized { subject: "list".into(), message: text.into() };
+        let (one, other) = (because("refused"), because("certificate"));
+        let began = Instant::now();
+        let told =
+            |error, seconds| reach.is_news(false, error, began + Duration::from_secs(seconds));
+        assert!(reach.is_news(true, &one, began));
+        assert!(!told(&one, 20), "it is the same");
+        assert!(!reach.is_news(false, &other, began + Duration::from_secs(9)));
+        assert!(told(&other, 10) && !told(&other, 10));
+        assert!(!told(&one, 29), "they take turns");
+        assert!(told(&one, 30));
     }
 
     #[test]
