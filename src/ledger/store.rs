@@ -98,6 +98,7 @@ impl SubjectKey {
             Topic::Kind(kind) => Self::new(b'k', &kind.to_string()),
             Topic::Ref(name) => Self::new(b'r', name),
             Topic::Written(key) => Self::new(b'd', &key.to_string()),
+            Topic::WrittenIn(namespace) => Self::new(b'n', namespace),
             Topic::Intent(seq) => Self::new(b'i', &seq.0.to_string()),
             Topic::Shown(seq) => Self::new(b's', &seq.0.to_string()),
             Topic::Recoveries => Self::new(b'v', ""),

@@ -4,6 +4,8 @@
 //! this function takes effect for old events when the index is rebuilt, so it comes with a new
 //! `INDEX_VERSION`.
 
+use std::collections::BTreeSet;
+
 use super::event::{
     Event, HoldOf, IntentRecordedV1, IntentSettledV1, Origin, OutcomeRecordedV1, PlanGatedV1,
     RecoveryResult, RestoreResult, Write,
@@ -11,7 +13,7 @@ use super::event::{
 use crate::model::{AppName, CommitId, GroupKind, ObjectKey, Seq};
 
 /// The version of what this function says; an index that was built by another is rebuilt.
-pub const INDEX_VERSION: u32 = 13;
+pub const INDEX_VERSION: u32 = 14;
 
 /// What finds events that are about none of these, or that are looked for in another way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +32,8 @@ pub enum Topic {
     Ref(String),
     /// That greffier meant to write this object.
     Written(ObjectKey),
+    /// That greffier meant to write an object of this namespace.
+    WrittenIn(String),
     /// How the writes of the intent at this position ended.
     Intent(Seq),
     /// What was found out about who made the change that the event at this position shows.
@@ -213,8 +217,11 @@ fn of_git(event: &Event) -> Subjects {
 /// What is about to be written.
 fn of_intent(body: &IntentRecordedV1) -> Subjects {
     let written = body.writes.iter().map(|write| Topic::Written(write.key.clone()));
+    let namespaces = body.writes.iter().map(|write| write.key.namespace.as_str());
+    let namespaces: BTreeSet<&str> = namespaces.filter(|name| !name.is_empty()).collect();
+    let within = namespaces.into_iter().map(|name| Topic::WrittenIn(name.to_owned()));
     let found = Subjects::app(&body.app).with_commits(&body.commit);
-    Subjects { topics: written.collect(), ..found.with_writes(&body.writes) }
+    Subjects { topics: written.chain(within).collect(), ..found.with_writes(&body.writes) }
 }
 
 /// How writes ended.
@@ -443,7 +450,11 @@ mod tests {
         assert!(matches!(topics("restore.ended").as_slice(), [Topic::Brought(_)]));
         let recovery = topics("recovery.outcome");
         assert_eq!(recovery, [Topic::Recoveries, Topic::Brought("new".into())]);
-        assert!(matches!(topics("apply.intent").as_slice(), [Topic::Written(_)]));
+        let intent = topics("apply.intent");
+        assert!(
+            matches!(intent.as_slice(), [Topic::Written(_), Topic::WrittenIn(_)]),
+            "{intent:?}"
+        );
         for kind in ["apply.outcome", "apply.settled"] {
             assert!(matches!(topics(kind).as_slice(), [Topic::Intent(_)]), "{kind}");
         }

@@ -100,6 +100,12 @@ impl ObjectKey {
         self.is("", "Secret")
     }
 
+    /// Whether this is a Namespace.
+    #[must_use]
+    pub fn is_namespace(&self) -> bool {
+        self.is("", "Namespace")
+    }
+
     /// Whether this is an `argoproj.io` Application.
     #[must_use]
     pub fn is_application(&self) -> bool {

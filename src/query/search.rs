@@ -8,7 +8,7 @@ use super::book::{Book, as_intent};
 use super::describe::{Described, describe};
 use super::patch;
 use super::text::near_names;
-use super::who::attributed;
+use super::who::{attributed, deleted_by, told};
 use crate::ledger::event::Event;
 use crate::ledger::{self, Recorded};
 use crate::model::{Instant, InstantError, ObjectKey, Seq, Timestamp};
@@ -90,6 +90,10 @@ impl Filter {
         }
         let intent = recorded.event.as_ref().and_then(|event| book.intent_of(event));
         let described = describe(&recorded, intent.as_deref().and_then(as_intent));
+        let mut described = told(book, &recorded, described);
+        if described.noise && self.is_deletion_by(book, &recorded) {
+            described.noise = false;
+        }
         if !self.wants(&described) {
             return None;
         }
@@ -147,14 +151,26 @@ impl Filter {
         true
     }
 
+    /// Whether it shows that somebody who is asked about deleted what no drift tells of.
+    fn is_deletion_by(&self, book: &dyn Book, recorded: &Recorded) -> bool {
+        let Some(actor) = &self.actor else { return false };
+        // What cannot be read is told by whoever reads it on its own.
+        let names = deleted_by(book, recorded).unwrap_or_default();
+        names.iter().any(|name| is_named(name, actor))
+    }
+
     fn wants_actor(&self, recorded: &Recorded, described: &Described) -> bool {
         self.actor.as_ref().is_none_or(|actor| {
-            let wanted = actor.to_lowercase();
             let recorded_by = recorded.actor.to_string();
             let mut names = described.by.iter().chain([&recorded_by]);
-            names.any(|name| name.to_lowercase().contains(&wanted))
+            names.any(|name| is_named(name, actor))
         })
     }
+}
+
+/// Whether a name contains what is asked for, in any case of letters.
+fn is_named(name: &str, wanted: &str) -> bool {
+    name.to_lowercase().contains(&wanted.to_lowercase())
 }
 
 /// Whether the kind `name` is meant by `wanted`: the kind itself or its area.

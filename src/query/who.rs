@@ -4,9 +4,11 @@
 //! own writes are known by their outcomes, and lead on to the commit; who wrote a commit, who committed it, who signed
 //! and who pushed it are four answers. What is left is what the object says of itself.
 
+mod deletion;
 mod drift;
 mod own;
 
+pub(super) use deletion::{by as deleted_by, told};
 pub(super) use drift::changed_in;
 
 use super::book::{Book, as_intent};
@@ -243,7 +245,7 @@ pub(super) fn is_told(book: &dyn Book, observation: Seq) -> Result<bool, ledger:
 pub fn described(book: &dyn Book, recorded: &Recorded) -> Described {
     let intent = recorded.event.as_ref().and_then(|event| book.intent_of(event));
     let described = describe(recorded, intent.as_deref().and_then(as_intent));
-    attributed(book, recorded, described)
+    attributed(book, recorded, told(book, recorded, described))
 }
 
 /// The same for an event that was described.
@@ -264,6 +266,10 @@ pub fn attributed(book: &dyn Book, recorded: &Recorded, described: Described) ->
     let known = in_force(book, observation, None).unwrap_or_default();
     match known.resolved {
         Some((_, body)) if !body.claims.is_empty() => describe::by_whom(described, event, &body),
+        // A deletion that is told is told with whoever did it.
+        _ if !described.noise && !matches!(event, Event::DriftDetected(_)) => {
+            Described { summary: format!("{}, by unknown", described.summary), ..described }
+        }
         _ => described,
     }
 }
@@ -277,11 +283,19 @@ pub fn of_drift(book: &dyn Book, seq: Seq) -> Result<String, ledger::Error> {
     Ok(whom.filter(|whom| !whom.is_empty()).unwrap_or_else(|| "unknown".to_owned()))
 }
 
-/// Describes an `attribution.resolved` that does not name its drift, although the drift had been
+/// Describes what is told although the event by itself says nothing to everybody: that a namespace
+/// goes, and an `attribution.resolved` that does not name its drift, although the drift had been
 /// recorded by then: who did it and that it is drift are found out side by side. `None` for every
 /// other event.
 #[must_use]
 pub fn told_late(book: &dyn Book, recorded: &Recorded) -> Option<Described> {
+    let described = describe(recorded, None);
+    if described.noise {
+        let told = told(book, recorded, described);
+        if !told.noise {
+            return Some(told);
+        }
+    }
     let Some(Event::AttributionResolved(body)) = &recorded.event else { return None };
     if body.drift.is_some() {
         return None;
