@@ -42,7 +42,7 @@ pub use application::{
 pub use attributed::Attributed;
 pub use audit::{AuditSource, AuditState, Mark as AuditMark};
 pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
-pub use contest::{Contest, OWNERSHIP, Rival, WHOLE_OBJECT};
+pub use contest::{Contest, OWNERSHIP, RIVAL_UNKNOWN, Rival, WHOLE_OBJECT};
 pub use deletions::{CountedFor, gate_hash};
 pub use git::{Repo, Resolved, may_name};
 pub use hold::{Hold, NotKept, why_not_kept};

@@ -25,6 +25,7 @@ use anstyle::{AnsiColor, Style};
 
 pub use attribution::{by as attributed_by, by_whom, who as claimed};
 pub use audit::trouble_text;
+pub(super) use drift::found_by;
 pub use drift::keep_commands;
 
 use super::text::{clean, clip, count, list};

@@ -49,7 +49,7 @@ pub struct Status {
 /// Who disagrees about what, and what is done about it.
 #[must_use]
 pub fn contest_text(rival: &Rival, contest: &Contest) -> String {
-    let who = if rival.manager.is_empty() { "somebody unknown" } else { &rival.manager };
+    let who = rival.who();
     let seconds = contest.wait_ms() / 1_000;
     format!(
         "CONTEST over {}: {who} and greffier change it back and forth ({} times since it was \

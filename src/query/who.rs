@@ -4,10 +4,12 @@
 //! own writes are known by their outcomes, and lead on to the commit; who wrote a commit, who committed it, who signed
 //! and who pushed it are four answers. What is left is what the object says of itself.
 
+mod contest;
 mod deletion;
 mod drift;
 mod own;
 
+pub use contest::rival;
 pub(super) use deletion::{by as deleted_by, told};
 pub(super) use drift::changed_in;
 
@@ -251,6 +253,9 @@ pub fn described(book: &dyn Book, recorded: &Recorded) -> Described {
 /// The same for an event that was described.
 #[must_use]
 pub fn attributed(book: &dyn Book, recorded: &Recorded, described: Described) -> Described {
+    if let Some(Event::ContestNamed(body)) = &recorded.event {
+        return contest::named(book, recorded.seq(), body, described);
+    }
     let Some(event @ (Event::DriftDetected(_) | Event::ObjectObserved(_) | Event::ObjectGone(_))) =
         &recorded.event
     else {
@@ -261,7 +266,7 @@ pub fn attributed(book: &dyn Book, recorded: &Recorded, described: Described) ->
         Event::DriftDetected(body) => drift::changed_in(book, body).unwrap_or_default(),
         _ => Some(observation),
     };
-    let Some(observation) = changed else { return described };
+    let Some(observation) = changed else { return drift::of_several(book, event, described) };
     // What cannot be read is told when it is asked for by itself.
     let known = in_force(book, observation, None).unwrap_or_default();
     match known.resolved {

@@ -39,6 +39,10 @@ pub const WHOLE_OBJECT: &str = "(the object)";
 /// The path that stands for who owns which fields.
 pub const OWNERSHIP: &str = "(field ownership)";
 
+/// What somebody is called whom the object does not name. Whoever has the ledger at hand puts the
+/// name in its place that is known by then.
+pub const RIVAL_UNKNOWN: &str = "somebody unknown";
+
 /// Somebody who changes a path that greffier puts back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rival {
@@ -99,6 +103,12 @@ fn wait_ms(flip: u32) -> u64 {
 }
 
 impl Rival {
+    /// Who it is, as far as the object itself says.
+    #[must_use]
+    pub fn who(&self) -> &str {
+        if self.manager.is_empty() { RIVAL_UNKNOWN } else { &self.manager }
+    }
+
     fn flips(&mut self, seq: Seq, now: Timestamp) {
         if self.contest.as_ref().is_some_and(|contest| contest.ends() <= now) {
             self.contest = None;

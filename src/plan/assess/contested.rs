@@ -3,7 +3,7 @@
 use super::{CONTEST, Judge, Status};
 use crate::ledger::event::{DesiredObject, DriftKind};
 use crate::model::{ObjectKey, Seq};
-use crate::replay::{Drift, LiveObject, Rival, WHOLE_OBJECT};
+use crate::replay::{Drift, LiveObject, WHOLE_OBJECT};
 
 impl Judge<'_> {
     /// Why an object that drifted is not put back yet: somebody else keeps changing it. What a
@@ -20,7 +20,7 @@ impl Judge<'_> {
         let (rival, contest) = self.app.waits_in_contest(&object.key)?;
         (contest.heals > self.world.now).then(|| {
             let at = contest.heals;
-            format!("{CONTEST} {} over {}: put back at {at}", name(rival), rival.path)
+            format!("{CONTEST} {} over {}: put back at {at}", rival.who(), rival.path)
         })
     }
 
@@ -72,8 +72,4 @@ impl Judge<'_> {
         let rivals = self.app.rivals.get(&object.key).into_iter().flatten();
         rivals.into_iter().any(|rival| rival.path == WHOLE_OBJECT)
     }
-}
-
-fn name(rival: &Rival) -> &str {
-    if rival.manager.is_empty() { "somebody unknown" } else { &rival.manager }
 }

@@ -3,9 +3,10 @@
 use super::{Described, Tone, clean_key};
 use crate::ledger::event::{ContestEndedV1, ContestNamedV1, ReplicasLeftV1};
 use crate::query::text::clip;
+use crate::replay::RIVAL_UNKNOWN;
 
 fn who(manager: &str) -> String {
-    if manager.is_empty() { "somebody unknown".to_owned() } else { clip(manager, 80) }
+    if manager.is_empty() { RIVAL_UNKNOWN.to_owned() } else { clip(manager, 80) }
 }
 
 pub(super) fn named(body: &ContestNamedV1) -> Described {

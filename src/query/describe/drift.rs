@@ -23,7 +23,7 @@ pub(super) fn found(body: &DriftDetectedV1) -> Described {
 }
 
 /// The same, by whoever did it.
-pub(super) fn found_by(body: &DriftDetectedV1, by: &str) -> Described {
+pub(in crate::query) fn found_by(body: &DriftDetectedV1, by: &str) -> Described {
     let key = clean_key(&body.key);
     let fields = list(body.fields.iter().map(field_change), NAMED_MAX);
     let (text, tone) = match body.kind {

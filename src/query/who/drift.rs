@@ -6,8 +6,10 @@
 use serde_json::Value;
 
 use super::super::book::{Book, kept};
+use super::super::describe::{self, Described, attributed_by, claimed};
 use super::super::object_at::last_state;
 use super::super::patch::concerns;
+use super::in_force;
 use crate::ledger;
 use crate::ledger::event::{DriftDetectedV1, DriftKind, Event};
 use crate::model::{BlobAddr, Seq};
@@ -15,6 +17,8 @@ use crate::plan::diff::{CHANGES_MAX, changes};
 
 /// Bound: how many versions back the change is looked for.
 const VERSIONS_MAX: usize = 8;
+/// Bound: of how many fields it is looked for who changed each.
+const FIELDS_MAX: usize = 8;
 
 /// The observation whose change is the drift; `None` = no single one is, or it cannot be told.
 pub(in crate::query) fn changed_in(
@@ -52,6 +56,36 @@ pub(in crate::query) fn changed_in(
         }
     }
     Ok(None)
+}
+
+/// Names everybody whose changes a drift is made of, where it is that of several and each of them is
+/// known.
+pub(super) fn of_several(book: &dyn Book, event: &Event, described: Described) -> Described {
+    let Event::DriftDetected(body) = event else { return described };
+    if body.kind == DriftKind::Deleted || !(2..=FIELDS_MAX).contains(&body.fields.len()) {
+        return described;
+    }
+    let (mut whom, mut names) = (Vec::new(), Vec::new());
+    for field in &body.fields {
+        let of_field = DriftDetectedV1 { fields: vec![field.clone()], ..body.clone() };
+        // What cannot be read is told when it is asked for by itself.
+        let changed = changed_in(book, &of_field).ok().flatten();
+        let known = changed.and_then(|seq| in_force(book, seq, None).ok()?.resolved);
+        let Some((_, said)) = known.filter(|(_, said)| !said.claims.is_empty()) else {
+            return described;
+        };
+        let by = attributed_by(said.verdict, &said.claims, said.more);
+        if !whom.contains(&by) {
+            whom.push(by);
+            names.extend(said.claims.iter().map(claimed));
+        }
+    }
+    let whom = whom.join(" and ");
+    let summary = describe::found_by(body, &whom).summary;
+    names.extend(
+        described.by.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>(),
+    );
+    Described { by: names, whom, summary, ..described }
 }
 
 /// The object of a stored observation; `None` = it cannot be read.
@@ -186,6 +220,35 @@ mod tests {
         let (verdict, _) = named(&mut story, bob, &[REPLICAS, IMAGE]);
         assert!(verdict > Verdict::Unique, "two people's drift is nobody's: {verdict:?}");
         assert!(start < alice);
+    }
+
+    /// Goal: where each change of a drift is somebody's who is known, all of them are named.
+    #[test]
+    fn a_drift_of_two_people_names_both_in_words() {
+        let mut story = Story::told();
+        seen(&mut story, &web(2, "web:1", "1"), "somebody");
+        seen(&mut story, &web(5, "web:1", "1"), "alice");
+        let bob = seen(&mut story, &web(5, "web:2", "1"), "bob");
+        let (_, nobody) = named(&mut story, bob, &[REPLICAS, IMAGE]);
+        assert!(nobody.iter().all(|name| !["alice", "bob"].contains(&name.as_str())));
+        let drift = story.ledger.head();
+        let whom = of_drift(&story.ledger, drift).unwrap();
+        assert_eq!(whom, "alice (audit, exact) and bob (audit, exact)");
+        let told =
+            super::super::described(&story.ledger, &story.ledger.get(drift).unwrap().unwrap());
+        assert!(told.summary.ends_with(&format!(" by {whom}")), "{}", told.summary);
+        assert_eq!(told.by[..2], ["alice", "bob"]);
+
+        let unknown = web(7, "web:2", "1");
+        let nobody = story.observed(
+            &key("Deployment.apps/prod/web"),
+            &unknown,
+            "uid-Deployment.apps/prod/web",
+            "",
+        );
+        named(&mut story, nobody, &[REPLICAS, IMAGE]);
+        let whom = of_drift(&story.ledger, story.ledger.head()).unwrap();
+        assert!(!whom.contains("bob"), "what nobody is known to have made is not theirs: {whom}");
     }
 
     /// Goal: whoever changed another item of a list did not change this one.

@@ -14,6 +14,7 @@ use crate::ledger;
 use crate::ledger::Recorded;
 use crate::ledger::event::{DriftKind, Event, Origin};
 use crate::model::{AppName, CommitId, ObjectKey, Seq};
+use crate::replay::RIVAL_UNKNOWN;
 
 /// How many events the history has at most.
 const LINKS_MAX: usize = 12;
@@ -67,6 +68,18 @@ pub(super) fn read(pending: Pending, book: &dyn Book) -> Result<Why, Error> {
 fn by_whom(book: &dyn Book, why: &mut Why) -> Result<(), ledger::Error> {
     for drift in why.objects.iter_mut().filter_map(|object| object.drift.as_mut()) {
         drift.whom = who::of_drift(book, Seq(drift.seq))?;
+    }
+    for object in &mut why.objects {
+        let drift = object.drift.as_ref().filter(|_| object.why.contains(RIVAL_UNKNOWN));
+        if let Some(drift) = drift {
+            object.why = object.why.replacen(RIVAL_UNKNOWN, &drift.whom, 1);
+        }
+    }
+    for reason in why.reasons.iter_mut().filter(|reason| reason.text.contains(RIVAL_UNKNOWN)) {
+        let rival = who::rival(book, Seq(reason.seq.unwrap_or_default()))?;
+        if let Some(rival) = rival {
+            reason.text = reason.text.replacen(RIVAL_UNKNOWN, &rival, 1);
+        }
     }
     for reason in why.reasons.iter_mut().filter(|reason| reason.code == CHANGED_BY) {
         let whom = who::of_drift(book, Seq(reason.seq.unwrap_or_default()))?;
