@@ -86,7 +86,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ledger::event::{ClusterAcceptedV1, ClusterIdentifiedV1, ClusterReplacedV1};
+    use crate::ledger::event::{
+        ClusterAcceptedV1, ClusterIdentifiedV1, ClusterReplacedV1, Learned, ObjectGoneV1,
+    };
     use crate::query::fixture::{Story, key};
     use crate::query::instant::At;
     use crate::query::object_at::{last_state, object_at};
@@ -132,6 +134,19 @@ mod tests {
         let found = object_at(&story.ledger, &key(MAP), &at).unwrap();
         let former = found.former.unwrap();
         assert!(former.contains(&words) && former.contains(&format!("#{seen}")), "{former}");
+
+        // What had gone in the former one is no object of which nothing was ever seen.
+        let (other, uid) = (key("ConfigMap/prod/gone"), "u9".to_owned());
+        let gone = |story: &mut Story| {
+            let (key, uid, learned) = (other.clone(), uid.clone(), Learned::Watched);
+            story.event(ObjectGoneV1 { key, uid, learned })
+        };
+        let mut earlier = Story::told();
+        earlier.observed(&other, &map, &uid, "");
+        let went = gone(&mut earlier);
+        let now = At { seq: replaced(&mut earlier, "c-2"), ..at.clone() };
+        let former = object_at(&earlier.ledger, &other, &now).unwrap().former.unwrap();
+        assert!(former.ends_with(&format!("before that it was gone since #{went}")), "{former}");
 
         // So it is of what greffier wrote itself.
         let own = object_at(&story.ledger, &key("Deployment.apps/prod/web"), &at).unwrap();

@@ -133,12 +133,14 @@ pub fn object_at(book: &dyn Book, key: &ObjectKey, at: &At) -> Result<ObjectAt, 
     Ok(ObjectAt { state, certainty, next, unwatched: Some(span), former })
 }
 
-/// What was seen of an object last before the cluster was another one.
+/// What was seen of an object last before the cluster was another one, that it was gone included.
 fn former(book: &dyn Book, key: &ObjectKey, last: Seq) -> Result<Option<String>, ledger::Error> {
     let Some(anew) = anew::told(book, last)? else { return Ok(None) };
     let before = last_state(book, key, Seq(anew.seq.0 - 1))?;
-    let state = before.filter(|state| state.live.is_some());
-    Ok(state.map(|state| format!("{}; before that it was seen last at #{}", anew.text, state.seq)))
+    Ok(before.map(|state| match &state.live {
+        Some(_) => format!("{}; before that it was seen last at #{}", anew.text, state.seq),
+        None => format!("{}; before that it was gone since #{}", anew.text, state.seq),
+    }))
 }
 
 impl State {

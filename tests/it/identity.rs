@@ -263,3 +263,44 @@ fn a_cluster_that_does_not_say_who_it_is_is_not_believed() {
     let replaced = events(&greffier, "cluster.replaced,cluster.reverted", before);
     assert_eq!(replaced.len(), 0, "{replaced:#?}");
 }
+
+/// Goal: what nobody has is told from what was observed since the cluster was set back and
+/// accepted: also what was deleted after the backup and came back with it, and what the backup does
+/// not have. Method: three ConfigMaps by hand around a backup that is restored.
+#[test]
+fn what_nobody_has_is_told_from_what_was_seen_since_a_cluster_was_set_back() {
+    let plane = plane();
+    let greffier = synced(&plane);
+    let of = |name: &str| format!("ConfigMap/default/{name}");
+    let seen = |name: &str, after: u64, kind: &str| {
+        let event = greffier.wait_after(after, kind, |event| {
+            event["kind"] == kind && event["objects"][0] == of(name)
+        });
+        event["seq"].as_u64().unwrap()
+    };
+    plane.apply("admin", &[config_map("back", "1"), config_map("gone", "1")].join("---\n"));
+    let first = seen("back", 0, "object.observed");
+    seen("gone", 0, "object.observed");
+    plane.kubectl_ok("admin", &["delete", "cm/gone", "-n", "default"]);
+    let went = seen("gone", 0, "object.gone");
+    plane.save();
+    plane.kubectl_ok("admin", &["delete", "cm/back", "-n", "default"]);
+    plane.apply("admin", &config_map("late", "1"));
+    seen("back", 0, "object.gone");
+    seen("late", 0, "object.observed");
+    let before = greffier.seq();
+    plane.restore();
+    let doubt = doubted(&greffier, "cluster.reverted", before);
+    accepting(&greffier);
+    greffier.cli_ends(0, &["cluster", "accept", "--reason", "restored", "--yes"]);
+
+    seen("back", doubt, "object.observed");
+    let blame: Value = greffier.json(&["blame", &of("back"), "-o", "json"]);
+    assert!(blame["gone"].is_null() && blame["begun"]["seq"] == first, "{blame}");
+    let (shown, _) = greffier.cli_ends(0, &["show", &of("back")]);
+    assert!(shown.contains("Healthy") && !shown.contains("GONE"), "{shown}");
+    for (name, words) in [("late", "seen last at"), ("gone", &format!("gone since #{went}"))] {
+        let (shown, _) = greffier.cli_ends(0, &["show", &of(name)]);
+        assert!(shown.contains("NOT SEEN") && shown.contains(words), "{shown}");
+    }
+}

@@ -6,4 +6,5 @@ mod ends;
 mod heals;
 mod ledger;
 mod properties;
+mod set_back;
 mod shapes;

@@ -3,6 +3,9 @@
 //! A version is told of by an observation, by the answer to greffier's own write, or by both: the
 //! answer and what the watch says of it later (same uid, same resource version) are one. They come
 //! over different connections; what the watch tells of the time before an answer is put before it.
+//!
+//! A cluster that is set back has the object as it was in an earlier version: what came after that
+//! is no part of what it is now, and versions count from there again.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +17,8 @@ use crate::ledger::event::{
     Applied, AttributionResolvedV1, Event, IntentRecordedV1, Learned, ManagerStamp,
     ObjectObservedV1, Write, WriteResult,
 };
+use crate::ledger::store::SubjectKey;
+use crate::ledger::subjects::Topic;
 use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, Seq, Timestamp};
 use crate::replay::rv_older;
 
@@ -108,9 +113,13 @@ pub(super) fn read(
         let ends = book.ends_of(intent)?.into_iter();
         events.extend(ends.map(|end| (end.seq(), end)).filter(|(seq, _)| *seq <= until));
     }
-    let attributed = BTreeMap::new();
-    let (open, deleted) = (BTreeMap::new(), BTreeMap::new());
-    let mut reading = Reading { key, lives: Vec::new(), open, deleted, attributed };
+    for seq in book.find(SubjectKey::topic(&Topic::Identity), Seq::ZERO, usize::MAX) {
+        let recorded = book.get(seq)?.filter(|_| seq <= until);
+        let reverted = |event: &Event| matches!(event, Event::ClusterReverted(_));
+        let recorded = recorded.filter(|r| r.event.as_ref().is_some_and(reverted));
+        events.extend(recorded.map(|recorded| (seq, recorded)));
+    }
+    let mut reading = Reading::of(key);
     for recorded in events.values() {
         reading.event(recorded);
     }
@@ -165,9 +174,22 @@ struct Reading<'k> {
     deleted: BTreeMap<String, Own>,
     /// By the observation.
     attributed: BTreeMap<Seq, Attributed>,
+    /// Whether the cluster was set back since the object was seen.
+    set_back: bool,
 }
 
-impl Reading<'_> {
+impl<'k> Reading<'k> {
+    fn of(key: &'k ObjectKey) -> Self {
+        Self {
+            key,
+            lives: Vec::new(),
+            open: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            attributed: BTreeMap::new(),
+            set_back: false,
+        }
+    }
+
     fn event(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Some(Event::ObjectObserved(body)) if body.key == *self.key => {
@@ -199,7 +221,26 @@ impl Reading<'_> {
             Some(Event::IntentSettled(body)) => {
                 self.ends(recorded, body.intent, &body.results, false);
             }
+            Some(Event::ClusterReverted(_)) => self.set_back = true,
             _ => {}
+        }
+    }
+
+    /// Forgets what came after the version in which the object is seen in a cluster that was set
+    /// back: it was never so there.
+    fn goes_back(&mut self, version: &Version) {
+        let known = self.lives.iter().rposition(|life| life.uid() == version.uid);
+        let Some(index) = known else { return };
+        self.lives.truncate(index + 1);
+        let Some(life) = self.lives.last_mut() else { return };
+        life.gone = None;
+        let at = &version.resource_version;
+        match life.versions.iter().position(|known| known.resource_version == *at) {
+            Some(index) => life.versions.truncate(index + 1),
+            None => life.versions.retain(|known| !rv_older(at, &known.resource_version)),
+        }
+        if life.versions.is_empty() {
+            self.lives.pop();
         }
     }
 
@@ -261,6 +302,9 @@ impl Reading<'_> {
     }
 
     fn version(&mut self, version: Version, shown: bool) {
+        if shown && std::mem::take(&mut self.set_back) {
+            self.goes_back(&version);
+        }
         let known = self.lives.iter_mut().rev().find(|life| life.uid() == version.uid);
         let Some(life) = known else {
             self.lives.push(Life { versions: vec![version], gone: None });
