@@ -372,7 +372,7 @@ impl<'h> Telling<'h> {
         let mut deed = Self::when(version);
         deed.who = who::who_set(version.0, version.1, place);
         let own = version.0.version.own.clone();
-        if let Some(own) = own.filter(|_| deed.who.write.is_some()) {
+        if let Some(own) = own.filter(|own| deed.who.write.is_some() && !own.app.is_empty()) {
             deed.git = Some(self.desired.origin(&own, place, value)?);
         }
         Ok(deed)

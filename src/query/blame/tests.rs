@@ -6,5 +6,6 @@ mod ends;
 mod heals;
 mod ledger;
 mod properties;
+mod restored;
 mod set_back;
 mod shapes;

@@ -14,12 +14,12 @@ use super::super::brought;
 use crate::ledger;
 use crate::ledger::Recorded;
 use crate::ledger::event::{
-    Applied, AttributionResolvedV1, Event, IntentRecordedV1, Learned, ManagerStamp,
+    Applied, AttributionResolvedV1, Event, IntentRecordedV1, Learned, ManagerStamp, Method,
     ObjectObservedV1, Write, WriteResult,
 };
 use crate::ledger::store::SubjectKey;
 use crate::ledger::subjects::Topic;
-use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, Seq, Timestamp};
+use crate::model::{BlobAddr, CommitId, Digest, ObjectKey, Seq, Timestamp};
 use crate::replay::rv_older;
 
 /// Bound: how many versions back what the watch says is still looked for.
@@ -28,8 +28,8 @@ const ECHO_BEHIND_MAX: usize = 64;
 /// A write of greffier.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Own {
-    /// The application.
-    pub(super) app: AppName,
+    /// The application; empty = none: a person restored it.
+    pub(super) app: String,
     /// The intent.
     pub(super) intent: Seq,
     /// What the intent follows from, the render first.
@@ -124,45 +124,67 @@ pub(super) fn read(
         reading.event(recorded);
     }
     let mut lives = reading.lives();
-    let firsts = lives.iter_mut().filter_map(|life| life.versions.first_mut());
-    for first in firsts.filter(|version| version.own.is_none()) {
-        replayed(book, key, until, first)?;
+    for life in &mut lives {
+        brought(book, key, until, life)?;
     }
     Ok(lives)
 }
 
-/// A replay wrote what the daemon saw first when the cluster had become its own.
-fn replayed(
+/// Adds what no sync wrote: a replay, before the daemon saw the object first, or a person's restore.
+fn brought(
     book: &dyn Book,
     key: &ObjectKey,
     until: Seq,
-    first: &mut Version,
+    life: &mut Life,
 ) -> Result<(), ledger::Error> {
-    let made = brought::Version {
-        key,
-        uid: &first.uid,
-        resource_version: &first.resource_version,
-        managers: first.stamps.as_deref().unwrap_or_default(),
-        is_first: true,
-        as_of: until,
-    };
-    let Some(made) = made.brought(book)? else { return Ok(()) };
+    let uid = life.uid().to_owned();
+    // Nearly everything was never replayed or restored, which the index tells at once.
+    if !brought::is_any(book, &uid) {
+        return Ok(());
+    }
+    for (number, version) in life.versions.iter_mut().enumerate() {
+        if version.own.is_none() {
+            let managers = version.stamps.as_deref().unwrap_or_default();
+            let resource_version = &version.resource_version;
+            let is_first = number == 0;
+            let (uid, as_of) = (uid.as_str(), until);
+            let made = brought::Version { key, uid, resource_version, managers, is_first, as_of };
+            version.own = by_greffier(book, &made, &mut version.attributed)?;
+        }
+    }
+    if let Some(gone) = life.gone.as_mut().filter(|gone| gone.own.is_none()) {
+        // What a restore removed has no version any more.
+        let (resource_version, managers, is_first) = ("", &[][..], false);
+        let (uid, as_of) = (uid.as_str(), until);
+        let made = brought::Version { key, uid, resource_version, managers, is_first, as_of };
+        gone.own = by_greffier(book, &made, &mut gone.attributed)?;
+    }
+    Ok(())
+}
+
+/// The write that made a version, with what else is said of who did it.
+fn by_greffier(
+    book: &dyn Book,
+    version: &brought::Version<'_>,
+    attributed: &mut Option<Attributed>,
+) -> Result<Option<Own>, ledger::Error> {
+    let Some(made) = version.brought(book)? else { return Ok(None) };
     // A record of the very write names greffier, and no more.
-    if let Some((_, told)) = &first.attributed
+    if let Some((_, told)) = attributed
         && made.is_told_by(book, &told.claims)?
     {
-        first.attributed = None;
+        *attributed = None;
     }
-    let Some(app) = made.app else { return Ok(()) };
-    let plain = Write::plain(made.verb, key.clone(), &made.version, &made.reason);
-    first.own = Some(Own {
-        app,
+    let plain = Write::plain(made.verb, version.key.clone(), &made.version, &made.reason);
+    // A restore sends the object as a whole, bound to the version before.
+    let method = if made.app.is_some() { plain.method } else { Method::Replace };
+    Ok(Some(Own {
+        app: made.app.map(|app| app.to_string()).unwrap_or_default(),
         intent: made.intent,
         causes: made.render.into_iter().collect(),
         commit: made.commit,
-        write: Write { manifest: made.manifest, ..plain },
-    });
-    Ok(())
+        write: Write { manifest: made.manifest, method, ..plain },
+    }))
 }
 
 struct Reading<'k> {
@@ -262,7 +284,7 @@ impl<'k> Reading<'k> {
     fn intent(&mut self, recorded: &Recorded, body: &IntentRecordedV1) {
         let writes = (0_u32..).zip(&body.writes).filter(|(_, write)| write.key == *self.key);
         for (index, write) in writes {
-            let (app, intent) = (body.app.clone(), recorded.seq());
+            let (app, intent) = (body.app.to_string(), recorded.seq());
             let causes = recorded.envelope.causes.clone();
             let (commit, write) = (body.commit.clone(), write.clone());
             self.open.insert((intent, index), Own { app, intent, causes, commit, write });

@@ -59,7 +59,7 @@ pub struct Who {
 /// A write of greffier.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnWrite {
-    /// The application.
+    /// The application; empty where a person restored what none has.
     pub app: String,
     /// The intent's position.
     pub intent: u64,
@@ -84,7 +84,7 @@ impl Who {
             name: FIELD_MANAGER.to_owned(),
             strength: EXACT.to_owned(),
             write: Some(OwnWrite {
-                app: own.app.to_string(),
+                app: own.app.clone(),
                 intent: own.intent.0,
                 verb: own.write.verb.as_str().to_owned(),
                 reason: own.write.reason.clone(),

@@ -190,30 +190,19 @@ impl Subject<'_> {
             is_first,
             as_of: self.as_of,
         };
-        let Some(brought) = version.brought(book)? else { return Ok(None) };
-        if let Some(claims) = claims
-            && !brought.is_told_by(book, claims)?
-        {
-            return Ok(None);
-        }
-        let mut own = OwnWrite {
-            app: brought.app,
-            intent: brought.intent,
-            outcome: brought.outcome,
-            reason: brought.reason,
-            commit: brought.commit,
-            author: String::new(),
-            committer: String::new(),
-            signer: Signer::unknown(),
-        };
-        own.name_people(book)?;
-        Ok(Some(own))
+        made(book, &version, claims)
     }
 
     /// The write that deleted it, by the answer to it: one that was bound to its uid.
     pub(super) fn deletion(&self, book: &dyn Book) -> Result<Option<OwnWrite>, ledger::Error> {
         let before = self.before(book)?;
-        self.deleted(book, &before)
+        if let Some(own) = self.deleted(book, &before)? {
+            return Ok(Some(own));
+        }
+        // What a restore removed has no version any more.
+        let (resource_version, managers, is_first) = ("", &[][..], false);
+        let (key, uid, as_of) = (self.key, self.uid, self.as_of);
+        made(book, &Version { key, uid, resource_version, managers, is_first, as_of }, None)
     }
 
     fn deleted(&self, book: &dyn Book, before: &Before) -> Result<Option<OwnWrite>, ledger::Error> {
@@ -235,6 +224,33 @@ impl Subject<'_> {
         }
         Ok(None)
     }
+}
+
+/// The write of a replay or of a restore that made a version; where `claims` are given, only if they
+/// rest on records of it.
+fn made(
+    book: &dyn Book,
+    version: &Version<'_>,
+    claims: Option<&[ActorClaim]>,
+) -> Result<Option<OwnWrite>, ledger::Error> {
+    let Some(brought) = version.brought(book)? else { return Ok(None) };
+    if let Some(claims) = claims
+        && !brought.is_told_by(book, claims)?
+    {
+        return Ok(None);
+    }
+    let mut own = OwnWrite {
+        app: brought.app,
+        intent: brought.intent,
+        outcome: brought.outcome,
+        reason: brought.reason,
+        commit: brought.commit,
+        author: String::new(),
+        committer: String::new(),
+        signer: Signer::unknown(),
+    };
+    own.name_people(book)?;
+    Ok(Some(own))
 }
 
 fn written(intent: &IntentRecordedV1, index: u32) -> Option<&crate::ledger::event::Write> {
