@@ -477,7 +477,7 @@ pub(super) struct LogArgs {
     /// Only this kind, e.g. drift.detected, or area, e.g. drift; may be given several times.
     #[arg(short, long)]
     pub(super) kind: Vec<String>,
-    /// Only by somebody whose name contains this.
+    /// Only by somebody whose name contains this: that of a credential or of a person (`get people`).
     #[arg(long)]
     pub(super) actor: Option<String>,
     /// Only about this application.

@@ -312,6 +312,7 @@ impl Files {
     ) -> Result<Newest, Error> {
         let book = self.book();
         instant::bound(&book, &mut filter, bounds, Timestamp::now())?;
+        filter.people.clone_from(&self.world.people);
         // What waited when the daemon stopped waits on when it starts again.
         let unattributed = match self.audited.is_empty() {
             false => unattributed(&book, &filter, self.world.now)?,

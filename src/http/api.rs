@@ -284,6 +284,7 @@ impl EventQuery {
             object_kind: self.object_kind.clone(),
             field: self.field.clone(),
             noise: self.all,
+            ..Filter::default()
         };
         filter.check()?;
         if filter.field.is_some() && !filter.is_narrow() {

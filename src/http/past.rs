@@ -119,12 +119,16 @@ impl State {
         Ok(found.await??)
     }
 
-    /// Narrows a search to what was recorded from an instant on, up to another.
+    /// Narrows a search to what was recorded from an instant on, up to another; whoever is asked
+    /// about may be named as a person.
     pub(super) async fn bounds(
         &self,
         mut filter: Filter,
         (from, to): (Option<&str>, Option<&str>),
     ) -> Result<Filter, Error> {
+        if filter.actor.is_some() {
+            filter.people = self.read(|world, _| world.people.clone()).await?;
+        }
         let given = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         let (from, to) = (given(from), given(to));
         let now = Timestamp::now();

@@ -7,8 +7,10 @@ use jiff::tz::TimeZone;
 use super::book::{Book, as_intent};
 use super::describe::{Described, describe};
 use super::patch;
+use super::people::{self, Party};
 use super::text::near_names;
 use super::who::{attributed, deleted_by, told};
+use crate::config::PersonConfig;
 use crate::ledger::event::Event;
 use crate::ledger::{self, Recorded};
 use crate::model::{Instant, InstantError, ObjectKey, Seq, Timestamp};
@@ -31,8 +33,11 @@ pub struct Filter {
     pub app: Option<String>,
     /// About this object.
     pub object: Option<ObjectKey>,
-    /// By somebody whose name contains this, in any case of letters.
+    /// By somebody whose name contains this, in any case of letters: that of a credential, or that
+    /// of the person whose it was then.
     pub actor: Option<String>,
+    /// Who is behind which credential; only asked for with `actor`.
+    pub people: Vec<PersonConfig>,
     /// About a commit whose id begins like this.
     pub commit: Option<String>,
     /// About an object of this kind: `Deployment` or `Deployment.apps`, in any case of letters.
@@ -155,17 +160,39 @@ impl Filter {
     fn is_deletion_by(&self, book: &dyn Book, recorded: &Recorded) -> bool {
         let Some(actor) = &self.actor else { return false };
         // What cannot be read is told by whoever reads it on its own.
-        let names = deleted_by(book, recorded).unwrap_or_default();
-        names.iter().any(|name| is_named(name, actor))
+        let Some((verdict, claims)) = deleted_by(book, recorded).unwrap_or_default() else {
+            return false;
+        };
+        let at = recorded.envelope.recorded;
+        people::of_change(&self.people, verdict, &claims, at).iter().any(|p| is_of(p, actor))
     }
 
     fn wants_actor(&self, recorded: &Recorded, described: &Described) -> bool {
         self.actor.as_ref().is_none_or(|actor| {
             let recorded_by = recorded.actor.to_string();
             let mut names = described.by.iter().chain([&recorded_by]);
-            names.any(|name| is_named(name, actor))
+            names.any(|name| is_named(name, actor)) || self.is_by_person(recorded, described, actor)
         })
     }
+
+    fn is_by_person(&self, recorded: &Recorded, described: &Described, wanted: &str) -> bool {
+        if self.people.is_empty() {
+            return false;
+        }
+        let at = recorded.envelope.recorded;
+        let known = people::of_event(recorded, described.known.as_ref());
+        let recorded_by = people::of_actor(&[], &recorded.actor, at);
+        known.into_iter().chain(recorded_by).any(|mut party| {
+            party.name(&self.people, at);
+            party.person.is_some_and(|person| is_named(&person, wanted))
+        })
+    }
+}
+
+/// Whether somebody, or the person behind them, is called so.
+fn is_of(party: &Party, wanted: &str) -> bool {
+    let names = [Some(&party.name), Some(&party.acting_as), party.person.as_ref()];
+    names.into_iter().flatten().any(|name| is_named(name, wanted))
 }
 
 /// Whether a name contains what is asked for, in any case of letters.
@@ -267,4 +294,56 @@ pub fn next(
         cursor = to;
     }
     Ok((found, head))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::event::{ActorClaim, AttributionResolvedV1, Learned, ObjectGoneV1, Verdict};
+    use crate::ledger::samples::sample_events;
+    use crate::query::fixture::{Story, key};
+
+    /// Goal: whoever is asked about by their own name is found under every credential that is
+    /// written down as theirs for that time, and under no other.
+    #[test]
+    fn a_person_is_found_by_their_own_name() {
+        let mut story = Story::told();
+        let asked = story.sync_requested();
+        let gone = ObjectGoneV1 {
+            key: key("ConfigMap/prod/theirs"),
+            uid: "u".into(),
+            learned: Learned::Watched,
+        };
+        let gone = story.event(gone);
+        let sample = sample_events().into_iter().find_map(|event| match event {
+            Event::AttributionResolved(body) => Some(body),
+            _ => None,
+        });
+        let claim = ActorClaim { who: "oidc:am".into(), ..ActorClaim::default() };
+        story.event(AttributionResolvedV1 {
+            observation: gone,
+            verdict: Verdict::Exact,
+            claims: vec![claim],
+            drift: None,
+            ..sample.unwrap()
+        });
+        let person = PersonConfig {
+            name: "Alice Martin".into(),
+            kubernetes: vec!["oidc:am".into()],
+            os: vec!["alice".into()],
+            git: vec!["alice@example.org".into()],
+            ..PersonConfig::default()
+        };
+        let found = |person: PersonConfig| {
+            let (actor, people) = (Some("alice martin".into()), vec![person]);
+            let filter = Filter { actor, people, ..Filter::default() };
+            let found = newest(&story.ledger, &filter, 99).unwrap();
+            found.iter().map(|found| found.recorded.seq()).collect::<Vec<_>>()
+        };
+        let all = found(person.clone());
+        assert!(all.contains(&asked) && all.contains(&gone), "{all:?}");
+        assert_eq!(found(PersonConfig { os: Vec::new(), ..person.clone() }), [gone]);
+        assert_eq!(found(PersonConfig { until: "2001-01-01".into(), ..person.clone() }), []);
+        assert_eq!(found(PersonConfig { name: "Bob".into(), ..person }), []);
+    }
 }

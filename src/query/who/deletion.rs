@@ -5,11 +5,11 @@
 //! and of an object that no application has, nothing but the observation says who deleted it.
 
 use super::super::book::{Book, as_intent};
-use super::super::describe::{Described, Tone, claimed};
+use super::super::describe::{Described, Tone};
 use super::super::instant::{backwards, forwards};
 use super::{in_force, went};
 use crate::ledger::event::{
-    AttributionResolvedV1, DriftKind, Event, Verb, Verdict, Write, WriteResult,
+    ActorClaim, AttributionResolvedV1, DriftKind, Event, Verb, Verdict, Write, WriteResult,
 };
 use crate::ledger::store::SubjectKey;
 use crate::ledger::subjects::Topic;
@@ -104,25 +104,20 @@ pub(in crate::query) fn told(
     }
 }
 
-/// Who deleted what an event shows to be deleted, by name, where that is known and no drift tells
-/// it.
+/// Who deleted what an event shows to be deleted, where the audit tells and no drift does.
 ///
 /// # Errors
 /// What the ledger says about a record that cannot be read.
 pub(in crate::query) fn by(
     book: &dyn Book,
     recorded: &Recorded,
-) -> Result<Vec<String>, ledger::Error> {
-    let Some((key, _)) = begun(book, recorded)? else { return Ok(Vec::new()) };
-    let Some((_, body)) = in_force(book, recorded.seq(), None)?.resolved else {
-        return Ok(Vec::new());
-    };
+) -> Result<Option<(Verdict, Vec<ActorClaim>)>, ledger::Error> {
+    let Some((key, _)) = begun(book, recorded)? else { return Ok(None) };
+    let Some((_, body)) = in_force(book, recorded.seq(), None)?.resolved else { return Ok(None) };
     let AttributionResolvedV1 { verdict, claims, .. } = body;
     let is_known = !matches!(verdict, Verdict::FieldManager | Verdict::Unknown);
-    if !is_known || has_drift(book, &key, recorded.seq())? {
-        return Ok(Vec::new());
-    }
-    Ok(claims.iter().map(claimed).collect())
+    let is_told = !is_known || has_drift(book, &key, recorded.seq())?;
+    Ok((!is_told).then_some((verdict, claims)))
 }
 
 /// Whether an application's drift tells that an object went with this event.
