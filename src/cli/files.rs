@@ -313,13 +313,19 @@ impl Files {
         let book = self.book();
         instant::bound(&book, &mut filter, bounds, Timestamp::now())?;
         filter.people.clone_from(&self.world.people);
+        let unknown = filter.name_kind(&self.world);
         // What waited when the daemon stopped waits on when it starts again.
         let unattributed = match self.audited.is_empty() {
             false => unattributed(&book, &filter, self.world.now)?,
             true => None,
         };
-        let found = search::newest(&book, &filter, limit)?.into_iter();
-        let rows = found.map(|found| {
+        let found = search::newest(&book, &filter, limit)?;
+        if let Some(unknown) = unknown.filter(|_| found.is_empty())
+            && !filter.has_kind(&book)?
+        {
+            return Err(unknown.into());
+        }
+        let rows = found.into_iter().map(|found| {
             let row = http::row(&found.recorded, found.described, true);
             if patch { http::patched(&book, &found.recorded, row) } else { row }
         });

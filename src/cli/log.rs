@@ -74,19 +74,22 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
     if let Some(open) = unattributed.filter(|_| !context.global.quiet) {
         output::say(&missing(&open));
     }
-    let known = match &wanted.app {
-        Some(app) if found.is_empty() => is_app(&asker.apps().await?, app, context.global.quiet),
-        _ => true,
+    let unheard = match &wanted.app {
+        Some(app) if found.is_empty() => unheard_of(&asker, app).await?,
+        _ => None,
     };
+    if let Some(error) = unheard.as_ref().filter(|_| args.follow && !context.global.quiet) {
+        output::say(&format!("note: {}", error.message));
+    }
     let about = about(None, &wanted);
-    if known && about != About::default() {
+    if unheard.is_none() && about != About::default() {
         let at = context.global.at.as_deref().map(at::parse).transpose()?.map(Instant::or_end);
         let first = found.first().map(|row| row.seq);
         let span = interval(&wanted, at, (first, found.len() >= args.lines));
         at::covered(&asker, &about, span, context.global.quiet).await?;
     }
     // What may come is waited for.
-    if let Some(error) = unknown.filter(|_| !args.follow && found.is_empty()) {
+    if let Some(error) = unknown.or(unheard).filter(|_| !args.follow && found.is_empty()) {
         return Err(error);
     }
     if args.reverse {
@@ -95,9 +98,8 @@ pub(super) async fn run(context: &Context, args: LogArgs) -> Result<(), Error> {
     if !args.follow {
         return output::print(&rows(&found, format));
     }
-    let client = asker.client()?;
     let after = head.to_string();
-    let mut stream = client.stream(&wanted.query(&[("after", &after)])).await?;
+    let mut stream = asker.client()?.stream(&wanted.query(&[("after", &after)])).await?;
     // Rows of a stream are printed one by one: a list cannot be closed while it grows.
     let format = if format == Format::Json { Format::Jsonl } else { format };
     if !output::print_open(&rows(&found, format)) {
@@ -166,23 +168,22 @@ fn interval(
     (from, wanted.to.clone().or(at).unwrap_or(Instant::Now))
 }
 
-/// Whether there is such an application. One without events is often a slip of the pen; a removed
-/// one has events.
-fn is_app(apps: &[dto::App], wanted: &str, quiet: bool) -> bool {
-    if apps.iter().any(|app| app.name == wanted) {
-        return true;
+/// That nothing was ever recorded of an application, and there is none: often a slip of the pen. A
+/// removed one has events.
+async fn unheard_of(asker: &Asker, app: &str) -> Result<Option<Error>, Error> {
+    let apps = asker.apps().await?;
+    if apps.iter().any(|known| known.name == app) {
+        return Ok(None);
     }
-    if quiet {
-        return false;
+    let wanted = Wanted { app: Some(app.to_owned()), all: true, ..Wanted::default() };
+    if !asker.newest(&wanted, 1).await?.0.is_empty() {
+        return Ok(None);
     }
-    let near = near_names(wanted, apps.iter().map(|app| app.name.as_str()));
-    let hint = if near.is_empty() {
-        String::new()
-    } else {
-        format!(": did you mean {}?", near.join(", "))
+    let hint = match near_names(app, apps.iter().map(|app| app.name.as_str())).as_slice() {
+        [] => "`greffier get apps` lists them".to_owned(),
+        near => format!("did you mean {}?", near.join(", ")),
     };
-    output::say(&format!("note: there is no application `{wanted}`{hint}"));
-    false
+    Ok(Some(Error::usage(format!("there is no application `{app}`")).hint(hint)))
 }
 
 /// Rows in `format`.
@@ -261,6 +262,32 @@ mod tests {
         }
         let since = Wanted { since: Some(Timestamp(7)), ..Wanted::default() };
         assert_eq!(interval(&since, None, (None, false)).0, Instant::Time(Timestamp(7)));
+    }
+
+    /// Goal: an application of which nothing was ever recorded is a slip of the pen; one that is
+    /// there, or was, is not.
+    #[tokio::test]
+    async fn an_application_that_was_never_heard_of_is_told_from_one_that_is_gone() {
+        use crate::http::tests::Daemon;
+        use crate::ledger::event::{AppRemovedV1, Origin};
+        use crate::query::fixture::{Story, name};
+
+        let mut story = Story::told();
+        story.event(AppRemovedV1 {
+            app: name("gone"),
+            origin: Origin::Operator,
+            cascade: false,
+            declared: None,
+            orphans: Vec::new(),
+        });
+        let daemon = Daemon::start(story).await;
+        let asker = Asker::Daemon(daemon.client.clone(), super::super::asker::At::default());
+        for known in ["web", "gone"] {
+            assert!(unheard_of(&asker, known).await.unwrap().is_none(), "{known}");
+        }
+        let error = unheard_of(&asker, "wbe").await.unwrap().unwrap();
+        assert_eq!(error.hints, ["did you mean web?"]);
+        assert_eq!(error.message, "there is no application `wbe`");
     }
 
     /// Goal: `@-` is about the object or the application, however it is named.

@@ -22,6 +22,7 @@ use crate::query::coverage::Scope;
 use crate::query::instant::{About, At};
 use crate::query::search::{self, Filter, Found};
 use crate::query::unattributed::unattributed;
+use crate::query::why::SubjectError;
 use crate::query::{self, AppView, Book, ResourceFilter};
 use crate::replay::World;
 
@@ -322,6 +323,7 @@ pub(super) async fn events(
     let Query(asked) = asked?;
     let bounds = (asked.from.as_deref(), asked.to.as_deref());
     let filter = state.bounds(asked.filter()?, bounds).await?;
+    let (filter, unknown) = state.of_kind(filter).await?;
     let limit = page(asked.limit);
     let ledger = state.ledger.clone();
     let audits = state.audits().await?;
@@ -334,16 +336,21 @@ pub(super) async fn events(
             let more = cursor < ledger.head();
             (found, more.then(|| cursor.to_string()))
         };
+        if let Some(unknown) = unknown.filter(|_| found.is_empty())
+            && !filter.has_kind(&ledger)?
+        {
+            return Ok(Err(unknown));
+        }
         let items = found.into_iter().map(|found| asked.row(&ledger, found)).collect();
         // Of several pages the last one says it.
         let unattributed = match audits && (asked.newest || next.is_none()) {
             true => unattributed(&ledger, &filter, Timestamp::now())?,
             false => None,
         };
-        Ok(dto::Page { items, next, unattributed })
+        Ok(Ok(dto::Page { items, next, unattributed }))
     });
-    let found: Result<_, crate::ledger::Error> = found.await?;
-    Ok(Json(found?))
+    let found: Result<Result<_, SubjectError>, crate::ledger::Error> = found.await?;
+    Ok(Json(found??))
 }
 
 /// As known when.

@@ -28,6 +28,7 @@ use crate::query::instant::{self, About, At};
 use crate::query::object_at::{self, Certainty};
 use crate::query::patch;
 use crate::query::search::Filter;
+use crate::query::why::SubjectError;
 use crate::query::{AsOf, Book, past};
 use crate::replay::World;
 
@@ -173,6 +174,21 @@ impl State {
             Ok::<_, ledger::Error>(world)
         });
         Ok(folded.await??)
+    }
+
+    /// Reads the kind of object that is asked about by any of its names; why it names none.
+    pub(super) async fn of_kind(
+        &self,
+        mut filter: Filter,
+    ) -> Result<(Filter, Option<SubjectError>), Error> {
+        if filter.object_kind.is_none() {
+            return Ok((filter, None));
+        }
+        let read = move |world: &World, _: &Compared| {
+            let unknown = filter.name_kind(world);
+            (filter, unknown)
+        };
+        self.read(read).await
     }
 
     /// Works with the ledger as of an instant on a blocking thread.

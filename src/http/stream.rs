@@ -47,7 +47,9 @@ pub(super) async fn stream(
     if asked.to.is_some() {
         return Err(Error::bad_request("a stream has no end"));
     }
-    let mut filter = state.bounds(asked.filter()?, (asked.from.as_deref(), None)).await?;
+    let filter = state.bounds(asked.filter()?, (asked.from.as_deref(), None)).await?;
+    // A kind that is not served may come to be.
+    let (mut filter, _) = state.of_kind(filter).await?;
     let from = filter.after;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     filter.after = match last.or(asked.after) {

@@ -181,6 +181,36 @@ async fn events_can_be_filtered_and_shown_whole() {
     assert_eq!(error.code, "unknown_kind");
 }
 
+/// Goal: a kind is understood by any of its names; one of which nothing was ever recorded is
+/// refused, and what is not served any more is not.
+#[tokio::test]
+async fn events_are_found_by_any_name_of_the_kind_of_their_object() {
+    let mut story = Story::told();
+    story.event(crate::ledger::event::ObjectGoneV1 {
+        key: crate::query::fixture::key("Widget.example.org/prod/w"),
+        uid: "w".into(),
+        learned: crate::ledger::event::Learned::Watched,
+    });
+    let daemon = Daemon::start(story).await;
+    let asked = async |kind: &str| {
+        let query = query_string(&[("object_kind", kind), ("newest", "true")]);
+        daemon.client.get::<dto::Page<dto::Event>>("events", &query).await
+    };
+    let all = asked("Deployment").await.unwrap().items.len();
+    assert!(all > 0);
+    for name in ["deploy", "deployments", "DEPLOYMENT", "Deployment.apps", "deployments.apps"] {
+        assert_eq!(asked(name).await.unwrap().items.len(), all, "{name}");
+    }
+    assert_eq!(asked("widget").await.unwrap().items.len(), 1);
+    let mut hints = Vec::new();
+    for name in ["deplyment", "deploy.example.org", "Nonsense"] {
+        let Err(ClientError::Api(error)) = asked(name).await else { panic!("{name}") };
+        assert_eq!(error.code, "unknown_subject", "{error:?}");
+        hints.push(error.hint);
+    }
+    assert!(hints[0].contains("did you mean Deployment"), "{hints:?}");
+}
+
 /// Goal: who made a change is told as it was known then, in every word of the answer.
 #[tokio::test]
 async fn an_event_is_told_as_it_was_known_then() {

@@ -10,10 +10,12 @@ use super::patch;
 use super::people::{self, Party};
 use super::text::near_names;
 use super::who::{attributed, deleted_by, told};
+use super::why::{SubjectError, kind_named};
 use crate::config::PersonConfig;
 use crate::ledger::event::Event;
 use crate::ledger::{self, Recorded};
 use crate::model::{Instant, InstantError, ObjectKey, Seq, Timestamp};
+use crate::replay::World;
 
 /// How many events are read at a time.
 const CHUNK_EVENTS: u64 = 1_024;
@@ -221,6 +223,30 @@ pub fn since(
         Instant::Now => Some(now),
         _ => None,
     })
+}
+
+impl Filter {
+    /// Reads the kind of object by any of its names; why it names none, where it names none that
+    /// the cluster serves.
+    pub fn name_kind(&mut self, world: &World) -> Option<SubjectError> {
+        match kind_named(world, self.object_kind.as_deref()?) {
+            Ok(kind) => {
+                self.object_kind = Some(kind);
+                None
+            }
+            Err(unknown) => Some(unknown),
+        }
+    }
+
+    /// Whether anything is recorded of objects of the kind that is asked about.
+    ///
+    /// # Errors
+    /// What the ledger says about a record that cannot be read.
+    pub fn has_kind(&self, book: &dyn Book) -> Result<bool, ledger::Error> {
+        let of_kind =
+            Self { object_kind: self.object_kind.clone(), noise: true, ..Self::default() };
+        Ok(!newest(book, &of_kind, 1)?.is_empty())
+    }
 }
 
 /// The newest `limit` events that match, oldest first.

@@ -162,6 +162,8 @@ fn between(greffier: &Greffier, app: &str, ns: &str, (first, second): (u64, u64)
     assert!(
         !kinds.is_empty() && kinds.iter().all(|row| row["objects"].to_string().contains("Secret"))
     );
+    let never = ["log", app, "--object-kind", "deploy", "--to", &to, "-o", "json"];
+    assert_eq!(greffier.json(&never), serde_json::json!([]), "known, and without events");
     for (args, part) in [
         (vec!["diff", app, "--to", "2h"], "--to needs --from"),
         (vec!["diff", app, "--from", &to, "--to", &from], "comes after"),
@@ -170,6 +172,9 @@ fn between(greffier: &Greffier, app: &str, ns: &str, (first, second): (u64, u64)
         (vec!["diff", app, "nobody"], "there is no application"),
         (vec!["diff", app, "--from", &from, "--at", "@"], "--to says up to when"),
         (vec!["log", "--field", "data.key"], "a field of everything"),
+        (vec!["log", "nobody"], "there is no application `nobody`"),
+        (vec!["log", "--app", "nobody", "-o", "json"], "there is no application `nobody`"),
+        (vec!["log", "--object-kind", "secrt"], "did you mean Secret?"),
     ] {
         let (_, stderr) = greffier.cli_ends(2, &args);
         assert!(stderr.contains(part), "{args:?}: {stderr}");

@@ -32,12 +32,38 @@ pub fn naming(world: &World, given: &ObjectKey) -> Naming {
         found.retain(|key| key == given);
     }
     let keys = wanted.keys(world);
-    let served = || world.cluster.kinds.values();
-    let names = served().flat_map(|kind| [kind.kind.kind.as_str(), kind.plural.as_str()]);
-    let kinds = if keys.is_empty() { near_names(&given.kind, names) } else { Vec::new() };
+    let kinds = if keys.is_empty() { near_kinds(world, &given.kind) } else { Vec::new() };
     let whole = keys.first().unwrap_or(given);
     let (near, excluded) = (near(world, whole), is_excluded(world, whole));
     Naming { given: given.clone(), found, keys, near, kinds, excluded }
+}
+
+/// The kind that a name means: the kind itself, its plural or kubectl's short name of it, with or
+/// without its group, as it is served or as objects of it are known.
+///
+/// # Errors
+/// [`SubjectError::UnknownKind`]: objects of it may still be recorded from earlier.
+pub fn kind_named(world: &World, text: &str) -> Result<String, SubjectError> {
+    let (kind, group) = text.split_once('.').unwrap_or((text, ""));
+    let wanted = Wanted::of(&ObjectKey::new(group, kind, "", ""));
+    let found = wanted.keys(world).into_iter().next().or_else(|| {
+        let keys = world.live.keys().chain(world.wanted_by.keys()).chain(world.owned.keys());
+        wanted.of_kind(world, keys).cloned()
+    });
+    match found {
+        Some(key) if group.is_empty() => Ok(key.kind),
+        Some(key) => Ok(key.group_kind().to_string()),
+        None => {
+            let (wanted, kind) = (format!("objects of kind {text}"), text.to_owned());
+            Err(SubjectError::UnknownKind { wanted, kind, near: near_kinds(world, text) })
+        }
+    }
+}
+
+/// Kinds that are called like it.
+fn near_kinds(world: &World, kind: &str) -> Vec<String> {
+    let served = world.cluster.kinds.values();
+    near_names(kind, served.flat_map(|kind| [kind.kind.kind.as_str(), kind.plural.as_str()]))
 }
 
 impl Naming {

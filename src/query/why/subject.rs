@@ -241,6 +241,19 @@ impl Wanted {
         found
     }
 
+    /// The first of `keys` whose kind may be meant.
+    pub(super) fn of_kind<'k>(
+        &self,
+        world: &World,
+        mut keys: impl Iterator<Item = &'k ObjectKey>,
+    ) -> Option<&'k ObjectKey> {
+        let kinds = self.kinds(world);
+        keys.find(|key| {
+            kinds.iter().any(|kind| key.kind.eq_ignore_ascii_case(kind))
+                && self.group.as_ref().is_none_or(|group| key.group.eq_ignore_ascii_case(group))
+        })
+    }
+
     /// What an object of the name is called, of every kind that is served and may be meant.
     pub(super) fn keys(&self, world: &World) -> Vec<ObjectKey> {
         let kinds = self.kinds(world);
