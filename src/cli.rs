@@ -40,6 +40,7 @@ mod settings;
 mod show;
 mod table;
 mod trial;
+mod verify;
 mod why;
 mod yaml;
 

@@ -583,7 +583,7 @@ pub(super) enum LedgerVerb {
     #[command(after_help = "Example: greffier ledger info -o json")]
     Info,
     /// Check every record; exits with 7 when something is damaged.
-    #[command(after_help = "Example: greffier ledger verify")]
+    #[command(after_help = "Example: greffier ledger verify -o json")]
     Verify,
     /// Make a ledger of what can still be read of this one, which is damaged; exits with 8 when
     /// events are lost.

@@ -8,7 +8,7 @@ use super::args::{ExitCodeRule, Format, Get, LedgerVerb};
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::table::{local_time, size, table};
-use super::{at, files, log, mark, output, people as persons, salvage};
+use super::{at, files, log, mark, output, people as persons, salvage, verify};
 use crate::http::dto;
 use crate::query::ResourceFilter;
 use crate::query::instant::About;
@@ -470,7 +470,7 @@ pub(super) fn diff_against(diff: &dto::Diff, at: &str, side: &str) -> String {
 /// Runs `ledger`.
 pub(super) async fn ledger(context: &Context, verb: LedgerVerb) -> Result<(), Error> {
     match verb {
-        LedgerVerb::Verify => verify(context).await,
+        LedgerVerb::Verify => verify::run(context).await,
         LedgerVerb::Salvage(args) => salvage::run(context, &args),
         LedgerVerb::Info => {
             let client = context.client();
@@ -517,45 +517,4 @@ fn ledger_text(info: &dto::Ledger) -> String {
         ("damage", info.damage.clone().unwrap_or_else(|| "none met".to_owned())),
     ];
     rows.iter().map(|(name, text)| format!("{name:<9} {}\n", clean(text))).collect()
-}
-
-/// Reads and checks every record of the files; a running daemon need not be stopped for it.
-async fn verify(context: &Context) -> Result<(), Error> {
-    let archive = files::open(context.config())?;
-    // A daemon may be in the middle of an append: then the end is not torn, only unfinished.
-    if let Some(torn) = archive.torn_end()
-        && context.client().probe().await.is_err()
-    {
-        let mut error = Error::new(
-            Exit::Ledger,
-            format!("the ledger cannot be read beyond event #{}", archive.head()),
-        );
-        error.causes.push(torn);
-        return Err(error.hint(match archive.damage() {
-            None => "the daemon sets these bytes aside when it starts, and records that it did",
-            Some(_) => files::NO_START,
-        }));
-    }
-    let verified = archive.verify();
-    if verified.is_whole() {
-        let unopened = match verified.sealed_unopened {
-            0 => String::new(),
-            n => format!(" ({n} sealed blobs were not opened: no key)"),
-        };
-        return output::print(&format!(
-            "{} events and {} blobs are as they were written, up to #{} {}{unopened}\n",
-            verified.events,
-            verified.blobs,
-            archive.head(),
-            archive.info().head_hash
-        ));
-    }
-    let mut error = Error::new(
-        Exit::Ledger,
-        format!("the ledger has {}", count(verified.problems.len(), "problem")),
-    );
-    error.causes = verified.problems.iter().map(ToString::to_string).collect();
-    Err(error
-        .hint("restore the named files from a copy; everything else can still be read")
-        .hint(files::SALVAGE))
 }
