@@ -386,7 +386,7 @@ pub(super) struct SyncArgs {
     /// Also remove what left Git.
     #[arg(long)]
     pub(super) prune: bool,
-    /// Only this object (Kind.group/namespace/name); may be given several times.
+    /// Only this object (Kind.group/namespace/name, or in short: cm/web); may be given several times.
     #[arg(long, value_name = "OBJECT")]
     pub(super) only: Vec<ObjectKey>,
     /// Say what would be done and do nothing.

@@ -377,6 +377,10 @@ fn commands_reach_the_daemon() {
     let not_frozen = ask(&daemon, &["unfreeze"]).unwrap_err();
     assert_eq!(not_frozen.exit, Exit::Refused);
     ask(&daemon, &["sync", "web", "--no-wait", "--only", "ConfigMap/prod/web"]).unwrap();
+    ask(&daemon, &["sync", "web", "--no-wait", "--only", "cm/web"]).unwrap();
+    ask(&daemon, &["sync", "web", "--dry-run", "--only", "deployments/web"]).unwrap();
+    let unknown = ask(&daemon, &["sync", "web", "--no-wait", "--only", "cm/wbe"]).unwrap_err();
+    assert!(unknown.message.contains("ConfigMap/wbe"), "{}", unknown.message);
     ask(&daemon, &["sync", "web", "--dry-run"]).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("app.yaml");

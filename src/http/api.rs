@@ -22,7 +22,7 @@ use crate::query::coverage::Scope;
 use crate::query::instant::{About, At};
 use crate::query::search::{self, Filter, Found};
 use crate::query::unattributed::unattributed;
-use crate::query::why::SubjectError;
+use crate::query::why::{SubjectError, named_of};
 use crate::query::{self, AppView, Book, ResourceFilter};
 use crate::replay::World;
 
@@ -463,6 +463,11 @@ pub(super) async fn sync(
     let Json(dto::SyncBody { prune, only, reason, dry_run }) = body?;
     let only: Result<Vec<ObjectKey>, _> = only.iter().map(|key| key.parse()).collect();
     let only = only.map_err(|error| Error::bad_request(error.to_string()))?;
+    let of = app.clone();
+    let named = move |world: &World, _: &_| {
+        only.iter().map(|key| named_of(world, &of, key)).collect::<Result<Vec<_>, _>>()
+    };
+    let only = state.read(named).await??;
     let command = Command::Sync { app: app.clone(), prune, only: only.clone(), reason };
     if !dry_run {
         return Ok(carry_out(&state, peer, command).await?.into_response());

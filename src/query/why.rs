@@ -38,7 +38,7 @@ use crate::replay::World;
 
 pub use chain::{BEFORE, ChainLink, Claim, RECORDED};
 pub(super) use history::describe_commit;
-pub use named::{Naming, kind_named, naming};
+pub use named::{Naming, kind_named, named_of, naming};
 pub(crate) use subject::short_names;
 pub use subject::{Found, Subject, SubjectError};
 pub(super) use subject::{is_excluded, near};

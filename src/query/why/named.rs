@@ -6,7 +6,7 @@ use super::super::book::Book;
 use super::super::text::near_names;
 use super::subject::{CANDIDATES_MAX, SubjectError, Wanted, is_excluded, near};
 use crate::ledger::store::SubjectKey;
-use crate::model::{ObjectKey, Seq};
+use crate::model::{AppName, ObjectKey, Seq};
 use crate::replay::World;
 
 /// What the world knows of a name; the ledger is read afterwards.
@@ -56,6 +56,34 @@ pub fn kind_named(world: &World, text: &str) -> Result<String, SubjectError> {
         None => {
             let (wanted, kind) = (format!("objects of kind {text}"), text.to_owned());
             Err(SubjectError::UnknownKind { wanted, kind, near: near_kinds(world, text) })
+        }
+    }
+}
+
+/// The object of an application that a key names that may be written in short: only what the
+/// application wants or owns is meant. What names none of that is left to whoever refuses it.
+///
+/// # Errors
+/// [`SubjectError::Ambiguous`].
+pub fn named_of(world: &World, app: &str, given: &ObjectKey) -> Result<ObjectKey, SubjectError> {
+    let app = app.parse::<AppName>().ok();
+    let Some((name, app)) = app.and_then(|app| world.apps.get_key_value(&app)) else {
+        return Ok(given.clone());
+    };
+    let is_of = |key: &ObjectKey| {
+        app.wants(key) || world.owned.get(key).is_some_and(|owned| owned.app == *name)
+    };
+    if is_of(given) {
+        return Ok(given.clone());
+    }
+    let wanted = Wanted::of(given);
+    match wanted.all(world).into_iter().filter(|key| is_of(key)).collect::<Vec<_>>().as_slice() {
+        [] => Ok(wanted.key(world)),
+        [key] => Ok((*key).clone()),
+        several => {
+            let candidates = several.iter().take(CANDIDATES_MAX).map(ToString::to_string);
+            let (wanted, candidates) = (given.to_string(), candidates.collect());
+            Err(SubjectError::Ambiguous { wanted, candidates })
         }
     }
 }

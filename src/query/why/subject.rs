@@ -289,7 +289,7 @@ impl Wanted {
     }
 
     /// The key as far as it can be told without an object: the kind is written as it is served.
-    fn key(&self, world: &World) -> ObjectKey {
+    pub(super) fn key(&self, world: &World) -> ObjectKey {
         self.keys(world).into_iter().next().unwrap_or_else(|| {
             let group = self.group.clone().unwrap_or_default();
             let namespace = self.namespace.clone().unwrap_or_default();
