@@ -484,8 +484,10 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
     if app.paused.as_ref().and_then(|pause| pause.until).is_some_and(|until| until <= world.now) {
         drafts.push(Draft::new(ResumedV1 { app: plan.app.clone(), expired: true }));
     }
-    holds::announce(world, &plan.app, app, drafts);
-    announce_end(world, app, plan, drafts);
+    // What ends with a hold is told once it has ended.
+    if !holds::announce(world, &plan.app, app, drafts) {
+        announce_end(world, app, plan, drafts);
+    }
 }
 
 /// Contests are named once, and told to be over once.

@@ -5,7 +5,9 @@ use crate::ledger::event::{AppHoldEndedV1, HoldEnd, HoldEndedV1};
 use crate::model::AppName;
 use crate::replay::{App, World};
 
-pub(super) fn announce(world: &World, name: &AppName, app: &App, drafts: &mut Vec<Draft>) {
+/// Ends what is over; whether anything is.
+pub(super) fn announce(world: &World, name: &AppName, app: &App, drafts: &mut Vec<Draft>) -> bool {
+    let before = drafts.len();
     let over = || app.holds.iter().filter(|hold| hold.is_over(world.now));
     if over().next().is_some() {
         drafts.push(Draft::new(HoldEndedV1::of(name.clone(), over(), HoldEnd::Expired)));
@@ -20,4 +22,5 @@ pub(super) fn announce(world: &World, name: &AppName, app: &App, drafts: &mut Ve
         let (app, hold, holds) = (name.clone(), hold.seq, Vec::new());
         drafts.push(Draft::new(AppHoldEndedV1 { app, hold, end, holds }));
     }
+    drafts.len() > before
 }

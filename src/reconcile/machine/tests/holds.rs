@@ -60,11 +60,12 @@ fn a_push_is_rendered_once_and_nothing_is_written_until_the_hold_expires() {
 #[test]
 fn the_hold_ends_when_git_says_what_it_holds_and_nothing_is_written_for_that() {
     let mut sim = held();
+    sim.told.clear();
     sim.at(3, "web", objects(&[A, B]));
     sim.push(3);
     sim.runs();
     assert_eq!(ended(&sim), [HoldEnd::SameAsGit]);
-    assert_eq!(sim.told("apply.intent"), 0);
+    assert_eq!(sim.told, ["render.succeeded", "hold.app-ended", "sync.finished"]);
     assert_eq!(sim.app("web").commit(), Some(&commit(3)));
     sim.at(4, "web", vec![object(A, 4)]);
     sim.push(4);
