@@ -23,14 +23,22 @@ pub(super) fn health(world: &World, app: &App, plan: &Plan) -> (Health, String) 
     if let Some((health, object)) = counted.worst {
         let beginning = health != object.health;
         let message = if beginning { "not rendered yet" } else { &object.health_message };
-        return (health, format!("{}: {message}", object.key));
+        return (health, said(object, message));
     }
     match counted.absent {
         Some(object) if !counted.any_live => {
             let health = if counted.unknown { Health::Unknown } else { Health::Missing };
-            (health, format!("{}: {}", object.key, object.health_message))
+            (health, said(object, &object.health_message))
         }
         _ => (Health::Healthy, String::new()),
+    }
+}
+
+/// The object, and why it is so where that is told.
+fn said(object: &Assessment, message: &str) -> String {
+    match message {
+        "" => object.key.to_string(),
+        message => format!("{}: {message}", object.key),
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Reason> {
     reasons.extend(groups(world, view));
     let plan = &view.plan;
     if !matches!(plan.health, Health::Healthy | Health::Missing) {
-        let text = format!("health is {}: {}", plan.health.as_str(), plan.health_message);
+        let text = health_text(plan.health.as_str(), &plan.health_message);
         reasons.push(reason("unwell", text, None));
     }
     if reasons.is_empty() {
@@ -152,6 +152,14 @@ fn gated(view: &AppView<'_>) -> Option<Reason> {
     Some(reason("gated", text, view.app.gate.as_ref().map(|gate| gate.seq)))
 }
 
+/// How well it is, and why where that is told.
+fn health_text(health: &str, message: &str) -> String {
+    if message.is_empty() {
+        return format!("health is {health}");
+    }
+    format!("health is {health}: {message}")
+}
+
 /// The contests of an application, or of one object.
 fn contests(world: &World, view: &AppView<'_>, of: Option<&ObjectKey>) -> Vec<Reason> {
     let contests = view
@@ -220,7 +228,7 @@ pub(super) fn of_object(
     reasons.extend(contests(world, view, Some(key)));
     reasons.extend(of_source(world, view));
     if told.health != Health::Healthy.as_str() && told.health != Health::Missing.as_str() {
-        let text = format!("health is {}: {}", told.health, told.health_message);
+        let text = health_text(&told.health, &told.health_message);
         let seq = world.live.get(key).map(|live| live.seq);
         reasons.push(reason("unwell", text, seq));
     }

@@ -1,6 +1,7 @@
 //! What a question may be about, and what the ledger adds to the answer.
 
 use super::*;
+use crate::ledger::event::ClusterReplacedV1;
 
 #[test]
 fn objects_of_nobody_say_whose_they_are() {
@@ -232,4 +233,20 @@ fn what_ends_a_hold_and_what_is_misread_is_said() {
     assert_eq!(note(&given.world, &views[0]), wrong);
     let told = crate::query::status(&given.world, &views).problems;
     assert_eq!(told.iter().map(|note| note.what.as_str()).collect::<Vec<_>>(), [wrong.as_str()]);
+}
+
+/// Goal: where nothing tells why something is not well, nothing is said to be why.
+#[test]
+fn health_without_a_reason_is_told_without_one() {
+    let mut given = Given::synced(objects(&[A]));
+    given.event(ClusterReplacedV1 {
+        kept: "former".into(),
+        uid: "another".into(),
+        version: "v1.36.3".into(),
+        server: "https://127.0.0.1:6443".into(),
+    });
+    let unwell = asks(&given, A).reasons.into_iter().find(|reason| reason.code == "unwell");
+    assert_eq!(unwell.unwrap().text, "health is Unknown");
+    let reasons = asks(&given, "web").reasons;
+    assert!(reasons.iter().all(|reason| !reason.text.trim_end().ends_with(':')), "{reasons:?}");
 }
