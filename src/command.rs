@@ -536,6 +536,13 @@ fn sync(
 ) -> Result<Decision, Error> {
     let (name, app) = find(world, app)?;
     writable(world)?;
+    // Of these nothing comes, however long somebody waits.
+    if app.spec.skip {
+        return Err(Error::LeftAlone(name.clone()));
+    }
+    if app.removing {
+        return Err(Error::BeingRemoved(name.clone()));
+    }
     if only.len() > ONLY_MAX {
         return Err(Error::TooLong {
             what: "the list of objects",

@@ -147,3 +147,20 @@ fn nothing_that_writes_is_accepted_while_observing() {
     assert!(matches!(decide(&story.world, Timestamp(0), &approve), Err(Error::Observing)));
     assert!(story.world.apps[&name("web")].gate.is_some());
 }
+
+#[test]
+fn a_sync_of_which_nothing_can_come_is_refused() {
+    let mut story = Story::told();
+    let sync =
+        Command::Sync { app: "web".into(), prune: false, only: vec![], reason: String::new() };
+    let decided = |story: &Story| decide(&story.world, Timestamp(0), &sync);
+    assert!(decided(&story).is_ok());
+    let mut left = story.world.apps[&name("web")].clone();
+    left.spec.skip = true;
+    story.world.apps.insert(name("web"), left.clone());
+    assert!(matches!(decided(&story), Err(Error::LeftAlone(_))));
+    left.spec.skip = false;
+    left.removing = true;
+    story.world.apps.insert(name("web"), left);
+    assert!(matches!(decided(&story), Err(Error::BeingRemoved(_))));
+}

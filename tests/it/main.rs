@@ -65,5 +65,6 @@ mod time_travel;
 mod tree;
 mod trust_writes;
 mod undo;
+mod waiting;
 mod weather;
 mod why;
