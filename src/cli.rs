@@ -18,6 +18,7 @@ mod at;
 mod between;
 mod blame;
 mod change;
+mod children;
 mod cluster;
 mod doctor;
 mod error;

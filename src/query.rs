@@ -14,6 +14,7 @@ pub mod between;
 pub mod blame;
 pub mod book;
 mod brought;
+pub mod children;
 pub mod cluster;
 pub mod coverage;
 pub mod describe;

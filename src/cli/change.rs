@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::args::{AppVerb, SyncArgs, Until};
 use super::asker::Context;
+use super::children;
 use super::error::{Error, Exit};
 use super::follow::{self, Ended};
 use super::output;
@@ -242,6 +243,11 @@ async fn dry_run(
 fn plan_text(plan: &dto::DryRun) -> String {
     let mut lines = vec![format!("{}: {}", plan.app, count(plan.writes.len(), "write"))];
     lines.extend(plan.writes.iter().map(write_text));
+    let children = children::objects_of(&plan.come, &plan.gone);
+    if !children.is_empty() {
+        lines.push("with these applications:".to_owned());
+        lines.extend(children.iter().map(|line| format!("  {line}")));
+    }
     lines.extend(plan.declare.iter().map(|app| format!("  define application {app}")));
     lines.extend(plan.remove.iter().map(|app| format!("  remove application {app}")));
     if let Some(gate) = &plan.gate {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 
 use super::asker::Context;
+use super::children;
 use super::error::{Error, Exit};
 use super::output;
 use super::read::short;
@@ -55,6 +56,12 @@ pub(super) fn text(plan: &Planned) -> String {
     let now = now.chain(plan.define.iter().map(|app| format!("define application {app}")));
     let now = now.chain(plan.remove.iter().map(|app| format!("remove application {app}")));
     section(&mut out, "done now", now.collect());
+    for (title, lines) in [
+        ("with applications that are defined", children::objects_of(&plan.come, &[])),
+        ("with applications that are removed", children::objects_of(&[], &plan.gone)),
+    ] {
+        whole_section(&mut out, title, &lines);
+    }
     section(&mut out, "compared first", plan.compare.clone());
     if let Some(gate) = &plan.gate {
         let waits = waits_text(gate);
@@ -86,6 +93,16 @@ fn section(out: &mut String, title: &str, lines: Vec<String>) {
     }
     if more > 0 {
         let _ = writeln!(out, "    and {more} more: -o json tells of each");
+    }
+}
+
+/// One whose lines are all told: whoever lets something go has to be able to see what.
+fn whole_section(out: &mut String, title: &str, lines: &[String]) {
+    if !lines.is_empty() {
+        let _ = writeln!(out, "  {title}:");
+    }
+    for line in lines {
+        let _ = writeln!(out, "    {}", clean(line));
     }
 }
 

@@ -11,6 +11,7 @@ use super::args::{Format, Hooks, ReleaseArgs, RollbackArgs};
 use super::asker::Context;
 use super::at;
 use super::change::{accepted, accepted_with, asked};
+use super::children;
 use super::error::{Error, Exit};
 use super::follow::{self, Ended};
 use super::output;
@@ -366,8 +367,8 @@ pub(super) fn text(shown: &HoldPlan) -> String {
     }
     let left = |left: &NotDone| format!("{} ({}): {}", left.object, left.sync, left.why);
     for (title, lines) in [
-        ("applications defined", shown.define.clone()),
-        ("applications removed", gone(shown)),
+        ("applications defined", children::defined(&shown.define, &shown.come)),
+        ("applications removed", children::removed(&shown.remove, &shown.gone)),
         ("compared first", shown.compare.clone()),
         ("not done", shown.not_done.iter().map(left).collect()),
         ("NOT PUT BACK in Git by the commit", shown.not_in_git.clone()),
@@ -402,11 +403,6 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         out.push_str(&text(plan));
     }
     out
-}
-
-/// The applications that go, with what becomes of their objects where that is known.
-fn gone(shown: &HoldPlan) -> Vec<String> {
-    if shown.goes.is_empty() { shown.remove.clone() } else { shown.goes.clone() }
 }
 
 /// What became of images that are named by tags, and what can be done about it.

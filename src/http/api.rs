@@ -23,7 +23,7 @@ use crate::query::instant::{About, At};
 use crate::query::search::{self, Filter, Found};
 use crate::query::unattributed::unattributed;
 use crate::query::why::{SubjectError, named_of};
-use crate::query::{self, AppView, Book, ResourceFilter};
+use crate::query::{self, AppView, Book, ResourceFilter, children};
 use crate::replay::World;
 
 /// How many entries a page has when nobody says.
@@ -475,9 +475,13 @@ pub(super) async fn sync(
     let limits = state.limits.clone();
     let plan = state.read(move |world, compared| {
         command::decide(world, Timestamp::now(), &command)?;
-        Ok::<_, Error>(query::dry_run(world, compared, &limits, &app, prune, only)?)
+        let plan = query::dry_run(world, compared, &limits, &app, prune, only)?;
+        Ok::<_, Error>((convert::dry_run(world, &plan), children::coming(world, &plan)))
     });
-    Ok(Json(convert::dry_run(&plan.await??)).into_response())
+    let ((mut plan, coming), ledger) = (plan.await??, state.ledger.clone());
+    let by = Seq(plan.base);
+    plan.come = state.blocking(move || children::come(&ledger, &coming, by)).await??;
+    Ok(Json(plan).into_response())
 }
 
 pub(super) async fn approve(

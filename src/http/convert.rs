@@ -443,9 +443,9 @@ pub fn diff(app: &str, commit: String, diff: AppDiff) -> dto::Diff {
     }
 }
 
-/// What a sync would do.
+/// What a sync would do, without what the ledger knows of applications that come.
 #[must_use]
-pub fn dry_run(plan: &Plan) -> dto::DryRun {
+pub fn dry_run(world: &World, plan: &Plan) -> dto::DryRun {
     let write = |write: &crate::ledger::event::Write| dto::Write {
         verb: write.verb.as_str().to_owned(),
         object: write.key.to_string(),
@@ -468,6 +468,8 @@ pub fn dry_run(plan: &Plan) -> dto::DryRun {
         }),
         declare: plan.declare.iter().map(|(name, _)| name.to_string()).collect(),
         remove: plan.remove.iter().map(|(name, _)| name.to_string()).collect(),
+        gone: query::children::all_gone(world, plan),
+        come: Vec::new(),
         not_done: not_done
             .map(|object| dto::Note {
                 app: plan.app.to_string(),

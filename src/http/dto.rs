@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::query::children::{Come, Gone};
 pub use crate::query::patch::Patch;
 use crate::query::people::Party;
 use crate::query::unattributed::Unattributed;
@@ -536,6 +537,12 @@ pub struct DryRun {
     pub declare: Vec<String>,
     /// Applications that would be removed.
     pub remove: Vec<String>,
+    /// What becomes of each of these, and of those whose removal would wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<Gone>,
+    /// What is known of each application that would be defined and is not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub come: Vec<Come>,
     /// What is not done, and why.
     pub not_done: Vec<Note>,
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apps::{self, AppView, NamedPlan, UnknownApp};
 use super::book::Book;
+use super::children::{self, Come, Gone};
 use super::why::{Commit, commit, describe_commit, git};
 use crate::ledger;
 use crate::ledger::event::{Event, GateReason, Verb, Write};
@@ -41,6 +42,12 @@ pub struct Planned {
     pub define: Vec<String>,
     /// Applications that are removed now.
     pub remove: Vec<String>,
+    /// What becomes of each application that is removed, now or once that is allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<Gone>,
+    /// What is known of each application that is defined and was not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub come: Vec<Come>,
     /// Objects that are compared first, with what was applied or by a dry run.
     pub compare: Vec<String>,
     /// What waits for approval.
@@ -126,7 +133,17 @@ struct PendingGate {
 
 /// An answer without what the ledger adds.
 #[derive(Debug, Clone, Default)]
-pub struct Pending(Vec<(Planned, Option<CommitId>, Option<PendingGate>)>);
+pub struct Pending(Vec<PendingPlan>);
+
+/// The plan of one application, without what the ledger adds.
+#[derive(Debug, Clone, Default)]
+struct PendingPlan {
+    planned: Planned,
+    commit: Option<CommitId>,
+    gate: Option<PendingGate>,
+    /// The applications that come.
+    coming: Vec<AppName>,
+}
 
 /// What waits of one application, without what the ledger adds.
 #[derive(Debug, Clone, Default)]
@@ -155,7 +172,8 @@ pub fn gather(
             gate.tell(world, &gated.reasons, &gated.writes, &gated.apps);
             gate
         });
-        (planned(world, view), commit(view).cloned(), gate)
+        let coming = children::coming(world, &view.plan);
+        PendingPlan { planned: planned(world, view), commit: commit(view).cloned(), gate, coming }
     });
     Ok(Pending(planned.collect()))
 }
@@ -215,6 +233,8 @@ fn planned(world: &World, view: &AppView<'_>) -> Planned {
         writes: plan.writes.iter().map(step).collect(),
         define: plan.declare.iter().map(|(name, _)| name.to_string()).collect(),
         remove: plan.remove.iter().map(|(name, _)| name.to_string()).collect(),
+        gone: children::all_gone(world, plan),
+        come: Vec::new(),
         compare: compare.iter().map(ToString::to_string).collect(),
         gate: None,
         suspended: plan.suspended.clone(),
@@ -308,7 +328,9 @@ impl Pending {
     /// # Errors
     /// What the ledger says about a record that cannot be read.
     pub fn read(self, book: &dyn Book) -> Result<Vec<Planned>, ledger::Error> {
-        let plans = self.0.into_iter().map(|(mut planned, commit, gate)| {
+        let plans = self.0.into_iter().map(|pending| {
+            let PendingPlan { mut planned, commit, gate, coming } = pending;
+            planned.come = children::come(book, &coming, Seq(planned.seq))?;
             if let (Some(git), Some(commit)) = (&mut planned.git, &commit) {
                 describe_commit(book, git, commit)?;
             }

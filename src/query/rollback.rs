@@ -21,6 +21,7 @@ pub use tree::{gather_tree, held_by};
 use undone::Before;
 
 use super::book::Book;
+use super::children::{self, Come, Gone};
 use super::coverage::Moment;
 use super::images::{ImageThen, Images, Pinned, Workload};
 use super::planned::{NotDone, Step};
@@ -93,6 +94,12 @@ pub struct HoldPlan {
     /// What becomes of each application that goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub goes: Vec<String>,
+    /// The same, object by object.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<Gone>,
+    /// What is known of each application that is defined and was not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub come: Vec<Come>,
     /// Objects that are compared first.
     pub compare: Vec<String>,
     /// What differs and is not written, and why.
@@ -185,6 +192,8 @@ pub struct Pending {
     commit: Option<CommitId>,
     /// The applications that go.
     going: Vec<AppName>,
+    /// The applications that come.
+    coming: Vec<AppName>,
     /// What must be in the ledger.
     manifests: Vec<DesiredObject>,
     /// Of which images are told beside these.
@@ -241,7 +250,8 @@ impl Pending {
         }
         let removed = planned.remove.iter().map(|(child, _)| child);
         let removed = removed.chain(gated.iter().flat_map(|gated| &gated.apps));
-        let (going, goes) = goes::goes(world, planned).into_iter().unzip();
+        let (going, gone) = goes::goes(world, planned);
+        let coming = children::coming(world, planned);
         let source = app.spec.sources.first();
         let commit = app.commit().cloned();
         let git = source.zip(commit.as_ref()).map(|(source, commit)| Commit {
@@ -261,7 +271,8 @@ impl Pending {
             counts,
             define: planned.declare.iter().map(|(child, _)| child.to_string()).collect(),
             remove: removed.map(ToString::to_string).collect(),
-            goes,
+            goes: gone.iter().map(Gone::text).collect(),
+            gone,
             compare: compared(planned).iter().map(ToString::to_string).collect(),
             not_done: not_done(planned, &steps),
             restrained: if may { String::new() } else { planned.permission.why_not.clone() },
@@ -279,7 +290,7 @@ impl Pending {
             writes: gated.writes.clone(),
             apps: gated.apps.clone(),
         });
-        Self { plan, commit, going, approval, ..Self::default() }
+        Self { plan, commit, going, coming, approval, ..Self::default() }
     }
 
     /// What a rollback adds.
@@ -386,11 +397,14 @@ impl Pending {
         book: &dyn Book,
         has: impl Fn(BlobAddr) -> bool,
     ) -> Result<Shown, ledger::Error> {
-        let Self { mut plan, commit, manifests, restored, mut to, .. } = self;
+        let Self { mut plan, commit, coming, manifests, restored, mut to, .. } = self;
         let mut missing = self.unserved;
         if let (Some(git), Some(commit)) = (&mut plan.git, &commit) {
             describe_commit(book, git, commit)?;
         }
+        // Of a release or an undo there is no instant: what was there last is told.
+        let by = if to.seq == Seq::ZERO { book.head() } else { to.seq };
+        plan.come = children::come(book, &coming, by)?;
         if to.time == Timestamp::default() {
             let recorded = book.get(to.seq)?;
             to.time = recorded.map(|recorded| recorded.envelope.recorded).unwrap_or_default();

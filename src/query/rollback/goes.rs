@@ -1,16 +1,13 @@
 //! Applications that go with a rollback or a release, and what becomes of their objects.
 
 use super::{HoldPlan, Pending};
-use crate::model::{AppName, ObjectKey};
+use crate::model::AppName;
 use crate::plan::{Plan, Status};
-use crate::query::text::{count, list};
+use crate::query::children::{Gone, gone};
 use crate::replay::World;
 
-/// How many objects are named.
-const NAMED_MAX: usize = 3;
-
-/// What becomes of each application that goes, in `world` as it is then.
-pub(super) fn goes(world: &World, planned: &Plan) -> Vec<(AppName, String)> {
+/// The applications that go, and what becomes of each, in `world` as it is then.
+pub(super) fn goes(world: &World, planned: &Plan) -> (Vec<AppName>, Vec<Gone>) {
     let now = planned.remove.iter().map(|(child, _)| child);
     let gated = planned.gate.iter().flat_map(|gated| &gated.apps);
     let mut going: Vec<AppName> = now.chain(gated).cloned().collect();
@@ -21,26 +18,8 @@ pub(super) fn goes(world: &World, planned: &Plan) -> Vec<(AppName, String)> {
     }));
     going.sort();
     going.dedup();
-    let told = going.into_iter().map(|child| {
-        let what = of_one(world, &child);
-        (child, what)
-    });
-    told.collect()
-}
-
-fn of_one(world: &World, child: &AppName) -> String {
-    let cascades = world.apps.get(child).is_some_and(|app| app.spec.removals.cascade.is_some());
-    if cascades {
-        let n = count(world.removal_keys(child).count(), "object");
-        return format!("{child}, and {n} with it");
-    }
-    let left: Vec<ObjectKey> = world.orphans(child);
-    if left.is_empty() {
-        return format!("{child}, which leaves nothing");
-    }
-    let n = count(left.len(), "object");
-    let named = list(left.iter().map(ToString::to_string), NAMED_MAX);
-    format!("{child}: {n} of it LEFT BEHIND, which nobody has from then on: {named}")
+    let told = going.iter().map(|child| gone(world, child)).collect();
+    (going, told)
 }
 
 impl Pending {
@@ -117,10 +96,14 @@ mod tests {
         let plans: Vec<_> = pending.into_iter().map(|(_, pending)| pending.plan).collect();
         let root = plans.iter().find(|plan| plan.app == "root").unwrap();
         let goes = [
-            "along, and 1 object with it".to_owned(),
-            format!("left: 1 object of it LEFT BEHIND, which nobody has from then on: {A}"),
+            "along, and 1 object with it",
+            "left: 1 object of it LEFT BEHIND, which nobody has from then on",
         ];
         assert_eq!(root.goes, goes, "{root:#?}");
+        assert_eq!(
+            (&root.gone[0].deletes, &root.gone[1].leaves),
+            (&vec![B.into()], &vec![A.into()])
+        );
         let back = format!("`greffier rollback root --tree --to '#{}'`", then.seq);
         assert!(root.notes.iter().any(|note| note.contains(&back)), "{:?}", root.notes);
         for plan in plans.iter().filter(|plan| plan.app != "root") {

@@ -1,0 +1,228 @@
+//! Applications that go or come with a plan, and what of each goes, stays or comes with it, object
+//! by object.
+//!
+//! What goes is decided by the world ([`gone`], no I/O). What comes is not known before the
+//! application's source has been rendered anew; where the ledger has a render of an application of
+//! that name, [`come`] tells what that asked for.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::book::Book;
+use super::text::count;
+use crate::ledger;
+use crate::ledger::event::{Event, RenderSucceededV1};
+use crate::ledger::store::SubjectKey;
+use crate::model::{AppName, ObjectKey, Seq};
+use crate::plan::Plan;
+use crate::replay::World;
+
+/// How many events are looked up at a time.
+const CHUNK: usize = 256;
+/// Bound: how many events of an application are looked at for its last render.
+const EVENTS_MAX: usize = 50_000;
+/// Bound: how many applications below one are looked for.
+const BELOW_MAX: usize = 1_000;
+
+/// An application that goes. It goes over the wire as it is: fields are added, never renamed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// The application.
+    pub app: String,
+    /// The objects that are deleted with it, those of the applications that go with it included.
+    pub deletes: Vec<String>,
+    /// The objects that stay, and that nobody has from then on.
+    pub leaves: Vec<String>,
+}
+
+/// An application that is defined and was not there. It goes over the wire as it is: fields are
+/// added, never renamed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Come {
+    /// The application.
+    pub app: String,
+    /// The render that tells what it wanted when it was there last; zero = none is known.
+    pub render: u64,
+    /// The commit of that.
+    pub commit: String,
+    /// What it wanted. What it will want is known when its source has been rendered.
+    pub objects: Vec<String>,
+}
+
+impl Gone {
+    /// What becomes of it, in a sentence.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { app, deletes, leaves } = self;
+        let with = count(deletes.len(), "object");
+        let left = format!("{} of it LEFT BEHIND", count(leaves.len(), "object"));
+        match (deletes.len(), leaves.len()) {
+            (0, 0) => format!("{app}, which leaves nothing"),
+            (_, 0) => format!("{app}, and {with} with it"),
+            (0, _) => format!("{app}: {left}, which nobody has from then on"),
+            _ => format!("{app}, and {with} with it; {left}, which nobody has from then on"),
+        }
+    }
+}
+
+impl Come {
+    /// What is known of it, in a sentence.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { app, render, commit, objects } = self;
+        if *render == 0 {
+            return format!("{app}: what comes with it is not known until its source was rendered");
+        }
+        let short: String = commit.chars().take(7).collect();
+        format!(
+            "{app}: it wanted {} when it was there (render #{render} of commit {short}); what it \
+             wants now is known when its source was rendered",
+            count(objects.len(), "object")
+        )
+    }
+}
+
+/// What becomes of an application that goes.
+#[must_use]
+pub fn gone(world: &World, app: &AppName) -> Gone {
+    let cascade = world.cascade(app);
+    let names = |keys: BTreeSet<&ObjectKey>| keys.iter().map(ToString::to_string).collect();
+    let deletes: BTreeSet<&ObjectKey> = world.removal_keys(app).collect();
+    let orphans = world.orphans(app);
+    let leaves: BTreeSet<&ObjectKey> = if cascade.is_empty() {
+        orphans.iter().collect()
+    } else {
+        let owned = cascade.into_iter().flat_map(|name| world.owned_by(name)).map(|(key, _)| key);
+        owned.filter(|key| world.live.contains_key(*key) && !deletes.contains(key)).collect()
+    };
+    Gone { app: app.to_string(), leaves: names(leaves), deletes: names(deletes) }
+}
+
+/// The applications that a plan removes, now or once it is allowed.
+#[must_use]
+pub fn all_gone(world: &World, plan: &Plan) -> Vec<Gone> {
+    let now = plan.remove.iter().map(|(child, _)| child);
+    let gated = plan.gate.iter().flat_map(|gated| &gated.apps);
+    let all: BTreeSet<&AppName> = now.chain(gated).collect();
+    all.into_iter().map(|app| gone(world, app)).collect()
+}
+
+/// The applications that a plan defines and that are not there.
+#[must_use]
+pub fn coming(world: &World, plan: &Plan) -> Vec<AppName> {
+    let new = plan.declare.iter().map(|(child, _)| child);
+    new.filter(|child| !world.apps.contains_key(*child)).cloned().collect()
+}
+
+/// What is known of applications that come, and of those below them, as of the event `by`.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn come(book: &dyn Book, apps: &[AppName], by: Seq) -> Result<Vec<Come>, ledger::Error> {
+    let (mut found, mut known) = (Vec::new(), BTreeSet::new());
+    let mut open: Vec<AppName> = apps.iter().rev().cloned().collect();
+    while let Some(app) = open.pop().filter(|_| known.len() < BELOW_MAX) {
+        if !known.insert(app.clone()) {
+            continue;
+        }
+        let render = last_render(book, &app, by)?;
+        let Some((seq, body)) = render else {
+            found.push(Come { app: app.to_string(), ..Come::default() });
+            continue;
+        };
+        let keys = body.objects.iter().map(|object| &object.key);
+        let below = keys.clone().filter(|key| key.is_application());
+        open.extend(below.rev().filter_map(|key| key.name.parse().ok()));
+        found.push(Come {
+            app: app.to_string(),
+            render: seq.0,
+            commit: body.revision.commit.to_string(),
+            objects: keys.map(ToString::to_string).collect(),
+        });
+    }
+    Ok(found)
+}
+
+/// The last render of an application at or before `by`.
+fn last_render(
+    book: &dyn Book,
+    app: &AppName,
+    by: Seq,
+) -> Result<Option<(Seq, RenderSucceededV1)>, ledger::Error> {
+    let (mut before, mut looked) = (by.next(), 0);
+    while looked < EVENTS_MAX {
+        let found = book.find_before(SubjectKey::app(app.as_str()), before, CHUNK);
+        let Some(last) = found.last() else { break };
+        before = *last;
+        looked += found.len();
+        for seq in found {
+            let recorded = book.get(seq)?;
+            if let Some(Event::RenderSucceeded(body)) = recorded.and_then(|r| r.event.clone())
+                && body.app == *app
+            {
+                return Ok(Some((seq, body)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::fixture::Story;
+    use crate::replay::testing::{Given, application, auto, cascading, child, name, object};
+
+    const A: &str = "ConfigMap/prod/a";
+    const B: &str = "ConfigMap/prod/b";
+
+    /// `root` with `left` and `along`, which have one object each; then Git drops both.
+    fn dropped() -> Given {
+        let (left, along) = (application("left", auto()), cascading("along", auto()));
+        let mut given = Given::app("root", auto());
+        given.renders("root", vec![child(&left), child(&along)]);
+        while given.follows("root") {}
+        given.renders("left", vec![object(A, 1)]);
+        given.syncs("left");
+        given.renders("along", vec![object(B, 1)]);
+        given.syncs("along");
+        given
+    }
+
+    #[test]
+    fn every_object_of_an_application_that_goes_is_named() {
+        let given = dropped();
+        let along = gone(&given.world, &name("along"));
+        let (deletes, leaves) = (vec![B.to_owned()], Vec::new());
+        assert_eq!(along, Gone { app: "along".into(), deletes, leaves });
+        assert_eq!(along.text(), "along, and 1 object with it");
+        let left = gone(&given.world, &name("left"));
+        assert_eq!((left.leaves.clone(), left.deletes.len()), (vec![A.to_owned()], 0));
+        assert!(left.text().starts_with("left: 1 object of it LEFT BEHIND"), "{}", left.text());
+    }
+
+    /// Goal: what came with an application that is defined again is told from its last render up to
+    /// the instant, with what was below it; and where there is none, that it is not known.
+    #[test]
+    fn what_came_with_an_application_is_told_from_the_ledger() {
+        let given = dropped();
+        let mut story = Story::empty();
+        for (.., event) in &given.events {
+            story.event(event.clone());
+        }
+        let head = story.ledger.head();
+        let told = come(&story.ledger, &[name("root"), name("never")], head).unwrap();
+        let of = |app: &str| told.iter().find(|come| come.app == app).unwrap();
+        assert_eq!(told.len(), 4, "{told:#?}");
+        assert_eq!(of("left").objects, [A]);
+        assert_eq!(of("along").objects, [B]);
+        assert_eq!(of("root").objects.len(), 2);
+        assert!(of("left").text().contains("it wanted 1 object"), "{}", of("left").text());
+        assert_eq!((of("never").render, of("never").objects.len()), (0, 0));
+        assert!(of("never").text().contains("not known"), "{}", of("never").text());
+        let before = come(&story.ledger, &[name("left")], Seq(of("left").render - 1)).unwrap();
+        assert_eq!(before[0].render, 0, "not before it was rendered");
+        story.ledger.shutdown();
+    }
+}
