@@ -11,6 +11,7 @@
 
 mod admitted;
 mod autoscaler;
+mod beside;
 pub mod compare;
 mod connection;
 mod discover;
@@ -32,6 +33,7 @@ mod transfer;
 mod write;
 
 pub use admitted::admitted;
+pub use beside::{is_kept_beside, part, set_beside};
 pub use compare::{Comparison, compare};
 pub use connection::{Connection, Identity, Options, UNDELIVERED_MAX};
 pub use discover::{Discovered, KindPattern};

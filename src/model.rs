@@ -23,7 +23,7 @@ pub use canonical::{canonical_json, put_canonical_string};
 pub use error::with_causes;
 pub use id::{BlobAddr, CommitId, Digest, ParseIdError, PlanHash, Seq};
 pub use instant::{Instant, InstantError};
-pub use manager::{BEFORE_FIRST_APPLY, FIELD_MANAGER, is_by_hand};
+pub use manager::{BEFORE_FIRST_APPLY, BESIDE_MANAGER, FIELD_MANAGER, is_by_hand};
 pub use object::{GroupKind, ObjectKey, Scope};
 pub use removal::{Cascade, DELETION_APPROVED, Protection, Removal, Removals, Ruling, Stance};
 pub use time::{Basis, Timestamp, ValidTime};

@@ -19,8 +19,8 @@ use super::field_set::FieldSet;
 use super::mask::Masked;
 use super::normalize::{ManagerFields, Normalised};
 use super::project::{Step, plain};
-use crate::ledger::event::FieldChange;
-use crate::model::{BEFORE_FIRST_APPLY, is_by_hand};
+use crate::ledger::event::{FieldChange, ManagerStamp};
+use crate::model::{BEFORE_FIRST_APPLY, BESIDE_MANAGER, is_by_hand};
 
 /// Managers that apply whole manifests, by name and operation; an empty operation is any.
 const WHOLE: [(&str, &str); 4] = [
@@ -45,17 +45,26 @@ enum Share {
     None,
 }
 
+fn is_whole(manager: &str, operation: &str) -> bool {
+    let whole =
+        |(name, how): &(&str, &str)| *name == manager && (how.is_empty() || *how == operation);
+    WHOLE.iter().any(whole)
+}
+
+/// Whether whole manifests are applied by it, which adoption takes over.
+pub(super) fn is_of_whole_manifests(stamp: &ManagerStamp) -> bool {
+    stamp.subresource.is_empty() && is_whole(&stamp.manager, &stamp.operation)
+}
+
 fn share(manager: &str, operation: &str, subresource: &str) -> Share {
     if !subresource.is_empty() {
         return Share::None;
     }
-    let whole =
-        |(name, how): &(&str, &str)| *name == manager && (how.is_empty() || *how == operation);
-    if WHOLE.iter().any(whole) {
+    if is_whole(manager, operation) {
         Share::Whole
     } else if manager == "kubectl"
         || manager.starts_with("kubectl-")
-        || manager == BEFORE_FIRST_APPLY
+        || [BEFORE_FIRST_APPLY, BESIDE_MANAGER].contains(&manager)
     {
         Share::Common
     } else {

@@ -15,7 +15,7 @@ use super::discover::object_path;
 use super::normalize::FIELD_MANAGER;
 use super::request::{APPLY, Answer, Call, Class, Error};
 use super::transfer::{self, Transfer};
-use crate::model::ObjectKey;
+use crate::model::{BESIDE_MANAGER, ObjectKey};
 
 /// The media type of a JSON patch (RFC 6902).
 const JSON_PATCH: &str = "application/json-patch+json";
@@ -140,7 +140,7 @@ impl Connection {
     /// See [`Error::class`]. [`Class::Unknown`] means that it may have been done.
     pub async fn apply(&self, request: &ApplyRequest) -> Result<AppliedObject, Error> {
         let life = self.guard.life();
-        let (answer, subject) = self.patch(request, false).await?;
+        let (answer, subject) = self.patch(request, FIELD_MANAGER, false).await?;
         let created = answer.status == http::StatusCode::CREATED;
         let raw = self.noted(life, &request.key, &request.version, parsed(&answer, subject)?);
         let now = raw.pointer("/metadata/resourceVersion").and_then(Value::as_str);
@@ -157,18 +157,30 @@ impl Connection {
     /// # Errors
     /// As [`apply`](Self::apply); the fate of a dry run does not matter.
     pub async fn dry_run(&self, request: &ApplyRequest) -> Result<Value, Error> {
-        let (answer, subject) = self.patch(request, true).await?;
+        let (answer, subject) = self.patch(request, FIELD_MANAGER, true).await?;
         parsed(&answer, subject)
+    }
+
+    /// Applies what others had set of an object, by [`BESIDE_MANAGER`]: then it stays when greffier
+    /// applies without it.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub async fn apply_beside(&self, request: &ApplyRequest) -> Result<Value, Error> {
+        let life = self.guard.life();
+        let (answer, subject) = self.patch(request, BESIDE_MANAGER, false).await?;
+        Ok(self.noted(life, &request.key, &request.version, parsed(&answer, subject)?))
     }
 
     async fn patch(
         &self,
         request: &ApplyRequest,
+        manager: &str,
         dry_run: bool,
     ) -> Result<(Answer, String), Error> {
         let subject = format!("{} {}", if dry_run { "dry-run" } else { "apply" }, request.key);
         let mut call = self.about(Method::PATCH, &request.key, &request.version, &subject).await?;
-        call.path.push_str(&query(request.validate));
+        call.path.push_str(&query(manager, request.validate));
         if request.force {
             call.path.push_str("&force=true");
         }
@@ -201,7 +213,7 @@ impl Connection {
             let collection = call.path.rfind('/').unwrap_or(call.path.len());
             call.path.truncate(collection);
         }
-        call.path.push_str(&query(request.validate));
+        call.path.push_str(&query(FIELD_MANAGER, request.validate));
         if dry_run {
             call.path.push_str("&dryRun=All");
         }
@@ -223,7 +235,7 @@ impl Connection {
         let life = self.guard.life();
         let subject = format!("take over the fields of {}", request.key);
         let mut call = self.about(Method::PATCH, &request.key, &request.version, &subject).await?;
-        call.path.push_str(&query(true));
+        call.path.push_str(&query(FIELD_MANAGER, true));
         let patch = transfer::patch(&request.transfer, &request.resource_version);
         call.body = Some((patch.to_string().into_bytes(), JSON_PATCH));
         call.audit_id = Some(request.audit_id.clone()).filter(|id| !id.is_empty());
@@ -313,9 +325,9 @@ impl Connection {
 }
 
 /// The query of a write.
-fn query(validate: bool) -> String {
+fn query(manager: &str, validate: bool) -> String {
     let validation = if validate { "Strict" } else { "Ignore" };
-    format!("?fieldManager={FIELD_MANAGER}&fieldValidation={validation}")
+    format!("?fieldManager={manager}&fieldValidation={validation}")
 }
 
 fn parsed(answer: &Answer, subject: String) -> Result<Value, Error> {

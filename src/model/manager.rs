@@ -20,6 +20,10 @@ const TOOLS_OF_PEOPLE: [&str; 12] = [
 /// The field manager of every write of greffier.
 pub const FIELD_MANAGER: &str = "greffier";
 
+/// The field manager of what others had set of an object that greffier brought to another cluster:
+/// theirs there, too.
+pub const BESIDE_MANAGER: &str = "greffier-replay";
+
 /// The API server's name for whoever wrote an object before field ownership was kept, or before
 /// somebody cleared it.
 pub const BEFORE_FIRST_APPLY: &str = "before-first-apply";

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::apps::UnknownApp;
 use super::book::Book;
 use super::text::{list, near_names};
-use crate::cluster::{KindPattern, OWNER_ANNOTATION, Stored, lay_held};
+use crate::cluster::{KindPattern, OWNER_ANNOTATION, Stored, lay_held, set_beside};
 use crate::ledger;
 use crate::ledger::event::{DesiredObject, Event, HeldFields, HoldOf, Preview};
 use crate::ledger::store::SubjectKey;
@@ -351,7 +351,11 @@ impl<H: Fn(BlobAddr) -> bool> Reading<'_, H> {
             Some(addr) => {
                 let bytes = self.bytes(&entry.key, addr, "its observed state")?;
                 match Stored::from_stored(&bytes) {
-                    Ok(stored) => Some(stored.object),
+                    Ok(stored) => {
+                        let own = entry.app.is_some();
+                        let beside = own.then(|| set_beside(&stored, wanted.as_ref())).flatten();
+                        Some((stored.object, beside))
+                    }
                     Err(error) => {
                         self.lose(LossKind::Unreadable, &entry.key, error.to_string());
                         return None;
@@ -360,9 +364,9 @@ impl<H: Fn(BlobAddr) -> bool> Reading<'_, H> {
             }
             None => None,
         };
-        let (source, manifest, wanted) = match (observed, wanted) {
+        let (source, (manifest, beside), wanted) = match (observed, wanted) {
             (Some(observed), wanted) => (Source::Observed, observed, wanted),
-            (None, Some(wanted)) => (Source::Wanted, wanted, None),
+            (None, Some(wanted)) => (Source::Wanted, (wanted, None), None),
             (None, None) => return None,
         };
         Some(Candidate {
@@ -373,6 +377,7 @@ impl<H: Fn(BlobAddr) -> bool> Reading<'_, H> {
             source,
             manifest,
             wanted,
+            beside,
             render: entry.render,
             uid: entry.uid,
             validate: entry.validate,

@@ -30,6 +30,9 @@ pub struct Candidate {
     pub manifest: Value,
     /// What Git wanted of it, where the manifest is the observed one.
     pub wanted: Option<Value>,
+    /// The fields that others had set of it beside what Git says, as a `fieldsV1`, where the manifest
+    /// is the observed one of an application's object.
+    pub beside: Option<Value>,
     /// The render that wants it as it is written; `None` = none does.
     pub render: Option<Seq>,
     /// The uid that it had; empty = it was never seen.
@@ -83,6 +86,7 @@ impl Candidate {
             uid: text("/metadata/uid"),
             manifest,
             wanted: None,
+            beside: None,
             validate: true,
         }
     }

@@ -79,6 +79,9 @@ pub struct Step {
     pub source: Source,
     /// The manifest as it is written, but for the uids of owners.
     pub manifest: Value,
+    /// The fields of it that are others', as a `fieldsV1`: they are to stay when greffier applies
+    /// what Git says.
+    pub beside: Option<Value>,
     /// Its owners.
     pub owners: Vec<OwnerLink>,
     /// The rules that touched it.
@@ -355,6 +358,7 @@ impl Making {
             app: candidate.app.clone(),
             source: *source,
             manifest,
+            beside: candidate.beside.clone(),
             owners: Vec::new(),
             rules,
             mapped,

@@ -67,6 +67,10 @@ fn observed(cluster: &ControlPlane) -> Greffier {
         ["patch", "cm", "a", "-n", "web", "--type=merge", "-p", r#"{"data":{"key":"hand"}}"#];
     cluster.kubectl_ok("alice", &patch);
     greffier.wait_kind("drift.detected", "web");
+    cluster.kubectl_ok("alice", &["label", "cm", "a", "-n", "web", "team=blue"]);
+    greffier.wait("the label", |event| {
+        seen("ConfigMap", "a")(event) && event.to_string().contains("kubectl-label")
+    });
     cluster.apply("alice", BY_HAND);
     for (kind, name) in
         [("ConfigMap", "settings"), ("Secret", "password"), ("Service", "door"), ("Job", "once")]
@@ -124,4 +128,26 @@ fn what_was_observed_comes_back_without_what_only_the_former_cluster_knows() {
     let done = ["wait", "-n", "by-hand", "--for=condition=Complete", "job/once", "--timeout=60s"];
     fresh.kubectl_ok("alice", &done);
     greffier.cli_ends(0, &onto(&new, &["--verify"]));
+    put_by_hand_stays(greffier, &fresh);
+}
+
+/// What somebody put by hand beside what Git says stays where the new cluster is kept, and Git is
+/// followed there again.
+fn put_by_hand_stays(greffier: Greffier, fresh: &ControlPlane) {
+    let label = || jsonpath(fresh, &["-n", "web", "cm", "a"], ".metadata.labels.team");
+    assert_eq!(label(), "blue");
+    greffier.repo.write("web/a.yaml", &config_map("a", "newer"));
+    let newer = greffier.repo.push("newer");
+    let greffier = greffier.connecting_as(fresh.kubeconfig("greffier"));
+    greffier.start();
+    greffier.wait("another cluster", |event| event["kind"] == "cluster.replaced");
+    until("the cluster can be accepted", || {
+        let output = greffier.cli(&["cluster", "accept", "--reason", "rebuilt", "--yes"]);
+        output.status.success().then_some(())
+    });
+    greffier.wait_synced("web", &newer);
+    assert_eq!(jsonpath(fresh, &["-n", "web", "cm", "a"], ".data.key"), "newer");
+    assert_eq!(label(), "blue");
+    let owners = jsonpath(fresh, &["-n", "web", "cm", "a", "--show-managed-fields"], ".metadata");
+    assert!(owners.contains("greffier-replay") && owners.contains("f:team"), "{owners}");
 }

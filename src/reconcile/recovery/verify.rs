@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use serde_json::Value;
 
 use super::write::{Sent, WRITES_MAX, Writing, is_of_backend, told};
-use crate::cluster::{Class, Connection, Error, SecretDigest};
+use crate::cluster::{Class, Connection, Error, SecretDigest, is_kept_beside};
 use crate::ledger::event::Recovered;
 use crate::model::{GroupKind, ObjectKey};
 use crate::recovery::progress::{Fate, Progress};
@@ -106,6 +106,10 @@ impl Checking<'_> {
             !replicas && !recovered.admitted.contains(change)
         });
         let changed: Vec<String> = changed.take(FIELDS_MAX).map(told).collect();
+        if changed.is_empty() && sent.beside().is_some() && !is_kept_beside(&live) {
+            let why = "what others had set of it is greffier's alone: its next apply removes that";
+            return Ok(Some((why.to_owned(), false)));
+        }
         Ok((!changed.is_empty()).then(|| (changed.join(", "), false)))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::failpoint;
 use crate::cluster::{
     self, ApplyRequest, Class, Connection, FIELD_MANAGER, Normalised, ReplaceRequest, SecretDigest,
-    admitted, normalize,
+    admitted, is_kept_beside, normalize, part,
 };
 use crate::ledger::event::{FieldChange, ManagerStamp, Recovered, RecoveryResult};
 use crate::model::ObjectKey;
@@ -42,6 +42,13 @@ pub(super) struct Sent<'a> {
     pub(super) behind: Option<ObjectKey>,
     /// Whether that was waited for in vain: then it is tried once.
     pub(super) silent: bool,
+}
+
+impl Sent<'_> {
+    /// What of it is others', as a manifest; `None` where nothing is.
+    pub(super) fn beside(&self) -> Option<Value> {
+        part(&self.manifest, self.step.beside.as_ref()?)
+    }
 }
 
 impl Writing<'_> {
@@ -105,11 +112,20 @@ impl Writing<'_> {
             known: None,
             uid: None,
         };
-        match cluster.apply(&request).await {
+        let applied = match cluster.apply(&request).await {
             Err(error) if error.class() == Class::NoApply => {
-                cluster.replace(&self.creation(sent), false).await
+                return cluster.replace(&self.creation(sent), false).await;
             }
-            answer => answer.map(|applied| applied.raw),
+            answer => answer?.raw,
+        };
+        let Some(manifest) = sent.beside() else { return Ok(applied) };
+        // The values are there; from here on they are others', too.
+        let uid = applied.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
+        let beside = ApplyRequest { manifest, force: false, uid, ..request };
+        match cluster.apply_beside(&beside).await {
+            // It is there all the same; that these fields are greffier's alone is told afterwards.
+            Err(error) if matches!(error.class(), Class::Refused | Class::Conflict) => Ok(applied),
+            answer => answer,
         }
     }
 
@@ -154,6 +170,10 @@ impl Writing<'_> {
             Ok(changed) => changed,
             Err(why) => return Ok(Some(RecoveryResult::Left(why))),
         };
+        // A kill came between: what is others' is not theirs yet, so it is sent again.
+        if changed.is_empty() && sent.beside().is_some() && !is_kept_beside(&live) {
+            return Ok(None);
+        }
         if let [first, ..] = changed.as_slice() {
             let why = format!("it was written, and is not as it was written: {}", told(first));
             return Ok(Some(RecoveryResult::Left(why)));
