@@ -198,6 +198,9 @@ pub enum Error {
         object: Option<Box<ObjectKey>>,
         /// When it was seen first.
         seen: Option<Seq>,
+        /// Another that was applied, and when: the next one since it was seen, or else the last one
+        /// before that.
+        other: Option<(Seq, CommitId)>,
     },
     /// The ledger cannot be read.
     #[error(transparent)]
@@ -246,9 +249,18 @@ impl Error {
             Self::UnknownCommit(_) => format!(
                 "give a branch or tag that was fetched, or at least {COMMIT_PREFIX} digits of a commit"
             ),
-            Self::NeverApplied { seen: Some(seen), .. } => {
-                format!("it was seen first at #{seen}, which is an instant too")
+            Self::NeverApplied { seen: Some(seen), other: Some((at, other)), .. } => {
+                let which = if at > seen { "the next one that was" } else { "the last one before" };
+                format!(
+                    "it was seen first at #{seen}, with nothing of it applied; {which} is git:{} \
+                     (#{at})",
+                    other.short()
+                )
             }
+            Self::NeverApplied { seen: Some(seen), .. } => format!(
+                "it was seen first at #{seen}, with nothing of it applied; `greffier log --kind \
+                 sync` lists what was"
+            ),
             Self::NeverApplied { .. } => "`greffier log --kind sync` lists what was".to_owned(),
         }
     }

@@ -31,10 +31,33 @@ pub(in crate::query) fn applied_first(
     let found = first(book, about, &apps, &commit)?;
     let Some((done, app)) = found.done else {
         let object = about.object.clone().filter(|_| about.app.is_none()).map(Box::new);
-        return Err(Error::NeverApplied { commit, apps, object, seen: found.seen });
+        let (seen, other) = (found.seen, other(book, &apps, found.seen)?);
+        return Err(Error::NeverApplied { commit, apps, object, seen, other });
     };
     let what = format!("when commit {} was applied first, to application {app}", commit.short());
     Ok((commit, position(book, done, what)?))
+}
+
+/// The commit that was applied next to an application since an event, or else last before it.
+fn other(
+    book: &dyn Book,
+    apps: &[AppName],
+    seen: Option<Seq>,
+) -> Result<Option<(Seq, CommitId)>, ledger::Error> {
+    let ([app], Some(seen)) = (apps, seen) else { return Ok(None) };
+    let applied = |recorded: &Recorded| {
+        let commit = match recorded.event.as_ref()? {
+            Event::SyncFinished(body) if body.app == *app && body.succeeded => &body.commit,
+            Event::RevisionAdvanced(body) if body.app == *app => &body.revision.commit,
+            _ => return None,
+        };
+        Some((recorded.seq(), commit.clone()))
+    };
+    let key = || SubjectKey::app(app.as_str());
+    match forwards(book, key(), seen, applied)? {
+        Some(next) => Ok(Some(next)),
+        None => backwards(book, key(), seen, applied),
+    }
 }
 
 /// What is known of a commit.

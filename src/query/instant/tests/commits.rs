@@ -96,6 +96,29 @@ fn a_commit_of_an_object_is_applied_when_its_own_application_has_it() {
     assert!(found.what.ends_with("to application root"), "{}", found.what);
 }
 
+/// Goal: whoever names a commit that was never applied is told of one that was, and not to take the
+/// instant at which it was only seen: that is before anything of it.
+#[test]
+fn a_commit_that_was_never_applied_names_one_that_was() {
+    let mut story = Story::told();
+    let last = story.event(finished("web", 'a'));
+    let seen = advanced(&mut story, "root", 'c');
+    let hint = |story: &Story| {
+        let full = format!("git:{}", commit('c'));
+        find(story, &full, &About::app("web")).unwrap_err().hint()
+    };
+    let told = hint(&story);
+    let before = format!("the last one before is git:{} (#{last})", commit('a').short());
+    assert!(told.contains(&format!("seen first at #{seen}, with nothing of it applied")), "{told}");
+    assert!(told.contains(&before), "{told}");
+    let next = story.event(finished("web", 'd'));
+    let told = hint(&story);
+    let after = format!("the next one that was is git:{} (#{next})", commit('d').short());
+    assert!(told.contains(&after), "{told}");
+    let named = format!("git:{}", commit('d').short());
+    assert_eq!(find(&story, &named, &About::app("web")).unwrap().seq, next, "and that works");
+}
+
 /// Goal: an object that went from one application to another is, at a commit, that one's which
 /// had it then.
 #[test]
