@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
 pub use branch::There;
+pub(super) use branch::{made, own_commit};
 pub use error::GitBackError;
 
 use self::branch::{Decided, Target};

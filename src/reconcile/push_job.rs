@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::driver::{Done, Parts};
 use super::failpoint;
-use super::git_back::fetch;
+use super::git_back::{fetch, made, own_commit};
 use crate::ledger::event::{PathBack, PushEndedV1, PushIntendedV1, PushResult};
 use crate::ledger::{self, Draft};
 use crate::model::{CommitId, Seq, Timestamp};
@@ -22,6 +22,8 @@ use crate::source::{self, Back, Mirror, NewCommit, Pushed};
 
 /// How often a branch is tried that others move meanwhile.
 const ATTEMPTS_MAX: u32 = 4;
+/// Who moved a branch, where greffier did not.
+const SOMEBODY: &str = "somebody";
 /// How long to wait before looking again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -102,8 +104,13 @@ async fn overtaken(
 ) -> Result<Done, ledger::Error> {
     let again = match body.proposes || body.attempt >= ATTEMPTS_MAX {
         // What is on a branch of its own is its own: nobody else's work is built on.
-        true if body.creates => Err("somebody made a branch of that name meanwhile".to_owned()),
-        true if body.proposes => Err("somebody moved that branch meanwhile".to_owned()),
+        true if body.proposes => {
+            let did = if body.creates { "made a branch of that name" } else { "moved that branch" };
+            let (worker, asked) = (parts.clone(), body.clone());
+            let who = tokio::task::spawn_blocking(move || mover(&worker, &asked)).await;
+            // What cannot be found out is somebody's.
+            Err(format!("{} {did} meanwhile", who.unwrap_or_else(|_| SOMEBODY.to_owned())))
+        }
         true => Err(said.clone()),
         false => {
             let (worker, asked) = (parts.clone(), body.clone());
@@ -129,6 +136,16 @@ async fn overtaken(
     Ok(Done::Executed(push))
 }
 
+/// Who brought the branch to where it is now.
+fn mover(parts: &Parts, body: &PushIntendedV1) -> String {
+    let recorded = parts.read().world.repos.get(&body.repo).cloned().unwrap_or_default();
+    let own = fetch(parts, &body.repo, &recorded).ok().and_then(|(_, refs)| {
+        let tip = refs.get(&body.branch)?;
+        made(&parts.ledger, tip, |other| other.repo == body.repo).ok().flatten()
+    });
+    own.map_or_else(|| SOMEBODY.to_owned(), |own| own.to_string())
+}
+
 /// The same commit on top of where the branch is now.
 fn on_top(parts: &Parts, body: &PushIntendedV1) -> Result<PushIntendedV1, String> {
     let recorded = parts.read().world.repos.get(&body.repo).cloned().unwrap_or_default();
@@ -139,8 +156,14 @@ fn on_top(parts: &Parts, body: &PushIntendedV1) -> Result<PushIntendedV1, String
     };
     for PathBack { path, was, .. } in &body.paths {
         if mirror.standing_at(head, path).map_err(said)? != *was {
+            let own = own_commit(&parts.ledger, &mirror, (head, path), &body.app);
+            let own = own.map_err(|error| error.text())?;
+            let (who, commit) = match own {
+                Some((own, commit)) => (own.to_string(), commit),
+                None => (SOMEBODY.to_owned(), head.clone()),
+            };
             let path = if path.is_empty() { "the repository" } else { path };
-            return Err(format!("somebody changed {path} meanwhile, in commit {}", head.short()));
+            return Err(format!("{who} changed {path} meanwhile, in commit {}", commit.short()));
         }
     }
     let back =

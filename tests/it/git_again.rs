@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::daemon::{Greffier, KEPT, Repo, application, config_map, git, run, until};
-use crate::git_back::{bare, ended_as_git, events, hook, moved_on_beside, over_ssh};
+use crate::git_back::{bare, ended_as_git, events, hook, moved_on_beside, over_ssh, racing};
 use crate::keep::{live, namespace};
 use crate::render::{several, tools};
 use crate::rollback::{THEN, values};
@@ -164,6 +164,41 @@ fn a_branch_that_somebody_makes_meanwhile_is_left() {
     }
     assert_eq!(bare(&greffier, &["rev-parse", "back/web"]), head);
     assert_eq!(values(&ns), THEN);
+}
+
+/// Goal: what greffier itself put there, for another rollback, is not called somebody's: who asked
+/// for it is named, wherever it is in the way.
+#[test]
+fn what_greffier_made_for_another_rollback_is_named_as_that() {
+    let (greffier, app, ns, to) = moved_on_beside("gitself");
+    let back = |code: i32, more: &[&str]| {
+        let args = ["rollback", &app, "--to", &to, "--git", "--yes"];
+        greffier.cli_ends(code, &[&args[..], more].concat()).1
+    };
+    back(0, &["--branch", "back/web"]);
+    let own = bare(&greffier, &["rev-parse", "back/web"]);
+    let push = events(&greffier, "git.push-intended")[0]["seq"].clone();
+    let names = |said: &str, did: &str| {
+        let told = format!("(rollback of {app}, #{push}), {did}");
+        assert!(said.contains("greffier, for os-user:") && said.contains(&told), "{told}: {said}");
+    };
+    // On a branch that was not made for this.
+    bare(&greffier, &["update-ref", "refs/heads/taken", &own]);
+    names(&back(6, &["--branch", "taken"]), "made what is on it: it is at");
+    // On one that is made while this is pushed.
+    let script = format!(
+        "env -u GIT_QUARANTINE_PATH -u GIT_OBJECT_DIRECTORY -u GIT_ALTERNATE_OBJECT_DIRECTORIES \
+         git update-ref refs/heads/back/other {own}"
+    );
+    hook(&greffier, "pre-receive", &script);
+    // For another reason, so that it is another commit also within the second.
+    let other = ["--branch", "back/other", "--reason", "once more"];
+    names(&back(8, &other), "made a branch of that name meanwhile");
+    // And on the one that is followed.
+    greffier.cli_ends(0, &["release", &app, "--yes"]);
+    until("Git is followed", || (values(&ns) == ["two", "", "two"]).then_some(()));
+    racing(&greffier, &own);
+    names(&back(8, &[]), "changed web meanwhile, in commit");
 }
 
 /// Goal: a chart in one repository and its values in another go back with a commit each, only where

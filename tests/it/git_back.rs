@@ -183,7 +183,7 @@ fn it_is_pushed_over_ssh_with_the_credentials_that_fetches_have() {
 }
 
 /// A hook that moves `main` to `commit` while a push is received, the first time.
-fn racing(greffier: &Greffier, commit: &str) {
+pub(crate) fn racing(greffier: &Greffier, commit: &str) {
     let done = greffier.path("raced");
     let script = format!(
         "[ -e {done} ] && exit 0\ntouch {done}\n\

@@ -6,16 +6,18 @@
 use std::collections::BTreeMap;
 
 use super::{BackCommit, GitBackError, Heads, Wish, trial_commit};
-use crate::ledger::Ledger;
 use crate::ledger::event::{Event, PushIntendedV1};
 use crate::ledger::store::SubjectKey;
-use crate::model::{CommitId, Seq};
+use crate::ledger::{Ledger, Recorded};
+use crate::model::{AppName, CommitId, Seq};
 use crate::query::Book;
 use crate::reconcile::driver::Parts;
 use crate::source::{Back, Mirror};
 
 /// Bound: how many events about one commit are looked at.
 const EVENTS_MAX: usize = 256;
+/// Bound: how many of the last events of an application are looked at for what greffier pushed.
+const PUSHES_LOOKED_MAX: usize = 2_000;
 
 /// A branch that says already what is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,13 +119,17 @@ fn begin(
         return Err(GitBackError::Followed { repo, branch: short(branch).to_owned() });
     }
     let Some(tip) = refs.and_then(|refs| refs.get(branch)) else { return Ok(Begin::Anew) };
-    let Some(push) = made(ledger, tip, |body| {
+    let own = made(ledger, tip, |body| {
         (&*body.repo, &*body.branch, &body.app) == (mirror.url(), branch, &wish.app)
             && body.proposes
-    })?
-    else {
-        let whose = mirror.headline(tip)?;
-        return Err(GitBackError::Taken { repo, branch: short(branch).to_owned(), whose });
+    })?;
+    let Some(Own { push, .. }) = own else {
+        let (headline, branch) = (mirror.headline(tip)?, short(branch).to_owned());
+        let whose = match made(ledger, tip, |body| body.repo == mirror.url())? {
+            Some(own) => format!("{own} made what is on it: it is at {headline}"),
+            None => format!("greffier did not make what is on it: it is at {headline}"),
+        };
+        return Err(GitBackError::Taken { repo, branch, whose });
     };
     match mirror.contains(head, tip)? {
         true => Ok(Begin::Merged),
@@ -131,20 +137,77 @@ fn begin(
     }
 }
 
+/// A commit that greffier made for somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::reconcile) struct Own {
+    /// The event that intended its push.
+    push: Seq,
+    /// The commit.
+    commit: CommitId,
+    /// The application that it was made for.
+    app: AppName,
+    /// Who asked for it.
+    asked: String,
+}
+
+impl std::fmt::Display for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { push, app, asked, .. } = self;
+        write!(f, "greffier, for {asked} (rollback of {app}, #{push}),")
+    }
+}
+
+/// The commit of greffier's own by which a path of `head` is as it is: `head` itself, or one that it
+/// has and that put the very same there. `None` = somebody else's did.
+pub(in crate::reconcile) fn own_commit(
+    ledger: &Ledger,
+    mirror: &Mirror,
+    (head, path): (&CommitId, &str),
+    app: &AppName,
+) -> Result<Option<(Own, CommitId)>, GitBackError> {
+    let of_repo = |body: &PushIntendedV1| body.repo == mirror.url();
+    if let Some(own) = made(ledger, head, of_repo)? {
+        let commit = own.commit.clone();
+        return Ok(Some((own, commit)));
+    }
+    let stands = mirror.standing_at(head, path)?;
+    let book: &dyn Book = ledger;
+    let about = SubjectKey::app(app.as_str());
+    for seq in book.find_before(about, book.head().next(), PUSHES_LOOKED_MAX) {
+        let Some(recorded) = book.get(seq)? else { continue };
+        let Some(Event::PushIntended(body)) = &recorded.event else { continue };
+        if of_repo(body)
+            && mirror.contains(head, &body.commit)?
+            && mirror.standing_at(&body.commit, path)? == stands
+        {
+            let own = Own::of(&recorded, body);
+            return Ok(Some((own, body.commit.clone())));
+        }
+    }
+    Ok(None)
+}
+
+impl Own {
+    fn of(recorded: &Recorded, body: &PushIntendedV1) -> Self {
+        let (commit, app) = (body.commit.clone(), body.app.clone());
+        Self { push: recorded.seq(), commit, app, asked: recorded.actor.to_string() }
+    }
+}
+
 /// The push by which greffier brought a commit to where `wanted` says, if it did.
-fn made(
+pub(in crate::reconcile) fn made(
     ledger: &Ledger,
     commit: &CommitId,
     wanted: impl Fn(&PushIntendedV1) -> bool,
-) -> Result<Option<Seq>, crate::ledger::Error> {
+) -> Result<Option<Own>, crate::ledger::Error> {
     let book: &dyn Book = ledger;
     let about =
         book.find_before(SubjectKey::commit(commit.as_str()), book.head().next(), EVENTS_MAX);
     for seq in about {
-        let recorded = book.get(seq)?;
-        match recorded.as_ref().and_then(|recorded| recorded.event.as_ref()) {
+        let Some(recorded) = book.get(seq)? else { continue };
+        match &recorded.event {
             Some(Event::PushIntended(body)) if body.commit == *commit && wanted(body) => {
-                return Ok(Some(seq));
+                return Ok(Some(Own::of(&recorded, body)));
             }
             _ => {}
         }

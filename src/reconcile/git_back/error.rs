@@ -35,16 +35,13 @@ pub enum GitBackError {
         branch: String,
     },
     /// Somebody else has a branch of that name.
-    #[error(
-        "`{repo}` has a branch `{branch}` already, and greffier did not make what is on it: it is \
-         at {whose}"
-    )]
+    #[error("`{repo}` has a branch `{branch}` already, and {whose}")]
     Taken {
         /// The repository.
         repo: String,
         /// The branch.
         branch: String,
-        /// The commit that it is at, and who made it.
+        /// Who made what is on it, and the commit that it is at.
         whose: String,
     },
     /// Nothing of its sources is in Git any more.
