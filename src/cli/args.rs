@@ -12,10 +12,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use cluster::{ClusterArgs, ClusterVerb};
 pub(super) use pause::Until;
 pub(super) use recovery::{DoctorArgs, ReplayArgs};
-pub(super) use rollback::{Hooks, ReleaseArgs, RestoreArgs, RollbackArgs, UndoArgs};
+pub(super) use rollback::{Hooks, KeepArgs, ReleaseArgs, RestoreArgs, RollbackArgs, UndoArgs};
 
 use crate::config::Period;
-use crate::model::{ObjectKey, Seq};
+use crate::model::ObjectKey;
 
 /// Keeps a Kubernetes cluster as Git says, and remembers everything that happened.
 #[derive(Debug, Parser)]
@@ -201,16 +201,7 @@ pub(super) enum Verb {
     #[command(
         after_help = "Examples:\n  greffier keep 1234 --for 8h --reason 'until the fix is in Git'\n  greffier keep '#1234'"
     )]
-    Keep {
-        /// The drift.detected event that tells of the change; `greffier log --kind drift` lists them.
-        event: Seq,
-        /// When to follow Git again without being told.
-        #[arg(long = "for", value_name = "DURATION")]
-        period: Option<Period>,
-        /// Why; recorded.
-        #[arg(long, default_value = "", hide_default_value = true)]
-        reason: String,
-    },
+    Keep(KeepArgs),
     /// Bring back what was in force of an application at an earlier instant, and hold it there.
     #[command(
         after_help = "Examples:\n  greffier rollback web --to 'yesterday 14:00' --plan\n  greffier rollback web --to git:v1.4.0 --for 2h --reason 'incident 7'\n  greffier rollback root --tree --to 'yesterday 14:00'\n  greffier rollback web --to last-healthy --yes\n  greffier rollback web --to 2h --pin-digests --plan"

@@ -88,7 +88,7 @@ pub(super) fn check(verb: &Verb) -> Result<(), Error> {
         | Verb::Resume { .. }
         | Verb::Freeze(_)
         | Verb::Unfreeze
-        | Verb::Keep { .. }
+        | Verb::Keep(_)
         | Verb::Rollback(_)
         | Verb::Restore(_)
         | Verb::Undo(_)

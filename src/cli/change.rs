@@ -7,16 +7,15 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 
-use super::args::{AppVerb, SyncArgs, Until};
+use super::args::{AppVerb, KeepArgs, SyncArgs, Until};
 use super::asker::Context;
 use super::children;
 use super::error::{Error, Exit};
 use super::follow::{self, Ended};
-use super::output;
+use super::{output, rollback};
 use crate::command;
-use crate::config::Period;
 use crate::http::{Client, dto};
-use crate::model::{AppSpec, Seq};
+use crate::model::AppSpec;
 use crate::query::text::{clean, count};
 
 /// Bound: how long a manifest may be, in bytes; also the API's limit.
@@ -93,15 +92,14 @@ pub(super) async fn unfreeze(context: &Context) -> Result<(), Error> {
 }
 
 /// Runs `keep`.
-pub(super) async fn keep(
-    context: &Context,
-    event: Seq,
-    period: Option<Period>,
-    reason: &str,
-) -> Result<(), Error> {
+pub(super) async fn keep(context: &Context, args: KeepArgs) -> Result<(), Error> {
+    let KeepArgs { event, plan, period, reason } = args;
     let client = context.daemon().await?;
     let period = period.map(|period| period.to_string()).unwrap_or_default();
-    let body = json!({"event": event.0, "for": period, "reason": reason});
+    let body = dto::KeepBody { event: event.0, period, reason, plan };
+    if plan {
+        return rollback::print(context, &client.post("keep", &body).await?);
+    }
     let done: dto::Accepted = client.post("keep", &body).await?;
     accepted(context, &done, &format!("what event {event} tells of is kept"))
 }
@@ -243,13 +241,13 @@ async fn dry_run(
 fn plan_text(plan: &dto::DryRun) -> String {
     let mut lines = vec![format!("{}: {}", plan.app, count(plan.writes.len(), "write"))];
     lines.extend(plan.writes.iter().map(write_text));
+    lines.extend(plan.declare.iter().map(|app| format!("  define application {app}")));
+    lines.extend(plan.remove.iter().map(|app| format!("  remove application {app}")));
     let children = children::objects_of(&plan.come, &plan.gone);
     if !children.is_empty() {
         lines.push("with these applications:".to_owned());
         lines.extend(children.iter().map(|line| format!("  {line}")));
     }
-    lines.extend(plan.declare.iter().map(|app| format!("  define application {app}")));
-    lines.extend(plan.remove.iter().map(|app| format!("  remove application {app}")));
     if let Some(gate) = &plan.gate {
         lines.push("would wait for approval, because it".to_owned());
         lines.extend(gate.reasons.iter().map(|reason| format!("  {reason}")));

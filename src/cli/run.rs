@@ -125,7 +125,7 @@ async fn ask(context: &Context, verb: Verb) -> Result<(), Error> {
         Verb::Resume { app } => change::resume(context, &app).await,
         Verb::Freeze(until) => change::freeze(context, until).await,
         Verb::Unfreeze => change::unfreeze(context).await,
-        Verb::Keep { event, period, reason } => change::keep(context, event, period, &reason).await,
+        Verb::Keep(args) => change::keep(context, args).await,
         Verb::Rollback(args) => rollback::run(context, args).await,
         Verb::Restore(args) => restore::run(context, args).await,
         Verb::Undo(args) => restore::undo(context, args).await,

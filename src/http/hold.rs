@@ -14,11 +14,12 @@ use super::peer::Peer;
 use super::server::State;
 use super::{dto, git_back};
 use crate::command::{self, Command, Decision, Then};
-use crate::ledger::event::{AppHeldV1, Event};
+use crate::ledger::event::{AppHeldV1, DriftKind, Event};
 use crate::model::{AppName, Digest, Seq, Timestamp};
 use crate::plan::{Compared, Sync, plan};
 use crate::query;
 use crate::query::coverage::Moment;
+use crate::query::describe::field_change;
 use crate::query::images::{self, Pinned};
 use crate::query::instant::{About, At};
 use crate::query::rollback::{self, Choice, HoldPlan, LAST_HEALTHY, Next, RELEASED, Shown};
@@ -32,11 +33,12 @@ pub(super) async fn keep(
     Having(state): Having<State>,
     ConnectInfo(peer): FromPeer,
     body: Given<dto::KeepBody>,
-) -> Answer<dto::Accepted> {
-    let Json(dto::KeepBody { event, period, reason }) = body?;
+) -> Result<Response, Error> {
+    let Json(dto::KeepBody { event, period, reason, plan }) = body?;
     let (until, event) = (after(&period)?, Seq(event));
     let ledger = state.ledger.clone();
     let recorded = state.blocking(move || ledger.get(event)).await??;
+    let time = recorded.as_ref().map(|recorded| recorded.envelope.recorded);
     let drift = recorded.and_then(|recorded| match &recorded.event {
         Some(Event::DriftDetected(body)) => Some(Box::new(body.clone())),
         _ => None,
@@ -54,7 +56,30 @@ pub(super) async fn keep(
             state.blocking(laid).await??;
         }
     }
-    carry_out(&state, peer, Command::Keep { event, drift, until, reason }).await
+    let command = Command::Keep { event, drift: drift.clone(), until, reason };
+    if !plan {
+        return Ok(carry_out(&state, peer, command).await?.into_response());
+    }
+    let decided = state.read(move |world, compared| {
+        let decision = command::decide(world, Timestamp::now(), &command)?;
+        Ok::<_, command::Error>((decision, world.clone(), compared.clone()))
+    });
+    let ((Decision::Record(begun), world, compared), Some(drift)) = (decided.await??, drift) else {
+        return Err(Error::internal("what is kept is no drift"));
+    };
+    let plan = shown(&state, world, compared, &begun).await?.plan;
+    let absent = drift.kind == DriftKind::Deleted;
+    let gone = "it stays away, as whoever deleted it wanted".to_owned();
+    let plan = HoldPlan {
+        subject: drift.key.to_string(),
+        how: "held".to_owned(),
+        fields: drift.fields.iter().map(field_change).collect(),
+        to: event.0,
+        at: time.unwrap_or_default().to_string(),
+        notes: plan.notes.iter().cloned().chain(absent.then_some(gone)).collect(),
+        ..plan
+    };
+    Ok(Json(plan).into_response())
 }
 
 pub(super) async fn release(

@@ -120,10 +120,22 @@ fn a_hand_edit_is_kept_over_a_restart_and_a_push_until_it_is_released() {
     assert!(why.contains(&command), "{why}");
     becomes(&ns, "deploy/web", ".spec.replicas", "2");
 
+    // Shown first, and nothing is done.
+    let event = seq(&drift).to_string();
+    let plan = until("what was written is seen, and what would be", || {
+        let (plan, _) = greffier.cli_ends(0, &["keep", &event, "--for", "8h", "--plan"]);
+        plan.contains("of 2 objects: update 1").then_some(plan)
+    });
+    let held = format!("and application {app} holds it so until");
+    for words in ["Deployment.apps/", &held, ".spec.replicas 2 → 5"] {
+        assert!(plan.contains(words), "{words}: {plan}");
+    }
+    let begun = greffier.json(&["log", "--kind", "hold", "-o", "json"]);
+    assert_eq!(begun.as_array().map(Vec::len), Some(0), "{begun}");
+
     // What was changed was saved before it was put back, and outlives a crash.
     greffier.kill();
     greffier.start();
-    let event = seq(&drift).to_string();
     greffier.cli_ends(0, &["keep", &event, "--for", "8h", "--reason", "sale"]);
     becomes(&ns, "deploy/web", ".spec.replicas", "5");
     let (status, _) = greffier.cli_ends(0, &["status"]);

@@ -71,6 +71,22 @@ pub(in crate::cli) struct RollbackArgs {
     pub(in crate::cli) no_wait: bool,
 }
 
+/// Flags of `keep`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct KeepArgs {
+    /// The drift.detected event that tells of the change; `greffier log --kind drift` lists them.
+    pub(in crate::cli) event: Seq,
+    /// Say what would be done and do nothing.
+    #[arg(long)]
+    pub(in crate::cli) plan: bool,
+    /// When to follow Git again without being told.
+    #[arg(long = "for", value_name = "DURATION")]
+    pub(in crate::cli) period: Option<Period>,
+    /// Why; recorded.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(in crate::cli) reason: String,
+}
+
 /// Flags of `release`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReleaseArgs {

@@ -56,6 +56,9 @@ pub struct KeepBody {
     /// Why.
     #[serde(default)]
     pub reason: String,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub plan: bool,
 }
 
 /// The body of `POST release`.
