@@ -397,6 +397,7 @@ pub(super) async fn carry_out(
     command: Command,
 ) -> Answer<dto::Accepted> {
     let undo = undo_of(&command);
+    let removes = matches!(command, Command::RemoveApp { .. });
     let decision = state.read(move |world, _| {
         let decision = command::decide(world, Timestamp::now(), &command)?;
         Ok::<_, command::Error>((decision, peer.actor()))
@@ -404,6 +405,7 @@ pub(super) async fn carry_out(
     let (decision, actor) = decision.await??;
     let already = matches!(decision, command::Decision::AlreadySo(_));
     let seq = command::execute(&state.ledger, actor, decision).await?;
+    let undo = if removes && !already { format!("greffier undo '#{seq}'") } else { undo };
     Ok(Json(dto::Accepted { seq: seq.0, already, undo, next: Vec::new() }))
 }
 

@@ -1,5 +1,7 @@
 //! Undoing one event.
 
+mod define;
+
 use std::collections::BTreeMap;
 
 use axum::Json;
@@ -124,6 +126,7 @@ pub(super) async fn undo(
         What::PutBack(drift, seq) => Box::pin(undo.put_back(*drift, seq)).await,
         What::Edits(edits) => undo.edits(edits).await,
         What::Undelete(gone, seq) => undo.undelete(gone, seq).await,
+        What::Define(app, manifest) => undo.define(app, &manifest).await,
     }
 }
 

@@ -17,7 +17,7 @@ use super::book::{Book, as_intent};
 use super::instant::{backwards, forwards};
 use crate::ledger::event::{
     AppHeldV1, DriftDetectedV1, DriftKind, Event, FrozenV1, HoldBegunV1, HoldOf, IntentRecordedV1,
-    ObjectGoneV1, ObjectObservedV1, PausedV1, Verb, WriteResult,
+    ObjectGoneV1, ObjectObservedV1, Origin, PausedV1, Verb, WriteResult,
 };
 use crate::ledger::store::SubjectKey;
 use crate::ledger::{self, Ends, Recorded};
@@ -55,6 +55,8 @@ pub enum What {
     Edits(Vec<Edit>),
     /// An object comes back as it was before the event that tells its end.
     Undelete(ObjectGoneV1, Seq),
+    /// The definition of an application that a person removed, with this manifest.
+    Define(AppName, Vec<u8>),
 }
 
 /// What became of an application's objects, and between which events.
@@ -192,6 +194,9 @@ pub fn what(book: &dyn Book, recorded: &Recorded) -> Result<What, NotUndone> {
         Event::DriftDetected(body) => of_drift(book, seq, body),
         Event::ObjectObserved(body) => of_observation(book, seq, body),
         Event::ObjectGone(body) => of_end(book, seq, body),
+        Event::AppRemoved(body) if body.origin == Origin::Operator => {
+            defined(book, &body.app, seq)?.ok_or_else(|| cannot(seq, event))
+        }
         Event::RestoreIntended(body) => edit::of_restore(book, seq, body).map(What::Edits),
         Event::RestoreEnded(body) => match event_at(book, body.restore)? {
             Some(Event::RestoreIntended(intended)) => {
@@ -218,7 +223,17 @@ fn cannot(seq: Seq, event: &Event) -> NotUndone {
         ),
         Event::AppRemoved(body) => (
             "removed an application: its definition is needed again",
-            format!("`greffier app add FILE` defines {} again", body.app),
+            match &body.origin {
+                Origin::Parent(parent) => format!(
+                    "put it back in Git, or `greffier rollback {parent} --tree --to '#{}'` has all \
+                     of {parent} as it was before",
+                    before(seq).0
+                ),
+                Origin::Config => "put it back into the configuration file".to_owned(),
+                Origin::Operator => {
+                    format!("`greffier app add -f FILE` defines {} again", body.app)
+                }
+            },
         ),
         Event::PlanApproved(body) => (
             "let a plan go on, and what that did are other events",
@@ -242,6 +257,16 @@ fn cannot(seq: Seq, event: &Event) -> NotUndone {
 
 fn event_at(book: &dyn Book, seq: Seq) -> Result<Option<Event>, ledger::Error> {
     Ok(book.get(seq)?.and_then(|recorded| recorded.event.clone()))
+}
+
+/// The definition that an application had when a person removed it.
+fn defined(book: &dyn Book, app: &AppName, seq: Seq) -> Result<Option<What>, ledger::Error> {
+    backwards(book, SubjectKey::app(app.as_str()), seq, |recorded| match &recorded.event {
+        Some(Event::AppDeclared(body)) if body.app == *app => {
+            Some(What::Define(app.clone(), body.manifest.clone()))
+        }
+        _ => None,
+    })
 }
 
 /// What holds began that have ended, of these objects.

@@ -620,8 +620,14 @@ fn a_person_who_removes_an_application_with_a_finalizer_says_what_becomes_of_its
     assert_eq!((uid(&ns, "a"), uid(&ns, "b")), (a.clone(), b.clone()));
     let removed = greffier.wait_kind("app.removed", web);
     assert_eq!(removed["detail"]["orphans"].as_array().unwrap().len(), 2, "{removed}");
-    // Defined again it gets them back, and takes along what may go.
-    greffier.cli_ends(0, &add);
+    // Undone, it is defined again and gets them back; later it takes along what may go.
+    let undo = format!("#{}", removed["seq"]);
+    let (plan, _) = greffier.cli_ends(0, &["undo", &undo, "--plan"]);
+    assert!(plan.contains("it is defined again") && plan.contains("ConfigMap/"), "{plan}");
+    assert!(greffier.json(&["get", "apps", "-o", "json"]).to_string().find(web).is_none());
+    greffier.cli_ends(0, &["undo", &undo, "--yes"]);
+    let (_, refused) = greffier.cli_ends(6, &["undo", &undo, "--yes"]);
+    assert!(refused.contains("the removal that #"), "{refused}");
     let after = removed["seq"].as_u64().unwrap();
     greffier.wait_after(after, "the second sync", |event| {
         event["kind"] == "sync.finished" && event["detail"]["app"] == web

@@ -568,3 +568,26 @@ fn a_field_that_was_changed_by_hand_again_is_a_conflict() {
     assert!(conflicts[1].contains(".spec.paused") && conflicts[1].contains("as well"));
     story.ledger.shutdown();
 }
+
+/// Goal: an application that a person removed is defined again as it was; of one that went with its
+/// parent's render, the way back is named.
+#[test]
+fn a_removal_by_a_person_is_undone_with_the_definition_of_then() {
+    let mut story = Story::told();
+    let removed = |story: &mut Story, origin: Origin| {
+        let (app, declared) = (name("web"), None);
+        let body = AppRemovedV1 { app, cascade: false, origin, declared, orphans: vec![] };
+        let seq = story.event(body);
+        let recorded = story.ledger.get(seq).unwrap().unwrap();
+        (seq, what(&story.ledger, &recorded))
+    };
+    let (_, by_hand) = removed(&mut story, Origin::Operator);
+    let What::Define(app, manifest) = by_hand.unwrap() else { panic!("it is defined again") };
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!((app, &manifest["metadata"]["name"]), (name("web"), &json!("web")));
+    let (seq, by_git) = removed(&mut story, Origin::Parent(name("root")));
+    let hint = by_git.unwrap_err().hint();
+    let back = format!("`greffier rollback root --tree --to '#{}'`", seq.0 - 1);
+    assert!(hint.contains(&back), "{hint}");
+    story.ledger.shutdown();
+}
