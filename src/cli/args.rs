@@ -1,6 +1,7 @@
 //! Verbs and flags.
 
 mod cluster;
+mod ledger;
 mod pause;
 mod recovery;
 mod rollback;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use cluster::{ClusterArgs, ClusterVerb};
+pub(super) use ledger::{LedgerVerb, SalvageArgs};
 pub(super) use pause::Until;
 pub(super) use recovery::{DoctorArgs, ReplayArgs};
 pub(super) use rollback::{Hooks, KeepArgs, ReleaseArgs, RestoreArgs, RollbackArgs, UndoArgs};
@@ -565,36 +567,6 @@ pub(super) enum AppVerb {
         #[arg(short, long)]
         yes: bool,
     },
-}
-
-/// What to do with the ledger.
-#[derive(Debug, Subcommand)]
-pub(super) enum LedgerVerb {
-    /// Show what the ledger has and takes.
-    #[command(after_help = "Example: greffier ledger info -o json")]
-    Info,
-    /// Check every record; exits with 7 when something is damaged.
-    #[command(after_help = "Example: greffier ledger verify -o json")]
-    Verify,
-    /// Make a ledger of what can still be read of this one, which is damaged; exits with 8 when
-    /// events are lost.
-    ///
-    /// The damaged one is only read. Damaged contents cost those contents only; at a damaged event
-    /// the new ledger ends, because what is replayed without it would be wrong. No daemon may run.
-    #[command(after_help = "Example: greffier ledger salvage --plan\n         \
-                            greffier ledger salvage /var/lib/greffier/salvaged")]
-    Salvage(SalvageArgs),
-}
-
-/// Where to.
-#[derive(Debug, Args)]
-pub(super) struct SalvageArgs {
-    /// The directory of the new ledger, which must not be there yet.
-    #[arg(required_unless_present = "plan")]
-    pub(super) into: Option<PathBuf>,
-    /// Only say what would be kept and what is lost.
-    #[arg(long)]
-    pub(super) plan: bool,
 }
 
 /// What to do with the configuration.
