@@ -185,14 +185,16 @@ impl Scan {
                 Ok(None) => return Ok(()),
                 Err(error @ Error::Corrupt { .. }) => {
                     let from = cursor.position().offset;
-                    let ended = self.is_out_of_sequence(file, from, &error)?;
-                    if !ended {
+                    // The cursor may have passed a void right before.
+                    let begin = reached.min(from);
+                    let mut ends = self.is_out_of_sequence(file, from, &error)?;
+                    if !ends {
                         cursor.skip_damage()?;
                         reached = cursor.position().offset;
+                        ends = reached - begin < PREFIX_BYTES as u64;
                     }
-                    let thin = reached - from < PREFIX_BYTES as u64;
-                    if !ended && !thin {
-                        self.pending.pieces.push(Piece { range: from..reached, void: true });
+                    if !ends {
+                        self.pending.pieces.push(Piece { range: begin..reached, void: true });
                         self.pending.places.push(error);
                         continue;
                     }

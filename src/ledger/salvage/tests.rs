@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use super::super::contract::OnFiles;
+use super::super::contract::{OnFiles, manifest};
 use super::super::memory_disk::MemoryDisk;
 use super::super::memory_store::MemoryStore;
 use super::super::recovery::{SEGMENT_BYTES, all, batch, filled, key, segment_files};
 use super::*;
-use crate::ledger::event::Event;
+use crate::ledger::event::{Event, ObjectObservedV1};
 use crate::ledger::record::{FOOTER_RECORD_BYTES, Record, parse};
-use crate::ledger::{OpenReport, Recorded};
+use crate::ledger::samples::observed;
+use crate::ledger::{Batch, Blob, OpenReport, Recorded};
 use crate::model::BlobAddr;
 
 fn open(disk: &MemoryDisk) -> (Ledger, OpenReport) {
@@ -133,7 +134,7 @@ fn a_flipped_bit_costs_no_more_than_what_it_hit() {
 }
 
 /// The offsets of the blobs of a file that no actor is in, and what they are.
-fn blobs(disk: &MemoryDisk, name: &str, events: &[Arc<Recorded>]) -> Vec<(BlobAddr, u64)> {
+fn blobs_of(disk: &MemoryDisk, name: &str, events: &[Arc<Recorded>]) -> Vec<(BlobAddr, u64)> {
     let mut found = Vec::new();
     for at in 0..length(disk, name) {
         if let Of::Blob(addr, offset) = what_is_at(disk, name, at)
@@ -150,7 +151,7 @@ fn blobs(disk: &MemoryDisk, name: &str, events: &[Arc<Recorded>]) -> Vec<(BlobAd
 fn what_was_salvaged_can_be_salvaged_again() {
     let (disk, events) = filled(4);
     let names = disk.names().unwrap();
-    let first = blobs(&disk, &names[0], &events);
+    let first = blobs_of(&disk, &names[0], &events);
     let flip = |disk: &MemoryDisk, name: &str, at: u64| {
         disk.edit(name, |bytes| bytes[at as usize + PREFIX_BYTES + 40] ^= 1);
     };
@@ -158,7 +159,7 @@ fn what_was_salvaged_can_be_salvaged_again() {
     let (once, found) = salvaged(&disk);
     assert_eq!((found.cut.is_none(), found.places.len()), (true, 2), "the one on top of it, too");
     assert!(found.places[1].to_string().contains("stored against one that is lost"));
-    let again = blobs(&disk, &names[1], &events);
+    let again = blobs_of(&disk, &names[1], &events);
     flip(&once, &names[1], again.last().unwrap().1);
     let (twice, found) = salvaged(&once);
     assert_eq!((found.cut.is_none(), found.places.len()), (true, 1), "{found:?}");
@@ -181,6 +182,31 @@ fn what_was_salvaged_can_be_salvaged_again() {
         panic!("a batch begins with what was observed")
     };
     assert!(ledger.blob(again).is_ok());
+}
+
+#[test]
+fn damage_right_behind_a_void_is_found_as_well() {
+    let disk = MemoryDisk::default();
+    let (ledger, _) = open(&disk);
+    let blobs = [1, 2, 3].map(|n| Blob::plain(manifest(n), None));
+    let seen = |blob: &Blob| ObjectObservedV1 { object: blob.addr, ..observed() };
+    let drafts = blobs.iter().map(|blob| Draft::new(seen(blob))).collect();
+    ledger.append_blocking(Batch { blobs: blobs.to_vec(), drafts }).unwrap();
+    let events = all(&ledger);
+    ledger.shutdown();
+    let name = disk.names().unwrap().remove(0);
+    let at = blobs_of(&disk, &name, &events);
+    assert_eq!(at.len(), 3);
+    let damaged = |disk: &MemoryDisk, n: usize| {
+        disk.edit(&name, |bytes| bytes[at[n].1 as usize + PREFIX_BYTES + 40] ^= 1);
+        salvaged(disk).0
+    };
+    let twice = damaged(&damaged(&disk, 0), 1);
+    let (ledger, report) = open(&twice);
+    assert_eq!((report.repairs, all(&ledger)), (Vec::new(), events));
+    assert!(ledger.verify().is_whole());
+    let lost = blobs.iter().filter(|blob| ledger.blob(blob.addr).is_err());
+    assert_eq!(lost.count(), 2);
 }
 
 #[test]
