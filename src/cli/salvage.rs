@@ -8,8 +8,10 @@ use super::args::SalvageArgs;
 use super::asker::Context;
 use super::error::{Error, Exit};
 use super::output;
+use super::table::local_time;
+use crate::http::local_user;
 use crate::ledger::{self, Findings, Salvage};
-use crate::query::text::{clean, count};
+use crate::query::text::{clean, clip, count};
 
 /// What was, or would be, salvaged.
 #[derive(Debug, Serialize)]
@@ -39,6 +41,17 @@ struct Cut {
     behind: u64,
     /// The last of them.
     newest: u64,
+    /// What people decided among them.
+    decisions: Vec<Decision>,
+}
+
+/// What a person decided, in an event that is lost.
+#[derive(Debug, Serialize)]
+struct Decision {
+    seq: u64,
+    time: String,
+    kind: String,
+    detail: serde_json::Value,
 }
 
 /// Runs it. Exits with 8 when events are lost.
@@ -59,7 +72,9 @@ pub(super) fn run(context: &Context, args: &SalvageArgs) -> Result<(), Error> {
             sled_cache_bytes: config.ledger.cache_bytes,
             ..ledger::Options::new(into, &config.key_file)
         };
-        told.recorded = Some(salvage.write(options).map_err(|error| write_failed(error, into))?.0);
+        told.recorded = Some(
+            salvage.write(options, local_user()).map_err(|error| write_failed(error, into))?.0,
+        );
         told.into = Some(std::path::absolute(into).unwrap_or_else(|_| into.clone()));
     }
     let name = |told: &Salvaged| told.last.to_string();
@@ -80,8 +95,29 @@ fn told(from: &Path, found: &Findings) -> Salvaged {
             place: cut.place.to_string(),
             behind: cut.behind,
             newest: cut.newest.0,
+            decisions: cut.decisions.iter().map(decision).collect(),
         }),
     }
+}
+
+fn decision(decided: &ledger::Decision) -> Decision {
+    Decision {
+        seq: decided.seq.0,
+        time: decided.at.to_string(),
+        kind: decided.kind.to_owned(),
+        detail: decided.body.clone(),
+    }
+}
+
+/// A decision in one line: what of it names its subject and its reason.
+fn decided(decision: &Decision) -> String {
+    let said = |name: &str| match &decision.detail[name] {
+        serde_json::Value::String(text) if !text.is_empty() => format!(" {name} {text:?}"),
+        _ => String::new(),
+    };
+    let said: String = ["app", "name", "reason"].into_iter().map(said).collect();
+    let time = local_time(&decision.time);
+    clip(&format!("   #{} {time} {}{said}", decision.seq, decision.kind), 200)
 }
 
 fn text(told: &Salvaged) -> String {
@@ -104,6 +140,10 @@ fn text(told: &Salvaged) -> String {
                 cut.newest
             ),
         });
+        if !cut.decisions.is_empty() {
+            lines.push("with what people decided there (-o json has all of it):".to_owned());
+            lines.extend(cut.decisions.iter().map(decided));
+        }
     }
     let from = told.from.display();
     match (&told.into, told.recorded) {
@@ -115,8 +155,9 @@ fn text(told: &Salvaged) -> String {
             lines.push(format!("   mv {from} {from}.damaged && mv {into} {from}"));
             if told.cut.is_some() {
                 lines.push(
-                    "greffier takes it for an old copy then, and asks before it changes what it \
-                     wrote later"
+                    "it is FROZEN: greffier writes nothing until somebody has looked at \
+                     `greffier status` and `greffier plan`, has done again what is still meant of \
+                     the above, and says `greffier unfreeze`"
                         .to_owned(),
                 );
             }
@@ -131,6 +172,8 @@ fn scan_failed(error: ledger::Error) -> Error {
         ledger::Error::Io { .. } => Error::new(Exit::Ledger, error.to_string())
             .because(&error)
             .hint("where the disk does not give its bytes, copy what it gives elsewhere first"),
+        ledger::Error::Corrupt { .. } => Error::new(Exit::Ledger, error.to_string())
+            .hint("nothing can be replayed without its beginning: bring back a copy"),
         ledger::Error::Locked { .. } => {
             Error::usage(error.to_string()).hint("stop the daemon that has it open")
         }

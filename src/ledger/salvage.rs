@@ -9,7 +9,9 @@
 //!   nothing behind it is taken. So does an event whose actor was in a blob that is lost.
 //! - A damaged header or footer of a segment is made again from what it says of others.
 //!
-//! What the new ledger does not have is recorded in it as its first new event.
+//! What the new ledger does not have is recorded in it as its first new event. Where events are
+//! lost, what people held, paused and froze may be among them: the new ledger is frozen until a
+//! person has looked.
 
 mod scan;
 #[cfg(test)]
@@ -20,17 +22,19 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::disk::{Disk, File, FileDisk};
 use super::draft::Draft;
 use super::error::Error;
-use super::event::LedgerRepairedV1;
+use super::event::{FrozenV1, LedgerRepairedV1};
 use super::handle::{Ledger, Options, check_key, refuse_key_inside};
 use super::key;
 use super::lock::Lock;
 use super::record::{BODY_BYTES_MAX, Footer, HEADER_BYTES, Header, PREFIX_BYTES};
 use super::record::{put_footer, put_void};
 use super::seal::Sealer;
-use crate::model::Seq;
+use crate::model::{Actor, Seq, Timestamp};
 
 /// How much is copied at once, in bytes.
 const COPY_BYTES: usize = 1024 * 1024;
@@ -68,6 +72,22 @@ pub struct Cut {
     pub behind: u64,
     /// The last of them.
     pub newest: Seq,
+    /// What people decided among them, as far as it can be read: nobody but them can decide it
+    /// again. At most 1 000.
+    pub decisions: Vec<Decision>,
+}
+
+/// What a person decided, in an event that is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The event.
+    pub seq: Seq,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What it says, as JSON.
+    pub body: Value,
 }
 
 /// The part of the new ledger that is taken from one segment.
@@ -108,14 +128,15 @@ impl Salvage {
     }
 
     /// Makes the new ledger in `options.dir`, which must not be there or be empty, and records in
-    /// it what it lacks. Returns the number of that event.
+    /// it what it lacks and, where events are lost, a freeze by `by`. Returns the number of the
+    /// first of these events.
     ///
     /// Durability: when it returns, the new ledger survives power loss. Whatever ends it before
     /// that leaves a directory that no greffier takes for a ledger.
     ///
     /// # Errors
     /// [`Error::NotEmpty`]; the `Key…` errors, before anything is written; [`Error::Io`].
-    pub fn write(&self, options: Options) -> Result<Seq, Error> {
+    pub fn write(&self, options: Options, by: Actor) -> Result<Seq, Error> {
         let dir = options.dir.clone();
         if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(Error::NotEmpty(dir));
@@ -125,7 +146,10 @@ impl Salvage {
         let disk = FileDisk::create(dir.join("segments"), dir.join("aside")).map_err(failed)?;
         copy(&self.parts, &self.disk, &disk)?;
         let (ledger, _) = Ledger::open(options)?;
-        let recorded = ledger.append_blocking(Draft::new(self.record()));
+        let freeze = self.found.cut.as_ref().map(|_| self.freeze());
+        let freeze = freeze.map(|freeze| Draft::new(freeze).by(by));
+        let drafts: Vec<Draft> = [Draft::new(self.record())].into_iter().chain(freeze).collect();
+        let recorded = ledger.append_blocking(drafts);
         ledger.shutdown();
         Ok(recorded?.first().copied().unwrap_or_default())
     }
@@ -134,6 +158,15 @@ impl Salvage {
         refuse_key_inside(&options.dir, options.key.path())?;
         let sealer = Sealer::new(&key::load(&options.key, false)?.key);
         check_key(options.key.path(), &sealer, self.parts.first().map(|part| &part.header))
+    }
+
+    /// Nobody knows what people decided in the events that are lost.
+    fn freeze(&self) -> FrozenV1 {
+        let last = self.found.last;
+        let reason = format!(
+            "salvaged from a damaged ledger: what people decided after event {last} is lost"
+        );
+        FrozenV1 { until: None, reason }
     }
 
     /// What is recorded of it.
@@ -146,7 +179,7 @@ impl Salvage {
             Some(Cut { place, behind: 0, .. }) => {
                 what.push_str(&format!("; it ends with event {last}: {place}"));
             }
-            Some(Cut { place, behind, newest }) => what.push_str(&format!(
+            Some(Cut { place, behind, newest, .. }) => what.push_str(&format!(
                 "; it ends with event {last}: {place}; {behind} undamaged events behind that, the \
                  last of them {newest}, were left there",
             )),

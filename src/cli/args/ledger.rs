@@ -17,7 +17,8 @@ pub(in crate::cli) enum LedgerVerb {
     /// events are lost.
     ///
     /// The damaged one is only read. Damaged contents cost those contents only; at a damaged event
-    /// the new ledger ends, because what is replayed without it would be wrong. No daemon may run.
+    /// the new ledger ends, because what is replayed without it would be wrong, and is frozen until
+    /// somebody has looked. No daemon may run.
     #[command(after_help = "Example: greffier ledger salvage --plan\n         \
                             greffier ledger salvage /var/lib/greffier/salvaged")]
     Salvage(SalvageArgs),

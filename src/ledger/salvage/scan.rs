@@ -5,15 +5,39 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Cut, Findings, Part, Piece};
+use super::{Cut, Decision, Findings, Part, Piece};
+use crate::ledger::codec::decode_event;
+use crate::ledger::compress::inflate;
 use crate::ledger::disk::{Disk, File};
 use crate::ledger::error::Error;
+use crate::ledger::event::Event;
+use crate::ledger::frame::{Codec, Stored};
 use crate::ledger::record::{
-    self, BlobCodec, BlobRecord, EventRecord, Footer, HEADER_BYTES, Header, PREFIX_BYTES, Record,
+    self, BlobCodec, BlobRecord, EventRecord, FOOTER_RECORD_BYTES, Footer, HEADER_BYTES, Header,
+    PREFIX_BYTES, Record,
 };
 use crate::ledger::segment::{Cursor, Segment, Segments};
 use crate::ledger::store::Position;
 use crate::model::{BlobAddr, Digest, Seq, Timestamp};
+
+/// How many decisions of people are told.
+const DECISIONS_MAX: usize = 1_000;
+/// Events in which people decide something that is in force until it is ended.
+const DECIDES: [&str; 13] = [
+    "app.declared",
+    "app.removed",
+    "cluster.accepted",
+    "hold.app-begun",
+    "hold.app-ended",
+    "hold.begun",
+    "hold.ended",
+    "operator.freeze",
+    "operator.mark",
+    "operator.pause",
+    "operator.resume",
+    "operator.unfreeze",
+    "plan.approved",
+];
 
 /// Reads the ledger on `disk`.
 pub(super) fn scan(disk: &Arc<dyn Disk>) -> Result<(Vec<Part>, Findings), Error> {
@@ -305,7 +329,15 @@ impl Scan {
 
     /// Ends the last part: a segment follows from it, so nothing of it is missing.
     fn seal(&mut self) {
+        let last = self.pending.pieces.last();
+        let of_footer = last.is_some_and(|piece| {
+            piece.void && piece.range.end - piece.range.start == FOOTER_RECORD_BYTES as u64
+        });
         self.commit();
+        if of_footer {
+            // It is made again: no content is lost with it.
+            self.found.void_bytes -= FOOTER_RECORD_BYTES as u64;
+        }
         let (events, blobs) = std::mem::take(&mut self.counts);
         let (last, hash, time_max) = (self.last, self.hash, self.time_max);
         if let Some(part) = self.parts.last_mut() {
@@ -316,7 +348,8 @@ impl Scan {
     /// Ends the chain, and counts what `behind` finds.
     fn cut(&mut self, place: Error, behind: Cursor) -> Result<(), Error> {
         self.pending = Pending::default();
-        self.found.cut = Some(Cut { place, behind: 0, newest: Seq::ZERO });
+        let decisions = Vec::new();
+        self.found.cut = Some(Cut { place, behind: 0, newest: Seq::ZERO, decisions });
         self.count_behind(behind)
     }
 
@@ -328,6 +361,9 @@ impl Scan {
                     {
                         cut.behind += 1;
                         cut.newest = cut.newest.max(event.envelope.seq);
+                        if cut.decisions.len() < DECISIONS_MAX {
+                            cut.decisions.extend(decision(event));
+                        }
                     }
                 }
                 Ok(None) => return Ok(()),
@@ -336,4 +372,24 @@ impl Scan {
             }
         }
     }
+}
+
+/// What a person decided in an event, if it is such a one and can be read.
+fn decision(event: &EventRecord<'_>) -> Option<Decision> {
+    let envelope = &event.envelope;
+    let (_, kind, _) = Event::KINDS.iter().find(|(code, ..)| *code == envelope.kind)?;
+    // What configuration, Git and rules declare and end is nobody's decision: greffier's own.
+    if envelope.actor.is_zero() || !DECIDES.contains(kind) {
+        return None;
+    }
+    let plain = match envelope.stored {
+        Stored::Dropped => return None,
+        Stored::Inline { codec: Codec::Raw, .. } => event.payload.to_vec(),
+        Stored::Inline { codec: Codec::Zstd, .. } => {
+            inflate(event.payload, &[], usize::try_from(envelope.payload.len).ok()?)?
+        }
+    };
+    let body = decode_event(envelope.kind, envelope.schema, &plain).ok()??;
+    let body = serde_json::to_value(&body).ok()?;
+    Some(Decision { seq: envelope.seq, at: envelope.recorded, kind, body })
 }

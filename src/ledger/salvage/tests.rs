@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use super::super::contract::{OnFiles, manifest};
+use super::super::contract::{OnFiles, manifest, pause};
 use super::super::memory_disk::MemoryDisk;
 use super::super::memory_store::MemoryStore;
 use super::super::recovery::{SEGMENT_BYTES, all, batch, filled, key, segment_files};
 use super::*;
 use crate::ledger::event::{Event, ObjectObservedV1};
-use crate::ledger::record::{FOOTER_RECORD_BYTES, Record, parse};
+use crate::ledger::record::{Record, parse};
 use crate::ledger::samples::observed;
 use crate::ledger::{Batch, Blob, OpenReport, Recorded};
 use crate::model::BlobAddr;
@@ -23,6 +23,10 @@ fn salvaged(disk: &MemoryDisk) -> (MemoryDisk, Findings) {
     let to = MemoryDisk::default();
     copy(&parts, &disk, &to).unwrap();
     (to, found)
+}
+
+fn alice() -> Actor {
+    Actor::os_user("alice")
 }
 
 fn length(disk: &MemoryDisk, name: &str) -> u64 {
@@ -121,7 +125,7 @@ fn a_flipped_bit_costs_no_more_than_what_it_hit() {
             let lost = lost_blobs(&ledger, &before, &kept);
             let hit = matches!(of, Of::Blob(..)) && found.cut.is_none() && !at_the_end;
             assert_eq!(lost, usize::from(hit), "{name} {at} {of:?}");
-            assert_eq!(found.void_bytes > 0, hit || (of == Of::Footer && !at_the_end));
+            assert_eq!(found.void_bytes > 0, hit, "{name} {at} {of:?}");
             ledger.append_blocking(batch(50)).unwrap();
             (whole, cuts, voids) = (
                 whole + usize::from(found.cut.is_none() && !hit),
@@ -301,6 +305,7 @@ fn the_new_ledger_says_what_it_lacks_and_the_old_one_is_as_it_was() {
     for n in 0..10 {
         ledger.append_blocking(batch(n)).unwrap();
     }
+    ledger.append_blocking(Draft::new(pause("mine")).by(alice())).unwrap();
     let into = files.dir().with_extension("salvaged");
     let options = || Options { dir: into.clone(), ..files.options() };
     let locked = Salvage::scan(&files.dir()).map(|_| ()).unwrap_err();
@@ -308,27 +313,31 @@ fn the_new_ledger_says_what_it_lacks_and_the_old_one_is_as_it_was() {
     ledger.shutdown();
     assert!(!Salvage::scan(&files.dir()).unwrap().found.is_damaged());
     let segment = segment_files(&files.dir()).pop().unwrap();
-    let mut bytes = fs::read(&segment).unwrap();
-    let at = bytes.len() - FOOTER_RECORD_BYTES - 200;
-    bytes[at] ^= 1;
-    fs::write(&segment, &bytes).unwrap();
-
-    let salvage = Salvage::scan(&files.dir()).unwrap();
+    let whole = fs::read(&segment).unwrap();
+    // An event in front of the pause and of the last batches.
+    let damage = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&segment, &bytes).unwrap();
+        let salvage = Salvage::scan(&files.dir()).unwrap();
+        salvage.found.cut.is_some().then_some((salvage, bytes))
+    };
+    let (salvage, bytes) = (whole.len() / 2..whole.len()).find_map(damage).unwrap();
     let last = salvage.found.last;
-    assert!(last > Seq(10) && last < Seq(20), "{last}");
+    assert!(last > Seq(1) && last < Seq(20), "{last}");
     fs::create_dir(&into).unwrap();
     fs::write(into.join("something"), "").unwrap();
-    let full = salvage.write(options()).unwrap_err();
+    let full = salvage.write(options(), alice()).unwrap_err();
     assert!(matches!(full, Error::NotEmpty(_)), "{full:?}");
     fs::remove_file(into.join("something")).unwrap();
     let wrong = files.dir().with_extension("wrong-key");
     fs::write(&wrong, format!("greffier-key-1 {}\n", "ab".repeat(32))).unwrap();
     let refused =
-        salvage.write(Options { key: crate::ledger::KeySource::File(wrong), ..options() });
+        salvage.write(Options { key: crate::ledger::KeySource::File(wrong), ..options() }, alice());
     assert!(refused.is_err());
     assert_eq!(fs::read_dir(&into).unwrap().count(), 0, "nothing was written");
 
-    let recorded = salvage.write(options()).unwrap();
+    let recorded = salvage.write(options(), alice()).unwrap();
     assert_eq!(fs::read(&segment).unwrap(), bytes);
     let (ledger, report) = Ledger::open(options()).unwrap();
     assert_eq!(report.repairs, []);
@@ -336,5 +345,14 @@ fn the_new_ledger_says_what_it_lacks_and_the_old_one_is_as_it_was() {
     let Some(Event::LedgerRepaired(body)) = &event.event else { panic!("{event:?}") };
     assert!(body.possibly_acknowledged);
     assert!(body.what.contains(&format!("it ends with event {last}")), "{}", body.what);
+    // What people decided behind it is told, and nothing is written until they have looked.
+    let decided = &salvage.found.cut.as_ref().unwrap().decisions;
+    let pauses = decided.iter().filter(|decision| decision.kind == "operator.pause");
+    let mine = pauses.filter(|decision| decision.body["reason"] == "mine");
+    assert_eq!(mine.map(|decision| decision.seq).collect::<Vec<_>>(), [Seq(22)], "{decided:?}");
+    let freeze = ledger.get(recorded.next()).unwrap().unwrap();
+    assert_eq!(freeze.actor, alice());
+    let Some(Event::Frozen(body)) = &freeze.event else { panic!("{freeze:?}") };
+    assert!(body.until.is_none() && body.reason.contains(&last.to_string()));
     assert!(ledger.verify().is_whole());
 }
