@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::disk::{Disk, FileDisk};
 use super::draft::{Batch, Draft};
 use super::error::Error;
-use super::event::{LedgerCreatedV1, LedgerRepairedV1};
+use super::event::{FrozenV1, LedgerCreatedV1, LedgerRepairedV1};
 use super::frame::Recorded;
 use super::index::{Index, LAG_GROUPS_MAX, fill};
 use super::info::{Info, Sizes};
@@ -80,6 +80,9 @@ pub struct OpenReport {
     pub repairs: Vec<LedgerRepairedV1>,
     /// What the operator should be told.
     pub warnings: Vec<String>,
+    /// Events that were acknowledged are known to be lost. What people decided may be among them,
+    /// so the ledger is frozen until somebody has looked.
+    pub lost: bool,
 }
 
 /// A ledger that is open for writing. Clones are the same ledger.
@@ -146,6 +149,7 @@ impl Ledger {
             loaded.torn = None;
         }
         let (store, repairs) = index.open(&disk, &loaded, ledger)?;
+        report.lost = repairs.iter().any(|repair| repair.possibly_acknowledged);
         report.repairs.extend(repairs);
         report.created = loaded.end.seq == Seq::ZERO;
         let limits = Limits {
@@ -471,7 +475,13 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 fn owed(report: &OpenReport) -> Vec<Draft> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let created = report.created.then(|| Draft::new(LedgerCreatedV1 { version }));
-    created.into_iter().chain(report.repairs.iter().cloned().map(Draft::new)).collect()
+    let freeze = report.lost.then(|| {
+        let reason = "acknowledged events of the ledger were lost: see `greffier log --all \
+                      --kind ledger.repaired`; what people decided in them is not known";
+        Draft::new(FrozenV1 { until: None, reason: reason.to_owned() })
+    });
+    let repairs = report.repairs.iter().cloned().map(Draft::new);
+    created.into_iter().chain(repairs).chain(freeze).collect()
 }
 
 /// The segment that is written to; the first one is made here.
