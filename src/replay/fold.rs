@@ -35,7 +35,7 @@ impl World {
         let touched = self.fold(seq, recorded, event);
         // What waits beside an object that greffier wrote later may be of another application.
         let fewer = self.own_writes.later.len() < later;
-        if set_back || fewer { Touched::all() } else { touched }
+        if set_back || fewer || self.may_end_waits(event) { Touched::all() } else { touched }
     }
 
     /// What people call an instant, and what another cluster is given, decide nothing.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::application::{App, Previewed};
 use super::world::World;
+use crate::ledger::Event;
 use crate::ledger::event::{ManagerStamp, ObjectObservedV1, Origin, Preview, Verb, Write};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 
@@ -130,6 +131,38 @@ impl World {
             app = parent;
         }
         false
+    }
+
+    /// Whether what Git says now of something above the application is still to be rendered.
+    #[must_use]
+    pub fn is_pending_above(&self, app: &App) -> bool {
+        let mut app = app;
+        // Bound: no chain of parents is longer, unless it is a circle.
+        for _ in 0..=self.apps.len() {
+            let Origin::Parent(parent) = &app.origin else { return false };
+            let Some(parent) = self.apps.get(parent) else { return false };
+            if self.render_pending(parent) {
+                return true;
+            }
+            app = parent;
+        }
+        false
+    }
+
+    /// Whether the event says of one application, or of a repository, what may end the wait of
+    /// others in a ledger that is an old copy.
+    pub(super) fn may_end_waits(&self, event: &Event) -> bool {
+        self.old_copy().is_some()
+            && matches!(
+                event,
+                Event::RenderSucceeded(_)
+                    | Event::RevisionAdvanced(_)
+                    | Event::RenderFailed(_)
+                    | Event::FetchUnchanged(_)
+                    | Event::FetchRecovered(_)
+                    | Event::FetchFailed(_)
+                    | Event::RefMoved(_)
+            )
     }
 
     fn is_wanted_since(&self, app: &App, since: Seq) -> bool {

@@ -19,6 +19,8 @@ pub(super) fn await_start(
     plan: &mut Plan,
     prunes: &mut Vec<Write>,
 ) {
+    let put_back =
+        |write: &Write| matches!(write.verb, Verb::Heal | Verb::Reclaim | Verb::TakeOver);
     if world.wants_of_before(app) {
         let kinds = world.cluster.unseen_kinds();
         if !world.cluster.seen {
@@ -26,8 +28,6 @@ pub(super) fn await_start(
             return leave(plan, prunes, &what, true, &|_| true);
         }
         if !app.removing && !app.is_held() {
-            let put_back =
-                |write: &Write| matches!(write.verb, Verb::Heal | Verb::Reclaim | Verb::TakeOver);
             if let Some(repo) = world.not_asked(app) {
                 let what = format!("{repo} is fetched first, after the start");
                 return leave(plan, prunes, &what, true, &|write| !put_back(write));
@@ -37,6 +37,10 @@ pub(super) fn await_start(
                 return leave(plan, prunes, what, true, &|write| !put_back(write));
             }
         }
+    }
+    if !app.removing && !app.is_held() && world.is_of_old_copy(app) && world.is_pending_above(app) {
+        let what = "what Git says now of what defines the application is rendered first";
+        return leave(plan, prunes, what, true, &|write| !put_back(write));
     }
     await_git(world, (name, app), plan, prunes);
 }

@@ -465,3 +465,24 @@ fn nothing_is_made_beside_what_may_have_been_rolled_back() {
     let goes = given.writes("web");
     assert!(goes.contains(&format!("update {A}")) && goes.contains(&format!("create {NEW}")));
 }
+
+#[test]
+fn what_git_says_of_a_child_is_written_once_it_has_said_what_defines_it() {
+    let mut given = listed();
+    unchanged(&mut given);
+    given.syncs("web");
+    given.syncs("other");
+    let at = in_an_hour(&given);
+    shows(&mut given, A, at, "Apply");
+    assert!(given.world.old_copy().is_some());
+    given.world.apps.get_mut(&name("other")).unwrap().origin = Origin::Parent(name("web"));
+    given.push(3);
+    given.renders("other", vec![object(C, 3), object(E, 0)]);
+    let plan = given.plan("other");
+    assert_eq!((writes(&plan), gated(&plan)), (Vec::new(), Vec::new()), "nobody has to be asked");
+    assert!(said(&plan, C).why.contains("rendered first"), "{plan:?}");
+    let touched = given.renders("web", objects(&[A, B]));
+    assert!(touched.all, "the child waits for it");
+    assert!(!given.world.is_of_old_copy(&given.world.apps[&name("other")]));
+    assert!(given.writes("other").contains(&format!("update {C}")));
+}
