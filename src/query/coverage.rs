@@ -118,7 +118,7 @@ impl Unwatched {
         let what = match self.cause {
             Cause::Begins => "it was not yet listed".to_owned(),
             Cause::Stopped => why("greffier was stopped"),
-            Cause::NotRunning => "greffier was not running".to_owned(),
+            Cause::NotRunning => "greffier was not running, as far as its ledger tells".to_owned(),
             Cause::ReadOnly => why("nothing could be recorded"),
             Cause::Gap => why("the watch was interrupted"),
             Cause::Refused => why("the API server refused to show it"),
