@@ -174,7 +174,7 @@ fn between(greffier: &Greffier, app: &str, ns: &str, (first, second): (u64, u64)
         (vec!["log", "--field", "data.key"], "a field of everything"),
         (vec!["log", "nobody"], "there is no application `nobody`"),
         (vec!["log", "--app", "nobody", "-o", "json"], "there is no application `nobody`"),
-        (vec!["log", "--object-kind", "secrt"], "did you mean Secret?"),
+        (vec!["log", "--object-kind", "secrt"], "did you mean Secret"),
     ] {
         let (_, stderr) = greffier.cli_ends(2, &args);
         assert!(stderr.contains(part), "{args:?}: {stderr}");
