@@ -27,7 +27,7 @@ use super::memory_disk::MemoryDisk;
 use super::memory_store::MemoryStore;
 use super::reader::{Events, Reader};
 use super::record::Header;
-use super::repair::{IndexFiles, set_torn_aside};
+use super::repair::{IndexFiles, set_torn_aside, was_whole};
 use super::seal::{KeyBytes, Sealer};
 use super::segment::Segment;
 use super::shared::{Counts, Head, Shared, Tail};
@@ -143,13 +143,14 @@ impl Ledger {
         let ledger = first.as_ref().map_or_else(Uuid::now_v7, |header| header.ledger);
 
         let index = IndexFiles::new(dir.clone(), options.sled_cache_bytes);
-        if loaded.torn.is_some() {
+        if let Some(torn) = &loaded.torn {
+            report.lost = was_whole(&disk, torn)?;
             let acknowledged = index.acknowledged(ledger);
             report.repairs.extend(set_torn_aside(&disk, &loaded, acknowledged)?);
             loaded.torn = None;
         }
         let (store, repairs) = index.open(&disk, &loaded, ledger)?;
-        report.lost = repairs.iter().any(|repair| repair.possibly_acknowledged);
+        report.lost |= repairs.iter().any(|repair| repair.possibly_acknowledged);
         report.repairs.extend(repairs);
         report.created = loaded.end.seq == Seq::ZERO;
         let limits = Limits {
@@ -195,6 +196,7 @@ impl Ledger {
         let mut loaded = load(&disk)?;
         let mut report = OpenReport::default();
         let acknowledged = super::repair::Acknowledged::default();
+        report.lost = loaded.torn.as_ref().map_or(Ok(false), |torn| was_whole(&disk, torn))?;
         report.repairs.extend(set_torn_aside(&disk, &loaded, acknowledged)?);
         loaded.torn = None;
         let first = loaded.segments.all().first().map(|segment| segment.header.ledger);

@@ -168,7 +168,7 @@ fn a_flipped_bit_anywhere_is_found_and_its_place_named() {
                 Ok((ledger, report)) => {
                     assert_eq!(report.repairs.len(), 1, "{name} {at}: nobody noticed");
                     assert!(Some(name) == names.last());
-                    let kept = ledger.head().0 as usize - 1;
+                    let kept = ledger.head().0 as usize - 1 - usize::from(report.lost);
                     assert_eq!(all(&ledger)[..kept], events[..kept]);
                     let (_, aside) = flipped.aside().pop().unwrap();
                     assert!(length(&disk, name) - aside.len() <= at, "{name} {at}");
@@ -181,6 +181,42 @@ fn a_flipped_bit_anywhere_is_found_and_its_place_named() {
                 Err(other) => panic!("{name} {at}: {other:?}"),
             }
         }
+    }
+}
+
+/// No crash leaves a last record that is whole but for a bit: what people decided may be lost with
+/// it. One that is cut short, or has an empty sector, is what a crash leaves.
+#[test]
+fn a_last_record_that_changed_leaves_the_ledger_frozen_and_a_torn_one_does_not() {
+    let disk = MemoryDisk::default();
+    let roomy = |disk: &MemoryDisk| {
+        let store = Arc::new(MemoryStore::default());
+        Ledger::on_memory(disk.clone(), &key(), u64::MAX, store).unwrap()
+    };
+    let (ledger, _) = roomy(&disk);
+    let name = names(&disk).pop().unwrap();
+    let start = length(&disk, &name);
+    let why: String = (0..400_u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect();
+    ledger.append_blocking(Draft::new(pause(&why))).unwrap();
+    ledger.shutdown();
+    let end = length(&disk, &name);
+    let frozen = |edit: &dyn Fn(&mut Vec<u8>)| {
+        let left = disk.fork();
+        left.edit(&name, |bytes| edit(bytes));
+        let (ledger, report) = roomy(&left);
+        assert_eq!(report.repairs.len(), 1);
+        let last = all(&ledger).pop().unwrap();
+        assert_eq!(matches!(last.event, Some(Event::Frozen(_))), report.lost);
+        report.lost
+    };
+    // Behind the length, which tells what is whole.
+    for at in start + 4..end {
+        assert!(frozen(&|bytes| bytes[at] ^= 4), "{at}");
+        assert!(!frozen(&|bytes| bytes.truncate(at)), "{at}");
+    }
+    let sector = start.next_multiple_of(512);
+    for hole in [sector..end, sector..sector + 512, sector + 512..end, start + 4..end] {
+        assert!(!frozen(&|bytes| bytes[hole.clone()].fill(0)), "{hole:?}");
     }
 }
 

@@ -70,6 +70,29 @@ pub(super) fn set_torn_aside(
     }))
 }
 
+/// How many zeros in a row, at the edge of a sector, are a part of it that was never written.
+const HOLE_BYTES: usize = 32;
+const SECTOR_BYTES: u64 = 512;
+
+/// Whether the end that cannot be read is a record that was written whole and changed since, which
+/// no crash leaves: one that was acknowledged is lost then. After a kill a record is cut short, and
+/// after power loss it may have holes.
+pub(super) fn was_whole(disk: &Arc<dyn Disk>, torn: &Torn) -> Result<bool, Error> {
+    let bytes = bytes_of(disk, torn)?;
+    let Ok(Some(total)) = record::record_bytes(&bytes) else { return Ok(false) };
+    let Some(record) = bytes.get(..total).filter(|_| torn.offset > 0) else { return Ok(false) };
+    let changed = matches!(record::parse(record), Err(record::Error::Checksum));
+    Ok(changed && !has_hole(record, torn.offset))
+}
+
+/// Whether a sector, or the part of one that the record takes, is empty.
+fn has_hole(record: &[u8], offset: u64) -> bool {
+    let into = usize::try_from(SECTOR_BYTES - offset % SECTOR_BYTES).unwrap_or(usize::MAX);
+    let (first, rest) = record.split_at(into.min(record.len()));
+    let mut parts = std::iter::once(first).chain(rest.chunks(SECTOR_BYTES as usize));
+    parts.any(|part| part.len() >= HOLE_BYTES && part.iter().all(|byte| *byte == 0))
+}
+
 /// Damage with undamaged events behind it is no torn end, unless they can all be of the one group
 /// that a crash interrupted.
 fn refuse_damage_in_the_middle(

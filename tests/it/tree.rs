@@ -40,15 +40,19 @@ fn app(greffier: &Greffier, name: &str, path: &str, ns: &str) -> String {
 fn history(greffier: &Greffier, ns: &str, (from, to): (usize, usize), gone: &[&str]) {
     let leaves: Vec<String> =
         leaves().into_iter().filter(|leaf| !gone.contains(&leaf.as_str())).collect();
+    let mut pushed = BTreeMap::new();
     for number in from..to {
         let leaf = &leaves[number % leaves.len()];
         let value = format!("commit-{number}");
         greffier.repo.write(&format!("{leaf}/c.yaml"), &config_map(leaf, &value));
         greffier.repo.commit(&value);
+        pushed.insert(leaf.clone(), value);
         if (number + 1) % COMMITS_A_PUSH == 0 {
             greffier.repo.push("the last of a push");
+            // Each leaf of it: they are written in no order.
             greffier.while_busy("the push is applied", || {
-                (values(ns).get(leaf) == Some(&value)).then_some(())
+                let now = values(ns);
+                pushed.iter().all(|(leaf, value)| now.get(leaf) == Some(value)).then_some(())
             });
         }
     }
