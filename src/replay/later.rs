@@ -18,8 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::application::{App, Previewed};
 use super::world::World;
-use crate::ledger::Event;
-use crate::ledger::event::{ManagerStamp, ObjectObservedV1, Origin, Preview, Verb, Write};
+use crate::ledger::event::{Event, ManagerStamp, ObjectObservedV1, Origin, Preview, Verb, Write};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 
 /// How much earlier than the daemon the API server may think that it is.
