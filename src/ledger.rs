@@ -82,7 +82,7 @@ pub use info::Info;
 pub use key::KeySource;
 pub use reader::Events;
 pub use record::BLOB_BYTES_MAX;
-pub use salvage::{Cut, Decision, Findings, Salvage};
+pub use salvage::{Cut, Decision, Findings, Salvage, unfinished};
 pub use seal::Sealer;
 pub use shared::Tail;
 pub use verify::Verified;

@@ -183,13 +183,15 @@ fn scan_failed(error: ledger::Error) -> Error {
 
 fn write_failed(error: ledger::Error, into: &Path) -> Error {
     match &error {
-        ledger::Error::NotEmpty(_) => Error::usage(error.to_string())
-            .hint("name a directory that is not there yet, on a file system with room"),
+        ledger::Error::NotEmpty(_) => Error::usage(error.to_string()).hint(
+            "name a directory that is not there yet; one that ends in .unfinished is what an \
+                   earlier salvage left when it was ended: remove it",
+        ),
         ledger::Error::KeyMissing(_)
         | ledger::Error::KeyFormat(_)
         | ledger::Error::KeyWrong { .. }
         | ledger::Error::KeyInside(_) => error.into(),
         _ => Error::from(error)
-            .hint(format!("{} is no ledger: remove it before another try", into.display())),
+            .hint(format!("remove {} before another try", ledger::unfinished(into).display())),
     }
 }

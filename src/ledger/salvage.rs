@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::disk::{Disk, File, FileDisk};
+use super::disk::{Disk, File, FileDisk, sync_directory};
 use super::draft::Draft;
 use super::error::Error;
 use super::event::{FrozenV1, LedgerRepairedV1};
@@ -131,27 +131,34 @@ impl Salvage {
     /// it what it lacks and, where events are lost, a freeze by `by`. Returns the number of the
     /// first of these events.
     ///
-    /// Durability: when it returns, the new ledger survives power loss. Whatever ends it before
-    /// that leaves a directory that no greffier takes for a ledger.
+    /// Durability: when it returns, the new ledger survives power loss. Until then it has another
+    /// name ([`unfinished`]), so whatever ends it before that leaves nothing in `options.dir`.
     ///
     /// # Errors
     /// [`Error::NotEmpty`]; the `Key…` errors, before anything is written; [`Error::Io`].
     pub fn write(&self, options: Options, by: Actor) -> Result<Seq, Error> {
-        let dir = options.dir.clone();
-        if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(Error::NotEmpty(dir));
+        let into = options.dir.clone();
+        // A kill on the way must not leave what looks like a ledger and lacks its freeze.
+        let dir = unfinished(&into);
+        for dir in [&into, &dir] {
+            if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+                return Err(Error::NotEmpty(dir.clone()));
+            }
         }
         self.check_key(&options)?;
         let failed = |error| Error::io("create", dir.display().to_string(), error);
         let disk = FileDisk::create(dir.join("segments"), dir.join("aside")).map_err(failed)?;
         copy(&self.parts, &self.disk, &disk)?;
-        let (ledger, _) = Ledger::open(options)?;
+        let (ledger, _) = Ledger::open(Options { dir: dir.clone(), ..options })?;
         let freeze = self.found.cut.as_ref().map(|_| self.freeze());
         let freeze = freeze.map(|freeze| Draft::new(freeze).by(by));
         let drafts: Vec<Draft> = [Draft::new(self.record())].into_iter().chain(freeze).collect();
         let recorded = ledger.append_blocking(drafts);
         ledger.shutdown();
-        Ok(recorded?.first().copied().unwrap_or_default())
+        let recorded = recorded?;
+        put_in_place(&dir, &into)
+            .map_err(|error| Error::io("rename", dir.display().to_string(), error))?;
+        Ok(recorded.first().copied().unwrap_or_default())
     }
 
     fn check_key(&self, options: &Options) -> Result<(), Error> {
@@ -199,6 +206,21 @@ impl Findings {
     pub fn is_damaged(&self) -> bool {
         self.cut.is_some() || !self.places.is_empty()
     }
+}
+
+/// Where a new ledger is made before it is whole.
+#[must_use]
+pub fn unfinished(into: &Path) -> PathBuf {
+    // Without a slash at its end.
+    let mut name = into.components().as_path().as_os_str().to_owned();
+    name.push(".unfinished");
+    name.into()
+}
+
+fn put_in_place(from: &Path, into: &Path) -> std::io::Result<()> {
+    // An empty directory of that name is replaced.
+    fs::rename(from, into)?;
+    sync_directory(std::path::absolute(into)?.parent().unwrap_or(into))
 }
 
 /// Keeps a daemon from writing meanwhile. On a file system that is read-only nobody writes.

@@ -17,7 +17,8 @@ const TOOLS_OF_PEOPLE: [&str; 12] = [
     "wget",
 ];
 
-/// The field manager of every write of greffier.
+/// The field manager of every write of greffier, but of what it sets for others
+/// ([`BESIDE_MANAGER`]).
 pub const FIELD_MANAGER: &str = "greffier";
 
 /// The field manager of what others had set of an object that greffier brought to another cluster:

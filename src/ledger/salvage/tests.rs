@@ -337,7 +337,16 @@ fn the_new_ledger_says_what_it_lacks_and_the_old_one_is_as_it_was() {
     assert!(refused.is_err());
     assert_eq!(fs::read_dir(&into).unwrap().count(), 0, "nothing was written");
 
+    // What a kill left on the way is never taken for the new ledger.
+    let left = unfinished(&into.join(""));
+    assert_eq!((left.parent(), left == into), (into.parent(), false));
+    fs::create_dir_all(left.join("segments")).unwrap();
+    let full = salvage.write(options(), alice()).unwrap_err();
+    assert!(matches!(&full, Error::NotEmpty(dir) if *dir == left), "{full:?}");
+    fs::remove_dir_all(&left).unwrap();
+
     let recorded = salvage.write(options(), alice()).unwrap();
+    assert!(!left.exists(), "it has its name once it is whole");
     assert_eq!(fs::read(&segment).unwrap(), bytes);
     let (ledger, report) = Ledger::open(options()).unwrap();
     assert_eq!(report.repairs, []);
