@@ -372,10 +372,10 @@ impl Machine {
             self.reading.passed = self.reading.passed.max(written);
         }
         for key in std::mem::take(&mut self.touched) {
-            if key.name.is_empty() {
+            if key.name().is_empty() {
                 let all = self.chains.keys().filter(|other| {
-                    (&other.group, &other.kind, &other.namespace)
-                        == (&key.group, &key.kind, &key.namespace)
+                    (other.group(), other.kind(), other.namespace())
+                        == (key.group(), key.kind(), key.namespace())
                 });
                 let all: Vec<_> = all.cloned().collect();
                 all.iter().for_each(|key| self.mark(key));
@@ -455,7 +455,7 @@ impl Machine {
         if observation.nature.deletes() {
             self.deletions.entry(observation.uid.clone()).or_insert(seq);
             if key.is("", "Namespace") {
-                self.deletions.insert(namespace(&key.name), seq);
+                self.deletions.insert(namespace(key.name()), seq);
             }
             bound(&mut self.deletions, DELETIONS_MAX, |seq| *seq);
             let dependents = self.dependents.remove(&observation.uid);

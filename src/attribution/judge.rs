@@ -355,7 +355,7 @@ impl Machine {
             causes.extend(self.deletions.get(&o.owner));
         }
         if o.nature.deletes() && by([NAMESPACES, CONTROLLERS]) {
-            causes.extend(self.deletions.get(&namespace(&o.key.namespace)));
+            causes.extend(self.deletions.get(&namespace(o.key.namespace())));
         }
         causes.retain(|cause| *cause != o.seq);
         causes.dedup();

@@ -173,7 +173,7 @@ impl Records {
     /// The requests about an object, with those about all of its kind and namespace, by when they
     /// were received.
     pub(super) fn of_object(&self, key: &ObjectKey) -> Vec<&Request> {
-        let all = ObjectKey { name: String::new(), ..key.clone() };
+        let all = key.named("");
         let found: BTreeSet<&Seq> =
             [key, &all].into_iter().filter_map(|key| self.by_key.get(key)).flatten().collect();
         self.sorted(found.into_iter())

@@ -227,11 +227,11 @@ impl Write<'_> {
             ["", "status", "scale", "ephemeralcontainers", "resize", "finalize", "approval"]
                 .contains(&self.subresource);
         if is_status(response) {
-            let named = shown("/details/name") == key.name;
+            let named = shown("/details/name") == key.name();
             let uid = if self.deletes() && named { shown("/details/uid") } else { String::new() };
             return (uid, String::new());
         }
-        if shows_object && !key.name.is_empty() && shown("/metadata/name") == key.name {
+        if shows_object && !key.name().is_empty() && shown("/metadata/name") == key.name() {
             // What was removed at once is shown as somebody else had left it.
             let marked = response.pointer("/metadata/deletionTimestamp").is_some();
             let resulting = !self.deletes() || marked;
@@ -307,10 +307,10 @@ impl Write<'_> {
                 let field = item.get("metadata").map_or("", |metadata| text(metadata, field));
                 identity(field)
             };
-            let key = ObjectKey { name: shown("name"), ..event.key.clone() };
+            let key = event.key.named(&shown("name"));
             // They are shown as they were before, as somebody else had left them.
             let (uid, resource_version) = (shown("uid"), String::new());
-            let named = !key.name.is_empty();
+            let named = !key.name().is_empty();
             named.then(|| AuditReceivedV1 { key, uid, resource_version, ..event.clone() })
         });
         let named: Vec<_> = named.collect();

@@ -89,7 +89,7 @@ pub(super) async fn run(
 
 async fn find(asker: &Asker, key: &ObjectKey) -> Result<Option<dto::Resource>, Error> {
     let filter = ResourceFilter {
-        namespace: Some(key.namespace.clone()),
+        namespace: Some(key.namespace().to_owned()),
         kind: Some(key.group_kind().to_string()),
         app: None,
     };

@@ -14,8 +14,8 @@ pub(super) fn scales(raw: &Value, key: &ObjectKey) -> Option<ObjectKey> {
     let target = raw.pointer("/spec/scaleTargetRef")?;
     let text = |field: &str| target.get(field).and_then(Value::as_str).unwrap_or_default();
     let group = text("apiVersion").rsplit_once('/').map_or("", |(group, _)| group);
-    let target = ObjectKey::new(group, text("kind"), &key.namespace, text("name"));
-    (!target.kind.is_empty() && !target.name.is_empty()).then_some(target)
+    let target = ObjectKey::new(group, text("kind"), key.namespace(), text("name"));
+    (!target.kind().is_empty() && !target.name().is_empty()).then_some(target)
 }
 
 #[cfg(test)]

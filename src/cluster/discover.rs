@@ -286,11 +286,11 @@ pub(super) fn base(group: &str, version: &str) -> String {
 
 /// The path of an object.
 pub(super) fn object_path(key: &ObjectKey, version: &str, resource: &Resource) -> String {
-    let base = base(&key.group, version);
-    let (plural, name) = (&resource.plural, encoded(&key.name));
+    let base = base(key.group(), version);
+    let (plural, name) = (&resource.plural, encoded(key.name()));
     match resource.scope {
         Scope::Namespaced => {
-            format!("{base}/namespaces/{}/{plural}/{name}", encoded(&key.namespace))
+            format!("{base}/namespaces/{}/{plural}/{name}", encoded(key.namespace()))
         }
         Scope::Cluster => format!("{base}/{plural}/{name}"),
     }

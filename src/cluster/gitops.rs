@@ -60,10 +60,10 @@ fn tracked<'i>(id: &'i str, key: &ObjectKey) -> Option<&'i str> {
     let (app, kind, object) = (parts.next()?, parts.next()?, parts.next()?);
     let (group, kind) = kind.split_once('/')?;
     let (namespace, name) = object.split_once('/')?;
-    let itself = group == key.group
-        && kind == key.kind
-        && name == key.name
-        && (key.namespace.is_empty() || namespace == key.namespace);
+    let itself = group == key.group()
+        && kind == key.kind()
+        && name == key.name()
+        && (key.namespace().is_empty() || namespace == key.namespace());
     (itself && !app.is_empty()).then_some(app)
 }
 

@@ -430,7 +430,7 @@ fn sealed(
     // `stringData` is the same value before encoding; it never comes back from the server.
     let bytes =
         value.as_str().map_or_else(|| canonical_json(value), |text| text.as_bytes().to_vec());
-    let place = format!("{}/{}\0{field}\0{name}\0", key.namespace, key.name);
+    let place = format!("{}/{}\0{field}\0{name}\0", key.namespace(), key.name());
     let digest = sealer.digest(&[place.as_bytes(), &bytes].concat());
     Value::String(format!("hmac:{digest}"))
 }

@@ -114,7 +114,7 @@ mod tests {
         sights.note(sight("m38", "v", 5));
         let latest = sights.latest();
         assert_eq!((latest.len(), latest[0].revision), (SIGHTS_MAX, 39), "an echo is no news");
-        assert!(!latest.iter().any(|sight| sight.key.name == "m7" || sight.key.name == "late"));
+        assert!(!latest.iter().any(|sight| sight.key.name() == "m7" || sight.key.name() == "late"));
         assert!(latest.iter().any(|sight| sight.uid == "v"), "a new object of the name");
         sights.gone(&latest[0].key);
         assert_eq!(sights.latest()[0].revision, 37);

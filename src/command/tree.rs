@@ -88,7 +88,7 @@ impl Member {
             let Then::Wanted(desired) = then else { continue };
             for object in desired.objects.values().filter(|object| object.key.is_application()) {
                 let (Ok(child), Some(manifest)) =
-                    (object.key.name.parse::<AppName>(), &object.application)
+                    (object.key.name().parse::<AppName>(), &object.application)
                 else {
                     continue;
                 };
@@ -126,7 +126,7 @@ fn then_of_commit(
 fn definition(parent: &App, child: &AppName) -> Option<Vec<u8>> {
     let objects = &parent.desired.as_ref()?.objects;
     let mut found = objects.values().filter(|object| object.key.is_application());
-    found.find(|object| object.key.name == child.as_str())?.application.clone()
+    found.find(|object| object.key.name() == child.as_str())?.application.clone()
 }
 
 /// How a person asks for it.

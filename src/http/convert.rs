@@ -384,11 +384,11 @@ pub fn resource(resource: &Resource) -> dto::Resource {
     let key = &resource.key;
     dto::Resource {
         object: key.to_string(),
-        group: key.group.clone(),
+        group: key.group().to_owned(),
         version: resource.version.clone(),
-        kind: key.kind.clone(),
-        namespace: key.namespace.clone(),
-        name: key.name.clone(),
+        kind: key.kind().to_owned(),
+        namespace: key.namespace().to_owned(),
+        name: key.name().to_owned(),
         app: resource.app.clone(),
         sync: resource.sync.to_owned(),
         why: resource.why.clone(),

@@ -217,7 +217,7 @@ fn of_git(event: &Event) -> Subjects {
 /// What is about to be written.
 fn of_intent(body: &IntentRecordedV1) -> Subjects {
     let written = body.writes.iter().map(|write| Topic::Written(write.key.clone()));
-    let namespaces = body.writes.iter().map(|write| write.key.namespace.as_str());
+    let namespaces = body.writes.iter().map(|write| write.key.namespace());
     let namespaces: BTreeSet<&str> = namespaces.filter(|name| !name.is_empty()).collect();
     let within = namespaces.into_iter().map(|name| Topic::WrittenIn(name.to_owned()));
     let found = Subjects::app(&body.app).with_commits(&body.commit);

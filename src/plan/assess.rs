@@ -480,7 +480,7 @@ impl Judge<'_> {
         let mut names = definitions
             .map(|(key, _)| key)
             .take_while(|key| key.is(group, definition))
-            .map(|key| key.name.as_str());
+            .map(|key| key.name());
         !kind.group.is_empty() && names.any(|name| name.ends_with(&suffix))
     }
 
@@ -567,7 +567,8 @@ impl Judge<'_> {
 
     fn health(&self, object: &DesiredObject) -> (Health, String) {
         if object.key.is_application() {
-            let child = object.key.name.parse().ok().and_then(|n: AppName| self.world.apps.get(&n));
+            let child =
+                object.key.name().parse().ok().and_then(|n: AppName| self.world.apps.get(&n));
             return match child {
                 Some(child) => (child.health, child.health_message.clone()),
                 None => (Health::Missing, "not defined yet".into()),

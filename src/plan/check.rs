@@ -170,10 +170,10 @@ fn contested_replicas<'w>(world: &'w World, write: &Write) -> Option<&'w ObjectK
         return None;
     }
     let (group, kind) = ("autoscaling", "HorizontalPodAutoscaler");
-    let namespace = &write.key.namespace;
+    let namespace = write.key.namespace();
     let there = world.live.range(ObjectKey::new(group, kind, namespace, "")..);
     let mut there = there
-        .take_while(|(key, _)| key.is(group, kind) && key.namespace == *namespace)
+        .take_while(|(key, _)| key.is(group, kind) && key.namespace() == namespace)
         .filter(|(_, live)| live.scales.as_deref() == Some(&write.key));
     there.next().map(|(key, _)| key)
 }

@@ -78,7 +78,7 @@ impl<'a> Counted<'a> {
 }
 
 fn counts(app: &App, plan: &Plan, object: &Assessment) -> bool {
-    if object.key.is_application() && object.key.name == plan.app.as_str() {
+    if object.key.is_application() && object.key.name() == plan.app.as_str() {
         // Its own health would keep itself up.
         return false;
     }
@@ -95,7 +95,7 @@ fn counts(app: &App, plan: &Plan, object: &Assessment) -> bool {
 /// Whether the object is a child application that is about to be rendered for the first time. One
 /// that cannot be rendered is unknown, and so is its parent: nothing else would say so there.
 fn is_beginning(world: &World, object: &Assessment) -> bool {
-    let name = object.key.is_application().then(|| object.key.name.parse::<AppName>().ok());
+    let name = object.key.is_application().then(|| object.key.name().parse::<AppName>().ok());
     let child = name.flatten().and_then(|name| world.apps.get(&name));
     child.is_some_and(|child| child.desired.is_none() && world.render_pending(child))
 }

@@ -49,7 +49,7 @@ const KINDS: &[&str] = &[
 /// The rank of an object's kind; what is not listed (custom resources) comes last.
 #[must_use]
 pub fn kind_rank(key: &ObjectKey) -> usize {
-    KINDS.iter().position(|kind| *kind == key.kind).unwrap_or(KINDS.len())
+    KINDS.iter().position(|kind| *kind == key.kind()).unwrap_or(KINDS.len())
 }
 
 /// The objects in the order in which they are applied, each with the wave that it is applied in.
@@ -77,7 +77,7 @@ fn first_users(desired: &Desired) -> BTreeMap<Needed<'_>, i32> {
     let mut first = BTreeMap::new();
     for object in desired.objects.values() {
         let key = &object.key;
-        let needed = [Needed::Namespace(&key.namespace), Needed::Group(&key.group)];
+        let needed = [Needed::Namespace(key.namespace()), Needed::Group(key.group())];
         for needed in needed {
             let wave = first.entry(needed).or_insert(object.wave);
             *wave = object.wave.min(*wave);
@@ -91,9 +91,9 @@ fn first_users(desired: &Desired) -> BTreeMap<Needed<'_>, i32> {
 fn wave(object: &DesiredObject, first_users: &BTreeMap<Needed<'_>, i32>) -> i32 {
     let key = &object.key;
     let offered = if key.is("", "Namespace") {
-        Some(Needed::Namespace(&key.name))
+        Some(Needed::Namespace(key.name()))
     } else if key.is("apiextensions.k8s.io", "CustomResourceDefinition") {
-        key.name.split_once('.').map(|(_, group)| Needed::Group(group))
+        key.name().split_once('.').map(|(_, group)| Needed::Group(group))
     } else {
         None
     };

@@ -97,7 +97,7 @@ pub fn inventory(world: &World, of: &Of) -> Inventory {
     let keys: Vec<&ObjectKey> = match of {
         Of::Object(key) => vec![key],
         Of::Namespace(namespace) => {
-            world.live.keys().filter(|key| key.namespace == *namespace).collect()
+            world.live.keys().filter(|key| key.namespace() == *namespace).collect()
         }
         Of::App(name) => {
             let wanted = world.apps.get(name).and_then(|app| app.desired.as_ref());

@@ -133,7 +133,7 @@ pub fn come(book: &dyn Book, apps: &[AppName], by: Seq) -> Result<Vec<Come>, led
         };
         let keys = body.objects.iter().map(|object| &object.key);
         let below = keys.clone().filter(|key| key.is_application());
-        open.extend(below.rev().filter_map(|key| key.name.parse().ok()));
+        open.extend(below.rev().filter_map(|key| key.name().parse().ok()));
         found.push(Come {
             app: app.to_string(),
             render: seq.0,

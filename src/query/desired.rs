@@ -152,7 +152,7 @@ pub fn two(first: &Desired, second: &Desired, same_app: bool) -> AppDiff {
 
 /// Objects by what tells them apart; without their namespaces where that is enough.
 fn by_name(desired: &Desired, whole: bool) -> BTreeMap<ObjectKey, &DesiredManifest> {
-    let bare = |key: &ObjectKey| ObjectKey { namespace: String::new(), ..key.clone() };
+    let bare = |key: &ObjectKey| ObjectKey::new(key.group(), key.kind(), "", key.name());
     let mut found = BTreeMap::new();
     for object in &desired.objects {
         let key = bare(&object.key);

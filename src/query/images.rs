@@ -86,7 +86,7 @@ impl From<&Sighting> for Told {
     fn from(seen: &Sighting) -> Self {
         Self {
             digest: seen.pulled.text().to_owned(),
-            pod: format!("{}/{}", seen.pod.namespace, seen.pod.name),
+            pod: format!("{}/{}", seen.pod.namespace(), seen.pod.name()),
             seq: seen.seq.0,
             at: seen.time.to_string(),
         }

@@ -56,8 +56,9 @@ impl About {
     pub fn named(text: &str, namespace: Option<&str>) -> Self {
         match text.parse::<ObjectKey>() {
             Ok(mut key) => {
-                if key.namespace.is_empty() {
-                    key.namespace = namespace.unwrap_or_default().to_owned();
+                if key.namespace().is_empty() {
+                    let namespace = namespace.unwrap_or_default();
+                    key = ObjectKey::new(key.group(), key.kind(), namespace, key.name());
                 }
                 Self { app: None, object: Some(key) }
             }

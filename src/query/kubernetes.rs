@@ -203,8 +203,8 @@ impl Past<'_> {
         let key = ObjectKey::new(&kind.group, &kind.kind, &objects.namespace, &objects.name);
         let Some(live) = self.world.live.get(&key) else {
             let plural = &served.plural;
-            let message = format!("{plural} \"{}\" not found at {}", key.name, self.at);
-            return Err(Refusal::absent(&kind.group, plural, &key.name, message));
+            let message = format!("{plural} \"{}\" not found at {}", key.name(), self.at);
+            return Err(Refusal::absent(&kind.group, plural, key.name(), message));
         };
         let row = self.row(&key, live)?;
         if !request.wants_table() {
@@ -229,15 +229,15 @@ impl Past<'_> {
         let after = position(request.parameter("continue"))?;
         let (mut rows, mut more) = (Vec::new(), None);
         for (key, live) in self.world.live.range(first..) {
-            let beyond = !objects.namespace.is_empty() && key.namespace != objects.namespace;
-            if key.group != kind.group || key.kind != kind.kind || beyond {
+            let beyond = !objects.namespace.is_empty() && key.namespace() != objects.namespace;
+            if key.group() != kind.group || key.kind() != kind.kind || beyond {
                 break;
             }
-            let place = (key.namespace.as_str(), key.name.as_str());
+            let place = (key.namespace(), key.name());
             if after.as_ref().is_some_and(|(ns, name)| place <= (ns.as_str(), name.as_str())) {
                 continue;
             }
-            if !selector.admits(&key.namespace, &key.name) {
+            if !selector.admits(key.namespace(), key.name()) {
                 continue;
             }
             let row = self.row(key, live)?;
@@ -285,7 +285,7 @@ impl Past<'_> {
 /// The status of an object of which none is recorded: an API server never shows a Pod without
 /// one, and k9s ends when it meets such a Pod.
 fn told_of(key: &ObjectKey) -> Option<Value> {
-    (key.group.is_empty() && key.kind == "Pod").then(|| json!({}))
+    (key.group().is_empty() && key.kind() == "Pod").then(|| json!({}))
 }
 
 /// The object with what was kept beside it put back, and without the digests of a Secret.
@@ -365,7 +365,7 @@ fn limit(text: &str) -> Result<usize, Refusal> {
 
 /// Where the next page goes on: after this object.
 fn cursor(key: &ObjectKey) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}/{}", key.namespace, key.name))
+    URL_SAFE_NO_PAD.encode(format!("{}/{}", key.namespace(), key.name()))
 }
 
 fn position(token: &str) -> Result<Option<(String, String)>, Refusal> {

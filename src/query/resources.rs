@@ -40,10 +40,10 @@ pub struct Resource {
 impl ResourceFilter {
     fn wants(&self, key: &ObjectKey) -> bool {
         let kind = |wanted: &String| {
-            wanted.eq_ignore_ascii_case(&key.kind)
+            wanted.eq_ignore_ascii_case(key.kind())
                 || wanted.eq_ignore_ascii_case(&key.group_kind().to_string())
         };
-        self.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
+        self.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace())
             && self.kind.as_ref().is_none_or(kind)
     }
 }

@@ -275,7 +275,7 @@ pub fn key_of(
         Subject::Event(seq) => Err(NotRestorable::NoObject(format!("#{}", seq.0))),
         subject @ Subject::Object(_) => match subject.find(world)? {
             Found::Object(key, _) if key.is_application() => {
-                Err(NotRestorable::Application(key.name))
+                Err(NotRestorable::Application(key.name().to_owned()))
             }
             Found::Object(key, _) => Ok(key),
             Found::App(_) | Found::Event(_) => Err(NotRestorable::NoObject(text.to_owned())),

@@ -482,12 +482,12 @@ fn unserved<'o>(world: &World, objects: &'o [DesiredObject]) -> Vec<&'o DesiredO
     if world.cluster.kinds.is_empty() {
         return Vec::new();
     }
-    let crds = objects.iter().filter(|o| o.key.is(CRD.0, CRD.1)).map(|o| o.key.name.as_str());
+    let crds = objects.iter().filter(|o| o.key.is(CRD.0, CRD.1)).map(|o| o.key.name());
     let groups: BTreeSet<&str> = crds.filter_map(|name| Some(name.split_once('.')?.1)).collect();
     let kinds = &world.cluster.kinds;
     let unserved = objects.iter().filter(|object| {
         let served = kinds.contains_key(&object.key.group_kind());
-        !served && !object.key.is_application() && !groups.contains(object.key.group.as_str())
+        !served && !object.key.is_application() && !groups.contains(object.key.group())
     });
     unserved.collect()
 }
@@ -544,7 +544,7 @@ fn not_done(planned: &Plan, steps: &[Step]) -> Vec<NotDone> {
         .collect();
     let left = planned.objects.iter().filter(|object| {
         let differs = object.status.differs() || object.status == Status::Held;
-        let is_app = object.key.is_application() && apps.contains(object.key.name.as_str());
+        let is_app = object.key.is_application() && apps.contains(object.key.name());
         let known =
             done.contains(object.key.to_string().as_str()) || compare.contains(&&object.key);
         differs && !object.why.is_empty() && !is_app && !known

@@ -143,7 +143,7 @@ impl Filter {
         }
         if let Some(kind) = &self.object_kind {
             let of = |key: &ObjectKey| {
-                kind.eq_ignore_ascii_case(&key.kind)
+                kind.eq_ignore_ascii_case(key.kind())
                     || kind.eq_ignore_ascii_case(&key.group_kind().to_string())
             };
             if !described.objects.iter().any(of) {

@@ -95,7 +95,7 @@ impl Builder<'_> {
 
     /// The application that an Application object defines, unless it is in the tree already.
     fn child(&mut self, key: &ObjectKey) -> Option<Node> {
-        let name: AppName = key.name.parse().ok()?;
+        let name: AppName = key.name().parse().ok()?;
         if self.seen.contains(&name) {
             return None;
         }

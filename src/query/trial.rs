@@ -62,7 +62,7 @@ pub fn gather(world: &World, app: &AppName, wanted: Vec<Wanted>) -> PendingTrial
     }
     for child in world.children(app) {
         let key = ObjectKey::new("argoproj.io", "Application", "", child.as_str());
-        let kept = wanted.iter().any(|w| w.key.is_application() && w.key.name == key.name);
+        let kept = wanted.iter().any(|w| w.key.is_application() && w.key.name() == key.name());
         if !kept {
             pending.push(key, Side::Extra, why);
         }
@@ -99,7 +99,7 @@ impl PendingTrial {
 
     /// A child is greffier's own and has no live object: its definition is compared.
     fn application(&mut self, world: &World, parent: &AppName, wanted: &Wanted) {
-        let known = world.apps.iter().find(|(name, _)| name.as_str() == wanted.key.name);
+        let known = world.apps.iter().find(|(name, _)| name.as_str() == wanted.key.name());
         match known {
             None => self.push(wanted.key.clone(), Side::Missing, ""),
             Some((_, child)) if child.origin != Origin::Parent(parent.clone()) => {

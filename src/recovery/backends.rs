@@ -47,7 +47,7 @@ impl Backends {
     pub fn behind(&self, step: &Step) -> Option<&ObjectKey> {
         let converted = self.converters.get(&step.key.group_kind());
         let converted = converted.filter(|(_, stored)| *stored != step.version);
-        let api = (step.key.group.clone(), step.version.clone());
+        let api = (step.key.group().to_owned(), step.version.clone());
         converted.map(|(service, _)| service).or_else(|| self.served.get(&api))
     }
 
@@ -103,7 +103,7 @@ mod tests {
     fn behind(manifests: Vec<Value>) -> BTreeMap<String, String> {
         let (backends, steps) = backends(manifests);
         let behind = steps.iter().filter_map(|step| Some((step, backends.behind(step)?)));
-        behind.map(|(step, by)| (step.key.name.clone(), by.to_string())).collect()
+        behind.map(|(step, by)| (step.key.name().to_owned(), by.to_string())).collect()
     }
 
     #[test]

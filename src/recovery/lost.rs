@@ -167,7 +167,7 @@ pub fn observed_secret(candidate: &Candidate) -> Loss {
 #[must_use]
 pub fn controller_keys(candidates: &[Candidate], replayed: &BTreeSet<&ObjectKey>) -> Vec<Loss> {
     let mut lost = Vec::new();
-    for candidate in candidates.iter().filter(|c| c.key.group == "cert-manager.io") {
+    for candidate in candidates.iter().filter(|c| c.key.group() == "cert-manager.io") {
         let Some(name) = candidate
             .manifest
             .pointer("/spec/acme/privateKeySecretRef/name")
@@ -177,11 +177,11 @@ pub fn controller_keys(candidates: &[Candidate], replayed: &BTreeSet<&ObjectKey>
             continue;
         };
         // The issuer of a whole cluster keeps its keys where cert-manager runs.
-        let namespace = candidate.key.namespace.as_str();
+        let namespace = candidate.key.namespace();
         let is_it = |key: &&&ObjectKey| {
             key.is_secret()
-                && key.name == name
-                && (namespace.is_empty() || key.namespace == namespace)
+                && key.name() == name
+                && (namespace.is_empty() || key.namespace() == namespace)
         };
         if !replayed.iter().any(|key| is_it(&key)) {
             let why = format!("its key is in the Secret {name}, which no application wants");
@@ -208,6 +208,6 @@ pub fn groups_of_definitions(lost: &[Loss]) -> BTreeSet<String> {
     let lost = lost.iter().filter(|loss| loss.kind.refuses());
     let keys = lost.filter_map(|loss| loss.subject.parse::<ObjectKey>().ok());
     let definitions = keys.filter(|key| key.is("apiextensions.k8s.io", "CustomResourceDefinition"));
-    let groups = definitions.filter_map(|key| Some(key.name.split_once('.')?.1.to_owned()));
+    let groups = definitions.filter_map(|key| Some(key.name().split_once('.')?.1.to_owned()));
     groups.collect()
 }

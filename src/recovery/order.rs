@@ -169,7 +169,7 @@ const OWNERS_MAX: usize = 32;
 
 /// The group versions that an APIService of the plan serves with a program of the cluster.
 fn aggregated<'a>(objects: &[Placed<'a>]) -> BTreeMap<(&'a str, &'a str), ()> {
-    let services = objects.iter().filter(|object| object.key.kind == "APIService");
+    let services = objects.iter().filter(|object| object.key.kind() == "APIService");
     let served = services.filter_map(|object| {
         let spec = object.manifest.get("spec")?;
         spec.get("service").filter(|service| !service.is_null())?;

@@ -271,7 +271,7 @@ impl Need {
     /// What an object offers to others.
     fn of(candidate: &Candidate) -> Self {
         if candidate.key.is("", "Namespace") {
-            return Self::Namespace(candidate.key.name.clone());
+            return Self::Namespace(candidate.key.name().to_owned());
         }
         if candidate.key.is("apiextensions.k8s.io", "CustomResourceDefinition") {
             let kind = candidate.text("/spec/names/kind");
@@ -283,7 +283,7 @@ impl Need {
 
 fn needed(candidates: &[Candidate]) -> BTreeSet<Need> {
     let needs = candidates.iter().flat_map(|candidate| {
-        let namespace = Some(candidate.key.namespace.clone()).filter(|name| !name.is_empty());
+        let namespace = Some(candidate.key.namespace().to_owned()).filter(|name| !name.is_empty());
         namespace.map(Need::Namespace).into_iter().chain([Need::Kind(candidate.key.group_kind())])
     });
     needs.collect()
@@ -317,7 +317,7 @@ impl Making {
             self.lost.extend(lost::of_object(candidate));
             let key = &candidate.key;
             // Where a cluster was asked, it says itself what it serves.
-            if undefined.contains(&key.group) && self.serving.is_undefined(&key.group_kind()) {
+            if undefined.contains(key.group()) && self.serving.is_undefined(&key.group_kind()) {
                 let why =
                     "a definition of its group cannot be replayed, and none that can defines it";
                 self.lost.push(Loss::new(LossKind::NotServed, key, why));
@@ -343,10 +343,10 @@ impl Making {
             }
         };
         if mapped.is_some() {
-            let api_version = if key.group.is_empty() {
+            let api_version = if key.group().is_empty() {
                 version.clone()
             } else {
-                format!("{}/{version}", key.group)
+                format!("{}/{version}", key.group())
             };
             manifest["apiVersion"] = Value::String(api_version);
         }
@@ -370,19 +370,16 @@ impl Making {
 
     /// Names what is in a namespace that is nowhere.
     fn namespaces(&mut self, steps: &[Step]) {
-        let there: BTreeSet<&str> = steps
-            .iter()
-            .filter(|s| s.key.is("", "Namespace"))
-            .map(|s| s.key.name.as_str())
-            .collect();
+        let there: BTreeSet<&str> =
+            steps.iter().filter(|s| s.key.is("", "Namespace")).map(|s| s.key.name()).collect();
         let missing = steps.iter().filter(|step| {
-            let name = step.key.namespace.as_str();
+            let name = step.key.namespace();
             let own = ObjectKey::new("", "Namespace", "", name);
             !name.is_empty() && !there.contains(name) && skips::by_key(&own).is_none()
         });
         let missing: Vec<Loss> = missing
             .map(|step| {
-                let why = format!("its namespace {} is not in the ledger", step.key.namespace);
+                let why = format!("its namespace {} is not in the ledger", step.key.namespace());
                 Loss::new(LossKind::NoNamespace, &step.key, why)
             })
             .collect();
@@ -400,7 +397,7 @@ impl Making {
             .iter()
             .map(|step| Placed {
                 key: &step.key,
-                api: (&step.key.group, &step.version),
+                api: (step.key.group(), &step.version),
                 wave: step.place.wave,
                 manifest: &step.manifest,
                 owners: step.owners.iter().map(|link| positions[&link.owner]).collect(),
@@ -529,7 +526,7 @@ fn owner_of(
     let (api_version, kind, name) = (text("apiVersion")?, text("kind")?, text("name")?);
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
     let named = |namespace: &str| ObjectKey::new(group, kind, namespace, name);
-    let mut owners = [named(&key.namespace), named("")].into_iter();
+    let mut owners = [named(key.namespace()), named("")].into_iter();
     owners.find(|owner| positions.contains_key(owner) && owner != key)
 }
 

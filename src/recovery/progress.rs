@@ -397,7 +397,7 @@ mod tests {
         there.insert(key("other"), "somebody".into());
         let gone = progress.gone(&steps, &there);
         let named: Vec<(&str, &str)> =
-            gone.iter().map(|(key, uid)| (key.name.as_str(), uid.as_str())).collect();
+            gone.iter().map(|(key, uid)| (key.name(), uid.as_str())).collect();
         let expected =
             [("child", "new-1"), ("leaf", "new-0"), ("other", "new-3"), ("owner", "new-2")];
         assert_eq!(named, expected, "what was never written is not gone");
@@ -444,7 +444,7 @@ mod tests {
         ];
         let progress = of("c-2", &events).unwrap();
         let ended = progress.ended(&steps, Vec::new());
-        let failed: Vec<_> = ended.failed.iter().map(|(key, why)| (&*key.name, &**why)).collect();
+        let failed: Vec<_> = ended.failed.iter().map(|(key, why)| (key.name(), &**why)).collect();
         let expected = [
             ("b", "what became of its write is not known"),
             ("c", "no"),

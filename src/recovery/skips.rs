@@ -59,9 +59,9 @@ pub fn what(rule: &str) -> &'static str {
 /// Whether the key alone says that nobody replays the object.
 #[must_use]
 pub fn by_key(key: &ObjectKey) -> Option<&'static str> {
-    let group = key.group.as_str();
+    let group = key.group();
     let transient = matches!(
-        (group, key.kind.as_str()),
+        (group, key.kind()),
         ("", "Node" | "Event" | "ComponentStatus" | "Binding" | "Endpoints")
             | ("apps", "ControllerRevision")
             | ("networking.k8s.io", "IPAddress" | "ServiceCIDR")
@@ -113,14 +113,14 @@ pub fn of_observed(candidate: &Candidate) -> Option<&'static str> {
 }
 
 fn is_in_system(key: &ObjectKey) -> bool {
-    SYSTEM_NAMESPACES.contains(&key.namespace.as_str())
+    SYSTEM_NAMESPACES.contains(&key.namespace())
 }
 
 fn is_made_by_name(key: &ObjectKey) -> bool {
-    match (key.group.as_str(), key.kind.as_str(), key.name.as_str()) {
+    match (key.group(), key.kind(), key.name()) {
         ("", "Namespace", name) => name == "default" || SYSTEM_NAMESPACES.contains(&name),
         ("", "ServiceAccount", "default") | ("", "ConfigMap", "kube-root-ca.crt") => true,
-        ("", "Service", "kubernetes") => key.namespace == "default",
+        ("", "Service", "kubernetes") => key.namespace() == "default",
         ("scheduling.k8s.io", "PriorityClass", name) => name.starts_with("system-"),
         _ => false,
     }
@@ -137,7 +137,7 @@ pub fn is_made_by_cluster(key: &ObjectKey, live: &Value) -> bool {
     is_made_by_name(key)
         || marked(labels, "kubernetes.io/bootstrapping")
         || marked(labels, "kube-aggregator.kubernetes.io/automanaged")
-        || (key.group == "flowcontrol.apiserver.k8s.io"
+        || (key.group() == "flowcontrol.apiserver.k8s.io"
             && marked(annotations, "apf.kubernetes.io/autoupdate-spec"))
-        || (key.group == "rbac.authorization.k8s.io" && key.name.starts_with("system:"))
+        || (key.group() == "rbac.authorization.k8s.io" && key.name().starts_with("system:"))
 }

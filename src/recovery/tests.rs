@@ -147,7 +147,7 @@ fn sync_waves_order_within_a_stage_and_owners_before_all() {
     assert_eq!(keys(&plan), expected);
     assert_eq!(losses(&plan, LossKind::Owner), ["ConfigMap/prod/d"]);
 
-    let step = |name: &str| plan.steps.iter().find(|step| step.key.name == name).unwrap();
+    let step = |name: &str| plan.steps.iter().find(|step| step.key.name() == name).unwrap();
     assert!(step("d").manifest["metadata"].get("ownerReferences").is_none());
     let mut uids = BTreeMap::new();
     assert_eq!(step("a").with_owners(&uids), None, "its owner is not there yet");
@@ -390,7 +390,7 @@ fn a_kind_that_the_plan_itself_brings_is_served() {
         served.map(|(group, kind, version)| (GroupKind::new(group, kind), version.to_owned()));
     let made = plan(input(wanted, Vec::new()), Serving::of(served));
     assert_eq!(losses(&made, LossKind::NotServed), ["Widget.example.org/prod/x"]);
-    let job = made.steps.iter().find(|step| step.key.kind == "CronJob").unwrap();
+    let job = made.steps.iter().find(|step| step.key.kind() == "CronJob").unwrap();
     assert_eq!((job.version.as_str(), &job.manifest["apiVersion"]), ("v1", &json!("batch/v1")));
     assert_eq!(job.mapped.as_deref(), Some("v1beta1"));
     assert!(made.shown.notes.iter().any(|note| note.contains("written in v1")));

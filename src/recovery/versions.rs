@@ -82,7 +82,7 @@ impl Serving {
         services: &BTreeSet<String>,
     ) -> Choice {
         let kind = key.group_kind();
-        if self.unknown || self.is_aggregated(&key.group, services) {
+        if self.unknown || self.is_aggregated(key.group(), services) {
             return Choice::Same;
         }
         let Some(served) = self.kinds.get(&kind) else {

@@ -543,7 +543,7 @@ impl App {
     pub fn defines(&self, child: &AppName) -> bool {
         let desired = self.desired.as_ref().filter(|_| !self.removing);
         let mut keys = desired.into_iter().flat_map(|desired| desired.objects.keys());
-        keys.any(|key| key.is_application() && key.name == child.as_str())
+        keys.any(|key| key.is_application() && key.name() == child.as_str())
     }
 
     /// Why its objects go, where they go.

@@ -61,11 +61,14 @@ impl AuditState {
     #[must_use]
     pub fn mark(event: &AuditReceivedV1) -> Mark {
         let AuditReceivedV1 { audit_id, verb, key, subresource, user, source_ip, .. } = event;
-        let name = if verb == "deletecollection" { key.name.as_str() } else { "" };
+        let name = if verb == "deletecollection" { key.name() } else { "" };
         let numbers = (event.received.0, event.completed.0, event.code);
         let text = format!(
             "{audit_id:?} {verb:?} {:?} {:?} {:?} {name:?} {subresource:?} {:?} {source_ip:?} {numbers:?}",
-            key.group, key.kind, key.namespace, user.name
+            key.group(),
+            key.kind(),
+            key.namespace(),
+            user.name
         );
         let digest = Digest::of(text.as_bytes());
         let mut mark = Mark::default();

@@ -17,14 +17,14 @@ impl World {
     /// The autoscaler that the replicas of an object belong to, if there is one.
     #[must_use]
     pub fn autoscaler_of(&self, key: &ObjectKey) -> Option<&ObjectKey> {
-        if key.namespace.is_empty() {
+        if key.namespace().is_empty() {
             return None;
         }
         let kind = GroupKind::autoscaler();
-        let from = ObjectKey::new(kind.group, kind.kind, &key.namespace, "");
+        let from = ObjectKey::new(kind.group, kind.kind, key.namespace(), "");
         let there = self.live.range(from..);
         let mut there = there
-            .take_while(|(other, _)| other.is_autoscaler() && other.namespace == key.namespace);
+            .take_while(|(other, _)| other.is_autoscaler() && other.namespace() == key.namespace());
         there.find(|(_, live)| live.scales.as_deref() == Some(key)).map(|(other, _)| other)
     }
 

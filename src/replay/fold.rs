@@ -383,7 +383,7 @@ impl World {
         touched.apps.insert(name.clone());
         for key in left.iter().chain(&entered) {
             // Others wait for their namespaces and kinds, whoever brings them.
-            touched.all |= key.is("", "Namespace") || key.group == "apiextensions.k8s.io";
+            touched.all |= key.is("", "Namespace") || key.group() == "apiextensions.k8s.io";
             touched.apps.extend(self.wanted_by.get(key).into_iter().flatten().cloned());
             touched.apps.extend(self.owned.get(key).map(|owned| owned.app.clone()));
         }
@@ -565,7 +565,7 @@ impl World {
 
 /// Whether the object defines the child application `name`.
 fn is_child(object: &DesiredObject, name: &str) -> bool {
-    object.key.is_application() && object.key.name == name
+    object.key.is_application() && object.key.name() == name
 }
 
 /// Whether some of the objects wait for others.

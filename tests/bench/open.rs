@@ -207,12 +207,7 @@ fn stored(index: usize, number: usize) -> Vec<u8> {
 
 fn observed(index: usize, number: usize, object: BlobAddr) -> Draft {
     Draft::new(ObjectObservedV1 {
-        key: ObjectKey {
-            group: String::new(),
-            kind: "ConfigMap".to_owned(),
-            namespace: "elsewhere".to_owned(),
-            name: name(index),
-        },
+        key: ObjectKey::new("", "ConfigMap", "elsewhere", name(index)),
         version: "v1".to_owned(),
         uid: format!("00000000-0000-4000-8000-{index:012}"),
         // Behind those of any real API server: a ledger that is ahead of the cluster it meets says

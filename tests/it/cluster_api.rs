@@ -114,8 +114,9 @@ impl Kept {
 
     /// Runs kubectl as alice on the object's kind and name.
     fn alice(&self, verb: &[&str], rest: &[&str]) {
-        let object = format!("{}/{}", self.request.key.kind.to_lowercase(), self.request.key.name);
-        let namespace = self.request.key.namespace.as_str();
+        let object =
+            format!("{}/{}", self.request.key.kind().to_lowercase(), self.request.key.name());
+        let namespace = self.request.key.namespace();
         let args = [&["-n", namespace], verb, &[object.as_str()], rest].concat();
         self.plane.kubectl_ok("alice", &args);
     }

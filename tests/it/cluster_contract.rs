@@ -30,7 +30,7 @@ struct Real {
 impl Real {
     /// What kubectl calls the object.
     fn named(key: &ObjectKey) -> String {
-        format!("{}/{}", key.kind, key.name)
+        format!("{}/{}", key.kind(), key.name())
     }
 
     fn piped(&self, args: &[&str], manifest: &Value) {
@@ -71,12 +71,12 @@ impl Subject for Real {
     fn merge_as(&mut self, manager: &str, key: &ObjectKey, patch: &Value) {
         let (manager, patch) = (format!("--field-manager={manager}"), patch.to_string());
         let named = Self::named(key);
-        let args = ["patch", &named, "-n", &key.namespace, "--type=merge", &manager, "-p", &patch];
+        let args = ["patch", &named, "-n", key.namespace(), "--type=merge", &manager, "-p", &patch];
         self.plane.kubectl_ok("alice", &args);
     }
 
     fn remove(&mut self, key: &ObjectKey) {
-        self.plane.kubectl_ok("alice", &["delete", &Self::named(key), "-n", &key.namespace]);
+        self.plane.kubectl_ok("alice", &["delete", &Self::named(key), "-n", key.namespace()]);
     }
 
     fn until_gone(&mut self, key: &ObjectKey) {

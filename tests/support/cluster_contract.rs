@@ -58,7 +58,7 @@ fn map_key(subject: &mut dyn Subject) -> ObjectKey {
 
 fn map(key: &ObjectKey, data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": key.name, "namespace": key.namespace, "labels": {"team": "a"}},
+        "metadata": {"name": key.name(), "namespace": key.namespace(), "labels": {"team": "a"}},
         "data": data})
 }
 
@@ -143,7 +143,7 @@ fn drops(subject: &mut dyn Subject) {
     let key = map_key(subject);
     let first = apply(subject, &key, json!({"k": "1", "shared": "1", "own": "1"}));
     let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": key.name, "namespace": key.namespace}, "data": {"shared": "1"}});
+        "metadata": {"name": key.name(), "namespace": key.namespace()}, "data": {"shared": "1"}});
     subject.apply_as("other", &key, &theirs);
     let object = apply(subject, &key, json!({"k": "1"}));
     assert_eq!(object.object["data"], json!({"k": "1", "shared": "1"}));
@@ -156,7 +156,7 @@ fn conflicts(subject: &mut dyn Subject) {
     let key = map_key(subject);
     apply(subject, &key, json!({"k": "1"}));
     let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": key.name, "namespace": key.namespace}, "data": {"k": "theirs"}});
+        "metadata": {"name": key.name(), "namespace": key.namespace()}, "data": {"k": "theirs"}});
     subject.apply_as("other", &key, &theirs);
     let taken = seen(subject, &key);
     assert_eq!(owned(&taken), ["f:metadata/f:labels/f:team"]);
@@ -261,7 +261,7 @@ fn generations(subject: &mut dyn Subject) {
     let key = ObjectKey::new("apps", "Deployment", subject.namespace(), "d");
     let manifest = |replicas: u32, label: &str| {
         json!({"apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": key.name, "namespace": key.namespace, "labels": {"l": label}},
+            "metadata": {"name": key.name(), "namespace": key.namespace(), "labels": {"l": label}},
             "spec": {"replicas": replicas, "selector": {"matchLabels": {"a": "b"}},
                 "template": {"metadata": {"labels": {"a": "b"}},
                     "spec": {"containers": [{"name": "c", "image": "c"}]}}}})

@@ -110,7 +110,7 @@ fn a_collection_is_deleted_with_all_that_is_in_it() {
         name(body, "alice");
         body.level = AuditLevel::Metadata;
         body.verb = "deletecollection".into();
-        body.key = ObjectKey { name: String::new(), ..web() };
+        body.key = web().named("");
         body.uid = String::new();
         body.reach = AuditReach::Whole;
     });

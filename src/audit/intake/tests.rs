@@ -106,7 +106,7 @@ async fn the_objects_of_a_collection_are_one_request() {
     let ledger = Ledger::in_memory();
     let each = |name: &str| {
         let mut event = AuditReceivedV1 { verb: "deletecollection".into(), ..received() };
-        event.key.name = name.into();
+        event.key = event.key.named(name);
         event
     };
     let about = || About::Write(vec![each("a"), each("b")]);

@@ -164,7 +164,7 @@ fn credentials_are_of_the_authenticated_user_and_both_users_are_named() {
 #[test]
 fn scale_keeps_its_subresource_and_deletions_their_propagation() {
     let scale = write("scale");
-    assert_eq!((scale.subresource.as_str(), scale.key.kind.as_str()), ("scale", "Deployment"));
+    assert_eq!((scale.subresource.as_str(), scale.key.kind()), ("scale", "Deployment"));
     assert_eq!(write("delete_orphan").propagation, "Orphan");
     assert_eq!(write("delete").propagation, "Background");
     assert_eq!(write("scale").propagation, "");
@@ -193,7 +193,7 @@ fn each_object_of_a_deleted_collection_is_told() {
     event["responseObject"]["items"] = json!([]);
     assert_eq!(about(&event), About::Write(Vec::new()));
     event.as_object_mut().unwrap().remove("responseObject");
-    assert_eq!(only(about(&event)).key.name, "");
+    assert_eq!(only(about(&event)).key.name(), "");
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl Hints {
         }
         let spec = |pointer| object.object.pointer(pointer);
         let text = |pointer| spec(pointer).and_then(Value::as_str).unwrap_or_default();
-        if object.key.kind == "CustomResourceDefinition" && object.health == Health::Healthy {
+        if object.key.kind() == "CustomResourceDefinition" && object.health == Health::Healthy {
             let kind = GroupKind::new(text("/spec/group"), text("/spec/names/kind"));
             self.expected().insert(kind, Instant::now() + EXPECTED_FOR);
         }

@@ -280,7 +280,7 @@ impl KindTask {
             self.known.shown(&object);
             return Ok(());
         }
-        let (namespace, name) = (object.key.namespace.clone(), object.key.name.clone());
+        let (namespace, name) = (object.key.namespace().to_owned(), object.key.name().to_owned());
         let added = noted != Noted::Changed;
         if let Noted::Replaced(former) = noted {
             self.say_gone(&namespace, &name, former, Learned::Listed).await?;

@@ -87,8 +87,8 @@ impl Known {
     /// Notes an object that the ledger has.
     pub fn insert(&mut self, key: &ObjectKey, uid: &str, fingerprint: Fingerprint) {
         self.kinds.entry(key.group_kind()).or_default().set(
-            &key.namespace,
-            &key.name,
+            key.namespace(),
+            key.name(),
             (uid, UNKNOWN),
             fingerprint,
         );
@@ -177,7 +177,7 @@ impl KindKnown {
         fingerprint: Fingerprint,
         learned: Learned,
     ) -> Noted {
-        match self.objects.get(&*name_of(&object.key.namespace, &object.key.name)) {
+        match self.objects.get(&*name_of(object.key.namespace(), object.key.name())) {
             None => Noted::Added,
             Some(seen) if seen.fingerprint == fingerprint => {
                 let missed = match seen.version {
@@ -211,7 +211,7 @@ impl KindKnown {
 
     /// Records that an object is known which was shown just now, in this state.
     pub(super) fn shown(&mut self, object: &Normalised) {
-        let name = name_of(&object.key.namespace, &object.key.name);
+        let name = name_of(object.key.namespace(), object.key.name());
         if let Some(seen) = self.objects.get_mut(&*name) {
             seen.round = self.round;
             seen.version = version_of(object);

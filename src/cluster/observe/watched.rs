@@ -36,7 +36,7 @@ impl Watched {
             let Some(served) = kinds.get(&kind) else { continue };
             if !served.watched && served.watchable {
                 let watched = watched.entry(kind).or_insert_with(|| Self::whole(served.clone()));
-                watched.only.insert((key.namespace.clone(), key.name.clone()));
+                watched.only.insert((key.namespace().to_owned(), key.name().to_owned()));
             }
         }
         watched

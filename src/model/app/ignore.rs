@@ -46,10 +46,10 @@ impl Selection {
     /// Whether it is about `key`.
     #[must_use]
     pub fn covers(&self, key: &ObjectKey) -> bool {
-        fits(&self.group, &key.group)
-            && fits(&self.kind, &key.kind)
-            && (self.namespace.is_empty() || self.namespace == key.namespace)
-            && (self.name.is_empty() || self.name == key.name)
+        fits(&self.group, key.group())
+            && fits(&self.kind, key.kind())
+            && (self.namespace.is_empty() || self.namespace == key.namespace())
+            && (self.name.is_empty() || self.name == key.name())
     }
 }
 

@@ -8,8 +8,8 @@ use crate::replay::App;
 impl Judge<'_> {
     /// What the definition of a child application needs.
     pub(super) fn need_of_application(&self, object: &DesiredObject) -> Need {
-        let Ok(child) = object.key.name.parse::<AppName>() else {
-            let why = format!("`{}` is no application name", object.key.name);
+        let Ok(child) = object.key.name().parse::<AppName>() else {
+            let why = format!("`{}` is no application name", object.key.name());
             return Need::Wait { status: Status::Missing, why, progress: false };
         };
         // An Application is no Secret: its digest is that of its manifest, which is declared.

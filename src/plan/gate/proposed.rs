@@ -89,7 +89,7 @@ fn short(name: &str) -> &str {
 
 fn defines(desired: &Desired, child: &AppName) -> bool {
     let mut keys = desired.objects.keys();
-    keys.any(|key| key.is_application() && key.name == child.as_str())
+    keys.any(|key| key.is_application() && key.name() == child.as_str())
 }
 
 /// What it brings and changes.

@@ -370,7 +370,9 @@ proptest! {
             for app in apps {
                 let number = APPS.iter().position(|known| known == app).unwrap();
                 let mut mine = rendered(objects[number], 1, false, false);
-                mine.iter_mut().for_each(|object| object.key.name.push_str(app));
+                mine.iter_mut().for_each(|object| {
+                    object.key = object.key.named(&format!("{}{app}", object.key.name()));
+                });
                 given.renders(app, mine);
             }
             let plan = |app: &&str| plan(&given.world, &name(app), &given.limits, &given.compared);

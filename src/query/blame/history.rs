@@ -51,7 +51,7 @@ pub(super) fn read<'l>(
 ) -> Result<History<'l>, Error> {
     let mut reading = Reading {
         book,
-        schema: Schema::of_group(&key.group),
+        schema: Schema::of_group(key.group()),
         sets: BTreeMap::new(),
         last: Arc::default(),
     };

@@ -247,7 +247,7 @@ impl<'b> History<'b> {
 
     /// Whether the pod is the workload, or was made by it or by something that it made.
     fn belongs(&mut self, seen: &Sighting, key: &ObjectKey) -> Result<bool, ledger::Error> {
-        if seen.pod.namespace != key.namespace {
+        if seen.pod.namespace() != key.namespace() {
             return Ok(false);
         }
         let (mut of, mut owner) = (seen.pod.clone(), seen.controller.clone());
@@ -256,7 +256,7 @@ impl<'b> History<'b> {
                 return Ok(true);
             }
             let Some((kind, name, uid)) = owner else { return Ok(false) };
-            of = ObjectKey::new(kind.group, kind.kind, of.namespace, name);
+            of = ObjectKey::new(kind.group, kind.kind, of.namespace(), name);
             owner = if of == *key { None } else { self.controller(&of, uid)? };
         }
         Ok(of == *key)

@@ -63,7 +63,7 @@ fn version_of(version: u64) -> Digest {
 fn seen(story: &mut Story, of: &str, by: (&str, &str)) -> ObjectObservedV1 {
     let by_key = key(by.0);
     let body = ObjectObservedV1 {
-        controller: Some((by_key.group_kind(), by_key.name, by.1.to_owned())),
+        controller: Some((by_key.group_kind(), by_key.name().to_owned(), by.1.to_owned())),
         ..ObjectObservedV1::plain(key(of), of, "1")
     };
     story.event(body.clone());

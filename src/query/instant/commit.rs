@@ -165,7 +165,7 @@ fn controller(book: &dyn Book, key: &ObjectKey) -> Result<Option<ObjectKey>, led
         }
     })?;
     let owner = seen.flatten();
-    Ok(owner.map(|(kind, name, _)| ObjectKey::new(kind.group, kind.kind, &key.namespace, name)))
+    Ok(owner.map(|(kind, name, _)| ObjectKey::new(kind.group, kind.kind, key.namespace(), name)))
 }
 
 /// Those of the applications that had the object when they had the commit. Where none of them did,

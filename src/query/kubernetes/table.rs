@@ -28,7 +28,7 @@ type Column = (&'static str, fn(&Value) -> String);
 /// Columns between name and health.
 fn columns_of(key: Option<&ObjectKey>) -> &'static [Column] {
     let Some(key) = key else { return &[] };
-    match (key.group.as_str(), key.kind.as_str()) {
+    match (key.group(), key.kind()) {
         ("", "Pod") => &[
             ("Ready", ready_containers),
             ("Phase", |o| told(o, "/status/phase")),

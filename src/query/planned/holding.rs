@@ -12,11 +12,11 @@ use crate::replay::World;
 /// watched is not known and not counted.
 pub(super) fn objects(world: &World, key: &ObjectKey) -> String {
     if key.is("", "Namespace") {
-        let inside = world.live.keys().filter(|other| other.namespace == key.name).count();
+        let inside = world.live.keys().filter(|other| other.namespace() == key.name()).count();
         return count(inside, "object");
     }
     if key.is("apiextensions.k8s.io", "CustomResourceDefinition") {
-        let (plural, group) = key.name.split_once('.').unwrap_or((&key.name, ""));
+        let (plural, group) = key.name().split_once('.').unwrap_or((key.name(), ""));
         let mut kinds = world.cluster.kinds.values();
         let kind = kinds.find(|served| served.plural == plural && served.kind.group == group);
         let Some(served) = kind else { return String::new() };

@@ -103,7 +103,7 @@ fn nothing_is_noted_of_objects_that_are_as_they_are_wanted() {
 fn what_was_observed_is_replayed_where_that_is_asked_for() {
     let story = Story::told();
     let made = planned(&story, &Asked { live: true, ..Asked::default() }, |_| true);
-    let web = made.steps.iter().find(|step| step.key.kind == "Deployment").unwrap();
+    let web = made.steps.iter().find(|step| step.key.kind() == "Deployment").unwrap();
     assert_eq!((web.source, &web.manifest["spec"]["replicas"]), (Source::Observed, &json!(5)));
     let secret = made.steps.iter().find(|step| step.key.is_secret()).unwrap();
     assert_eq!(secret.manifest["data"]["password"], "dHdv", "of Secrets what is wanted is known");
@@ -171,7 +171,7 @@ fn what_people_keep_is_replayed_as_they_keep_it() {
     story.event(begun(drift, HoldOf::Fields(held)));
     story.event(begun(drift.next(), HoldOf::Absence(key("ConfigMap/prod/web"))));
     let made = planned(&story, &Asked::default(), |_| true);
-    let web = made.steps.iter().find(|step| step.key.kind == "Deployment").unwrap();
+    let web = made.steps.iter().find(|step| step.key.kind() == "Deployment").unwrap();
     assert_eq!(web.manifest["spec"]["replicas"], 5);
     assert!(!keys(&made).contains(&"ConfigMap/prod/web".to_owned()));
     assert!(made.shown.skipped.iter().any(|skipped| skipped.rule == skips::HELD_ABSENT));

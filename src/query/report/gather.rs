@@ -73,8 +73,9 @@ pub(super) fn rows_of(asked: &Asked<'_>, recorded: &Recorded) -> Vec<Change> {
 
 fn wanted(asked: &Asked<'_>, row: &Change) -> bool {
     let of_app = asked.app.is_none_or(|app| row.app == app.as_str());
-    let namespace = || row.object.parse::<ObjectKey>().map(|key| key.namespace);
-    of_app && asked.namespace.is_none_or(|wanted| namespace().is_ok_and(|found| found == wanted))
+    let is_in =
+        |wanted: &str| row.object.parse::<ObjectKey>().is_ok_and(|key| key.namespace() == wanted);
+    of_app && asked.namespace.is_none_or(is_in)
 }
 
 /// Tells rows, and remembers what several of them need.

@@ -52,7 +52,7 @@ impl Audit {
                 self.records = self.records.saturating_add(body.records);
             }
             Some(Event::AuditGapSuspected(body))
-                if asked.namespace.is_none_or(|wanted| body.key.namespace == wanted) =>
+                if asked.namespace.is_none_or(|wanted| body.key.namespace() == wanted) =>
             {
                 self.gaps += 1;
                 if self.gap_events.len() < TROUBLES_MAX {

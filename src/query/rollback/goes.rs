@@ -14,7 +14,7 @@ pub(super) fn goes(world: &World, planned: &Plan) -> (Vec<AppName>, Vec<Gone>) {
     // What goes once everything else is rendered goes, too.
     going.extend(planned.objects.iter().filter_map(|object| {
         let waits = object.status == Status::Extra && object.blocked && object.waits_for_progress;
-        if waits && object.key.is_application() { object.key.name.parse().ok() } else { None }
+        if waits && object.key.is_application() { object.key.name().parse().ok() } else { None }
     }));
     going.sort();
     going.dedup();

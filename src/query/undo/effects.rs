@@ -162,7 +162,7 @@ impl Present {
             owned: owned.is_some_and(|owned| owned.app == *name),
             holds: app.held(key, world.now),
             drift,
-            defined: world.apps.keys().any(|app| app.as_str() == key.name),
+            defined: world.apps.keys().any(|app| app.as_str() == key.name()),
         }
     }
 }
@@ -269,7 +269,7 @@ impl Judge<'_> {
     /// Why nothing is done about the object at all.
     fn taken(&self, key: &ObjectKey, present: &Present) -> Result<Option<String>, ledger::Error> {
         if key.is_application() {
-            let (name, root) = (&key.name, self.app);
+            let (name, root) = (key.name(), self.app);
             let how = match present.defined {
                 true => format!("`greffier rollback {name}` goes back with its objects"),
                 false => format!(

@@ -50,7 +50,7 @@ fn namespace(book: &dyn Book, recorded: &Recorded) -> Result<Option<ObjectKey>, 
         return Ok(None);
     }
     let Some((key, uid)) = begun(book, recorded)? else { return Ok(None) };
-    let within = SubjectKey::topic(&Topic::WrittenIn(key.name.clone()));
+    let within = SubjectKey::topic(&Topic::WrittenIn(key.name().to_owned()));
     let is_used = !book.find_before(within, recorded.seq(), 1).is_empty();
     Ok((is_used && !is_own(book, &key, &uid, recorded.seq())?).then_some(key))
 }
@@ -97,7 +97,7 @@ pub(in crate::query) fn told(
         None => {
             let summary = format!(
                 "NAMESPACE DELETED {}, in which applications have objects",
-                super::super::text::clip(&key.name, 253)
+                super::super::text::clip(key.name(), 253)
             );
             Described { by: Vec::new(), summary, ..described }
         }

@@ -203,7 +203,7 @@ fn about_object(
     }
     if key.is_application() && object.status != Status::Foreign && is_told_elsewhere(world, object)
     {
-        let child = &key.name;
+        let child = key.name();
         advices.say(format!("see why {child} is as it is"), format!("greffier why {child}"));
     }
 }
@@ -213,7 +213,7 @@ fn about_replicas(world: &World, view: &AppView<'_>, key: &ObjectKey, advices: &
     let desired = view.app.desired.as_ref().and_then(|desired| desired.objects.get(key));
     let counted = desired.is_some_and(|object| object.replicas.is_some());
     let Some(autoscaler) = world.autoscaler_of(key).filter(|_| counted) else { return };
-    let what = format!("leave the replicas of {key} to {}", autoscaler.name);
+    let what = format!("leave the replicas of {key} to {}", autoscaler.name());
     advices.say(format!("{what}: remove `replicas` from its manifest in Git"), "");
     let command = format!("greffier why {autoscaler}");
     advices.say(format!("see the autoscaler of {key}"), command);
@@ -268,11 +268,11 @@ fn about_kept(world: &World, key: &ObjectKey, advices: &mut Advices) {
 /// The object as kubectl names it.
 fn resource(world: &World, key: &ObjectKey) -> String {
     let served = world.cluster.kinds.get(&key.group_kind());
-    let plural = served.map_or_else(|| key.kind.to_lowercase(), |served| served.plural.clone());
-    let kind = if key.group.is_empty() { plural } else { format!("{plural}.{}", key.group) };
+    let plural = served.map_or_else(|| key.kind().to_lowercase(), |served| served.plural.clone());
+    let kind = if key.group().is_empty() { plural } else { format!("{plural}.{}", key.group()) };
     let namespace =
-        if key.namespace.is_empty() { String::new() } else { format!(" -n {}", key.namespace) };
-    format!("{kind}/{}{namespace}", key.name)
+        if key.namespace().is_empty() { String::new() } else { format!(" -n {}", key.namespace()) };
+    format!("{kind}/{}{namespace}", key.name())
 }
 
 /// How to keep what somebody changed and is not put back yet.
@@ -286,7 +286,7 @@ fn about_drift(view: &AppView<'_>, key: &ObjectKey, advices: &mut Advices) {
 
 /// Whether the child application itself has something to say.
 fn is_told_elsewhere(world: &World, object: &Assessment) -> bool {
-    let child = world.apps.iter().find(|(name, _)| name.as_str() == object.key.name);
+    let child = world.apps.iter().find(|(name, _)| name.as_str() == object.key.name());
     child.is_some() && object.health != crate::ledger::event::Health::Healthy
 }
 
@@ -295,17 +295,17 @@ fn about_wait(world: &World, view: &AppView<'_>, key: &ObjectKey, advices: &mut 
     let kind = key.group_kind();
     if !world.cluster.kinds.contains_key(&kind) && !key.is_application() {
         let what = format!("install what defines {kind}, or take {key} out of Git");
-        advices.say(what, format!("kubectl api-resources --api-group={}", key.group));
+        advices.say(what, format!("kubectl api-resources --api-group={}", key.group()));
         return;
     }
     if world.cluster.refused.contains_key(&kind) && !world.cluster.is_known(key) {
         advices.say(format!("allow greffier's user to get, list and watch {kind}"), "");
         return;
     }
-    let namespace = ObjectKey::new("", "Namespace", "", &key.namespace);
+    let namespace = ObjectKey::new("", "Namespace", "", key.namespace());
     let wanted = world.wanted_by.contains_key(&namespace);
-    if !key.namespace.is_empty() && !wanted && !world.live.contains_key(&namespace) {
-        let namespace = &key.namespace;
+    if !key.namespace().is_empty() && !wanted && !world.live.contains_key(&namespace) {
+        let namespace = key.namespace();
         let option = "let greffier create it: syncOptions [CreateNamespace=true]";
         advices.say(option, "");
         advices.say("create it by hand", format!("kubectl create namespace {namespace}"));

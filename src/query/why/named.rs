@@ -32,7 +32,7 @@ pub fn naming(world: &World, given: &ObjectKey) -> Naming {
         found.retain(|key| key == given);
     }
     let keys = wanted.keys(world);
-    let kinds = if keys.is_empty() { near_kinds(world, &given.kind) } else { Vec::new() };
+    let kinds = if keys.is_empty() { near_kinds(world, given.kind()) } else { Vec::new() };
     let whole = keys.first().unwrap_or(given);
     let (near, excluded) = (near(world, whole), is_excluded(world, whole));
     Naming { given: given.clone(), found, keys, near, kinds, excluded }
@@ -51,7 +51,7 @@ pub fn kind_named(world: &World, text: &str) -> Result<String, SubjectError> {
         wanted.of_kind(world, keys).cloned()
     });
     match found {
-        Some(key) if group.is_empty() => Ok(key.kind),
+        Some(key) if group.is_empty() => Ok(key.kind().to_owned()),
         Some(key) => Ok(key.group_kind().to_string()),
         None => {
             let (wanted, kind) = (format!("objects of kind {text}"), text.to_owned());
@@ -121,7 +121,7 @@ impl Naming {
         match keys.first() {
             Some(key) => Err(SubjectError::Unknown { wanted: key.to_string(), near, excluded }),
             None => {
-                let (wanted, kind) = (given.to_string(), given.kind);
+                let (wanted, kind) = (given.to_string(), given.kind().to_owned());
                 Err(SubjectError::UnknownKind { wanted, kind, near: kinds })
             }
         }

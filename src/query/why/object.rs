@@ -173,7 +173,7 @@ impl<'v> Judge<'v> {
             return Doing::Writes(*verb);
         }
         if key.is_application() {
-            let is_child = |name: &AppName| key.name == name.as_str();
+            let is_child = |name: &AppName| key.name() == name.as_str();
             if plan.declare.iter().any(|(child, _)| is_child(child)) {
                 return Doing::Defines;
             }

@@ -157,7 +157,7 @@ fn last_with(
             continue;
         }
         let mut objects = body.objects.iter().filter(|object| object.key.is_application());
-        if objects.any(|object| object.key.name == name.as_str()) {
+        if objects.any(|object| object.key.name() == name.as_str()) {
             return Ok(without);
         }
         without = Some(Seq(found.recorded.seq().0.saturating_sub(1)));

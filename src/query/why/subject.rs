@@ -218,10 +218,10 @@ impl Wanted {
     pub(super) fn of(key: &ObjectKey) -> Self {
         let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         Self {
-            kind: key.kind.clone(),
-            group: given(&key.group),
-            namespace: given(&key.namespace),
-            name: key.name.clone(),
+            kind: key.kind().to_owned(),
+            group: given(key.group()),
+            namespace: given(key.namespace()),
+            name: key.name().to_owned(),
         }
     }
 
@@ -229,10 +229,10 @@ impl Wanted {
     pub(super) fn all<'w>(&self, world: &'w World) -> Vec<&'w ObjectKey> {
         let kinds = self.kinds(world);
         let fits = |key: &&ObjectKey| {
-            key.name == self.name
-                && kinds.iter().any(|kind| key.kind.eq_ignore_ascii_case(kind))
-                && self.group.as_ref().is_none_or(|group| key.group.eq_ignore_ascii_case(group))
-                && self.namespace.as_ref().is_none_or(|wanted| *wanted == key.namespace)
+            key.name() == self.name
+                && kinds.iter().any(|kind| key.kind().eq_ignore_ascii_case(kind))
+                && self.group.as_ref().is_none_or(|group| key.group().eq_ignore_ascii_case(group))
+                && self.namespace.as_ref().is_none_or(|wanted| *wanted == key.namespace())
         };
         let keys = world.live.keys().chain(world.wanted_by.keys()).chain(world.owned.keys());
         let mut found: Vec<&ObjectKey> = keys.filter(fits).collect();
@@ -249,8 +249,8 @@ impl Wanted {
     ) -> Option<&'k ObjectKey> {
         let kinds = self.kinds(world);
         keys.find(|key| {
-            kinds.iter().any(|kind| key.kind.eq_ignore_ascii_case(kind))
-                && self.group.as_ref().is_none_or(|group| key.group.eq_ignore_ascii_case(group))
+            kinds.iter().any(|kind| key.kind().eq_ignore_ascii_case(kind))
+                && self.group.as_ref().is_none_or(|group| key.group().eq_ignore_ascii_case(group))
         })
     }
 
@@ -322,7 +322,7 @@ pub(super) fn spokesman(world: &World, key: &ObjectKey) -> Option<AppName> {
 
 /// Objects of the same kind whose names look like `key`'s.
 pub(in crate::query) fn near(world: &World, key: &ObjectKey) -> Vec<String> {
-    let same_kind = |known: &&ObjectKey| known.kind.eq_ignore_ascii_case(&key.kind);
+    let same_kind = |known: &&ObjectKey| known.kind().eq_ignore_ascii_case(key.kind());
     let known = world.live.keys().filter(same_kind).take(NEAR_LOOKED_AT_MAX);
     let names: Vec<String> = known.map(ToString::to_string).collect();
     near_names(&key.to_string(), names.iter().map(String::as_str))

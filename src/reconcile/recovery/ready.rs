@@ -56,7 +56,7 @@ impl Replay<'_> {
             .map(|step| {
                 let named = step.manifest.pointer("/spec/serviceAccountName");
                 let name = named.and_then(Value::as_str).unwrap_or("default");
-                ObjectKey::new("", "ServiceAccount", &step.key.namespace, name)
+                ObjectKey::new("", "ServiceAccount", step.key.namespace(), name)
             })
             .collect();
         for account in accounts {
@@ -119,7 +119,7 @@ impl Replay<'_> {
     }
 
     async fn has_endpoints(&self, service: &ObjectKey) -> Result<bool, ReplayError> {
-        let key = ObjectKey::new("", "Endpoints", &service.namespace, &service.name);
+        let key = ObjectKey::new("", "Endpoints", service.namespace(), service.name());
         let found = self.cluster.get(&key, "v1").await?;
         let subsets = found.as_ref().and_then(|found| found.get("subsets")?.as_array());
         let addresses =

@@ -43,8 +43,8 @@ impl Served {
         let broken = self.broken.iter().find(|group| {
             let lost = plan.shown.missing.iter().filter(|loss| loss.kind == LossKind::NotServed);
             let mut lost = lost.filter_map(|loss| loss.subject.parse::<ObjectKey>().ok());
-            let wanted = plan.steps.iter().any(|step| step.key.group == **group)
-                || lost.any(|key| key.group == **group);
+            let wanted = plan.steps.iter().any(|step| step.key.group() == **group)
+                || lost.any(|key| key.group() == **group);
             wanted && !brought.contains(group.as_str())
         })?;
         Some(Error::Unavailable {

@@ -121,7 +121,7 @@ fn scaled(steps: &[Step]) -> BTreeSet<ObjectKey> {
         let target = step.manifest.pointer("/spec/scaleTargetRef")?;
         let text = |field: &str| target.get(field).and_then(Value::as_str);
         let group = text("apiVersion")?.rsplit_once('/').map_or("", |(group, _)| group);
-        Some(ObjectKey::new(group, text("kind")?, &step.key.namespace, text("name")?))
+        Some(ObjectKey::new(group, text("kind")?, step.key.namespace(), text("name")?))
     });
     targets.collect()
 }

@@ -407,7 +407,7 @@ impl Checker {
         if app.removing || app.approved.is_some() {
             return None;
         }
-        if PROTECTED.contains(&key.kind.as_str()) {
+        if PROTECTED.contains(&key.kind()) {
             return Some("its kind needs an approval".into());
         }
         let prunes = together.iter().filter(|write| write.verb == Verb::Prune).count();

@@ -273,7 +273,7 @@ impl FakeCluster {
 
     /// Status moves that mean nothing: counters and times, as autoscalers and heartbeats have.
     pub(super) fn beat(&mut self) {
-        for key in self.keys().into_iter().filter(|key| key.kind == "Deployment") {
+        for key in self.keys().into_iter().filter(|key| key.kind() == "Deployment") {
             let before = self.objects[&key].clone();
             let mut object = before.clone();
             let beats = object.value["status"]["beats"].as_u64().unwrap_or(0);
@@ -285,23 +285,23 @@ impl FakeCluster {
     // --- within
 
     fn newborn(&mut self, key: &ObjectKey, manifest: &Value) -> Result<Object, Refusal> {
-        if !key.namespace.is_empty() {
-            let namespace = ObjectKey::new("", "Namespace", "", &key.namespace);
+        if !key.namespace().is_empty() {
+            let namespace = ObjectKey::new("", "Namespace", "", key.namespace());
             match self.objects.get(&namespace) {
-                None => return Err(Refusal::NamespaceMissing(key.namespace.clone())),
+                None => return Err(Refusal::NamespaceMissing(key.namespace().to_owned())),
                 Some(namespace) if namespace.is_deleting() => {
-                    return Err(Refusal::NamespaceTerminating(key.namespace.clone()));
+                    return Err(Refusal::NamespaceTerminating(key.namespace().to_owned()));
                 }
                 Some(_) => {}
             }
         }
         self.uids += 1;
         let mut value = json!({
-            "apiVersion": manifest["apiVersion"], "kind": key.kind,
-            "metadata": {"name": key.name, "uid": format!("uid-{}", self.uids)},
+            "apiVersion": manifest["apiVersion"], "kind": key.kind(),
+            "metadata": {"name": key.name(), "uid": format!("uid-{}", self.uids)},
         });
-        if !key.namespace.is_empty() {
-            value["metadata"]["namespace"] = json!(key.namespace);
+        if !key.namespace().is_empty() {
+            value["metadata"]["namespace"] = json!(key.namespace());
         }
         Ok(Object { value, entries: Vec::new() })
     }
@@ -315,7 +315,7 @@ impl FakeCluster {
         created: bool,
     ) -> Value {
         object.entries.retain(|entry| !entry.fields.is_empty());
-        if key.kind == "Deployment" && object.value.pointer("/spec/replicas").is_none() {
+        if key.kind() == "Deployment" && object.value.pointer("/spec/replicas").is_none() {
             object.value["spec"]["replicas"] = json!(1);
         }
         if object == *before && !created {
@@ -346,7 +346,7 @@ impl FakeCluster {
         if foreground && !finalizers.contains(&json!(FOREGROUND)) && !object.is_deleting() {
             finalizers.push(json!(FOREGROUND));
         }
-        if finalizers.is_empty() && key.kind != "Namespace" {
+        if finalizers.is_empty() && key.kind() != "Namespace" {
             return self.gone(key);
         }
         object.value["metadata"]["deletionTimestamp"] = json!("2026-11-23T00:00:00Z");
@@ -361,8 +361,8 @@ impl FakeCluster {
             return false;
         }
         let inside: Vec<ObjectKey> =
-            self.objects.keys().filter(|other| other.namespace == key.name).cloned().collect();
-        if key.kind == "Namespace" && !inside.is_empty() {
+            self.objects.keys().filter(|other| other.namespace() == key.name()).cloned().collect();
+        if key.kind() == "Namespace" && !inside.is_empty() {
             return inside.iter().any(|inner| {
                 let begun = !self.is_deleting(inner);
                 self.begin_deletion(inner, false);
@@ -384,13 +384,13 @@ impl FakeCluster {
     fn report(&mut self, key: &ObjectKey) -> bool {
         let Some(before) = self.objects.get(key).cloned() else { return false };
         let bound = json!({"phase": "Bound"});
-        if key.kind == "PersistentVolumeClaim" && before.value["status"] != bound {
+        if key.kind() == "PersistentVolumeClaim" && before.value["status"] != bound {
             let mut object = before.clone();
             object.value["status"] = bound;
             self.store(key, &before, object, false);
             return true;
         }
-        if key.kind != "Deployment" {
+        if key.kind() != "Deployment" {
             return false;
         }
         let (generation, replicas) =
@@ -485,7 +485,7 @@ impl Refusal {
 
 /// An object without content.
 fn bare(key: &ObjectKey) -> Value {
-    let version = if key.group.is_empty() { "v1".into() } else { format!("{}/v1", key.group) };
+    let version = if key.group().is_empty() { "v1".into() } else { format!("{}/v1", key.group()) };
     json!({"apiVersion": version})
 }
 

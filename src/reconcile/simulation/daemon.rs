@@ -298,10 +298,11 @@ impl Sim {
     fn work_on(&mut self, daemon: &mut Daemon, job: &mut Job) -> (bool, bool) {
         match job {
             Job::Render { app, commit, ended: ended @ None } => {
-                *ended = Some(self.rendered(daemon, app, commit));
+                *ended = Some(Box::new(self.rendered(daemon, app, commit)));
                 (true, false)
             }
-            Job::Render { app, ended: Some((event, blobs)), .. } => {
+            Job::Render { app, ended: Some(ended), .. } => {
+                let (event, blobs) = &mut **ended;
                 self.append(event.clone(), std::mem::take(blobs));
                 daemon.ended.push_back(Ended::Rendered(app.clone()));
                 (true, true)

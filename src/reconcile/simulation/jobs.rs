@@ -23,7 +23,7 @@ pub(super) type Id = (Seq, u32);
 /// Something under way.
 pub(super) enum Job {
     /// An application is being rendered; the event that comes of it, once that is known.
-    Render { app: AppName, commit: CommitId, ended: Option<(Event, Vec<Blob>)> },
+    Render { app: AppName, commit: CommitId, ended: Option<Box<(Event, Vec<Blob>)>> },
     /// Two objects are being compared.
     Compare { app: AppName, comparison: Comparison },
     /// The API server is being asked what an apply would change.

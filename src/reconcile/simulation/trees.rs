@@ -69,7 +69,7 @@ impl Tree {
 
     /// Leaves every object to one folder; a namespace and what is in it to the same.
     pub(super) fn part(random: &mut Random, trees: &mut [(String, Self)]) {
-        let together = |key: &ObjectKey| match key.namespace.as_str() {
+        let together = |key: &ObjectKey| match key.namespace() {
             "extra" => "Namespace/extra".to_owned(),
             _ => key.to_string(),
         };
@@ -128,12 +128,12 @@ pub(super) fn policy(number: usize) -> Value {
 }
 
 fn manifest(random: &mut Random, key: &ObjectKey) -> Value {
-    let version = if key.group.is_empty() { "v1".into() } else { format!("{}/v1", key.group) };
+    let version = if key.group().is_empty() { "v1".into() } else { format!("{}/v1", key.group()) };
     let mut value = json!({
-        "apiVersion": version, "kind": key.kind, "metadata": {"name": key.name},
+        "apiVersion": version, "kind": key.kind(), "metadata": {"name": key.name()},
     });
-    if !key.namespace.is_empty() {
-        value["metadata"]["namespace"] = json!(key.namespace);
+    if !key.namespace().is_empty() {
+        value["metadata"]["namespace"] = json!(key.namespace());
     }
     if random.chance(40) {
         value["metadata"]["labels"] = json!({"team": format!("t{}", random.below(2))});
@@ -144,7 +144,7 @@ fn manifest(random: &mut Random, key: &ObjectKey) -> Value {
         let option = random.pick(&options).unwrap();
         value["metadata"]["annotations"] = json!({SYNC_OPTIONS: option});
     }
-    match key.kind.as_str() {
+    match key.kind() {
         "Namespace" => {}
         "Deployment" => {
             value["spec"] = json!({"paused": false});

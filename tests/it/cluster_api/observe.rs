@@ -254,7 +254,7 @@ async fn health_is_said_when_it_turns_and_status_churn_is_not() {
     let pod = watching
         .until("a healthy pod", |input| {
             matches!(input, ClusterInput::Object(seen)
-            if seen.normalised.key.kind == "Pod" && seen.normalised.key.namespace == "healthy"
+            if seen.normalised.key.kind() == "Pod" && seen.normalised.key.namespace() == "healthy"
                 && seen.normalised.health == Health::Healthy)
         })
         .await;

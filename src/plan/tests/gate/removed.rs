@@ -26,7 +26,7 @@ fn drop_children(given: &mut Given, keeps: &[&str]) {
         given.advances(app);
     }
     let former = given.world.apps[&name("root")].desired.clone().unwrap().objects;
-    let kept = former.into_values().filter(|object| keeps.contains(&object.key.name.as_str()));
+    let kept = former.into_values().filter(|object| keeps.contains(&object.key.name()));
     given.renders("root", kept.collect());
 }
 
@@ -119,7 +119,7 @@ fn applications_below_a_removed_one_count_too() {
         given.syncs(app);
     }
     assert!(!given.world.apps.contains_key(&name("middle")));
-    assert!(!given.world.live.keys().any(|key| key.kind == "Secret"));
+    assert!(!given.world.live.keys().any(|key| key.kind() == "Secret"));
     assert!(given.world.live.contains_key(&key("ConfigMap/prod/a-0")));
 }
 

@@ -82,7 +82,7 @@ fn an_app_has_what_it_applied_and_a_namespace_has_its_own() {
     );
     assert!(!of_app.contains_key(&key("ReplicaSet.apps/prod/web-1")), "{of_app:?}");
     let of_namespace = inventory(&story.world, &Of::Namespace("prod".into()));
-    assert!(of_namespace.keys().all(|key| key.namespace == "prod") && of_namespace.len() > 1);
+    assert!(of_namespace.keys().all(|key| key.namespace() == "prod") && of_namespace.len() > 1);
 }
 
 /// Goal: who made an object anew gave it all its fields, and who made the one before did nothing.

@@ -291,7 +291,7 @@ impl Walk<'_> {
                 _ => None,
             })?;
         let Some(Some((kind, name, uid))) = owner else { return Ok(None) };
-        let owner = ObjectKey::new(&kind.group, &kind.kind, &body.key.namespace, &name);
+        let owner = ObjectKey::new(&kind.group, &kind.kind, body.key.namespace(), &name);
         self.last(SubjectKey::object(&owner), gone, |recorded| match &recorded.event {
             Some(Event::ObjectGone(owner)) if owner.uid == uid => Some(recorded.seq()),
             Some(Event::ObjectObserved(owner)) if owner.uid == uid && owner.deleting => {

@@ -15,7 +15,8 @@ fn objects_of_nobody_say_whose_they_are() {
     given.syncs("web");
     let controlled = |given: &mut Given, text: &str, owner: &str| {
         let live = &given.world.live[&key(owner)];
-        let controller = Some((key(owner).group_kind(), key(owner).name, live.uid.clone()));
+        let controller =
+            Some((key(owner).group_kind(), key(owner).name().to_owned(), live.uid.clone()));
         let observation = ObjectObservedV1 { controller, ..given.observation(text) };
         given.event(observation);
     };
@@ -104,7 +105,7 @@ fn the_ledger_adds_the_commit_the_last_write_and_the_chain_of_causes() {
     let unknown = ask("Deployment/wbe").unwrap_err();
     let Error::Subject(unknown) = unknown else { panic!("{unknown}") };
     assert!(unknown.to_string().starts_with("nothing is known of Deployment"), "{unknown}");
-    assert_eq!(story_key("Deployment.apps/prod/web").name, "web");
+    assert_eq!(story_key("Deployment.apps/prod/web").name(), "web");
 }
 
 /// Goal: an application that went is told of, with what is left of it; one that never was is not.
