@@ -307,7 +307,7 @@ impl World {
             app.replicas_left.clear();
             // How a revision fared in another cluster says nothing about this one, where
             // everything is made anew and takes its time.
-            app.trials.trial = None;
+            app.trials.stays();
             app.lapse();
             app.entered.clear();
             if let Some(desired) = &mut app.desired {

@@ -7,7 +7,9 @@
 //!
 //! It happens once for a render, never while somebody holds the application, and never to what is
 //! in force: so nothing goes back and forth. What Git says meanwhile is tried again
-//! (`HoldEnd::NewerInGit`), and what was rolled back from is not, also after a release.
+//! (`HoldEnd::NewerInGit`), and what was rolled back from is not, also after a release. What stays
+//! whatever becomes of it has its trial all the same: to have been Healthy for a moment is not to
+//! have been well.
 //!
 //! Known limits: what degrades after its trial is nobody's push, and is left alone; and when the
 //! first render is bad there is nothing to go back to, which is said.
@@ -46,6 +48,9 @@ pub struct Trial {
     pub span: Option<(Timestamp, Timestamp)>,
     /// The event by which the application turned Degraded within its time.
     pub degraded: Option<Seq>,
+    /// Whether it stays, however it fares: it was rolled back from before, that was refused, or it
+    /// is held.
+    pub stays: bool,
 }
 
 /// A rollback by itself that was not made.
@@ -62,6 +67,8 @@ pub struct Refusal {
 pub struct Trials {
     /// The last render that was well and is not in force.
     pub well: Option<Box<Well>>,
+    /// When what is in force took force: what ended before says nothing of it.
+    since: Seq,
     /// When what is in force was well after its trial, where it is not any more.
     passed: Option<(Seq, Timestamp)>,
     /// What is in force and on trial.
@@ -73,6 +80,13 @@ pub struct Trials {
 }
 
 impl Trials {
+    /// What is in force stays, however it fares.
+    pub(super) fn stays(&mut self) {
+        if let Some(trial) = &mut self.trial {
+            trial.stays = true;
+        }
+    }
+
     /// When a trial ends.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         Some(self.trial.as_ref()?.span?.1)
@@ -92,7 +106,10 @@ impl App {
     /// Whether every object is as the render in force says, and healthy.
     fn is_well(&self) -> bool {
         let synced = self.last_sync.as_ref().zip(self.desired.as_ref());
-        let synced = synced.is_some_and(|(last, now)| last.succeeded && last.seq > now.seq);
+        // A render that is in force again, after a hold, is older than the last sync of what was
+        // held.
+        let began = |now: &Desired| now.seq.max(self.trials.since);
+        let synced = synced.is_some_and(|(last, now)| last.succeeded && last.seq > began(now));
         // What somebody changed since, and nothing put back, is not as the render says.
         let changed = |drift: &Drift| matches!(drift.kind, DriftKind::Drift | DriftKind::Deleted);
         synced && self.health == Health::Healthy && !self.drift.values().any(changed)
@@ -134,10 +151,10 @@ impl World {
         let Some(app) = self.apps.get_mut(name) else { return };
         let trials = &mut app.trials;
         let well = if rule.is_on() { well.or(trials.well.take()) } else { None };
-        let again = trials.rolled_back == Some(asked_for(new));
-        let trial = Trial { render: new.seq, span: None, degraded: None };
-        let trial = (rule.is_on() && !again).then_some(trial);
-        *trials = Trials { well, trial, rolled_back: trials.rolled_back, ..Trials::default() };
+        let stays = trials.rolled_back == Some(asked_for(new));
+        let trial = Trial { render: new.seq, span: None, degraded: None, stays };
+        let (trial, rolled_back) = (rule.is_on().then_some(trial), trials.rolled_back);
+        *trials = Trials { well, since: seq, trial, rolled_back, ..Trials::default() };
     }
 
     /// Writes of an application are intended.
@@ -180,7 +197,7 @@ impl World {
     /// What is in force was rolled back from, by itself.
     pub(super) fn rolled_back(&mut self, name: &AppName, from: Option<&AutoRollback>) {
         let Some(app) = self.apps.get_mut(name) else { return };
-        app.trials.trial = None;
+        app.trials.stays();
         if let Some(from) = from {
             app.trials.rolled_back = Some(from.asked);
             self.rollbacks += 1;
@@ -191,7 +208,7 @@ impl World {
     pub(super) fn rollback_refused(&mut self, seq: Seq, body: &AutoRollbackRefusedV1) -> Touched {
         self.rollbacks_refused += 1;
         self.with_app(&body.app, |app| {
-            app.trials.trial = None;
+            app.trials.stays();
             app.trials.refused = Some(Refusal { seq, reasons: body.reasons.clone() });
         })
     }
@@ -212,7 +229,7 @@ impl World {
             || app.is_paused(self.now);
         // What was seen before a restart says nothing about now.
         let unseen = desired.objects.keys().any(|key| self.cluster.will_be_known(key));
-        if nobody || unseen || trial.render != desired.seq {
+        if nobody || unseen || trial.stays || trial.render != desired.seq {
             return None;
         }
         let why = if rule.degraded && trial.degraded.is_some() && app.health == Health::Degraded {

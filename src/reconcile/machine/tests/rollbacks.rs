@@ -177,6 +177,77 @@ fn what_was_rolled_back_from_is_not_again_when_somebody_releases_it() {
     assert_eq!((held(&sim).len(), applied(&sim)), (1, object(A, 2).digest));
 }
 
+/// Goal: what was rolled back from, and is in force again because somebody released it, is nothing
+/// to go back to: neither for the moment in which it is written and not looked at yet, nor because
+/// it was Healthy for a while and then was not.
+#[test]
+fn what_was_rolled_back_from_and_released_is_not_gone_back_to() {
+    for healthy_first in [false, true] {
+        let mut sim = well("degraded,not-healthy,within=60s");
+        pushes(&mut sim, 2, vec![object(A, 2)], Degraded);
+        let hold = sim.app("web").hold.as_ref().unwrap().seq;
+        turns(&mut sim, Healthy);
+        let again = if healthy_first { Healthy } else { Progressing };
+        sim.given.health.insert(key(A), again);
+        sim.happens(|given| given.lets_go("web", hold));
+        sim.runs();
+        turns(&mut sim, Degraded);
+        assert_eq!((held(&sim).len(), applied(&sim)), (1, object(A, 2).digest));
+        pushes(&mut sim, 3, vec![object(A, 3)], Progressing);
+        turns(&mut sim, Degraded);
+        assert_eq!((held(&sim).len(), applied(&sim)), (2, object(A, 1).digest), "{healthy_first}");
+    }
+    // Released, and the next push comes before anything of it is written.
+    let mut sim = well("degraded");
+    pushes(&mut sim, 2, vec![object(A, 2)], Degraded);
+    let hold = sim.app("web").hold.as_ref().unwrap().seq;
+    turns(&mut sim, Healthy);
+    sim.hold = vec!["execute"];
+    sim.happens(|given| given.lets_go("web", hold));
+    sim.runs();
+    sim.at(3, "web", vec![object(A, 3)]);
+    sim.push(3);
+    sim.runs();
+    let last = sim.app("web").trials.well.as_ref().unwrap();
+    assert_eq!(last.desired.revision.commit, commit(1), "nothing of 2 was there");
+    // Once it was well for as long as a trial takes, it is.
+    let mut sim = well("degraded,within=60s");
+    pushes(&mut sim, 2, vec![object(A, 2)], Degraded);
+    let hold = sim.app("web").hold.as_ref().unwrap().seq;
+    sim.given.health.insert(key(A), Healthy);
+    sim.happens(|given| given.lets_go("web", hold));
+    sim.runs();
+    passes(&mut sim, 61_000);
+    turns(&mut sim, Degraded);
+    pushes(&mut sim, 3, vec![object(A, 3)], Progressing);
+    turns(&mut sim, Degraded);
+    assert_eq!((held(&sim).len(), applied(&sim)), (2, object(A, 2).digest));
+}
+
+/// Goal: what a person holds and what was not rolled back from are no better for it.
+#[test]
+fn what_stays_for_another_reason_is_well_after_its_trial_only() {
+    let mut sim = well("degraded,not-healthy,within=60s");
+    let first = sim.given.world.clone();
+    pushes(&mut sim, 2, vec![object(A, 2)], Healthy);
+    passes(&mut sim, 61_000);
+    // A person holds what is not well any more.
+    sim.happens(|given| drop(given.rolls_back("web", &first)));
+    sim.runs();
+    turns(&mut sim, Degraded);
+    let hold = sim.app("web").hold.as_ref().unwrap().seq;
+    sim.at(3, "web", vec![object(A, 3)]);
+    sim.push(3);
+    sim.runs();
+    sim.given.health.insert(key(A), Progressing);
+    sim.happens(|given| given.lets_go("web", hold));
+    sim.runs();
+    turns(&mut sim, Degraded);
+    let last = held(&sim).pop().unwrap();
+    assert!(last.automatic.is_some(), "{:?}", sim.told);
+    assert_eq!(applied(&sim), object(A, 2).digest, "what was held was not well");
+}
+
 #[test]
 fn what_is_not_healthy_in_time_gives_way_and_what_degrades_later_does_not() {
     let mut sim = well("degraded,not-healthy,within=60s");
