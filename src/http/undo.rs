@@ -26,7 +26,7 @@ use crate::query::restore::{self, NotRestorable, Now, Then, Wish};
 use crate::query::rollback::{self, HoldPlan};
 use crate::query::text::count;
 use crate::query::undo::edit::{self, Edit};
-use crate::query::undo::effects::{self, Present, State as Objects};
+use crate::query::undo::effects::{self, Effect, Present, State as Objects};
 use crate::query::undo::since::{self, Gone};
 use crate::query::undo::{self, NotUndone, Span, What};
 use crate::replay::{Desired, World};
@@ -239,7 +239,9 @@ impl Undo {
         let (ledger, app) = (self.state.ledger.clone(), span.app.clone());
         let between =
             self.state.blocking(move || effects::between(&ledger, &app, (&before, &after), to));
-        let (changed, missing) = between.await??;
+        let (changed, mut missing) = between.await??;
+        let (changed, more) = self.found(changed, span.from).await?;
+        missing.extend(more);
         let keys: Vec<ObjectKey> = changed.iter().map(|effect| effect.key.clone()).collect();
         let app = span.app.clone();
         let present = self.state.read(move |world, _| {
@@ -263,12 +265,34 @@ impl Undo {
         self.finish_new(restored, judged, subject).await
     }
 
+    /// What of the effects was there before, though the application had not applied it.
+    async fn found(
+        &self,
+        changed: Vec<Effect>,
+        from: Seq,
+    ) -> Result<(Vec<Effect>, Vec<String>), Error> {
+        let made = changed.iter().filter(|effect| effect.before.is_none());
+        let made: Vec<ObjectKey> = made.map(|effect| effect.key.clone()).collect();
+        if made.is_empty() {
+            return Ok((changed, Vec::new()));
+        }
+        let there = self.as_of(from, move |world| effects::there(world, &made)).await?;
+        let ledger = self.state.ledger.clone();
+        let found = self.state.blocking(move || effects::found(&ledger, changed, &there, from));
+        Ok(found.await??)
+    }
+
     /// What an application had that is gone: nobody has its objects, and those that went come back.
     async fn of_removed(self, span: Span) -> Result<Response, Error> {
         let keys = span.keys.clone().unwrap_or_default();
         let (mut writes, mut judged) = (Vec::new(), Judged::default());
         for key in keys {
             let looked = self.look(&key, span.from).await?;
+            if looked.then.seen.is_none() {
+                let why = "it was not there before, and greffier deletes nothing that nobody has";
+                judged.notes.push(format!("{key}: {why}"));
+                continue;
+            }
             if let Some(why) = self.came_back(&key, &span, &looked).await? {
                 judged.conflicts.push(format!("{key}: {why}"));
                 continue;
@@ -303,13 +327,29 @@ impl Undo {
     ) -> Result<Option<String>, Error> {
         let Some(was) = looked.then.seen.clone() else { return Ok(None) };
         let (ledger, key, from) = (self.state.ledger.clone(), key.clone(), span.from);
+        let to = span.to;
         let now = looked.now.seen.as_ref().map(|now| now.uid.clone());
+        let changed = self.is_changed(&key, span, looked).await?;
         let came = move || match now {
+            Some(uid) if uid == was.uid && changed => since::changed(&ledger, &key, to).map(Some),
             Some(uid) if uid == was.uid => Ok(None),
             Some(_) => since::anew(&ledger, &key, from).map(Some),
             None => since::went_again(&ledger, &key, from, &was.uid),
         };
         Ok(self.state.blocking(came).await??)
+    }
+
+    /// Whether an object is otherwise than the event left it.
+    async fn is_changed(
+        &self,
+        key: &ObjectKey,
+        span: &Span,
+        looked: &Looked,
+    ) -> Result<bool, Error> {
+        let of = key.clone();
+        let left = self.as_of(span.to, move |world| Then::of(world, &of).seen).await?;
+        let digest = |seen: &Option<restore::Seen>| seen.as_ref().map(|seen| seen.digest);
+        Ok(digest(&left).zip(digest(&looked.now.seen)).is_some_and(|(left, now)| left != now))
     }
 
     async fn put_back(self, drift: DriftDetectedV1, seq: Seq) -> Result<Response, Error> {

@@ -11,9 +11,13 @@ use super::assess::{Assessment, Status};
 use super::order::kind_rank;
 use super::unseen::Unseen;
 use super::{Permission, Plan};
-use crate::ledger::event::{GateReason, Health, Verb, Write};
-use crate::model::{AppName, ObjectKey, Protection, Restraint, Ruling};
-use crate::replay::{App, LiveObject, Owned, World};
+use crate::ledger::event::{GateReason, Health, Origin, Verb, Write};
+use crate::model::{AppName, ObjectKey, Protection, Restraint, Ruling, Seq};
+use crate::replay::{App, AppHold, LiveObject, Owned, World};
+
+/// What is said of an object that a rollback does not remove.
+const THERE_THEN: &str =
+    "it was there at the instant that is held already, although this application did not have it";
 
 /// What has to go.
 #[derive(Default)]
@@ -136,6 +140,11 @@ impl Prunes {
         }
         if let Ruling::Stays(what) = &ruling {
             assessment.keep(what);
+            return assessment;
+        }
+        if judge.hold().is_some_and(|hold| owned.made.is_older_than(hold.to)) {
+            assessment.keep(THERE_THEN);
+            assessment.counted = false;
             return assessment;
         }
         if let Some(Unseen { why, may_pass }) = Unseen::of(judge.world, key) {
@@ -298,6 +307,17 @@ impl Judge<'_> {
         restraint.map(Restraint::what).or(self.hook.as_deref())
     }
 
+    /// The hold because of which the object is to go, where it is not Git that dropped it: that of
+    /// the application, or of what defines it. What was there already at its instant (somebody
+    /// else's, or of another application) was not brought by what is taken back.
+    fn hold(&self) -> Option<&AppHold> {
+        let held = match &self.app.origin {
+            Origin::Parent(parent) if self.app.removing => self.world.apps.get(parent)?,
+            _ => self.app,
+        };
+        held.hold.as_ref()
+    }
+
     /// What the last try to delete the object ended with, if it failed.
     fn failed_before(&self, key: &ObjectKey) -> String {
         let attempt = self.app.attempts.get(key).filter(|attempt| attempt.digest.is_zero());
@@ -345,8 +365,14 @@ impl Judge<'_> {
         }
         let mut others = self.world.apps.iter();
         // What Git has of it and what is held has not goes nevertheless: it waits for the release.
-        let of_itself = |other: &AppName| other == self.name && self.app.is_held();
-        let other = others.find(|(name, other)| other.proposes(key) && !of_itself(name));
+        let same_tree = |other: &App| {
+            let trees =
+                self.hold().zip(other.hold.as_ref()).map(|(one, two)| (&one.tree, &two.tree));
+            trees.is_some_and(|(one, two)| one.is_some() && one == two)
+        };
+        let of_held =
+            |name: &AppName, other: &App| name == self.name && other.is_held() || same_tree(other);
+        let other = others.find(|(name, other)| other.proposes(key) && !of_held(name, other));
         if let Some((other, _)) = other {
             let why = format!("waits: a render of application {other} has it, and waits itself");
             return Some(NotNow::Blocked(why, false));

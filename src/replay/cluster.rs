@@ -170,6 +170,26 @@ impl LiveObject {
     }
 }
 
+/// How an object came to be greffier's: the event that tells its first apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Made {
+    /// greffier made it.
+    Here(Seq),
+    /// It was there already.
+    Found(Seq),
+}
+
+impl Made {
+    /// Whether it was there at the end of event `at`.
+    #[must_use]
+    pub fn is_older_than(self, at: Seq) -> bool {
+        match self {
+            Self::Here(made) => made <= at,
+            Self::Found(_) => true,
+        }
+    }
+}
+
 /// What greffier last applied to an object. The entry is what makes an object greffier's own: an
 /// object without one is never pruned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +212,8 @@ pub struct Owned {
     pub uid: String,
     /// Its resource version after the apply.
     pub resource_version: String,
+    /// Whether greffier made it, for whichever application, and since when it has it.
+    pub made: Made,
     /// `spec.replicas` as applied, to notice a scaling to zero.
     pub replicas: Option<u32>,
     /// Why it is never removed, whatever its annotations say: the namespace that comes with an

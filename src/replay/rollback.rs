@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::application::{App, Approval, Cause, Desired, Proposed, SyncRequest};
+use super::cluster::Made;
 use super::deletions::{CountedFor, gate_hash};
 use super::fold::several_waves;
 use super::proposed::same_objects;
@@ -281,12 +282,23 @@ impl World {
             proposed.causes.retain(|cause| !matches!(cause, Cause::Held(_)));
             if proposed.causes.is_empty() {
                 let _ = self.take_force(&body.app, proposed.desired);
+                self.give_back(&body.app, ended.seq);
                 self.note_release(&body.app, ended.to, body.end);
             } else if let Some(app) = self.apps.get_mut(&body.app) {
                 app.proposed = Some(proposed);
             }
         }
         Touched::all()
+    }
+
+    /// What a hold found in the cluster and took over is nobody's again once it is over, unless Git
+    /// wants it: Git never said that it is to go.
+    fn give_back(&mut self, app: &AppName, hold: Seq) {
+        let since = |made: Made| matches!(made, Made::Found(at) if at > hold);
+        let found = self.extras_of(app).filter(|(_, owned, _)| since(owned.made));
+        for key in found.map(|(key, ..)| key.clone()).collect::<Vec<_>>() {
+            self.disown(&key);
+        }
     }
 
     /// Why the hold of an application is over; `None` = it lasts, or there is none.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::application::{App, Attempt, Desired};
-use super::cluster::{LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
+use super::cluster::{LiveObject, Made, OpenIntent, OpenWrite, Owned, rv_older};
 use super::observed::gates_others;
 use super::world::{Touched, World};
 use crate::ledger::event::{
@@ -274,6 +274,11 @@ impl World {
         let former = self.owned.get(&write.key).filter(|owned| owned.app == *name);
         let enters = former.is_none();
         let again = former.is_some_and(|owned| owned.applied == write.digest);
+        let made = match self.owned.get(&write.key).filter(|owned| owned.uid == applied.uid) {
+            Some(former) => former.made,
+            None if write.verb == Verb::Adopt => Made::Found(seq),
+            None => Made::Here(seq),
+        };
         let may_wait = self.extras.get(name).is_some_and(|extras| !extras.is_empty());
         let Some(app) = self.apps.get_mut(name) else { return };
         if enters && (may_wait || app.gate.is_some()) {
@@ -293,6 +298,7 @@ impl World {
             object: applied.object,
             uid: applied.uid.clone(),
             resource_version: applied.resource_version.clone(),
+            made,
             replicas: open.replicas,
             keep: open.keep.clone(),
             respected: write.respect.clone(),

@@ -9,14 +9,15 @@ use crate::ledger::event::{
 };
 use crate::model::{BlobAddr, CommitId};
 use crate::replay::testing::{
-    Given, REPO, application, auto, child, commit, key, map, maps, name, object, objects, said,
-    writes,
+    Given, REPO, application, auto, cascading, child, commit, key, map, maps, name, object,
+    objects, said, writes,
 };
 use crate::replay::{App, Cause, World, asked_for};
 
 const A: &str = "ConfigMap/prod/a";
 const B: &str = "ConfigMap/prod/b";
 const C: &str = "ConfigMap/prod/c";
+const D: &str = "ConfigMap/prod/d";
 const WEB: &str = "Application.argoproj.io/web";
 
 /// `web` had A and B at commit 1; commit 2 changed A, dropped B and brought C. With the world as
@@ -66,6 +67,98 @@ fn what_was_in_force_then_is_in_force_again_and_is_kept() {
     let heal = given.plan("web").writes;
     assert_eq!((heal.len(), heal[0].digest), (1, object(A, 1).digest));
     assert_eq!(given.world.why_hold_over(web(&given)), None);
+}
+
+/// Goal: what was there at the instant is not removed because the application did not have it: it was
+/// nobody's, or another application's.
+#[test]
+fn what_was_there_then_and_came_to_it_since_stays() {
+    let mut given = Given::synced(objects(&[A]));
+    given.declares(&application("api", auto()), Origin::Config);
+    given.renders("api", objects(&[B]));
+    given.syncs("api");
+    given.sees(C);
+    let then = given.world.clone();
+    // B moves here from `api`, C was made by hand, and D is new.
+    given.push(2);
+    given.renders("api", Vec::new());
+    given.renders("web", objects(&[A, B, C, D]));
+    given.syncs("web");
+    given.syncs("api");
+    assert_eq!(given.world.owned[&key(B)].app, name("web"));
+    let mut shown = given.clone();
+    given.rolls_back("web", &then);
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [format!("prune {D}")]);
+    for stays in [B, C] {
+        let said = said(&plan, stays);
+        assert!(
+            said.status == Status::Kept && said.why.contains("there at the instant"),
+            "{plan:#?}"
+        );
+    }
+    given.syncs("web");
+    assert!(given.finishes("web"), "{:?}", given.plan("web").finished);
+    // At a later instant they are its own.
+    let now = shown.world.clone();
+    shown.push(3);
+    shown.advances("api");
+    shown.renders("web", objects(&[A, B, C, D, map(7).as_str()]));
+    shown.syncs("web");
+    shown.rolls_back("web", &now);
+    assert_eq!(shown.writes("web"), [format!("prune {}", map(7))], "{:#?}", shown.plan("web"));
+    // And what Git drops goes, whoever made it.
+    let mut given = Given::app("web", auto());
+    given.sees(C);
+    given.renders("web", objects(&[A, C]));
+    given.syncs("web");
+    given.push(2);
+    given.renders("web", objects(&[A]));
+    assert_eq!(given.writes("web"), [format!("prune {C}")]);
+}
+
+/// Goal: what a rollback takes over stays when it is released: Git never said that it is to go.
+#[test]
+fn what_a_rollback_found_and_took_over_is_given_back() {
+    let (mut given, then) = moved_on(auto());
+    given.sees(B);
+    let hold = given.rolls_back("web", &then);
+    given.syncs("web");
+    assert_eq!(given.world.owned[&key(B)].app, name("web"));
+    given.lets_go("web", hold);
+    assert_eq!(given.writes("web"), [format!("update {A}"), format!("create {C}")]);
+    assert!(!given.world.owned.contains_key(&key(B)));
+    // What it made itself goes with it.
+    let (mut given, then) = moved_on(auto());
+    let hold = given.rolls_back("web", &then);
+    given.syncs("web");
+    given.lets_go("web", hold);
+    assert!(given.writes("web").contains(&format!("prune {B}")), "{:?}", given.writes("web"));
+}
+
+/// Goal: an application that goes because what defines it is held takes with it what it made since,
+/// and nothing that was there.
+#[test]
+fn an_application_that_was_not_there_then_leaves_what_was() {
+    let mut given = Given::app("root", auto());
+    given.renders("root", vec![child(&application("old", auto()))]);
+    given.syncs("root");
+    given.renders("old", objects(&[A]));
+    given.syncs("old");
+    given.sees(C);
+    let then = given.world.clone();
+    given.push(2);
+    given.renders("root", vec![child(&cascading("new", auto()))]);
+    given.syncs("root");
+    given.renders("new", objects(&[A, B, C]));
+    given.syncs("new");
+    let tree = Some(name("root"));
+    given.event(AppHeldV1 { tree: tree.clone(), ..given.rollback("root", &then) });
+    given.event(AppHeldV1 { tree, ..given.rollback("old", &then) });
+    // What Git has of the one that is held waits for the release, and holds nothing back.
+    given.renders("old", objects(&[A, B]));
+    given.removes("new", true, Origin::Parent(name("root")));
+    assert_eq!(given.writes("new"), [format!("prune {B}")], "{:#?}", given.plan("new"));
 }
 
 #[test]

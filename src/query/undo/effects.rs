@@ -65,6 +65,64 @@ pub struct Effect {
     pub before: Option<DesiredObject>,
     /// What was wanted of it afterwards.
     pub after: Option<DesiredObject>,
+    /// The uid that it had before, where it was there and greffier had never applied it.
+    pub found: Option<String>,
+}
+
+/// What an object was of, before an application had it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum There {
+    /// An application had applied a manifest with this digest.
+    Of(AppName, Digest),
+    /// Nobody had applied it; its uid.
+    Nobodys(String),
+}
+
+/// Which of `keys` were there, and whose.
+#[must_use]
+pub fn there(world: &World, keys: &[ObjectKey]) -> BTreeMap<ObjectKey, There> {
+    let of = |key: &ObjectKey| {
+        let live = world.live.get(key)?;
+        let owned = world.owned.get(key).filter(|owned| owned.uid == live.uid);
+        let there = match owned.filter(|owned| !owned.applied.is_zero()) {
+            Some(owned) => There::Of(owned.app.clone(), owned.applied),
+            None => There::Nobodys(live.uid.clone()),
+        };
+        Some((key.clone(), there))
+    };
+    keys.iter().filter_map(of).collect()
+}
+
+/// Says of effects that made something for an application what it was before, where it was there:
+/// it goes back to that, and nothing takes it away. What cannot be found is named.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn found(
+    book: &dyn Book,
+    effects: Vec<Effect>,
+    there: &BTreeMap<ObjectKey, There>,
+    at: Seq,
+) -> Result<(Vec<Effect>, Vec<String>), ledger::Error> {
+    let (mut all, mut missing) = (Vec::new(), Vec::new());
+    for mut effect in effects {
+        match there.get(&effect.key).filter(|_| effect.before.is_none()) {
+            Some(There::Of(app, digest)) => {
+                effect.before = rendered(book, app, &effect.key, *digest, at)?;
+                if effect.before.is_none() {
+                    missing.push(format!(
+                        "{}: what application {app} had applied is not among the recorded renders",
+                        effect.key
+                    ));
+                    continue;
+                }
+            }
+            Some(There::Nobodys(uid)) => effect.found = Some(uid.clone()),
+            None => {}
+        }
+        all.push(effect);
+    }
+    Ok((all, missing))
 }
 
 /// What differs between two states. What cannot be found any more is named in the second list.
@@ -96,7 +154,7 @@ pub fn between(
             Ok::<_, ledger::Error>(found.map(Some))
         };
         if let (Some(before), Some(after)) = (full(was)?, full(is)?) {
-            effects.push(Effect { key: key.clone(), before, after });
+            effects.push(Effect { key: key.clone(), before, after, found: None });
         }
     }
     Ok((effects, missing))
@@ -131,6 +189,8 @@ pub struct Present {
     pub wanted: Option<DesiredObject>,
     /// Whether it is in the cluster.
     pub live: bool,
+    /// Its uid there.
+    pub uid: String,
     /// Another application that has it.
     pub other: Option<AppName>,
     /// Whether this one applied it.
@@ -158,6 +218,7 @@ impl Present {
         Self {
             wanted: app.desired.as_ref().and_then(|d| d.objects.get(key)).cloned(),
             live: world.live.contains_key(key),
+            uid: world.live.get(key).map(|live| live.uid.clone()).unwrap_or_default(),
             other: other.cloned(),
             owned: owned.is_some_and(|owned| owned.app == *name),
             holds: app.held(key, world.now),
@@ -249,6 +310,19 @@ impl Judge<'_> {
             }
             (Some(before), None, Some(now)) => {
                 self.back_again(key, before, now)?;
+                Ok(())
+            }
+            // Another of its name was there: this one was made.
+            (None, Some(_), Some(_)) if effect.found.as_ref() == Some(&present.uid) => {
+                let before = self.before;
+                self.conflict(
+                    key,
+                    &format!(
+                        "it was there before, and nobody's: greffier deletes nothing that it did \
+                         not make. `greffier restore {key} --to '#{before}' --live --plan` shows \
+                         what it was"
+                    ),
+                );
                 Ok(())
             }
             (None, Some(after), Some(now)) => self.created(key, after, now, present),

@@ -232,6 +232,16 @@ pub fn anew(book: &dyn Book, key: &ObjectKey, after: Seq) -> Result<String, ledg
     Ok(format!("somebody made it anew{since}"))
 }
 
+/// That the object was changed after an event, as far as that is known.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn changed(book: &dyn Book, key: &ObjectKey, after: Seq) -> Result<String, ledger::Error> {
+    let since = super::super::restore::since(book, key, after)?;
+    let since = since.into_iter().map(|what| format!("; {what}")).collect::<String>();
+    Ok(format!("it was changed since{since}"))
+}
+
 /// The removal of an application after an event.
 fn removed(book: &dyn Book, app: &AppName, after: Seq) -> Result<Option<String>, ledger::Error> {
     let found =

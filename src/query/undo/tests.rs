@@ -1,3 +1,5 @@
+mod found;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -42,7 +44,8 @@ fn judged(
     after: Option<&DesiredObject>,
     present: Present,
 ) -> Judged {
-    let effect = Effect { key: key(MAP), before: before.cloned(), after: after.cloned() };
+    let effect =
+        Effect { key: key(MAP), before: before.cloned(), after: after.cloned(), found: None };
     let present = BTreeMap::from([(key(MAP), present)]);
     let ends = (Seq::ZERO, story.ledger.head());
     judge(&story.ledger, &name("web"), ends, &[effect], &present).unwrap()
@@ -113,7 +116,12 @@ fn what_was_removed_comes_back_and_what_was_made_goes_unless_it_changed() {
     {
         let present = Present { defined, ..present(None) };
         let present = BTreeMap::from([(cart.key.clone(), present)]);
-        let effects = [Effect { key: cart.key.clone(), before: Some(cart.clone()), after: None }];
+        let effects = [Effect {
+            key: cart.key.clone(),
+            before: Some(cart.clone()),
+            after: None,
+            found: None,
+        }];
         let ends = (Seq(1), story.ledger.head());
         let judged = judge(&story.ledger, &name("web"), ends, &effects, &present).unwrap();
         assert!(judged.conflicts[0].contains(hint), "{judged:?}");
@@ -381,10 +389,14 @@ fn writes_and_renders_and_commits_lead_to_what_they_changed() {
 
 /// A later commit, of which `web` has these objects.
 fn pushed(story: &mut Story, digit: char, objects: &[&DesiredObject]) -> Seq {
+    pushed_by(story, "web", digit, objects)
+}
+
+fn pushed_by(story: &mut Story, app: &str, digit: char, objects: &[&DesiredObject]) -> Seq {
     let (repo, commit, tree) = ("/srv/infra.git".to_owned(), commit(digit), commit(digit));
     let revision = RevisionRef { repo, commit, tree };
     story.event(RenderSucceededV1 {
-        app: name("web"),
+        app: name(app),
         declared: Seq(1),
         revision: revision.clone(),
         revisions: vec![revision],
@@ -407,7 +419,8 @@ fn judged_after(
     (before, after): (Option<&DesiredObject>, Option<&DesiredObject>),
     present: Present,
 ) -> Judged {
-    let effect = Effect { key: key(MAP), before: before.cloned(), after: after.cloned() };
+    let effect =
+        Effect { key: key(MAP), before: before.cloned(), after: after.cloned(), found: None };
     let present = BTreeMap::from([(key(MAP), present)]);
     judge(&story.ledger, &name("web"), (super::before(to), to), &[effect], &present).unwrap()
 }

@@ -232,7 +232,9 @@ fn what_stays_for_another_reason_is_well_after_its_trial_only() {
     pushes(&mut sim, 2, vec![object(A, 2)], Healthy);
     passes(&mut sim, 61_000);
     // A person holds what is not well any more.
-    sim.happens(|given| drop(given.rolls_back("web", &first)));
+    sim.happens(|given| {
+        given.rolls_back("web", &first);
+    });
     sim.runs();
     turns(&mut sim, Degraded);
     let hold = sim.app("web").hold.as_ref().unwrap().seq;
