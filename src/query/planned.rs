@@ -183,7 +183,7 @@ pub fn gather(
 #[must_use]
 pub fn waiting(world: &World, name: &AppName, app: &App, named: NamedPlan<'_>) -> PendingWaits {
     match named {
-        NamedPlan::Approved(Approval { seq, plan }) => {
+        NamedPlan::Approved(Approval { seq, plan, .. }) => {
             let mut gate = PendingGate::new(name, app, plan.to_string());
             gate.waits.approved = Some(seq.0);
             PendingWaits(gate)

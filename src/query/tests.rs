@@ -199,7 +199,7 @@ fn a_gate_is_named_by_a_prefix_that_is_long_enough() {
     let approved = PlanApprovedV1 { app: web.clone(), plan, reason: String::new() };
     let seq = story.event(approved.clone());
     let found = named(&story, &web, &plan.short()).unwrap();
-    assert_eq!(found, NamedPlan::Approved(Approval { seq, plan }));
+    assert_eq!(found, NamedPlan::Approved(Approval { seq, plan, old_copy: None }));
     let command = crate::command::Command::Approve {
         app: "web".into(),
         plan: plan.short(),

@@ -177,6 +177,8 @@ pub struct Gate {
     pub bases: BTreeSet<Digest>,
     /// The inputs of the render that an approval puts in force.
     pub render: Option<Digest>,
+    /// Whether it says that the ledger may be an old copy.
+    pub old_copy: bool,
 }
 
 impl Gate {
@@ -194,6 +196,8 @@ pub struct Approval {
     pub seq: Seq,
     /// The plan.
     pub plan: PlanHash,
+    /// The gate that was approved, if it said that the ledger may be an old copy.
+    pub old_copy: Option<Seq>,
 }
 
 /// A sync that a person asked for and that is not finished.
@@ -210,6 +214,8 @@ pub struct SyncRequest {
     pub render: Option<Seq>,
     /// When it ends if it could not be finished.
     pub until: Timestamp,
+    /// Whether a rule asked, and no person did.
+    pub by_rule: bool,
 }
 
 /// For how long a sync that a person asked for may go on, in ms. It permits what the policy does
@@ -220,7 +226,8 @@ impl SyncRequest {
     /// A request of this event, made at `now`.
     #[must_use]
     pub fn new(seq: Seq, prune: bool, only: Vec<ObjectKey>, now: Timestamp) -> Self {
-        Self { seq, prune, only, render: None, until: now.plus_ms(REQUEST_LASTS_MS) }
+        let until = now.plus_ms(REQUEST_LASTS_MS);
+        Self { seq, prune, only, render: None, until, by_rule: false }
     }
 
     /// No longer than that, from here on.

@@ -149,6 +149,7 @@ impl World {
     fn daemon_started(&mut self, seq: Seq, observe: bool) -> Touched {
         self.started = seq;
         self.observe = observe;
+        let _ = self.settle_sign();
         self.attributed = Attributed::default();
         // What an earlier run knew of absence is stale until every kind is listed again.
         self.cluster.begin(seq);
@@ -434,6 +435,7 @@ impl World {
         let mut bases = self.gate_bases(&body.app, &body.writes, &body.apps);
         bases.extend(body.render.map(proposal_base));
         let current = gate_hash(&body.app, &bases) == body.plan;
+        let old_copy = current && self.asks_as_old_copy(body);
         self.with_app(&body.app, |app| {
             let render = app.desired.as_ref().map(|desired| desired.seq);
             if let Some(request) = &mut app.request {
@@ -450,6 +452,7 @@ impl World {
                 apps: body.apps.clone(),
                 bases: if current { bases } else { BTreeSet::new() },
                 render: body.render.filter(|_| current),
+                old_copy,
             });
         })
     }
@@ -460,7 +463,8 @@ impl World {
         let Some(gate) = app.gate.take_if(|gate| gate.plan == body.plan) else {
             return Touched::app(&body.app);
         };
-        app.approved = Some(Approval { seq, plan: body.plan });
+        let old_copy = gate.old_copy.then_some(gate.seq);
+        app.approved = Some(Approval { seq, plan: body.plan, old_copy });
         app.approved_bases = gate.bases;
         let proposed = app.proposed.take_if(|p| Some(p.desired.inputs) == gate.render);
         match proposed {
@@ -529,7 +533,8 @@ impl World {
 
     fn sync_finished(&mut self, seq: Seq, body: &SyncFinishedV1) -> Touched {
         let at = self.now;
-        self.with_app(&body.app, |app| {
+        let lets_go = self.lets_go(body);
+        let touched = self.with_app(&body.app, |app| {
             app.counts = (0, 0, 0);
             // A request that came between the decision and its record is another one.
             if app.request.as_ref().map(|request| request.seq) == body.request {
@@ -548,7 +553,8 @@ impl World {
                 message: body.message.clone(),
                 at,
             });
-        })
+        });
+        if lets_go { Touched::all() } else { touched }
     }
 
     fn deadline_reached(&mut self, deadline: Timestamp) -> Touched {

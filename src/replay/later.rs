@@ -11,8 +11,10 @@
 //!
 //! What is said by Git, or by a person, after the sign was seen counts whatever the ledger is a
 //! copy of.
+//!
+//! Once a person has said what is to be, and it is so, a later write is let go: `let_go.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +38,21 @@ pub struct OwnWrites {
     /// The same of a cluster of which it is in doubt whether it is the one to be kept.
     pub doubted: Option<Sign>,
     /// Every object of the cluster that answers that shows a write of greffier later than all of
-    /// this ledger, until this ledger has written it.
-    pub later: BTreeSet<ObjectKey>,
+    /// this ledger, until this ledger has written it or a person has let that go.
+    pub later: BTreeMap<ObjectKey, Later>,
+    /// Up to when writes of greffier that this ledger does not know of were let go, by object.
+    pub let_go: BTreeMap<ObjectKey, Timestamp>,
+}
+
+/// What an object shows of greffier that is later than all of this ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Later {
+    /// When greffier wrote it, by the object's own word.
+    pub at: Timestamp,
+    /// The event that told of that first.
+    pub seq: Seq,
+    /// The application that the object names as its own.
+    pub claimed_by: Option<AppName>,
 }
 
 /// A write of greffier that this ledger does not know of.
@@ -67,6 +82,9 @@ impl World {
     #[must_use]
     pub fn later_write(&self, app: &App, key: &ObjectKey) -> Option<Timestamp> {
         let later = app.drift.get(key)?.later?;
+        if self.own_writes.is_let_go(key, later) {
+            return None;
+        }
         let unseen = self.owned.get(key)?.unseen;
         unseen.is_none_or(|until| later > until.plus_ms(CLOCKS_DIFFER_MS)).then_some(later)
     }
@@ -179,7 +197,7 @@ impl World {
 
     /// A write of this ledger was made, as its answer says.
     pub(super) fn wrote_at(&mut self, key: &ObjectKey, written: Option<Timestamp>) {
-        self.own_writes.later.remove(key);
+        self.own_writes.forget(key);
         self.own_writes.latest = self.own_writes.latest.max(written);
     }
 
@@ -200,6 +218,7 @@ impl World {
     pub(super) fn forget_doubted(&mut self) {
         self.own_writes.doubted = None;
         self.own_writes.later.clear();
+        self.own_writes.let_go.clear();
     }
 
     /// Whether the object shows a write of greffier that is later than all of this ledger. A ledger
@@ -211,10 +230,11 @@ impl World {
             // The answer is on its way.
             || self.in_flight.contains_key(&body.key)
             || !self.is_of_this_ledger(body)
+            || self.own_writes.is_let_go(&body.key, at)
         {
             return false;
         }
-        self.own_writes.later.insert(body.key.clone());
+        self.note_later(body, at);
         match self.cluster.doubt() {
             Some(_) => self.note_doubted(&body.key, at),
             None => self.note_sign(&body.key, at),
@@ -291,7 +311,7 @@ impl World {
     /// Whether the object shows a write of greffier that is later than all of this ledger.
     #[must_use]
     pub fn shows_later(&self, key: &ObjectKey) -> bool {
-        self.own_writes.later.contains(key)
+        self.own_writes.later.contains_key(key)
     }
 
     /// Whether a person has said since the daemon started what the application is to be.
@@ -309,7 +329,7 @@ impl World {
             return false;
         }
         let root = self.root(app);
-        self.own_writes.later.iter().any(|key| {
+        self.own_writes.later.keys().any(|key| {
             let owner = self.owned.get(key).map(|owned| &owned.app);
             let apps = self.wanted_by.get(key).into_iter().flatten().chain(owner);
             let mut apps = apps.filter_map(|name| self.apps.get(name));

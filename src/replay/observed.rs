@@ -178,7 +178,7 @@ impl World {
             return Touched::nothing();
         }
         let former = self.live.remove(&body.key);
-        self.own_writes.later.remove(&body.key);
+        self.own_writes.forget(&body.key);
         let mut touched = self.touched_by_object(&body.key, true);
         let scaled = former.as_ref().and_then(|former| former.scales.as_deref());
         touched.apps.extend(self.touched_by_scaling(scaled).apps);

@@ -228,7 +228,9 @@ impl World {
         app.attempts.clear();
         app.previews.retain(|_, preview| preview.is_answer());
         app.ignore_failures.clear();
-        app.request = Some(SyncRequest::new(seq, prune, Vec::new(), now));
+        let by_rule = body.automatic.is_some();
+        let request = SyncRequest::new(seq, prune, Vec::new(), now);
+        app.request = Some(SyncRequest { by_rule, ..request });
         app.lapse();
         self.rolled_back(&body.app, body.automatic.as_deref());
         if let Some(approved) = &body.approves {
@@ -236,7 +238,7 @@ impl World {
             let bases = self.gate_bases(&body.app, &approved.writes, &approved.apps);
             let current = gate_hash(&body.app, &bases) == approved.plan;
             if let Some(app) = self.apps.get_mut(&body.app).filter(|_| current) {
-                app.approved = Some(Approval { seq, plan: approved.plan });
+                app.approved = Some(Approval { seq, plan: approved.plan, old_copy: None });
                 app.approved_bases = bases;
             }
         }

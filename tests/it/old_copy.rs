@@ -178,12 +178,19 @@ fn an_old_copy_is_told_by_what_only_the_later_greffier_made() {
 }
 
 /// Goal: what a later greffier brought back by a rollback is not replaced by what it rolled back,
-/// although Git still says that. Method: the hold was recorded after the copy was made.
+/// although Git still says that, and a person's word ends that for good, also for what is as wanted.
+/// Method: the hold was recorded after the copy was made; Git took back one change of five.
 #[test]
 fn an_old_copy_does_not_apply_what_was_rolled_back_since() {
     let (one, three) = (|value| config_map("one", value), |value| config_map("three", value));
-    let (first, second, third) = (one("1"), config_map("two", "1"), three("1"));
-    let files = [("web/1.yaml", &*first), ("web/2.yaml", &*second), ("web/3.yaml", &*third)];
+    let five = |value| config_map("five", value);
+    let (first, second, third, fifth) = (one("1"), config_map("two", "1"), three("1"), five("1"));
+    let files = [
+        ("web/1.yaml", &*first),
+        ("web/2.yaml", &*second),
+        ("web/3.yaml", &*third),
+        ("web/5.yaml", &*fifth),
+    ];
     let (greffier, app, ns) = kept("old-held", &files);
     let first = greffier.repo.head();
     greffier.wait_synced(&app, &first);
@@ -193,14 +200,17 @@ fn an_old_copy_does_not_apply_what_was_rolled_back_since() {
     next_second(&ns);
     greffier.start();
     greffier.repo.write("web/1.yaml", &one("bad")).write("web/3.yaml", &three("bad"));
+    greffier.repo.write("web/5.yaml", &five("bad"));
     let bad = greffier.repo.write("web/4.yaml", &config_map("four", "bad")).push("bad");
     greffier.wait_synced(&app, &bad);
     let to = format!("git:{}", &first[..10]);
     greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes"]);
     until("it is rolled back", || (live(&ns, "cm/one", KEY) == "1").then_some(()));
     until("it is rolled back", || (live(&ns, "cm/three", KEY) == "1").then_some(()));
+    until("it is rolled back", || (live(&ns, "cm/five", KEY) == "1").then_some(()));
     until("it is pruned", || live(&ns, "cm/four", KEY).is_empty().then_some(()));
     assert_eq!(greffier.stop(), Some(0));
+    greffier.repo.write("web/5.yaml", &five("1")).push("five as it was");
 
     restored(&greffier);
     let gate = greffier.wait("the gate", |event| {
@@ -218,6 +228,18 @@ fn an_old_copy_does_not_apply_what_was_rolled_back_since() {
         let there = (live(&ns, "cm/one", KEY), live(&ns, "cm/four", KEY));
         (there == ("bad".into(), "bad".into())).then_some(())
     });
+    let is_told = || greffier.cli_ends(0, &["status"]).0.contains("OLD COPY");
+    assert!(!is_told());
+
+    // Nor after another start, although what shows the later write was as wanted.
+    assert_eq!(greffier.stop(), Some(0));
+    greffier.start();
+    edit_is_healed(&ns, "hand");
+    assert!(!is_told());
+    greffier.repo.write("web/5.yaml", &five("2"));
+    greffier.wait_synced(&app, &greffier.repo.push("five anew"));
+    assert_eq!(live(&ns, "cm/five", KEY), "2");
+    assert!(!is_told());
 }
 
 /// Keeps the cluster that answers, once its plan `is` what is waited for.

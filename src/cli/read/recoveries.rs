@@ -22,8 +22,9 @@ fn old_copy(copy: &dto::OldCopy) -> [String; 3] {
     let dto::OldCopy { object, written, seq, waits, .. } = copy;
     let waits = match waits.as_slice() {
         [] => {
-            "Git or a person has said since what every application is to be; what the gate still \
-               asks is listed below"
+            "Git or a person has said since what every application is to be; what greffier wrote \
+               later and Git wants otherwise is asked about, until somebody has the application \
+               synced (greffier sync APP)"
                 .to_owned()
         }
         waits => format!(

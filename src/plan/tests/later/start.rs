@@ -46,20 +46,20 @@ fn listed() -> Given {
     given
 }
 
-fn unchanged(given: &mut Given) {
+pub(super) fn unchanged(given: &mut Given) {
     given.event(FetchUnchangedV1 { repo: REPO.into() });
 }
 
-fn fails(given: &mut Given) {
+pub(super) fn fails(given: &mut Given) {
     given.event(FetchFailedV1 { repo: REPO.into(), error: "no route to host".into() });
 }
 
 /// An object that bears the name of `web` shows that greffier wrote it at that time.
-fn shows(given: &mut Given, text: &str, at: Timestamp, operation: &str) {
+pub(super) fn shows(given: &mut Given, text: &str, at: Timestamp, operation: &str) {
     shows_of(given, text, at, operation, "web");
 }
 
-fn shows_of(given: &mut Given, text: &str, at: Timestamp, operation: &str, app: &str) {
+pub(super) fn shows_of(given: &mut Given, text: &str, at: Timestamp, operation: &str, app: &str) {
     let stamp = ManagerStamp {
         manager: FIELD_MANAGER.into(),
         operation: operation.into(),
@@ -71,7 +71,7 @@ fn shows_of(given: &mut Given, text: &str, at: Timestamp, operation: &str, app: 
     given.event(ObjectObservedV1 { managers: vec![stamp], claimed_by: app.into(), ..seen });
 }
 
-fn in_an_hour(given: &Given) -> Timestamp {
+pub(super) fn in_an_hour(given: &Given) -> Timestamp {
     given.now().plus_ms(3_600_000)
 }
 
