@@ -316,8 +316,10 @@ impl World {
 
     /// Whether a person has said since the daemon started what the application is to be.
     fn is_spoken_since_start(&self, app: &App) -> bool {
-        let asked = app.asked(self.now).is_some_and(|request| self.started < request.seq);
-        asked || app.hold.as_ref().is_some_and(|hold| self.started < hold.seq)
+        let asked = app.asked(self.now);
+        let hold = app.hold.as_ref().filter(|hold| hold.automatic.is_none());
+        asked.is_some_and(|request| request.is_said_since(self.started))
+            || hold.is_some_and(|hold| self.started < hold.seq)
     }
 
     /// Whether something of the application, or of the tree that it is in, shows a later write and

@@ -408,6 +408,19 @@ fn an_approval_of_anything_else_lets_nothing_go() {
     assert!(given.world.shows_later(&key(A)) && !given.world.shows_later(&key(NEW)));
 }
 
+/// What a rule rolls `web` back from.
+fn rule(given: &Given) -> AutoRollback {
+    AutoRollback {
+        why: RollbackCause::Degraded,
+        render: given.world.apps[&name("web")].desired.as_ref().unwrap().seq,
+        commit: commit(2),
+        asked: Digest::default(),
+        health: None,
+        message: String::new(),
+        after_ms: 0,
+    }
+}
+
 #[test]
 fn a_rollback_lets_go_where_a_person_asked_for_it() {
     for by_rule in [false, true] {
@@ -417,21 +430,26 @@ fn a_rollback_lets_go_where_a_person_asked_for_it() {
         given.renders("web", vec![object(A, 1), object(B, 2)]);
         given.advances("other");
         given.syncs("web");
-        let automatic = by_rule.then(|| {
-            Box::new(AutoRollback {
-                why: RollbackCause::Degraded,
-                render: given.world.apps[&name("web")].desired.as_ref().unwrap().seq,
-                commit: commit(2),
-                asked: Digest::default(),
-                health: None,
-                message: String::new(),
-                after_ms: 0,
-            })
-        });
+        let automatic = by_rule.then(|| Box::new(rule(&given)));
         given.event(AppHeldV1 { automatic, ..given.rollback("web", &then) });
         given.syncs("web");
         assert!(given.finishes("web"));
         assert_eq!(given.world.shows_later(&key(A)), by_rule);
+    }
+}
+
+#[test]
+fn a_rule_does_not_write_over_a_later_write() {
+    for by_rule in [false, true] {
+        let (mut given, _) = old_copy();
+        let mut then = given.clone();
+        then.push(2);
+        then.renders("web", vec![object(A, 2), object(B, 1)]);
+        let automatic = by_rule.then(|| Box::new(rule(&given)));
+        given.event(AppHeldV1 { automatic, ..given.rollback("web", &then.world) });
+        differs(&mut given);
+        let plan = given.plan("web");
+        assert_eq!((gated(&plan), writes(&plan)), if by_rule { waits(A) } else { goes(A) });
     }
 }
 
