@@ -46,14 +46,15 @@ pub(super) fn await_start(
 }
 
 /// What would be deleted waits until Git has answered since the start, or a person has spoken: it
-/// may have come back. Where the ledger shows to be an old copy, the gate asks.
+/// may have come back. Where the ledger shows to be an old copy, and neither Git nor a person has said
+/// since what the application is to be, the gate asks.
 fn await_git(
     world: &World,
     (name, app): (&AppName, &App),
     plan: &mut Plan,
     prunes: &mut Vec<Write>,
 ) {
-    if app.removing || app.is_held() || world.old_copy().is_some() {
+    if app.removing || app.is_held() || world.is_of_old_copy(app) {
         return;
     }
     let Some(repo) = world.not_heard(app) else { return };

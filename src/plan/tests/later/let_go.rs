@@ -10,7 +10,7 @@ use crate::ledger::event::{
 use crate::model::{Digest, Timestamp};
 use crate::replay::Touched;
 use crate::replay::testing::{
-    Given, application, auto, commit, key, maps, name, object, objects, writes,
+    Given, application, auto, commit, key, maps, name, object, objects, said, writes,
 };
 
 const C: &str = "ConfigMap/prod/c";
@@ -451,6 +451,25 @@ fn a_rule_does_not_write_over_a_later_write() {
         let plan = given.plan("web");
         assert_eq!((gated(&plan), writes(&plan)), if by_rule { waits(A) } else { goes(A) });
     }
+}
+
+#[test]
+fn deletions_wait_for_git_where_the_sign_is_of_an_earlier_run() {
+    let (mut given, at) = old_copy();
+    given.push(2);
+    given.renders("web", objects(&[A]));
+    given.advances("other");
+    assert_eq!(given.writes("web"), [format!("prune {B}")]);
+    given.starts_without_git(false);
+    given.lists_everything();
+    shows(&mut given, A, at);
+    fails(&mut given);
+    given.syncs("web");
+    let plan = given.plan("web");
+    assert_eq!((gated(&plan), writes(&plan)), (Vec::new(), Vec::new()));
+    assert!(said(&plan, B).why.contains("could not be fetched since the start"), "{plan:?}");
+    unchanged(&mut given);
+    assert_eq!(given.writes("web"), [format!("prune {B}")]);
 }
 
 #[test]
