@@ -12,6 +12,9 @@ use serde_json::Value;
 use crate::ledger::event::FieldChange;
 use crate::model::ObjectKey;
 
+/// Why a value of a Secret that was only observed cannot be written, and the way out.
+pub const RECORDED_NOWHERE: &str = "of a Secret that was only observed, the values are recorded \
+     nowhere: set the value anew from where it comes from";
 /// What stands for a Secret's value.
 pub const SECRET: &str = "(secret)";
 /// Fields of a Secret that are shown.

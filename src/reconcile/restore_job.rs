@@ -16,12 +16,13 @@ use super::driver::{Done, Parts};
 use crate::cluster::sanitize::{carry, sanitize};
 use crate::cluster::{
     self, Class, Connection, DeleteRequest, DeleteResult, Normalised, Propagation, ReplaceRequest,
-    Stored, UNDELIVERED_MAX, lay, normalize,
+    Stored, UNDELIVERED_MAX, has_digest, lay, normalize, value_at,
 };
 use crate::ledger::event::{RestoreEndedV1, RestoreResult, RestoreWrite, Verb};
 use crate::ledger::{self, Draft};
 use crate::model::{BlobAddr, Seq, Timestamp};
 use crate::plan::diff;
+use crate::plan::secret::RECORDED_NOWHERE;
 use crate::replay::OpenRestore;
 
 /// How long to wait before looking again.
@@ -180,10 +181,23 @@ fn wanted(parts: &Parts, write: &RestoreWrite, live: Option<&Value>) -> Result<V
     } else {
         Stored::from_stored(&bytes).map_err(|_| unread())?.object
     };
+    laid(write, saved, live)
+}
+
+/// The saved object, or what is written of it laid over the one that is there.
+fn laid(write: &RestoreWrite, saved: Value, live: Option<&Value>) -> Result<Value, String> {
+    let places = Some(&write.places).filter(|places| live.is_some() && !places.is_empty());
     // Security: digests stand for the values of an observed Secret. Nobody is offered to restore
-    // one; this is the second lock.
-    if write.key.is_secret() && cluster::has_digest(&saved) {
-        return Err("the values of an observed Secret are recorded nowhere".to_owned());
+    // one; this is the second lock. To take a field away needs no value.
+    let digests = match places {
+        Some(places) => {
+            let mut written = places.iter().map(|place| value_at(&saved, place));
+            written.any(|value| value.is_some_and(has_digest))
+        }
+        None => has_digest(&saved),
+    };
+    if write.key.is_secret() && digests {
+        return Err(RECORDED_NOWHERE.to_owned());
     }
     match live {
         Some(live) if !write.places.is_empty() => {
@@ -260,4 +274,43 @@ fn was_made(parts: &Parts, write: &RestoreWrite, live: Option<&Value>) -> Option
         false => wanted(parts, write, Some(live)).ok()? == *live,
     };
     as_it_was.then(|| made(text(live, "uid"), text(live, "resourceVersion")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Goal: a key that somebody added to a Secret goes without any value being known; what would
+    /// need one is refused, and no digest takes the place of a value.
+    #[test]
+    fn of_a_secret_that_was_only_observed_fields_go_and_no_value_comes_back() {
+        let saved = json!({"data": {"password": "hmac:00"}, "metadata": {"labels": {"a": "1"}}});
+        let live = json!({"data": {"password": "cHc=", "extra": "ZQ=="}, "metadata": {}});
+        let write = |places: &[&[&str]]| RestoreWrite {
+            key: "Secret/prod/s".parse().unwrap(),
+            version: "v1".into(),
+            verb: Verb::Update,
+            saved: None,
+            of_manifest: false,
+            places: places
+                .iter()
+                .map(|place| place.iter().map(|edge| (*edge).to_owned()).collect())
+                .collect(),
+            fields: Vec::new(),
+            found: None,
+            beside: None,
+        };
+        let (extra, password) = (["f:data", "f:extra"], ["f:data", "f:password"]);
+        let label = ["f:metadata", "f:labels", "f:a"];
+        let made = laid(&write(&[&extra, &label]), saved.clone(), Some(&live)).unwrap();
+        let labels = json!({"labels": {"a": "1"}});
+        assert_eq!(made, json!({"data": {"password": "cHc="}, "metadata": labels}));
+        for places in [&[&extra[..], &password[..]][..], &[&["f:data"]], &[]] {
+            let refused = laid(&write(places), saved.clone(), Some(&live));
+            assert_eq!(refused, Err(RECORDED_NOWHERE.to_owned()), "{places:?}");
+        }
+        assert!(laid(&write(&[&extra]), saved, None).is_err(), "it is not there: all of it comes");
+    }
 }

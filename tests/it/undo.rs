@@ -459,3 +459,27 @@ fn decisions_are_undone_and_what_is_refused_says_exactly_why() {
         assert!(said.contains(what), "{args:?}: {said}");
     }
 }
+
+/// Goal: a key that somebody added to a Secret goes without any value being known, as its plan says.
+#[test]
+fn a_key_that_was_added_to_a_secret_goes() {
+    let value = "canary-undo-added-hunter2";
+    let secret =
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  password: one\n";
+    let (greffier, app, ns) = kept("undoadded", &[("web/s.yaml", secret)]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let password = live(&ns, "secret/s", ".data.password");
+    let patch = format!(r#"{{"stringData":{{"extra":"{value}"}}}}"#);
+    let args = ["patch", "secret/s", "-n", &ns, "--type=merge", "-p", &patch];
+    ControlPlane::shared().kubectl_ok("alice", &args);
+    let drift = greffier.wait_kind("drift.detected", &app);
+    let drift = format!("#{}", drift["seq"].as_u64().unwrap());
+    let (plan, _) = greffier.cli_ends(0, &["undo", &drift, "--plan"]);
+    assert!(plan.contains(".data.extra"), "{plan}");
+    let (out, err) = greffier.cli_ends(0, &["undo", &drift, "--yes"]);
+    assert!(!format!("{plan}{out}{err}").contains(value));
+    assert_eq!(live(&ns, "secret/s", ".data.extra"), "");
+    assert_eq!(live(&ns, "secret/s", ".data.password"), password);
+    greffier.stop();
+    nowhere(greffier.dir.path(), value);
+}

@@ -21,7 +21,7 @@ use crate::ledger::event::{
 };
 use crate::ledger::store::SubjectKey;
 use crate::model::{AppName, BlobAddr, Digest, ObjectKey, Seq};
-use crate::plan::secret::hide;
+use crate::plan::secret::{RECORDED_NOWHERE, hide};
 
 /// What became of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -410,5 +410,5 @@ fn git_says(key: &ObjectKey, at: &str, app: &AppName) -> String {
 }
 
 fn secret(key: &ObjectKey) -> String {
-    format!("{key}: of a Secret that was only observed, the values are recorded nowhere")
+    format!("{key}: {RECORDED_NOWHERE}")
 }

@@ -282,6 +282,46 @@ fn what_git_says_nothing_of_goes_back_when_the_rest_was_healed() {
     story.ledger.shutdown();
 }
 
+/// Goal: taking away what somebody added to a Secret needs no value; what needs one is refused in the
+/// plan already, with the way out.
+#[test]
+fn of_a_secret_that_was_only_observed_what_was_added_goes_and_values_do_not_come_back() {
+    let mut story = Story::told();
+    let key = key("Secret/prod/s");
+    let secret = |data: Value| {
+        json!({"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "s", "namespace": "prod"}, "data": data})
+    };
+    let mut at = |data: Value| {
+        let stored = json!({"object": secret(data), "fields": []});
+        story.blob(&stored);
+        Seen {
+            object: Blob::plain(canonical(&stored), None).addr,
+            version: "v1".into(),
+            uid: "u".into(),
+            digest: Digest::of(&canonical(&stored)),
+        }
+    };
+    let plain = at(json!({"p": "hmac:00"}));
+    let added = at(json!({"p": "hmac:00", "extra": "hmac:11"}));
+    let changed = at(json!({"p": "hmac:22"}));
+    let judged = |before: &Seen, after: &Seen| {
+        let (before, after) = (Some(before.clone()), Some(after.clone()));
+        let now = nobodys(after.clone().unwrap());
+        let edit = edit::Edit { key: key.clone(), before, after };
+        edit::judge(&story.ledger, story.ledger.head(), &[edit], &[now]).unwrap()
+    };
+    let goes = judged(&plain, &added);
+    assert_eq!((goes.writes.len(), goes.missing.len()), (1, 0), "{goes:?}");
+    assert_eq!(goes.writes[0].places, [["f:data", "f:extra"].map(str::to_owned).to_vec()]);
+    for (before, after) in [(&added, &plain), (&plain, &changed)] {
+        let refused = judged(before, after);
+        assert!(refused.writes.is_empty(), "{refused:?}");
+        assert!(refused.missing[0].ends_with(crate::plan::secret::RECORDED_NOWHERE), "{refused:?}");
+    }
+    story.ledger.shutdown();
+}
+
 #[test]
 fn what_still_differs_of_a_drift_is_told_from_what_was_put_back() {
     let mut story = Story::told();
