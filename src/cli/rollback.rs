@@ -21,7 +21,7 @@ use super::why::commit;
 use crate::http::{Client, dto};
 use crate::query::images::{ImageThen, Moved};
 use crate::query::planned::{NotDone, Step};
-use crate::query::rollback::{HELD_ALREADY, HoldPlan, LAST_HEALTHY, RELEASED};
+use crate::query::rollback::{HELD_ALREADY, HoldEnds, HoldPlan, LAST_HEALTHY, RELEASED};
 use crate::query::text::{clean, count, shell};
 
 /// Runs `rollback`.
@@ -369,6 +369,7 @@ pub(super) fn text(shown: &HoldPlan) -> String {
     for (title, lines) in [
         ("applications defined", children::defined(&shown.define, &shown.come)),
         ("applications removed", children::removed(&shown.remove, &shown.gone)),
+        ("holds of objects that END with it", shown.ends.iter().map(HoldEnds::text).collect()),
         ("compared first", shown.compare.clone()),
         ("not done", shown.not_done.iter().map(left).collect()),
         ("NOT PUT BACK in Git by the commit", shown.not_in_git.clone()),

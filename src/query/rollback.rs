@@ -5,6 +5,7 @@
 //! made the commit, and what images that are named by tags stood for.
 
 mod commit;
+mod ends;
 mod git;
 mod goes;
 mod healthy;
@@ -14,6 +15,7 @@ mod undone;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use commit::{OfCommit, Wanted};
+pub use ends::HoldEnds;
 pub use git::{CommitPlan, held_commit, hint_of, result_word};
 pub use healthy::{Choice, LAST_HEALTHY, Next, Stretch, choose, stretches};
 use serde::{Deserialize, Serialize};
@@ -100,6 +102,9 @@ pub struct HoldPlan {
     /// What is known of each application that is defined and was not there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub come: Vec<Come>,
+    /// The holds of objects that end with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<HoldEnds>,
     /// Objects that are compared first.
     pub compare: Vec<String>,
     /// What differs and is not written, and why.
@@ -234,6 +239,7 @@ pub fn gather(
         Event::SyncRequested(body) => pending.only(&body.only),
         _ => {}
     }
+    pending.plan.ends = ends::ending(&before, event);
     pending.since(&so, app);
     pending.unnumbered(&[seq]);
     Some(pending)

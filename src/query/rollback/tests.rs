@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::ledger::Blob;
 use crate::ledger::event::AppHoldEndedV1;
-use crate::ledger::event::HoldEnd;
+use crate::ledger::event::{HoldEnd, HoldEndedV1};
 use crate::query::fixture::{Story, canonical};
 use crate::replay::testing::{Given, auto, hold, name, object};
 
@@ -155,6 +155,58 @@ fn a_hold_that_is_not_begun_has_no_number_and_only_its_own_is_told() {
     let texts = format!("{:?} {:?}", plan.steps, plan.not_done);
     assert!(texts.contains("this hold") && !texts.contains("hold #"), "{texts}");
     assert!(plan.not_done.iter().all(|left| left.object == A), "{texts}");
+}
+
+/// Goal: whoever releases an application is told of every hold of its objects that ends with it.
+#[test]
+fn a_release_names_the_holds_of_objects_that_end_with_it() {
+    let mut given = Given::synced(vec![object(A, 1), object(B, 1)]);
+    let then = given.world.clone();
+    given.push(2);
+    given.renders("web", vec![object(A, 2), object(B, 2)]);
+    given.syncs("web");
+    let (saved, key) = (object(A, 1).manifest, A.parse().unwrap());
+    let change = crate::ledger::event::FieldChange {
+        path: ".data.k".into(),
+        was: "\"1\"".into(),
+        now: "\"value\"".into(),
+    };
+    let fields = HoldOf::Fields(crate::ledger::event::HeldFields {
+        key,
+        saved,
+        of_manifest: true,
+        places: vec![vec!["f:data".into(), "f:k".into()]],
+        fields: vec![change],
+    });
+    let until = given.now().plus_ms(60_000);
+    let holds: Vec<Seq> = [(fields, Some(until)), (HoldOf::Absence(B.parse().unwrap()), None)]
+        .into_iter()
+        .map(|(of, until)| {
+            let (from, reason) = (crate::ledger::event::BackTo::Instant(Seq(1)), "sale".to_owned());
+            given.event(HoldBegunV1 { app: name("web"), of: vec![of], from, until, reason });
+            given.seq()
+        })
+        .collect();
+    let hold = given.rolls_back("web", &then);
+    let (app, end) = (name("web"), HoldEnd::Released);
+    let event = AppHoldEndedV1 { app: app.clone(), hold, end, holds: holds.clone() }.into();
+    let text = |ends: &HoldEnds| ends.text();
+    let told = [
+        format!("hold #{} of {A} (.data.k, until {}): sale", holds[0], until),
+        format!("hold #{} of {B} (kept away): sale", holds[1]),
+    ];
+    let plan = gathered(&given, &event);
+    assert_eq!(plan.ends.iter().map(text).collect::<Vec<_>>(), told);
+    assert!(!serde_json::to_string(&plan).unwrap().contains("value"), "{plan:?}");
+    let Given { world, compared, limits, .. } = given.clone();
+    let tree = gather_tree(world, &compared, &limits, &[event]);
+    assert_eq!(tree[0].1.plan.ends, plan.ends, "a release of a tree says the same");
+    let ended = HoldEndedV1::of(app, [], HoldEnd::Released);
+    let (objects, holds) = (vec![A.parse().unwrap()], vec![holds[0]]);
+    let plan = gathered(&given, &HoldEndedV1 { objects, holds, ..ended }.into());
+    assert_eq!(plan.ends.iter().map(text).collect::<Vec<_>>(), told[..1]);
+    let begins = given.rollback("web", &then).into();
+    assert!(gathered(&given, &begins).ends.is_empty());
 }
 
 /// Goal: where the ledger may be an old copy, that is said before anybody goes on.

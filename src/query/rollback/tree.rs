@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Pending;
+use super::ends::ending;
 use super::undone::Before;
 use crate::ledger::event::{Event, HeldApproval, Origin};
 use crate::model::AppName;
@@ -78,6 +79,9 @@ pub fn gather_tree(
             pending.since(so, app);
         }
         pending.unnumbered(&begun);
+        if let Some(before) = before.get(name) {
+            pending.plan.ends = ending(before, event);
+        }
         if let Event::AppHeld(body) = event {
             // One that was not there has nothing that this could take the place of.
             let new = App { hold: None, declared: body.desired.declared, ..app.clone() };
