@@ -16,8 +16,8 @@ use super::restore::{Asking, finish};
 use super::server::State;
 use super::{dto, hold};
 use crate::command::{self, Command, Decision, Restored, Then as RenderThen};
-use crate::ledger;
 use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind, Event, ObjectGoneV1};
+use crate::ledger::{self, Blob};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query::images::Pinned;
@@ -59,6 +59,8 @@ struct Undo {
 #[derive(Default)]
 struct Judged {
     fields: Vec<String>,
+    /// What has to be recorded with it.
+    blobs: Vec<Blob>,
     conflicts: Vec<String>,
     missing: Vec<String>,
     notes: Vec<String>,
@@ -260,6 +262,7 @@ impl Undo {
             conflicts: judged.conflicts,
             missing: missing.into_iter().chain(judged.missing).collect(),
             notes: judged.notes,
+            ..Judged::default()
         };
         let subject = format!("application {}", span.app);
         self.finish_new(restored, judged, subject).await
@@ -462,6 +465,7 @@ impl Undo {
             conflicts: judged.conflicts,
             missing: judged.missing,
             notes: judged.notes,
+            ..Judged::default()
         };
         self.finish_new(restored, judged, subject).await
     }
@@ -481,7 +485,8 @@ impl Undo {
         }
         let prepared = self.prepared(&key, at, looked).await?;
         let fields = vec![format!("{key} comes back")];
-        let judged = Judged { fields, notes: prepared.notes, ..Judged::default() };
+        let judged =
+            Judged { fields, blobs: prepared.blobs, notes: prepared.notes, ..Judged::default() };
         self.finish_new(prepared.restored, judged, key.to_string()).await
     }
 
@@ -551,7 +556,7 @@ impl Undo {
         subject: String,
         (from, until, reason): (BackTo, Option<crate::model::Timestamp>, String),
     ) -> Result<Response, Error> {
-        let Judged { fields, conflicts, missing, notes } = judged;
+        let Judged { fields, blobs, conflicts, missing, notes } = judged;
         let empty = match &restored {
             Restored::Held(_, parts) => parts.is_empty(),
             Restored::Written(writes) => writes.is_empty(),
@@ -586,7 +591,7 @@ impl Undo {
         let known: (World, Compared) = read.await?;
         let asking = Asking {
             restored,
-            blobs: Vec::new(),
+            blobs,
             from,
             until,
             reason,

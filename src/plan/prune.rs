@@ -12,7 +12,7 @@ use super::order::kind_rank;
 use super::unseen::Unseen;
 use super::{Permission, Plan};
 use crate::ledger::event::{GateReason, Health, Origin, Verb, Write};
-use crate::model::{AppName, ObjectKey, Protection, Restraint, Ruling, Seq};
+use crate::model::{AppName, ObjectKey, Protection, Restraint, Ruling};
 use crate::replay::{App, AppHold, LiveObject, Owned, World};
 
 /// What is said of an object that a rollback does not remove.

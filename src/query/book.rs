@@ -9,8 +9,8 @@ use super::search::Filter;
 use crate::ledger::event::{Event, IntentRecordedV1};
 use crate::ledger::store::SubjectKey;
 use crate::ledger::subjects::Topic;
-use crate::ledger::{self, Archive, Ends, Ledger, Recorded};
-use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq, Timestamp};
+use crate::ledger::{self, Archive, Blob, Ends, Ledger, Recorded};
+use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// Reads events and blobs. Blocking: callers in async code move to a blocking thread.
 pub trait Book: Send + Sync {
@@ -64,6 +64,15 @@ pub trait Book: Send + Sync {
     fn masked(&self, manifest: &Value) -> Option<Value> {
         let _ = manifest;
         None
+    }
+
+    /// A blob of what is secret, and the digest that it is known by. `None` = the key is not at hand.
+    ///
+    /// # Errors
+    /// When it cannot be sealed.
+    fn sealed(&self, bytes: &[u8]) -> Result<Option<(Blob, Digest)>, ledger::Error> {
+        let _ = bytes;
+        Ok(None)
     }
 
     /// The intent that an outcome ends; [`as_intent`] opens it. Shared, because an intent may list
@@ -186,6 +195,11 @@ macro_rules! book {
 book!(Ledger {
     fn masked(&self, manifest: &Value) -> Option<Value> {
         crate::cluster::normalize(manifest, self).ok().map(|normalised| normalised.object)
+    }
+
+    fn sealed(&self, bytes: &[u8]) -> Result<Option<(Blob, Digest)>, ledger::Error> {
+        let seal = self.seal();
+        Ok(Some((seal.blob_sealed(bytes)?, seal.digest(bytes))))
     }
 });
 book!(Archive {

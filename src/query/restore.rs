@@ -1,12 +1,19 @@
 //! Bringing back one object, or one field of it: what it was, whose it is, and what is written.
 //!
 //! [`Then`] and [`Now`] are read from worlds; [`prepare`] reads the objects themselves and says
-//! what comes back, or exactly why it cannot.
+//! what comes back, or exactly why it cannot. What is wanted is what is rendered with the fields
+//! that people hold laid over it, then as now.
 //!
 //! Security: an observed Secret has digests for values and is not restorable; one that was wanted
 //! is read from its sealed manifest, and what is told of it passes through `plan::secret`.
 
+mod doc;
+mod known;
+
 use serde_json::Value;
+
+use doc::{Doc, manifest, observed};
+pub use known::{HeldParts, Now, Seen, Then};
 
 use super::blame::Pattern;
 use super::book::Book;
@@ -15,14 +22,14 @@ use super::rollback::HoldPlan;
 use super::why::{Found, Subject, SubjectError};
 use super::{planned::Step, who};
 use crate::cluster::sanitize::sanitize;
-use crate::cluster::{Stored, lay_held, value_at};
-use crate::command::{Restored, whose};
+use crate::cluster::{lay_held, value_at};
+use crate::command::Restored;
 use crate::ledger::event::{
     DesiredObject, Event, FieldChange, HeldFields, ObjectOptions, RestoreIntendedV1, RestoreWrite,
     Verb,
 };
 use crate::ledger::{self, Blob};
-use crate::model::{AppName, BlobAddr, Digest, ObjectKey, Seq, canonical_json};
+use crate::model::{AppName, Digest, ObjectKey, Seq, canonical_json};
 use crate::plan::diff::changes;
 use crate::plan::secret::{hide, is_recorded};
 use crate::replay::World;
@@ -31,89 +38,6 @@ use crate::replay::World;
 const SINCE_MAX: usize = 10;
 /// Bound: how many events about the object are looked at for that.
 const LOOKED_AT_MAX: usize = 2_000;
-
-/// An object as it was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// The normalised object.
-    pub object: BlobAddr,
-    /// The version it was read in.
-    pub version: String,
-    /// Its uid.
-    pub uid: String,
-    /// The digest of its content.
-    pub digest: Digest,
-}
-
-impl Seen {
-    fn of(world: &World, key: &ObjectKey) -> Option<Self> {
-        let live = world.live.get(key)?;
-        Some(Self {
-            object: live.object,
-            version: live.version.clone(),
-            uid: live.uid.clone(),
-            digest: live.digest,
-        })
-    }
-}
-
-/// What was of an object at an instant.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Then {
-    /// What was wanted of it, and by which application.
-    pub wanted: Option<(AppName, DesiredObject)>,
-    /// What was seen of it.
-    pub seen: Option<Seen>,
-}
-
-impl Then {
-    /// What `world`, as of the instant, says of it.
-    #[must_use]
-    pub fn of(world: &World, key: &ObjectKey) -> Self {
-        let wanted = whose(world, key, None).filter(|(_, app)| app.wants(key));
-        // Of one that was being removed, what it wanted until then counts.
-        let owner = world.owned.get(key).and_then(|owned| world.apps.get_key_value(&owned.app));
-        let wanted = wanted.or(owner.filter(|(_, app)| app.removing)).and_then(|(name, app)| {
-            Some((name.clone(), app.desired.as_ref()?.objects.get(key)?.clone()))
-        });
-        Self { wanted, seen: Seen::of(world, key) }
-    }
-}
-
-/// What is of an object now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Now {
-    /// The application that it belongs to, or would if it came back.
-    pub app: Option<AppName>,
-    /// What is wanted of it.
-    pub wanted: Option<DesiredObject>,
-    /// What is seen of it.
-    pub seen: Option<Seen>,
-    /// Whether it is known whether it is in the cluster.
-    pub known: bool,
-    /// Whether the cluster serves its kind.
-    pub served: bool,
-    /// What people hold of it.
-    pub holds: Vec<Seq>,
-}
-
-impl Now {
-    /// What `world` says of it; `then` is the application that wanted it at the instant.
-    #[must_use]
-    pub fn of(world: &World, key: &ObjectKey, then: Option<&AppName>) -> Self {
-        let whose = whose(world, key, then);
-        let wanted = whose.filter(|(_, app)| app.wants(key));
-        let wanted = wanted.and_then(|(_, app)| app.desired.as_ref()?.objects.get(key).cloned());
-        Self {
-            app: whose.map(|(name, _)| name.clone()),
-            wanted,
-            seen: Seen::of(world, key),
-            known: world.cluster.is_known(key),
-            served: world.cluster.kinds.contains_key(&key.group_kind()),
-            holds: whose.map(|(_, app)| app.held(key, world.now)).unwrap_or_default(),
-        }
-    }
-}
 
 /// What a person asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +72,16 @@ pub enum NotRestorable {
         /// The instant.
         seq: Seq,
     },
+    /// It was to be away.
+    #[error("{key} was kept away at #{seq}, by hold #{hold}: it is not what was wanted then")]
+    KeptAway {
+        /// The object.
+        key: Box<ObjectKey>,
+        /// The instant.
+        seq: Seq,
+        /// The hold.
+        hold: Seq,
+    },
     /// Nobody wanted it.
     #[error("no application wanted {key} at #{seq}; it was only seen in the cluster")]
     NotWanted {
@@ -175,6 +109,14 @@ pub enum NotRestorable {
         /// The object.
         key: Box<ObjectKey>,
         /// Which blob, and why.
+        why: String,
+    },
+    /// What was held of it then does not go with its manifest.
+    #[error("{key} is not restorable: {why}")]
+    Held {
+        /// The object.
+        key: Box<ObjectKey>,
+        /// Which hold, and why.
         why: String,
     },
     /// It is no path, or leads nowhere.
@@ -228,7 +170,14 @@ impl NotRestorable {
             Self::NotThere { key, .. } | Self::NotSeen { key, .. } => {
                 format!("`greffier log {key}` lists what is known of it")
             }
-            Self::NotWanted { .. } => "--live brings it back as it was seen".to_owned(),
+            Self::KeptAway { key, hold, .. } => format!(
+                "`greffier log {key} --kind hold` names the event that ended #{hold}: `greffier undo` \
+                 of it keeps {key} away again"
+            ),
+            Self::Held { key, .. } if key.is_secret() => "nothing was written".to_owned(),
+            Self::Held { .. } | Self::NotWanted { .. } => {
+                "--live brings it back as it was seen".to_owned()
+            }
             Self::Secret(_) => "make it anew from where its values come from".to_owned(),
             Self::Blob { .. } => {
                 "nothing was written; `greffier ledger verify` lists what is missing".to_owned()
@@ -283,30 +232,6 @@ pub fn key_of(
     }
 }
 
-/// A recorded object.
-struct Doc {
-    value: Value,
-    bytes: std::sync::Arc<[u8]>,
-    addr: BlobAddr,
-    of_manifest: bool,
-}
-
-fn manifest(book: &dyn Book, key: &ObjectKey, addr: BlobAddr) -> Result<Doc, NotRestorable> {
-    let blob = |why: String| NotRestorable::Blob { key: key.clone().into(), why };
-    let bytes = book.blob(addr).map_err(|e| blob(format!("its manifest {addr}: {e}")))?;
-    let value = serde_json::from_slice(&bytes);
-    let value = value.map_err(|_| blob(format!("its manifest {addr} cannot be read")))?;
-    Ok(Doc { value, bytes, addr, of_manifest: true })
-}
-
-fn observed(book: &dyn Book, key: &ObjectKey, addr: BlobAddr) -> Result<Doc, NotRestorable> {
-    let blob = |why: String| NotRestorable::Blob { key: key.clone().into(), why };
-    let bytes = book.blob(addr).map_err(|e| blob(format!("what was seen, {addr}: {e}")))?;
-    let stored = Stored::from_stored(&bytes);
-    let value = stored.map_err(|_| blob(format!("what was seen, {addr}, cannot be read")))?.object;
-    Ok(Doc { value, bytes, addr, of_manifest: false })
-}
-
 /// What comes back, and what is written for it.
 ///
 /// # Errors
@@ -321,6 +246,9 @@ pub fn prepare(
     if then.wanted.is_none() && then.seen.is_none() {
         return Err(NotRestorable::NotThere { key: wish.key.clone().into(), seq });
     }
+    if let Some(hold) = then.away.filter(|_| !wish.live) {
+        return Err(NotRestorable::KeptAway { key: wish.key.clone().into(), seq, hold });
+    }
     match &now.app {
         Some(app) => of_app(book, wish, then, now, app),
         None => of_nobody(book, wish, then, now),
@@ -328,15 +256,11 @@ pub fn prepare(
 }
 
 /// The object as it was then: as it was wanted, unless it is asked for as it was seen.
-fn as_then(
-    book: &dyn Book,
-    wish: &Wish,
-    wanted: Option<&DesiredObject>,
-    seen: Option<&Seen>,
-) -> Result<Doc, NotRestorable> {
+fn as_then(book: &dyn Book, wish: &Wish, then: &Then) -> Result<Doc, NotRestorable> {
     let (key, seq) = (wish.key.clone(), wish.at.seq);
-    match (wanted.filter(|_| !wish.live), seen) {
-        (Some(wanted), _) => manifest(book, &key, wanted.manifest),
+    let wanted = then.wanted.as_ref().map(|(_, object)| object);
+    match (wanted.filter(|_| !wish.live), &then.seen) {
+        (Some(wanted), _) => manifest(book, &key, wanted.manifest, &then.held),
         // Labels of a Secret are recorded as they are, its values are not.
         (None, Some(_)) if key.is_secret() && !is_open_field(wish) => {
             Err(NotRestorable::Secret(key.into()))
@@ -351,6 +275,31 @@ fn is_open_field(wish: &Wish) -> bool {
     field.and_then(|pattern| pattern.place(&[])).is_some_and(|place| is_recorded(&place))
 }
 
+/// What is wanted of it, and whether what is held of it could be laid over that: where it cannot,
+/// what comes back may be the way out.
+fn wanted_now(
+    book: &dyn Book,
+    key: &ObjectKey,
+    now: &Now,
+) -> Result<(Option<Doc>, bool), NotRestorable> {
+    let Some(wanted) = &now.wanted else { return Ok((None, true)) };
+    match manifest(book, key, wanted.manifest, &now.held) {
+        Ok(doc) => Ok((Some(doc), true)),
+        Err(_) => Ok((Some(manifest(book, key, wanted.manifest, &[])?), false)),
+    }
+}
+
+/// What is wanted of it without the fields that are held.
+fn git_now(
+    book: &dyn Book,
+    key: &ObjectKey,
+    now: &Now,
+    before: &Value,
+) -> Result<Value, NotRestorable> {
+    let Some(wanted) = &now.wanted else { return Ok(before.clone()) };
+    Ok(manifest(book, key, wanted.manifest, &[])?.value)
+}
+
 fn of_app(
     book: &dyn Book,
     wish: &Wish,
@@ -363,20 +312,24 @@ fn of_app(
     if wanted.is_none() && !wish.live {
         return Err(NotRestorable::NotWanted { key: key.clone().into(), seq });
     }
-    let doc = as_then(book, wish, wanted, then.seen.as_ref())?;
-    let present = match &now.wanted {
-        Some(present) => Some(manifest(book, key, present.manifest)?),
-        None => None,
-    };
+    let doc = as_then(book, wish, then)?;
+    let (present, laid) = wanted_now(book, key, now)?;
     let empty = Value::Null;
     let before = present.as_ref().map_or(&empty, |present| &present.value);
     if wish.field.is_some() {
         let Some(present) = &present else { return Err(NotRestorable::NotNow(key.clone().into())) };
-        let held = fields(wish, &doc, before)?;
+        let what = "what is wanted in ";
+        let held = match fields(wish, &doc, before, what) {
+            // A hold has it so: it may be held anew, for how long for example.
+            Err(NotRestorable::Same { .. }) if !now.held.is_empty() => {
+                fields(wish, &doc, &git_now(book, key, now, before)?, what)?
+            }
+            found => found?,
+        };
         let mut laid = present.value.clone();
         let unlaid = |why: String| NotRestorable::Unlaid { key: key.clone().into(), why };
         lay_held(&mut laid, &held, &doc.bytes).map_err(|why| unlaid(why.to_string()))?;
-        let (fields, blobs, notes) = (held.fields.clone(), Vec::new(), Vec::new());
+        let (fields, blobs, notes) = (held.fields.clone(), doc.into_blobs(), Vec::new());
         return Ok(Prepared {
             restored: Restored::fields(app.clone(), held),
             blobs,
@@ -384,15 +337,22 @@ fn of_app(
             notes,
         });
     }
+    let is_so = present.as_ref().is_some_and(|present| present.value == doc.value);
+    if is_so && laid && !now.held.is_empty() && !wish.live {
+        let (key, what) = (key.clone().into(), "what is wanted".to_owned());
+        return Err(NotRestorable::Same { key, what, seq });
+    }
     let mut prepared = match wanted.filter(|_| !wish.live) {
         Some(object) => Prepared {
-            restored: Restored::object(app.clone(), object.clone(), false),
-            blobs: Vec::new(),
+            restored: Restored::object(app.clone(), doc.object(object), false),
             fields: told(key, before, &doc.value),
+            blobs: doc.into_blobs(),
             notes: Vec::new(),
         },
         None => as_seen(wish, then, app, doc, before),
     };
+    let over = |hold: &Seq| format!("hold #{hold} of it ends: this takes its place");
+    prepared.notes.extend(now.holds.iter().map(over));
     if present.is_none() {
         prepared.fields.clear();
         prepared.notes.push("Git does not have it now: it is wanted until it is released".into());
@@ -442,7 +402,7 @@ fn of_nobody(
         return Err(NotRestorable::Unknown(key.clone().into()));
     }
     let wanted = then.wanted.as_ref().map(|(_, object)| object);
-    let doc = as_then(book, wish, wanted, then.seen.as_ref())?;
+    let doc = as_then(book, wish, then)?;
     let version = match (wanted.filter(|_| doc.of_manifest), &then.seen) {
         (Some(wanted), _) => wanted.version.clone(),
         (None, seen) => seen.as_ref().map(|seen| seen.version.clone()).unwrap_or_default(),
@@ -465,10 +425,10 @@ fn of_nobody(
     let mut notes = Vec::new();
     if wish.field.is_some() {
         let Some(present) = &present else { return Err(NotRestorable::NotNow(key.clone().into())) };
-        let held = fields(wish, &doc, &present.value)?;
+        let held = fields(wish, &doc, &present.value, "")?;
         (write.places, write.fields) = (held.places, held.fields);
     } else {
-        let mut wanted = doc.value;
+        let mut wanted = doc.value.clone();
         notes = not_sent(&sanitize(&mut wanted));
         if let Some(present) = present {
             let mut before = present.value;
@@ -481,11 +441,12 @@ fn of_nobody(
         }
     }
     let fields = write.fields.clone();
-    Ok(Prepared { restored: Restored::Written(vec![write]), blobs: Vec::new(), fields, notes })
+    let (restored, blobs) = (Restored::Written(vec![write]), doc.into_blobs());
+    Ok(Prepared { restored, blobs, fields, notes })
 }
 
-/// The field that is asked for, as it was.
-fn fields(wish: &Wish, doc: &Doc, present: &Value) -> Result<HeldFields, NotRestorable> {
+/// The field that is asked for, as it was; `of` is what of it is compared, where it is so already.
+fn fields(wish: &Wish, doc: &Doc, present: &Value, of: &str) -> Result<HeldFields, NotRestorable> {
     let (key, seq) = (&wish.key, wish.at.seq);
     let path = wish.field.clone().unwrap_or_default();
     let pattern = Pattern::parse(&path);
@@ -500,7 +461,7 @@ fn fields(wish: &Wish, doc: &Doc, present: &Value) -> Result<HeldFields, NotRest
     if then == now {
         return Err(NotRestorable::Same {
             key: key.clone().into(),
-            what: format!("`{path}`"),
+            what: format!("{of}`{path}`"),
             seq,
         });
     }

@@ -460,6 +460,36 @@ fn decisions_are_undone_and_what_is_refused_says_exactly_why() {
     }
 }
 
+/// Goal: an instant at which a person kept fields brings them back, although Git says what it said.
+#[test]
+fn what_was_kept_at_an_instant_comes_back_though_git_says_the_same() {
+    let (greffier, app, ns) = kept("restorekept", &[("web/a.yaml", &config_map("a", "one"))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    edits(&greffier, &ns, "a", r#"{"key":"kept"}"#);
+    let drift = greffier.wait_kind("drift.detected", &app);
+    let drift = format!("#{}", drift["seq"].as_u64().unwrap());
+    greffier.cli_ends(0, &["keep", &drift]);
+    until("it is kept", || (live(&ns, "cm/a", ".data.key") == "kept").then_some(()));
+    let (to, object) = (format!("#{}", greffier.seq()), format!("ConfigMap/{ns}/a"));
+    let plan = greffier.json(&["release", &object, "--plan", "-o", "json"]);
+    assert_eq!(plan["ends"][0]["held"], serde_json::json!([".data.key"]), "{plan}");
+    let (told, _) = greffier.cli_ends(0, &["release", &object, "--plan"]);
+    assert!(told.contains("holds of objects that END with it") && told.contains(".data.key"));
+    greffier.cli_ends(0, &["release", &object, "--yes"]);
+    until("Git is followed", || (live(&ns, "cm/a", ".data.key") == "one").then_some(()));
+
+    let field = ["restore", &object, "--field", ".data.key", "--to", &to, "--yes"];
+    let (done, _) = greffier.cli_ends(0, &field);
+    until("the field is as it was kept", || {
+        (live(&ns, "cm/a", ".data.key") == "kept").then_some(())
+    });
+    greffier.cli_ends(0, &["release", &format!("#{}", seq_of(&done)), "--yes"]);
+    until("Git is followed again", || (live(&ns, "cm/a", ".data.key") == "one").then_some(()));
+    greffier.cli_ends(0, &["restore", &object, "--to", &to, "--yes"]);
+    until("all of it is as it was", || (live(&ns, "cm/a", ".data.key") == "kept").then_some(()));
+    greffier.stop();
+}
+
 /// Goal: a key that somebody added to a Secret goes without any value being known, as its plan says.
 #[test]
 fn a_key_that_was_added_to_a_secret_goes() {

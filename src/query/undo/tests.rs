@@ -535,7 +535,11 @@ fn a_deletion_is_over_when_it_was_healed_and_what_git_said_since_is_in_the_way()
     let (seq, body) = went(&mut story, "u");
     let recorded = story.ledger.get(seq).unwrap().unwrap();
     assert_eq!(what(&story.ledger, &recorded).unwrap(), What::Undelete(body.clone(), seq));
-    let then = Then { wanted: Some((name("web"), one.clone())), seen: Some(live.clone()) };
+    let then = Then {
+        wanted: Some((name("web"), one.clone())),
+        seen: Some(live.clone()),
+        ..Then::default()
+    };
     let stands =
         |story: &Story, now: &Now| gone(&story.ledger, (seq, &body), &then, now, &[]).unwrap();
     assert_eq!(stands(&story, &of_web(Some(&one), None)), Gone::Lasts);
@@ -573,7 +577,7 @@ fn a_deletion_of_what_nobody_has_lasts_until_it_is_made_anew_or_went_again() {
     let mut story = Story::told();
     let (_, first) = seen(&mut story, &map(json!({"k": "1"})));
     let (seq, body) = went(&mut story, "u");
-    let then = Then { wanted: None, seen: Some(first.clone()) };
+    let then = Then { seen: Some(first.clone()), ..Then::default() };
     let stands = |story: &Story, seen: Option<Seen>| {
         let now = Now { seen, known: true, served: true, ..Now::default() };
         gone(&story.ledger, (seq, &body), &then, &now, &[]).unwrap()
