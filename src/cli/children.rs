@@ -11,6 +11,8 @@ pub(super) fn removed(remove: &[String], gone: &[Gone]) -> Vec<String> {
         let both = !gone.deletes.is_empty() && !gone.leaves.is_empty();
         lines.extend(gone.deletes.iter().map(|object| format!("  {object}")));
         let left = if both { " (left behind)" } else { "" };
+        let passes = gone.passes.iter();
+        lines.extend(passes.map(|object| format!("  {} (passes to {})", object.object, object.to)));
         lines.extend(gone.leaves.iter().map(|object| format!("  {object}{left}")));
     }
     lines
@@ -42,7 +44,8 @@ mod tests {
     #[test]
     fn every_object_has_a_line_of_its_own() {
         let objects = |n: usize| (0..n).map(|n| format!("ConfigMap/prod/{n}")).collect::<Vec<_>>();
-        let gone = Gone { app: "web".into(), deletes: objects(60), leaves: objects(1) };
+        let gone =
+            Gone { app: "web".into(), deletes: objects(60), leaves: objects(1), ..Gone::default() };
         let lines = removed(&["web".into(), "api".into()], &[gone]);
         assert_eq!(lines.len(), 1 + 1 + 61, "{lines:#?}");
         assert_eq!((&*lines[0], &*lines[2]), ("api", "  ConfigMap/prod/0"));

@@ -5,7 +5,7 @@
 //! application's source has been rendered anew; where the ledger has a render of an application of
 //! that name, [`come`] tells what that asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,18 @@ pub struct Gone {
     pub deletes: Vec<String>,
     /// The objects that stay, and that nobody has from then on.
     pub leaves: Vec<String>,
+    /// The objects that stay and go on to another application, which wants them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passes: Vec<Passes>,
+}
+
+/// An object that goes on from one application to another.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passes {
+    /// The object.
+    pub object: String,
+    /// The application that has it from then on.
+    pub to: String,
 }
 
 /// An application that is defined and was not there. It goes over the wire as it is: fields are
@@ -54,15 +66,23 @@ impl Gone {
     /// What becomes of it, in a sentence.
     #[must_use]
     pub fn text(&self) -> String {
-        let Self { app, deletes, leaves } = self;
+        let Self { app, deletes, leaves, passes } = self;
         let with = count(deletes.len(), "object");
         let left = format!("{} of it LEFT BEHIND", count(leaves.len(), "object"));
-        match (deletes.len(), leaves.len()) {
+        let gone = match (deletes.len(), leaves.len()) {
+            (0, 0) if !passes.is_empty() => app.clone(),
             (0, 0) => format!("{app}, which leaves nothing"),
             (_, 0) => format!("{app}, and {with} with it"),
             (0, _) => format!("{app}: {left}, which nobody has from then on"),
             _ => format!("{app}, and {with} with it; {left}, which nobody has from then on"),
+        };
+        if passes.is_empty() {
+            return gone;
         }
+        let heirs: BTreeSet<&str> = passes.iter().map(|object| &*object.to).collect();
+        let heirs: Vec<&str> = heirs.into_iter().collect();
+        let of = count(passes.len(), "object");
+        format!("{gone}; {of} of it STAY and pass to {}", heirs.join(", "))
     }
 }
 
@@ -83,29 +103,72 @@ impl Come {
     }
 }
 
-/// What becomes of an application that goes.
+/// What becomes of the applications that go, and of those below each with it.
 #[must_use]
-pub fn gone(world: &World, app: &AppName) -> Gone {
+pub fn gone<'a>(world: &World, going: impl IntoIterator<Item = &'a AppName> + Clone) -> Vec<Gone> {
+    let all = with_below(world, going.clone());
+    going.into_iter().map(|app| one_gone(world, app, &all)).collect()
+}
+
+/// The applications that go, with those below them that go with them.
+pub(super) fn with_below<'a>(
+    world: &World,
+    going: impl IntoIterator<Item = &'a AppName>,
+) -> BTreeSet<AppName> {
+    let with = |app: &'a AppName| {
+        let below: Vec<AppName> = world.cascade(app).into_iter().cloned().collect();
+        std::iter::once(app.clone()).chain(below)
+    };
+    going.into_iter().flat_map(with).collect()
+}
+
+/// The application that an object goes on to where `all` go: the first that wants it (as
+/// `World::bequeath` has it).
+fn heir<'w>(world: &'w World, key: &ObjectKey, all: &BTreeSet<AppName>) -> Option<&'w AppName> {
+    let owned = world.owned.get(key)?;
+    // What somebody put in its place was never greffier's.
+    let same = world.live.get(key).is_some_and(|live| live.uid == owned.uid);
+    let heirs = world.wanted_by.get(key)?.iter().filter(|heir| same && !all.contains(*heir));
+    heirs.min_by_key(|heir| world.apps.get(*heir).map(|heir| heir.declared))
+}
+
+fn one_gone(world: &World, app: &AppName, all: &BTreeSet<AppName>) -> Gone {
     let cascade = world.cascade(app);
     let names = |keys: BTreeSet<&ObjectKey>| keys.iter().map(ToString::to_string).collect();
-    let deletes: BTreeSet<&ObjectKey> = world.removal_keys(app).collect();
+    let mut applied: BTreeSet<&ObjectKey> = world.owned_by(app).map(|(key, _)| key).collect();
+    applied.extend(cascade.iter().flat_map(|name| world.owned_by(name)).map(|(key, _)| key));
+    let passes: BTreeMap<&ObjectKey, &AppName> =
+        applied.into_iter().filter_map(|key| Some((key, heir(world, key, all)?))).collect();
+    let deletes = world.removal_keys(app).filter(|key| !passes.contains_key(*key));
+    let deletes: BTreeSet<&ObjectKey> = deletes.collect();
     let orphans = world.orphans(app);
     let leaves: BTreeSet<&ObjectKey> = if cascade.is_empty() {
         orphans.iter().collect()
     } else {
         let owned = cascade.into_iter().flat_map(|name| world.owned_by(name)).map(|(key, _)| key);
-        owned.filter(|key| world.live.contains_key(*key) && !deletes.contains(key)).collect()
+        let stays = |key: &&ObjectKey| !deletes.contains(key) && !passes.contains_key(*key);
+        owned.filter(|key| world.live.contains_key(*key) && stays(key)).collect()
     };
-    Gone { app: app.to_string(), leaves: names(leaves), deletes: names(deletes) }
+    let pass = |(key, to): (&ObjectKey, &AppName)| {
+        let (object, to) = (key.to_string(), to.to_string());
+        Passes { object, to }
+    };
+    let passes = passes.iter().map(|(key, to)| pass((*key, *to))).collect();
+    Gone { app: app.to_string(), leaves: names(leaves), deletes: names(deletes), passes }
 }
 
 /// The applications that a plan removes, now or once it is allowed.
 #[must_use]
-pub fn all_gone(world: &World, plan: &Plan) -> Vec<Gone> {
+pub fn going(plan: &Plan) -> BTreeSet<&AppName> {
     let now = plan.remove.iter().map(|(child, _)| child);
     let gated = plan.gate.iter().flat_map(|gated| &gated.apps);
-    let all: BTreeSet<&AppName> = now.chain(gated).collect();
-    all.into_iter().map(|app| gone(world, app)).collect()
+    now.chain(gated).collect()
+}
+
+/// What becomes of the applications that a plan removes.
+#[must_use]
+pub fn all_gone(world: &World, plan: &Plan) -> Vec<Gone> {
+    gone(world, going(plan))
 }
 
 /// The applications that a plan defines and that are not there.
@@ -193,11 +256,11 @@ mod tests {
     #[test]
     fn every_object_of_an_application_that_goes_is_named() {
         let given = dropped();
-        let along = gone(&given.world, &name("along"));
-        let (deletes, leaves) = (vec![B.to_owned()], Vec::new());
-        assert_eq!(along, Gone { app: "along".into(), deletes, leaves });
+        let told = gone(&given.world, &[name("along"), name("left")]);
+        let [along, left] = told.as_slice() else { panic!("{told:?}") };
+        let deletes = vec![B.to_owned()];
+        assert_eq!(*along, Gone { app: "along".into(), deletes, ..Gone::default() });
         assert_eq!(along.text(), "along, and 1 object with it");
-        let left = gone(&given.world, &name("left"));
         assert_eq!((left.leaves.clone(), left.deletes.len()), (vec![A.to_owned()], 0));
         assert!(left.text().starts_with("left: 1 object of it LEFT BEHIND"), "{}", left.text());
     }

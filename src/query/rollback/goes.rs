@@ -1,25 +1,43 @@
 //! Applications that go with a rollback or a release, and what becomes of their objects.
 
+use std::collections::BTreeSet;
+
 use super::{HoldPlan, Pending};
+use crate::ledger::event::AppRemovedV1;
 use crate::model::AppName;
 use crate::plan::{Plan, Status};
-use crate::query::children::{Gone, gone};
+use crate::query::children::{Gone, going, gone, with_below};
 use crate::replay::World;
 
 /// The applications that go, and what becomes of each, in `world` as it is then.
 pub(super) fn goes(world: &World, planned: &Plan) -> (Vec<AppName>, Vec<Gone>) {
-    let now = planned.remove.iter().map(|(child, _)| child);
-    let gated = planned.gate.iter().flat_map(|gated| &gated.apps);
-    let mut going: Vec<AppName> = now.chain(gated).cloned().collect();
+    let mut going: BTreeSet<AppName> = going(planned).into_iter().cloned().collect();
     // What goes once everything else is rendered goes, too.
     going.extend(planned.objects.iter().filter_map(|object| {
         let waits = object.status == Status::Extra && object.blocked && object.waits_for_progress;
         if waits && object.key.is_application() { object.key.name().parse().ok() } else { None }
     }));
-    going.sort();
-    going.dedup();
-    let told = going.iter().map(|child| gone(world, child)).collect();
-    (going, told)
+    let told = gone(world, &going);
+    (going.into_iter().collect(), told)
+}
+
+/// The world once these applications have gone, with those below them: what others want of their
+/// objects is those others' from then on.
+pub(super) fn without(world: &World, going: &[AppName]) -> World {
+    let mut after = world.clone();
+    for name in with_below(world, going) {
+        let Some(app) = after.apps.get(&name) else { continue };
+        let removed = AppRemovedV1 {
+            cascade: app.spec.removals.cascade.is_some(),
+            origin: app.origin.clone(),
+            declared: Some(app.declared),
+            orphans: Vec::new(),
+            app: name,
+        };
+        let (seq, now) = (after.seq.next(), after.now);
+        let _ = after.apply(seq, now, &removed.into());
+    }
+    after
 }
 
 impl Pending {
@@ -48,12 +66,55 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use crate::command::tree::{Asked, Member, release_tree, roll_back_tree};
+    use crate::query::children::Passes;
     use crate::query::instant::At;
     use crate::query::rollback::gather_tree;
     use crate::replay::testing::{Given, application, auto, cascading, child, object};
 
     const A: &str = "ConfigMap/prod/a";
     const B: &str = "ConfigMap/prod/b";
+
+    /// Goal: where the same objects are another application's then, they are said to pass to it,
+    /// whichever of the two goes, and what is written of them is shown with the one that has them.
+    #[test]
+    fn objects_of_a_renamed_application_pass_to_the_other() {
+        let (old, new) = (cascading("old", auto()), cascading("new", auto()));
+        let mut given = Given::app("root", auto());
+        given.renders("root", vec![child(&old)]);
+        while given.follows("root") {}
+        given.renders("old", vec![object(A, 1)]);
+        given.syncs("old");
+        let then = given.world.clone();
+        given.push(2);
+        given.renders("root", vec![child(&new)]);
+        while given.follows("root") {}
+        given.renders("new", vec![object(A, 2), object(B, 2)]);
+        given.advances("old");
+        // What goes waits for what comes, and what comes for what goes.
+        for app in ["root", "old", "new", "root", "old", "new"] {
+            given.syncs(app);
+        }
+        let owner = &given.world.owned[&A.parse().unwrap()].app;
+        assert_eq!(owner.as_str(), "new", "{:#?} {:#?}", given.plan("root"), given.plan("new"));
+        assert!(!given.world.apps.keys().any(|app| app.as_str() == "old"));
+        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
+        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
+        let members = Member::of(&then, "root");
+        let back = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
+        let Given { world, compared, limits, .. } = given;
+        let pending = gather_tree(world, &compared, &limits, &back.events);
+        let plans: Vec<_> = pending.into_iter().map(|(_, pending)| pending.plan).collect();
+        let of = |app: &str| plans.iter().find(|plan| plan.app == app).unwrap();
+        let told = "new, and 1 object with it; 1 object of it STAY and pass to old";
+        assert_eq!(of("root").goes, [told]);
+        assert_eq!(of("root").gone[0].deletes, [B]);
+        let passes = Passes { object: A.into(), to: "old".into() };
+        assert_eq!(of("root").gone[0].passes, [passes]);
+        let written: Vec<_> =
+            of("old").steps.iter().map(|step| (&*step.verb, &*step.object)).collect();
+        assert_eq!(written, [("update", A)], "{:#?}", of("old"));
+        assert!(of("old").not_done.is_empty(), "{:#?}", of("old"));
+    }
 
     /// Goal: what a release takes along, and what it leaves nobody's, is said before, with the way
     /// back, and nothing is shown to be written for what goes.

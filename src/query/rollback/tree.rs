@@ -1,9 +1,10 @@
 //! What a rollback, or a release, of an application and of everything below it would do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Pending;
 use super::ends::ending;
+use super::goes::without;
 use super::undone::Before;
 use crate::ledger::event::{Event, HeldApproval, Origin};
 use crate::model::AppName;
@@ -42,6 +43,35 @@ fn held(before: &BTreeMap<AppName, App>, name: &AppName) -> Option<u64> {
     Some(before.get(name)?.hold.as_ref()?.to.0)
 }
 
+/// What is written of the objects that pass from an application which goes to one of these: that is
+/// decided when the other has gone.
+fn passed_on(
+    of: &mut BTreeMap<&AppName, Pending>,
+    world: &World,
+    limits: &Limits,
+    compared: &Compared,
+) {
+    let gone = of.values().flat_map(|pending| &pending.plan.gone);
+    let heirs: BTreeSet<String> =
+        gone.flat_map(|gone| &gone.passes).map(|passes| passes.to.clone()).collect();
+    if heirs.is_empty() {
+        return;
+    }
+    let going: Vec<AppName> = of.values().flat_map(|pending| pending.going.clone()).collect();
+    let after = without(world, &going);
+    for (name, pending) in of.iter_mut() {
+        // What goes with this one itself is known from the world before.
+        if !heirs.contains(name.as_str()) || !pending.going.is_empty() {
+            continue;
+        }
+        if let (Some(app), Some(planned)) =
+            (after.apps.get(*name), plan(&after, name, limits, compared))
+        {
+            *pending = Pending::of(&after, name, app, &planned);
+        }
+    }
+}
+
 /// What would be done of each application once all the events are folded into `world`, in their
 /// order.
 #[must_use]
@@ -69,10 +99,19 @@ pub fn gather_tree(
             (name.clone(), HeldApproval { plan, writes, apps })
         }));
     }
+    let mut of = BTreeMap::new();
+    for name in events.iter().filter_map(held_by) {
+        if let (Some(app), Some(planned)) =
+            (world.apps.get(name), plan(&world, name, limits, compared))
+        {
+            of.insert(name, Pending::of(&world, name, app, &planned));
+        }
+    }
+    passed_on(&mut of, &world, limits, compared);
     let pending = events.iter().filter_map(|event| {
         let name = held_by(event)?;
         let app = world.apps.get(name)?;
-        let mut pending = Pending::of(&world, name, app, &plan(&world, name, limits, compared)?);
+        let mut pending = of.remove(name)?;
         pending.approval = approvals.remove(name);
         pending.defines(name, events);
         if let Some(so) = so.get(name) {
