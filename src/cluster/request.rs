@@ -552,10 +552,20 @@ fn without_values(answer: &Value) -> String {
     let fields: Vec<_> = causes
         .into_iter()
         .flatten()
-        .map(|cause| format!("{} ({})", text(cause, "/field"), text(cause, "/reason")))
+        .map(|cause| format!("{} ({})", named(text(cause, "/field")), text(cause, "/reason")))
         .collect();
     let fields = if fields.is_empty() { String::new() } else { format!("{}; ", fields.join(", ")) };
     format!("{fields}the API server's text is withheld, because it may quote the Secret")
+}
+
+/// A field with the key in its brackets left out unless it is one that a Secret may have: a line of
+/// a value that was taken for a key is refused for what it has beside letters.
+fn named(field: &str) -> String {
+    let Some((before, rest)) = field.split_once('[') else { return field.to_owned() };
+    let key = rest.strip_suffix(']').unwrap_or(rest);
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let key = if key.chars().all(plain) { key } else { "…" };
+    format!("{before}[{key}]")
 }
 
 fn cut(message: &str) -> String {

@@ -93,7 +93,7 @@ pub(super) fn gate(
     }
     let mut waiting = Waiting::default();
     first_contacts(world, app, plan, &mut waiting);
-    later::await_comparisons(world, app, plan);
+    later::await_comparisons(world, app, plan, &mut prunes);
     later::take(world, app, plan, &mut prunes, &mut waiting);
     deletions(world, (name, app), limits, plan, (prunes, asks), &mut waiting);
     if let Some(proposed) = app.asked_about() {

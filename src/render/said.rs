@@ -30,6 +30,10 @@ const NAMED_AFTER: &[&str] = &[
 const FILE_ENDINGS: &[&str] = &[".yaml", ".yml", ".tpl", ".json", ".toml", ".txt", ".tgz"];
 /// What Kustomize says of a literal before it quotes it whole.
 const LITERAL: &str = "literal source ";
+/// What it says of all of them, before it quotes them as a list.
+const LITERALS: &str = "literal sources [";
+/// What comes behind that list.
+const LITERALS_END: &str = "]: invalid literal source ";
 
 /// What a program said. Shown, it quotes no value.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,6 +72,11 @@ pub(super) fn without_values(text: &str) -> String {
             shown.push_str(LITERAL);
             shown.push_str(VALUE);
             rest.find(", expected").unwrap_or(rest.len())
+        } else if rest.starts_with(LITERALS) {
+            shown.push_str(LITERALS);
+            shown.push_str(VALUE);
+            // A value may have anything in it: the last such words are the program's.
+            rest.rfind(LITERALS_END).unwrap_or(rest.len())
         } else if rest.starts_with("map[") {
             bracketed(rest, "map[", ('[', ']'), &mut shown)
         } else if next == '{' {
@@ -158,6 +167,11 @@ mod tests {
                 "invalid literal source password hunter2, expected key=value",
                 "invalid literal source (…), expected key=value",
             ),
+            (
+                "loading KV pairs: literal sources [a]: invalid literal source hunter2]: invalid literal source hunter2, expected key=value",
+                "loading KV pairs: literal sources [(…)]: invalid literal source (…), expected key=value",
+            ),
+            ("literal sources [hunter2]: hunter2", "literal sources [(…)"),
             (
                 "yaml: unmarshal errors: line 3: cannot unmarshal !!str `hunter2` into int",
                 "yaml: unmarshal errors: line 3: cannot unmarshal !!str `(…)` into int",

@@ -42,13 +42,16 @@ impl World {
     fn fold(&mut self, seq: Seq, recorded: Timestamp, event: &Event) -> Touched {
         match event {
             Event::LedgerCreated(_)
-            | Event::LedgerRepaired(_)
             | Event::HistoryImported(_)
             | Event::Marked(_)
             | Event::RecoveryBegun(_)
             | Event::RecoveryFinished(_)
             | Event::RecoveryAbandoned(_)
             | Event::DaemonStopped(_) => Touched::nothing(),
+            Event::LedgerRepaired(body) => {
+                self.own_writes.cut |= body.possibly_acknowledged;
+                Touched::nothing()
+            }
             Event::CommitRecorded(body) => self.arrived(&body.commit),
             Event::PushIntended(_) | Event::PushEnded(_) => self.pushed(seq, recorded, event),
             Event::ConfigLoaded(body) => self.config_loaded(body),

@@ -31,6 +31,8 @@ const CLOCKS_DIFFER_MS: u64 = 60_000;
 pub struct OwnWrites {
     /// The latest time that the answer to one of them stated, by the API server's clock.
     pub latest: Option<Timestamp>,
+    /// Whether events may be lost: then it may have written although none of its writes is known.
+    pub cut: bool,
     /// Until when one that nobody saw made may have been made, or what was there was accepted.
     pub unseen: Timestamp,
     /// What shows that greffier wrote later than that.
@@ -73,7 +75,8 @@ impl OwnWrites {
     /// write tells it anything.
     #[must_use]
     pub fn until(&self) -> Option<Timestamp> {
-        Some(self.latest?.max(self.unseen.plus_ms(CLOCKS_DIFFER_MS)))
+        let latest = self.latest.or(self.cut.then(Timestamp::default))?;
+        Some(latest.max(self.unseen.plus_ms(CLOCKS_DIFFER_MS)))
     }
 }
 
@@ -222,7 +225,7 @@ impl World {
     }
 
     /// Whether the object shows a write of greffier that is later than all of this ledger. A ledger
-    /// that never wrote anything is no copy of one that did.
+    /// that never wrote anything is no copy of one that did, unless its end is lost.
     pub(super) fn look_at_writer(&mut self, body: &ObjectObservedV1) -> bool {
         let own = body.managers.iter().find(|stamp| stamp.is_own());
         let Some(at) = own.and_then(|stamp: &ManagerStamp| stamp.time) else { return false };
@@ -288,7 +291,7 @@ impl World {
             }
             // Whoever wrote later may have removed it, too.
             Verb::Create if self.makes_again_beside_later(app, write) => true,
-            Verb::Create if self.makes_beside_otherwise(app) => true,
+            Verb::Create | Verb::Prune if self.stands_beside_otherwise(app) => true,
             // And may have been told something else since.
             Verb::Create | Verb::Update | Verb::Adopt | Verb::Recreate | Verb::Prune => {
                 self.is_of_old_copy(app) || self.changes_later(app, write)
@@ -324,9 +327,9 @@ impl World {
 
     /// Whether something of the application, or of the tree that it is in, shows a later write and
     /// is wanted otherwise, as far as is known: that may have been a rollback, which removed as
-    /// well what is not there. So it is not made unasked.
+    /// well what is not there, and kept what is. So nothing is made or removed unasked.
     #[must_use]
-    pub fn makes_beside_otherwise(&self, app: &App) -> bool {
+    pub fn stands_beside_otherwise(&self, app: &App) -> bool {
         if self.own_writes.later.is_empty() || self.is_spoken_since_start(app) {
             return false;
         }

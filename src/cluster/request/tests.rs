@@ -113,7 +113,8 @@ fn messages_name_the_subject_and_the_cause() {
 fn texts_about_secrets_are_withheld() {
     let answer = json!({"kind": "Status", "reason": "Invalid", "message": "canary",
         "details": {"name": "canary", "causes": [
-            {"field": "data[password]", "reason": "FieldValueInvalid", "message": "canary"}]}});
+            {"field": "data[password]", "reason": "FieldValueInvalid", "message": "canary"},
+            {"field": "data[canary+/1]", "reason": "FieldValueInvalid", "message": "canary"}]}});
     for bytes in [answer.to_string(), "plain canary".to_owned()] {
         let error = refusal(
             &call(Method::PATCH, true),
@@ -129,7 +130,12 @@ fn texts_about_secrets_are_withheld() {
         answer.to_string().as_bytes(),
         None,
     );
-    assert!(error.to_string().contains("data[password] (FieldValueInvalid)"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("data[password] (FieldValueInvalid), data[…] (FieldValueInvalid)"),
+        "{error}"
+    );
 }
 
 #[test]

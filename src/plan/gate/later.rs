@@ -125,7 +125,7 @@ pub(super) fn take(
         let keys = match again {
             true => &mut older,
             false if world.is_of_old_copy(app) => &mut unsaid,
-            false if write.verb == Verb::Create => &mut beside,
+            false if matches!(write.verb, Verb::Create | Verb::Prune) => &mut beside,
             false => &mut said,
         };
         keys.push(write.key.clone());
@@ -153,8 +153,8 @@ pub(super) fn take(
     }
     if !beside.is_empty() {
         let what = format!(
-            "would make {}, beside what greffier wrote later than this ledger knows of: that may \
-             have been a rollback, which removed it",
+            "would make or remove {}, beside what greffier wrote later than this ledger knows of: \
+             that may have been a rollback, which had it as it is",
             named(&beside)
         );
         waiting.contacts.push(GateReason { what });
@@ -168,15 +168,20 @@ pub(super) fn take(
     }
 }
 
-/// Leaves what would be made for the next plan while objects of the application are being compared:
-/// that may show that the ledger is an old copy, or that nothing of it was meant otherwise.
-pub(super) fn await_comparisons(world: &World, app: &App, plan: &mut Plan) {
+/// Leaves what would be made or removed for the next plan while objects of the application are being
+/// compared: that may show that the ledger is an old copy, or that nothing of it was meant otherwise.
+pub(super) fn await_comparisons(
+    world: &World,
+    app: &App,
+    plan: &mut Plan,
+    prunes: &mut Vec<Write>,
+) {
     let compared = plan.compare.len() + plan.dry_runs.len();
     if compared == 0 {
         return;
     }
     let asked = app.asked(world.now).is_some();
-    let beside = !world.is_of_old_copy(app) && world.makes_beside_otherwise(app);
+    let beside = !world.is_of_old_copy(app) && world.stands_beside_otherwise(app);
     let mut waits: Vec<ObjectKey> = Vec::new();
     plan.writes.retain(|write| {
         let owned = world.owned.get(&write.key);
@@ -188,6 +193,9 @@ pub(super) fn await_comparisons(world: &World, app: &App, plan: &mut Plan) {
         }
         !waiting
     });
+    if beside {
+        waits.extend(prunes.drain(..).map(|write| write.key));
+    }
     for object in plan.objects.iter_mut().filter(|object| waits.contains(&object.key)) {
         let why = format!("{}; {compared} other objects are compared first", object.why);
         object.block(why, true);

@@ -4,8 +4,8 @@
 use super::{A, B, drifts, found, gated, reason};
 use crate::ledger::event::{
     DriftKind, FetchFailedV1, FetchRecoveredV1, FetchUnchangedV1, FieldChange, IntentSettledV1,
-    KindsServedV1, ManagerStamp, ObjectObservedV1, Origin, Preview, ServedKind, WatchGapV1,
-    WriteResult,
+    KindsServedV1, LedgerRepairedV1, ManagerStamp, ObjectObservedV1, Origin, Preview, ServedKind,
+    WatchGapV1, WriteResult,
 };
 use crate::model::{Digest, FIELD_MANAGER, Timestamp};
 use crate::plan::{Violation, check, withdrawn};
@@ -451,7 +451,10 @@ fn nothing_is_made_beside_what_may_have_been_rolled_back() {
     let plan = given.plan("web");
     assert_eq!(gated(&plan), [format!("update {A}"), format!("create {NEW}")]);
     let reasons = &plan.gate.as_ref().unwrap().reasons;
-    assert!(reasons.iter().any(|reason| reason.what.contains("which removed it")), "{reasons:?}");
+    assert!(
+        reasons.iter().any(|reason| reason.what.contains("which had it as it is")),
+        "{reasons:?}"
+    );
     let create = plan.gate.unwrap().writes[1].clone();
     let why = withdrawn(&given.world, &name("web"), &create);
     assert!(why.is_some_and(|why| why.contains("later than this ledger knows of")), "{why:?}");
@@ -464,6 +467,45 @@ fn nothing_is_made_beside_what_may_have_been_rolled_back() {
     given.approves("web");
     let goes = given.writes("web");
     assert!(goes.contains(&format!("update {A}")) && goes.contains(&format!("create {NEW}")));
+}
+
+/// Goal: a rollback may have kept what a commit after the copy dropped: it waits as what it made does.
+#[test]
+fn nothing_is_removed_beside_what_may_have_been_rolled_back() {
+    let (mut given, _) = said_otherwise();
+    given.push(4);
+    given.renders("web", vec![object(A, 3)]);
+    given.advances("other");
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [""; 0], "what is there of A is asked for first");
+    assert!(said(&plan, B).why.contains("compared first"), "{plan:?}");
+    let asked = plan.dry_runs[0].clone();
+    let mut same = given.clone();
+    same.previews("web", &asked, Preview::Same);
+    assert!(same.writes("web").contains(&format!("prune {B}")));
+    let differing = FieldChange { path: ".data".into(), was: "1".into(), now: "2".into() };
+    given.previews("web", &asked, Preview::Changes(vec![differing]));
+    let plan = given.plan("web");
+    assert_eq!(gated(&plan), [format!("update {A}"), format!("prune {B}")]);
+    given.approves("web");
+    assert!(given.writes("web").contains(&format!("prune {B}")));
+}
+
+/// Goal: a ledger that lost its end may have written, although none of its writes is known.
+#[test]
+fn what_a_ledger_that_lost_its_end_may_have_written_is_a_sign() {
+    for cut in [false, true] {
+        let mut given = Given::app("web", auto());
+        let (what, kept) = (String::new(), String::new());
+        given.event(LedgerRepairedV1 { what, kept, possibly_acknowledged: cut });
+        let at = in_an_hour(&given);
+        given.renders("web", vec![object(A, 3)]);
+        shows(&mut given, A, at, "Apply");
+        assert_eq!(
+            (given.world.shows_later(&key(A)), given.world.old_copy().is_some()),
+            (cut, cut)
+        );
+    }
 }
 
 #[test]
