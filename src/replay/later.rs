@@ -232,12 +232,19 @@ impl World {
         if self.own_writes.until().is_none_or(|until| at <= until)
             // The answer is on its way.
             || self.in_flight.contains_key(&body.key)
-            || !self.is_of_this_ledger(body)
             || self.own_writes.is_let_go(&body.key, at)
         {
             return false;
         }
-        self.note_later(body, at);
+        // What names an application is asked about also where that is only known later: this
+        // ledger may be from before it was added.
+        let known = self.is_of_this_ledger(body);
+        if known || !body.claimed_by.is_empty() {
+            self.note_later(body, at);
+        }
+        if !known {
+            return false;
+        }
         match self.cluster.doubt() {
             Some(_) => self.note_doubted(&body.key, at),
             None => self.note_sign(&body.key, at),

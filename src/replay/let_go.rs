@@ -168,7 +168,11 @@ impl World {
         if self.own_writes.sign.is_none() || self.cluster.doubt().is_some() {
             return false;
         }
-        let later = self.own_writes.later.iter();
+        let of_ours = |key: &ObjectKey, later: &Later| {
+            let named = later.claimed_by.as_ref().is_some_and(|app| self.apps.contains_key(app));
+            named || self.owned.contains_key(key)
+        };
+        let later = self.own_writes.later.iter().filter(|(key, later)| of_ours(key, later));
         let later = later.map(|(key, later)| (later.at, key.clone(), later.seq));
         let drift = self.apps.values().flat_map(|app| {
             let later = |key| self.later_write(app, key);

@@ -508,6 +508,25 @@ fn what_a_ledger_that_lost_its_end_may_have_written_is_a_sign() {
     }
 }
 
+/// Goal: the ledger may be from before the application was added: its objects are listed first, and
+/// what greffier wrote later is not written over once the application is known.
+#[test]
+fn what_greffier_wrote_for_an_application_that_is_not_known_yet_is_asked_about() {
+    for later in [false, true] {
+        let mut given = Given::synced(objects(&[B]));
+        let at = in_an_hour(&given);
+        shows_of(&mut given, A, at, "Apply", if later { "api" } else { "" });
+        assert_eq!(given.world.old_copy(), None, "it may be another greffier's");
+        given.declares(&application("api", auto()), Origin::Config);
+        given.renders("api", vec![object(A, 3)]);
+        let asked = given.plan("api").dry_runs[0].clone();
+        let differing = FieldChange { path: ".data".into(), was: "1".into(), now: "2".into() };
+        given.previews("api", &asked, Preview::Changes(vec![differing]));
+        assert_eq!(given.plan("api").gate.is_some(), later, "{:?}", given.plan("api"));
+        assert_eq!(given.writes("api").len(), usize::from(!later));
+    }
+}
+
 #[test]
 fn what_git_says_of_a_child_is_written_once_it_has_said_what_defines_it() {
     let mut given = listed();
