@@ -48,10 +48,7 @@ impl World {
             | Event::RecoveryFinished(_)
             | Event::RecoveryAbandoned(_)
             | Event::DaemonStopped(_) => Touched::nothing(),
-            Event::LedgerRepaired(body) => {
-                self.own_writes.cut |= body.possibly_acknowledged;
-                Touched::nothing()
-            }
+            Event::LedgerRepaired(body) => self.ledger_repaired(body.possibly_acknowledged),
             Event::CommitRecorded(body) => self.arrived(&body.commit),
             Event::PushIntended(_) | Event::PushEnded(_) => self.pushed(seq, recorded, event),
             Event::ConfigLoaded(body) => self.config_loaded(body),

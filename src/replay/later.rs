@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::application::{App, Previewed};
-use super::world::World;
+use super::world::{Touched, World};
 use crate::ledger::event::{Event, ManagerStamp, ObjectObservedV1, Origin, Preview, Verb, Write};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 
@@ -202,6 +202,12 @@ impl World {
     pub(super) fn wrote_at(&mut self, key: &ObjectKey, written: Option<Timestamp>) {
         self.own_writes.forget(key);
         self.own_writes.latest = self.own_writes.latest.max(written);
+    }
+
+    /// The ledger was repaired; `cut` = acknowledged events may be lost.
+    pub(super) fn ledger_repaired(&mut self, cut: bool) -> Touched {
+        self.own_writes.cut |= cut;
+        Touched::nothing()
     }
 
     /// A write of this ledger may have been made until then.
