@@ -274,11 +274,7 @@ impl World {
         let former = self.owned.get(&write.key).filter(|owned| owned.app == *name);
         let enters = former.is_none();
         let again = former.is_some_and(|owned| owned.applied == write.digest);
-        let made = match self.owned.get(&write.key).filter(|owned| owned.uid == applied.uid) {
-            Some(former) => former.made,
-            None if write.verb == Verb::Adopt => Made::Found(seq),
-            None => Made::Here(seq),
-        };
+        let made = self.made(seq, write, &applied.uid);
         let may_wait = self.extras.get(name).is_some_and(|extras| !extras.is_empty());
         let Some(app) = self.apps.get_mut(name) else { return };
         if enters && (may_wait || app.gate.is_some()) {
@@ -307,6 +303,18 @@ impl World {
             seq,
         };
         self.own(&write.key, owned);
+    }
+
+    /// Since when greffier has what it wrote, and whether it made it. What it makes again, because
+    /// somebody deleted it or it cannot be changed, is as old as it was; what somebody put in its
+    /// place was found.
+    fn made(&self, seq: Seq, write: &Write, uid: &str) -> Made {
+        let makes = matches!(write.verb, Verb::Create | Verb::Recreate);
+        match self.owned.get(&write.key) {
+            Some(former) if makes || former.uid == uid => former.made,
+            _ if makes => Made::Here(seq),
+            _ => Made::Found(seq),
+        }
     }
 
     /// What remains to be known of an apply. Fields are taken over on adoption only: who wrote to

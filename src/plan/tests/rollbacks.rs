@@ -86,6 +86,10 @@ fn what_was_there_then_and_came_to_it_since_stays() {
     given.syncs("web");
     given.syncs("api");
     assert_eq!(given.world.owned[&key(B)].app, name("web"));
+    // What is made again because somebody deleted it is as old as it was.
+    given.loses(B);
+    given.syncs("web");
+    assert!(given.world.live.contains_key(&key(B)));
     let mut shown = given.clone();
     given.rolls_back("web", &then);
     let plan = given.plan("web");
