@@ -305,6 +305,7 @@ impl Undo {
                     Restored::Written(more) => {
                         judged.fields.push(format!("{key} comes back"));
                         writes.extend(more);
+                        judged.blobs.extend(prepared.blobs);
                     }
                     Restored::Held(app, _) => {
                         judged.conflicts.push(format!("{key}: application {app} has it now"));
