@@ -312,7 +312,7 @@ impl Judge<'_> {
                 self.back_again(key, before, now)?;
                 Ok(())
             }
-            // Another of its name was there: this one was made.
+            // Where another of its name was there, this one was made.
             (None, Some(_), Some(_)) if effect.found.as_ref() == Some(&present.uid) => {
                 let before = self.before;
                 self.conflict(
