@@ -239,12 +239,7 @@ impl Undo {
         });
         let not_in_force = || NotUndone::NotInForce { seq: to, app: span.app.clone() };
         let after = after.await?.ok_or_else(not_in_force)?;
-        let (ledger, app) = (self.state.ledger.clone(), span.app.clone());
-        let between =
-            self.state.blocking(move || effects::between(&ledger, &app, (&before, &after), to));
-        let (changed, mut missing) = between.await??;
-        let (changed, more) = self.found(changed, span.from).await?;
-        missing.extend(more);
+        let (changed, missing) = self.between(&span, before, after).await?;
         let keys: Vec<ObjectKey> = changed.iter().map(|effect| effect.key.clone()).collect();
         let app = span.app.clone();
         let present = self.state.read(move |world, _| {
@@ -267,6 +262,22 @@ impl Undo {
         };
         let subject = format!("application {}", span.app);
         self.finish_new(restored, judged, subject).await
+    }
+
+    /// What became of the objects, and what of that cannot be found any more.
+    async fn between(
+        &self,
+        span: &Span,
+        before: Objects,
+        after: Objects,
+    ) -> Result<(Vec<Effect>, Vec<String>), Error> {
+        let (ledger, app, to) = (self.state.ledger.clone(), span.app.clone(), span.to);
+        let between =
+            self.state.blocking(move || effects::between(&ledger, &app, (&before, &after), to));
+        let (changed, mut missing) = between.await??;
+        let (changed, more) = self.found(changed, span.from).await?;
+        missing.extend(more);
+        Ok((changed, missing))
     }
 
     /// What of the effects was there before, though the application had not applied it.

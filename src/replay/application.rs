@@ -335,6 +335,9 @@ pub struct App {
     pub hold: Option<AppHold>,
     /// The release since which what Git says is in force, until Git says something else.
     pub released: Option<Released>,
+    /// The first of the holds without a break that what is in force goes back to: what they found in
+    /// the cluster is given back when something takes force that does not want it.
+    pub lent: Option<Seq>,
     /// How its renders fared, and what it goes back to by itself.
     pub trials: Trials,
     /// The newest render, where it waits for a person.
@@ -421,6 +424,7 @@ impl App {
             desired: None,
             hold: None,
             released: None,
+            lent: None,
             trials: Trials::default(),
             proposed: None,
             rewritten: None,

@@ -389,6 +389,7 @@ impl World {
             touched.apps.extend(self.owned.get(key).map(|owned| owned.app.clone()));
         }
         self.disown_absent(name);
+        self.give_back(name);
         touched
     }
 

@@ -189,6 +189,7 @@ impl World {
         });
         let known = self.apps.get_mut(&body.app).filter(|app| !app.removing);
         let Some(app) = known else { return Touched::nothing() };
+        let lent = app.lent.unwrap_or(seq);
         // What Git says, whether it was in force or waited already.
         let former = app.unheld().map(Cow::into_owned);
         let waits = app
@@ -201,6 +202,7 @@ impl World {
         });
         let _ = self.take_force(&body.app, Desired { counted, ..Desired::from(&body.desired) });
         let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
+        app.lent = Some(lent);
         app.proposed = waits;
         if let Some(proposed) = &mut app.proposed {
             proposed.causes.retain(|cause| !matches!(cause, Cause::Held(_)));
@@ -261,6 +263,8 @@ impl World {
         let Some(ended) = app.hold.take_if(|hold| hold.seq == body.hold) else {
             return Touched::app(&body.app);
         };
+        // What Git says as well is Git's from here on.
+        app.lent.take_if(|_| body.end == HoldEnd::SameAsGit);
         // Neither what was asked for with it nor what was allowed with it is about Git, unless Git
         // says the very same: then what is left of it is still to be done.
         if body.end == HoldEnd::SameAsGit {
@@ -284,7 +288,6 @@ impl World {
             proposed.causes.retain(|cause| !matches!(cause, Cause::Held(_)));
             if proposed.causes.is_empty() {
                 let _ = self.take_force(&body.app, proposed.desired);
-                self.give_back(&body.app, ended.seq);
                 self.note_release(&body.app, ended.to, body.end);
             } else if let Some(app) = self.apps.get_mut(&body.app) {
                 app.proposed = Some(proposed);
@@ -293,9 +296,12 @@ impl World {
         Touched::all()
     }
 
-    /// What a hold found in the cluster and took over is nobody's again once it is over, unless Git
-    /// wants it: Git never said that it is to go.
-    fn give_back(&mut self, app: &AppName, hold: Seq) {
+    /// What holds found in the cluster and took over is nobody's again once something is in force that
+    /// does not want it, Git's word or another hold: nobody ever said that it is to go.
+    pub(super) fn give_back(&mut self, app: &AppName) {
+        let Some(known) = self.apps.get_mut(app) else { return };
+        let held = known.is_held();
+        let Some(hold) = (if held { known.lent } else { known.lent.take() }) else { return };
         let since = |made: Made| matches!(made, Made::Found(at) if at > hold);
         let found = self.extras_of(app).filter(|(_, owned, _)| since(owned.made));
         for key in found.map(|(key, ..)| key.clone()).collect::<Vec<_>>() {

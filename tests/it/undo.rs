@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::cluster::ControlPlane;
-use crate::daemon::{Greffier, config_map, until};
-use crate::keep::{kept, kept_with, live};
+use crate::daemon::{Greffier, KEPT, application, config_map, until};
+use crate::keep::{kept, kept_with, live, namespace};
 
 fn observed<'a>(ns: &'a str, name: &'a str, version: &'a str) -> impl Fn(&Value) -> bool + 'a {
     move |event| {
@@ -512,4 +512,46 @@ fn a_key_that_was_added_to_a_secret_goes() {
     assert_eq!(live(&ns, "secret/s", ".data.password"), password);
     greffier.stop();
     nowhere(greffier.dir.path(), value);
+}
+
+/// Goal: of an application that is gone, what a sync had made does not come back or go, and what
+/// somebody changed since is not written over.
+#[test]
+fn what_an_application_did_that_is_gone_is_undone_as_far_as_nothing_came_since() {
+    let namespace = namespace("undoremoved");
+    let (web, ns) = ("undoremoved-web", namespace.as_str());
+    let greffier = Greffier::new();
+    greffier.repo.write("web/a.yaml", &config_map("a", "one")).write("apps/x.yaml", "# none");
+    let first = greffier.repo.push("first");
+    let url = greffier.repo.url();
+    let greffier = greffier.root(&application("undoremoved-root", &url, "apps", ns, KEPT));
+    let file = greffier.path("web-app.yaml");
+    fs::write(&file, application(web, &url, "web", ns, KEPT)).unwrap();
+    greffier.start();
+    greffier.cli_ends(0, &["app", "add", "-f", file.to_str().unwrap()]);
+    greffier.wait_synced(web, &first);
+    greffier.repo.write("web/a.yaml", &config_map("a", "two"));
+    let second = greffier.repo.push("second");
+    greffier.wait_synced(web, &second);
+    let synced = |commit: &str| {
+        let found = greffier.wait("the end of a sync", |event| {
+            let detail = &event["detail"];
+            event["kind"] == "sync.finished" && detail["app"] == web && detail["commit"] == *commit
+        });
+        format!("#{}", found["seq"].as_u64().unwrap())
+    };
+    let (made, changed) = (synced(&first), synced(&second));
+    greffier.cli_ends(0, &["app", "remove", web, "--orphan"]);
+    greffier.wait_kind("app.removed", web);
+    let (_, refused) = greffier.cli_ends(6, &["undo", &made, "--yes"]);
+    assert!(refused.contains("is left to be undone"), "{refused}");
+    let value = || live(ns, "cm/a", ".data.key");
+    assert_eq!(value(), "two");
+    edits(&greffier, ns, "a", r#"{"key":"hand"}"#);
+    let (_, refused) = greffier.cli_ends(6, &["undo", &changed, "--yes"]);
+    assert!(refused.contains("it was changed since"), "{refused}");
+    assert_eq!(value(), "hand", "no later change is written over");
+    edits(&greffier, ns, "a", r#"{"key":"two"}"#);
+    greffier.cli_ends(0, &["undo", &changed, "--yes"]);
+    until("it is as before", || (value() == "one").then_some(()));
 }

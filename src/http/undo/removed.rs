@@ -7,16 +7,24 @@ use super::{Judged, Looked, Undo};
 use crate::command::Restored;
 use crate::model::ObjectKey;
 use crate::query::restore::{NotRestorable, Seen, Then};
-use crate::query::undo::Span;
-use crate::query::undo::since;
+use crate::query::undo::effects::{self, Effect};
+use crate::query::undo::{Span, since};
+use crate::replay::World;
 
 impl Undo {
-    /// What an application had that is gone: nobody has its objects, and those that went come back.
+    /// What an application had that is gone: nobody has its objects, and they come back as it had
+    /// applied them before, or else as they were seen.
     pub(super) async fn of_removed(self, span: Span) -> Result<Response, Error> {
-        let keys = span.keys.clone().unwrap_or_default();
-        let (mut writes, mut judged) = (Vec::new(), Judged::default());
-        for key in keys {
-            let looked = self.look(&key, span.from).await?;
+        let (app, keys) = (span.app.clone(), span.keys.clone().unwrap_or_default());
+        let of = move |world: &World| effects::applied(world, &app, &keys);
+        let (before, after) = (self.as_of(span.from, of.clone()), self.as_of(span.to, of));
+        let (before, after) = (before.await?, after.await?);
+        let (changed, missing) = self.between(&span, before, after).await?;
+        let (mut writes, mut judged) = (Vec::new(), Judged { missing, ..Judged::default() });
+        for Effect { key, before, .. } in changed {
+            let mut looked = self.look(&key, span.from).await?;
+            // What was wanted may not have been written yet.
+            looked.then.wanted = before.map(|object| (span.app.clone(), object));
             if looked.then.seen.is_none() {
                 let why = "it was not there before, and greffier deletes nothing that nobody has";
                 judged.notes.push(format!("{key}: {why}"));

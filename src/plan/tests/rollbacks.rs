@@ -37,6 +37,19 @@ fn moved_on(policy: serde_json::Value) -> (Given, World) {
     (given, then)
 }
 
+/// Both commits of [`moved_on`] are dropped for a third.
+fn rewrites(given: &mut Given) {
+    given.event(HistoryRewrittenV1 {
+        repo: REPO.into(),
+        name: "refs/heads/main".into(),
+        old: commit(2),
+        new: commit(3),
+        dropped: vec![commit(1), commit(2)],
+        same_tree: false,
+        follow: false,
+    });
+}
+
 fn web(given: &Given) -> &App {
     &given.world.apps[&name("web")]
 }
@@ -132,6 +145,32 @@ fn what_a_rollback_found_and_took_over_is_given_back() {
     given.lets_go("web", hold);
     assert_eq!(given.writes("web"), [format!("update {A}"), format!("create {C}")]);
     assert!(!given.world.owned.contains_key(&key(B)));
+    // A second rollback takes its place, with it or without it.
+    for second in [1, 2] {
+        let (mut given, then) = moved_on(auto());
+        let now = given.world.clone();
+        given.sees(B);
+        given.rolls_back("web", &then);
+        given.syncs("web");
+        let other = given.rolls_back("web", if second == 1 { &then } else { &now });
+        assert_eq!(given.world.owned.contains_key(&key(B)), second == 1);
+        given.syncs("web");
+        given.lets_go("web", other);
+        assert!(!given.world.owned.contains_key(&key(B)), "{second}");
+    }
+    // What Git says may have to wait, and takes force later.
+    let (mut given, then) = moved_on(auto());
+    given.sees(B);
+    let hold = given.rolls_back("web", &then);
+    given.syncs("web");
+    rewrites(&mut given);
+    given.push(3);
+    given.renders("web", vec![object(A, 3)]);
+    given.lets_go("web", hold);
+    assert_eq!(given.writes("web"), [""; 0]);
+    given.gates("web");
+    given.approves("web");
+    assert_eq!(given.writes("web"), [format!("update {A}")]);
     // What it made itself goes with it.
     let (mut given, then) = moved_on(auto());
     let hold = given.rolls_back("web", &then);
@@ -409,15 +448,7 @@ fn what_a_rewritten_history_dropped_is_asked_about_when_it_is_released() {
     let hold = given.rolls_back("web", &then);
     given.syncs("web");
     given.finishes("web");
-    given.event(HistoryRewrittenV1 {
-        repo: REPO.into(),
-        name: "refs/heads/main".into(),
-        old: commit(2),
-        new: commit(3),
-        dropped: vec![commit(1), commit(2)],
-        same_tree: false,
-        follow: false,
-    });
+    rewrites(&mut given);
     given.push(3);
     given.renders("web", vec![object(A, 3)]);
     assert_eq!(given.plan("web").gate, None, "it waits for the release");
