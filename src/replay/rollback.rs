@@ -189,9 +189,8 @@ impl World {
         });
         let known = self.apps.get_mut(&body.app).filter(|app| !app.removing);
         let Some(app) = known else { return Touched::nothing() };
-        let lent = app.lent.unwrap_or(seq);
         // What Git says, whether it was in force or waited already.
-        let former = app.unheld().map(Cow::into_owned);
+        let (former, lent) = (app.unheld().map(Cow::into_owned), app.lent.unwrap_or(seq));
         let waits = app
             .proposed
             .take()
