@@ -21,7 +21,7 @@ use super::why::commit;
 use crate::http::{Client, dto};
 use crate::query::images::{ImageThen, Moved};
 use crate::query::planned::{NotDone, Step};
-use crate::query::rollback::{HELD_ALREADY, HoldEnds, HoldPlan, LAST_HEALTHY, RELEASED};
+use crate::query::rollback::{HELD_ALREADY, HoldEnds, HoldPlan, LAST_HEALTHY, RELEASED, UnderWay};
 use crate::query::text::{clean, count, shell};
 
 /// Runs `rollback`.
@@ -371,6 +371,7 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         ("applications removed", children::removed(&shown.remove, &shown.gone)),
         ("holds of objects that END with it", shown.ends.iter().map(HoldEnds::text).collect()),
         ("compared first", shown.compare.clone()),
+        ("UNDER WAY already", shown.under_way.iter().map(UnderWay::text).collect()),
         ("not done", shown.not_done.iter().map(left).collect()),
         ("NOT PUT BACK in Git by the commit", shown.not_in_git.clone()),
         ("the commit CHANGES OTHERS too", shown.shared.clone()),

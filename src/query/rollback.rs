@@ -10,6 +10,7 @@ mod git;
 mod goes;
 mod healthy;
 mod tree;
+mod under_way;
 mod undone;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ pub use git::{CommitPlan, held_commit, hint_of, result_word};
 pub use healthy::{Choice, LAST_HEALTHY, Next, Stretch, choose, stretches};
 use serde::{Deserialize, Serialize};
 pub use tree::{gather_tree, held_by};
+pub use under_way::UnderWay;
 use undone::Before;
 
 use super::book::Book;
@@ -107,6 +109,9 @@ pub struct HoldPlan {
     pub ends: Vec<HoldEnds>,
     /// Objects that are compared first.
     pub compare: Vec<String>,
+    /// Writes that are under way already, and what follows from each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub under_way: Vec<UnderWay>,
     /// What differs and is not written, and why.
     pub not_done: Vec<NotDone>,
     /// Why nothing may be written at all; empty where it may.
@@ -174,7 +179,10 @@ impl HoldPlan {
         let remove = remove.map(|n| format!("remove {}", count(n, "application")));
         let compare = Some(self.compare.len()).filter(|n| *n > 0);
         let compare = compare.map(|n| format!("compare {n} first"));
-        let all: Vec<String> = verbs.chain(define).chain(remove).chain(compare).collect();
+        let open = Some(self.under_way.len()).filter(|n| *n > 0);
+        let open = open.map(|n| format!("{} under way already", count(n, "write")));
+        let all = verbs.chain(define).chain(remove).chain(compare).chain(open);
+        let all: Vec<String> = all.collect();
         if all.is_empty() { "nothing to write".to_owned() } else { all.join(", ") }
     }
 }
@@ -280,6 +288,7 @@ impl Pending {
             goes: gone.iter().map(Gone::text).collect(),
             gone,
             compare: compared(planned).iter().map(ToString::to_string).collect(),
+            under_way: under_way::under_way(world, name, app),
             not_done: not_done(planned, &steps),
             restrained: if may { String::new() } else { planned.permission.why_not.clone() },
             exceeds: match gated {
@@ -369,6 +378,7 @@ impl Pending {
     fn only(&mut self, keys: &[ObjectKey]) {
         let keys: BTreeSet<String> = keys.iter().map(ToString::to_string).collect();
         self.plan.not_done.retain(|left| keys.is_empty() || keys.contains(&left.object));
+        self.plan.under_way.retain(|open| keys.is_empty() || keys.contains(&open.object));
     }
 
     /// Calls holds that are not begun yet by no number: which they get is not known.

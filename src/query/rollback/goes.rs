@@ -43,7 +43,11 @@ pub(super) fn without(world: &World, going: &[AppName]) -> World {
 impl Pending {
     /// Nothing is written for an application that goes.
     pub(super) fn is_removed(&mut self) {
-        let HoldPlan { app, steps, counts, compare, not_done, notes, .. } = &mut self.plan;
+        let HoldPlan { app, steps, counts, compare, under_way, not_done, notes, .. } =
+            &mut self.plan;
+        for open in under_way {
+            "its application goes".clone_into(&mut open.then);
+        }
         steps.clear();
         counts.clear();
         compare.clear();

@@ -102,6 +102,47 @@ fn gathered(given: &Given, event: &Event) -> HoldPlan {
     gather(world, &compared, &limits, &name("web"), event).unwrap().plan
 }
 
+/// Goal: a plan that is made while writes are under way counts them and says what follows from
+/// each: what is made in that moment and was not there then is pruned, although nothing has it yet.
+#[test]
+fn writes_that_are_under_way_are_told_with_what_follows() {
+    let mut given = Given::synced(vec![object(A, 1), object(B, 1)]);
+    let then = given.world.clone();
+    given.push(2);
+    given.renders("web", vec![object(A, 2), object(B, 1), object(JOB, 1)]);
+    let intent = given.intends("web");
+    let event = given.rollback("web", &then).into();
+    let plan = gathered(&given, &event);
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+    assert_eq!(plan.summary(), "2 writes under way already");
+    let told: Vec<_> = plan.under_way.iter().map(UnderWay::text).collect();
+    let update = format!("update {A} (#{intent}): it is written again afterwards");
+    let create = format!(
+        "create {JOB} (#{intent}): it is not wanted then, and is pruned afterwards if greffier \
+         made it"
+    );
+    assert_eq!(told, [update, create]);
+    // And that is what follows.
+    given.event(event);
+    given.carries_out(intent);
+    given.syncs("web");
+    assert!(!given.world.owned.contains_key(&JOB.parse().unwrap()));
+}
+
+/// Goal: what is pruned in that moment and was there then is made again.
+#[test]
+fn a_prune_that_is_under_way_is_told_to_be_made_good() {
+    let mut given = Given::synced(vec![object(A, 1), object(B, 1)]);
+    let then = given.world.clone();
+    given.push(2);
+    given.renders("web", vec![object(A, 1)]);
+    let intent = given.intends("web");
+    let plan = gathered(&given, &given.rollback("web", &then).into());
+    assert_eq!(plan.summary(), "1 write under way already");
+    let told = format!("prune {B} (#{intent}): it is made again afterwards");
+    assert_eq!(plan.under_way[0].text(), told);
+}
+
 /// Goal: a hold that takes the place of another never drops its end in silence.
 #[test]
 fn what_a_hold_takes_the_place_of_is_said_with_its_end() {
