@@ -354,6 +354,9 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         let objects = count(shown.objects, "object");
         let _ = writeln!(out, "  of {objects}: {}", clean(&shown.summary()));
     }
+    if !shown.not_known.is_empty() {
+        let _ = writeln!(out, "  {}", clean(&shown.not_known));
+    }
     if !shown.restrained.is_empty() {
         let _ = writeln!(out, "  nothing is written now: {}", clean(&shown.restrained));
     }
@@ -368,6 +371,7 @@ pub(super) fn text(shown: &HoldPlan) -> String {
     let left = |left: &NotDone| format!("{} ({}): {}", left.object, left.sync, left.why);
     for (title, lines) in [
         ("applications defined", children::defined(&shown.define, &shown.come)),
+        ("applications with ANOTHER SOURCE", shown.moved.iter().map(|app| moved(app)).collect()),
         ("applications removed", children::removed(&shown.remove, &shown.gone)),
         ("holds of objects that END with it", shown.ends.iter().map(HoldEnds::text).collect()),
         ("compared first", shown.compare.clone()),
@@ -405,6 +409,11 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         out.push_str(&text(plan));
     }
     out
+}
+
+/// What is said of an application that is defined otherwise.
+fn moved(app: &str) -> String {
+    format!("{app}: what is written and PRUNED of it is known once that is rendered")
 }
 
 /// What became of images that are named by tags, and what can be done about it.

@@ -17,7 +17,9 @@ use super::restore::{Asking, finish};
 use super::server::State;
 use super::{dto, hold};
 use crate::command::{self, Command, Decision, Restored, Then as RenderThen};
-use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind, Event, ObjectGoneV1};
+use crate::ledger::event::{
+    BackTo, DesiredObject, DriftDetectedV1, DriftKind, Event, HoldOf, ObjectGoneV1,
+};
 use crate::ledger::{self, Blob};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 use crate::plan::Compared;
@@ -112,6 +114,11 @@ pub(super) async fn undo(
             undo.finish(restored, judged, app.to_string(), (from, until, reason)).await
         }
         What::RollBackAgain(body) => {
+            let app = body.app.clone();
+            let gone = undo.state.read(move |world, _| !world.apps.contains_key(&app));
+            if gone.await? {
+                return Err(NotUndone::Gone { seq, app: body.app }.into());
+            }
             let to = At { seq: body.to, time: body.at, timed: false, what: String::new() };
             let command = Command::Rollback {
                 app: body.app.to_string(),
@@ -257,11 +264,41 @@ impl Undo {
             fields: judged.fields,
             conflicts: judged.conflicts,
             missing: missing.into_iter().chain(judged.missing).collect(),
-            notes: judged.notes,
+            notes: judged
+                .notes
+                .into_iter()
+                .chain(self.left_out(&restored, span.from).await?)
+                .collect(),
             ..Judged::default()
         };
         let subject = format!("application {}", span.app);
         self.finish_new(restored, judged, subject).await
+    }
+
+    /// What others had set of objects that come back as they were applied, as of event `at`.
+    async fn left_out(&self, restored: &Restored, at: Seq) -> Result<Vec<String>, Error> {
+        let Restored::Held(_, parts) = restored else { return Ok(Vec::new()) };
+        let objects = parts.iter().filter_map(|part| match part {
+            HoldOf::Object(held) => Some(held.object.clone()),
+            HoldOf::Fields(_) | HoldOf::Absence(_) => None,
+        });
+        let objects: Vec<DesiredObject> = objects.collect();
+        if objects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let seen = move |world: &World| {
+            let of = |object: DesiredObject| Some((world.live.get(&object.key)?.object, object));
+            objects.into_iter().filter_map(of).collect::<Vec<_>>()
+        };
+        let (seen, ledger) = (self.as_of(at, seen).await?, self.state.ledger.clone());
+        let notes = self.state.blocking(move || {
+            let mut notes = Vec::new();
+            for (seen, object) in &seen {
+                notes.extend(restore::left_out(&ledger, object, (*seen, at))?);
+            }
+            Ok::<_, ledger::Error>(notes)
+        });
+        Ok(notes.await??)
     }
 
     /// What became of the objects, and what of that cannot be found any more.

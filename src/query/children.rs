@@ -14,7 +14,7 @@ use super::text::count;
 use crate::ledger;
 use crate::ledger::event::{Event, RenderSucceededV1};
 use crate::ledger::store::SubjectKey;
-use crate::model::{AppName, ObjectKey, Seq};
+use crate::model::{AppName, AppSpec, ObjectKey, Seq};
 use crate::plan::Plan;
 use crate::replay::World;
 
@@ -176,6 +176,19 @@ pub fn all_gone(world: &World, plan: &Plan) -> Vec<Gone> {
 pub fn coming(world: &World, plan: &Plan) -> Vec<AppName> {
     let new = plan.declare.iter().map(|(child, _)| child);
     new.filter(|child| !world.apps.contains_key(*child)).cloned().collect()
+}
+
+/// The applications that a plan defines otherwise than they are there: from another source, or for
+/// another namespace. What they ask for then is known once that is rendered.
+#[must_use]
+pub fn moved(world: &World, plan: &Plan) -> Vec<AppName> {
+    let other = |(child, manifest): &(AppName, Vec<u8>)| {
+        let known = world.apps.get(child)?;
+        let spec = AppSpec::parse(&serde_json::from_slice(manifest).ok()?).ok()?;
+        let same = spec.sources == known.spec.sources && spec.namespace == known.spec.namespace;
+        (!same).then(|| child.clone())
+    };
+    plan.declare.iter().filter_map(other).collect()
 }
 
 /// What is known of applications that come, and of those below them, as of the event `by`.

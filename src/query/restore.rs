@@ -7,11 +7,13 @@
 //! Security: an observed Secret has digests for values and is not restorable; one that was wanted
 //! is read from its sealed manifest, and what is told of it passes through `plan::secret`.
 
+mod beside;
 mod doc;
 mod known;
 
 use serde_json::Value;
 
+pub use beside::left_out;
 use doc::{Doc, manifest, observed};
 pub use known::{HeldParts, Now, Seen, Then};
 
@@ -351,6 +353,12 @@ fn of_app(
         },
         None => as_seen(wish, then, app, doc, before),
     };
+    // What is there keeps what others have set: an apply does not take it away.
+    if let (Some(object), Some(seen), None) = (wanted.filter(|_| !wish.live), &then.seen, &now.seen)
+    {
+        let left = left_out(book, object, (seen.object, seq));
+        prepared.notes.extend(left.map_err(NotRestorable::Ledger)?);
+    }
     let over = |hold: &Seq| format!("hold #{hold} of it ends: this takes its place");
     prepared.notes.extend(now.holds.iter().map(over));
     if present.is_none() {

@@ -93,6 +93,9 @@ pub struct HoldPlan {
     pub steps: Vec<Step>,
     /// Applications that are defined or redefined.
     pub define: Vec<String>,
+    /// Those of them that are there already and get another source, or another namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<String>,
     /// Applications that are removed.
     pub remove: Vec<String>,
     /// What becomes of each application that goes.
@@ -114,6 +117,9 @@ pub struct HoldPlan {
     pub under_way: Vec<UnderWay>,
     /// What differs and is not written, and why.
     pub not_done: Vec<NotDone>,
+    /// Why it cannot be said what is written; empty where it can.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub not_known: String,
     /// Why nothing may be written at all; empty where it may.
     pub restrained: String,
     /// Why some of it exceeds what may be deleted without asking.
@@ -172,6 +178,9 @@ impl HoldPlan {
     /// How much is done: `update 3, prune 1`.
     #[must_use]
     pub fn summary(&self) -> String {
+        if !self.not_known.is_empty() {
+            return "not known yet".to_owned();
+        }
         let verbs = self.counts.iter().map(|(verb, n)| format!("{verb} {n}"));
         let define = Some(self.define.len()).filter(|n| *n > 0);
         let define = define.map(|n| format!("define {}", count(n, "application")));
@@ -243,6 +252,10 @@ pub fn gather(
         Event::HoldEnded(body) => pending.only(&body.objects),
         Event::AppHoldEnded(_) => {
             pending.way_back(before.hold.as_ref().map_or(0, |hold| hold.to.0));
+            pending.goes_by_parent(&world, (name, app), limits, compared);
+            if pending.going.contains(name) {
+                pending.is_removed();
+            }
         }
         Event::SyncRequested(body) => pending.only(&body.only),
         _ => {}
@@ -284,6 +297,7 @@ impl Pending {
             objects: app.desired.as_ref().map_or(0, |desired| desired.objects.len()),
             counts,
             define: planned.declare.iter().map(|(child, _)| child.to_string()).collect(),
+            moved: children::moved(world, planned).iter().map(ToString::to_string).collect(),
             remove: removed.map(ToString::to_string).collect(),
             goes: gone.iter().map(Gone::text).collect(),
             gone,

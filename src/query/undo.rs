@@ -93,6 +93,14 @@ pub enum NotUndone {
     /// Nothing is left of it.
     #[error("nothing of what #{} did is left to be undone", .0.0)]
     Nothing(Seq),
+    /// The application of which something was undone is not there any more.
+    #[error("application `{app}`, which #{} was about, is gone since", .seq.0)]
+    Gone {
+        /// The event.
+        seq: Seq,
+        /// The application.
+        app: AppName,
+    },
     /// It is over already.
     #[error("{what} that #{} began is over already", .seq.0)]
     Over {
@@ -149,6 +157,7 @@ impl NotUndone {
                 let each = renders.iter().map(|(_, seq)| format!("`greffier undo '#{}'`", seq.0));
                 format!("undo one of them: {}", each.collect::<Vec<_>>().join(", "))
             }
+            Self::Gone { app, .. } => format!("`greffier why {app}` says how it is had back"),
             Self::NotInForce { app, .. } => format!("`greffier why {app}` says what is"),
             Self::NotSeen(key) => format!("`greffier show {key}` says what is known of it"),
             Self::Ledger(_) => String::new(),

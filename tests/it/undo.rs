@@ -555,3 +555,28 @@ fn what_an_application_did_that_is_gone_is_undone_as_far_as_nothing_came_since()
     greffier.cli_ends(0, &["undo", &changed, "--yes"]);
     until("it is as before", || (value() == "one").then_some(()));
 }
+
+/// Goal: what comes back as it was applied is not said to be the whole object where others had set
+/// something of it.
+#[test]
+fn what_others_had_set_of_what_was_pruned_is_named() {
+    let files =
+        [("web/a.yaml", &*config_map("a", "one")), ("web/b.yaml", &*config_map("b", "one"))];
+    let (greffier, app, ns) = kept("undobeside", &files);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    edits(&greffier, &ns, "b", r#"{"beside":"alice"}"#);
+    let then = greffier.seq();
+    greffier.repo.remove("web/b.yaml");
+    let second = greffier.repo.push("second");
+    let synced = greffier.wait_synced(&app, &second);
+    let (event, object) = (format!("#{}", synced["seq"]), format!("ConfigMap/{ns}/b"));
+    let to = format!("#{then}");
+    for asked in [&["undo", &event, "--plan"][..], &["restore", &object, "--to", &to, "--plan"]] {
+        let (plan, _) = greffier.cli_ends(0, asked);
+        let named = "not with it: 1 field that others had set: .data.beside (kubectl-patch)";
+        assert!(plan.contains(named), "{plan}");
+    }
+    // And that is how it is had with them.
+    let (plan, _) = greffier.cli_ends(0, &["restore", &object, "--to", &to, "--live", "--plan"]);
+    assert!(!plan.contains("not with it"), "{plan}");
+}

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::{HoldPlan, Pending};
-use crate::ledger::event::AppRemovedV1;
+use crate::ledger::event::{AppRemovedV1, Origin};
 use crate::model::AppName;
-use crate::plan::{Plan, Status};
+use crate::plan::{Compared, Limits, Plan, Status, plan};
 use crate::query::children::{Gone, going, gone, with_below};
-use crate::replay::World;
+use crate::replay::{App, World};
+
+/// What is said of an application that is defined otherwise.
+const MOVED: &str = "it gets another source with this: what is written and what is PRUNED is known \
+                     once that is rendered";
 
 /// The applications that go, and what becomes of each, in `world` as it is then.
 pub(super) fn goes(world: &World, planned: &Plan) -> (Vec<AppName>, Vec<Gone>) {
@@ -41,24 +45,67 @@ pub(super) fn without(world: &World, going: &[AppName]) -> World {
 }
 
 impl Pending {
+    /// What the end of the hold of `name` lets its parent do in `world`, as it is then: an
+    /// application that Git dropped while it was held goes, and what is of it.
+    pub(super) fn goes_by_parent(
+        &mut self,
+        world: &World,
+        (name, app): (&AppName, &App),
+        limits: &Limits,
+        compared: &Compared,
+    ) {
+        let Origin::Parent(parent) = &app.origin else { return };
+        if app.is_held() {
+            return;
+        }
+        let Some(planned) = plan(world, parent, limits, compared) else { return };
+        let (going, told) = goes(world, &planned);
+        if !going.contains(name) {
+            return;
+        }
+        let HoldPlan { remove, goes, gone, exceeds, notes, .. } = &mut self.plan;
+        remove.push(name.to_string());
+        gone.extend(told.into_iter().filter(|gone| gone.app == name.as_str()));
+        *goes = gone.iter().map(Gone::text).collect();
+        if let Some(gated) = planned.gate.filter(|gated| gated.apps.contains(name)) {
+            exceeds.extend(gated.reasons.into_iter().map(|reason| reason.what));
+            notes.push(format!("what exceeds waits for `greffier approve {parent}`"));
+        }
+        notes.push(format!("afterwards `greffier why {name}` says how it is had back"));
+        self.going.push(name.clone());
+    }
+
     /// Nothing is written for an application that goes.
     pub(super) fn is_removed(&mut self) {
-        let HoldPlan { app, steps, counts, compare, under_way, not_done, notes, .. } =
-            &mut self.plan;
-        for open in under_way {
+        for open in &mut self.plan.under_way {
             "its application goes".clone_into(&mut open.then);
         }
+        self.writes_nothing();
+        let HoldPlan { app, notes, .. } = &mut self.plan;
+        notes.push(format!("Git does not have {app} any more: it goes"));
+    }
+
+    /// Of an application that gets another source with the same release, what it asked for by the
+    /// old one is not what is done.
+    pub(super) fn is_moved(&mut self) {
+        self.writes_nothing();
+        self.manifests.clear();
+        MOVED.clone_into(&mut self.plan.not_known);
+    }
+
+    fn writes_nothing(&mut self) {
+        let HoldPlan { steps, counts, compare, not_done, .. } = &mut self.plan;
         steps.clear();
         counts.clear();
         compare.clear();
         not_done.clear();
-        notes.push(format!("Git does not have {app} any more: it goes"));
     }
 
     /// The way back to what is held, where something goes that Git does not have.
     pub(super) fn way_back(&mut self, to: u64) {
-        if !self.going.is_empty() {
-            let app = &self.plan.app;
+        let app = &self.plan.app;
+        // What goes by its parent's word does not come back by its own.
+        if self.going.iter().any(|going| going.as_str() != app) {
             self.plan.notes.push(format!(
                 "Git does not have what goes; afterwards `greffier rollback {app} --tree --to \
                  '#{to}'` has it back as it is held now"
@@ -69,11 +116,14 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
+    use super::MOVED;
     use crate::command::tree::{Asked, Member, release_tree, roll_back_tree};
+    use crate::ledger::event::{AppHoldEndedV1, HoldEnd};
+    use crate::model::Seq;
     use crate::query::children::Passes;
     use crate::query::instant::At;
-    use crate::query::rollback::gather_tree;
-    use crate::replay::testing::{Given, application, auto, cascading, child, object};
+    use crate::query::rollback::{gather, gather_tree};
+    use crate::replay::testing::{Given, application, auto, cascading, child, name, object};
 
     const A: &str = "ConfigMap/prod/a";
     const B: &str = "ConfigMap/prod/b";
@@ -175,5 +225,109 @@ mod tests {
             assert!(plan.steps.is_empty() && plan.counts.is_empty(), "{plan:#?}");
             assert!(plan.notes[0].contains("it goes"), "{plan:#?}");
         }
+    }
+
+    /// Goal: what a child asked for by a source that it loses with the release is not told as what
+    /// is done; it is said that what is done is not known.
+    #[test]
+    fn of_a_child_that_gets_another_source_it_is_said_that_nothing_is_known() {
+        let mut given = Given::app("root", auto());
+        given.renders("root", vec![child(&cascading("along", auto()))]);
+        while given.follows("root") {}
+        given.renders("along", vec![object(A, 1), object(B, 1)]);
+        given.syncs("along");
+        let then = given.world.clone();
+        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
+        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
+        let members = Member::of(&then, "root");
+        let held = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
+        for event in held.events {
+            given.event(event);
+        }
+        given.push(2);
+        let mut other = cascading("along", auto());
+        other["spec"]["source"]["path"] = "elsewhere".into();
+        given.renders("root", vec![child(&other)]);
+        given.renders("along", vec![object(A, 2), object(B, 1)]);
+        let events = release_tree(&given.world, "root").unwrap();
+        let Given { world, compared, limits, .. } = given;
+        let pending = gather_tree(world, &compared, &limits, &events);
+        let plans: Vec<_> = pending.into_iter().map(|(_, pending)| pending.plan).collect();
+        let of = |app: &str| plans.iter().find(|plan| plan.app == app).unwrap();
+        assert_eq!(
+            (&of("root").define, &of("root").moved),
+            (&vec!["along".into()], &vec!["along".into()])
+        );
+        assert!(of("along").steps.is_empty(), "{:#?}", of("along"));
+        assert_eq!(of("along").not_known, MOVED);
+        assert_eq!(of("along").summary(), "not known yet");
+    }
+
+    /// `root` with the child `along`, which is held at its first revision, and which Git drops then.
+    fn dropped_while_held() -> (Given, Seq) {
+        let mut given = Given::app("root", auto());
+        given.renders("root", vec![child(&cascading("along", auto()))]);
+        while given.follows("root") {}
+        given.renders("along", vec![object(A, 1)]);
+        given.syncs("along");
+        let then = given.world.clone();
+        given.push(2);
+        given.advances("root");
+        given.renders("along", vec![object(A, 2)]);
+        given.syncs("along");
+        let hold = given.rolls_back("along", &then);
+        given.syncs("along");
+        given.push(3);
+        given.renders("root", vec![object(B, 1)]);
+        given.renders("along", vec![object(A, 3)]);
+        given.syncs("root");
+        assert!(given.world.apps.contains_key(&name("along")), "the hold keeps it");
+        (given, hold)
+    }
+
+    /// Goal: the release of what Git dropped meanwhile is shown as what it is, a deletion, although
+    /// it is the parent that deletes; alone, and as a tree.
+    #[test]
+    fn the_release_of_what_git_dropped_is_shown_to_delete_it() {
+        let (given, hold) = dropped_while_held();
+        let end = HoldEnd::Released;
+        let event = AppHoldEndedV1 { app: name("along"), hold, end, holds: Vec::new() }.into();
+        let Given { world, compared, limits, .. } = given.clone();
+        let alone = gather(world, &compared, &limits, &name("along"), &event).unwrap().plan;
+        let events = release_tree(&given.world, "along").unwrap();
+        let Given { world, compared, limits, .. } = given.clone();
+        let tree = gather_tree(world, &compared, &limits, &events).remove(0).1.plan;
+        for plan in [alone, tree] {
+            assert_eq!(plan.goes, ["along, and 1 object with it"]);
+            assert_eq!(plan.gone[0].deletes, [A]);
+            assert_eq!((plan.summary(), plan.steps.len()), ("remove 1 application".into(), 0));
+            assert!(plan.notes.iter().any(|note| note.contains("it goes")), "{:?}", plan.notes);
+            let back = "`greffier why along` says how it is had back";
+            assert!(plan.notes.iter().any(|note| note.contains(back)), "{:?}", plan.notes);
+            assert!(!plan.notes.iter().any(|note| note.contains("rollback along")));
+        }
+        // And that is what happens.
+        let mut given = given;
+        given.event(event);
+        given.syncs("root");
+        given.syncs("along");
+        assert!(!given.world.owned.contains_key(&A.parse().unwrap()));
+    }
+
+    /// Goal: where the removal asks for an approval, the plan says so and where.
+    #[test]
+    fn a_removal_that_a_release_allows_and_that_exceeds_is_said_to_wait() {
+        let (mut given, hold) = dropped_while_held();
+        given.limits.app_percent_max = 1;
+        given.limits.app_objects_min = 0;
+        given.limits.all_objects_max = 0;
+        let end = HoldEnd::Released;
+        let event = AppHoldEndedV1 { app: name("along"), hold, end, holds: Vec::new() }.into();
+        let Given { world, compared, limits, .. } = given;
+        let plan = gather(world, &compared, &limits, &name("along"), &event).unwrap().plan;
+        assert!(!plan.exceeds.is_empty(), "{plan:#?}");
+        let waits = "what exceeds waits for `greffier approve root`";
+        assert!(plan.notes.iter().any(|note| note == waits), "{:?}", plan.notes);
+        assert_eq!(plan.remove, ["along"]);
     }
 }

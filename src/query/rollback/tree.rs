@@ -104,7 +104,13 @@ pub fn gather_tree(
         if let (Some(app), Some(planned)) =
             (world.apps.get(name), plan(&world, name, limits, compared))
         {
-            of.insert(name, Pending::of(&world, name, app, &planned));
+            let mut pending = Pending::of(&world, name, app, &planned);
+            // Of a parent that is in the batch its own plan says it.
+            let with = |parent: &AppName| events.iter().filter_map(held_by).any(|a| a == parent);
+            if !matches!(&app.origin, Origin::Parent(parent) if with(parent)) {
+                pending.goes_by_parent(&world, (name, app), limits, compared);
+            }
+            of.insert(name, pending);
         }
     }
     passed_on(&mut of, &world, limits, compared);
@@ -136,6 +142,8 @@ pub fn gather_tree(
         let name = pending[at].0.clone();
         if pending.iter().any(|(_, other)| other.going.contains(&name)) {
             pending[at].1.is_removed();
+        } else if pending.iter().any(|(_, other)| other.plan.moved.contains(&name.to_string())) {
+            pending[at].1.is_moved();
         }
     }
     pending

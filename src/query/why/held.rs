@@ -9,11 +9,11 @@ use super::super::rollback::held_commit;
 use super::super::text::{count, list};
 use super::{NAMED_MAX, Reason, Why};
 use crate::ledger;
-use crate::ledger::event::DesiredObject;
-use crate::model::{BlobAddr, ObjectKey, Seq};
+use crate::ledger::event::{DesiredObject, Origin};
+use crate::model::{AppName, BlobAddr, ObjectKey, Seq};
 use crate::plan::diff::changes;
 use crate::plan::secret::hide;
-use crate::replay::AppHold;
+use crate::replay::{AppHold, World};
 
 /// The code of the reason.
 pub const HELD_AT: &str = "held_at";
@@ -27,7 +27,7 @@ pub(super) struct Instead {
 }
 
 /// That a person holds the application as it was at an earlier instant.
-pub(super) fn of_app(view: &AppView<'_>) -> Option<Reason> {
+pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Option<Reason> {
     let hold = view.app.hold.as_ref()?;
     let waits = view.app.proposed.as_ref().map(|waits| &waits.desired.revision.commit);
     let ends = match hold.automatic {
@@ -43,8 +43,27 @@ pub(super) fn of_app(view: &AppView<'_>) -> Option<Reason> {
     };
     let commits = hold.commits.iter().map(|held| format!("; {}", held_commit(held)));
     let commits: String = commits.collect();
-    let text = format!("{}{pinned}{}{waits}{commits}", begun(hold, ""), ends_and_why(hold));
+    let dropped = dropped(world, view);
+    let text =
+        format!("{}{pinned}{}{waits}{dropped}{commits}", begun(hold, ""), ends_and_why(hold));
     Some(reason(text, hold))
+}
+
+/// That what defined the application has it no more, and only the hold keeps it.
+fn dropped(world: &World, view: &AppView<'_>) -> String {
+    let Origin::Parent(parent) = &view.app.origin else { return String::new() };
+    let defined = |name: &AppName| world.apps.get(name).is_some_and(|app| app.defines(view.name));
+    if world.apps.keys().any(defined) {
+        return String::new();
+    }
+    let with = match view.app.spec.removals.cascade {
+        Some(_) => "it goes with its objects",
+        None => "it goes and its objects stay",
+    };
+    format!(
+        "; application {parent} does not define it any more: once it is released {with}, as far \
+         as {parent} prunes"
+    )
 }
 
 /// That the application of an object is held, and what Git says of the object instead.

@@ -30,7 +30,7 @@ fn reason(code: &str, text: impl Into<String>, seq: Option<Seq>) -> Reason {
 /// Why an application is as it is; never empty.
 pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Reason> {
     let mut reasons: Vec<Reason> =
-        held::of_app(view).into_iter().chain(not_rolled_back(view)).collect();
+        held::of_app(world, view).into_iter().chain(not_rolled_back(view)).collect();
     reasons.extend(restraining(world, view));
     reasons.extend(of_source(world, view));
     reasons.extend(gated(view));

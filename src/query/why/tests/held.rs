@@ -5,6 +5,7 @@ use crate::ledger::Draft;
 use crate::ledger::event::{AppHeldV1, HeldRender};
 use crate::model::{Actor, Seq};
 use crate::query::fixture::Story;
+use crate::replay::testing::cascading;
 
 /// Goal: of an object of an application that is held `why` says by which hold, until when, and
 /// what Git says of that very object, and never that Git is followed at once.
@@ -89,4 +90,31 @@ fn who_holds_it_and_what_git_says_instead_is_told() {
     let text = told("Secret/prod/web");
     assert!(text.contains(".data.password") && !text.contains("Y2FuYXJ5"), "{text}");
     assert!(!text.contains("dHdv"), "{text}");
+}
+
+/// Goal: that only the hold keeps an application which Git has dropped is said while it is held.
+#[test]
+fn a_held_application_that_git_dropped_says_what_its_release_does() {
+    for (manifest, says) in [
+        (cascading("along", auto()), "it goes with its objects"),
+        (application("along", auto()), "it goes and its objects stay"),
+    ] {
+        let mut given = Given::app("root", auto());
+        given.renders("root", vec![child(&manifest)]);
+        while given.follows("root") {}
+        given.renders("along", vec![object(A, 1)]);
+        given.syncs("along");
+        let then = given.world.clone();
+        given.rolls_back("along", &then);
+        let held = |given: &Given| {
+            let why = asks(given, "along");
+            why.reasons.into_iter().find(|reason| reason.code == "held_at").unwrap().text
+        };
+        assert!(!held(&given).contains("does not define"), "{}", held(&given));
+        given.push(2);
+        given.renders("root", vec![object(B, 1)]);
+        let dropped = "application root does not define it any more: once it is released";
+        let text = held(&given);
+        assert!(text.contains(dropped) && text.contains(says), "{text}");
+    }
 }
