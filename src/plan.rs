@@ -14,6 +14,7 @@ mod health;
 mod order;
 mod permission;
 mod prune;
+mod redefined;
 pub mod secret;
 mod shared;
 mod unrendered;

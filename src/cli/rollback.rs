@@ -2,6 +2,7 @@
 
 mod commits;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -251,8 +252,12 @@ pub(super) async fn release(context: &Context, args: &ReleaseArgs) -> Result<(),
 /// Says that what came after a release waits, as was shown.
 fn gated(shown: &HoldPlan) -> Result<(), Error> {
     let plans = std::iter::once(shown).chain(&shown.tree);
-    let waits: Vec<&str> =
-        plans.filter(|plan| !plan.exceeds.is_empty()).map(|plan| plan.app.as_str()).collect();
+    let asks = |plan: &'_ HoldPlan| match plan.asks.as_str() {
+        "" => plan.app.clone(),
+        parent => parent.to_owned(),
+    };
+    let waits: BTreeSet<String> = plans.filter(|plan| !plan.exceeds.is_empty()).map(asks).collect();
+    let waits: Vec<String> = waits.into_iter().collect();
     let Some(first) = waits.first() else { return Ok(()) };
     let text = format!("released, and what exceeds waits for approval: {}", waits.join(", "));
     Err(Error::new(Exit::Refused, text)
@@ -371,7 +376,10 @@ pub(super) fn text(shown: &HoldPlan) -> String {
     let left = |left: &NotDone| format!("{} ({}): {}", left.object, left.sync, left.why);
     for (title, lines) in [
         ("applications defined", children::defined(&shown.define, &shown.come)),
-        ("applications with ANOTHER SOURCE", shown.moved.iter().map(|app| moved(app)).collect()),
+        (
+            "applications with ANOTHER SOURCE, or no longer set aside",
+            shown.moved.iter().map(|app| moved(app)).collect(),
+        ),
         ("applications removed", children::removed(&shown.remove, &shown.gone)),
         ("holds of objects that END with it", shown.ends.iter().map(HoldEnds::text).collect()),
         ("compared first", shown.compare.clone()),

@@ -10,7 +10,7 @@ use super::rollback::Then;
 use super::{Error, find, not_past, writable};
 use crate::ledger;
 use crate::ledger::event::{
-    AppDeclaredV1, AppHeldV1, AppHoldEndedV1, Event, HeldRender, HoldEnd, Origin,
+    AppDeclaredV1, AppHeldV1, AppHoldEndedV1, DesiredObject, Event, HeldRender, HoldEnd, Origin,
 };
 use crate::model::{AppName, AppSpec, Timestamp};
 use crate::query::Book;
@@ -176,7 +176,48 @@ pub fn roll_back_tree(
     for member in members {
         hold(world, name, member, asked, &mut tree)?;
     }
+    for member in members.iter().filter(|member| stays_as_it_is(world, member)) {
+        keep_definition(world, member, &mut tree)?;
+    }
     Ok(tree)
+}
+
+/// Whether a member of the tree is left as it is: it is there, and what was in force of it is not
+/// known, or a person has set it aside.
+fn stays_as_it_is(world: &World, member: &Member) -> bool {
+    let known = world.apps.get(&member.app).filter(|known| !known.removing);
+    known.is_some_and(|known| known.spec.skip || matches!(member.then, Then::Unknown(_)))
+}
+
+/// What is left as it is keeps its present definition in what its parent is held at: by that of
+/// then it would be synced to whatever Git says now.
+fn keep_definition(world: &World, member: &Member, tree: &mut Tree) -> Result<(), Error> {
+    let (Some(parent), Some(known)) = (&member.parent, world.apps.get(&member.app)) else {
+        return Ok(());
+    };
+    let held = tree.events.iter_mut().find_map(|event| match event {
+        Event::AppHeld(body) if body.app == *parent => Some(&mut body.desired.objects),
+        _ => None,
+    });
+    let defines = |object: &&mut DesiredObject| {
+        object.key.is_application() && object.key.name() == member.app.as_str()
+    };
+    let then = held.and_then(|objects| objects.iter_mut().find(defines));
+    // What the parent is not held at, it does not define otherwise.
+    let Some(then) = then.filter(|then| then.digest != known.manifest) else { return Ok(()) };
+    let above = world.apps.get(parent);
+    let renders = above.into_iter().flat_map(|above| above.desired.iter().chain(above.of_git()));
+    let mut objects = renders.flat_map(|render| render.objects.values());
+    let is_present = |object: &&DesiredObject| {
+        object.key.is_application()
+            && object.key.name() == member.app.as_str()
+            && object.digest == known.manifest
+    };
+    match objects.find(is_present) {
+        Some(present) => *then = present.clone(),
+        None => return Err(Error::LeftAlone(member.app.clone())),
+    }
+    Ok(())
 }
 
 fn hold(
@@ -427,5 +468,34 @@ mod tests {
         assert!(matches!(past, Err(Error::Past { .. })), "{past:?}");
         assert_eq!(members[0].then, Then::of(&then, "root"));
         assert_eq!(then.seq, Seq(then.seq.0));
+    }
+
+    /// Goal: a child that a person has set aside keeps the definition that does so where the tree
+    /// goes back to before it: by the definition of then it would be synced to Git's newest.
+    #[test]
+    fn a_child_that_is_set_aside_stays_set_aside() {
+        let mut given = Given::app("root", auto());
+        given.renders("root", vec![child(&application("one", auto())), object(B, 1)]);
+        while given.follows("root") {}
+        given.renders("one", vec![object(A, 1)]);
+        given.syncs("one");
+        let then = given.world.clone();
+        let mut aside = application("one", auto());
+        aside["metadata"]["annotations"]["argocd.argoproj.io/skip-reconcile"] = "true".into();
+        given.push(2);
+        given.renders("root", vec![child(&aside), object(B, 2)]);
+        while given.follows("root") {}
+        assert!(given.world.apps[&name("one")].spec.skip);
+        let members = Member::of(&then, "root");
+        let tree = roll_back_tree(&given.world, given.now(), "root", &members, &asked(&then));
+        let tree = tree.unwrap();
+        assert_eq!(tree.left.len(), 1, "{:?}", tree.left);
+        for event in tree.events {
+            given.event(event);
+        }
+        while given.follows("root") {}
+        assert!(given.world.apps[&name("one")].spec.skip, "it is set aside as before");
+        let root = given.world.apps[&name("root")].desired.as_ref().unwrap();
+        assert_eq!(root.objects[&B.parse().unwrap()].digest, object(B, 1).digest);
     }
 }

@@ -14,7 +14,7 @@ pub(super) use method::recreates;
 
 use super::order::in_order;
 use super::unseen::Unseen;
-use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission};
+use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission, redefined};
 use crate::ledger::event::{DesiredObject, DriftKind, Health, Method, Verb, Write};
 use crate::model::{AppName, GroupKind, ObjectKey, Restraint};
 use crate::replay::{App, LiveObject, Owned, World};
@@ -158,9 +158,13 @@ impl Assessed {
             return assessed;
         };
         let judge = Judge { world, name, app, permission, compared };
+        let redefined = redefined::why(world, name, app);
         let mut barrier: Option<(i32, String, bool)> = None;
         for (wave, object) in in_order(desired) {
             let mut need = judge.need(object);
+            if let Some(why) = &redefined {
+                need = need.after(why, true);
+            }
             let barred = barrier.as_ref().filter(|(barred, ..)| *barred < wave);
             if let Some((_, why, progress)) = barred.filter(|_| !judge.is_hold_due(object)) {
                 need = need.after(why, *progress);

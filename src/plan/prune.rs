@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::assess::{Assessment, Status};
 use super::order::kind_rank;
 use super::unseen::Unseen;
-use super::{Permission, Plan};
+use super::{Permission, Plan, redefined};
 use crate::ledger::event::{GateReason, Health, Origin, Verb, Write};
 use crate::model::{AppName, ObjectKey, Protection, Restraint, Ruling};
 use crate::replay::{App, AppHold, LiveObject, Owned, World};
@@ -55,7 +55,8 @@ pub(super) fn prunes(world: &World, name: &AppName, app: &App, permission: &Perm
     let behind = if nothing { None } else { world.behind() };
     let hook = hook_of_removal(app);
     let unrendered = if nothing { None } else { world.may_have_what_left(app) };
-    let judge = Judge { world, name, app, permission, behind, unrendered, hook };
+    let redefined = if nothing { None } else { redefined::why(world, name, app) };
+    let judge = Judge { world, name, app, permission, behind, redefined, unrendered, hook };
     if let Some(what) = &judge.hook {
         prunes.suspended.push(format!("remove application {name}: {what}"));
         left += 1;
@@ -293,6 +294,8 @@ struct Judge<'a> {
     permission: &'a Permission,
     /// An application that has not caught up with its repository.
     behind: Option<&'a AppName>,
+    /// Why what it does not have any more waits for another definition of it.
+    redefined: Option<String>,
     /// An application that does not render, and may have what leaves this one.
     unrendered: Option<&'a AppName>,
     /// A hook that would have to run while the application is removed.
@@ -355,6 +358,9 @@ impl Judge<'_> {
         if let Some(behind) = self.behind {
             let why = format!("waits until application {behind} is rendered");
             return Some(NotNow::Blocked(why, true));
+        }
+        if let Some(why) = &self.redefined {
+            return Some(NotNow::Blocked(why.clone(), true));
         }
         if let Some(other) = self.unrendered {
             let why = format!(

@@ -178,15 +178,16 @@ pub fn coming(world: &World, plan: &Plan) -> Vec<AppName> {
     new.filter(|child| !world.apps.contains_key(*child)).cloned().collect()
 }
 
-/// The applications that a plan defines otherwise than they are there: from another source, or for
-/// another namespace. What they ask for then is known once that is rendered.
+/// The applications that a plan defines otherwise than they are there: from another source, for
+/// another namespace, or without the annotation that sets them aside. What they ask for then is known once that is rendered.
 #[must_use]
 pub fn moved(world: &World, plan: &Plan) -> Vec<AppName> {
     let other = |(child, manifest): &(AppName, Vec<u8>)| {
         let known = world.apps.get(child)?;
         let spec = AppSpec::parse(&serde_json::from_slice(manifest).ok()?).ok()?;
         let same = spec.sources == known.spec.sources && spec.namespace == known.spec.namespace;
-        (!same).then(|| child.clone())
+        let taken_up = known.spec.skip && !spec.skip;
+        (!same || taken_up).then(|| child.clone())
     };
     plan.declare.iter().filter_map(other).collect()
 }

@@ -43,6 +43,9 @@ use crate::replay::{App, AppHold, Sign, World};
 pub const HELD_ALREADY: &str = "held already";
 /// How a plan says that a hold ends, and what is held with it.
 pub const RELEASED: &str = "released";
+/// What is said of an application whose definition is another since then.
+const OPTIONS_OF_NOW: &str =
+    "the Application has changed since: its options of now hold, the objects of then";
 /// What a hook's annotation is called where it restrains an object.
 const HOOK: &str = "hook ";
 
@@ -93,7 +96,8 @@ pub struct HoldPlan {
     pub steps: Vec<Step>,
     /// Applications that are defined or redefined.
     pub define: Vec<String>,
-    /// Those of them that are there already and get another source, or another namespace.
+    /// Those of them that are there already and get another source or namespace, or are no longer
+    /// set aside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<String>,
     /// Applications that are removed.
@@ -124,6 +128,9 @@ pub struct HoldPlan {
     pub restrained: String,
     /// Why some of it exceeds what may be deleted without asking.
     pub exceeds: Vec<String>,
+    /// Whose approval that waits for; empty = its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub asks: String,
     /// What a person who goes on allows with it: the hash of what exceeds; empty when nothing does.
     pub approves: String,
     /// What cannot be restored, and why.
@@ -340,10 +347,7 @@ impl Pending {
         }
         plan.hooks = objects.iter().flat_map(hooks).collect();
         if body.desired.declared != before.declared {
-            plan.notes.push(
-                "the Application has changed since: its options of now hold, the objects of then"
-                    .to_owned(),
-            );
+            plan.notes.push(OPTIONS_OF_NOW.to_owned());
         }
         if !app.holds.is_empty() {
             let kept = count(app.holds.len(), "hold");

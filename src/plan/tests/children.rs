@@ -3,15 +3,19 @@
 use serde_json::{Value, json};
 
 use super::super::{Status, Sync};
+use crate::command::tree::{Asked, Member, release_tree, roll_back_tree};
 use crate::ledger::event::{
-    AppHealthChangedV1, AppRefusedV1, DesiredObject, FrozenV1, Health, Origin, PausedV1,
+    AppHealthChangedV1, AppHoldEndedV1, AppRefusedV1, DesiredObject, FrozenV1, Health, HoldEnd,
+    Origin, PausedV1,
 };
+use crate::query::instant::At;
 use crate::replay::testing::{
     Given, application, auto, cascading, child, hold, key, name, object, objects, said, writes,
 };
 
 const WEB: &str = "Application.argoproj.io/argocd/web";
 const A: &str = "ConfigMap/prod/a";
+const B: &str = "ConfigMap/prod/b";
 
 fn root(manifests: &[Value]) -> Given {
     let mut given = Given::app("root", auto());
@@ -239,4 +243,103 @@ fn a_child_in_a_later_wave_waits() {
     assert_eq!(given.plan("root").declare, []);
     given.syncs("root");
     assert!(said(&given.plan("root"), WEB).why.contains("wave 0 waits for"));
+}
+
+/// `root` and `web`, held as a tree for a minute; meanwhile a bad commit came, and Git has pinned
+/// `web` away from it.
+fn pinned_away() -> Given {
+    let mut given = root(&[application("web", auto())]);
+    while given.follows("root") {}
+    given.renders("web", vec![object(A, 1)]);
+    given.syncs("web");
+    let then = given.world.clone();
+    given.push(2);
+    given.advances("root");
+    given.renders("web", vec![object(A, 2)]);
+    given.syncs("web");
+    let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
+    let until = Some(given.now().plus_ms(60_000));
+    let how = Asked { to, said: String::new(), until, reason: String::new() };
+    let members = Member::of(&then, "root");
+    let held = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
+    for event in held.events {
+        given.event(event);
+    }
+    given.syncs("web");
+    given.push(3);
+    let mut pinned = application("web", auto());
+    pinned["spec"]["source"]["targetRevision"] = "v1".into();
+    given.renders("root", vec![child(&pinned)]);
+    given.renders("web", vec![object(A, 2), object(B, 1)]);
+    given
+}
+
+/// Goal: what a child asked for by a definition that its parent is about to replace is not written
+/// any more: a release does not deploy the commit that Git has pinned the child away from, whichever
+/// of both holds ends first. What others undo is put back meanwhile.
+#[test]
+fn nothing_new_is_written_by_a_definition_that_is_about_to_be_replaced() {
+    let ends = |given: &Given, app: &str| {
+        let hold = given.world.apps[&name(app)].hold.as_ref().unwrap().seq;
+        AppHoldEndedV1 { app: name(app), hold, end: HoldEnd::Expired, holds: Vec::new() }
+    };
+    for released in [true, false] {
+        let mut given = pinned_away();
+        if released {
+            for event in release_tree(&given.world, "root").unwrap() {
+                given.event(event);
+            }
+        } else {
+            given.after_ms(61_000);
+            let end = ends(&given, "web");
+            given.event(end);
+        }
+        let plan = given.plan("web");
+        assert_eq!(writes(&plan), [""; 0], "{plan:#?}");
+        let why = "waits until application root has defined web anew";
+        assert_eq!((&*said(&plan, A).why, &*said(&plan, B).why), (why, why));
+        assert_eq!(plan.finished, None);
+        if !released {
+            let end = ends(&given, "root");
+            given.event(end);
+            assert_eq!(given.writes("web"), [""; 0]);
+        }
+        given.loses(A);
+        given.follows("root");
+        assert_eq!(given.world.apps[&name("web")].spec.sources[0].revision, "v1");
+        given.renders("web", vec![object(A, 1)]);
+        assert_eq!(given.writes("web"), [format!("create {A}")]);
+    }
+}
+
+/// Goal: a parent that may not define its child by itself does not stop it, and neither does one
+/// whose definition of it was refused.
+#[test]
+fn a_definition_that_does_not_come_by_itself_stops_nobody() {
+    for how in ["paused", "manual", "refused"] {
+        let mut given = root(&[application("web", auto())]);
+        while given.follows("root") {}
+        given.renders("web", vec![object(A, 1)]);
+        given.syncs("web");
+        given.push(2);
+        let mut other = application("web", auto());
+        other["spec"]["source"]["path"] = "elsewhere".into();
+        given.renders("root", vec![child(&other)]);
+        given.renders("web", vec![object(A, 2)]);
+        assert_eq!(given.writes("web"), [""; 0], "{how}");
+        match how {
+            "paused" => drop(given.event(PausedV1 {
+                app: name("root"),
+                until: None,
+                reason: String::new(),
+            })),
+            "manual" => given.redeclares(&application("root", json!({}))),
+            _ => drop(given.event(AppRefusedV1 {
+                app: "web".into(),
+                origin: Origin::Parent(name("root")),
+                error: "no".into(),
+            })),
+        }
+        assert_eq!(given.writes("web"), [format!("update {A}")], "{how}");
+    }
 }

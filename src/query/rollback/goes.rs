@@ -63,12 +63,13 @@ impl Pending {
         if !going.contains(name) {
             return;
         }
-        let HoldPlan { remove, goes, gone, exceeds, notes, .. } = &mut self.plan;
+        let HoldPlan { remove, goes, gone, exceeds, asks, notes, .. } = &mut self.plan;
         remove.push(name.to_string());
         gone.extend(told.into_iter().filter(|gone| gone.app == name.as_str()));
         *goes = gone.iter().map(Gone::text).collect();
         if let Some(gated) = planned.gate.filter(|gated| gated.apps.contains(name)) {
-            exceeds.extend(gated.reasons.into_iter().map(|reason| reason.what));
+            *exceeds = gated.reasons.into_iter().map(|reason| reason.what).collect();
+            parent.as_str().clone_into(asks);
             notes.push(format!("what exceeds waits for `greffier approve {parent}`"));
         }
         notes.push(format!("afterwards `greffier why {name}` says how it is had back"));
@@ -81,7 +82,13 @@ impl Pending {
             "its application goes".clone_into(&mut open.then);
         }
         self.writes_nothing();
-        let HoldPlan { app, notes, .. } = &mut self.plan;
+        self.approval = None;
+        let HoldPlan { app, exceeds, asks, approves, notes, .. } = &mut self.plan;
+        approves.clear();
+        // What it would delete itself goes with it, by the word of what defined it.
+        if asks.is_empty() {
+            exceeds.clear();
+        }
         notes.push(format!("Git does not have {app} any more: it goes"));
     }
 
@@ -123,7 +130,7 @@ mod tests {
     use crate::query::children::Passes;
     use crate::query::instant::At;
     use crate::query::rollback::{gather, gather_tree};
-    use crate::replay::testing::{Given, application, auto, cascading, child, name, object};
+    use crate::replay::testing::{Given, application, auto, cascading, child, maps, name, object};
 
     const A: &str = "ConfigMap/prod/a";
     const B: &str = "ConfigMap/prod/b";
@@ -328,6 +335,30 @@ mod tests {
         assert!(!plan.exceeds.is_empty(), "{plan:#?}");
         let waits = "what exceeds waits for `greffier approve root`";
         assert!(plan.notes.iter().any(|note| note == waits), "{:?}", plan.notes);
-        assert_eq!(plan.remove, ["along"]);
+        assert_eq!((plan.remove, plan.asks.as_str()), (vec!["along".to_owned()], "root"));
+    }
+
+    /// Goal: what the application would have to ask for itself is not said to wait, where its parent
+    /// removes it without asking.
+    #[test]
+    fn what_goes_by_the_word_of_its_parent_asks_nobody_itself() {
+        let (mut given, _) = dropped_while_held();
+        given.push(4);
+        given.renders("root", [vec![object(B, 1)], maps(9)].concat());
+        given.renders("along", vec![object("ConfigMap/prod/c", 1)]);
+        given.syncs("root");
+        given.limits.app_percent_max = 60;
+        given.limits.app_objects_min = 0;
+        given.limits.all_objects_max = 100;
+        let events = release_tree(&given.world, "along").unwrap();
+        let Given { mut world, compared, limits, .. } = given;
+        let plan = gather_tree(world.clone(), &compared, &limits, &events).remove(0).1.plan;
+        for event in &events {
+            let _ = world.apply(world.seq.next(), world.now, event);
+        }
+        let own = crate::plan::plan(&world, &name("along"), &limits, &compared).unwrap();
+        assert!(own.gate.is_some(), "it would ask itself: {own:#?}");
+        assert_eq!((plan.exceeds.len(), &*plan.asks, &*plan.approves), (0, "", ""), "{plan:#?}");
+        assert_eq!(plan.gone[0].deletes, [A]);
     }
 }

@@ -2,16 +2,35 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Pending;
 use super::ends::ending;
 use super::goes::without;
 use super::undone::Before;
+use super::{OPTIONS_OF_NOW, Pending};
 use crate::ledger::event::{Event, HeldApproval, Origin};
-use crate::model::AppName;
+use crate::model::{AppName, ObjectKey};
 use crate::plan::{Compared, Limits, plan};
 use crate::replay::{App, World};
 
 impl Pending {
+    /// Says whose options hold where the definition of an application goes back with its parent.
+    fn goes_back_with_its_options(&mut self, world: &World, app: &App) {
+        let Origin::Parent(parent) = &app.origin else { return };
+        let held = world.apps.get(parent).filter(|parent| parent.is_held());
+        let desired = held.and_then(|held| held.desired.as_ref());
+        let Some(desired) = desired else { return };
+        let of = |key: &ObjectKey| key.is_application() && key.name() == self.plan.app;
+        let Some((_, then)) = desired.objects.iter().find(|(key, _)| of(key)) else { return };
+        let notes = &mut self.plan.notes;
+        let Some(at) = notes.iter().position(|note| note == OPTIONS_OF_NOW) else { return };
+        if then.digest == app.manifest {
+            // It says the same, then and now.
+            notes.remove(at);
+        } else {
+            notes[at] =
+                format!("its Application goes back with {parent}: its options of then hold");
+        }
+    }
+
     /// Adds the applications below `name` that are defined in the very batch: once that is folded
     /// there is nothing left to define.
     fn defines(&mut self, name: &AppName, events: &[Event]) {
@@ -131,6 +150,7 @@ pub fn gather_tree(
             // One that was not there has nothing that this could take the place of.
             let new = App { hold: None, declared: body.desired.declared, ..app.clone() };
             pending.held(&world, before.get(name).unwrap_or(&new), app, body);
+            pending.goes_back_with_its_options(&world, app);
         }
         if let (Event::AppHoldEnded(_), Some(hold)) = (event, held(&before, name)) {
             pending.way_back(hold);
