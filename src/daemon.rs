@@ -5,7 +5,7 @@
 //! decision, writes under way get their outcomes recorded, a snapshot is saved, the ledger is
 //! closed. `kill -9` at any point is safe too; an orderly stop only makes the next start quicker.
 //!
-//! A full disk stops everything that records; what is recorded is served on ([`read_only`]), and
+//! Meanwhile the ledger is read again, for damage ([`wholeness`]). A full disk stops everything that records; what is recorded is served on ([`read_only`]), and
 //! when there is room the daemon starts again, within its process.
 
 mod auditing;
@@ -14,6 +14,7 @@ mod narrate;
 mod network;
 mod options;
 mod read_only;
+mod wholeness;
 mod wiring;
 
 pub use wiring::{ServeOptions, run};

@@ -18,7 +18,7 @@
 //! - Whatever sled holds can be rebuilt from the segments, and a test does so.
 //! - Sequence numbers begin at 1 and have no gaps; each frame names the hash of the one before.
 //! - Bytes that cannot be read are set aside or named, never silently dropped, never cut without
-//!   a copy.
+//!   a copy. Damage before the end is looked for while a daemon runs, and hinders no append.
 //! - A Secret's content is sealed before it comes here.
 //!
 //! What it does not do: it decides nothing, knows no projections, and removes nothing.
@@ -34,6 +34,7 @@ pub mod subjects;
 
 mod archive;
 mod compress;
+mod damage;
 mod disk;
 mod ends;
 mod error;
@@ -72,12 +73,13 @@ pub(crate) mod samples;
 mod store_contract;
 
 pub use archive::Archive;
+pub use damage::{DAMAGE_HINT, DAMAGE_MEANS, Wholeness};
 pub use draft::{Batch, Blob, Draft};
 pub use ends::Ends;
 pub use error::Error;
 pub use event::Event;
 pub use frame::{Envelope, Recorded};
-pub use handle::{Ledger, OpenReport, Options};
+pub use handle::{Check, Ledger, OpenReport, Options};
 pub use info::Info;
 pub use key::KeySource;
 pub use reader::Events;

@@ -65,7 +65,7 @@ pub(super) async fn run(context: &Context, args: DoctorArgs) -> Result<(), Error
     };
     let age = now.zip(seconds(&recovery.observed_at)).map(|(now, then)| now.saturating_sub(then));
     let diagnosis = Diagnosis {
-        returns: recovery.plan.returns() && key.present && key.outside,
+        returns: recovery.plan.returns() && key.present && key.outside && !damaged(&recovery),
         key,
         observed_seconds: age.map(|age| u64::try_from(age).unwrap_or(0)),
         recovery,
@@ -73,6 +73,10 @@ pub(super) async fn run(context: &Context, args: DoctorArgs) -> Result<(), Error
     let name = |found: &Diagnosis| if found.returns { "returns" } else { "incomplete" }.to_owned();
     output::print(&output::one(&diagnosis, context.global.output, text, name))?;
     if diagnosis.returns { Ok(()) } else { Err(Error::new(Exit::Differs, "")) }
+}
+
+fn damaged(recovery: &dto::Recovery) -> bool {
+    recovery.wholeness.as_ref().is_some_and(|known| !known.damage.is_empty())
 }
 
 fn seconds(time: &str) -> Option<i64> {
@@ -86,6 +90,7 @@ pub(super) fn text(found: &Diagnosis) -> String {
     let gone = plan.missing.len() + plan.lost.len();
     let verdict = match gone {
         _ if !found.key.present => "nothing of it without the ledger's key".to_owned(),
+        _ if damaged(&found.recovery) => "nothing of it: the ledger is DAMAGED".to_owned(),
         0 => "everything that is recorded as wanted would return".to_owned(),
         gone => format!("{} would NOT return", count(gone, "thing")),
     };
@@ -105,6 +110,7 @@ pub(super) fn text(found: &Diagnosis) -> String {
         (true, true) => "there, outside the data directory; is there a copy elsewhere?",
     };
     let _ = writeln!(out, "  key {}: {state}", clean(&key.file));
+    found.recovery.wholeness.iter().for_each(|known| out.push_str(&wholeness(known)));
     let _ = match found.observed_seconds {
         Some(seconds) => writeln!(
             out,
@@ -119,6 +125,20 @@ pub(super) fn text(found: &Diagnosis) -> String {
     out.push_str(&stages(plan));
     out.push_str(&losses(plan));
     out
+}
+
+/// Whether a replay can read the ledger to its end.
+fn wholeness(known: &dto::Wholeness) -> String {
+    let checked = match (known.checked, &known.checked_at) {
+        (Some(seq), Some(at)) => format!("read up to #{seq} and checked ({})", at::zoned(at)),
+        _ => "not read and checked yet since the start; greffier ledger verify does".to_owned(),
+    };
+    if known.damage.is_empty() {
+        return format!("  ledger {checked}\n");
+    }
+    let places = known.damage.iter().map(|place| format!("  ledger DAMAGED: {}\n", clean(place)));
+    let means = "    a replay reads all of it, and fails until it is whole again";
+    places.chain([format!("{means}\n    {}\n", clean(&known.hint))]).collect()
 }
 
 /// How much is written together, in order.

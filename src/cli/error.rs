@@ -191,8 +191,9 @@ impl From<ledger::Error> for Error {
         let (exit, hint) = match &error {
             Ledger::Corrupt { .. } | Ledger::Decode { .. } | Ledger::Unreadable { .. } => (
                 Exit::Ledger,
-                "nothing more is written; `greffier ledger verify` lists all damage, \
-                 `greffier ledger salvage --plan` says what could be saved",
+                "`greffier ledger verify` lists all damage; put a whole copy of the named files in \
+                 their place, or without one: `greffier ledger salvage --plan` says what could be \
+                 saved",
             ),
             Ledger::Locked { .. } => (
                 Exit::Usage,

@@ -66,7 +66,7 @@ pub(super) fn open(config: &Config) -> Result<Archive, Error> {
     if let Some(damage) = archive.damage()
         && DAMAGE.set(()).is_ok()
     {
-        tell_of(damage, archive.head());
+        tell_of(&damage, archive.head());
     }
     Ok(archive)
 }

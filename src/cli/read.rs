@@ -48,6 +48,7 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         "ledger",
         format!("{}, last event #{} at {}{behind}", head.id, head.seq, local_time(&head.time)),
     );
+    damage(status, &mut row);
     audits(status, &mut row);
     if let Some(freeze) = &status.freeze {
         row("FROZEN", frozen(freeze));
@@ -90,6 +91,16 @@ pub(super) fn status_text(status: &dto::Status) -> String {
         row("problem", format!("{}: {}", note.app, note.what));
     }
     out
+}
+
+/// Where the ledger is damaged, what that means, and what to do.
+fn damage(status: &dto::Status, row: &mut dyn FnMut(&str, String)) {
+    let known = status.wholeness.as_ref().filter(|known| !known.damage.is_empty());
+    if let Some(known) = known {
+        known.damage.iter().for_each(|place| row("DAMAGED", place.clone()));
+        row("", known.means.clone());
+        row("", known.hint.clone());
+    }
 }
 
 /// Where who changed what is learned from, and how much of it is known.
@@ -496,6 +507,10 @@ fn ledger_text(info: &dto::Ledger) -> String {
     } else {
         format!("{}, up to event #{}", size(info.index_bytes), info.index_seq)
     };
+    let checked = match (info.checked, &info.checked_at) {
+        (Some(seq), Some(at)) => format!("up to #{seq}, at {}", local_time(at)),
+        _ => "not since it was opened (greffier ledger verify)".to_owned(),
+    };
     let rows = [
         ("ledger", info.ledger_id.clone()),
         ("head", format!("#{} {}", info.head, info.head_hash)),
@@ -515,6 +530,7 @@ fn ledger_text(info: &dto::Ledger) -> String {
         ("index", index),
         ("key", info.key_fingerprint.clone().unwrap_or_else(|| "not at hand".to_owned())),
         ("damage", info.damage.clone().unwrap_or_else(|| "none met".to_owned())),
+        ("checked", checked),
     ];
     rows.iter().map(|(name, text)| format!("{name:<9} {}\n", clean(text))).collect()
 }

@@ -81,7 +81,11 @@ pub(super) async fn run(context: &Context) -> Result<(), Error> {
     let mut error = Error::new(Exit::Ledger, format!("the ledger has {problems}"));
     error.causes = found.problems;
     Err(error
-        .hint("restore the named files from a copy; everything else can still be read")
+        .hint(
+            "put a whole copy of the named files in their place, while no daemon runs; what has \
+             to read over the damage fails until then: a start without a snapshot (as after an \
+             upgrade), log, report, status --at, rollback --to an instant, replay",
+        )
         .hint(files::SALVAGE))
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{auditing, lifecycle, narrate, network, options, read_only};
+use super::{auditing, lifecycle, narrate, network, options, read_only, wholeness};
 use crate::attribution::Sources;
 use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
@@ -117,6 +117,8 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
         saving.await;
         Ok(())
     });
+    tasks.spawn("damage teller", wholeness::tell(parts.clone(), cancel.clone()));
+    tasks.spawn("ledger check", wholeness::check(ledger.clone(), cancel.clone()));
     lifecycle::ready();
     let signalled = lifecycle::on_signal(cancel.clone());
     let signal = tokio::select! {

@@ -77,6 +77,7 @@ pub(super) async fn status(
         status.daemon = Some(dto::Daemon { version, pid: std::process::id(), observe, read_only });
         status.ledger.seq = state.ledger.head().0;
         status.audit.retain(|audit| state.is_audited(&audit.source));
+        status.wholeness = Some(state.wholeness());
     }
     status.ledger.id = state.ledger.ledger_id().to_string();
     let ledger = state.ledger.clone();

@@ -375,6 +375,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
         suspended: status.suspended.iter().map(note).collect(),
         replays: Vec::new(),
         old_copy: old_copy(world, views),
+        wholeness: None,
     }
 }
 
@@ -496,5 +497,7 @@ pub fn ledger(info: &Info) -> dto::Ledger {
         newest: info.newest.map(|time| time.to_string()),
         key_fingerprint: info.key_fingerprint.clone(),
         damage: info.damage.clone(),
+        checked: info.checked.map(|(seq, _)| seq.0),
+        checked_at: info.checked.map(|(_, at)| at.to_string()),
     }
 }

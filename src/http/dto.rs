@@ -11,6 +11,7 @@ mod past;
 mod recovery;
 mod report;
 mod who;
+mod wholeness;
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,7 @@ pub use past::{Between, Instant, Mark, MarkBody, Named, ObjectAt, ObjectState, U
 pub use recovery::{OldCopy, Recorded, Recovery, RecoveryRecord, Replay};
 pub use report::ReportHead;
 pub use who::{Claim, OwnWrite, Who};
+pub use wholeness::Wholeness;
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,6 +154,9 @@ pub struct Status {
     /// What shows that the ledger is an old copy; absent where nothing has since the last start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_copy: Option<OldCopy>,
+    /// How whole the ledger is; only of a daemon, about now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wholeness: Option<Wholeness>,
 }
 
 /// The running daemon.
@@ -506,6 +511,13 @@ pub struct Ledger {
     pub key_fingerprint: Option<String>,
     /// The first damage that was met.
     pub damage: Option<String>,
+    /// Up to which event the last complete check went; absent where there was none since it was
+    /// opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<u64>,
+    /// When that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_at: Option<String>,
 }
 
 /// A command was recorded.

@@ -110,7 +110,7 @@ impl From<ledger::Error> for Error {
             Ledger::Corrupt { .. } | Ledger::Decode { .. } | Ledger::Unreadable { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "ledger_corrupt",
-                "run `greffier ledger verify`",
+                "`greffier status` says what to do, `greffier ledger verify` lists all damage",
             ),
             Ledger::Full { .. } => (
                 StatusCode::INSUFFICIENT_STORAGE,

@@ -14,8 +14,9 @@ const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn metrics(Having(state): Having<State>) -> Result<impl IntoResponse, Error> {
     let known = state.read(|world, _| Known::of(world)).await?;
-    let known = known.audited(|source| state.is_audited(source));
     let ledger = state.ledger.clone();
+    let known = known.audited(|source| state.is_audited(source));
+    let known = known.of_ledger(ledger.wholeness().borrow().clone());
     let made = move || {
         let unwatched = unwatched(&ledger)?;
         Ok::<_, crate::ledger::Error>(text(&known, &unwatched, Timestamp::now()))

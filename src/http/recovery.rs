@@ -56,7 +56,8 @@ pub(super) async fn recovery(
     let answer = state.book_at(at.as_ref(), move |book| {
         recovery_dto(pending, fresh, book, |addr| ledger.has_blob(addr))
     });
-    Ok(Json(answer.await??))
+    let wholeness = Some(state.wholeness());
+    Ok(Json(dto::Recovery { wholeness, ..answer.await?? }))
 }
 
 /// How fresh what is known of the cluster is.
@@ -89,6 +90,7 @@ pub fn recovery_dto(
         observed: fresh.observed.map_or(0, |(seq, _)| seq.0),
         observed_at: fresh.observed.map(|(_, at)| at.to_string()).unwrap_or_default(),
         cluster_lost: fresh.lost.unwrap_or_default(),
+        wholeness: None,
     })
 }
 

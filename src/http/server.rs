@@ -13,6 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::dto;
 use super::error::Error;
 use super::past::{self, Past};
 use super::peer::Peer;
@@ -120,6 +121,11 @@ impl State {
     /// Whether a source of audit records is one of those that are read.
     pub(super) fn is_audited(&self, source: &str) -> bool {
         self.audited.as_ref().is_none_or(|all| all.iter().any(|known| known == source))
+    }
+
+    /// How whole the ledger is.
+    pub(super) fn wholeness(&self) -> dto::Wholeness {
+        dto::Wholeness::from(&*self.ledger.wholeness().borrow())
     }
 
     /// Says why nothing can be recorded, where that is so.

@@ -108,7 +108,7 @@ impl Archive {
     /// The first damage that was met: what stands behind it is not told. An end that an interrupted
     /// append left is none.
     #[must_use]
-    pub fn damage(&self) -> Option<&Error> {
+    pub fn damage(&self) -> Option<Error> {
         self.reader.segments.damage()
     }
 

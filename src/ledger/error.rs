@@ -32,8 +32,8 @@ pub enum Error {
         /// The process, as the lock file names it; `?` when it does not.
         pid: String,
     },
-    /// Bytes of the ledger changed or are missing. Nothing more is written; the undamaged rest
-    /// can still be read.
+    /// Bytes of the ledger changed or are missing. What has to read over them fails; the undamaged
+    /// rest can still be read, and a ledger that is open goes on.
     #[error("the ledger is damaged: {file} at offset {offset}: {what}")]
     Corrupt {
         /// The file.

@@ -3,7 +3,10 @@
 //! It composes the parts and decides nothing itself: the writer orders, the segments keep, the
 //! index finds. The twin in memory is the same code on a disk and a store in memory.
 
+mod check;
 mod lookup;
+
+pub use check::Check;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -202,7 +205,7 @@ impl Ledger {
         let first = loaded.segments.all().first().map(|segment| segment.header.ledger);
         fill(store.as_ref(), &loaded.segments);
         if let Some(damage) = loaded.segments.damage() {
-            return Err(damage.clone());
+            return Err(damage);
         }
         report.created = loaded.end.seq == Seq::ZERO;
         let ledger = Self::assemble(Parts {
@@ -266,7 +269,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::TooLarge`] and [`Error::Encode`] leave the ledger usable;
-    /// [`Error::Poisoned`] and [`Error::Corrupt`] forbid writing until it is opened again;
+    /// [`Error::Poisoned`] forbids writing until it is opened again;
     /// [`Error::Closed`] after [`Ledger::close`].
     pub async fn append(&self, batch: impl Into<Batch>) -> Result<Vec<Seq>, Error> {
         let queue = lock(&self.inner.queue).clone().ok_or(Error::Closed)?;
@@ -371,6 +374,11 @@ impl Ledger {
     pub fn blob(&self, addr: BlobAddr) -> Result<Arc<[u8]>, Error> {
         let shared = &self.inner.shared;
         match shared.reader.blob(addr) {
+            // What is damaged is damaged whatever the index is.
+            Err(error @ Error::Corrupt { .. }) if shared.reader.is_in_place(addr) => {
+                shared.reader.segments.note_damage(&error);
+                Err(error)
+            }
             Err(Error::Corrupt { what, .. }) if !shared.index.is_replaced() => {
                 // A damaged index points anywhere; one built anew points at the blob.
                 shared.index.replace(&store::Error::Damaged(format!("blob {addr} ({what})")));

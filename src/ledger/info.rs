@@ -36,8 +36,11 @@ pub struct Info {
     pub newest: Option<Timestamp>,
     /// Tells the ledger's key from others, without telling it.
     pub key_fingerprint: Option<String>,
-    /// The first damage that a reader met; nothing is written after it.
+    /// The first damage that is known.
     pub damage: Option<String>,
+    /// Up to which event the last complete check went, and when it ended; `None` = there was none
+    /// since the ledger was opened.
+    pub checked: Option<(Seq, Timestamp)>,
 }
 
 /// What only the index knows.
@@ -72,7 +75,8 @@ impl Info {
             oldest: oldest(reader),
             newest: (head > Seq::ZERO).then_some(counts.newest),
             key_fingerprint: key.map(hex::encode),
-            damage: reader.segments.damage().map(ToString::to_string),
+            damage: reader.segments.damage().map(|damage| damage.to_string()),
+            checked: reader.segments.known.now().borrow().checked,
         }
     }
 }

@@ -190,6 +190,32 @@ impl Reader {
         self.unpacked(&blob, place.at, BASES_MAX)
     }
 
+    /// Whether the record of a blob is where it was looked for, damaged or not: what is wrong with
+    /// it is not who said where it is.
+    pub(super) fn is_in_place(&self, addr: BlobAddr) -> bool {
+        let Ok(Some(place)) = self.places.blob_place(addr) else { return false };
+        let whole = self.record_bytes(place.at).is_ok_and(|bytes| match record::parse(&bytes) {
+            Ok((Record::Blob(blob), _)) => blob.addr == addr,
+            _ => false,
+        });
+        // Of damaged bytes only their place in the file tells whether a record begins there.
+        whole || self.is_damaged_at(place.at)
+    }
+
+    /// Whether reading the segment in order meets damage at `at`, or before it.
+    fn is_damaged_at(&self, at: Position) -> bool {
+        let segment = self.segments.starting(at.segment);
+        let mut cursor = Cursor::at_segment(self.segments.clone(), segment);
+        while cursor.position().segment == at.segment && cursor.position().offset <= at.offset {
+            match cursor.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(error) => return matches!(error, Error::Corrupt { .. }),
+            }
+        }
+        false
+    }
+
     fn cached(&self, addr: BlobAddr) -> Option<Arc<[u8]>> {
         lock(&self.cache).blobs.get(&addr).cloned()
     }

@@ -263,6 +263,12 @@ pub(super) fn segment_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The last events, oldest first.
+fn recent(ledger: &Ledger, count: u64) -> Vec<Arc<Recorded>> {
+    let from = Seq(ledger.head().0 + 1 - count);
+    ledger.range(from, ledger.head()).collect::<Result<_, _>>().unwrap()
+}
+
 #[test]
 fn an_archive_reads_the_undamaged_rest_of_a_damaged_ledger() {
     let files = OnFiles::with_segments(SEGMENT_BYTES);
@@ -271,9 +277,10 @@ fn an_archive_reads_the_undamaged_rest_of_a_damaged_ledger() {
         ledger.append_blocking(batch(n)).unwrap();
     }
     let events = all(&ledger);
-    // A reader of the open ledger meets damage: it is named, and nothing more is written.
+    // A reader of the open ledger meets damage: it is named, and what comes is recorded.
     let sealed = segment_files(&files.dir()).remove(2);
-    let mut bytes = fs::read(&sealed).unwrap();
+    let copy = fs::read(&sealed).unwrap();
+    let mut bytes = copy.clone();
     let at = bytes.len() / 2;
     bytes[at] ^= 4;
     fs::write(&sealed, &bytes).unwrap();
@@ -281,7 +288,8 @@ fn an_archive_reads_the_undamaged_rest_of_a_damaged_ledger() {
     assert!(
         matches!(&damage, Error::Corrupt { file, .. } if *file == sealed.display().to_string())
     );
-    assert!(matches!(ledger.append_blocking(batch(99)), Err(Error::Corrupt { .. })));
+    ledger.append_blocking(batch(99)).unwrap();
+    let events = events.into_iter().chain(recent(&ledger, 2)).collect::<Vec<_>>();
     assert!(!ledger.verify().is_whole());
     assert!(ledger.info().damage.is_some());
     ledger.shutdown();
@@ -294,6 +302,11 @@ fn an_archive_reads_the_undamaged_rest_of_a_damaged_ledger() {
     let first = whole[0].as_ref().unwrap();
     assert_eq!(*first, events[0]);
     assert_eq!(archive.get(archive.head()).unwrap().as_ref(), events.last());
+    // A whole copy of the file fits what was recorded meanwhile.
+    fs::write(&sealed, copy).unwrap();
+    let ledger = files.open();
+    assert_eq!(all(&ledger), events);
+    assert_whole(&ledger);
 }
 
 #[test]
@@ -522,6 +535,9 @@ fn a_payload_that_is_not_what_was_hashed_is_refused() {
     assert!(report.repairs.is_empty(), "the checksums fit");
     assert!(matches!(ledger.get(Seq(1)), Err(Error::Corrupt { .. })));
     assert!(!ledger.verify().is_whole());
+    let mut check = ledger.check();
+    while check.step(1) {}
+    assert_eq!(ledger.wholeness().borrow().damage.len(), 1);
 }
 
 #[test]

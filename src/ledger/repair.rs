@@ -289,7 +289,7 @@ impl IndexFiles {
         fill(&store, &loaded.segments);
         // Damage in a sealed segment: nothing may be appended after events that are not known.
         if let Some(damage) = loaded.segments.damage() {
-            return Err(damage.clone());
+            return Err(damage);
         }
         store.sync().map_err(index)?;
         Ok(store)

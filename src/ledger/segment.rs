@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use super::damage::Known;
 use super::disk::{Disk, File};
 use super::error::Error;
 use super::record::{self, FOOTER_RECORD_BYTES, Footer, HEADER_BYTES, Header, Record};
@@ -85,12 +86,13 @@ impl Segment {
 pub(super) struct Segments {
     disk: Arc<dyn Disk>,
     list: RwLock<Vec<Arc<Segment>>>,
-    damage: OnceLock<Error>,
+    /// What is known of damage.
+    pub(super) known: Known,
 }
 
 impl Segments {
     pub(super) fn new(disk: Arc<dyn Disk>, list: Vec<Arc<Segment>>) -> Self {
-        Self { disk, list: RwLock::new(list), damage: OnceLock::new() }
+        Self { disk, list: RwLock::new(list), known: Known::new() }
     }
 
     /// All of them now.
@@ -121,22 +123,26 @@ impl Segments {
         list.get(list.partition_point(|segment| segment.header.first <= first)).cloned()
     }
 
+    /// Where the files are.
+    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
     /// The file of a segment, for a person.
     pub(super) fn describe(&self, segment: &Segment) -> String {
         self.disk.describe(&segment.name)
     }
 
-    /// Notes that a reader met damage: from then on nothing is written.
+    /// Notes that a reader met damage.
     pub(super) fn note_damage(&self, error: &Error) {
         if matches!(error, Error::Corrupt { .. }) {
-            // The first damage is the one to be named.
-            let _later = self.damage.set(error.clone());
+            self.known.note(error);
         }
     }
 
-    /// The first damage that a reader met.
-    pub(super) fn damage(&self) -> Option<&Error> {
-        self.damage.get()
+    /// The first damage that is known.
+    pub(super) fn damage(&self) -> Option<Error> {
+        self.known.first()
     }
 
     /// Damage in `segment`.
@@ -204,6 +210,12 @@ impl Cursor {
     /// What the next event must be: its number and the hash of the frame before it.
     pub(super) fn expect(&mut self, seq: Seq, prev: Digest) {
         (self.expected, self.prev) = (Some(seq), Some(prev));
+    }
+
+    /// Whether the next event may be this one, with the frame before it having this hash.
+    pub(super) fn expects(&self, seq: Seq, prev: Digest) -> bool {
+        self.expected.is_none_or(|expected| expected == seq)
+            && self.prev.is_none_or(|expected| expected == prev)
     }
 
     /// Where the next record begins.

@@ -4,7 +4,8 @@
 //! Ordering: sequence numbers are given, published and acknowledged in one order.
 //! Durability: an answer is sent only after `fdatasync` returned. A failed `fdatasync` is never
 //! tried again, because the kernel may have dropped the pages that it could not write: the writer
-//! is poisoned until the ledger is opened again.
+//! is poisoned until the ledger is opened again. Damage that readers meet behind it does not stop
+//! it: what it links to is the end, which it knows.
 //! Bound: a group ends at [`GROUP_BYTES_MAX`]; the queue is bounded by its maker.
 
 use std::collections::HashMap;
@@ -162,9 +163,6 @@ impl Writer {
     fn ready(&mut self) -> Result<(), Error> {
         if let Some(poisoned) = &self.poisoned {
             return Err(poisoned.clone());
-        }
-        if let Some(damage) = self.shared.reader.segments.damage() {
-            return Err(damage.clone());
         }
         if self.segment.footer().is_some() {
             self.open_next_segment()?;

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::book::Book;
 use super::coverage::{self, Cause, Moment, Scope, Unwatched};
-use crate::ledger;
+use crate::ledger::{self, Wholeness};
 use crate::model::{AppName, Timestamp};
 use crate::replay::{Attributed, AuditSource, World};
 
@@ -38,6 +38,7 @@ pub struct Known {
     rollbacks: [(&'static str, u64); 2],
     /// Whether it is not known that the cluster that answers is the one to be kept.
     in_doubt: bool,
+    wholeness: Wholeness,
 }
 
 impl Known {
@@ -50,7 +51,8 @@ impl Known {
         let rollbacks = [("made", world.rollbacks), ("refused", world.rollbacks_refused)];
         let in_doubt = world.cluster.doubt().is_some();
         let (sources, attributed) = (world.audit.sources.clone(), world.attributed);
-        Self { kinds, sources, attributed, held, rollbacks, in_doubt }
+        let wholeness = Wholeness::default();
+        Self { kinds, sources, attributed, held, rollbacks, in_doubt, wholeness }
     }
 }
 
@@ -60,6 +62,12 @@ impl Known {
     pub fn audited(mut self, is: impl Fn(&str) -> bool) -> Self {
         self.sources.retain(|name, _| is(name));
         self
+    }
+
+    /// With how whole the ledger is.
+    #[must_use]
+    pub fn of_ledger(self, wholeness: Wholeness) -> Self {
+        Self { wholeness, ..self }
     }
 }
 
@@ -121,12 +129,25 @@ pub fn text(known: &Known, unwatched: &[Unwatched], now: Timestamp) -> String {
     for app in &known.held {
         line(&mut out, name, Some(("app", app.as_str())), 1);
     }
+    wholeness(&mut out, &known.wholeness, now);
     let name = "greffier_automatic_rollbacks";
     head(&mut out, name, "Rollbacks by the rules of applications, by what came of them.");
     for (result, count) in known.rollbacks {
         line(&mut out, name, Some(("result", result)), count);
     }
     out
+}
+
+/// How whole the ledger is.
+fn wholeness(out: &mut String, known: &Wholeness, now: Timestamp) {
+    let name = "greffier_ledger_damaged_places";
+    head(out, name, "Damaged places of the ledger that are known.");
+    line(out, name, None, known.damage.len() as u64);
+    let name = "greffier_ledger_checked_age_seconds";
+    head(out, name, "Seconds since the last complete check of the ledger ended.");
+    if let Some((_, at)) = known.checked {
+        line(out, name, None, now.ms_since(at) / 1_000);
+    }
 }
 
 /// How many of `kinds` are not watched, by why. That the API server cannot be reached, or that
@@ -243,6 +264,27 @@ mod tests {
         assert_eq!(verdicts.map(|verdict| value(&text, &of(verdict))), [7, 5, 3, 2]);
         // The API server's clock may be ahead.
         assert_eq!(value(&told(&story, Timestamp::from_seconds(1)), &age), 0);
+    }
+
+    #[test]
+    fn damage_of_the_ledger_and_the_age_of_its_check_are_told() {
+        let story = Story::told();
+        let whole = Wholeness::default();
+        let told = |known: &Wholeness, now| {
+            text(&Known::of(&story.world).of_ledger(known.clone()), &[], now)
+        };
+        let (places, age) =
+            ("greffier_ledger_damaged_places", "greffier_ledger_checked_age_seconds");
+        let begun = Timestamp::from_seconds(1_800_000_000);
+        let text = told(&whole, begun);
+        assert_eq!(value(&text, places), 0);
+        assert!(!text.contains(&format!("\n{age} ")), "nothing was checked yet: {text}");
+        let (file, what) = ("1.seg".to_owned(), "checksum".to_owned());
+        let damage = vec![ledger::Error::Corrupt { file, offset: 400, what }];
+        let damaged = Wholeness { damage, checked: Some((story.ledger.head(), begun)) };
+        let text = told(&damaged, Timestamp::from_seconds(1_800_000_090));
+        assert_eq!((value(&text, places), value(&text, age)), (1, 90));
+        story.ledger.shutdown();
     }
 
     #[test]

@@ -1,8 +1,13 @@
-//! A ledger that is damaged before its end, read without a daemon: every answer says so, and ends
-//! with exit code 7.
+//! A ledger that is damaged before its end. Read without a daemon: every answer says so, and ends
+//! with exit code 7. With a daemon that runs: it says so by itself, and goes on.
 
-use crate::daemon::config_map;
-use crate::keep::kept;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::cluster::ControlPlane;
+use crate::daemon::{Greffier, KEPT, application, config_map, until};
+use crate::keep::{kept, live, namespace};
 
 #[test]
 fn what_is_answered_from_half_a_ledger_says_so() {
@@ -77,4 +82,93 @@ fn what_is_answered_from_half_a_ledger_says_so() {
     greffier.wait_synced(&app, &second);
     let (log, _) = greffier.cli_ends(0, &["log", "--all", "-o", "json", "-n", "500"]);
     assert!(log.contains("the ledger was salvaged from"), "{log}");
+}
+
+/// Text that no compression makes short, so that a file of the ledger is soon full.
+fn noise(bytes: usize) -> String {
+    let step = |n: &u64| Some(n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    let numbers = std::iter::successors(Some(1_u64), step).skip(1);
+    numbers.map(|n| format!("{:06x}", n >> 40)).take(bytes / 6).collect()
+}
+
+/// Goal: an operator hears of damage in an old event from the daemon that runs on, while there may
+/// still be a copy, and not at the upgrade whose start needs that event.
+#[test]
+fn a_daemon_on_a_ledger_with_an_old_damaged_event_says_so_and_goes_on() {
+    let (ns, app) = (namespace("olddamage"), "olddamage-web");
+    let greffier = Greffier::new();
+    let root = application(app, &greffier.repo.url(), "web", &ns, KEPT);
+    let greffier = greffier.configure("[ledger]\nsegment_bytes_max = 65536").root(&root);
+    greffier.repo.write("web/c.yaml", &config_map("one", "1"));
+    greffier.repo.write("web/big.yaml", &config_map("big", &noise(120_000)));
+    greffier.repo.push("first");
+    greffier.start();
+    greffier.wait_synced(app, &greffier.repo.head());
+    assert_eq!(greffier.stop(), Some(0));
+    let segments = greffier.path("data").join("ledger/segments");
+    let mut files: Vec<_> = fs::read_dir(&segments).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 1, "the first file is sealed: {files:?}");
+    let whole = fs::read(&files[0]).unwrap();
+    let mut bytes = whole.clone();
+    bytes[400] ^= 1;
+    fs::write(&files[0], bytes).unwrap();
+    let (_, told) = greffier.cli_ends(7, &["ledger", "verify"]);
+    assert!(told.contains("a start without a snapshot"), "{told}");
+
+    greffier.start();
+    let status = until("status tells of the damage", || {
+        let status = greffier.json(&["status", "-o", "json"]);
+        (status["wholeness"]["damage"].as_array()?.len() == 1).then_some(status)
+    });
+    let file = files[0].to_str().unwrap();
+    assert!(status["wholeness"]["damage"][0].as_str().unwrap().contains(file), "{status}");
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(status.contains("DAMAGED") && status.contains(file), "{status}");
+    assert!(status.contains("goes on") && status.contains("before you upgrade"), "{status}");
+    let (doctor, _) = greffier.cli_ends(1, &["doctor", "--recovery"]);
+    assert!(doctor.contains("nothing of it: the ledger is DAMAGED"), "{doctor}");
+    assert!(doctor.contains(file) && doctor.contains("salvage --plan"), "{doctor}");
+    let log = until("the log tells of it", || {
+        let log = fs::read_to_string(greffier.path("log")).unwrap();
+        log.contains("DAMAGED LEDGER").then_some(log)
+    });
+    assert!(log.contains(file), "{log}");
+
+    // What has to read it fails, which is no reason to let the cluster go.
+    let (_, told) = greffier.cli_ends(7, &["log", "--all", "-n", "100000"]);
+    assert!(told.contains("the ledger is damaged"), "{told}");
+    let patch = ["patch", "cm/one", "-n", &ns, "--type", "merge", "-p", r#"{"data":{"key":"2"}}"#];
+    ControlPlane::shared().kubectl_ok("alice", &patch);
+    until("it is put back", || (live(&ns, "cm/one", ".data.key") == "1").then_some(()));
+    greffier.repo.write("web/c.yaml", &config_map("one", "3")).push("second");
+    until("the push is deployed", || (live(&ns, "cm/one", ".data.key") == "3").then_some(()));
+    let second = greffier.repo.head();
+    until("that is recorded", || {
+        let (log, _) = greffier.cli_ends(0, &["log", app, "-n", "1", "-o", "json"]);
+        log.contains(&second).then_some(())
+    });
+    assert_eq!(greffier.stop(), Some(0), "{}", greffier.log_tail());
+
+    // A start that has nothing but the events needs all of them.
+    let snapshots = greffier.path("data").join("ledger/snapshots");
+    fs::rename(&snapshots, greffier.path("snapshots")).unwrap();
+    greffier.cli_ends(7, &["serve"]);
+
+    // A copy of the file fits what came since.
+    fs::write(&files[0], whole).unwrap();
+    greffier.cli_ends(0, &["ledger", "verify"]);
+    greffier.start();
+    greffier.wait_synced(app, &second);
+    let status: Value = until("it was checked", || {
+        let status = greffier.json(&["status", "-o", "json"]);
+        status["wholeness"]["checked"].is_u64().then_some(status)
+    });
+    assert_eq!(status["wholeness"]["damage"], serde_json::json!([]), "{status}");
+    let (doctor, _) = {
+        let output = greffier.cli(&["doctor", "--recovery"]);
+        (String::from_utf8(output.stdout).unwrap(), output.status)
+    };
+    assert!(doctor.contains("and checked ("), "{doctor}");
+    assert_eq!(greffier.stop(), Some(0), "{}", greffier.log_tail());
 }

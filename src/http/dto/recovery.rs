@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Wholeness;
 use crate::ledger::event::{
     Event, RecoveryAbandonedV1, RecoveryBegunV1, RecoveryFinishedV1, RecoveryIntentV1,
     RecoveryOutcomeV1,
@@ -19,6 +20,9 @@ pub struct Recovery {
     pub observed_at: String,
     /// Why the cluster cannot be reached, while it cannot.
     pub cluster_lost: String,
+    /// How whole the ledger is; absent where its files were read, which is told by failing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wholeness: Option<Wholeness>,
 }
 
 /// The body of `POST recovery`: what `greffier replay` has the daemon record, because a ledger has
