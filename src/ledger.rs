@@ -50,6 +50,7 @@ mod number;
 mod prepare;
 mod reader;
 mod repair;
+mod room;
 mod run;
 mod salvage;
 mod seal;

@@ -199,7 +199,7 @@ impl From<ledger::Error> for Error {
                 Exit::Usage,
                 "another daemon has it open: stop it, or give this one another data_dir",
             ),
-            Ledger::Full { .. } => (
+            full if full.is_full() => (
                 Exit::Usage,
                 "make room on the file system of data_dir, or lower ledger.free_bytes_reserve",
             ),

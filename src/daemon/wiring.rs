@@ -43,25 +43,35 @@ pub struct ServeOptions {
 /// # Errors
 /// Whatever keeps it from starting, and whatever made it stop on its own.
 pub async fn run(config: Config, serve_options: ServeOptions) -> Result<()> {
-    let (ledger, report) = {
-        let options = options::ledger(&config);
-        tokio::task::spawn_blocking(move || Ledger::open(options)).await??
-    };
-    for warning in &report.warnings {
-        tracing::warn!("{warning}");
-    }
+    let Some(mut opened) = read_only::open(&config).await? else { return Ok(()) };
     let served = loop {
-        let error = match serve(&config, serve_options, &ledger).await {
-            Err(error) if read_only::is_full(&error) => error,
-            served => break served,
+        let error = match opened.full.take() {
+            Some(full) => full.into(),
+            None => match serve(&config, serve_options, &opened.ledger).await {
+                Err(error) if read_only::is_full(&error) => error,
+                served => break served,
+            },
         };
         let since = Timestamp::now();
-        match read_only::serve(&config, &ledger, &error).await {
-            Ok(None) => read_only::record(&ledger, since, &error).await,
+        match read_only::serve(&config, &opened.ledger, &error).await {
+            Ok(None) => {}
             Ok(Some(signal)) => break Ok(signal),
             Err(error) => break Err(error),
         }
+        if opened.in_memory {
+            // Its index is to be on disk again.
+            opened.ledger.close().await;
+            let again = read_only::open(&config).await?;
+            opened = match again {
+                Some(again) => again,
+                None => return Ok(()),
+            };
+        }
+        if opened.full.is_none() {
+            read_only::record(&opened.ledger, since, &error).await;
+        }
     };
+    let ledger = opened.ledger;
     let reason = match &served {
         Ok(signal) => (*signal).to_owned(),
         Err(error) => format!("{error:#}"),

@@ -31,12 +31,13 @@ use super::memory_store::MemoryStore;
 use super::reader::{Events, Reader};
 use super::record::Header;
 use super::repair::{IndexFiles, set_torn_aside, was_whole};
+use super::room::Room;
 use super::seal::{KeyBytes, Sealer};
 use super::segment::Segment;
 use super::shared::{Counts, Head, Shared, Tail};
 use super::store::{self, Store};
 use super::verify::{self, Verified};
-use super::writer::{GROUP_BYTES_MAX, Limits, Request, Writer, create_segment};
+use super::writer::{Limits, Request, Writer, create_segment};
 use crate::model::{BlobAddr, Digest, Seq};
 
 /// How many batches may wait for the writer. Further ones wait outside the queue.
@@ -86,6 +87,9 @@ pub struct OpenReport {
     /// Events that were acknowledged are known to be lost. What people decided may be among them,
     /// so the ledger is frozen until somebody has looked.
     pub lost: bool,
+    /// There is no room for the index: one in memory answers, and nothing can be recorded. When
+    /// there is room it is to be opened again.
+    pub full: bool,
 }
 
 /// A ledger that is open for writing. Clones are the same ledger.
@@ -100,8 +104,7 @@ struct Inner {
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<Lock>>,
     snapshots: Option<PathBuf>,
-    /// The file system, and how many of its bytes must stay free.
-    room: (Arc<dyn Disk>, u64),
+    room: Room,
 }
 
 /// What these locks protect is only ever taken or replaced as a whole.
@@ -126,12 +129,14 @@ pub(super) struct Parts {
 impl Ledger {
     /// Opens the ledger in `options.dir`, or makes it; takes its exclusive lock, repairs what a
     /// crash left (see `ledger::repair`) and starts the writer. Blocks; what takes long is only
-    /// the rebuilding of a damaged index.
+    /// the rebuilding of a damaged index. Without room for the index (`OpenReport::full`) it can
+    /// be read: sled is not touched then, which would break it.
     ///
     /// # Errors
     /// [`Error::Locked`] names the process that has it open; [`Error::Corrupt`] names the damaged
     /// place (an `Archive` still reads the rest); the `Key…` errors say what is wrong with the
-    /// key; [`Error::Full`] when a new ledger has no room.
+    /// key; [`Error::Full`] when a new ledger has no room, or what a crash left cannot be set
+    /// aside, see [`Error::is_full`].
     pub fn open(options: Options) -> Result<(Self, OpenReport), Error> {
         let dir = &options.dir;
         let failed = |error| Error::io("create", dir.display().to_string(), error);
@@ -146,13 +151,18 @@ impl Ledger {
         let ledger = first.as_ref().map_or_else(Uuid::now_v7, |header| header.ledger);
 
         let index = IndexFiles::new(dir.clone(), options.sled_cache_bytes);
+        let room = Room::new(disk.clone(), options.free_bytes_reserve).for_index();
+        report.full = loaded.end.seq > Seq::ZERO && room.is_err();
+        if report.full && loaded.torn.is_some() {
+            room?;
+        }
         if let Some(torn) = &loaded.torn {
             report.lost = was_whole(&disk, torn)?;
             let acknowledged = index.acknowledged(ledger);
             report.repairs.extend(set_torn_aside(&disk, &loaded, acknowledged)?);
             loaded.torn = None;
         }
-        let (store, repairs) = index.open(&disk, &loaded, ledger)?;
+        let (store, repairs) = open_index(&index, &disk, &loaded, (ledger, report.full))?;
         report.lost |= repairs.iter().any(|repair| repair.possibly_acknowledged);
         report.repairs.extend(repairs);
         report.created = loaded.end.seq == Seq::ZERO;
@@ -164,7 +174,7 @@ impl Ledger {
             disk,
             sealer,
             ledger,
-            store: Arc::new(store),
+            store,
             suspect: Some(index.suspect()),
             limits,
             owed: owed(&report),
@@ -236,7 +246,7 @@ impl Ledger {
         let shared = Arc::new(Shared::new(ledger, sealer, reader, index, head, counts));
         let (groups, followed) = sync_channel(LAG_GROUPS_MAX);
         let at = (segment, loaded.end);
-        let room = (disk.clone(), limits.free_bytes_reserve);
+        let room = Room::new(disk.clone(), limits.free_bytes_reserve);
         let mut writer = Writer::new(disk, shared.clone(), groups, limits, at, parts.owed);
         let follower = shared.clone();
         let index = spawn("ledger-index", move || follower.index.follow(&followed))?;
@@ -293,11 +303,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::Full`] when there is not; [`Error::Io`] when the file system does not say.
     pub fn room(&self) -> Result<(), Error> {
-        let (disk, reserve) = &self.inner.room;
-        let free = disk.free_bytes();
-        let free = free.map_err(|error| Error::io("measure", disk.describe(""), error))?;
-        let needed = reserve.saturating_add(GROUP_BYTES_MAX as u64);
-        if free < needed { Err(Error::Full { free, reserve: *reserve }) } else { Ok(()) }
+        self.inner.room.for_append()
     }
 
     /// The last durable event.
@@ -479,6 +485,23 @@ impl Drop for Inner {
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
     spawned.map_err(|error| Error::io("start thread", name, error))
+}
+
+/// The index on disk; with `full` one in memory.
+fn open_index(
+    files: &IndexFiles,
+    disk: &Arc<dyn Disk>,
+    loaded: &Loaded,
+    (ledger, full): (Uuid, bool),
+) -> Result<(Arc<dyn Store>, Vec<LedgerRepairedV1>), Error> {
+    if full {
+        let memory = MemoryStore::default();
+        // Nothing is recorded on top of it, so damage is only noted.
+        fill(&memory, &loaded.segments);
+        return Ok((Arc::new(memory), Vec::new()));
+    }
+    let (store, repairs) = files.open(disk, loaded, ledger)?;
+    Ok((Arc::new(store), repairs))
 }
 
 /// What the writer must append before anything else.

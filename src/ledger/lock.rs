@@ -44,11 +44,15 @@ impl Lock {
             Err(error) => return Err(failed("lock")(error.into())),
         }
         let pid = format!("{}\n", std::process::id());
-        file.set_len(0)
+        let written = file
+            .set_len(0)
             .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(pid.as_bytes()))
-            .map_err(failed("write"))?;
-        Ok(Self { _file: file })
+            .and_then(|()| file.write_all(pid.as_bytes()));
+        match written {
+            // The kernel's lock counts, and a full disk is no reason not to read.
+            Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(failed("write")(error)),
+            _ => Ok(Self { _file: file }),
+        }
     }
 }
 

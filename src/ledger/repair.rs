@@ -206,6 +206,10 @@ impl IndexFiles {
         let mut repairs = Vec::new();
         let why = match self.try_open(loaded, ledger) {
             Ok(store) => return Ok((store, repairs)),
+            // It is not to blame, and another one would find no more room.
+            Err(Unusable::Failed(error)) if error.is_full() => {
+                return Err(Error::Index(Arc::new(error)));
+            }
             Err(why) => why,
         };
         let kept = self.salvage(disk, loaded, ledger, &why)?;

@@ -1,7 +1,9 @@
 //! No room: what is recorded is served, nothing is written, and all goes on when there is room.
 //! And what is too large for the ledger: it fails alone.
 
-use std::path::Path;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cluster::ControlPlane;
@@ -66,6 +68,110 @@ fn a_full_disk_makes_it_read_only_until_there_is_room() {
     let status = greffier.json(&["status", "-o", "json"]);
     assert!(status["daemon"]["read_only"].is_null(), "{status}");
     assert_eq!(greffier.stop(), Some(0), "{}", greffier.log_tail());
+}
+
+/// A small file system of its own.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Mounts it, which root may.
+    fn mount(at: PathBuf) -> Self {
+        fs::create_dir_all(&at).unwrap();
+        let path = at.to_str().unwrap();
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "tmpfs", path]));
+        Self(at)
+    }
+
+    /// Takes all of its room.
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.join("ballast")).unwrap();
+        while file.write_all(&[1; 4096]).is_ok() {}
+        assert!(free_bytes(&self.0) < 4096);
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.0.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: whoever reads there may not have ended yet.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Goal: a daemon that was killed, or rebooted, while the disk is full is as read-only as one that
+/// ran, breaks nothing, and goes on by itself.
+#[test]
+fn a_daemon_that_is_started_with_a_full_disk_is_read_only_until_there_is_room() {
+    let (ns, app) = (namespace("fullstart"), "fullstart-web");
+    let greffier = Greffier::new();
+    let root = application(app, &greffier.repo.url(), "web", &ns, KEPT);
+    let settings = "[ledger]\nfree_bytes_reserve = 20000000";
+    let greffier = greffier.configure(settings).root(&root);
+    // Unmounted before its directory is removed.
+    let disk = SmallDisk::mount(greffier.path("data"));
+    greffier.repo.write("web/c.yaml", &config_map("one", "1"));
+    greffier.repo.push("first");
+    greffier.start();
+    greffier.wait_synced(app, &greffier.repo.head());
+    greffier.kill();
+    disk.fill();
+    let patch = ["patch", "cm/one", "-n", &ns, "--type", "merge", "-p", r#"{"data":{"key":"2"}}"#];
+    ControlPlane::shared().kubectl_ok("alice", &patch);
+
+    // More than once, as a service manager would.
+    for _ in 0..2 {
+        greffier.start();
+        let (status, _) = greffier.cli_ends(0, &["status"]);
+        assert!(status.contains("READ-ONLY nothing is recorded"), "{status}");
+        assert!(status.contains("the disk is full"), "{status}");
+        assert!(status.contains(disk.0.to_str().unwrap()), "{status}");
+        let (_, refused) = greffier.cli_ends(3, &["pause", app]);
+        assert!(refused.contains("the disk is full"), "{refused}");
+        greffier.wait_synced(app, &greffier.repo.head());
+        greffier.kill();
+    }
+    greffier.start();
+    let second = greffier.repo.write("web/d.yaml", &config_map("two", "1")).push("second");
+    assert_eq!(live(&ns, "cm/one", ".data.key"), "2", "nothing is healed without a record");
+    disk.make_room();
+    until("it writes again", || (live(&ns, "cm/one", ".data.key") == "1").then_some(()));
+    greffier.follow_again();
+    greffier.wait_synced(app, &second);
+    greffier.wait("the gap", |event| {
+        event["kind"] == "daemon.stopped" && event.to_string().contains("read-only from")
+    });
+    let status = greffier.json(&["status", "-o", "json"]);
+    assert!(status["daemon"]["read_only"].is_null(), "{status}");
+    let info = greffier.json(&["ledger", "info", "-o", "json"]);
+    assert!(info["index_bytes"].as_u64().unwrap() > 0, "the index is on disk again: {info}");
+    let (repaired, _) =
+        greffier.cli_ends(0, &["log", "--all", "--kind", "ledger.repaired", "-o", "json"]);
+    assert_eq!(repaired.trim(), "[]", "the index was not to blame");
+
+    // What a crash left cannot be set aside without room, and is not read over: it is waited for.
+    greffier.kill();
+    let segments = fs::read_dir(disk.0.join("ledger/segments")).unwrap();
+    let last = segments.map(|entry| entry.unwrap().path()).max().unwrap();
+    fs::File::options().append(true).open(&last).unwrap().write_all(&[0; 40]).unwrap();
+    disk.fill();
+    let mut waiting = greffier.spawn(&[]);
+    until("it waits", || {
+        let log = fs::read_to_string(greffier.path("log")).unwrap();
+        log.contains("WAITING for room").then_some(())
+    });
+    assert!(waiting.try_wait().unwrap().is_none());
+    disk.make_room();
+    until("it runs", || {
+        let output = greffier.cli(&["status", "-o", "json"]);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        (status["daemon"]["pid"] == waiting.id()).then_some(())
+    });
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    greffier.cli_ends(0, &["ledger", "verify"]);
 }
 
 #[test]
