@@ -188,7 +188,7 @@ pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared)
         return Some(doubted);
     }
     let assessed = assess::Assessed::of(world, name, app, &permission, compared);
-    let pruned = prune::prunes(world, name, app, &permission);
+    let pruned = prune::prunes(world, name, app, &permission, &assessed.declare);
     plan.writes = assessed.writes;
     plan.declare = assessed.declare;
     plan.compare = assessed.compare;

@@ -32,6 +32,7 @@ mod proposed;
 mod push;
 mod restore;
 mod rollback;
+mod transfer;
 mod trial;
 mod world;
 mod writes;
@@ -54,6 +55,7 @@ pub use left::{LeftBehind, Released};
 pub use push::{HeldCommit, OpenPush};
 pub use restore::OpenRestore;
 pub use rollback::AppHold;
+pub use transfer::{Dropped, MayHave};
 pub use trial::{Refusal, Trial, Trials, Well, asked_for};
 pub use world::{Touched, VERSION, World};
 

@@ -347,7 +347,9 @@ mod tests {
     use super::*;
     use crate::model::Seq;
     use crate::plan::Status;
-    use crate::replay::testing::{Given, application, auto, child, name, object, said, writes};
+    use crate::replay::testing::{
+        Given, application, auto, cascading, child, name, object, said, writes,
+    };
 
     const A: &str = "ConfigMap/prod/a";
     const B: &str = "ConfigMap/prod/b";
@@ -420,6 +422,72 @@ mod tests {
         assert!(!given.world.apps.contains_key(&name("one")), "Git does not have it");
         let nothing = release_tree(&given.world, "root");
         assert!(matches!(nothing, Err(Error::NothingHeld(_))), "{nothing:?}");
+    }
+
+    /// Goal: what a tree drops goes with its objects, although what came with the tree was rendered
+    /// by nobody since it is defined.
+    #[test]
+    fn what_a_tree_drops_does_not_wait_for_what_comes_with_it() {
+        let (one, two) = (cascading("one", auto()), cascading("two", auto()));
+        let mut given = Given::app("root", auto());
+        given.limits.app_percent_max = 100;
+        given.renders("root", vec![child(&one)]);
+        while given.follows("root") {}
+        given.renders("one", vec![object(A, 1)]);
+        given.syncs("one");
+        let then = given.world.clone();
+        given.push(2);
+        given.renders("root", vec![child(&two)]);
+        given.advances("one");
+        while given.follows("root") {}
+        given.renders("two", vec![object(A, 1), object(B, 2)]);
+        for app in ["root", "one", "two"] {
+            given.syncs(app);
+        }
+        assert!(!given.world.apps.contains_key(&name("one")));
+        rolls_back(&mut given, &then);
+        given.fails_to_render("one");
+        let one = &given.world.apps[&name("one")];
+        assert!(one.newest().is_some_and(|held| held.declared != one.declared));
+        for app in ["root", "two", "one"] {
+            given.syncs(app);
+        }
+        assert!(!given.world.apps.contains_key(&name("two")), "{:#?}", given.plan("two"));
+        let (a, b) = (A.parse().unwrap(), B.parse().unwrap());
+        assert_eq!(given.world.owned[&a].app, name("one"));
+        assert!(!given.world.live.contains_key(&b));
+    }
+
+    /// Goal: what Git dropped goes on going while a tree is held: what the tree has again is known,
+    /// whatever Git says of it.
+    #[test]
+    fn what_git_dropped_does_not_wait_for_what_a_tree_has_again() {
+        let own = |content| object("ConfigMap/prod/root", content);
+        let (one, two) = (cascading("one", auto()), cascading("two", auto()));
+        let mut given = Given::app("root", auto());
+        given.limits.app_percent_max = 100;
+        given.renders("root", vec![child(&one), own(1)]);
+        while given.follows("root") {}
+        given.renders("one", vec![object(A, 1)]);
+        given.syncs("one");
+        let then = given.world.clone();
+        given.push(2);
+        given.renders("root", vec![child(&one), child(&two), own(2)]);
+        given.advances("one");
+        while given.follows("root") {}
+        given.renders("two", vec![object(B, 2)]);
+        given.syncs("two");
+        given.push(3);
+        given.renders("root", vec![own(3)]);
+        for app in ["one", "two"] {
+            given.advances(app);
+        }
+        while given.follows("root") {}
+        assert!(["one", "two"].iter().all(|app| given.world.apps[&name(app)].removing));
+        rolls_back(&mut given, &then);
+        given.fails_to_render("one");
+        assert_eq!(writes(&given.plan("two")), [format!("prune {B}")]);
+        assert!(!given.world.apps[&name("one")].removing);
     }
 
     /// Goal: what Git says as it was is held too, for the next push may change it.

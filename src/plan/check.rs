@@ -3,9 +3,9 @@
 //! It shares no code with what builds plans. The driver refuses to act on a plan with a
 //! violation: that is a bug, and stopping is better than going on wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ledger::event::{HoldOf, Verb, Write};
+use crate::ledger::event::{HoldOf, Origin, Verb, Write};
 use crate::model::{AppName, ObjectKey, Stance};
 use crate::plan::Plan;
 use crate::replay::{App, World};
@@ -37,6 +37,10 @@ pub enum Violation {
     /// It would delete something although Git has not been heard since the daemon started.
     #[error("would delete {0}, and nobody has heard of Git since the start")]
     PrunesUnheard(ObjectKey),
+    /// It would delete an object that an application may have which was defined since its own was
+    /// dropped, and was never rendered.
+    #[error("would prune {0}, which application {1} may have: it was never rendered")]
+    PrunesUnsettled(ObjectKey, AppName),
     /// It would write to an object that already has a write under way.
     #[error("would write {0}, which has an open intent")]
     WritesInFlight(ObjectKey),
@@ -63,6 +67,7 @@ impl Violation {
             | Self::PrunesUnheard(key)
             | Self::WritesInFlight(key)
             | Self::WritesGated(key)
+            | Self::PrunesUnsettled(key, _)
             | Self::WritesReplicas(key, _) => key,
         }
     }
@@ -93,6 +98,7 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
     let forbidden = world.observe || world.cluster.lost.is_some() || paused || skipped || frozen;
     let accepted = world.cluster.identity.formers.last();
     let accepted = accepted.map(|former| former.accepted).unwrap_or_default();
+    let unsettled = app.and_then(|app| unsettled(world, app));
     for write in &plan.writes {
         let key = &write.key;
         if forbidden {
@@ -138,6 +144,9 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         if write.verb == Verb::Prune && app.is_some_and(|app| is_protected(world, app, key)) {
             violations.push(Violation::PrunesProtected(key.clone()));
         }
+        if let Some(heir) = unsettled.filter(|_| write.verb == Verb::Prune) {
+            violations.push(Violation::PrunesUnsettled(key.clone(), heir.clone()));
+        }
         if write.precondition.is_none() {
             violations.push(Violation::PrunesUnbound(key.clone()));
         }
@@ -155,6 +164,36 @@ fn is_unheard(world: &World, app: &App) -> bool {
     let asked = app.request.as_ref().is_some_and(|r| r.prune && r.seq > world.started);
     let approved = app.approved.is_some_and(|approval| approval.seq > world.started);
     !told && !asked && !approved && !app.removing && app.hold.is_none()
+}
+
+/// An application that its parent defined after it had dropped `app`, and that has no render, if
+/// no person has said since that the objects are to go.
+fn unsettled<'w>(world: &'w World, app: &App) -> Option<&'w AppName> {
+    let dropped = app.dropped.as_ref().filter(|_| app.removing)?.seq;
+    let asked = app.request.as_ref().filter(|request| request.prune).map(|request| request.seq);
+    let mut others = world.apps.iter().filter(|(name, other)| {
+        other.origin == app.origin
+            && other.declared > dropped
+            && asked.is_none_or(|asked| asked < other.declared)
+            && (other.desired.is_none() && other.proposed.is_none())
+            && is_to_stay(world, name)
+    });
+    others.next().map(|(name, _)| name)
+}
+
+/// Whether everything that defines the application has it, as far up as that goes.
+fn is_to_stay(world: &World, name: &AppName) -> bool {
+    let (mut name, mut met) = (name, BTreeSet::new());
+    while let Some(app) = world.apps.get(name).filter(|app| !app.removing) {
+        let Origin::Parent(parent) = &app.origin else { return true };
+        let parent = world.apps.get_key_value(parent);
+        let Some((above, _)) = parent.filter(|(_, parent)| parent.defines(name)) else { break };
+        if !met.insert(name) {
+            break;
+        }
+        name = above;
+    }
+    false
 }
 
 /// Whether another cluster answers than the one that is kept, or the kept one as it was before.

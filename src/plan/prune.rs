@@ -13,7 +13,7 @@ use super::unseen::Unseen;
 use super::{Permission, Plan, redefined};
 use crate::ledger::event::{GateReason, Health, Origin, Verb, Write};
 use crate::model::{AppName, ObjectKey, Protection, Restraint, Ruling};
-use crate::replay::{App, AppHold, LiveObject, Owned, World};
+use crate::replay::{App, AppHold, LiveObject, MayHave, Owned, World};
 
 /// What is said of an object that a rollback does not remove.
 const THERE_THEN: &str =
@@ -42,7 +42,14 @@ enum NotNow {
     Blocked(String, bool),
 }
 
-pub(super) fn prunes(world: &World, name: &AppName, app: &App, permission: &Permission) -> Prunes {
+/// `defining` is what the application is about to define.
+pub(super) fn prunes(
+    world: &World,
+    name: &AppName,
+    app: &App,
+    permission: &Permission,
+    defining: &[(AppName, Vec<u8>)],
+) -> Prunes {
     let mut prunes = Prunes::default();
     if app.desired.is_none() && !app.removing {
         return prunes;
@@ -54,9 +61,9 @@ pub(super) fn prunes(world: &World, name: &AppName, app: &App, permission: &Perm
     let nothing = extras.is_empty() && children.is_empty();
     let behind = if nothing { None } else { world.behind() };
     let hook = hook_of_removal(app);
-    let unrendered = if nothing { None } else { world.may_have_what_left(app) };
     let redefined = if nothing { None } else { redefined::why(world, name, app) };
-    let judge = Judge { world, name, app, permission, behind, redefined, unrendered, hook };
+    let may_have = if nothing { None } else { world.may_have_what_left(name, app, defining) };
+    let judge = Judge { world, name, app, permission, behind, redefined, may_have, hook };
     if let Some(what) = &judge.hook {
         prunes.suspended.push(format!("remove application {name}: {what}"));
         left += 1;
@@ -296,8 +303,8 @@ struct Judge<'a> {
     behind: Option<&'a AppName>,
     /// Why what it does not have any more waits for another definition of it.
     redefined: Option<String>,
-    /// An application that does not render, and may have what leaves this one.
-    unrendered: Option<&'a AppName>,
+    /// What may have what leaves this one, because nobody knows what it would have.
+    may_have: Option<MayHave<'a>>,
     /// A hook that would have to run while the application is removed.
     hook: Option<String>,
 }
@@ -362,12 +369,8 @@ impl Judge<'_> {
         if let Some(why) = &self.redefined {
             return Some(NotNow::Blocked(why.clone(), true));
         }
-        if let Some(other) = self.unrendered {
-            let why = format!(
-                "waits: application {other} does not render since the commit that dropped it, and \
-                 may have it"
-            );
-            return Some(NotNow::Blocked(why, false));
+        if let Some(may_have) = &self.may_have {
+            return Some(NotNow::Blocked(format!("waits: {may_have}"), false));
         }
         let mut others = self.world.apps.iter();
         // What Git has of it and what is held has not goes nevertheless: it waits for the release.

@@ -7,6 +7,7 @@ mod contests;
 mod drift;
 mod gate;
 mod health;
+mod heirs;
 mod holds;
 mod identity;
 mod ignore;

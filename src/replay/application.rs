@@ -10,6 +10,7 @@ use super::hold::Hold;
 use super::ignore::IgnoreFailure;
 use super::left::Released;
 use super::rollback::AppHold;
+use super::transfer::Dropped;
 use super::trial::Trials;
 use crate::ledger::event::{
     DesiredObject, DriftKind, FieldChange, GateReason, Health, Origin, Preview, RevisionRef, Verb,
@@ -110,6 +111,8 @@ pub struct RenderProblem {
     pub commits: Vec<Option<CommitId>>,
     /// The same of the first of the failures in a row: since then nobody knows what Git says.
     pub since: Vec<Option<CommitId>>,
+    /// The event of that failure.
+    pub first: Seq,
     /// The cause.
     pub error: String,
     /// Whether the machine was at fault, so that the same may render another time.
@@ -329,6 +332,11 @@ pub struct App {
     pub origin: Origin,
     /// The event that defined it as it is.
     pub declared: Seq,
+    /// The commits that asked for its definitions since the last one that was rendered, as far as
+    /// a parent defines it.
+    pub asked_by: Vec<CommitId>,
+    /// What dropped it out of what its parent renders to, unless that was a hold.
+    pub dropped: Option<Dropped>,
     /// What it renders to, as far as that is in force.
     pub desired: Option<Desired>,
     /// Its hold: what is in force is what was in force at an earlier instant.
@@ -421,6 +429,8 @@ impl App {
             manifest,
             origin,
             declared,
+            asked_by: Vec::new(),
+            dropped: None,
             desired: None,
             hold: None,
             released: None,

@@ -229,6 +229,7 @@ impl World {
         let digest = Digest::of(&body.manifest);
         self.count_definition(body, digest);
         self.left.remove(&body.app);
+        let asked_by = self.asked_by(&body.app, &body.origin);
         let app = match self.apps.entry(body.app.clone()) {
             Entry::Occupied(known) => {
                 let app = known.into_mut();
@@ -248,6 +249,7 @@ impl World {
             }
             Entry::Vacant(new) => new.insert(App::new(spec, digest, body.origin.clone(), seq)),
         };
+        (app.asked_by, app.dropped) = (asked_by, None);
         if std::mem::take(&mut app.removing) {
             self.want_all(&body.app);
         }
@@ -374,6 +376,7 @@ impl World {
         app.refused.retain(|child, _| objects.values().any(|o| is_child(o, child.as_str())));
         let (left, entered) = changed_keys(app.desired.as_ref(), &new);
         app.desired = Some(new);
+        self.note_dropped(name, &left, &entered);
         for key in &left {
             self.unwant(key, name);
         }
@@ -414,12 +417,14 @@ impl World {
         };
         let failures = former.filter(same).map_or(0, |former| former.failures).saturating_add(1);
         let since = former.map_or(&body.commits, |former| &former.since).clone();
+        let first = former.map_or(seq, |former| former.first);
         app.render_problem = Some(RenderProblem {
             seq,
             declared: body.declared,
             commit: body.commit.clone(),
             commits: body.commits.clone(),
             since,
+            first,
             error: body.error.clone(),
             transient: body.transient,
             failures,

@@ -19,7 +19,7 @@ use crate::ledger::event::Origin;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, RollbackRule, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 46;
+pub const VERSION: u32 = 47;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,43 +204,6 @@ impl World {
     #[must_use]
     pub fn behind(&self) -> Option<&AppName> {
         self.apps.iter().find(|(_, app)| self.is_behind(app)).map(|(name, _)| name)
-    }
-
-    /// An application that does not render since the very commit that takes objects out of `app`,
-    /// or removed it: it may have them. What did not render before that commit stops nobody, and
-    /// neither does what leaves Git itself, nor anybody whom a person overrules.
-    #[must_use]
-    pub fn may_have_what_left(&self, app: &App) -> Option<&AppName> {
-        let parent = match &app.origin {
-            Origin::Parent(parent) if app.removing => self.apps.get(parent),
-            _ => None,
-        };
-        let asked = parent.unwrap_or(app).rendered()?;
-        let overruled = app.request.as_ref().filter(|request| request.prune);
-        let mut others = self.apps.iter().filter(|(name, other)| {
-            let problem = self.render_problem(other).filter(|_| !other.spec.skip);
-            problem.is_some_and(|problem| {
-                problem.since.iter().flatten().any(|commit| commit == asked)
-                    && overruled.is_none_or(|request| request.seq < problem.seq)
-                    && !self.is_leaving(name)
-            })
-        });
-        others.next().map(|(name, _)| name)
-    }
-
-    /// Whether the application is being removed, or what defined it, or that has left Git.
-    fn is_leaving(&self, name: &AppName) -> bool {
-        let mut name = name;
-        // Bound: no chain of parents is longer, unless it is a circle.
-        for _ in 0..self.apps.len() {
-            let Some(app) = self.apps.get(name).filter(|app| !app.removing) else { return true };
-            let Origin::Parent(parent) = &app.origin else { return false };
-            if !self.apps.get(parent).is_some_and(|parent| parent.defines(name)) {
-                return true;
-            }
-            name = parent;
-        }
-        false
     }
 
     /// The live objects that a watch or a list has shown. What is known from the answer to our

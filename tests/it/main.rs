@@ -53,6 +53,7 @@ mod recovery_live;
 mod recovery_missing;
 mod recovery_newer;
 mod recovery_silent;
+mod renamed;
 mod render;
 mod report;
 mod retry;

@@ -8,17 +8,13 @@ use crate::replay::App;
 impl Judge<'_> {
     /// What the definition of a child application needs.
     pub(super) fn need_of_application(&self, object: &DesiredObject) -> Need {
-        let Ok(child) = object.key.name().parse::<AppName>() else {
-            let why = format!("`{}` is no application name", object.key.name());
+        let undefinable = self.app.why_undefinable(object);
+        let (Ok(child), None) = (object.key.name().parse::<AppName>(), &undefinable) else {
+            let why = undefinable.unwrap_or_default();
             return Need::Wait { status: Status::Missing, why, progress: false };
         };
         // An Application is no Secret: its digest is that of its manifest, which is declared.
         let digest = object.digest;
-        if let Some((refused, error)) = self.app.refused.get(&child)
-            && *refused == digest
-        {
-            return Need::Wait { status: Status::Missing, why: error.clone(), progress: false };
-        }
         let Some(known) = self.world.apps.get(&child) else { return Need::Declare(child) };
         if child == *self.name && known.manifest == digest {
             return Need::Nothing(Status::Synced, "the application defines itself".into());

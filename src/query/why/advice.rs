@@ -10,7 +10,7 @@ use crate::ledger::event::DriftKind;
 use crate::model::{DELETION_APPROVED, ObjectKey, Restraint, Stance};
 use crate::plan::{Assessment, Status};
 use crate::query::describe::keep_commands;
-use crate::replay::{App, Drift, World};
+use crate::replay::{App, Drift, MayHave, World};
 
 /// Advice, each piece once, in the order it was thought of.
 #[derive(Default)]
@@ -312,13 +312,30 @@ fn about_wait(world: &World, view: &AppView<'_>, key: &ObjectKey, advices: &mut 
         return;
     }
     let extra = !world.wanted_by.contains_key(key);
-    if let Some(other) = world.may_have_what_left(view.app).filter(|_| extra) {
-        advices.say(format!("see why {other} does not render"), format!("greffier why {other}"));
-        let command = format!("greffier sync {} --prune", view.name);
-        advices.say(format!("or let {key} go all the same"), command);
+    let may_have = world.may_have_what_left(view.name, view.app, &view.plan.declare);
+    if let Some(may_have) = may_have.filter(|_| extra) {
+        about_heir(view, key, &may_have, advices);
     }
     if let Some(behind) = world.behind().filter(|behind| *behind != view.name) {
         let what = format!("see what {behind} waits for");
         advices.say(what, format!("greffier why {behind}"));
     }
+}
+
+/// What a person can do about what may have the object, as far as anybody knows.
+fn about_heir(view: &AppView<'_>, key: &ObjectKey, heir: &MayHave<'_>, advices: &mut Advices) {
+    match heir {
+        MayHave::Fails { app, .. } => {
+            advices.say(format!("see why {app} does not render"), format!("greffier why {app}"));
+        }
+        MayHave::Unrendered(app) => {
+            advices.say(format!("see why {app} is not rendered"), format!("greffier why {app}"));
+        }
+        MayHave::Undefined { parent, key, .. } => {
+            let what = format!("see why {parent} does not define {}", key.name());
+            advices.say(what, format!("greffier why {parent}"));
+        }
+    }
+    let command = format!("greffier sync {} --prune", view.name);
+    advices.say(format!("or let {key} go all the same"), command);
 }

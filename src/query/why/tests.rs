@@ -2,6 +2,7 @@
 //! as a daemon gets them.
 
 mod chain;
+mod heirs;
 mod subjects;
 
 use serde_json::json;

@@ -1,0 +1,80 @@
+//! Applications that are renamed in Git, on a real API server.
+
+use crate::daemon::{Greffier, KEPT, application, config_map};
+use crate::keep::{live, namespace};
+
+/// An application that takes its objects along when it goes, of a branch.
+fn app(greffier: &Greffier, (name, branch): (&str, &str), ns: &str) -> String {
+    let manifest = application(name, &greffier.repo.url(), "web", ns, KEPT);
+    let finalizer = "  finalizers: [resources-finalizer.argocd.argoproj.io]\n  namespace: argocd\n";
+    let manifest = manifest.replacen("  namespace: argocd\n", finalizer, 1);
+    manifest.replacen("targetRevision: main", &format!("targetRevision: {branch}"), 1)
+}
+
+/// Why an object of an application that waits, waits.
+fn waits(greffier: &Greffier, app: &str, text: &str) {
+    greffier.while_busy(text, || {
+        let why = greffier.json(&["why", app, "-o", "json"]);
+        let objects = why["objects"].as_array()?;
+        let told = |object: &serde_json::Value| {
+            object["why"].as_str().is_some_and(|why| why.contains(text))
+        };
+        objects.iter().any(told).then_some(())
+    });
+}
+
+/// Goal: an application that is renamed before the branch of its new definition is pushed loses
+/// nothing, whatever is pushed meanwhile; the objects pass to the new one once the branch is there.
+/// A name that is none removes nothing.
+#[test]
+fn a_renamed_application_keeps_its_objects_until_the_new_one_is_rendered() {
+    let greffier = Greffier::new();
+    let (ns, prefix) = (namespace("renamed"), format!("renamed-{}", std::process::id()));
+    let named = |name: &str| format!("{prefix}-{name}");
+    let (root, old, new) = (named("root"), named("old"), named("new"));
+    greffier.repo.write("root/web.yaml", &app(&greffier, (&old, "main"), &ns));
+    greffier.repo.write("root/own.yaml", &config_map("own", "one"));
+    greffier.repo.write("web/c.yaml", &config_map("web", "one"));
+    let first = greffier.repo.push("one");
+    let manifest = application(&root, &greffier.repo.url(), "root", &ns, KEPT);
+    let greffier = greffier.root(&manifest);
+    greffier.start().wait_synced(&old, &first);
+    let uid = || live(&ns, "cm/web", ".metadata.uid");
+    let before = uid();
+    assert!(!before.is_empty());
+
+    // A name that Kubernetes knows for none.
+    greffier.repo.write("root/web.yaml", &app(&greffier, (&named("webY"), "main"), &ns));
+    greffier.repo.push("a name that is none");
+    let undefined = format!("Application/{prefix}-webY of {root} cannot be defined");
+    waits(&greffier, &root, &undefined);
+
+    // The branch is not there yet.
+    greffier.repo.write("root/web.yaml", &app(&greffier, (&new, "release"), &ns));
+    greffier.repo.push("another name, and a branch");
+    let unrendered = format!("application {new} was never rendered since the commit that dropped");
+    waits(&greffier, &old, &unrendered);
+    // Another commit of the root.
+    greffier.repo.write("root/own.yaml", &config_map("own", "two"));
+    let third = greffier.repo.push("something else");
+    greffier.wait("the render", |event| {
+        event["kind"] == "render.succeeded"
+            && event["detail"]["app"] == *root
+            && event["detail"]["revision"]["commit"] == *third
+    });
+    greffier
+        .while_busy("it is applied", || (live(&ns, "cm/own", ".data.key") == "two").then_some(()));
+    waits(&greffier, &old, &unrendered);
+    assert_eq!(uid(), before);
+
+    greffier.repo.git(&["push", "-q", "origin", "main:release"]);
+    greffier.wait_synced(&new, &third);
+    greffier.wait_kind("app.removed", &old);
+    greffier.while_busy("the former application is gone", || {
+        let apps = greffier.json(&["get", "apps", "-o", "json"]).to_string();
+        (apps.contains(&*new) && !apps.contains(&*old)).then_some(())
+    });
+    assert_eq!(uid(), before);
+    let owner = greffier.json(&["why", &format!("ConfigMap/{ns}/web"), "-o", "json"]);
+    assert_eq!(owner["app"], *new, "{owner:#}");
+}
