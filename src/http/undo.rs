@@ -113,7 +113,7 @@ pub(super) async fn undo(
             let judged = Judged::default();
             undo.finish(restored, judged, app.to_string(), (from, until, reason)).await
         }
-        What::RollBackAgain(body) => {
+        What::RollBackAgain(body, lost) => {
             let app = body.app.clone();
             let gone = undo.state.read(move |world, _| !world.apps.contains_key(&app));
             if gone.await? {
@@ -130,7 +130,7 @@ pub(super) async fn undo(
             };
             let asked = dto::RollbackBody { plan: undo.asked.plan, ..dto::RollbackBody::default() };
             let pinned = Pinned::again(body.images);
-            hold::roll_back_by(&undo.state, undo.peer, command, asked, (pinned, Vec::new())).await
+            hold::roll_back_by(&undo.state, undo.peer, command, asked, (pinned, lost)).await
         }
         What::Effects(span) => Box::pin(undo.effects(span)).await,
         What::PutBack(drift, seq) => Box::pin(undo.put_back(*drift, seq)).await,

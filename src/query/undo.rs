@@ -45,8 +45,9 @@ pub enum What {
     Freeze(FrozenV1),
     /// The holds that were ended.
     HoldAgain(AppName, HoldBegunV1),
-    /// The hold of an application that was ended.
-    RollBackAgain(Box<AppHeldV1>),
+    /// The hold of an application that was ended, and what is said of the holds of objects that ended
+    /// with it.
+    RollBackAgain(Box<AppHeldV1>, Vec<String>),
     /// What writes, or a render, made of the objects of an application goes back.
     Effects(Span),
     /// What somebody changed of an object that an application has is put back.
@@ -183,7 +184,10 @@ pub fn what(book: &dyn Book, recorded: &Recorded) -> Result<What, NotUndone> {
             Ok(What::HoldAgain(body.app.clone(), began))
         }
         Event::AppHoldEnded(body) => match event_at(book, body.hold)? {
-            Some(Event::AppHeld(held)) => Ok(What::RollBackAgain(Box::new(held))),
+            Some(Event::AppHeld(held)) => {
+                let lost = not_again(book, &body.holds, before(seq))?;
+                Ok(What::RollBackAgain(Box::new(held), lost))
+            }
             _ => Err(NotUndone::Nothing(seq)),
         },
         Event::Paused(body) => Ok(What::Resume(body.app.clone())),
@@ -297,6 +301,24 @@ fn began(
         }
     }
     Ok(found.filter(|found| !found.of.is_empty()))
+}
+
+/// What is said of the holds of objects that ended with the hold of their application: they are
+/// not begun with it again. `at` is the last event at which they held.
+fn not_again(book: &dyn Book, holds: &[Seq], at: Seq) -> Result<Vec<String>, ledger::Error> {
+    let mut notes = Vec::new();
+    for hold in holds {
+        let Some(Event::HoldBegun(body)) = event_at(book, *hold)? else { continue };
+        let note = |of: &HoldOf| {
+            let key = of.key();
+            format!(
+                "hold #{hold} of {key} ended with it and does NOT come back: `greffier restore \
+                 {key} --to '#{at}' --plan` shows how it was"
+            )
+        };
+        notes.extend(body.of.iter().map(note));
+    }
+    Ok(notes)
 }
 
 /// The pause that an event ended.

@@ -10,8 +10,9 @@ use super::since::by_hand;
 use super::*;
 use crate::ledger::Blob;
 use crate::ledger::event::{
-    AppRemovedV1, BackTo, DesiredObject, FieldChange, HoldEnd, HoldEndedV1, Learned, MarkedV1,
-    Origin, OutcomeRecordedV1, RenderSucceededV1, ResumedV1, RevisionRef, UnfrozenV1, Write,
+    AppHoldEndedV1, AppRemovedV1, BackTo, DesiredObject, FieldChange, HoldEnd, HoldEndedV1,
+    Learned, MarkedV1, Origin, OutcomeRecordedV1, RenderSucceededV1, ResumedV1, RevisionRef,
+    UnfrozenV1, Write,
 };
 use crate::model::{Digest, Timestamp};
 use crate::query::fixture::{Story, canonical, commit, key, name};
@@ -365,6 +366,16 @@ fn what_a_person_decided_is_taken_back_and_done_again() {
     let ended = story.event(ended);
     let What::HoldAgain(_, again) = undoes(&story, ended).unwrap() else { panic!() };
     assert_eq!(again.of, begun.of[..1], "what was released and nothing else");
+
+    // The hold of the whole application comes back; of those that ended with it, it is said.
+    let given = crate::replay::testing::Given::synced(vec![]);
+    let rolled = story.event(given.rollback("web", &given.world));
+    let (end, holds) = (HoldEnd::Released, vec![hold]);
+    let over = story.event(AppHoldEndedV1 { app: app.clone(), hold: rolled, end, holds });
+    let What::RollBackAgain(held, lost) = undoes(&story, over).unwrap() else { panic!() };
+    assert_eq!((held.app, lost.len()), (app, begun.of.len()));
+    let says = format!("hold #{hold} of {MAP} ended with it and does NOT come back");
+    assert!(lost[0].starts_with(&says) && lost[0].contains(&format!("'#{}'", over.0 - 1)));
 
     let mark = MarkedV1 { name: "m".into(), seq: hold, time: Timestamp(0), reason: String::new() };
     let mark = story.event(mark);
