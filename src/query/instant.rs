@@ -7,6 +7,7 @@
 
 mod back;
 mod commit;
+mod defined;
 
 use std::collections::BTreeSet;
 
@@ -203,6 +204,20 @@ pub enum Error {
         /// before that.
         other: Option<(Seq, CommitId)>,
     },
+    /// A commit that changes the definition of an application, and was applied to it only as that
+    /// was defined before.
+    #[error(
+        "commit {} was applied to application {app} only as that was defined before it, at #{at}",
+        .commit.short()
+    )]
+    OtherDefinition {
+        /// The commit.
+        commit: CommitId,
+        /// The application.
+        app: AppName,
+        /// When it was applied so.
+        at: Seq,
+    },
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
@@ -261,6 +276,9 @@ impl Error {
             Self::NeverApplied { seen: Some(seen), .. } => format!(
                 "it was seen first at #{seen}, with nothing of it applied; `greffier log --kind \
                  sync` lists what was"
+            ),
+            Self::OtherDefinition { app, at, .. } => format!(
+                "#{at} stands for that; `greffier log {app}` lists what it was defined as, and when"
             ),
             Self::NeverApplied { .. } => "`greffier log --kind sync` lists what was".to_owned(),
         }

@@ -2,11 +2,13 @@
 //!
 //! A repository may be many applications', and each gets a commit in its own time. So what is
 //! asked about is an application, or an object: then the one counts that has the object, or had it
-//! when it had that commit, and no other.
+//! when it had that commit, and no other. It counts from when the application was defined as the commit
+//! says (`defined.rs`).
 
 use std::collections::BTreeSet;
 
 use super::super::book::Book;
+use super::defined::{self, Had};
 use super::{About, At, CANDIDATES_MAX, Error, backwards, forwards, position};
 use crate::ledger::event::{Event, IntentRecordedV1, RevisionAdvancedV1};
 use crate::ledger::store::SubjectKey;
@@ -30,11 +32,15 @@ pub(in crate::query) fn applied_first(
     let apps = owners_at(book, about, owners, &commit)?;
     let found = first(book, about, &apps, &commit)?;
     let Some((done, app)) = found.done else {
+        if let Some((at, app)) = found.before {
+            return Err(Error::OtherDefinition { commit, app, at });
+        }
         let object = about.object.clone().filter(|_| about.app.is_none()).map(Box::new);
         let (seen, other) = (found.seen, other(book, &apps, found.seen)?);
         return Err(Error::NeverApplied { commit, apps, object, seen, other });
     };
-    let what = format!("when commit {} was applied first, to application {app}", commit.short());
+    let (short, how) = (commit.short(), found.how);
+    let what = format!("when commit {short} was applied first, to application {app}{how}");
     Ok((commit, position(book, done, what)?))
 }
 
@@ -66,6 +72,11 @@ struct Applied {
     done: Option<(Seq, AppName)>,
     /// When it was seen first.
     seen: Option<Seq>,
+    /// When it was applied as the application was defined before it, where it changes that, and
+    /// never otherwise.
+    before: Option<(Seq, AppName)>,
+    /// How the application was defined then, where that is worth a word.
+    how: &'static str,
 }
 
 /// When a commit was applied first to one of the applications; none = to any.
@@ -77,13 +88,17 @@ fn first(
 ) -> Result<Applied, Error> {
     let object = about.object.as_ref();
     if apps.is_empty() {
-        return when_applied(book, None, object, commit);
+        return when_applied(book, None, object, (commit, Seq::ZERO));
     }
-    let (mut done, mut seen) = (Vec::new(), None);
+    let (mut done, mut seen, mut before, mut how) = (Vec::new(), None, None, "");
     for app in apps {
-        let found = when_applied(book, Some(app), object, commit)?;
+        let found = as_defined(book, app, object, commit)?;
+        if done.is_empty() {
+            how = found.how;
+        }
         done.extend(found.done);
         seen = found.seen;
+        before = before.or(found.before);
     }
     if let (true, Some(object)) = (done.len() > 1, object) {
         let candidates = done.iter().take(CANDIDATES_MAX);
@@ -93,7 +108,37 @@ fn first(
             candidates: candidates.map(|(seq, app)| format!("{app} (#{seq})")).collect(),
         });
     }
-    Ok(Applied { done: done.into_iter().next(), seen })
+    Ok(Applied { done: done.into_iter().next(), seen, before, how })
+}
+
+/// When a commit was applied first to an application as it is defined with the commit, as far as that
+/// is known.
+fn as_defined(
+    book: &dyn Book,
+    app: &AppName,
+    object: Option<&ObjectKey>,
+    commit: &CommitId,
+) -> Result<Applied, Error> {
+    let first = when_applied(book, Some(app), object, (commit, Seq::ZERO))?;
+    Ok(match defined::had(book, app, commit)? {
+        Had::Always => first,
+        Had::Unknown => Applied {
+            how: ", as that was defined then: how the commit defines it is not known",
+            ..first
+        },
+        Had::Before => Applied {
+            how: ", as that was defined then: what Git said of that was not in force yet",
+            ..first
+        },
+        Had::Never => Applied { done: None, before: first.done, ..first },
+        Had::From(since) => {
+            let found = when_applied(book, Some(app), object, (commit, since))?;
+            match found.done {
+                Some(_) => found,
+                None => Applied { before: first.done, ..found },
+            }
+        }
+    })
 }
 
 /// The applications that are asked about: of an object those that wrote to it, or that something
@@ -235,13 +280,13 @@ fn wants(
     Ok(found.unwrap_or_default())
 }
 
-/// When a commit was applied first to an application, or to any. Where no sync of it ended well, the
-/// writes of the object count; of an object that is none's no others.
+/// When a commit was applied first since then to an application, or to any. Where no sync of it ended
+/// well, the writes of the object count; of an object that is none's no others.
 fn when_applied(
     book: &dyn Book,
     app: Option<&AppName>,
     object: Option<&ObjectKey>,
-    commit: &CommitId,
+    (commit, since): (&CommitId, Seq),
 ) -> Result<Applied, Error> {
     let key = SubjectKey::commit(commit.as_str());
     let ours = |of: &AppName| app.is_none_or(|wanted| wanted == of);
@@ -249,6 +294,9 @@ fn when_applied(
     let done = forwards(book, key, Seq::ZERO, |recorded| {
         let seq = recorded.seq();
         seen.get_or_insert(seq);
+        if seq < since {
+            return None;
+        }
         match recorded.event.as_ref()? {
             Event::IntentRecorded(body) if body.commit.as_ref() == Some(commit) => {
                 if ours(&body.app) {
@@ -287,7 +335,7 @@ fn when_applied(
         }
         (None, None) => None,
     };
-    Ok(Applied { done, seen })
+    Ok(Applied { done, seen, before: None, how: "" })
 }
 
 /// The commit that a revision names: a branch or a tag as it was moved last, an id, or the
@@ -355,7 +403,8 @@ fn of_ref(
         let mut ours = Vec::new();
         for (repo, commit) in &found {
             let apps = owners_at(book, about, owners.to_vec(), commit)?;
-            if first(book, about, &apps, commit)?.done.is_some() {
+            let found = first(book, about, &apps, commit)?;
+            if found.done.or(found.before).is_some() {
                 ours.push((repo.clone(), commit.clone()));
             }
         }
@@ -374,7 +423,10 @@ fn of_ref(
 }
 
 /// The repositories that applications follow.
-fn follows(book: &dyn Book, apps: &[AppName]) -> Result<BTreeSet<String>, ledger::Error> {
+pub(super) fn follows(
+    book: &dyn Book,
+    apps: &[AppName],
+) -> Result<BTreeSet<String>, ledger::Error> {
     let mut found = BTreeSet::new();
     for app in apps {
         let of = backwards(book, SubjectKey::app(app.as_str()), book.head().next(), |recorded| {

@@ -364,3 +364,4 @@ fn what_an_object_is_to_be_counts_back_and_not_how_it_fares() {
 }
 
 mod commits;
+mod defined;
