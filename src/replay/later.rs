@@ -40,7 +40,7 @@ pub struct OwnWrites {
     /// The same of a cluster of which it is in doubt whether it is the one to be kept.
     pub doubted: Option<Sign>,
     /// Every object of the cluster that answers that shows a write of greffier later than all of
-    /// this ledger, until this ledger has written it or a person has let that go.
+    /// this ledger, until a person has let that go or this ledger has changed it at a person's word.
     pub later: BTreeMap<ObjectKey, Later>,
     /// Up to when writes of greffier that this ledger does not know of were let go, by object.
     pub let_go: BTreeMap<ObjectKey, Timestamp>,
@@ -198,12 +198,6 @@ impl World {
             && self.wanted(app).is_some_and(|wanted| desired.stands_for(&wanted))
     }
 
-    /// A write of this ledger was made, as its answer says.
-    pub(super) fn wrote_at(&mut self, key: &ObjectKey, written: Option<Timestamp>) {
-        self.own_writes.forget(key);
-        self.own_writes.latest = self.own_writes.latest.max(written);
-    }
-
     /// The ledger was repaired; `cut` = acknowledged events may be lost.
     pub(super) fn ledger_repaired(&mut self, cut: bool) -> Touched {
         self.own_writes.cut |= cut;
@@ -316,8 +310,11 @@ impl World {
     /// has spoken since: Git may have said what it says when that was written, and a person else
     /// (a rollback, which this ledger has lost).
     fn changes_later(&self, app: &App, write: &Write) -> bool {
+        let live = self.live.get(&write.key).map(|live| live.digest);
         let same = |previewed: &Previewed| {
-            previewed.digest == write.digest && previewed.result == Preview::Same
+            previewed.digest == write.digest
+                && Some(previewed.live) == live
+                && previewed.result == Preview::Same
         };
         self.shows_later(&write.key)
             && !self.is_spoken_since_start(app)

@@ -14,8 +14,13 @@
 //! and of no other, which are as wanted and had shown their later write before the word was given
 //! bear it rightly: it is let go up to its time, over restarts. A write later than that is another
 //! question.
+//!
+//! An apply of this ledger is nobody's word. One that changes nothing leaves even the time of the
+//! write before it, so that the object still bears the later write; one that does change the object
+//! ends that only if a person's word asked for it: what is put back meanwhile (an edit, fields that
+//! others took) is as Git has it, and Git may say what was rolled back.
 
-use super::application::{App, SyncRequest};
+use super::application::{App, Approval, SyncRequest};
 use super::later::{Later, OwnWrites};
 use super::world::World;
 use crate::ledger::event::{DriftKind, ObjectObservedV1, Origin, PlanGatedV1, SyncFinishedV1};
@@ -29,6 +34,13 @@ struct Word {
     only: Vec<ObjectKey>,
 }
 
+impl Word {
+    /// Whether it is about the object, and what that showed at `seen` could be known.
+    fn is_about(&self, key: &ObjectKey, seen: Seq) -> bool {
+        seen < self.seq && (self.only.is_empty() || self.only.contains(key))
+    }
+}
+
 impl OwnWrites {
     /// Whether a write of greffier at that time was let go.
     #[must_use]
@@ -36,10 +48,33 @@ impl OwnWrites {
         self.let_go.get(key).is_some_and(|until| at <= *until)
     }
 
-    /// The object is as this ledger wrote it last, or gone.
+    /// The object is gone.
     pub(super) fn forget(&mut self, key: &ObjectKey) {
         self.later.remove(key);
         self.let_go.remove(key);
+    }
+
+    /// An apply of this ledger for `name` was answered, and the object states `written` since.
+    /// `asked` says that it carried out a person's word.
+    fn wrote(
+        &mut self,
+        (name, key): (&AppName, &ObjectKey),
+        written: Option<Timestamp>,
+        asked: bool,
+    ) {
+        let later = self.later.get(key).map(|later| later.at);
+        let let_go = self.let_go.get(key).copied();
+        // Nothing changed: the API server leaves the time of the write that did.
+        if written.is_some() && (written == later || written == let_go) {
+            return;
+        }
+        self.latest = self.latest.max(written);
+        self.let_go.remove(key);
+        if asked {
+            self.later.remove(key);
+        } else if let Some(later) = self.later.get_mut(key) {
+            later.claimed_by = Some(name.clone());
+        }
     }
 }
 
@@ -62,6 +97,31 @@ impl World {
         }
     }
 
+    /// A write of this ledger was made, as the answer to `intent` says.
+    pub(super) fn wrote_at(
+        &mut self,
+        name: &AppName,
+        key: &ObjectKey,
+        (intent, written): (Seq, Option<Timestamp>),
+    ) {
+        let asked = self.is_asked_for(name, key, intent);
+        self.own_writes.wrote((name, key), written, asked);
+    }
+
+    /// Whether what `intent` did to an object that shows a later write carried out a person's word,
+    /// given when that was seen and before the intent.
+    fn is_asked_for(&self, name: &AppName, key: &ObjectKey, intent: Seq) -> bool {
+        let later = self.own_writes.later.get(key);
+        let Some((app, later)) = self.apps.get(name).zip(later) else { return false };
+        let request = app.asked(self.now).filter(|request| request.seq < intent);
+        let approved = app.approved.filter(|approval| approval.seq < intent);
+        let mut words = self.words(app, request, approved);
+        let hold = app.hold.as_ref().filter(|hold| hold.automatic.is_none());
+        let hold = hold.filter(|hold| self.started < hold.seq && hold.seq < intent);
+        words.extend(hold.map(|hold| Word { seq: hold.seq, only: Vec::new() }));
+        words.iter().any(|word| word.is_about(key, later.seq))
+    }
+
     /// Whether something waits at the gate because the ledger may be an old copy, and the gate says
     /// so.
     pub(super) fn asks_as_old_copy(&self, body: &PlanGatedV1) -> bool {
@@ -74,7 +134,9 @@ impl World {
     /// wait for.
     pub(super) fn lets_go(&mut self, body: &SyncFinishedV1) -> bool {
         let Some(app) = self.apps.get(&body.app).filter(|_| body.succeeded) else { return false };
-        let words = self.words(app, body);
+        let request = app.request.as_ref().filter(|request| Some(request.seq) == body.request);
+        let approved = app.approved.filter(|approval| Some(approval.seq) == body.approval);
+        let words = self.words(app, request, approved);
         if words.is_empty() || !self.is_git_known(app) {
             return false;
         }
@@ -86,11 +148,14 @@ impl World {
         self.settle_sign() || !go.is_empty()
     }
 
-    /// What people said since the start and is carried out with this end of a sync.
-    fn words(&self, app: &App, body: &SyncFinishedV1) -> Vec<Word> {
-        let request = app.request.as_ref().filter(|request| Some(request.seq) == body.request);
+    /// What of these people said since the start.
+    fn words(
+        &self,
+        app: &App,
+        request: Option<&SyncRequest>,
+        approved: Option<Approval>,
+    ) -> Vec<Word> {
         let request = request.filter(|request| request.is_said_since(self.started));
-        let approved = app.approved.filter(|approval| Some(approval.seq) == body.approval);
         let gate = approved.and_then(|approval| approval.old_copy);
         let request = request.map(|r| Word { seq: r.seq, only: r.only.clone() });
         // What took force since was not shown.
@@ -122,10 +187,7 @@ impl World {
 
     /// The later writes that `words` cover, with their times.
     fn covered(&self, name: &AppName, app: &App, words: &[Word]) -> Vec<(ObjectKey, Timestamp)> {
-        let said = |key: &ObjectKey, seen: Seq| {
-            let covers = |word: &Word| word.only.is_empty() || word.only.contains(key);
-            words.iter().any(|word| seen < word.seq && covers(word))
-        };
+        let said = |key: &ObjectKey, seen| words.iter().any(|word| word.is_about(key, seen));
         let later = self.own_writes.later.iter();
         let later = later.filter(|(key, later)| {
             let claimed = later.claimed_by.as_ref().is_none_or(|claims| claims == name);

@@ -396,24 +396,32 @@ impl Given {
         self.all_end(intent, result);
     }
 
-    /// What a perfect cluster answers to a write.
+    /// What a perfect cluster answers to a write. One that changes nothing, as a dry run has said,
+    /// leaves the time of the write before it.
     pub(crate) fn answer(&mut self, write: &Write) -> WriteResult {
         if matches!(write.verb, Verb::Prune | Verb::Recreate) {
             return WriteResult::Deleted;
         }
+        let mut previews = self.world.apps.values().filter_map(|app| app.previews.get(&write.key));
+        let same = previews.any(|p| p.digest == write.digest && p.result == Preview::Same);
+        let later = self.world.own_writes.later.get(&write.key).filter(|_| same);
+        let written = later.map(|later| later.at);
         let seen = self.observation(&write.key.to_string());
         WriteResult::Applied(Applied {
             uid: seen.uid,
             resource_version: seen.resource_version,
             baseline: write.digest,
             object: seen.object,
-            changed: true,
+            changed: written.is_none(),
             digest: seen.digest,
             managers: ManagerStamp::digest_of(&seen.managers),
             health: seen.health,
             health_message: seen.health_message,
             protection: seen.protection,
-            notes: Box::new(ApplyNotes { written: Some(self.now), ..ApplyNotes::default() }),
+            notes: Box::new(ApplyNotes {
+                written: written.or(Some(self.now)),
+                ..ApplyNotes::default()
+            }),
         })
     }
 

@@ -19,7 +19,7 @@ use crate::ledger::event::Origin;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, RollbackRule, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 47;
+pub const VERSION: u32 = 48;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -262,7 +262,7 @@ impl World {
 
     fn applied(&mut self, at: (Seq, Seq), name: &AppName, open: &OpenWrite, applied: &Applied) {
         let (seq, write) = (at.0, &open.write);
-        self.wrote_at(&write.key, applied.notes.written);
+        self.wrote_at(name, &write.key, (at.1, applied.notes.written));
         let revisions = &mut self.cluster.identity.revisions;
         revisions.note(&write.key.group_kind(), &applied.resource_version);
         if open.gone != applied.uid {
@@ -337,7 +337,7 @@ impl World {
     /// cannot be later.
     fn taken_over(&mut self, at: (Seq, Seq), name: &AppName, open: &OpenWrite, applied: &Applied) {
         let (seq, key) = (at.0, &open.write.key);
-        self.wrote_at(key, applied.notes.written);
+        self.wrote_at(name, key, (at.1, applied.notes.written));
         if open.gone != applied.uid {
             self.seen_in_answer(at, &open.write, applied);
         }

@@ -2,6 +2,7 @@
 //! for Git or for a person.
 
 mod let_go;
+mod nobodys_word;
 mod start;
 
 use super::super::{Plan, withdrawn};
