@@ -373,8 +373,28 @@ pub(super) fn text(shown: &HoldPlan) -> String {
         // All of it: whoever goes on has to be able to see what.
         out.push_str(&table(&["VERB", "OBJECT", "WHY"], shown.steps.iter().map(row)));
     }
+    for (title, lines) in sections(shown) {
+        if !lines.is_empty() {
+            let _ = writeln!(out, "{title}:");
+        }
+        for line in lines {
+            let _ = writeln!(out, "  {}", clean(&line));
+        }
+    }
+    for commit in &shown.commits {
+        out.push_str(&commits::text(commit));
+    }
+    for plan in &shown.tree {
+        out.push('\n');
+        out.push_str(&text(plan));
+    }
+    out
+}
+
+/// What is listed under titles; empty lists are not.
+fn sections(shown: &HoldPlan) -> Vec<(&'static str, Vec<String>)> {
     let left = |left: &NotDone| format!("{} ({}): {}", left.object, left.sync, left.why);
-    for (title, lines) in [
+    vec![
         ("applications defined", children::defined(&shown.define, &shown.come)),
         (
             "applications with ANOTHER SOURCE, or no longer set aside",
@@ -401,22 +421,7 @@ pub(super) fn text(shown: &HoldPlan) -> String {
             "with it",
             shown.tree.iter().map(|plan| format!("{}: {}", plan.app, plan.summary())).collect(),
         ),
-    ] {
-        if !lines.is_empty() {
-            let _ = writeln!(out, "{title}:");
-        }
-        for line in lines {
-            let _ = writeln!(out, "  {}", clean(&line));
-        }
-    }
-    for commit in &shown.commits {
-        out.push_str(&commits::text(commit));
-    }
-    for plan in &shown.tree {
-        out.push('\n');
-        out.push_str(&text(plan));
-    }
-    out
+    ]
 }
 
 /// What is said of an application that is defined otherwise.

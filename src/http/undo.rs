@@ -235,7 +235,7 @@ impl Undo {
             .state
             .read(move |world, _| world.apps.get(&known).is_some_and(|app| !app.removing));
         if !there.await? {
-            return self.of_removed(span).await;
+            return Box::pin(self.of_removed(span)).await;
         }
         let before: Objects = self.as_of(span.from, of.clone()).await?;
         let (app, to, of_render) = (span.app.clone(), span.to, span.keys.is_none());

@@ -80,6 +80,11 @@ impl Plan {
     }
 }
 
+fn is_frozen(world: &World) -> bool {
+    let frozen = world.frozen.as_ref();
+    frozen.is_some_and(|freeze| freeze.until.is_none_or(|until| until > world.now))
+}
+
 /// Returns every rule that `plan` breaks in `world`.
 #[must_use]
 pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
@@ -93,9 +98,8 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
     let gated = plan.gate.iter().flat_map(|gate| &gate.writes);
     let gated: BTreeMap<&ObjectKey, &Write> = gated.map(|write| (&write.key, write)).collect();
     let skipped = app.is_some_and(|app| app.spec.skip);
-    let frozen = world.frozen.as_ref();
-    let frozen = frozen.is_some_and(|freeze| freeze.until.is_none_or(|until| until > world.now));
-    let forbidden = world.observe || world.cluster.lost.is_some() || paused || skipped || frozen;
+    let silent = world.observe || world.cluster.lost.is_some() || is_frozen(world);
+    let forbidden = silent || paused || skipped;
     let accepted = world.cluster.identity.formers.last();
     let accepted = accepted.map(|former| former.accepted).unwrap_or_default();
     let unsettled = app.and_then(|app| unsettled(world, app));

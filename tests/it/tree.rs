@@ -219,15 +219,20 @@ fn what_git_dropped_meanwhile_is_told_before_and_after_a_release_and_comes_back(
     assert!(!status.contains("LEFT BEHIND"), "{status}");
     let held = greffier.json(&["status", "-o", "json"]);
     assert_eq!(held["held"].as_array().map(Vec::len), Some(3), "{held}");
-    // Released one by one, its own release says that it goes, though it is the root that removes it.
-    greffier.cli_ends(0, &["release", &root, "--yes"]);
-    let (plan, _) = greffier.cli_ends(0, &["release", &web, "--plan"]);
-    for words in [&left, "applications removed", &format!("greffier why {web}")] {
+    own_release_says_that_it_goes(&greffier, &root, &web, &left);
+}
+
+/// Released one by one, the release of what Git dropped says that it goes, though it is the root that
+/// removes it.
+fn own_release_says_that_it_goes(greffier: &Greffier, root: &str, web: &str, left: &str) {
+    greffier.cli_ends(0, &["release", root, "--yes"]);
+    let (plan, _) = greffier.cli_ends(0, &["release", web, "--plan"]);
+    for words in [left, "applications removed", &format!("greffier why {web}")] {
         assert!(plan.contains(words), "{words}: {plan}");
     }
-    let why = greffier.cli_ends(0, &["why", &web]).0;
+    let why = greffier.cli_ends(0, &["why", web]).0;
     assert!(why.contains("does not define it any more"), "{why}");
-    let (done, _) = greffier.cli_ends(0, &["release", &web, "--yes", "-o", "json"]);
+    let (done, _) = greffier.cli_ends(0, &["release", web, "--yes", "-o", "json"]);
     let done: Value = serde_json::from_str(&done).unwrap();
     greffier.wait("it is removed again", |event| {
         event["kind"] == "app.removed" && event["seq"].as_u64() > done["seq"].as_u64()

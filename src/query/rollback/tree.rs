@@ -158,6 +158,12 @@ pub fn gather_tree(
         Some((name.clone(), pending))
     });
     let mut pending: Vec<(AppName, Pending)> = pending.collect();
+    goes_or_moves(&mut pending);
+    pending
+}
+
+/// Of what another of these applications removes or defines otherwise, nothing else is said.
+fn goes_or_moves(pending: &mut [(AppName, Pending)]) {
     for at in 0..pending.len() {
         let name = pending[at].0.clone();
         if pending.iter().any(|(_, other)| other.going.contains(&name)) {
@@ -166,5 +172,4 @@ pub fn gather_tree(
             pending[at].1.is_moved();
         }
     }
-    pending
 }
