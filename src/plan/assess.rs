@@ -162,7 +162,8 @@ impl Assessed {
         let mut barrier: Option<(i32, String, bool)> = None;
         for (wave, object) in in_order(desired) {
             let mut need = judge.need(object);
-            if let Some(why) = &redefined {
+            // What a person holds of it was asked for by no definition.
+            if let Some(why) = redefined.as_ref().filter(|_| !judge.is_hold_due(object)) {
                 need = need.after(why, true);
             }
             let barred = barrier.as_ref().filter(|(barred, ..)| *barred < wave);

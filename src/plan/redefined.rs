@@ -15,6 +15,9 @@ pub(super) fn why(world: &World, name: &AppName, app: &App) -> Option<String> {
     if app.is_held() || app.removing {
         return None;
     }
+    if let Some(why) = of_former(app) {
+        return Some(why.to_owned());
+    }
     let (mut name, mut app) = (name, app);
     for _ in 0..DEPTH_MAX {
         let Origin::Parent(parent) = &app.origin else { return None };
@@ -25,6 +28,13 @@ pub(super) fn why(world: &World, name: &AppName, app: &App) -> Option<String> {
         (name, app) = (parent, above);
     }
     None
+}
+
+/// That what is in force was rendered from a former definition: what it asks for anew
+/// was asked for by nobody since. It waits also where the present one does not render.
+fn of_former(app: &App) -> Option<&'static str> {
+    let desired = app.desired.as_ref()?;
+    (desired.declared != app.declared).then_some("waits until its present definition is rendered")
 }
 
 /// Whether the parent has another definition of the child in force, and may define it by itself.

@@ -307,6 +307,14 @@ fn nothing_new_is_written_by_a_definition_that_is_about_to_be_replaced() {
         given.loses(A);
         given.follows("root");
         assert_eq!(given.world.apps[&name("web")].spec.sources[0].revision, "v1");
+        // What is put back is what is in force; nothing of it that is new is written.
+        assert_eq!(
+            said(&given.plan("web"), B).why,
+            "waits until its present definition is rendered"
+        );
+        assert_eq!(given.writes("web"), [""; 0]);
+        given.fails_to_render("web");
+        assert_eq!(given.writes("web"), [""; 0]);
         given.renders("web", vec![object(A, 1)]);
         assert_eq!(given.writes("web"), [format!("create {A}")]);
     }
