@@ -11,15 +11,22 @@ fn app(greffier: &Greffier, (name, branch): (&str, &str), ns: &str) -> String {
     manifest.replacen("targetRevision: main", &format!("targetRevision: {branch}"), 1)
 }
 
-/// Why an object of an application that waits, waits.
-fn waits(greffier: &Greffier, app: &str, text: &str) {
+/// Waits until an object of one of the applications waits, and says so with `text`. What they say
+/// until then is printed, for whoever reads of a failure.
+fn waits(greffier: &Greffier, apps: &[&str], text: &str) {
+    let mut last = Vec::new();
     greffier.while_busy(text, || {
-        let why = greffier.json(&["why", app, "-o", "json"]);
-        let objects = why["objects"].as_array()?;
-        let told = |object: &serde_json::Value| {
-            object["why"].as_str().is_some_and(|why| why.contains(text))
-        };
-        objects.iter().any(told).then_some(())
+        let objects = apps.iter().flat_map(|app| {
+            let why = greffier.json(&["why", app, "-o", "json"]);
+            why["objects"].as_array().expect("a list").clone()
+        });
+        let said = |object: &serde_json::Value| format!("{}: {}", object["object"], object["why"]);
+        let told: Vec<String> = objects.map(|object| said(&object)).collect();
+        if told != last {
+            println!("why {apps:?}, waited for {text:?}: {told:#?}");
+        }
+        last = told;
+        last.iter().any(|told| told.contains(text)).then_some(())
     });
 }
 
@@ -47,13 +54,14 @@ fn a_renamed_application_keeps_its_objects_until_the_new_one_is_rendered() {
     greffier.repo.write("root/web.yaml", &app(&greffier, (&named("webY"), "main"), &ns));
     greffier.repo.push("a name that is none");
     let undefined = format!("Application/{prefix}-webY of {root} cannot be defined");
-    waits(&greffier, &root, &undefined);
+    waits(&greffier, &[&root], &undefined);
 
     // The branch is not there yet.
     greffier.repo.write("root/web.yaml", &app(&greffier, (&new, "release"), &ns));
     greffier.repo.push("another name, and a branch");
     let unrendered = format!("application {new} was never rendered since the commit that dropped");
-    waits(&greffier, &old, &unrendered);
+    // The removal of the application waits, or those of its objects, whatever came first.
+    waits(&greffier, &[&root, &old], &unrendered);
     // Another commit of the root.
     greffier.repo.write("root/own.yaml", &config_map("own", "two"));
     let third = greffier.repo.push("something else");
@@ -64,7 +72,7 @@ fn a_renamed_application_keeps_its_objects_until_the_new_one_is_rendered() {
     });
     greffier
         .while_busy("it is applied", || (live(&ns, "cm/own", ".data.key") == "two").then_some(()));
-    waits(&greffier, &old, &unrendered);
+    waits(&greffier, &[&root, &old], &unrendered);
     assert_eq!(uid(), before);
 
     greffier.repo.git(&["push", "-q", "origin", "main:release"]);

@@ -5,6 +5,7 @@
 
 use super::super::apps::AppView;
 use super::Advice;
+use super::held;
 use super::object::{Doing, Judge};
 use crate::ledger::event::DriftKind;
 use crate::model::{DELETION_APPROVED, ObjectKey, Restraint, Stance};
@@ -99,6 +100,9 @@ fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
     if app.spec.skip {
         let what = "let greffier keep it again: take skip-reconcile out of the Application";
         advices.say(what, "");
+    }
+    if let Some(parent) = held::dropped_by(world, view).filter(|_| !app.removing) {
+        advices.say("see what its removal waits for", format!("greffier why {parent}"));
     }
     if app.is_held() {
         let command = format!("greffier release {name} --plan");

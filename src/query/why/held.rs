@@ -49,13 +49,15 @@ pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Option<Reason> {
     Some(reason(text, hold))
 }
 
+/// The application that defined this one, if nothing defines it any more.
+pub(super) fn dropped_by<'w>(world: &World, view: &AppView<'w>) -> Option<&'w AppName> {
+    let Origin::Parent(parent) = &view.app.origin else { return None };
+    (!world.apps.values().any(|app| app.defines(view.name))).then_some(parent)
+}
+
 /// That what defined the application has it no more, and only the hold keeps it.
 fn dropped(world: &World, view: &AppView<'_>) -> String {
-    let Origin::Parent(parent) = &view.app.origin else { return String::new() };
-    let defined = |name: &AppName| world.apps.get(name).is_some_and(|app| app.defines(view.name));
-    if world.apps.keys().any(defined) {
-        return String::new();
-    }
+    let Some(parent) = dropped_by(world, view) else { return String::new() };
     let with = match view.app.spec.removals.cascade {
         Some(_) => "it goes with its objects",
         None => "it goes and its objects stay",

@@ -31,6 +31,7 @@ fn reason(code: &str, text: impl Into<String>, seq: Option<Seq>) -> Reason {
 pub(super) fn of_app(world: &World, view: &AppView<'_>) -> Vec<Reason> {
     let mut reasons: Vec<Reason> =
         held::of_app(world, view).into_iter().chain(not_rolled_back(view)).collect();
+    reasons.extend(dropped(world, view));
     reasons.extend(restraining(world, view));
     reasons.extend(of_source(world, view));
     reasons.extend(gated(view));
@@ -56,6 +57,21 @@ fn not_rolled_back(view: &AppView<'_>) -> Option<Reason> {
     let refusal = view.app.trials.refused.as_ref()?;
     let text = format!("not rolled back by itself: {}", refusal.reasons.join("; "));
     Some(reason("not_rolled_back", text, Some(refusal.seq)))
+}
+
+/// That nothing defines the application any more, and that it is there still. What is held says so
+/// with its hold.
+fn dropped(world: &World, view: &AppView<'_>) -> Option<Reason> {
+    let app = view.app;
+    let parent = held::dropped_by(world, view).filter(|_| !app.removing && !app.is_held())?;
+    let since = app.dropped.as_ref();
+    let since = since.map_or_else(String::new, |by| format!(" since {}", by.commit.short()));
+    let with = if app.spec.removals.cascade.is_some() { "with its objects" } else { "alone" };
+    let text = format!(
+        "application {parent} does not define it any more{since}: it goes {with} once {parent} \
+         removes it"
+    );
+    Some(reason("dropped", text, app.dropped.as_ref().map(|by| by.seq)))
 }
 
 /// What restrains every write of the application. The words are the plan's.

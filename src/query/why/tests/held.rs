@@ -118,3 +118,25 @@ fn a_held_application_that_git_dropped_says_what_its_release_does() {
         assert!(text.contains(dropped) && text.contains(says), "{text}");
     }
 }
+
+/// Goal: an application that nothing defines any more and that is there still is not said to be as
+/// Git says: it says since what commit, and where to see what its removal waits for.
+#[test]
+fn an_application_that_git_dropped_says_so_while_its_removal_waits() {
+    let mut given = Given::app("root", auto());
+    given.renders("root", vec![child(&cascading("web", auto()))]);
+    while given.follows("root") {}
+    given.renders("web", objects(&[A]));
+    given.syncs("web");
+    given.push(2);
+    given.renders("root", Vec::new());
+    let why = asks(&given, "web");
+    let dropped = why.reasons.iter().find(|reason| reason.code == "dropped").unwrap();
+    let since = format!(
+        "application root does not define it any more since {}: it goes with its objects",
+        commit(2).short()
+    );
+    assert!(dropped.text.starts_with(&since), "{}", dropped.text);
+    assert!(why.reasons.iter().all(|reason| reason.code != "as_git_says"), "{why:#?}");
+    assert!(why.can_do.iter().any(|advice| advice.command == "greffier why root"), "{why:#?}");
+}
