@@ -9,6 +9,7 @@ mod application;
 mod attributed;
 mod audit;
 mod autoscaled;
+mod children;
 mod clock;
 mod cluster;
 mod contest;

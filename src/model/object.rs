@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::app::AppName;
 use super::id::ParseIdError;
 
 /// Group and kind of what sets the replicas of other objects.
@@ -163,6 +164,13 @@ impl ObjectKey {
     #[must_use]
     pub fn is_application(&self) -> bool {
         self.is("argoproj.io", "Application")
+    }
+
+    /// The application that an `argoproj.io` Application defines; `None` of other kinds, and where
+    /// its name is none of an application.
+    #[must_use]
+    pub fn child(&self) -> Option<AppName> {
+        if self.is_application() { self.name().parse().ok() } else { None }
     }
 
     /// Whether this is a `HorizontalPodAutoscaler`.

@@ -7,7 +7,6 @@
 
 use super::{Assessment, CREATE_NAMESPACE, Plan, Status};
 use crate::ledger::event::Health;
-use crate::model::AppName;
 use crate::replay::{App, World};
 
 /// The worst health of the objects, and which of them it rests on.
@@ -95,7 +94,6 @@ fn counts(app: &App, plan: &Plan, object: &Assessment) -> bool {
 /// Whether the object is a child application that is about to be rendered for the first time. One
 /// that cannot be rendered is unknown, and so is its parent: nothing else would say so there.
 fn is_beginning(world: &World, object: &Assessment) -> bool {
-    let name = object.key.is_application().then(|| object.key.name().parse::<AppName>().ok());
-    let child = name.flatten().and_then(|name| world.apps.get(&name));
+    let child = object.key.child().and_then(|name| world.apps.get(&name));
     child.is_some_and(|child| child.desired.is_none() && world.render_pending(child))
 }

@@ -559,14 +559,6 @@ impl App {
         self.desired.as_ref().map(|desired| &desired.rendered)
     }
 
-    /// Whether its render contains the child application.
-    #[must_use]
-    pub fn defines(&self, child: &AppName) -> bool {
-        let desired = self.desired.as_ref().filter(|_| !self.removing);
-        let mut keys = desired.into_iter().flat_map(|desired| desired.objects.keys());
-        keys.any(|key| key.is_application() && key.name() == child.as_str())
-    }
-
     /// Why its objects go, where they go.
     #[must_use]
     pub fn removal(&self) -> Removal {

@@ -11,7 +11,9 @@ impl World {
             Event::SyncRequested(body) => self.sync_requested(seq, body),
             Event::Paused(body) => {
                 let pause = Pause::new(seq, self.now, body.until, &body.reason);
-                self.with_app(&body.app, |app| app.paused = Some(pause))
+                self.with_app(&body.app, |app| app.paused = Some(pause));
+                // What waited for what it says of them waits no more.
+                Touched::all()
             }
             // What has run out ends what has run out, and not what a person began meanwhile.
             Event::Resumed(body) => {

@@ -35,7 +35,11 @@ impl World {
         let touched = self.fold(seq, recorded, event);
         // What waits beside an object that greffier wrote later may be of another application.
         let fewer = self.own_writes.later.len() < later;
-        if set_back || fewer || self.may_end_waits(event) { Touched::all() } else { touched }
+        if set_back || fewer || self.may_end_waits(event) {
+            Touched::all()
+        } else {
+            touched.and(self.waited_for(event))
+        }
     }
 
     /// What people call an instant, and what another cluster is given, decide nothing.
@@ -202,21 +206,6 @@ impl World {
         if back && let Some(app) = self.apps.get_mut(name) {
             app.render_problem = None;
         }
-    }
-
-    /// The applications that wait until every other has caught up with its repository, once
-    /// that is so: those with something to remove.
-    pub(super) fn caught_up(&self) -> Touched {
-        if self.behind().is_some() {
-            return Touched::nothing();
-        }
-        let mut touched = Touched::nothing();
-        touched.apps.extend(self.apps_with_extras().cloned());
-        touched.apps.extend(self.apps.values().filter_map(|app| match &app.origin {
-            Origin::Parent(parent) => Some(parent.clone()),
-            Origin::Config | Origin::Operator => None,
-        }));
-        touched
     }
 
     fn app_declared(&mut self, seq: Seq, body: &AppDeclaredV1) -> Touched {
@@ -390,6 +379,8 @@ impl World {
             touched.all |= key.is("", "Namespace") || key.group() == "apiextensions.k8s.io";
             touched.apps.extend(self.wanted_by.get(key).into_iter().flatten().cloned());
             touched.apps.extend(self.owned.get(key).map(|owned| owned.app.clone()));
+            // A child that is not defined any more waits for nothing of its parent.
+            touched.apps.extend(key.child());
         }
         self.disown_absent(name);
         self.give_back(name);

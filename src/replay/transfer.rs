@@ -100,11 +100,6 @@ impl App {
         let (refused, error) = self.refused.get(&child)?;
         (*refused == object.digest).then(|| error.clone())
     }
-
-    /// Whether nobody knows what the present definition comes to.
-    fn is_unrendered(&self) -> bool {
-        self.newest().is_none_or(|newest| newest.declared != self.declared)
-    }
 }
 
 impl Desired {

@@ -15,7 +15,6 @@ use super::left::LeftBehind;
 use super::push::OpenPush;
 use super::restore::OpenRestore;
 use crate::config::PersonConfig;
-use crate::ledger::event::Origin;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, RollbackRule, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
@@ -210,13 +209,5 @@ impl World {
     /// own write alone must be shown by the next list, or it is gone.
     pub fn observed(&self) -> impl Iterator<Item = (&ObjectKey, &LiveObject)> {
         self.live.iter().filter(|(_, live)| !live.answered)
-    }
-
-    /// The applications that `parent` declared.
-    pub fn children<'a>(&'a self, parent: &'a AppName) -> impl Iterator<Item = &'a AppName> {
-        self.apps.iter().filter_map(move |(name, app)| match &app.origin {
-            Origin::Parent(declared_by) if declared_by == parent => Some(name),
-            _ => None,
-        })
     }
 }

@@ -351,3 +351,130 @@ fn a_definition_that_does_not_come_by_itself_stops_nobody() {
         assert_eq!(given.writes("web"), [format!("update {A}")], "{how}");
     }
 }
+
+/// A root with `mid`, which has `web` with A; all are synced at commit 1.
+fn three_levels() -> Given {
+    let mut given = root(&[application("mid", auto())]);
+    while given.follows("root") {}
+    given.renders("mid", vec![child(&application("web", auto()))]);
+    while given.follows("mid") {}
+    given.renders("web", objects(&[A]));
+    given.syncs("web");
+    assert_eq!(given.writes("web"), [""; 0]);
+    given
+}
+
+/// Goal: what one push changes is not written by a definition that the same push replaces, however
+/// early the child is rendered, and through three levels. It goes on once that is known, or cannot
+/// be known.
+#[test]
+fn what_a_push_changes_waits_until_the_push_is_known_to_what_defines_it() {
+    let waits =
+        |parent: &str| format!("waits until application {parent}, which defines it, is rendered");
+    for how in ["unchanged", "not rendered", "redefined"] {
+        let mut given = three_levels();
+        given.push(2);
+        given.renders("web", vec![object(A, 2)]);
+        let plan = given.plan("web");
+        assert_eq!((writes(&plan), &plan.finished), (Vec::<String>::new(), &None), "{how}");
+        assert_eq!(said(&plan, A).why, waits("mid"));
+        given.advances("mid");
+        assert_eq!(said(&given.plan("web"), A).why, waits("root"), "{how}");
+        let touched = match how {
+            "unchanged" => given.advances("root"),
+            "not rendered" => given.fails_to_render("root"),
+            _ => {
+                let mut other = application("mid", auto());
+                other["spec"]["source"]["path"] = "elsewhere".into();
+                given.renders("root", vec![child(&other)])
+            }
+        };
+        assert!(touched.all || touched.apps.contains(&name("web")), "{how}: {touched:?}");
+        if how == "redefined" {
+            let told = said(&given.plan("web"), A).why.clone();
+            assert_eq!(told, "waits until application root has defined mid anew");
+            while given.follows("root") {}
+            assert_eq!(said(&given.plan("web"), A).why, waits("mid"));
+            let touched = given.renders("mid", vec![child(&application("web", auto()))]);
+            assert!(touched.apps.contains(&name("web")), "{touched:?}");
+        }
+        assert_eq!(given.writes("web"), [format!("update {A}")], "{how}");
+    }
+}
+
+/// Goal: what is undone is put back at once whatever is being rendered, and nobody waits for a
+/// parent that may not define it, that is held, or that takes no part in the push.
+#[test]
+fn a_push_that_says_nothing_of_a_definition_stops_nobody() {
+    for how in ["drift", "paused", "held", "another repository", "itself"] {
+        let mut given = root(&[application("web", auto())]);
+        while given.follows("root") {}
+        given.renders("web", vec![object(A, 1), object(B, 1)]);
+        given.syncs("web");
+        let then = given.world.clone();
+        match how {
+            "paused" => {
+                given.event(PausedV1 { app: name("root"), until: None, reason: String::new() });
+            }
+            "held" => drop(given.rolls_back("root", &then)),
+            "another repository" => {
+                let mut other = application("root", auto());
+                other["spec"]["source"]["repoURL"] = "/srv/other.git".into();
+                given.redeclares(&other);
+            }
+            "itself" => given.declares(&application("web", auto()), Origin::Parent(name("web"))),
+            _ => {}
+        }
+        given.push(2);
+        given.renders("web", vec![object(A, 2), object(B, 1)]);
+        if how == "drift" {
+            given.loses(B);
+            assert_eq!(given.writes("web"), [format!("create {B}")]);
+        } else {
+            assert_eq!(given.writes("web"), [format!("update {A}")], "{how}");
+        }
+    }
+}
+
+/// Goal: what Git dropped gets nothing that is new while its removal waits, not even what a release
+/// lets loose; what is undone is put back. A person may ask for it, and where it stays anyway it is
+/// followed as before.
+#[test]
+fn what_git_dropped_gets_nothing_new_while_its_removal_waits() {
+    for how in ["gated", "asked for", "stays", "root prunes nothing", "root is paused"] {
+        let mut web = cascading("web", auto());
+        if how == "stays" {
+            web["metadata"]["annotations"] =
+                json!({"argocd.argoproj.io/sync-options": "Prune=false"});
+        }
+        let mut given = root(&[web]);
+        while given.follows("root") {}
+        given.renders("web", vec![object(A, 1), object(B, 1)]);
+        given.syncs("web");
+        given.push(2);
+        given.renders("root", Vec::new());
+        given.renders("web", vec![object(A, 2), object(B, 1)]);
+        match how {
+            "asked for" => given.requests("web", false, &[]),
+            "root prunes nothing" => {
+                given.redeclares(&application("root", json!({"automated": {}})));
+            }
+            "root is paused" => {
+                let pause = PausedV1 { app: name("root"), until: None, reason: String::new() };
+                assert!(given.event(pause).all, "it may go on");
+            }
+            _ => {}
+        }
+        let plan = given.plan("web");
+        if how == "gated" {
+            assert!(given.plan("root").gate.is_some());
+            assert_eq!(writes(&plan), [""; 0]);
+            let why = "waits: application root does not define web any more";
+            assert_eq!((said(&plan, A).why.as_str(), &plan.finished), (why, &None));
+            given.loses(B);
+            assert_eq!(given.writes("web"), [format!("create {B}")]);
+        } else {
+            assert_eq!(writes(&plan), [format!("update {A}")], "{how}");
+        }
+    }
+}

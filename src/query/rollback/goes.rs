@@ -19,7 +19,7 @@ pub(super) fn goes(world: &World, planned: &Plan) -> (Vec<AppName>, Vec<Gone>) {
     // What goes once everything else is rendered goes, too.
     going.extend(planned.objects.iter().filter_map(|object| {
         let waits = object.status == Status::Extra && object.blocked && object.waits_for_progress;
-        if waits && object.key.is_application() { object.key.name().parse().ok() } else { None }
+        object.key.child().filter(|_| waits)
     }));
     let told = gone(world, &going);
     (going.into_iter().collect(), told)
@@ -347,6 +347,7 @@ mod tests {
         given.renders("root", [vec![object(B, 1)], maps(9)].concat());
         given.renders("along", vec![object("ConfigMap/prod/c", 1)]);
         given.syncs("root");
+        given.requests("along", false, &[]);
         given.limits.app_percent_max = 60;
         given.limits.app_objects_min = 0;
         given.limits.all_objects_max = 100;

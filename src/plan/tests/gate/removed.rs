@@ -53,6 +53,8 @@ fn an_approved_removal_lapses_when_the_application_grows() {
     assert_eq!(given.plan("root").gate, None);
     let more = (0..5).map(|n| object(&format!("ConfigMap/prod/b-{n}"), 1));
     given.renders("b", more.collect());
+    // What Git dropped grows by a person's word alone.
+    given.requests("b", false, &[]);
     given.syncs("b");
     assert!(given.plan("root").gate.is_some());
 }

@@ -427,14 +427,20 @@ fn what_git_says_is_not_written_over_what_greffier_wrote_later() {
     assert!(!given.world.shows_later(&key(A)));
 }
 
+/// `other` was defined by `web`, which does not prune what it does not define any more.
+fn stays_below_web(given: &mut Given) {
+    given.world.apps.get_mut(&name("other")).unwrap().origin = Origin::Parent(name("web"));
+    let web = given.world.apps.get_mut(&name("web")).unwrap();
+    web.spec.automated.as_mut().unwrap().prune = false;
+}
+
 #[test]
 fn nothing_is_made_beside_what_may_have_been_rolled_back() {
     let (mut given, _) = said_otherwise();
     // A commit that came after the copy made both; a rollback may have taken both away.
     given.push(4);
     given.renders("web", vec![object(A, 3), object(B, 3), object(NEW, 1)]);
-    let parent = Origin::Parent(name("web"));
-    given.world.apps.get_mut(&name("other")).unwrap().origin = parent;
+    stays_below_web(&mut given);
     given.renders("other", objects(&[C, E, "ConfigMap/prod/newer"]));
     let plan = given.plan("web");
     assert_eq!(writes(&plan), [format!("update {B}")], "what is there of A is asked for first");
@@ -536,7 +542,7 @@ fn what_git_says_of_a_child_is_written_once_it_has_said_what_defines_it() {
     let at = in_an_hour(&given);
     shows(&mut given, A, at, "Apply");
     assert!(given.world.old_copy().is_some());
-    given.world.apps.get_mut(&name("other")).unwrap().origin = Origin::Parent(name("web"));
+    stays_below_web(&mut given);
     given.push(3);
     given.renders("other", vec![object(C, 3), object(E, 0)]);
     let plan = given.plan("other");

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::super::{About, At, Error, resolve};
 use crate::ledger::event::{
-    RefMovedV1, RenderSucceededV1, RevisionAdvancedV1, RevisionRef, SyncFinishedV1,
+    PausedV1, RefMovedV1, RenderSucceededV1, ResumedV1, RevisionAdvancedV1, RevisionRef,
+    SyncFinishedV1,
 };
 use crate::model::{Digest, Instant, Seq, Timestamp};
 use crate::query::fixture::Story;
@@ -42,12 +43,22 @@ fn defines(given: &mut Given, color: &str) -> Seq {
     given.declared("web")
 }
 
-/// `web` renders to this, and is synced.
+/// `web` renders to this, and is synced, whatever becomes of what defines it: what is paused is
+/// waited for by nobody.
 fn synced(given: &mut Given, content: u64) -> Seq {
+    let mut above: Vec<_> = given.world.apps.keys().cloned().collect();
+    above.retain(|app| app.as_str() != "web");
+    for app in &above {
+        given.event(PausedV1 { app: app.clone(), until: None, reason: String::new() });
+    }
     given.renders("web", vec![object(A, content)]);
     given.syncs("web");
     assert!(given.finishes("web"));
-    given.seq()
+    let synced = given.seq();
+    for app in above {
+        given.event(ResumedV1 { app, expired: false });
+    }
+    synced
 }
 
 /// What the commit stands for, of the application and of its object.

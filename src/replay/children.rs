@@ -1,0 +1,86 @@
+//! Applications that applications define: who defines whom, and what waits for what.
+
+use super::application::App;
+use super::world::{Touched, World};
+use crate::ledger::event::{Event, Origin};
+use crate::model::{AppName, ObjectKey, Timestamp};
+
+impl App {
+    /// Whether its render contains the child application.
+    #[must_use]
+    pub fn defines(&self, child: &AppName) -> bool {
+        let desired = self.desired.as_ref().filter(|_| !self.removing);
+        let mut keys = desired.into_iter().flat_map(|desired| desired.objects.keys());
+        keys.any(|key| key.is_application() && key.name() == child.as_str())
+    }
+
+    /// The children that its render contains: those that can be named.
+    pub fn defined(&self) -> impl Iterator<Item = AppName> {
+        let desired = self.desired.iter().filter(|_| !self.removing);
+        desired.flat_map(|desired| desired.objects.keys()).filter_map(ObjectKey::child)
+    }
+
+    /// Whether it defines its children by itself at `now`.
+    #[must_use]
+    pub fn may_define(&self, now: Timestamp) -> bool {
+        let idle = self.removing || self.spec.skip || self.is_paused(now);
+        !idle && self.spec.automated.is_some()
+    }
+
+    /// Whether what is in force was rendered from a former definition: nobody has asked for it
+    /// since. The present one may not render.
+    #[must_use]
+    pub fn is_of_former(&self) -> bool {
+        self.desired.as_ref().is_some_and(|desired| desired.declared != self.declared)
+    }
+
+    /// Whether nobody knows what the present definition comes to. What a hold keeps in force says
+    /// nothing of that.
+    pub(super) fn is_unrendered(&self) -> bool {
+        self.newest().is_none_or(|newest| newest.declared != self.declared)
+    }
+}
+
+impl World {
+    /// The applications that `parent` declared.
+    pub fn children<'a>(&'a self, parent: &'a AppName) -> impl Iterator<Item = &'a AppName> {
+        self.apps.iter().filter_map(move |(name, app)| match &app.origin {
+            Origin::Parent(declared_by) if declared_by == parent => Some(name),
+            _ => None,
+        })
+    }
+
+    /// The applications that wait until every other has caught up with its repository, once
+    /// that is so: those with something to remove.
+    pub(super) fn caught_up(&self) -> Touched {
+        if self.behind().is_some() {
+            return Touched::nothing();
+        }
+        let mut touched = Touched::nothing();
+        touched.apps.extend(self.apps_with_extras().cloned());
+        touched.apps.extend(self.apps.values().filter_map(|app| match &app.origin {
+            Origin::Parent(parent) => Some(parent.clone()),
+            Origin::Config | Origin::Operator => None,
+        }));
+        touched
+    }
+
+    /// Everything below what has just been rendered, or cannot be: it may have waited for what
+    /// defines it.
+    pub(super) fn waited_for(&self, event: &Event) -> Touched {
+        let mut above: Vec<AppName> = match event {
+            Event::RenderSucceeded(body) => vec![body.app.clone()],
+            Event::RevisionAdvanced(body) => vec![body.app.clone()],
+            Event::RenderFailed(body) => vec![body.app.clone()],
+            Event::FetchFailed(body) => self.apps_of_repo(&body.repo).apps.into_iter().collect(),
+            _ => return Touched::nothing(),
+        };
+        let mut touched = Touched::nothing();
+        while let Some(name) = above.pop() {
+            // Each once, also where applications are in a circle.
+            let Some(app) = self.apps.get(&name) else { continue };
+            above.extend(app.defined().filter(|child| touched.apps.insert(child.clone())));
+        }
+        touched
+    }
+}
