@@ -130,6 +130,18 @@ fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
         );
         advices.say(what, "");
     }
+    about_source(world, view, advices);
+    if app.spec.automated.is_none() && view.plan.objects.iter().any(|o| o.status.differs()) {
+        advices.say("let greffier keep it: set spec.syncPolicy.automated in the Application", "");
+    }
+    for restraint in &app.spec.restraints {
+        let what = Restraint::what(restraint);
+        advices.say(format!("take `{what}` out of the Application to let it write"), "");
+    }
+}
+
+fn about_source(world: &World, view: &AppView<'_>, advices: &mut Advices) {
+    let (name, app) = (view.name, view.app);
     let source = app.spec.sources.first();
     let repo = source.and_then(|source| world.repos.get(&source.repo));
     if let (Some(source), true) = (source, repo.is_some_and(|repo| repo.error.is_some())) {
@@ -144,13 +156,6 @@ fn about_app(world: &World, view: &AppView<'_>, advices: &mut Advices) {
             let command = format!("greffier log --commit {}", commit.short());
             advices.say("see who committed it", command);
         }
-    }
-    if app.spec.automated.is_none() && view.plan.objects.iter().any(|o| o.status.differs()) {
-        advices.say("let greffier keep it: set spec.syncPolicy.automated in the Application", "");
-    }
-    for restraint in &app.spec.restraints {
-        let what = Restraint::what(restraint);
-        advices.say(format!("take `{what}` out of the Application to let it write"), "");
     }
 }
 
