@@ -185,6 +185,18 @@ pub enum Error {
         /// Who defines it.
         by: String,
     },
+    /// The application was of the tree then, and is somebody else's who keeps it.
+    #[error("application `{app}` is defined by {by}, and is changed there")]
+    TakenOver {
+        /// The application.
+        app: AppName,
+        /// Who defines it.
+        by: String,
+        /// The application of the tree that defined it, or the first above that is there now.
+        above: AppName,
+        /// The last event of the instant.
+        to: Seq,
+    },
     /// The application's finalizer would take its objects along, and nobody said so.
     #[error(
         "application `{app}` has a finalizer that would delete {objects} of its objects with it"

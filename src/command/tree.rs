@@ -2,9 +2,10 @@
 //!
 //! All of it is one batch of events, which is atomic: each application gets a hold of its own, and
 //! what was there then and is gone now is defined again first, as the held render of its parent
-//! says. What is there now and was not then goes as that render says.
+//! says. What another application of the tree defines now, or one that goes, is defined again as it
+//! was as well. What is there now and was not then goes as that render says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::rollback::Then;
 use super::{Error, find, not_past, writable};
@@ -16,7 +17,7 @@ use crate::model::{AppName, AppSpec, Timestamp};
 use crate::query::Book;
 use crate::query::instant::At;
 use crate::query::rollback::{OfCommit, Wanted};
-use crate::replay::{App, World};
+use crate::replay::{App, Desired, World};
 
 /// An application of a tree, as it was at an instant.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,8 +174,9 @@ pub fn roll_back_tree(
         return Err(Error::NotThen { app: name.clone(), seq, time });
     }
     let mut tree = Tree::default();
+    let batch = Batch::of(world, name, members, asked);
     for member in members {
-        hold(world, name, member, asked, &mut tree)?;
+        batch.hold(member, &mut tree)?;
     }
     for member in members.iter().filter(|member| stays_as_it_is(world, member)) {
         keep_definition(world, member, &mut tree)?;
@@ -205,8 +207,12 @@ fn keep_definition(world: &World, member: &Member, tree: &mut Tree) -> Result<()
     let then = held.and_then(|objects| objects.iter_mut().find(defines));
     // What the parent is not held at, it does not define otherwise.
     let Some(then) = then.filter(|then| then.digest != known.manifest) else { return Ok(()) };
-    let above = world.apps.get(parent);
-    let renders = above.into_iter().flat_map(|above| above.desired.iter().chain(above.of_git()));
+    let now = match &known.origin {
+        Origin::Parent(now) => Some(now),
+        Origin::Config | Origin::Operator => None,
+    };
+    let above = [Some(parent), now].into_iter().flatten().filter_map(|app| world.apps.get(app));
+    let renders = above.flat_map(|above| above.desired.iter().chain(above.of_git()));
     let mut objects = renders.flat_map(|render| render.objects.values());
     let is_present = |object: &&DesiredObject| {
         object.key.is_application()
@@ -220,59 +226,86 @@ fn keep_definition(world: &World, member: &Member, tree: &mut Tree) -> Result<()
     Ok(())
 }
 
-fn hold(
-    world: &World,
-    root: &AppName,
-    member: &Member,
-    asked: &Asked,
-    tree: &mut Tree,
-) -> Result<(), Error> {
-    let (app, seq, time) = (&member.app, asked.to.seq, asked.to.time);
-    let known = world.apps.get(app);
-    defined_here(known, member)?;
-    if known.is_some_and(|known| known.spec.skip) {
-        if member.parent.is_none() {
-            return Err(Error::LeftAlone(app.clone()));
-        }
-        tree.left.push(format!("{app}: it is left alone: its skip-reconcile annotation says so"));
-        return Ok(());
+/// All that is decided in one batch.
+struct Batch<'a> {
+    world: &'a World,
+    root: &'a AppName,
+    asked: &'a Asked,
+    /// Which application defined each, then; `None` = it is the root.
+    parents: BTreeMap<&'a AppName, Option<&'a AppName>>,
+    /// What is in force of those that go back.
+    held: BTreeMap<&'a AppName, &'a Desired>,
+}
+
+impl<'a> Batch<'a> {
+    fn of(world: &'a World, root: &'a AppName, members: &'a [Member], asked: &'a Asked) -> Self {
+        let held = members.iter().filter_map(|member| match &member.then {
+            Then::Wanted(desired) => Some((&member.app, &**desired)),
+            Then::NotThere | Then::Nothing | Then::Unknown(_) => None,
+        });
+        let alone = |app: &AppName| world.apps.get(app).is_some_and(|known| known.spec.skip);
+        let held = held.filter(|(app, _)| !alone(app)).collect();
+        let parents = members.iter().map(|member| (&member.app, member.parent.as_ref())).collect();
+        Self { world, root, asked, parents, held }
     }
-    let gone = known.is_none_or(|known| known.removing);
-    let declared = match (&member.parent, gone) {
-        (None, true) => return Err(Error::BeingRemoved(app.clone())),
-        (Some(parent), true) => {
-            AppSpec::parse(&serde_json::from_slice(&member.manifest).unwrap_or_default())?;
-            let (app, origin) = (app.clone(), Origin::Parent(parent.clone()));
-            Some(AppDeclaredV1 { app, manifest: member.manifest.clone(), origin })
-        }
-        (_, false) => None,
-    };
-    tree.events.extend(declared.map(Event::from));
-    let desired = match &member.then {
-        Then::Wanted(desired) => HeldRender::from(&**desired),
-        _ if member.parent.is_none() => {
-            return Err(Error::NothingThen { app: app.clone(), seq, time });
-        }
-        Then::Nothing | Then::NotThere => {
-            tree.left.push(format!("{app}: nothing of it was in force then: it follows Git"));
-            return Ok(());
-        }
-        Then::Unknown(why) => {
+
+    fn hold(&self, member: &Member, tree: &mut Tree) -> Result<(), Error> {
+        let (app, seq, time) = (&member.app, self.asked.to.seq, self.asked.to.time);
+        let known = self.world.apps.get(app);
+        let given_back = self.is_given_back(known, member)?;
+        if known.is_some_and(|known| known.spec.skip) {
+            if member.parent.is_none() {
+                return Err(Error::LeftAlone(app.clone()));
+            }
+            let why = "it is left alone: its skip-reconcile annotation says so";
             tree.left.push(format!("{app}: {why}"));
             return Ok(());
         }
-    };
-    if !member.note.is_empty() {
-        tree.notes.push((app.clone(), member.note.clone()));
+        let gone = known.is_none_or(|known| known.removing);
+        // What is left as it is keeps its definition: its former parent takes it over with that.
+        let given_back = given_back && !stays_as_it_is(self.world, member);
+        let declared = match (&member.parent, gone || given_back) {
+            (None, true) => return Err(Error::BeingRemoved(app.clone())),
+            (Some(parent), true) => {
+                AppSpec::parse(&serde_json::from_slice(&member.manifest).unwrap_or_default())?;
+                let (app, origin) = (app.clone(), Origin::Parent(parent.clone()));
+                Some(AppDeclaredV1 { app, manifest: member.manifest.clone(), origin })
+            }
+            (_, false) => None,
+        };
+        tree.events.extend(declared.map(Event::from));
+        let desired = match &member.then {
+            Then::Wanted(desired) => HeldRender::from(&**desired),
+            _ if member.parent.is_none() => {
+                return Err(Error::NothingThen { app: app.clone(), seq, time });
+            }
+            Then::Nothing | Then::NotThere => {
+                let why = "nothing of it was in force then: it follows Git";
+                tree.left.push(format!("{app}: {why}"));
+                return Ok(());
+            }
+            Then::Unknown(why) => {
+                tree.left.push(format!("{app}: {why}"));
+                return Ok(());
+            }
+        };
+        if !member.note.is_empty() {
+            tree.notes.push((app.clone(), member.note.clone()));
+        }
+        if !known.is_some_and(|known| is_so(known, self.root, self.asked, &desired)) {
+            tree.events.push(Event::from(self.event(app, desired)));
+        }
+        Ok(())
     }
-    let same = known.is_some_and(|known| is_so(known, root, asked, &desired));
-    if !same {
-        tree.events.push(Event::from(AppHeldV1 {
+
+    fn event(&self, app: &AppName, desired: HeldRender) -> AppHeldV1 {
+        let asked = self.asked;
+        AppHeldV1 {
             automatic: None,
             app: app.clone(),
-            tree: Some(root.clone()),
-            to: seq,
-            at: time,
+            tree: Some(self.root.clone()),
+            to: asked.to.seq,
+            at: asked.to.time,
             said: asked.said.clone(),
             desired,
             left: Vec::new(),
@@ -280,23 +313,60 @@ fn hold(
             approves: None,
             until: asked.until,
             reason: asked.reason.clone(),
-        }));
+        }
     }
-    Ok(())
-}
 
-/// Checks that who defines an application now is not somebody else than then.
-fn defined_here(known: Option<&App>, member: &Member) -> Result<(), Error> {
-    let (Some(known), Some(parent)) = (known, &member.parent) else { return Ok(()) };
-    if known.origin == Origin::Parent(parent.clone()) || known.removing {
-        return Ok(());
+    /// Whether another application defines it now than then, and lets go of it with the rollback.
+    /// Whoever keeps it decides what it is.
+    fn is_given_back(&self, known: Option<&App>, member: &Member) -> Result<bool, Error> {
+        let (Some(known), Some(parent)) = (known, &member.parent) else { return Ok(false) };
+        if known.origin == Origin::Parent(parent.clone()) || known.removing {
+            return Ok(false);
+        }
+        let by = match &known.origin {
+            Origin::Parent(other) if self.lets_go(other) => return Ok(true),
+            Origin::Parent(other) => format!("application `{other}` in Git"),
+            Origin::Config => "the configuration file".to_owned(),
+            Origin::Operator => "a person".to_owned(),
+        };
+        let (app, above, to) = (member.app.clone(), self.there_above(parent), self.asked.to.seq);
+        Err(Error::TakenOver { app, by, above, to })
     }
-    let by = match &known.origin {
-        Origin::Parent(other) => format!("application `{other}` in Git"),
-        Origin::Config => "the configuration file".to_owned(),
-        Origin::Operator => "a person".to_owned(),
-    };
-    Err(Error::DefinedElsewhere { app: member.app.clone(), by })
+
+    /// Whether an application does not define any more what it defines now: it goes back, too, or
+    /// it goes, because it was not there then.
+    fn lets_go(&self, name: &AppName) -> bool {
+        if self.held.contains_key(name) || !self.world.apps.contains_key(name) {
+            return true;
+        }
+        let mut name = name;
+        // Bound: no chain of parents is longer, unless it is a circle.
+        for _ in 0..self.world.apps.len() {
+            // What lost its parent stays.
+            let Some(app) = self.world.apps.get(name) else { return false };
+            if app.removing {
+                return true;
+            }
+            let Origin::Parent(parent) = &app.origin else { return false };
+            if let Some(then) = self.held.get(parent) {
+                return !then.defines(name);
+            }
+            name = parent;
+        }
+        false
+    }
+
+    /// The first application from `name` upwards that is there now: there it is that something
+    /// changed.
+    fn there_above(&self, name: &AppName) -> AppName {
+        let mut name = name;
+        let there = |name: &AppName| self.world.apps.get(name).is_some_and(|app| !app.removing);
+        while !there(name) {
+            let Some(Some(parent)) = self.parents.get(name) else { return self.root.clone() };
+            name = parent;
+        }
+        name.clone()
+    }
 }
 
 /// Whether an application is held so already.
@@ -343,227 +413,4 @@ pub fn release_tree(world: &World, root: &str) -> Result<Vec<Event>, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Seq;
-    use crate::plan::Status;
-    use crate::replay::testing::{
-        Given, application, auto, cascading, child, name, object, said, writes,
-    };
-
-    const A: &str = "ConfigMap/prod/a";
-    const B: &str = "ConfigMap/prod/b";
-
-    fn asked(then: &World) -> Asked {
-        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
-        Asked { to, said: "then".into(), until: None, reason: "incident".into() }
-    }
-
-    /// `root` with the child `one`; later `one` is gone and `two` is there. With the world between.
-    fn moved_on() -> (Given, World) {
-        let mut given = Given::app("root", auto());
-        given.renders("root", vec![child(&application("one", auto()))]);
-        while given.follows("root") {}
-        given.renders("one", vec![object(A, 1)]);
-        given.syncs("one");
-        let then = given.world.clone();
-        given.push(2);
-        given.renders("root", vec![child(&application("two", auto()))]);
-        given.advances("one");
-        while given.follows("root") {}
-        given.renders("two", vec![object(B, 2)]);
-        while given.follows("root") {}
-        assert!(!given.world.apps.contains_key(&name("one")), "it is removed");
-        given.syncs("two");
-        (given, then)
-    }
-
-    fn rolls_back(given: &mut Given, then: &World) -> Vec<&'static str> {
-        let members = Member::of(then, "root");
-        let tree = roll_back_tree(&given.world, given.now(), "root", &members, &asked(then));
-        let kinds = tree.as_ref().unwrap().events.iter().map(Event::name).collect();
-        for event in tree.unwrap().events {
-            given.event(event);
-        }
-        kinds
-    }
-
-    /// Goal: a child that is gone is defined and held again in the same batch, one that was not
-    /// there goes, and the release brings Git's tree back.
-    #[test]
-    fn a_tree_goes_back_with_the_children_that_it_had_and_the_release_brings_gits() {
-        let (mut given, then) = moved_on();
-        let kinds = rolls_back(&mut given, &then);
-        assert_eq!(kinds, ["hold.app-begun", "app.declared", "hold.app-begun"]);
-        let one = &given.world.apps[&name("one")];
-        assert_eq!(one.hold.as_ref().unwrap().tree, Some(name("root")));
-        assert!(one.wants(&A.parse().unwrap()));
-        // Git does not have its folder any more.
-        given.fails_to_render("one");
-        let plan = given.plan("root");
-        assert_eq!(plan.remove.iter().map(|(app, _)| app.as_str()).collect::<Vec<_>>(), ["two"]);
-        assert!(plan.declare.is_empty(), "it is as the held render defines it: {plan:?}");
-        while given.follows("root") {}
-        // Git goes on with another tree, and nothing of it takes force.
-        given.push(3);
-        given.renders("root", vec![child(&application("three", auto()))]);
-        given.renders("one", vec![object(A, 3)]);
-        while given.follows("root") {}
-        assert!(!given.world.apps.contains_key(&name("three")));
-        let one = given.world.apps[&name("one")].desired.as_ref().unwrap();
-        assert_eq!(one.objects[&A.parse().unwrap()].digest, object(A, 1).digest);
-
-        for event in release_tree(&given.world, "root").unwrap() {
-            given.event(event);
-        }
-        assert!(!given.world.apps.values().any(App::is_held));
-        while given.follows("root") {}
-        assert!(given.world.apps.contains_key(&name("three")));
-        assert!(!given.world.apps.contains_key(&name("one")), "Git does not have it");
-        let nothing = release_tree(&given.world, "root");
-        assert!(matches!(nothing, Err(Error::NothingHeld(_))), "{nothing:?}");
-    }
-
-    /// Goal: what a tree drops goes with its objects, although what came with the tree was rendered
-    /// by nobody since it is defined.
-    #[test]
-    fn what_a_tree_drops_does_not_wait_for_what_comes_with_it() {
-        let (one, two) = (cascading("one", auto()), cascading("two", auto()));
-        let mut given = Given::app("root", auto());
-        given.limits.app_percent_max = 100;
-        given.renders("root", vec![child(&one)]);
-        while given.follows("root") {}
-        given.renders("one", vec![object(A, 1)]);
-        given.syncs("one");
-        let then = given.world.clone();
-        given.push(2);
-        given.renders("root", vec![child(&two)]);
-        given.advances("one");
-        while given.follows("root") {}
-        given.renders("two", vec![object(A, 1), object(B, 2)]);
-        for app in ["root", "one", "two"] {
-            given.syncs(app);
-        }
-        assert!(!given.world.apps.contains_key(&name("one")));
-        rolls_back(&mut given, &then);
-        given.fails_to_render("one");
-        let one = &given.world.apps[&name("one")];
-        assert!(one.newest().is_some_and(|held| held.declared != one.declared));
-        for app in ["root", "two", "one"] {
-            given.syncs(app);
-        }
-        assert!(!given.world.apps.contains_key(&name("two")), "{:#?}", given.plan("two"));
-        let (a, b) = (A.parse().unwrap(), B.parse().unwrap());
-        assert_eq!(given.world.owned[&a].app, name("one"));
-        assert!(!given.world.live.contains_key(&b));
-    }
-
-    /// Goal: what Git dropped goes on going while a tree is held: what the tree has again is known,
-    /// whatever Git says of it.
-    #[test]
-    fn what_git_dropped_does_not_wait_for_what_a_tree_has_again() {
-        let own = |content| object("ConfigMap/prod/root", content);
-        let (one, two) = (cascading("one", auto()), cascading("two", auto()));
-        let mut given = Given::app("root", auto());
-        given.limits.app_percent_max = 100;
-        given.renders("root", vec![child(&one), own(1)]);
-        while given.follows("root") {}
-        given.renders("one", vec![object(A, 1)]);
-        given.syncs("one");
-        let then = given.world.clone();
-        given.push(2);
-        given.renders("root", vec![child(&one), child(&two), own(2)]);
-        given.advances("one");
-        while given.follows("root") {}
-        given.renders("two", vec![object(B, 2)]);
-        given.syncs("two");
-        given.push(3);
-        given.renders("root", vec![own(3)]);
-        for app in ["one", "two"] {
-            given.advances(app);
-        }
-        while given.follows("root") {}
-        assert!(["one", "two"].iter().all(|app| given.world.apps[&name(app)].removing));
-        rolls_back(&mut given, &then);
-        given.fails_to_render("one");
-        assert_eq!(writes(&given.plan("two")), [format!("prune {B}")]);
-        assert!(!given.world.apps[&name("one")].removing);
-    }
-
-    /// Goal: what Git says as it was is held too, for the next push may change it.
-    #[test]
-    fn a_member_that_is_as_it_was_is_held_with_the_others_and_does_not_end_by_itself() {
-        let mut given = Given::app("root", auto());
-        let web = application("web", auto());
-        given.renders("root", vec![child(&web), object(B, 1)]);
-        while given.follows("root") {}
-        given.renders("web", vec![object(A, 1)]);
-        given.syncs("web");
-        let then = given.world.clone();
-        given.push(2);
-        given.renders("root", vec![child(&web), object(B, 2)]);
-        given.syncs("root");
-        given.advances("web");
-        rolls_back(&mut given, &then);
-        let app = &given.world.apps[&name("web")];
-        assert!(app.is_held() && given.world.why_hold_over(app).is_none());
-        given.push(3);
-        given.renders("web", vec![object(A, 3)]);
-        assert_eq!(writes(&given.plan("web")), [] as [String; 0]);
-        assert_eq!(said(&given.plan("web"), A).status, Status::Synced);
-        // The same again is so already.
-        let members = Member::of(&then, "root");
-        let again = roll_back_tree(&given.world, given.now(), "root", &members, &asked(&then));
-        assert_eq!(again.unwrap().events, []);
-    }
-
-    #[test]
-    fn what_cannot_be_held_says_which_and_why() {
-        let (mut given, then) = moved_on();
-        let refused = |given: &Given, members: &[Member], root: &str| {
-            let asked = asked(&then);
-            roll_back_tree(&given.world, given.now(), root, members, &asked).unwrap_err()
-        };
-        let members = Member::of(&then, "root");
-        assert!(matches!(refused(&given, &members, "nobody"), Error::UnknownApp(_)));
-        let never = Member::of(&Given::cluster().world, "root");
-        assert!(matches!(refused(&given, &never, "root"), Error::NotThen { .. }));
-        given.declares(&application("one", auto()), Origin::Config);
-        let elsewhere = refused(&given, &members, "root");
-        assert!(elsewhere.to_string().contains("`one` is defined by the configuration"));
-        let past = Asked { until: Some(Timestamp(1)), ..asked(&then) };
-        let past = roll_back_tree(&given.world, given.now(), "root", &members, &past);
-        assert!(matches!(past, Err(Error::Past { .. })), "{past:?}");
-        assert_eq!(members[0].then, Then::of(&then, "root"));
-        assert_eq!(then.seq, Seq(then.seq.0));
-    }
-
-    /// Goal: a child that a person has set aside keeps the definition that does so where the tree
-    /// goes back to before it: by the definition of then it would be synced to Git's newest.
-    #[test]
-    fn a_child_that_is_set_aside_stays_set_aside() {
-        let mut given = Given::app("root", auto());
-        given.renders("root", vec![child(&application("one", auto())), object(B, 1)]);
-        while given.follows("root") {}
-        given.renders("one", vec![object(A, 1)]);
-        given.syncs("one");
-        let then = given.world.clone();
-        let mut aside = application("one", auto());
-        aside["metadata"]["annotations"]["argocd.argoproj.io/skip-reconcile"] = "true".into();
-        given.push(2);
-        given.renders("root", vec![child(&aside), object(B, 2)]);
-        while given.follows("root") {}
-        assert!(given.world.apps[&name("one")].spec.skip);
-        let members = Member::of(&then, "root");
-        let tree = roll_back_tree(&given.world, given.now(), "root", &members, &asked(&then));
-        let tree = tree.unwrap();
-        assert_eq!(tree.left.len(), 1, "{:?}", tree.left);
-        for event in tree.events {
-            given.event(event);
-        }
-        while given.follows("root") {}
-        assert!(given.world.apps[&name("one")].spec.skip, "it is set aside as before");
-        let root = given.world.apps[&name("root")].desired.as_ref().unwrap();
-        assert_eq!(root.objects[&B.parse().unwrap()].digest, object(B, 1).digest);
-    }
-}
+mod tests;

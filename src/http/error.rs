@@ -273,6 +273,14 @@ impl From<command::Error> for Error {
             Command::NotAccepted(error) => error.into(),
             Command::Subject(error) => error.into(),
             Command::DefinedElsewhere { .. } => conflict("defined_elsewhere", ""),
+            Command::TakenOver { app, above, to, .. } => {
+                let hint = format!(
+                    "one by one: `greffier rollback {above} --to '#{}'` takes that one back alone, \
+                     `greffier rollback {app} --to '#{}'` this one where it is now",
+                    to.0, to.0
+                );
+                conflict("defined_elsewhere", &hint)
+            }
             Command::Observing => conflict("observing", "restart the daemon without --observe"),
         }
     }

@@ -9,9 +9,7 @@ impl App {
     /// Whether its render contains the child application.
     #[must_use]
     pub fn defines(&self, child: &AppName) -> bool {
-        let desired = self.desired.as_ref().filter(|_| !self.removing);
-        let mut keys = desired.into_iter().flat_map(|desired| desired.objects.keys());
-        keys.any(|key| key.is_application() && key.name() == child.as_str())
+        !self.removing && self.desired.as_ref().is_some_and(|desired| desired.defines(child))
     }
 
     /// The children that its render contains: those that can be named.

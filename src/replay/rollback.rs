@@ -137,6 +137,13 @@ impl Desired {
     pub fn asks_for_the_same(&self, other: &Self) -> bool {
         same_objects(self, other)
     }
+
+    /// Whether it contains the child application.
+    #[must_use]
+    pub fn defines(&self, child: &AppName) -> bool {
+        let mut keys = self.objects.keys();
+        keys.any(|key| key.is_application() && key.name() == child.as_str())
+    }
 }
 
 impl App {

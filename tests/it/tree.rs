@@ -297,3 +297,70 @@ fn a_tree_goes_back_to_what_a_commit_asked_for() {
     assert!(told.contains("define 1 application"), "{told}");
     is("two", "one");
 }
+
+/// The uids of the ConfigMaps of the tree.
+fn uids(ns: &str) -> BTreeMap<String, String> {
+    let found = ControlPlane::shared().kubectl_ok("admin", &["get", "cm", "-n", ns, "-o", "json"]);
+    let found: Value = serde_json::from_str(&found).unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let maps = found["items"].as_array().unwrap().iter();
+    let maps = maps.filter(|map| map["metadata"]["name"] != "kube-root-ca.crt");
+    maps.map(|map| (text(&map["metadata"]["name"]), text(&map["metadata"]["uid"]))).collect()
+}
+
+/// Goal: a tree whose middle application was renamed goes back, and is released, with what is below
+/// that one passing from the one to the other and back; nothing of it is deleted.
+#[test]
+fn a_tree_goes_back_over_a_middle_application_that_was_renamed() {
+    let greffier = Greffier::new();
+    let (ns, prefix) = (namespace("treemid"), format!("treemid-{}", std::process::id()));
+    let named = |name: &str| format!("{prefix}-{name}");
+    for own in 0..8 {
+        let own = format!("own{own}");
+        greffier.repo.write(&format!("root/{own}.yaml"), &config_map(&own, "own"));
+    }
+    greffier.repo.write("root/mid.yaml", &app(&greffier, &named("mid"), "mid", &ns));
+    greffier.repo.write("mid/leaf.yaml", &app(&greffier, &named("leaf"), "leaf", &ns));
+    greffier.repo.write("leaf/a.yaml", &config_map("a", "one"));
+    greffier.repo.write("leaf/b.yaml", &config_map("b", "one"));
+    let first = greffier.repo.push("one");
+    let root = named("root");
+    let manifest = app(&greffier, &root, "root", &ns);
+    let greffier = greffier.root(&manifest);
+    greffier.start();
+    greffier.while_busy("all of it is there", || (values(&ns).len() == 10).then_some(()));
+    let (was, other) = (uids(&ns), app(&greffier, &named("mid2"), "mid", &ns));
+    greffier.repo.write("root/mid.yaml", &other);
+    let passes = |after: u64, middle: &str, gone: &str| {
+        greffier.wait_after(after, "the leaf is of the other", |event| {
+            let origin = event["detail"]["origin"].to_string();
+            event["kind"] == "app.declared"
+                && event["detail"]["app"] == *named("leaf")
+                && origin.contains(&format!("\"{}\"", named(middle)))
+        });
+        greffier.wait_after(after, "the former is gone", |event| {
+            let last = event["kind"] == "app.removed" && event["detail"]["cascade"] == false;
+            last && event["detail"]["app"] == *named(gone)
+        });
+        assert_eq!(uids(&ns), was, "nothing is deleted or made anew");
+    };
+    let seq = greffier.seq();
+    greffier.repo.push("the middle has another name");
+    passes(seq, "mid2", "mid");
+
+    let to = format!("git:{first}");
+    let (plan, _) =
+        greffier.cli_ends(0, &["rollback", &root, "--tree", "--to", &to, "--plan", "-o", "json"]);
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    let deletes = plan["gone"].as_array().into_iter().flatten();
+    let mut deletes = deletes.flat_map(|gone| gone["deletes"].as_array().unwrap());
+    assert_eq!(deletes.next(), None, "{plan:#}");
+    let seq = greffier.seq();
+    greffier.cli_ends(0, &["rollback", &root, "--tree", "--to", &to, "--yes"]);
+    passes(seq, "mid", "mid2");
+    let status = greffier.json(&["status", "-o", "json"]);
+    assert_eq!(status["held"].as_array().map(Vec::len), Some(3), "{status}");
+    let seq = greffier.seq();
+    greffier.cli_ends(0, &["release", &root, "--tree", "--yes"]);
+    passes(seq, "mid2", "mid");
+}

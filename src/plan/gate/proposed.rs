@@ -28,7 +28,7 @@ pub(super) fn add(
         let object = new.objects.get(&write.key);
         object.is_none_or(|object| object.digest == write.digest)
     });
-    waiting.apps.retain(|child| !defines(new, child));
+    waiting.apps.retain(|child| !new.defines(child));
     let mut changes = changes(world, app, new);
     let mut removed = Vec::new();
     if plan.permission.prune {
@@ -36,7 +36,7 @@ pub(super) fn add(
         removed.extend(world.children(name).filter_map(|child| {
             let state = world.apps.get(child).filter(|state| !state.removing)?;
             let stays = matches!(app.ruling(&state.spec.removals.own), Ruling::Stays(_));
-            let goes = app.defines(child) && !defines(new, child) && !stays;
+            let goes = app.defines(child) && !new.defines(child) && !stays;
             goes.then(|| (child.clone(), state.spec.removals.cascade.is_some()))
         }));
     }
@@ -85,11 +85,6 @@ fn why(cause: &Cause, keys: &[ObjectKey]) -> GateReason {
 
 fn short(name: &str) -> &str {
     name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/")).unwrap_or(name)
-}
-
-fn defines(desired: &Desired, child: &AppName) -> bool {
-    let mut keys = desired.objects.keys();
-    keys.any(|key| key.is_application() && key.name() == child.as_str())
 }
 
 /// What it brings and changes.
