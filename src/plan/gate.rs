@@ -178,6 +178,14 @@ fn deletions(
         plan.writes.extend(prunes);
         return;
     }
+    // What is defined with this very plan may have what goes: that is counted once it is rendered.
+    // What a person takes back is shown and allowed with it.
+    if let Some((child, _)) = plan.declare.first().filter(|_| !app.is_held()) {
+        let what = format!("application {child} is rendered first");
+        let mut prunes = prunes;
+        later::leave(plan, &mut prunes, &what, true, &|write| world.is_deletion(app, write));
+        return;
+    }
     let keys: BTreeSet<&ObjectKey> = deletions.iter().map(|deletion| &deletion.key).collect();
     plan.writes.retain(|write| !keys.contains(&write.key));
     waiting.apps.extend(std::mem::take(&mut plan.remove).into_iter().map(|(child, _)| child));
@@ -194,7 +202,12 @@ fn reasons(
     (deletions, later): (&[Write], &[&ObjectKey]),
     removals: &[(AppName, bool)],
 ) -> Vec<GateReason> {
-    let removed: usize = removals.iter().map(|(child, _)| world.removal_count(child)).sum();
+    let mut removed = world.removals(removals.iter().map(|(child, _)| child));
+    if desired.map(|desired| desired.seq) != app.desired.as_ref().map(|desired| desired.seq) {
+        removed = removed.but_for(name);
+    }
+    let of_children: Vec<_> = removals.iter().flat_map(|(child, _)| removed.keys(child)).collect();
+    let removed: usize = removals.iter().map(|(child, _)| removed.count(child)).sum();
     let children: usize = world.children(name).map(|child| world.removal_count(child)).sum();
     let now = deletions.len() + removed;
     let begun = desired.into_iter().flat_map(|desired| &desired.deleted);
@@ -228,7 +241,6 @@ fn reasons(
         let what = counted.as_ref().map_or("for one commit", CountedFor::words);
         say(format!("would delete {together} objects {what} (limit {limit})"));
     }
-    let of_children = removals.iter().flat_map(|(child, _)| world.removal_keys(child));
     let keys = deletions
         .iter()
         .filter(|write| matches!(write.verb, Verb::Prune | Verb::Recreate))
@@ -276,7 +288,9 @@ fn about_to_go(world: &World, name: &AppName, app: &App) -> usize {
             let going = world.apps.get(*child).is_none_or(|child| child.removing);
             !going && !app.defines(child)
         });
-        let removed = children.map(|child| world.removal_count(child));
+        let children: Vec<&AppName> = children.collect();
+        let removals = world.removals(children.iter().copied());
+        let removed = children.iter().map(|child| removals.count(child));
         count += extras.count() + removed.sum::<usize>();
     }
     if permission.apply {

@@ -16,7 +16,7 @@ use crate::ledger::event::{Event, RenderSucceededV1};
 use crate::ledger::store::SubjectKey;
 use crate::model::{AppName, AppSpec, ObjectKey, Seq};
 use crate::plan::Plan;
-use crate::replay::World;
+use crate::replay::{Removals, World};
 
 /// How many events are looked up at a time.
 const CHUNK: usize = 256;
@@ -106,8 +106,16 @@ impl Come {
 /// What becomes of the applications that go, and of those below each with it.
 #[must_use]
 pub fn gone<'a>(world: &World, going: impl IntoIterator<Item = &'a AppName> + Clone) -> Vec<Gone> {
-    let all = with_below(world, going.clone());
-    going.into_iter().map(|app| one_gone(world, app, &all)).collect()
+    let removals = world.removals(going.clone().into_iter().filter_map(|app| there(world, app)));
+    let one = |app: &AppName| match there(world, app) {
+        Some(app) => one_gone(world, app, &removals),
+        None => Gone { app: app.to_string(), ..Gone::default() },
+    };
+    going.into_iter().map(one).collect()
+}
+
+fn there<'w>(world: &'w World, app: &AppName) -> Option<&'w AppName> {
+    world.apps.get_key_value(app).map(|(app, _)| app)
 }
 
 /// The applications that go, with those below them that go with them.
@@ -115,32 +123,18 @@ pub(super) fn with_below<'a>(
     world: &World,
     going: impl IntoIterator<Item = &'a AppName>,
 ) -> BTreeSet<AppName> {
-    let with = |app: &'a AppName| {
-        let below: Vec<AppName> = world.cascade(app).into_iter().cloned().collect();
-        std::iter::once(app.clone()).chain(below)
-    };
-    going.into_iter().flat_map(with).collect()
+    let removals = world.removals(going.into_iter().filter_map(|app| there(world, app)));
+    removals.going().iter().copied().cloned().collect()
 }
 
-/// The application that an object goes on to where `all` go: the first that wants it (as
-/// `World::bequeath` has it).
-fn heir<'w>(world: &'w World, key: &ObjectKey, all: &BTreeSet<AppName>) -> Option<&'w AppName> {
-    let owned = world.owned.get(key)?;
-    // What somebody put in its place was never greffier's.
-    let same = world.live.get(key).is_some_and(|live| live.uid == owned.uid);
-    let heirs = world.wanted_by.get(key)?.iter().filter(|heir| same && !all.contains(*heir));
-    heirs.min_by_key(|heir| world.apps.get(*heir).map(|heir| heir.declared))
-}
-
-fn one_gone(world: &World, app: &AppName, all: &BTreeSet<AppName>) -> Gone {
-    let cascade = world.cascade(app);
+fn one_gone<'w>(world: &'w World, app: &'w AppName, removals: &Removals<'w>) -> Gone {
+    let cascade = removals.cascade(app);
     let names = |keys: BTreeSet<&ObjectKey>| keys.iter().map(ToString::to_string).collect();
     let mut applied: BTreeSet<&ObjectKey> = world.owned_by(app).map(|(key, _)| key).collect();
     applied.extend(cascade.iter().flat_map(|name| world.owned_by(name)).map(|(key, _)| key));
     let passes: BTreeMap<&ObjectKey, &AppName> =
-        applied.into_iter().filter_map(|key| Some((key, heir(world, key, all)?))).collect();
-    let deletes = world.removal_keys(app).filter(|key| !passes.contains_key(*key));
-    let deletes: BTreeSet<&ObjectKey> = deletes.collect();
+        applied.into_iter().filter_map(|key| Some((key, removals.heir(key)?))).collect();
+    let deletes: BTreeSet<&ObjectKey> = removals.keys(app).collect();
     let orphans = world.orphans(app);
     let leaves: BTreeSet<&ObjectKey> = if cascade.is_empty() {
         orphans.iter().collect()

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::application::{App, Desired};
 use super::cluster::Owned;
+use super::removals::Removals;
 use super::trial::asked_for;
 use super::world::World;
 use crate::ledger::event::{DesiredObject, Preview, Verb, Write};
@@ -92,44 +93,6 @@ impl World {
         zero && before.is_some_and(|n| n > 0)
     }
 
-    /// The applications whose objects go when `app` is removed: itself, if its finalizer says
-    /// so, and, as far as theirs do, the applications that it declared.
-    #[must_use]
-    pub fn cascade<'a>(&'a self, app: &'a AppName) -> BTreeSet<&'a AppName> {
-        let mut found = BTreeSet::new();
-        let mut open = vec![app];
-        while let Some(name) = open.pop() {
-            let cascades =
-                self.apps.get(name).is_some_and(|app| app.spec.removals.cascade.is_some());
-            if cascades && found.insert(name) {
-                let of_app = self.apps.get(name).map(|app| app.spec.removals.delete);
-                open.extend(self.children(name).filter(|child| {
-                    let own = self.apps.get(*child).map(|child| child.spec.removals.own);
-                    let own = own.unwrap_or_default();
-                    let ruling = own.ruling(Removal::Delete, of_app.unwrap_or_default());
-                    !matches!(ruling, Ruling::Stays(_))
-                }));
-            }
-        }
-        found
-    }
-
-    /// How much goes when `app` is removed: its definition, and its objects with those of the
-    /// applications below it.
-    #[must_use]
-    pub fn removal_count(&self, app: &AppName) -> usize {
-        let below = self.cascade(app).len() + self.removal_keys(app).count();
-        // Without its finalizer the objects are left, but nothing keeps them any more.
-        if below == 0 { self.owned_count(app) + 1 } else { below }
-    }
-
-    /// The objects that go when `app` is removed; not those that something keeps.
-    pub fn removal_keys<'a>(&'a self, app: &'a AppName) -> impl Iterator<Item = &'a ObjectKey> {
-        let apps = self.cascade(app).into_iter();
-        let owned = apps.flat_map(|name| self.owned_by(name));
-        owned.filter(|(key, owned)| !self.stays(key, owned, Removal::Delete)).map(|(key, _)| key)
-    }
-
     /// Whether something keeps an object that greffier applied from being removed.
     #[must_use]
     pub fn stays(&self, key: &ObjectKey, owned: &Owned, removal: Removal) -> bool {
@@ -180,14 +143,15 @@ impl World {
         Digest(hash.finish())
     }
 
-    /// What the removal of an application rests on: everything that goes with it.
-    #[must_use]
-    pub fn removal_base(&self, app: &AppName) -> Digest {
+    /// What the removal of an application rests on: everything that goes with it. What another one
+    /// has from then on is no part of that, so that what it wants no more is asked about.
+    fn removal_base<'a>(&'a self, removals: &Removals<'a>, app: &'a AppName) -> Digest {
         let mut hash = Fields::default();
         hash.field(app.as_str().as_bytes());
-        for name in self.cascade(app) {
+        for name in removals.cascade(app) {
             hash.field(name.as_str().as_bytes());
-            for (key, owned) in self.owned_by(name) {
+            let goes = self.owned_by(name).filter(|(key, _)| removals.heir(key).is_none());
+            for (key, owned) in goes {
                 hash.field(key.to_string().as_bytes());
                 hash.field(owned.uid.as_bytes());
             }
@@ -205,8 +169,9 @@ impl World {
     ) -> BTreeSet<Digest> {
         let Some(app) = self.apps.get(app) else { return BTreeSet::new() };
         let writes = writes.into_iter().map(|write| self.write_base(app, write));
-        let apps = apps.into_iter().map(|app| self.removal_base(app));
-        writes.chain(apps).collect()
+        let apps: Vec<&AppName> = apps.into_iter().collect();
+        let removals = self.removals(apps.iter().copied());
+        writes.chain(apps.iter().map(|app| self.removal_base(&removals, app))).collect()
     }
 
     /// What an application asks for, if all of it is done: nothing that it has to write or to

@@ -274,7 +274,6 @@ impl World {
         }
         self.count_child_gone(body);
         if body.cascade && self.apps.contains_key(&body.app) {
-            self.count_removal(body);
             self.unwant_all(&body.app);
             if let Some(app) = self.apps.get_mut(&body.app) {
                 app.removing = true;
@@ -282,6 +281,8 @@ impl World {
                 app.proposed = None;
                 app.attempts.clear();
             }
+            self.pass_on(&body.app);
+            self.count_removal(body);
         } else {
             self.note_left(body);
             self.unwant_all(&body.app);
@@ -295,7 +296,8 @@ impl World {
         Touched::all()
     }
 
-    /// The objects of a removed child count as deletions of what removed it.
+    /// The objects of a removed child count as deletions of what removed it, but for those that are
+    /// another's now.
     fn count_removal(&mut self, body: &AppRemovedV1) {
         let Origin::Parent(parent) = &body.origin else { return };
         let desired = self.apps.get(parent).and_then(|parent| parent.desired.as_ref());

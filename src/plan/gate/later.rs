@@ -79,7 +79,7 @@ fn await_git(
 }
 
 /// Takes out of the plan what `waits`, with the removals of applications if `removes`.
-fn leave(
+pub(super) fn leave(
     plan: &mut Plan,
     prunes: &mut Vec<Write>,
     what: &str,

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::{CREATE_NAMESPACE, Plan};
 use crate::ledger::event::{
-    DesiredObject, FieldChange, GateLapsedV1, ObjectOptions, Origin, OutcomeRecordedV1,
+    DesiredObject, FieldChange, GateLapsedV1, ObjectOptions, Origin, OutcomeRecordedV1, PausedV1,
     PlanApprovedV1, Preview, Verb, WatchGapV1, WriteResult,
 };
 use crate::replay::testing::{

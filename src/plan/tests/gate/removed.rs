@@ -148,3 +148,127 @@ fn what_a_removed_application_keeps_does_not_wait() {
     let plan = given.plan("root");
     assert_eq!((reasons(&plan), plan.remove.len()), (vec![], 1));
 }
+
+/// The first `n` objects of `a`.
+fn had(n: usize) -> Vec<DesiredObject> {
+    (0..n).map(|n| object(&format!("ConfigMap/prod/a-{n}"), 1)).collect()
+}
+
+/// `a` with five objects, which Git names `b` with commit 2.
+fn other_name(cascade: bool) -> Given {
+    let mut given = family(&["a"], 5, cascade);
+    given.push(2);
+    let b = if cascade { cascading("b", auto()) } else { application("b", auto()) };
+    given.renders("root", vec![child(&b)]);
+    given.advances("a");
+    given
+}
+
+#[test]
+fn what_a_renamed_application_leaves_to_the_other_is_no_deletion() {
+    for cascade in [true, false] {
+        let mut given = other_name(cascade);
+        let uid = |given: &Given, n: usize| {
+            given.world.live[&key(&format!("ConfigMap/prod/a-{n}"))].uid.clone()
+        };
+        let uids: Vec<String> = (0..5).map(|n| uid(&given, n)).collect();
+        // Before the other is rendered nothing is known, neither where it is only to be defined…
+        let plan = given.plan("root");
+        assert_eq!((plan.declare.len(), plan.remove.len(), plan.gate), (1, 0, None));
+        given.follows("root");
+        // …nor where it is.
+        let plan = given.plan("root");
+        assert_eq!((plan.remove.len(), plan.gate), (0, None));
+        given.renders("b", had(5));
+        let plan = given.plan("root");
+        assert_eq!((reasons(&plan), plan.remove.len()), (vec![], 1), "cascade: {cascade}");
+        for app in ["root", "a", "b", "root"] {
+            given.syncs(app);
+        }
+        assert!(!given.world.apps.contains_key(&name("a")));
+        let now: Vec<String> = (0..5).map(|n| uid(&given, n)).collect();
+        assert_eq!(now, uids, "cascade: {cascade}");
+        assert!(given.world.owned.values().all(|owned| owned.app == name("b")));
+        assert_eq!((given.world.owned.len(), given.world.deletions.len()), (5, 0));
+    }
+}
+
+#[test]
+fn what_the_other_does_not_want_counts_and_what_it_wants_no_more_is_asked_about() {
+    let mut given = other_name(true);
+    given.follows("root");
+    given.renders("b", had(1));
+    // The application, and four of its objects.
+    let what = "would delete 5 of 7 objects of root (limit 50 %)";
+    assert_eq!(reasons(&given.plan("root")), [what]);
+    given.approves("root");
+    assert_eq!(given.plan("root").remove.len(), 1);
+    given.push(3);
+    given.advances("a");
+    given.advances("root");
+    given.renders("b", objects(&["Secret/prod/b"]));
+    let plan = given.plan("root");
+    let what = "would delete 6 of 7 objects of root (limit 50 %)";
+    assert_eq!((reasons(&plan), plan.remove.len()), (vec![what], 0), "nobody approved all of it");
+    // Of kinds that always wait, too, what the other one wants does not go.
+    given.limits.kinds = vec!["ConfigMap".into()];
+    given.renders("b", had(4));
+    let what = "would delete ConfigMap/prod/a-4, and with it what it holds";
+    assert_eq!(reasons(&given.plan("root")), [what]);
+}
+
+#[test]
+fn what_goes_as_well_has_nothing_from_then_on() {
+    let mut given = other_name(true);
+    given.follows("root");
+    given.renders("b", had(5));
+    given.push(3);
+    given.renders("root", objects(&["Secret/prod/own"]));
+    given.advances("a");
+    given.advances("b");
+    let what = "would delete 7 of 7 objects of root (limit 50 %)";
+    assert_eq!(reasons(&given.plan("root")), [what]);
+}
+
+#[test]
+fn what_is_below_a_renamed_application_is_no_deletion_where_the_other_defines_it() {
+    let mut given = family(&["middle"], 0, true);
+    let leaf = child(&cascading("leaf", auto()));
+    given.renders("middle", vec![leaf.clone()]);
+    given.syncs("middle");
+    given.renders("leaf", had(5));
+    given.syncs("leaf");
+    given.push(2);
+    given.renders("root", vec![child(&cascading("other", auto()))]);
+    given.follows("root");
+    given.advances("middle");
+    given.advances("leaf");
+    for (renders, asked) in [
+        (vec![leaf], vec![]),
+        (objects(&["Secret/prod/s"]), vec!["would delete 7 of 8 objects of root (limit 50 %)"]),
+    ] {
+        let mut given = given.clone();
+        given.renders("other", renders);
+        let plan = given.plan("root");
+        assert_eq!((reasons(&plan), plan.remove.len()), (asked.clone(), 1 - asked.len()));
+    }
+}
+
+/// Goal: what was not counted, because another application has it, is judged by that one as soon
+/// as the removal has begun, however long it takes.
+#[test]
+fn what_is_passed_on_does_not_go_with_the_removed_application_later() {
+    let mut given = other_name(true);
+    given.follows("root");
+    given.renders("b", had(4));
+    given.event(PausedV1 { app: name("b"), until: None, reason: String::new() });
+    assert_eq!(reasons(&given.plan("root")), [""; 0], "two of six");
+    given.follows("root");
+    let counted: u32 = given.world.deletions.values().map(|(_, count)| count).sum();
+    assert_eq!(counted, 1);
+    given.push(3);
+    given.advances("root");
+    given.renders("b", objects(&["Secret/prod/b"]));
+    assert_eq!(given.writes("a"), ["prune ConfigMap/prod/a-4"]);
+    assert_eq!(given.writes("b"), [""; 0], "it is paused");
+}
