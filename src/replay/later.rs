@@ -335,26 +335,35 @@ impl World {
             || hold.is_some_and(|hold| self.started < hold.seq)
     }
 
-    /// Whether something of the application, or of the tree that it is in, shows a later write and
-    /// is wanted otherwise, as far as is known: that may have been a rollback, which removed as
-    /// well what is not there, and kept what is. So nothing is made or removed unasked.
+    /// Whether something of the application shows a later write, whatever Git says of it, or
+    /// something of the tree that it is in shows one and is wanted otherwise, as far as is known: that
+    /// may have been a rollback, which removed as well what is not there, and kept what is. Git may
+    /// say by now what the rollback had gone back to. So nothing is made or removed unasked. What is
+    /// new in such a tree was not in what it may have gone back to.
     #[must_use]
     pub fn stands_beside_otherwise(&self, app: &App) -> bool {
         if self.own_writes.later.is_empty() || self.is_spoken_since_start(app) {
             return false;
         }
         let root = self.root(app);
+        let is_new = !self.owned.values().any(|owned| self.is_app(&owned.app, app));
         self.own_writes.later.keys().any(|key| {
             let owner = self.owned.get(key).map(|owned| &owned.app);
             let apps = self.wanted_by.get(key).into_iter().flatten().chain(owner);
             let mut apps = apps.filter_map(|name| self.apps.get(name));
             apps.any(|of| {
-                self.is_wanted_otherwise(of, key)
-                    && self
-                        .root(of)
-                        .is_some_and(|of| root.is_some_and(|root| std::ptr::eq(root, of)))
+                let same_tree = || {
+                    let above = self.root(of);
+                    above.is_some_and(|of| root.is_some_and(|root| std::ptr::eq(root, of)))
+                };
+                std::ptr::eq(of, app)
+                    || ((is_new || self.is_wanted_otherwise(of, key)) && same_tree())
             })
         })
+    }
+
+    fn is_app(&self, name: &AppName, app: &App) -> bool {
+        self.apps.get(name).is_some_and(|known| std::ptr::eq(known, app))
     }
 
     /// Whether what greffier wrote later is not as the application wants it, or not known to be,
