@@ -175,6 +175,37 @@ impl World {
             .filter_map(|parent| Some((parent, self.apps.get(parent)?)))
             .filter(|(_, parent)| app.removing || parent.rendered() == Some(dropped.commit))
             .find_map(|(name, parent)| self.undefined(name, parent, defining, &lets))
+            .or_else(|| self.not_defined_yet(app, defining, &lets))
+    }
+
+    /// An Application that another application would define and does not yet: it is held, paused,
+    /// synced by hand, or waits itself. One commit may move objects there, and further commits
+    /// may come by meanwhile, so when it was asked for first says nothing. Only who follows a
+    /// repository of what drops the objects can have been asked by the same commit.
+    fn not_defined_yet<'w>(
+        &'w self,
+        app: &App,
+        defining: &[(AppName, Vec<u8>)],
+        lets: &dyn Fn(Seq) -> bool,
+    ) -> Option<MayHave<'w>> {
+        let by = self.parent_of(app).filter(|_| app.removing);
+        let by = by.and_then(|parent| self.apps.get(parent)).unwrap_or(app);
+        let shares = |other: &App| {
+            other.spec.sources.iter().any(|own| by.spec.sources.iter().any(|s| s.repo == own.repo))
+        };
+        let mut others = self.apps.iter().filter(|(_, other)| !other.removing && shares(other));
+        others.find_map(|(name, other)| {
+            let waits = other.proposed.as_ref().map(|proposed| &proposed.desired);
+            let asked = waits.or(other.desired.as_ref()).filter(|asked| !lets(asked.seq))?;
+            let mut children = asked.objects.values().filter(|o| o.key.is_application());
+            let child = children.find(|object| {
+                let about_to = || defining.iter().any(|(c, _)| c.as_str() == object.key.name());
+                other.why_undefinable(object).is_none()
+                    && self.waits_for_its_definition(name, object)
+                    && !about_to()
+            })?;
+            Some(MayHave::Undefined { parent: name, key: &child.key, why: None })
+        })
     }
 
     /// What takes objects out of `app`, if anything does.

@@ -4,12 +4,12 @@
 use serde_json::{Value, json};
 
 use crate::ledger::event::{
-    AppRefusedV1, DesiredObject, FetchFailedV1, FetchRecoveredV1, Origin, RefMovedV1,
+    AppRefusedV1, DesiredObject, FetchFailedV1, FetchRecoveredV1, Origin, PausedV1, RefMovedV1,
     RenderFailedV1,
 };
 use crate::plan::{Status, Violation, check};
 use crate::replay::testing::{
-    Given, application, auto, cascading, child, commit, key, name, object, objects, said,
+    Given, application, auto, cascading, child, commit, key, name, object, objects, said, writes,
 };
 
 const A: &str = "ConfigMap/prod/a";
@@ -429,4 +429,47 @@ fn a_plan_that_prunes_what_a_new_definition_may_have_breaks_a_rule() {
     given.requests("old", true, &[]);
     assert_eq!(check(&given.world, &plan), []);
     given.event(FetchRecoveredV1 { repo: OTHER.into() });
+}
+
+/// Goal: an object that moves to an application which is not defined yet, because what defines it is
+/// held, paused or synced by hand, stays, over further commits too. It goes once that is defined and
+/// does not have it.
+#[test]
+fn an_object_stays_that_may_be_of_an_application_which_waits_to_be_defined() {
+    for how in ["held", "paused", "manual"] {
+        let mut given = Given::app("web", auto());
+        given.limits.app_percent_max = 100;
+        given.renders("web", objects(&[A, B]));
+        given.syncs("web");
+        let policy = if how == "manual" { json!({}) } else { auto() };
+        given.declares(&application("root", policy), Origin::Config);
+        given.renders("root", Vec::new());
+        while given.follows("root") {}
+        let then = given.world.clone();
+        match how {
+            "held" => drop(given.rolls_back("root", &then)),
+            "paused" => {
+                given.event(PausedV1 { app: name("root"), until: None, reason: String::new() });
+            }
+            _ => {}
+        }
+        given.push(2);
+        given.renders("web", objects(&[B]));
+        given.renders("root", vec![child(&application("new", auto()))]);
+        let plan = given.plan("web");
+        assert_eq!(writes(&plan), [""; 0], "{how}");
+        let why = "waits: Application/new of root is not defined, and may have it";
+        assert_eq!(said(&plan, A).why, why, "{how}");
+        given.push(3);
+        given.renders("web", vec![object(B, 2)]);
+        given.advances("root");
+        assert_eq!(given.writes("web"), [format!("update {B}")], "{how}");
+        // A person may say that it goes.
+        let mut said_so = given.clone();
+        said_so.requests("web", true, &[]);
+        assert!(said_so.writes("web").contains(&format!("prune {A}")), "{how}");
+        given.declares(&application("new", auto()), Origin::Parent(name("root")));
+        given.renders("new", Vec::new());
+        assert!(given.writes("web").contains(&format!("prune {A}")), "{how}");
+    }
 }
