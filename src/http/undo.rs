@@ -2,8 +2,7 @@
 
 mod define;
 mod removed;
-
-use std::collections::BTreeMap;
+mod span;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, State as Having};
@@ -17,9 +16,7 @@ use super::restore::{Asking, finish};
 use super::server::State;
 use super::{dto, hold};
 use crate::command::{self, Command, Decision, Restored, Then as RenderThen};
-use crate::ledger::event::{
-    BackTo, DesiredObject, DriftDetectedV1, DriftKind, Event, HoldOf, ObjectGoneV1,
-};
+use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind, Event, ObjectGoneV1};
 use crate::ledger::{self, Blob};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 use crate::plan::Compared;
@@ -29,9 +26,10 @@ use crate::query::restore::{self, NotRestorable, Now, Then, Wish};
 use crate::query::rollback::{self, HoldPlan};
 use crate::query::text::count;
 use crate::query::undo::edit::{self, Edit};
-use crate::query::undo::effects::{self, Effect, Present, State as Objects};
+use crate::query::undo::effects::Present;
+use crate::query::undo::heir;
 use crate::query::undo::since::{self, Gone};
-use crate::query::undo::{self, NotUndone, Span, What};
+use crate::query::undo::{self, NotUndone, What};
 use crate::replay::{Desired, World};
 
 /// Of a field that greffier put back.
@@ -224,117 +222,11 @@ impl Undo {
         Ok(HoldPlan { notes: each.await??, ..HoldPlan::default() })
     }
 
-    async fn effects(self, span: Span) -> Result<Response, Error> {
-        let (app, keys) = (span.app.clone(), span.keys.clone());
-        let of = move |world: &World| match &keys {
-            Some(keys) => effects::applied(world, &app, keys),
-            None => effects::wanted(world, &app),
-        };
-        let known = span.app.clone();
-        let there = self
-            .state
-            .read(move |world, _| world.apps.get(&known).is_some_and(|app| !app.removing));
-        if !there.await? {
-            return Box::pin(self.of_removed(span)).await;
-        }
-        let before: Objects = self.as_of(span.from, of.clone()).await?;
-        let (app, to, of_render) = (span.app.clone(), span.to, span.keys.is_none());
-        let after = self.as_of(span.to, move |world| {
-            let desired = world.apps.get(&app).and_then(|app| app.desired.as_ref());
-            let in_force = desired.is_some_and(|desired| desired.seq == to);
-            (in_force || !of_render).then(|| of(world))
-        });
-        let not_in_force = || NotUndone::NotInForce { seq: to, app: span.app.clone() };
-        let after = after.await?.ok_or_else(not_in_force)?;
-        let (changed, missing) = self.between(&span, before, after).await?;
-        let keys: Vec<ObjectKey> = changed.iter().map(|effect| effect.key.clone()).collect();
-        let app = span.app.clone();
-        let present = self.state.read(move |world, _| {
-            let of = |key: ObjectKey| (key.clone(), Present::of(world, &app, &key));
-            keys.into_iter().map(of).collect::<BTreeMap<_, _>>()
-        });
-        let present = present.await?;
-        let (ledger, app) = (self.state.ledger.clone(), span.app.clone());
-        let ends = (span.from, span.to);
-        let judged =
-            self.state.blocking(move || effects::judge(&ledger, &app, ends, &changed, &present));
-        let judged = judged.await??;
-        let restored = Restored::Held(span.app.clone(), judged.parts);
-        let judged = Judged {
-            fields: judged.fields,
-            conflicts: judged.conflicts,
-            missing: missing.into_iter().chain(judged.missing).collect(),
-            notes: judged
-                .notes
-                .into_iter()
-                .chain(self.left_out(&restored, span.from).await?)
-                .collect(),
-            ..Judged::default()
-        };
-        let subject = format!("application {}", span.app);
-        self.finish_new(restored, judged, subject).await
-    }
-
-    /// What others had set of objects that come back as they were applied, as of event `at`.
-    async fn left_out(&self, restored: &Restored, at: Seq) -> Result<Vec<String>, Error> {
-        let Restored::Held(_, parts) = restored else { return Ok(Vec::new()) };
-        let objects = parts.iter().filter_map(|part| match part {
-            HoldOf::Object(held) => Some(held.object.clone()),
-            HoldOf::Fields(_) | HoldOf::Absence(_) => None,
-        });
-        let objects: Vec<DesiredObject> = objects.collect();
-        if objects.is_empty() {
-            return Ok(Vec::new());
-        }
-        let seen = move |world: &World| {
-            let of = |object: DesiredObject| Some((world.live.get(&object.key)?.object, object));
-            objects.into_iter().filter_map(of).collect::<Vec<_>>()
-        };
-        let (seen, ledger) = (self.as_of(at, seen).await?, self.state.ledger.clone());
-        let notes = self.state.blocking(move || {
-            let mut notes = Vec::new();
-            for (seen, object) in &seen {
-                notes.extend(restore::left_out(&ledger, object, (*seen, at))?);
-            }
-            Ok::<_, ledger::Error>(notes)
-        });
-        Ok(notes.await??)
-    }
-
-    /// What became of the objects, and what of that cannot be found any more.
-    async fn between(
-        &self,
-        span: &Span,
-        before: Objects,
-        after: Objects,
-    ) -> Result<(Vec<Effect>, Vec<String>), Error> {
-        let (ledger, app, to) = (self.state.ledger.clone(), span.app.clone(), span.to);
-        let between =
-            self.state.blocking(move || effects::between(&ledger, &app, (&before, &after), to));
-        let (changed, mut missing) = between.await??;
-        let (changed, more) = self.found(changed, span.from).await?;
-        missing.extend(more);
-        Ok((changed, missing))
-    }
-
-    /// What of the effects was there before, though the application had not applied it.
-    async fn found(
-        &self,
-        changed: Vec<Effect>,
-        from: Seq,
-    ) -> Result<(Vec<Effect>, Vec<String>), Error> {
-        let made = changed.iter().filter(|effect| effect.before.is_none());
-        let made: Vec<ObjectKey> = made.map(|effect| effect.key.clone()).collect();
-        if made.is_empty() {
-            return Ok((changed, Vec::new()));
-        }
-        let there = self.as_of(from, move |world| effects::there(world, &made)).await?;
-        let ledger = self.state.ledger.clone();
-        let found = self.state.blocking(move || effects::found(&ledger, changed, &there, from));
-        Ok(found.await??)
-    }
-
-    async fn put_back(self, drift: DriftDetectedV1, seq: Seq) -> Result<Response, Error> {
+    async fn put_back(self, mut drift: DriftDetectedV1, seq: Seq) -> Result<Response, Error> {
+        let (then, key) = (drift.app.clone(), drift.key.clone());
+        let heir = self.state.read(move |world, _| heir::heir(world, &then, &key)).await?;
+        // What passed to another application is that one's to put back.
+        drift.app = heir.unwrap_or(drift.app);
         let (app, key) = (drift.app.clone(), drift.key.clone());
         let present = self.state.read(move |world, _| {
             let present = Present::of(world, &app, &key);

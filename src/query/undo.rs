@@ -4,8 +4,10 @@
 //! [`what`] says which kind of inverse an event has; [`effects`] and [`edit`] then judge field by
 //! field what of it can be taken back.
 
+pub mod came;
 pub mod edit;
 pub mod effects;
+pub mod heir;
 mod places;
 pub mod since;
 
@@ -94,6 +96,14 @@ pub enum NotUndone {
     /// Nothing is left of it.
     #[error("nothing of what #{} did is left to be undone", .0.0)]
     Nothing(Seq),
+    /// All that it did is that objects are another application's.
+    #[error("all that #{} did is that application `{app}` has what another one had", .seq.0)]
+    Passed {
+        /// The event.
+        seq: Seq,
+        /// The application.
+        app: AppName,
+    },
     /// The application of which something was undone is not there any more.
     #[error("application `{app}`, which #{} was about, is gone since", .seq.0)]
     Gone {
@@ -157,6 +167,10 @@ impl NotUndone {
             Self::Commit { renders, .. } => {
                 let each = renders.iter().map(|(_, seq)| format!("`greffier undo '#{}'`", seq.0));
                 format!("undo one of them: {}", each.collect::<Vec<_>>().join(", "))
+            }
+            Self::Passed { .. } => {
+                "Git says whose objects are; undo what the former application did by its events"
+                    .to_owned()
             }
             Self::Gone { app, .. } => format!("`greffier why {app}` says how it is had back"),
             Self::NotInForce { app, .. } => format!("`greffier why {app}` says what is"),

@@ -7,16 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::super::book::Book;
+use super::super::book::{Book, as_intent};
 use super::super::describe::field_change;
 use super::super::instant::backwards;
+use super::came::{self, Came, Whose};
 use super::places::places;
-use super::since::{self, Came};
+use super::since;
 use crate::cluster::compare::path;
 use crate::cluster::value_at;
-use crate::ledger;
-use crate::ledger::event::{DesiredObject, Event, FieldChange, HeldFields, HeldObject, HoldOf};
+use crate::ledger::event::{
+    DesiredObject, Event, FieldChange, HeldFields, HeldObject, HoldOf, WriteResult,
+};
 use crate::ledger::store::SubjectKey;
+use crate::ledger::{self, Ends};
 use crate::model::{AppName, Digest, ObjectKey, Seq};
 use crate::plan::CREATE_NAMESPACE;
 use crate::plan::secret::hide;
@@ -74,6 +77,9 @@ pub struct Effect {
 pub enum There {
     /// An application had applied a manifest with this digest.
     Of(AppName, Digest),
+    /// An application that was removed had left it to its heir: the ledger says what it had
+    /// applied, if it had. The uid.
+    Left(String),
     /// Nobody had applied it; its uid.
     Nobodys(String),
 }
@@ -84,9 +90,10 @@ pub fn there(world: &World, keys: &[ObjectKey]) -> BTreeMap<ObjectKey, There> {
     let of = |key: &ObjectKey| {
         let live = world.live.get(key)?;
         let owned = world.owned.get(key).filter(|owned| owned.uid == live.uid);
-        let there = match owned.filter(|owned| !owned.applied.is_zero()) {
-            Some(owned) => There::Of(owned.app.clone(), owned.applied),
-            None => There::Nobodys(live.uid.clone()),
+        let there = match owned {
+            Some(owned) if !owned.applied.is_zero() => There::Of(owned.app.clone(), owned.applied),
+            Some(_) if !live.deleting => There::Left(live.uid.clone()),
+            _ => There::Nobodys(live.uid.clone()),
         };
         Some((key.clone(), there))
     };
@@ -106,9 +113,15 @@ pub fn found(
 ) -> Result<(Vec<Effect>, Vec<String>), ledger::Error> {
     let (mut all, mut missing) = (Vec::new(), Vec::new());
     for mut effect in effects {
-        match there.get(&effect.key).filter(|_| effect.before.is_none()) {
-            Some(There::Of(app, digest)) => {
-                effect.before = rendered(book, app, &effect.key, *digest, at)?;
+        let there = there.get(&effect.key).filter(|_| effect.before.is_none());
+        let had = match there {
+            Some(There::Of(app, digest)) => Some((app.clone(), *digest)),
+            Some(There::Left(_)) => last_applied(book, &effect.key, at)?,
+            _ => None,
+        };
+        match (had, there) {
+            (Some((app, digest)), _) => {
+                effect.before = rendered(book, &app, &effect.key, digest, at)?;
                 if effect.before.is_none() {
                     missing.push(format!(
                         "{}: what application {app} had applied is not among the recorded renders",
@@ -117,12 +130,51 @@ pub fn found(
                     continue;
                 }
             }
-            Some(There::Nobodys(uid)) => effect.found = Some(uid.clone()),
-            None => {}
+            (None, Some(There::Left(uid) | There::Nobodys(uid))) => {
+                effect.found = Some(uid.clone());
+            }
+            _ => {}
         }
         all.push(effect);
     }
     Ok((all, missing))
+}
+
+/// What was applied to an object last up to event `at`, and for which application; `None`, where
+/// nothing was, or it was deleted after it.
+fn last_applied(
+    book: &dyn Book,
+    key: &ObjectKey,
+    at: Seq,
+) -> Result<Option<(AppName, Digest)>, ledger::Error> {
+    let (mut looked, mut failed) = (0, None);
+    let found = backwards(book, SubjectKey::object(key), at.next(), |recorded| {
+        looked += 1;
+        let Some(body) = as_intent(recorded) else {
+            return (looked >= LOOKED_AT_MAX).then_some(None);
+        };
+        let ends = match book.ends_of(recorded.seq()) {
+            Ok(ends) => ends,
+            Err(error) => {
+                failed = Some(error);
+                return Some(None);
+            }
+        };
+        let until = ends.iter().filter(|ended| ended.seq() <= at);
+        let mut results = until.filter_map(|ended| Ends::in_event(ended)).flat_map(|e| e.results);
+        results.find_map(|(index, result)| {
+            let write = body.writes.get(usize::try_from(*index).ok()?)?;
+            match result {
+                _ if write.key != *key => None,
+                WriteResult::Applied(_) if !write.digest.is_zero() => {
+                    Some(Some((body.app.clone(), write.digest)))
+                }
+                WriteResult::Deleted | WriteResult::AlreadyGone => Some(None),
+                _ => None,
+            }
+        })
+    })?;
+    failed.map_or_else(|| Ok(found.flatten()), Err)
 }
 
 /// What differs between two states. What cannot be found any more is named in the second list.
@@ -209,8 +261,10 @@ impl Present {
     pub fn of(world: &World, name: &AppName, key: &ObjectKey) -> Self {
         let Some(app) = world.apps.get(name) else { return Self::default() };
         let owned = world.owned.get(key);
-        let wants = world.wanted_by.get(key).into_iter().flatten();
-        let other = wants.chain(owned.map(|owned| &owned.app)).find(|app| *app != name);
+        let mut wants = world.wanted_by.get(key).into_iter().flatten();
+        // What it wants is about to be its own, whoever applied it before.
+        let owner = owned.map(|owned| &owned.app).filter(|_| !app.wants(key));
+        let other = wants.find(|app| *app != name).or(owner.filter(|app| *app != name));
         let drift = app.drift.get(key).map(|drift| {
             let fields = drift.fields.iter().map(|field| field.path.clone());
             (drift.seq, fields.collect())
@@ -243,13 +297,14 @@ pub struct Judged {
     pub notes: Vec<String>,
 }
 
-/// Judges the effects on an application of what came after event `before` and ended with `seq`.
+/// Judges the effects of what came after event `before` and ended with `seq`, on objects of the
+/// application that has them now.
 ///
 /// # Errors
 /// What the ledger says about a record that cannot be read.
 pub fn judge(
     book: &dyn Book,
-    app: &AppName,
+    whose: Whose<'_>,
     (before, seq): (Seq, Seq),
     effects: &[Effect],
     present: &BTreeMap<ObjectKey, Present>,
@@ -257,8 +312,8 @@ pub fn judge(
     let left = effects
         .iter()
         .map(|effect| (effect.key.clone(), effect.after.as_ref().map(|after| after.digest)));
-    let came = since::of_git(book, app, seq, &left.collect())?;
-    let mut judge = Judge { book, app, before, came, judged: Judged::default() };
+    let came = came::of_git(book, whose, seq, &left.collect())?;
+    let mut judge = Judge { book, app: whose.now, before, came, judged: Judged::default() };
     let nothing = Present::default();
     for effect in effects {
         judge.effect(effect, present.get(&effect.key).unwrap_or(&nothing))?;

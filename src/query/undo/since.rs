@@ -10,90 +10,22 @@ use super::super::book::Book;
 use super::super::instant::forwards;
 use super::super::restore::{Now, Then};
 use super::super::who;
+use super::came::{Came, Whose, of_git};
 use crate::ledger;
 use crate::ledger::event::{DriftDetectedV1, Event, FieldChange, ObjectGoneV1};
 use crate::ledger::store::SubjectKey;
-use crate::model::{AppName, CommitId, Digest, ObjectKey, Seq};
+use crate::model::{AppName, Digest, ObjectKey, Seq};
 
-/// A render of a later commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct By {
-    seq: Seq,
-    commit: CommitId,
-}
-
-impl By {
-    fn told(&self, book: &dyn Book) -> Result<String, ledger::Error> {
-        let (commit, by) = (self.commit.short(), super::author(book, &self.commit)?);
-        Ok(format!("; since commit {commit}{by}, #{}", self.seq))
-    }
-}
-
-/// What Git said of an object after an event; nothing, where it was always as the event left it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Came {
-    /// The first render that has it otherwise than the event left it.
-    otherwise: Option<By>,
-    /// The last render that brought it in or dropped it, and whether it brought it in.
-    turned: Option<(By, bool)>,
-}
-
-impl Came {
-    /// What made it otherwise first, in words; empty = nothing.
-    ///
-    /// # Errors
-    /// What the ledger says about a record that cannot be read.
-    pub fn otherwise(&self, book: &dyn Book) -> Result<String, ledger::Error> {
-        self.otherwise.as_ref().map_or_else(|| Ok(String::new()), |by| by.told(book))
-    }
-
-    /// What brought it in or dropped it last, in words.
-    ///
-    /// # Errors
-    /// What the ledger says about a record that cannot be read.
-    pub fn turned(&self, book: &dyn Book) -> Result<Option<String>, ledger::Error> {
-        let Some((by, brought)) = &self.turned else { return Ok(None) };
-        let what = if *brought { "Git has brought it in again" } else { "Git has dropped it" };
-        Ok(Some(format!("{what}{}", by.told(book)?)))
-    }
-}
-
-/// What Git said of objects of an application after event `after`, which left them so: the digest
-/// of what is wanted, `None` = nothing.
-///
-/// # Errors
-/// What the ledger says about a record that cannot be read.
-pub fn of_git(
+/// What Git said of an object of one application after event `after`, which left it so.
+fn of_one(
     book: &dyn Book,
-    app: &AppName,
+    (app, key): (&AppName, &ObjectKey),
     after: Seq,
-    left: &BTreeMap<ObjectKey, Option<Digest>>,
-) -> Result<BTreeMap<ObjectKey, Came>, ledger::Error> {
-    let mut all: BTreeMap<&ObjectKey, (bool, Came)> = BTreeMap::new();
-    for (key, left) in left {
-        all.insert(key, (left.is_some(), Came::default()));
-    }
-    forwards(book, SubjectKey::app(app.as_str()), after, |recorded| {
-        let Some(Event::RenderSucceeded(body)) = &recorded.event else { return None };
-        if body.app != *app {
-            return None;
-        }
-        let ours = body.objects.iter().filter(|object| left.contains_key(&object.key));
-        let said: BTreeMap<_, _> = ours.map(|object| (&object.key, object.digest)).collect();
-        let by = || By { seq: recorded.seq(), commit: body.revision.commit.clone() };
-        for (key, (there, came)) in &mut all {
-            let now = said.get(key).copied();
-            if came.otherwise.is_none() && Some(&now) != left.get(key) {
-                came.otherwise = Some(by());
-            }
-            if now.is_some() != *there {
-                *there = now.is_some();
-                came.turned = Some((by(), *there));
-            }
-        }
-        None::<()>
-    })?;
-    Ok(all.into_iter().map(|(key, (_, came))| (key.clone(), came)).collect())
+    left: Option<Digest>,
+) -> Result<Came, ledger::Error> {
+    let left = BTreeMap::from([(key.clone(), left)]);
+    let came = of_git(book, Whose { then: app, now: app }, after, &left)?.remove(key);
+    Ok(came.unwrap_or_default())
 }
 
 /// The last event after `after` that tells the end of an object of this name, of another than
@@ -157,8 +89,7 @@ pub fn gone(
     let Some((app, was)) = &then.wanted else {
         return match (&now.app, &now.wanted) {
             (Some(app), Some(_)) => {
-                let left = BTreeMap::from([(key.clone(), None)]);
-                let came = of_git(book, app, seq, &left)?.remove(key).unwrap_or_default();
+                let came = of_one(book, (app, key), seq, None)?;
                 let since = came.otherwise(book)?;
                 Ok(Gone::InTheWay(format!("application {app} has it now{since}")))
             }
@@ -177,8 +108,7 @@ pub fn gone(
             };
         }
     }
-    let left = BTreeMap::from([(key.clone(), Some(was.digest))]);
-    let came = of_git(book, app, seq, &left)?.remove(key).unwrap_or_default();
+    let came = of_one(book, (app, key), seq, Some(was.digest))?;
     let held = match holds.first() {
         Some(hold) => format!("; hold #{hold}: {}", told(book, *hold)?),
         None => String::new(),

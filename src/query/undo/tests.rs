@@ -1,10 +1,12 @@
 mod deletions;
 mod found;
+mod passed;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::came::Whose;
 use super::effects::{Effect, Judged, Present, judge};
 use super::since::by_hand;
 use super::*;
@@ -39,6 +41,11 @@ fn present(wanted: Option<&DesiredObject>) -> Present {
     Present { wanted: wanted.cloned(), live: wanted.is_some(), owned: true, ..Present::default() }
 }
 
+/// Of an application that has its objects still.
+fn of(app: &AppName) -> Whose<'_> {
+    Whose { then: app, now: app }
+}
+
 /// What is judged of one effect.
 fn judged(
     story: &Story,
@@ -50,7 +57,7 @@ fn judged(
         Effect { key: key(MAP), before: before.cloned(), after: after.cloned(), found: None };
     let present = BTreeMap::from([(key(MAP), present)]);
     let ends = (Seq::ZERO, story.ledger.head());
-    judge(&story.ledger, &name("web"), ends, &[effect], &present).unwrap()
+    judge(&story.ledger, of(&name("web")), ends, &[effect], &present).unwrap()
 }
 
 /// Goal: a field goes back where it is what the event made of it; where it is not, it is named with
@@ -125,7 +132,7 @@ fn what_was_removed_comes_back_and_what_was_made_goes_unless_it_changed() {
             found: None,
         }];
         let ends = (Seq(1), story.ledger.head());
-        let judged = judge(&story.ledger, &name("web"), ends, &effects, &present).unwrap();
+        let judged = judge(&story.ledger, of(&name("web")), ends, &effects, &present).unwrap();
         assert!(judged.conflicts[0].contains(hint), "{judged:?}");
     }
     let held = Present { holds: vec![Seq(5)], ..present(Some(&two)) };
@@ -479,7 +486,7 @@ fn judged_after(
     let effect =
         Effect { key: key(MAP), before: before.cloned(), after: after.cloned(), found: None };
     let present = BTreeMap::from([(key(MAP), present)]);
-    judge(&story.ledger, &name("web"), (super::before(to), to), &[effect], &present).unwrap()
+    judge(&story.ledger, of(&name("web")), (super::before(to), to), &[effect], &present).unwrap()
 }
 
 fn names(conflicts: &[String], seq: Seq, digit: char) -> bool {

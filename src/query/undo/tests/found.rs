@@ -26,7 +26,7 @@ fn what_was_there_before_is_not_taken_away() {
         let present = Present { uid: uid.into(), ..present(Some(&ours)) };
         let present = BTreeMap::from([(key(MAP), present)]);
         let judged =
-            judge(&story.ledger, &name("web"), (Seq(1), head), &nobodys, &present).unwrap();
+            judge(&story.ledger, of(&name("web")), (Seq(1), head), &nobodys, &present).unwrap();
         assert_eq!((judged.parts.len(), judged.conflicts.len()), (parts, conflicts), "{judged:?}");
     }
     let (made, _) = found(&BTreeMap::new());
