@@ -22,7 +22,9 @@ use super::why::commit;
 use crate::http::{Client, dto};
 use crate::query::images::{ImageThen, Moved};
 use crate::query::planned::{NotDone, Step};
-use crate::query::rollback::{HELD_ALREADY, HoldEnds, HoldPlan, LAST_HEALTHY, RELEASED, UnderWay};
+use crate::query::rollback::{
+    HELD_ALREADY, HoldEnds, HoldPlan, LAST_HEALTHY, Other, RELEASED, UnderWay,
+};
 use crate::query::text::{clean, count, shell};
 
 /// Runs `rollback`.
@@ -395,6 +397,10 @@ pub(super) fn text(shown: &HoldPlan) -> String {
 fn sections(shown: &HoldPlan) -> Vec<(&'static str, Vec<String>)> {
     let left = |left: &NotDone| format!("{} ({}): {}", left.object, left.sync, left.why);
     vec![
+        (
+            "written then for OTHER applications, which have what it had",
+            shown.others.iter().flat_map(Other::lines).collect(),
+        ),
         ("applications defined", children::defined(&shown.define, &shown.come)),
         (
             "applications with ANOTHER SOURCE, or no longer set aside",

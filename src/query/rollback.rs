@@ -9,6 +9,7 @@ mod ends;
 mod git;
 mod goes;
 mod healthy;
+mod others;
 mod tree;
 mod under_way;
 mod undone;
@@ -19,6 +20,8 @@ pub use commit::{OfCommit, Wanted};
 pub use ends::HoldEnds;
 pub use git::{CommitPlan, held_commit, hint_of, result_word};
 pub use healthy::{Choice, LAST_HEALTHY, Next, Stretch, choose, stretches};
+pub use others::Other;
+use others::Others;
 use serde::{Deserialize, Serialize};
 pub use tree::{gather_tree, held_by};
 pub use under_way::UnderWay;
@@ -37,7 +40,7 @@ use crate::ledger::event::{
 };
 use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq, Timestamp};
 use crate::plan::{Assessment, Compared, Limits, Plan, Status, plan};
-use crate::replay::{App, AppHold, Sign, World};
+use crate::replay::{App, Sign, World};
 
 /// How a plan says that the application is held at that instant already: only commits are made.
 pub const HELD_ALREADY: &str = "held already";
@@ -114,6 +117,9 @@ pub struct HoldPlan {
     /// The holds of objects that end with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<HoldEnds>,
+    /// What other applications write then, because it ends a hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Other>,
     /// Objects that are compared first.
     pub compare: Vec<String>,
     /// Writes that are under way already, and what follows from each.
@@ -197,7 +203,8 @@ impl HoldPlan {
         let compare = compare.map(|n| format!("compare {n} first"));
         let open = Some(self.under_way.len()).filter(|n| *n > 0);
         let open = open.map(|n| format!("{} under way already", count(n, "write")));
-        let all = verbs.chain(define).chain(remove).chain(compare).chain(open);
+        let others = others::count_of(&self.others);
+        let all = verbs.chain(define).chain(remove).chain(compare).chain(open).chain(others);
         let all: Vec<String> = all.collect();
         if all.is_empty() { "nothing to write".to_owned() } else { all.join(", ") }
     }
@@ -249,6 +256,8 @@ pub fn gather(
     let (seq, now) = (world.seq.next(), world.now);
     let before = world.apps.get(name)?.clone();
     let so = Before::of(&world, name, limits, compared);
+    let ends = matches!(event, Event::AppHoldEnded(_)).then_some(name);
+    let others = Others::of(&world, ends.into_iter(), limits, compared);
     let _ = world.apply(seq, now, event);
     let app = world.apps.get(name)?;
     let planned = plan(&world, name, limits, compared)?;
@@ -260,6 +269,7 @@ pub fn gather(
         Event::AppHoldEnded(_) => {
             pending.way_back(before.hold.as_ref().map_or(0, |hold| hold.to.0));
             pending.goes_by_parent(&world, (name, app), limits, compared);
+            pending.plan.others = others.once_gone(&world, &pending.going, limits, compared);
             if pending.going.contains(name) {
                 pending.is_removed();
             }
@@ -354,7 +364,7 @@ impl Pending {
             plan.notes.push(format!("{kept} of its objects (`greffier keep`) stay in force"));
         }
         if let Some(former) = &before.hold {
-            plan.notes.push(replaces(former, body.until));
+            plan.notes.push(ends::replaces(former, body.until));
         }
         let left = body.left.iter().map(|key| format!("{key}: it is not restored"));
         plan.left = left.collect();
@@ -476,22 +486,6 @@ impl Pending {
         missing.sort();
         missing.dedup();
         Ok(Shown { plan, approval: self.approval, missing })
-    }
-}
-
-/// What a hold takes the place of, and what becomes of the time that this was to last.
-fn replaces(former: &AppHold, until: Option<Timestamp>) -> String {
-    let what = format!("it takes the place of hold #{}, as at #{}", former.seq.0, former.to.0);
-    match (former.until, until) {
-        (Some(ends), None) => format!(
-            "{what}, which was to end at {ends}: this one lasts until it is released (--for says \
-             how long)"
-        ),
-        (Some(ends), Some(until)) if ends != until => {
-            format!("{what}, which was to end at {ends}: this one ends at {until}")
-        }
-        (None, Some(until)) => format!("{what}, which had no end: this one ends at {until}"),
-        _ => what,
     }
 }
 

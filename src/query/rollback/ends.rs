@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::event::{Event, HoldOf};
 use crate::model::Timestamp;
 use crate::query::text::list;
-use crate::replay::{App, Hold};
+use crate::replay::{App, AppHold, Hold};
 
 /// How many fields of a hold are named.
 const FIELDS_NAMED: usize = 5;
@@ -67,4 +67,20 @@ pub(super) fn ending(app: &App, event: &Event) -> Vec<HoldEnds> {
         _ => false,
     };
     app.holds.iter().filter(ends).map(HoldEnds::of).collect()
+}
+
+/// What a hold takes the place of, and what becomes of the time that this was to last.
+pub(super) fn replaces(former: &AppHold, until: Option<Timestamp>) -> String {
+    let what = format!("it takes the place of hold #{}, as at #{}", former.seq.0, former.to.0);
+    match (former.until, until) {
+        (Some(ends), None) => format!(
+            "{what}, which was to end at {ends}: this one lasts until it is released (--for says \
+             how long)"
+        ),
+        (Some(ends), Some(until)) if ends != until => {
+            format!("{what}, which was to end at {ends}: this one ends at {until}")
+        }
+        (None, Some(until)) => format!("{what}, which had no end: this one ends at {until}"),
+        _ => what,
+    }
 }

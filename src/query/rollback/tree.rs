@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ends::ending;
 use super::goes::without;
+use super::others::{Other, Others};
 use super::undone::Before;
 use super::{OPTIONS_OF_NOW, Pending};
 use crate::ledger::event::{Event, HeldApproval, Origin};
@@ -103,6 +104,8 @@ pub fn gather_tree(
     let before = world.apps.clone();
     let so = |name: &AppName| (name.clone(), Before::of(&world, name, limits, compared));
     let so: BTreeMap<AppName, Before> = events.iter().filter_map(held_by).map(so).collect();
+    let ended = events.iter().filter(|event| matches!(event, Event::AppHoldEnded(_)));
+    let others = Others::of(&world, ended.filter_map(held_by), limits, compared);
     let mut begun = Vec::new();
     let mut approvals: BTreeMap<AppName, HeldApproval> = BTreeMap::new();
     for event in events {
@@ -158,8 +161,21 @@ pub fn gather_tree(
         Some((name.clone(), pending))
     });
     let mut pending: Vec<(AppName, Pending)> = pending.collect();
+    say_of_others(&mut pending, |going| others.once_gone(&world, going, limits, compared));
     goes_or_moves(&mut pending);
     pending
+}
+
+/// Has the first of these applications say what others write once all that go are gone.
+fn say_of_others(
+    pending: &mut [(AppName, Pending)],
+    once_gone: impl FnOnce(&[AppName]) -> Vec<Other>,
+) {
+    let going: Vec<AppName> =
+        pending.iter().flat_map(|(_, pending)| pending.going.clone()).collect();
+    if let Some((_, first)) = pending.first_mut() {
+        first.plan.others = once_gone(&going);
+    }
 }
 
 /// Of what another of these applications removes or defines otherwise, nothing else is said.
