@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::dto;
 use crate::command::{self, NotRestored};
 use crate::ledger;
-use crate::model::{AppName, with_causes};
+use crate::model::{AppName, Seq, with_causes};
 use crate::query::search::UnknownKind;
 use crate::query::{GateError, UnknownApp, why};
 use crate::replay::NotKept;
@@ -212,6 +212,15 @@ fn as_then(app: &AppName, held: bool) -> String {
     }
 }
 
+/// How what another one defines meanwhile goes back.
+fn one_by_one(app: &AppName, above: &AppName, to: Seq) -> String {
+    format!(
+        "one by one: `greffier rollback {above} --to '#{to}'` takes that one back alone, \
+         `greffier rollback {app} --to '#{to}'` this one where it is now",
+        to = to.0
+    )
+}
+
 impl From<command::Error> for Error {
     fn from(error: command::Error) -> Self {
         use command::Error as Command;
@@ -274,12 +283,7 @@ impl From<command::Error> for Error {
             Command::Subject(error) => error.into(),
             Command::DefinedElsewhere { .. } => conflict("defined_elsewhere", ""),
             Command::TakenOver { app, above, to, .. } => {
-                let hint = format!(
-                    "one by one: `greffier rollback {above} --to '#{}'` takes that one back alone, \
-                     `greffier rollback {app} --to '#{}'` this one where it is now",
-                    to.0, to.0
-                );
-                conflict("defined_elsewhere", &hint)
+                conflict("defined_elsewhere", &one_by_one(&app, &above, to))
             }
             Command::Observing => conflict("observing", "restart the daemon without --observe"),
         }
