@@ -3,6 +3,7 @@
 mod autoscaled;
 mod child;
 mod contested;
+mod elsewhere;
 mod held;
 mod ignored;
 mod method;
@@ -374,13 +375,8 @@ impl Judge<'_> {
             return wait;
         }
         let owned = self.world.owned.get(key);
-        if let Some(other) = self.other_owner(key, owned) {
-            if object.origin == CREATE_NAMESPACE {
-                let why = format!("application {other} creates it");
-                return Need::Wait { status: Status::Missing, why, progress: true };
-            }
-            let why = format!("application {other} has it too, and had it first");
-            return Need::Nothing(Status::Foreign, why);
+        if let Some(need) = self.need_of_others(object, owned) {
+            return need;
         }
         if self.app.is_kept_away(key, self.world.now) {
             return self.need_of_absent(object, owned, live);
@@ -494,23 +490,6 @@ impl Judge<'_> {
     fn is_observed(&self, object: &DesiredObject) -> bool {
         let live = self.world.live.get(&object.key);
         live.is_none_or(|live| !live.answered)
-    }
-
-    /// The application that has the object already and still wants it.
-    fn other_owner(&self, key: &ObjectKey, owned: Option<&Owned>) -> Option<AppName> {
-        if let Some(owned) = owned {
-            if owned.app == *self.name {
-                return None;
-            }
-            if self.world.apps.get(&owned.app).is_some_and(|owner| owner.wants(key)) {
-                return Some(owned.app.clone());
-            }
-        }
-        // Nobody owns it any more or yet: the first by definition gets it, so that two do not
-        // race.
-        let rivals = self.world.wanted_by.get(key)?.iter().filter(|rival| *rival != self.name);
-        let first = rivals.filter_map(|rival| Some((self.world.apps.get(rival)?.declared, rival)));
-        first.min().filter(|(declared, _)| *declared < self.app.declared).map(|(_, r)| r.clone())
     }
 
     /// What suspends the write `verb` to the object.

@@ -28,6 +28,9 @@ pub enum Violation {
     /// It would write while nothing may be written.
     #[error("would write {0} while nothing may be written")]
     WritesForbidden(ObjectKey),
+    /// It would write to what another application has, which is paused.
+    #[error("would write {0}, which application {1} has, and that is paused")]
+    WritesPaused(ObjectKey, AppName),
     /// It would write to another cluster than the one that was accepted.
     #[error("would write {0} to a cluster that nobody has accepted")]
     WritesToStranger(ObjectKey),
@@ -62,6 +65,7 @@ impl Violation {
             | Self::PrunesProtected(key)
             | Self::PrunesUnbound(key)
             | Self::WritesForbidden(key)
+            | Self::WritesPaused(key, _)
             | Self::WritesToStranger(key)
             | Self::PrunesFormer(key)
             | Self::PrunesUnheard(key)
@@ -90,8 +94,7 @@ fn is_frozen(world: &World) -> bool {
 pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
     let mut violations = Vec::new();
     let app = world.apps.get(&plan.app);
-    let paused = app.and_then(|app| app.paused.as_ref());
-    let paused = paused.is_some_and(|pause| pause.until.is_none_or(|until| until > world.now));
+    let paused = app.is_some_and(|app| is_paused(world, app));
     // While a render waits, what it would change is kept as the one in force says.
     let keeps = plan.gate.as_ref().is_some_and(|gate| gate.render.is_some());
     let same = |a: &Write, b: &Write| !keeps || (a.verb == b.verb && a.digest == b.digest);
@@ -108,6 +111,8 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         if forbidden {
             violations.push(Violation::WritesForbidden(key.clone()));
         }
+        let other = paused_owner(world, &plan.app, key);
+        violations.extend(other.map(|other| Violation::WritesPaused(key.clone(), other.clone())));
         if is_stranger(world) {
             violations.push(Violation::WritesToStranger(key.clone()));
         }
@@ -200,6 +205,17 @@ fn is_to_stay(world: &World, name: &AppName) -> bool {
     false
 }
 
+/// The paused application that applied the object last, where that is another than `name`.
+fn paused_owner<'w>(world: &'w World, name: &AppName, key: &ObjectKey) -> Option<&'w AppName> {
+    let owner = world.owned.get(key).map(|owned| &owned.app).filter(|owner| *owner != name)?;
+    world.apps.get(owner).is_some_and(|app| is_paused(world, app)).then_some(owner)
+}
+
+fn is_paused(world: &World, app: &App) -> bool {
+    let paused = app.paused.as_ref();
+    paused.is_some_and(|pause| pause.until.is_none_or(|until| until > world.now))
+}
+
 /// Whether another cluster answers than the one that is kept, or the kept one as it was before.
 fn is_stranger(world: &World) -> bool {
     let (cluster, identity) = (&world.cluster, &world.cluster.identity);
@@ -238,8 +254,8 @@ fn is_protected(world: &World, app: &App, key: &ObjectKey) -> bool {
 /// A decision is taken at one position of the ledger and its intent recorded at a later one. What
 /// came in between counts: whoever paused an application has been told that it is paused.
 #[must_use]
-pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static str> {
-    let Some(app) = world.apps.get(app) else { return Some("the application was removed") };
+pub fn withdrawn(world: &World, name: &AppName, write: &Write) -> Option<&'static str> {
+    let Some(app) = world.apps.get(name) else { return Some("the application was removed") };
     if world.observe {
         return Some("greffier only observes (--observe)");
     }
@@ -254,6 +270,9 @@ pub fn withdrawn(world: &World, app: &AppName, write: &Write) -> Option<&'static
     }
     if app.is_paused(world.now) {
         return Some("the application was paused");
+    }
+    if paused_owner(world, name, &write.key).is_some() {
+        return Some("the application that has the object was paused");
     }
     if world.first_contact(write).is_some()
         && !app.approved_bases.contains(&world.write_base(app, write))

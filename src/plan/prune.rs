@@ -204,6 +204,8 @@ impl Prunes {
             if let Some(hold) = &child.hold {
                 let why = format!("waits for its release: hold #{} holds it", hold.seq.0);
                 assessment.block(why, false);
+            } else if child.is_paused(judge.world.now) {
+                assessment.block("waits until it is resumed: it is paused".to_owned(), true);
             } else if let Some(not_now) = not_now {
                 not_now.explain(&mut assessment);
             } else if judge.hook.is_none() {

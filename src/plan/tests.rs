@@ -17,6 +17,7 @@ mod order;
 mod policy;
 mod properties;
 mod proposed;
+mod protected;
 mod prune;
 mod removal;
 mod requests;

@@ -19,7 +19,10 @@ impl World {
             Event::Resumed(body) => {
                 let now = self.now;
                 let ends = |pause: &mut Pause| !body.expired || !pause.holds(now);
-                self.with_app(&body.app, |app| drop(app.paused.take_if(ends)))
+                self.with_app(&body.app, |app| drop(app.paused.take_if(ends)));
+                self.disown_absent(&body.app);
+                // What it protected from others may be theirs now.
+                Touched::all()
             }
             Event::Frozen(body) => {
                 self.frozen = Some(Pause::new(seq, self.now, body.until, &body.reason));

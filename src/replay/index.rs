@@ -147,9 +147,10 @@ impl World {
     }
 
     /// Forgets the objects of `app` that nobody wants and that are not there anyway. While the
-    /// cluster begins anew, what is not there may not have been seen yet.
+    /// cluster begins anew, what is not there may not have been seen yet; and while the application
+    /// is paused, what somebody deleted by hand is protected from those that want it.
     pub(super) fn disown_absent(&mut self, app: &AppName) {
-        if self.cluster.doubt().is_some() {
+        if self.cluster.doubt().is_some() || self.is_paused(app) {
             return;
         }
         let anew = self.cluster.identity.anew;
@@ -159,6 +160,18 @@ impl World {
             .cloned()
             .collect();
         for key in &absent {
+            self.disown(key);
+        }
+    }
+
+    /// Whether the application is paused.
+    fn is_paused(&self, app: &AppName) -> bool {
+        self.apps.get(app).is_some_and(|app| app.is_paused(self.now))
+    }
+
+    /// Forgets an object that is gone and that nobody wants, unless its application is paused.
+    pub(super) fn disown_gone(&mut self, key: &ObjectKey) {
+        if self.owned.get(key).is_some_and(|owned| !self.is_paused(&owned.app)) {
             self.disown(key);
         }
     }

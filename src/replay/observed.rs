@@ -184,7 +184,7 @@ impl World {
         touched.apps.extend(self.touched_by_scaling(scaled).apps);
         // Of another cluster it says nothing about the one that is kept.
         if !self.wanted_by.contains_key(&body.key) && self.cluster.doubt().is_none() {
-            self.disown(&body.key);
+            self.disown_gone(&body.key);
         }
         touched
     }

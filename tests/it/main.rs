@@ -41,6 +41,7 @@ mod keep;
 mod kills;
 mod old_copy;
 mod ownership;
+mod passed;
 mod past_api;
 mod people;
 mod promises;

@@ -4,7 +4,7 @@ use crate::daemon::{Greffier, KEPT, application, config_map};
 use crate::keep::{live, namespace};
 
 /// An application that takes its objects along when it goes, of a branch.
-fn app(greffier: &Greffier, (name, branch): (&str, &str), ns: &str) -> String {
+pub(crate) fn app(greffier: &Greffier, (name, branch): (&str, &str), ns: &str) -> String {
     let manifest = application(name, &greffier.repo.url(), "web", ns, KEPT);
     let finalizer = "  finalizers: [resources-finalizer.argocd.argoproj.io]\n  namespace: argocd\n";
     let manifest = manifest.replacen("  namespace: argocd\n", finalizer, 1);

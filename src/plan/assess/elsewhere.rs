@@ -1,0 +1,62 @@
+//! Objects that other applications have or had. What a person protects there is protected from
+//! everybody: an object that moved in Git out of an application that is paused is not written by the
+//! one that has it now.
+
+use super::{CREATE_NAMESPACE, Judge, Need, Status};
+use crate::ledger::event::DesiredObject;
+use crate::model::{AppName, ObjectKey};
+use crate::replay::{App, Owned, World};
+
+impl Judge<'_> {
+    /// What an object needs that is another application's, or was and is not let go.
+    pub(super) fn need_of_others(
+        &self,
+        object: &DesiredObject,
+        owned: Option<&Owned>,
+    ) -> Option<Need> {
+        let key = &object.key;
+        if let Some(other) = self.other_owner(key, owned) {
+            if object.origin == CREATE_NAMESPACE {
+                let why = format!("application {other} creates it");
+                return Some(Need::Wait { status: Status::Missing, why, progress: true });
+            }
+            let why = format!("application {other} has it too, and had it first");
+            return Some(Need::Nothing(Status::Foreign, why));
+        }
+        let paused = paused_elsewhere(self.world, self.name, key);
+        let paused =
+            paused.map(|other| format!("waits: application {other}, which has it, is paused"));
+        let why = paused?;
+        let there = self.world.live.contains_key(key);
+        let status = if there { Status::Changed } else { Status::Missing };
+        Some(Need::Wait { status, why, progress: true })
+    }
+
+    /// The application that has the object already and still wants it.
+    fn other_owner(&self, key: &ObjectKey, owned: Option<&Owned>) -> Option<AppName> {
+        if let Some(owned) = owned {
+            if owned.app == *self.name {
+                return None;
+            }
+            if self.world.apps.get(&owned.app).is_some_and(|owner| owner.wants(key)) {
+                return Some(owned.app.clone());
+            }
+        }
+        // Nobody owns it any more or yet: the first by definition gets it, so that two do not
+        // race.
+        let rivals = self.world.wanted_by.get(key)?.iter().filter(|rival| *rival != self.name);
+        let first = rivals.filter_map(|rival| Some((self.world.apps.get(rival)?.declared, rival)));
+        first.min().filter(|(declared, _)| *declared < self.app.declared).map(|(_, r)| r.clone())
+    }
+}
+
+/// The other application that is paused and has the object, or is the last that had it.
+fn paused_elsewhere<'w>(world: &'w World, name: &AppName, key: &ObjectKey) -> Option<&'w AppName> {
+    let owner = world.owned.get(key).map(|owned| &owned.app);
+    if owner == Some(name) {
+        return None;
+    }
+    let wants = world.wanted_by.get(key).into_iter().flatten().filter(|other| *other != name);
+    let is_paused = |app: &App| app.is_paused(world.now);
+    owner.into_iter().chain(wants).find(|other| world.apps.get(*other).is_some_and(is_paused))
+}
