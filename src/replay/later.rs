@@ -170,9 +170,16 @@ impl World {
     }
 
     /// Whether the event says of one application, or of a repository, what may end the wait of
-    /// others in a ledger that is an old copy.
+    /// others: for what an application that is held would have, or in a ledger that is an old copy.
     pub(super) fn may_end_waits(&self, event: &Event) -> bool {
-        self.old_copy().is_some()
+        let rendered = match event {
+            Event::RenderSucceeded(body) => Some(&body.app),
+            Event::RevisionAdvanced(body) => Some(&body.app),
+            Event::RenderFailed(body) => Some(&body.app),
+            _ => None,
+        };
+        let of_held = rendered.and_then(|app| self.apps.get(app)).is_some_and(App::is_held);
+        let of_copy = self.old_copy().is_some()
             && matches!(
                 event,
                 Event::RenderSucceeded(_)
@@ -182,7 +189,8 @@ impl World {
                     | Event::FetchRecovered(_)
                     | Event::FetchFailed(_)
                     | Event::RefMoved(_)
-            )
+            );
+        of_held || of_copy
     }
 
     fn is_wanted_since(&self, app: &App, since: Seq) -> bool {

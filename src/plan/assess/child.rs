@@ -15,7 +15,12 @@ impl Judge<'_> {
         };
         // An Application is no Secret: its digest is that of its manifest, which is declared.
         let digest = object.digest;
-        let Some(known) = self.world.apps.get(&child) else { return Need::Declare(child) };
+        let Some(known) = self.world.apps.get(&child) else {
+            return match self.held_elsewhere(&object.key) {
+                Some(why) => Need::Wait { status: Status::Missing, why, progress: true },
+                None => Need::Declare(child),
+            };
+        };
         if child == *self.name && known.manifest == digest {
             return Need::Nothing(Status::Synced, "the application defines itself".into());
         }

@@ -1,10 +1,10 @@
 //! Objects that other applications have or had. What a person protects there is protected from
-//! everybody: an object that moved in Git out of an application that is paused is not written by the
-//! one that has it now.
+//! everybody: an object that moved in Git out of an application that is paused, or that a rollback
+//! took away, is not written by the one that has it now.
 
 use super::{CREATE_NAMESPACE, Judge, Need, Status};
 use crate::ledger::event::DesiredObject;
-use crate::model::{AppName, ObjectKey};
+use crate::model::{AppName, ObjectKey, Source};
 use crate::replay::{App, Owned, World};
 
 impl Judge<'_> {
@@ -26,10 +26,43 @@ impl Judge<'_> {
         let paused = paused_elsewhere(self.world, self.name, key);
         let paused =
             paused.map(|other| format!("waits: application {other}, which has it, is paused"));
-        let why = paused?;
+        let why = paused.or_else(|| self.held_elsewhere(key))?;
         let there = self.world.live.contains_key(key);
         let status = if there { Status::Changed } else { Status::Missing };
         Some(Need::Wait { status, why, progress: true })
+    }
+
+    /// What the object waits for because the rollback of another application took it away, or held
+    /// it off: Git has it there, too, and that waits for the release. What this application has
+    /// applied is its own, and so is what a person asked for by a hold.
+    pub(super) fn held_elsewhere(&self, key: &ObjectKey) -> Option<String> {
+        let own = self.world.owned.get(key).is_some_and(|owned| owned.app == *self.name);
+        if own || self.app.is_held() || self.app.is_held_as_it_was(key) {
+            return None;
+        }
+        let others = self.world.apps.iter().filter(|(other, state)| {
+            *other != self.name && state.is_held() && !state.removing && !state.wants(key)
+        });
+        let mut waits = others.filter_map(|(other, state)| {
+            if state.proposes(key) {
+                return Some(format!(
+                    "waits for the release of application {other}: what waits for that has it"
+                ));
+            }
+            // What the same push brings to both is known of this one alone.
+            let may_have = self.world.render_pending(state) && self.shares_source(state);
+            may_have.then(|| format!("waits until application {other}, which is held, is rendered"))
+        });
+        waits.next()
+    }
+
+    /// Whether the other application is made from the same files.
+    fn shares_source(&self, other: &App) -> bool {
+        let mut own = self.app.spec.sources.iter();
+        own.any(|own| {
+            let same = |theirs: &Source| theirs.repo == own.repo && theirs.path == own.path;
+            other.spec.sources.iter().any(same)
+        })
     }
 
     /// The application that has the object already and still wants it.

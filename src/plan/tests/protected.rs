@@ -11,6 +11,8 @@ use crate::replay::testing::{
 
 const A: &str = "ConfigMap/prod/a";
 const B: &str = "ConfigMap/prod/b";
+const C: &str = "ConfigMap/prod/c";
+const D: &str = "ConfigMap/prod/d";
 const E: &str = "ConfigMap/prod/e";
 const WEB: &str = "Application.argoproj.io/web";
 
@@ -130,4 +132,86 @@ fn a_pause_withdraws_what_another_application_was_about_to_write() {
     pauses(&mut given, "web");
     let why = withdrawn(&given.world, &name("api"), &write);
     assert_eq!(why, Some("the application that has the object was paused"));
+}
+
+/// `web` of the tree had C at commit 2, and was rolled back to before it; since then it is held.
+fn rolled_back(manifest: fn(&str, Value) -> Value) -> Given {
+    let mut given = tree(manifest);
+    let then = given.world.clone();
+    given.push(2);
+    given.advances("root");
+    given.advances("api");
+    given.renders("web", objects(&[A, B, C]));
+    given.syncs("web");
+    given.rolls_back("web", &then);
+    given.syncs("web");
+    assert!(!given.world.live.contains_key(&key(C)), "the rollback removed it");
+    given
+}
+
+/// Goal: what a rollback took away does not come back under another name before the release, nor what
+/// is new since; and nothing else waits.
+#[test]
+fn a_rename_brings_back_nothing_that_a_rollback_removed_before_the_release() {
+    for manifest in [application as fn(&str, Value) -> Value, cascading] {
+        let mut given = rolled_back(manifest);
+        let hold = given.world.apps[&name("web")].hold.as_ref().unwrap().seq;
+        renames(&mut given, 3, manifest);
+        let released = "waits for the release of application web: what waits for that has it";
+        given.renders("shop", objects(&[A, B, C]));
+        assert_eq!(said(&given.plan("shop"), C).why, released);
+        given.renders("web", objects(&[A, B, C]));
+        settles(&mut given);
+        let plan = given.plan("shop");
+        assert_eq!((writes(&plan), &plan.finished), (Vec::<String>::new(), &None));
+        assert_eq!(
+            (said(&plan, C).why.as_str(), said(&plan, C).status),
+            (released, Status::Missing)
+        );
+
+        // What is new since may be of both, until both are rendered.
+        given.push(4);
+        given.advances("root");
+        given.advances("api");
+        given.renders("shop", objects(&[A, B, C, D, "ConfigMap/prod/own"]));
+        let why = "waits until application web, which is held, is rendered";
+        assert_eq!(said(&given.plan("shop"), D).why, why);
+        assert!(given.renders("web", objects(&[A, B, C, D])).all);
+        assert_eq!(said(&given.plan("shop"), D).why, released);
+        assert_eq!(given.writes("shop"), ["create ConfigMap/prod/own"], "that is of no other");
+
+        given.lets_go("web", hold);
+        settles(&mut given);
+        assert!(!given.world.apps.contains_key(&name("web")));
+        for text in [C, D] {
+            assert_eq!(given.world.owned[&key(text)].app, name("shop"));
+            assert!(given.world.live.contains_key(&key(text)));
+        }
+    }
+}
+
+/// Goal: what an application applied itself is its own, and what is held is what a person asked for.
+#[test]
+fn what_an_application_has_itself_waits_for_no_release_of_another() {
+    let mut given = tree(application);
+    given.push(2);
+    given.advances("root");
+    given.renders("api", objects(&[C, E]));
+    given.syncs("api");
+    let then = given.world.clone();
+    given.renders("web", objects(&[A, B, C, D]));
+    given.syncs("web");
+    let mut without = given.rollback("web", &then);
+    without.desired.objects = objects(&[A, B]);
+    given.event(without);
+    given.syncs("web");
+    assert!(given.world.apps[&name("web")].proposes(&key(C)));
+    given.loses(C);
+    assert_eq!(given.writes("api"), [format!("create {C}")]);
+    // D came to `api` as well, and is held there.
+    let mut with = given.rollback("api", &given.world);
+    with.desired.objects = objects(&[C, D, E]);
+    given.syncs("api");
+    given.event(with);
+    assert_eq!(given.writes("api"), [format!("create {D}")]);
 }
