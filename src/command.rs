@@ -15,7 +15,7 @@ mod rollback;
 pub mod tree;
 
 pub use cluster::NotAccepted;
-pub use hold::can_be_laid;
+pub use hold::{can_be_laid, keeper};
 pub use restore::{NotRestored, Restored, whose};
 pub use rollback::{Then, leave};
 

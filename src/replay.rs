@@ -5,6 +5,7 @@
 //! plan, on every machine. A world can be saved as a snapshot and folded on from there; deleting
 //! snapshots changes start-up time and nothing else.
 
+mod adrift;
 mod application;
 mod attributed;
 mod audit;
@@ -39,6 +40,7 @@ mod trial;
 mod world;
 mod writes;
 
+pub use adrift::Adrift;
 pub use application::{
     App, Approval, Attempt, Cause, Desired, Drift, Gate, Pause, Previewed, Proposed, RenderProblem,
     Rewrite, SyncRequest, SyncSummary,

@@ -1,5 +1,6 @@
 //! Keeping what somebody changed by hand, and letting go of it.
 
+use super::restore::whose;
 use super::{Decision, Error, find};
 use crate::cluster::lay_held;
 use crate::ledger;
@@ -9,7 +10,7 @@ use crate::ledger::event::{
 };
 use crate::model::{AppName, BlobAddr, Seq, Timestamp};
 use crate::query::why::{Found, Subject};
-use crate::replay::{App, Hold, World, why_not_kept};
+use crate::replay::{Adrift, App, Hold, World, why_not_kept};
 
 pub(super) fn keep(
     world: &World,
@@ -22,7 +23,7 @@ pub(super) fn keep(
     if let Some(why) = why_not_kept(drift) {
         return Err(Error::NotKept { event, why });
     }
-    let (name, app) = find(world, drift.app.as_str())?;
+    let (name, app) = find(world, keeper(world, drift).as_str())?;
     if !app.wants(&drift.key) {
         return Err(Error::Left { app: name.clone(), key: Box::new(drift.key.clone()) });
     }
@@ -35,6 +36,14 @@ pub(super) fn keep(
     };
     let (app, of, reason) = (name.clone(), vec![of], reason.to_owned());
     Ok(Decision::record(HoldBegunV1 { app, of, from: BackTo::Drift(event), until, reason }))
+}
+
+/// The application that keeps what was found: the one that has the object now.
+#[must_use]
+pub fn keeper<'w>(world: &'w World, drift: &'w DriftDetectedV1) -> &'w AppName {
+    let wants = world.apps.get(&drift.app).is_some_and(|app| app.wants(&drift.key));
+    let heir = whose(world, &drift.key, None).filter(|(_, app)| !wants && app.wants(&drift.key));
+    heir.map_or(&drift.app, |(name, _)| name)
 }
 
 /// What is held of a drift that changed fields.
@@ -113,9 +122,12 @@ pub(super) fn release(
     let of_event = |hold: &&Hold| event == Some(hold.seq) || event == Some(hold.from.seq());
     let by_event = |(name, app): (&AppName, &App)| {
         let whole = app.hold.as_ref().is_some_and(|hold| Some(hold.seq) == event);
-        if whole { let_go(name, app) } else { ended(name, app, of_event) }
+        if whole { let_go(world, name, app) } else { ended(name, app, of_event) }
     };
-    if let Some(decision) = world.apps.iter().find_map(by_event) {
+    let apps = || world.apps.iter();
+    let decision =
+        apps().find_map(by_event).or_else(|| ended_adrift(world, |a| of_event(&&a.hold)));
+    if let Some(decision) = decision {
         return Ok(decision);
     }
     if event.is_some() && !world.apps.keys().any(|name| name.as_str() == subject) {
@@ -124,12 +136,13 @@ pub(super) fn release(
     let found = match Subject::parse(subject, namespace)?.find(world)? {
         Found::App(name) => {
             let (name, app) = find(world, name.as_str())?;
-            let_go(name, app).or_else(|| ended(name, app, |_| true))
+            let whole = let_go(world, name, app);
+            let all = whole.or_else(|| ended(name, app, |_| true));
+            all.or_else(|| ended_adrift(world, |adrift| adrift.app == *name))
         }
-        Found::Object(key, _) => {
-            let mut apps = world.apps.iter();
-            apps.find_map(|(name, app)| ended(name, app, |hold| *hold.of.key() == key))
-        }
+        Found::Object(key, _) => apps()
+            .find_map(|(name, app)| ended(name, app, |hold| hold.is_of(&key)))
+            .or_else(|| ended_adrift(world, |adrift| adrift.hold.is_of(&key))),
         // By the event of a hold or a drift it would have been found above.
         Found::Event(_) => None,
     };
@@ -137,9 +150,9 @@ pub(super) fn release(
 }
 
 /// That the hold of the whole application ends, and those of its objects with it.
-fn let_go(name: &AppName, app: &App) -> Option<Decision> {
+fn let_go(world: &World, name: &AppName, app: &App) -> Option<Decision> {
     let hold = app.hold.as_ref()?.seq;
-    let holds = app.holds.iter().map(|hold| hold.seq).collect();
+    let holds = app.holds.iter().chain(world.cast_off_by(name)).map(|hold| hold.seq).collect();
     let (app, end) = (name.clone(), HoldEnd::Released);
     Some(Decision::record(AppHoldEndedV1 { app, hold, end, holds }))
 }
@@ -149,6 +162,14 @@ fn ended(name: &AppName, app: &App, chosen: impl Fn(&&Hold) -> bool) -> Option<D
     let over: Vec<&Hold> = app.holds.iter().filter(chosen).collect();
     (!over.is_empty())
         .then(|| Decision::record(HoldEndedV1::of(name.clone(), over, HoldEnd::Released)))
+}
+
+/// The same of those whose objects no application has now.
+fn ended_adrift(world: &World, chosen: impl Fn(&Adrift) -> bool) -> Option<Decision> {
+    let over: Vec<&Adrift> = world.adrift.iter().filter(|adrift| chosen(adrift)).collect();
+    let name = over.first()?.app.clone();
+    let holds = over.iter().map(|adrift| &adrift.hold);
+    Some(Decision::record(HoldEndedV1::of(name, holds, HoldEnd::Released)))
 }
 
 #[cfg(test)]

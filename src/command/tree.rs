@@ -404,7 +404,8 @@ pub fn release_tree(world: &World, root: &str) -> Result<Vec<Event>, Error> {
     let ends = members.into_iter().filter_map(|name| {
         let app = world.apps.get(name)?;
         let hold = app.hold.as_ref().filter(|_| ended.insert(name.clone()))?.seq;
-        let holds = app.holds.iter().map(|hold| hold.seq).collect();
+        let holds = app.holds.iter().chain(world.cast_off_by(name));
+        let holds = holds.map(|hold| hold.seq).collect();
         let (app, end) = (name.clone(), HoldEnd::Released);
         Some(Event::from(AppHoldEndedV1 { app, hold, end, holds }))
     });

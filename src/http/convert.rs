@@ -142,19 +142,27 @@ fn held(view: &AppView<'_>) -> Option<dto::AppHold> {
 
 fn holds(view: &AppView<'_>, world: &World) -> Vec<dto::Hold> {
     let holds = view.app.holds.iter().filter(|hold| hold.holds(world.now));
-    holds
-        .map(|hold| dto::Hold {
-            app: view.name.to_string(),
-            object: hold.of.key().to_string(),
-            seq: hold.seq.0,
-            from: hold.from.seq().0,
-            what: what_of(hold).to_owned(),
-            by: String::new(),
-            fields: hold.fields().iter().map(field_change).collect(),
-            until: hold.until.map(|until| until.to_string()),
-            reason: hold.reason.clone(),
-        })
-        .collect()
+    holds.map(|hold| hold_of(view.name, hold)).collect()
+}
+
+/// The hold of an application, or of the last one that had the object.
+fn hold_of(app: &AppName, hold: &Hold) -> dto::Hold {
+    dto::Hold {
+        app: app.to_string(),
+        object: hold.of.key().to_string(),
+        seq: hold.seq.0,
+        from: hold.from.seq().0,
+        what: what_of(hold).to_owned(),
+        by: String::new(),
+        fields: hold.fields().iter().map(field_change).collect(),
+        until: hold.until.map(|until| until.to_string()),
+        reason: hold.reason.clone(),
+    }
+}
+
+/// The holds of objects that no application has now.
+fn adrift(world: &World) -> impl Iterator<Item = dto::Hold> {
+    world.adrift.iter().map(|adrift| hold_of(&adrift.app, &adrift.hold))
 }
 
 /// What a hold holds of its object, in a word.
@@ -367,7 +375,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> dto::Status {
             reason: freeze.reason.clone(),
         }),
         contests: views.iter().flat_map(|view| contests(view, world)).collect(),
-        holds: views.iter().flat_map(|view| holds(view, world)).collect(),
+        holds: views.iter().flat_map(|view| holds(view, world)).chain(adrift(world)).collect(),
         held: views.iter().filter_map(held).collect(),
         drifts: views.iter().flat_map(|view| drifts(view)).take(DRIFTS_MAX).collect(),
         pauses: views.iter().filter_map(|view| pause(view, world)).collect(),

@@ -44,10 +44,10 @@ pub(super) async fn keep(
         _ => None,
     });
     if let Some(drift) = drift.clone() {
-        let (app, key) = (drift.app.clone(), drift.key.clone());
+        let about = drift.clone();
         let manifest = state.read(move |world, _| {
-            let desired = world.apps.get(&app)?.desired.as_ref()?;
-            Some(desired.objects.get(&key)?.manifest)
+            let keeper = world.apps.get(command::keeper(world, &about))?;
+            Some(keeper.desired.as_ref()?.objects.get(&about.key)?.manifest)
         });
         if let Some(manifest) = manifest.await? {
             let ledger = state.ledger.clone();

@@ -146,10 +146,12 @@ impl Undo {
     async fn release(&self, hold: Seq) -> Result<Response, Error> {
         let over = self.state.read(move |world, _| {
             let mut apps = world.apps.values();
-            !apps.any(|app| {
-                app.hold.as_ref().is_some_and(|known| known.seq == hold)
-                    || app.holds.iter().any(|known| known.seq == hold)
-            })
+            let adrift = world.adrift.iter().any(|adrift| adrift.hold.seq == hold);
+            !adrift
+                && !apps.any(|app| {
+                    app.hold.as_ref().is_some_and(|known| known.seq == hold)
+                        || app.holds.iter().any(|known| known.seq == hold)
+                })
         });
         if over.await? {
             return Err(NotUndone::Over { seq: hold, what: "the hold" }.into());

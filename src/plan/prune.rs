@@ -208,6 +208,8 @@ impl Prunes {
                 assessment.block("waits until it is resumed: it is paused".to_owned(), true);
             } else if let Some(not_now) = not_now {
                 not_now.explain(&mut assessment);
+            } else if let Some(why) = judge.held_by(name, child) {
+                assessment.block(why, false);
             } else if judge.hook.is_none() {
                 self.asks(judge, &key, &ruling);
                 assessment.why = "its definition left Git".to_owned();
@@ -328,6 +330,17 @@ impl Judge<'_> {
             _ => self.app,
         };
         held.hold.as_ref()
+    }
+
+    /// An object that a person holds as it was and that nobody would have if the child went.
+    fn held_by(&self, name: &AppName, child: &App) -> Option<String> {
+        let is_of_others = |key: &ObjectKey| {
+            let mut apps = self.world.wanted_by.get(key).into_iter().flatten();
+            apps.any(|other| other != name)
+        };
+        let mut held = child.holds.iter().filter(|hold| hold.is_of_object());
+        let hold = held.find(|hold| !is_of_others(hold.of.key()))?;
+        Some(format!("waits for the release of hold #{}, which keeps {}", hold.seq, hold.of.key()))
     }
 
     /// What the last try to delete the object ended with, if it failed.

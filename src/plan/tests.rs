@@ -14,6 +14,7 @@ mod ignore;
 mod later;
 mod moves;
 mod order;
+mod passed;
 mod policy;
 mod properties;
 mod proposed;

@@ -213,6 +213,7 @@ impl Machine {
         let mut drafts = Vec::new();
         let mut intents = Vec::new();
         self.thaw(world, &mut drafts);
+        holds::announce_adrift(world, &mut drafts);
         for name in apps {
             let Some(app) = world.apps.get(&name) else { continue };
             self.render(world, &name, app, &mut commands, &mut drafts);

@@ -4,6 +4,7 @@
 //! clock was ahead, and is right again: then `now` follows it, and what was to happen by the wrong
 //! clock happens by the right one. The recorded times alone say so, so that replay says the same.
 
+use super::adrift::Adrift;
 use super::world::World;
 use crate::model::Timestamp;
 
@@ -29,6 +30,9 @@ impl World {
         let now = recorded;
         if let Some(freeze) = &mut self.frozen {
             last_at_most(freeze.made, &mut freeze.until, now);
+        }
+        for Adrift { hold, .. } in &mut self.adrift {
+            last_at_most(hold.made, &mut hold.until, now);
         }
         for app in self.apps.values_mut() {
             if let Some(pause) = &mut app.paused {

@@ -12,7 +12,7 @@ use super::application::{
 use super::attributed::Attributed;
 use super::deletions::gate_hash;
 use super::git::may_name;
-use super::hold::why_not_kept;
+use super::hold::{Hold, why_not_kept};
 use super::proposed::proposal_base;
 use super::world::{Touched, World};
 use super::writes::retry_at;
@@ -241,6 +241,7 @@ impl World {
         (app.asked_by, app.dropped) = (asked_by, None);
         if std::mem::take(&mut app.removing) {
             self.want_all(&body.app);
+            self.gather_all(&body.app);
         }
         // The parent's view of its child changed as well.
         Touched::all()
@@ -282,15 +283,18 @@ impl World {
                 app.attempts.clear();
             }
             self.pass_on(&body.app);
+            self.cast_off_all(&body.app);
             self.count_removal(body);
         } else {
             self.note_left(body);
             self.unwant_all(&body.app);
             // Whoever removes an application without its objects lets go of them. Of one that
             // takes its objects along, what another wants goes on to that one.
-            if self.apps.remove(&body.app).is_some_and(|app| app.removing) {
+            if self.apps.get(&body.app).is_some_and(|app| app.removing) {
                 self.bequeath(&body.app);
             }
+            self.cast_off_all(&body.app);
+            self.apps.remove(&body.app);
             self.disown_all(&body.app);
         }
         Touched::all()
@@ -355,7 +359,8 @@ impl World {
         }
         app.drift.retain(|key, _| objects.contains_key(key));
         app.rivals.retain(|key, _| objects.contains_key(key));
-        app.holds.retain(|hold| objects.contains_key(hold.of.key()));
+        let unwanted = |hold: &mut Hold| !objects.contains_key(hold.of.key());
+        let cast_off = app.holds.extract_if(.., unwanted).collect();
         app.previews.retain(|key, preview| {
             objects.get(key).is_some_and(|object| object.digest == preview.digest)
         });
@@ -373,7 +378,9 @@ impl World {
         }
         for key in &entered {
             self.want(key, name);
+            self.gather_holds(key);
         }
+        self.cast_off(name, cast_off);
         let mut touched = self.caught_up();
         touched.apps.insert(name.clone());
         for key in left.iter().chain(&entered) {

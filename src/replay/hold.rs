@@ -4,7 +4,8 @@
 //! instant, over the manifest that is applied; everything else of the object follows Git. A hold of
 //! absence keeps an object away that somebody deleted. A hold of an object has it wanted as it was,
 //! in the place of what Git says of it and also where Git does not have it: what Git says waits in
-//! the hold. What is held is no drift. An object that leaves Git takes its other holds with it.
+//! the hold. What is held is no drift. Holds go with their object from one application to another
+//! (`adrift.rs`); those of an object that leaves Git for good end, but for one of the whole object.
 
 use std::borrow::Cow;
 
@@ -87,7 +88,7 @@ impl Hold {
     }
 
     /// Whether it lasts when a person begins a hold of the same object.
-    fn goes_with(&self, of: &HoldOf, from: BackTo) -> bool {
+    pub(super) fn goes_with(&self, of: &HoldOf, from: BackTo) -> bool {
         match (&self.of, of) {
             (HoldOf::Fields(held), HoldOf::Fields(new)) => {
                 // Who goes back with the same fields again means the later instant.
@@ -205,20 +206,12 @@ impl App {
             return Some(Cow::Borrowed(desired));
         }
         let mut desired = desired.clone();
-        for hold in self.holds.iter().filter(|hold| hold.is_of_object()) {
-            let key = hold.of.key();
-            match &hold.git {
-                Some(git) => drop(desired.objects.insert(key.clone(), (**git).clone())),
-                None => drop(desired.objects.remove(key)),
-            }
-        }
-        desired.several_waves = several_waves(&desired.objects);
+        self.holds.iter().for_each(|hold| desired.lift(hold));
         Some(Cow::Owned(desired))
     }
 
     /// Forgets what was found of an object that it wants no more.
     fn forget_object(&mut self, key: &ObjectKey) {
-        self.holds.retain(|hold| hold.of.key() != key);
         self.attempts.remove(key);
         self.drift.remove(key);
         self.rivals.remove(key);
@@ -247,6 +240,21 @@ impl App {
             (HoldOf::Object(held), Some(git)) => held.object.digest == git.digest,
             _ => false,
         })
+    }
+}
+
+impl Desired {
+    /// Has what Git says wanted, where a hold of the whole object is in its place.
+    pub(super) fn lift(&mut self, hold: &Hold) {
+        if !hold.is_of_object() {
+            return;
+        }
+        let key = hold.of.key();
+        match &hold.git {
+            Some(git) => drop(self.objects.insert(key.clone(), (**git).clone())),
+            None => drop(self.objects.remove(key)),
+        }
+        self.several_waves = several_waves(&self.objects);
     }
 }
 
@@ -279,18 +287,49 @@ impl World {
                 });
             }
         }
-        touched(&body.app, body.of.iter().any(|of| matches!(of, HoldOf::Object(_))))
+        // Its object may have passed to another application since a person said so.
+        let passed = self.cast_off_unwanted(&body.app);
+        touched(&body.app, passed || body.of.iter().any(|of| matches!(of, HoldOf::Object(_))))
     }
 
     pub(super) fn hold_ended(&mut self, body: &HoldEndedV1) -> Touched {
-        let Some(app) = self.apps.get_mut(&body.app) else { return Touched::nothing() };
-        for key in &body.objects {
-            app.attempts.remove(key);
+        let ends =
+            |hold: &Hold| body.holds.contains(&hold.seq) && body.objects.contains(hold.of.key());
+        match body.end {
+            // That of the application: whoever has the object now may say something else.
+            HoldEnd::SameAsGit => self.end_with(std::slice::from_ref(&body.app), body, ends),
+            HoldEnd::Released | HoldEnd::Expired => {
+                // It may have passed to another application since that was decided.
+                let has = |(_, app): &(&AppName, &App)| app.holds.iter().any(ends);
+                let apps = self.apps.iter().filter(has).map(|(name, _)| name.clone());
+                let apps: Vec<AppName> = apps.collect();
+                self.end_adrift(ends);
+                self.end_with(&apps, body, ends)
+            }
+            // Somebody may have come for it meanwhile.
+            HoldEnd::NewerInGit => {
+                self.end_adrift(ends);
+                Touched::nothing()
+            }
         }
-        let objects = self.end_holds(&body.app, |hold| {
-            body.holds.contains(&hold.seq) && body.objects.contains(hold.of.key())
-        });
-        touched(&body.app, objects)
+    }
+
+    fn end_with(
+        &mut self,
+        apps: &[AppName],
+        body: &HoldEndedV1,
+        ends: impl Fn(&Hold) -> bool,
+    ) -> Touched {
+        let mut all = Touched::nothing();
+        for name in apps {
+            let Some(app) = self.apps.get_mut(name) else { continue };
+            for key in &body.objects {
+                app.attempts.remove(key);
+            }
+            let objects = self.end_holds(name, &ends);
+            all = all.and(touched(name, objects));
+        }
+        all
     }
 
     /// Ends holds of an application: what Git says of their objects is wanted again. Returns whether
@@ -305,7 +344,7 @@ impl World {
     }
 
     /// From here on the object is wanted as it was; returns what Git says of it.
-    fn lay_object(&mut self, name: &AppName, of: &HoldOf) -> Option<Box<DesiredObject>> {
+    pub(super) fn lay_object(&mut self, name: &AppName, of: &HoldOf) -> Option<Box<DesiredObject>> {
         let HoldOf::Object(held) = of else { return None };
         let app = self.apps.get_mut(name)?;
         let (desired, wants) = (app.desired.as_mut()?, !app.removing);
@@ -325,16 +364,13 @@ impl World {
         let Some(app) = self.apps.get_mut(name) else { return };
         app.previews.remove(key);
         let Some(desired) = app.desired.as_mut() else { return };
-        let left = hold.git.is_none();
-        match hold.git {
-            Some(git) => drop(desired.objects.insert(key.clone(), *git)),
-            None => drop(desired.objects.remove(key)),
-        }
-        desired.several_waves = several_waves(&desired.objects);
-        if left {
+        desired.lift(&hold);
+        if hold.git.is_none() {
             app.forget_object(key);
+            let others = app.holds.extract_if(.., |hold| hold.is_of(key)).collect();
             self.unwant(key, name);
             self.disown_absent(name);
+            self.cast_off(name, others);
         }
     }
 }

@@ -125,13 +125,12 @@ impl World {
     /// definition, which has not applied it itself, but removes it when it drops it. Otherwise
     /// nobody would ever.
     pub(super) fn bequeath(&mut self, app: &AppName) {
-        let declared = |heir: &&AppName| self.apps.get(*heir).map(|heir| heir.declared);
         let heirs = self.owned_keys.get(app).into_iter().flatten().filter_map(|key| {
             let heirs = self.wanted_by.get(key)?.iter();
             let owned = self.owned.get(key)?;
             // What somebody put in its place was never greffier's.
             let same = self.live.get(key).is_none_or(|live| live.uid == owned.uid);
-            let heir = heirs.filter(|_| same).min_by_key(declared)?.clone();
+            let heir = heirs.filter(|_| same).min_by_key(|heir| self.rank(key, heir))?.clone();
             Some((key.clone(), Owned { app: heir, applied: Digest::default(), ..owned.clone() }))
         });
         for (key, owned) in heirs.collect::<Vec<_>>() {

@@ -38,7 +38,7 @@ impl<'a> Removals<'a> {
         // What somebody put in its place was never greffier's.
         self.world.live.get(key).filter(|live| live.uid == owned.uid)?;
         let heirs = self.world.wanted_by.get(key)?.iter().filter(|heir| self.heirs.contains(heir));
-        heirs.min_by_key(|heir| self.world.apps.get(*heir).map(|heir| heir.declared))
+        heirs.min_by_key(|heir| self.world.rank(key, heir))
     }
 
     /// The applications whose objects go when `app` is removed; see [`World::cascade`].

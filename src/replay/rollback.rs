@@ -289,6 +289,7 @@ impl World {
             counted_anew(&mut waits.desired, (&ended, body.end), app.desired.as_ref());
         }
         self.end_holds(&body.app, |hold| body.holds.contains(&hold.seq));
+        self.end_adrift(|hold| body.holds.contains(&hold.seq));
         self.note_release(&body.app, ended.to, body.end);
         if let Some(mut proposed) = waits {
             proposed.causes.retain(|cause| !matches!(cause, Cause::Held(_)));

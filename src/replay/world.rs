@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::adrift::Adrift;
 use super::application::{App, Pause, RenderProblem};
 use super::attributed::Attributed;
 use super::audit::AuditState;
@@ -51,6 +52,8 @@ pub struct World {
     pub repos: BTreeMap<String, Repo>,
     /// Applications.
     pub apps: BTreeMap<AppName, App>,
+    /// Holds of objects that no application wants now, in the order in which they came to be so.
+    pub adrift: Vec<Adrift>,
     /// Objects that were left when their application went because of a release.
     pub left: BTreeMap<AppName, LeftBehind>,
     /// Live objects.

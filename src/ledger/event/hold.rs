@@ -237,7 +237,8 @@ pub enum HoldEnd {
     Expired,
     /// Git says what is held.
     SameAsGit,
-    /// Git says something else than what a rule rolled back from.
+    /// Git says something else than what a rule rolled back from; of a hold of an object: no
+    /// application has the object in Git any more.
     NewerInGit,
 }
 

@@ -75,11 +75,12 @@ impl Judge<'_> {
                 return Some(owned.app.clone());
             }
         }
-        // Nobody owns it any more or yet: the first by definition gets it, so that two do not
-        // race.
+        // Nobody owns it any more or yet: whoever has it by a person's word gets it, or the first by
+        // definition, so that two do not race.
+        let rank = |app: &App| (!app.is_held_as_it_was(key), app.declared);
         let rivals = self.world.wanted_by.get(key)?.iter().filter(|rival| *rival != self.name);
-        let first = rivals.filter_map(|rival| Some((self.world.apps.get(rival)?.declared, rival)));
-        first.min().filter(|(declared, _)| *declared < self.app.declared).map(|(_, r)| r.clone())
+        let first = rivals.filter_map(|rival| Some((rank(self.world.apps.get(rival)?), rival)));
+        first.min().filter(|(first, _)| *first < rank(self.app)).map(|(_, rival)| rival.clone())
     }
 }
 

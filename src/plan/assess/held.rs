@@ -25,10 +25,12 @@ impl Judge<'_> {
     /// Whether a person decided to hold something of it, and it was not written since. What Git
     /// changed meanwhile is not written because of that.
     pub(super) fn is_hold_due(&self, object: &DesiredObject) -> bool {
-        let owned = self.world.owned.get(&object.key).filter(|owned| owned.app == *self.name);
+        let known = self.world.owned.get(&object.key);
+        let owned = known.filter(|owned| owned.app == *self.name);
         let mut holds = self.app.holds_of(&object.key, self.world.now);
         let due = |hold: &Hold| match owned {
-            None => hold.is_of_object(),
+            // Whoever had the object before may have written it with the hold already.
+            None => hold.is_of_object() && known.is_none_or(|o| !o.holds.contains(&hold.seq)),
             Some(owned) => {
                 let followed = owned.applied == object.digest;
                 hold.seq > owned.seq && (followed || !matches!(hold.of, HoldOf::Fields(_)))

@@ -279,8 +279,15 @@ fn a_protected_object_that_leaves_git_stays_and_takes_its_holds_out_of_force() {
     let plan = given.plan("web");
     assert_eq!((writes(&plan).len(), said(&plan, A).status), (0, Status::Kept));
     assert!(given.world.apps[&name("web")].holds.is_empty());
-    // Back in Git, it follows Git, and not what was kept once.
+    // Back in Git at once, it is kept as before. Once it is told that the hold ended, it follows Git.
     given.push(3);
+    let mut again = given.clone();
+    again.renders("web", vec![object(A, 3), object(B, 1)]);
+    assert_eq!(again.plan("web").writes[0].holds.len(), 1);
+    given.advances("web");
+    let left: Vec<_> = given.world.left_for_good().cloned().collect();
+    let ended = left.iter().map(|adrift| &adrift.hold);
+    given.event(HoldEndedV1::of(name("web"), ended, HoldEnd::NewerInGit));
     given.renders("web", vec![object(A, 3), object(B, 1)]);
     let [write] = given.plan("web").writes.try_into().unwrap();
     assert_eq!((write.verb, write.holds.len()), (Verb::Update, 0));

@@ -99,8 +99,11 @@ pub(super) fn ended(body: &HoldEndedV1, by: &str) -> Described {
         HoldEnd::Released => format!("by {by}"),
         HoldEnd::Expired => "the hold expired".to_owned(),
         HoldEnd::SameAsGit => "Git says what it holds".to_owned(),
-        // Only of whole applications.
-        HoldEnd::NewerInGit => "Git says something else".to_owned(),
+        HoldEnd::NewerInGit => {
+            let text = format!("the hold of {keys} ended: no application has it in Git any more");
+            let described = Described::of_app(&body.app, text).tone(Tone::Warn);
+            return Described { objects: body.objects.clone(), ..described };
+        }
     };
     let text = format!("released {keys}: {how}; back to Git");
     Described { objects: body.objects.clone(), ..Described::of_app(&body.app, text) }

@@ -5,6 +5,17 @@ use crate::ledger::event::{AppHoldEndedV1, HoldEnd, HoldEndedV1};
 use crate::model::AppName;
 use crate::replay::{App, World};
 
+/// Ends the holds of objects that no application has any more: those whose time is over, and those
+/// whose objects have left Git for good.
+pub(super) fn announce_adrift(world: &World, drafts: &mut Vec<Draft>) {
+    let over = world.adrift.iter().filter(|adrift| adrift.hold.is_over(world.now));
+    let left = world.left_for_good().filter(|adrift| !adrift.hold.is_over(world.now));
+    let over = over.map(|adrift| (adrift, HoldEnd::Expired));
+    for (adrift, end) in over.chain(left.map(|adrift| (adrift, HoldEnd::NewerInGit))) {
+        drafts.push(Draft::new(HoldEndedV1::of(adrift.app.clone(), [&adrift.hold], end)));
+    }
+}
+
 /// Ends what is over; whether anything is.
 pub(super) fn announce(world: &World, name: &AppName, app: &App, drafts: &mut Vec<Draft>) -> bool {
     let before = drafts.len();

@@ -175,9 +175,7 @@ impl Checker {
             }
             Event::HoldBegun(body) => self.hold(seq, body),
             Event::HoldEnded(body) => {
-                self.holds.retain(|hold| {
-                    !body.holds.contains(&hold.seq) || !body.objects.contains(&hold.key)
-                });
+                self.hold_ended(body);
                 self.wants_changed(&body.app);
                 self.holds_changed(&body.app);
             }
@@ -287,15 +285,12 @@ impl Checker {
         self.holds_changed(&body.app);
     }
 
-    /// What leaves an application takes its holds with it. A write that was decided before what is
-    /// wanted changed and changed back is wanted again when it is sent.
+    /// A write that was decided before what is wanted changed and changed back is wanted again when
+    /// it is sent.
     fn wants_changed(&mut self, name: &AppName) {
+        self.holds_pass();
         let Some(app) = self.apps.get(name) else { return };
         let restored = restored(&self.holds, name);
-        self.holds.retain(|hold| {
-            let wanted = app.wants.contains_key(&hold.key) || restored.contains_key(&hold.key);
-            hold.app != *name || wanted
-        });
         for intent in self.intents.values_mut().filter(|intent| intent.app == *name) {
             let writes = &intent.writes;
             intent.unwanted.retain(|index, _| {
@@ -312,11 +307,13 @@ impl Checker {
                 app.removing = true;
                 app.held = None;
             });
+            self.holds_pass();
             return;
         }
         // Of an application that takes its objects along, what another wants is left to that one.
-        self.holds.retain(|hold| hold.app != *name);
-        if self.apps.remove(name).is_some_and(|app| app.removing) {
+        let removing = self.apps.remove(name).is_some_and(|app| app.removing);
+        self.holds_pass();
+        if removing {
             return;
         }
         let theirs = self.applied_by.iter().filter(|(_, (app, _))| app == name);

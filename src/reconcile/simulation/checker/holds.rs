@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Checker;
-use crate::ledger::event::{BackTo, HoldBegunV1, HoldOf, Write};
+use super::{App, Checker};
+use crate::ledger::event::{BackTo, HoldBegunV1, HoldEnd, HoldEndedV1, HoldOf, Verb, Write};
 use crate::model::{AppName, BlobAddr, ObjectKey, Seq, Timestamp};
 
 /// What a person holds of an object.
@@ -45,7 +45,7 @@ impl Checker {
                 (false, true) => absence,
                 (false, false) => hold.absence != absence,
             };
-            hold.app != app || !(again || hold.key == key && goes)
+            !(again || hold.key == key && goes)
         });
         self.kept_by_people += 1;
         let (drift, until) = (body.from, body.until);
@@ -59,11 +59,41 @@ impl Checker {
         intents.for_each(|intent| intent.held.clear());
     }
 
+    /// What is held of an object is held by whichever application has it, until an event ends it.
+    pub(super) fn holds_pass(&mut self) {
+        let apps = &self.apps;
+        for hold in &mut self.holds {
+            let has = |app: &App| !app.removing && app.wants.contains_key(&hold.key);
+            let keeps = apps
+                .get(&hold.app)
+                .is_some_and(|app| has(app) || (hold.object.is_some() && !app.removing));
+            let heirs = apps.iter().filter(|(_, app)| !keeps && has(app));
+            if let Some((heir, _)) = heirs.min_by_key(|(_, app)| app.declared) {
+                hold.app = heir.clone();
+            }
+        }
+    }
+
+    pub(super) fn hold_ended(&mut self, body: &HoldEndedV1) {
+        let wanted = |key: &ObjectKey| {
+            self.apps.values().any(|app| !app.removing && app.wants.contains_key(key))
+        };
+        // Somebody may have come for it since that was decided.
+        let comes = |key: &ObjectKey| body.end == HoldEnd::NewerInGit && wanted(key);
+        self.holds.retain(|hold| {
+            let ends = body.holds.contains(&hold.seq) && body.objects.contains(&hold.key);
+            !ends || comes(&hold.key)
+        });
+    }
+
     /// Whether a write was decided with other holds than are in force. Those that end by
-    /// themselves may have ended in between.
+    /// themselves may have ended in between. What is deleted because it left Git is held no more.
     pub(super) fn is_held_otherwise(&self, name: &AppName, write: &Write) -> bool {
-        let of_object = |hold: &&Hold| hold.app == *name && hold.key == write.key;
-        let holds: Vec<&Hold> = self.holds.iter().filter(of_object).collect();
+        let wants = |app: &App| !app.removing && app.wants.contains_key(&write.key);
+        if write.verb == Verb::Prune && !self.apps.get(name).is_some_and(wants) {
+            return false;
+        }
+        let holds: Vec<&Hold> = self.holds.iter().filter(|hold| hold.key == write.key).collect();
         let lasts = |hold: &&Hold| hold.until.is_none() || hold.object.is_some();
         holds.iter().all(lasts) && !holds.iter().map(|hold| &hold.seq).eq(&write.holds)
     }
