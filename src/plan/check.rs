@@ -137,13 +137,7 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
             violations.push(Violation::PrunesFormer(key.clone()));
         }
         let wanted = world.apps.values().any(|app| app.wants(key));
-        let kept_away = app.is_some_and(|app| {
-            let mut holds = app.holds.iter();
-            holds.any(|hold| {
-                hold.of == HoldOf::Absence(key.clone())
-                    && hold.until.is_none_or(|until| until > world.now)
-            })
-        });
+        let kept_away = app.is_some_and(|app| keeps_away(world, app, key));
         if !kept_away && app.is_some_and(|app| is_unheard(world, app)) {
             violations.push(Violation::PrunesUnheard(key.clone()));
         }
@@ -161,6 +155,13 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// Whether a person keeps the object away.
+fn keeps_away(world: &World, app: &App, key: &ObjectKey) -> bool {
+    app.holds.iter().any(|hold| {
+        hold.of == HoldOf::Absence(key.clone()) && hold.until.is_none_or(|until| until > world.now)
+    })
 }
 
 /// Whether what the application wants rests on what Git said before the daemon started, and no

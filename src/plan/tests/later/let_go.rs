@@ -10,7 +10,7 @@ use crate::ledger::event::{
 use crate::model::{Digest, Timestamp};
 use crate::replay::Touched;
 use crate::replay::testing::{
-    Given, application, auto, commit, key, maps, name, object, objects, said, writes,
+    Given, application, auto, commit, key, name, object, objects, said, writes,
 };
 
 const C: &str = "ConfigMap/prod/c";
