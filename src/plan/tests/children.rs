@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::super::{Status, Sync};
 use crate::command::tree::{Asked, Member, release_tree, roll_back_tree};
 use crate::ledger::event::{
-    AppHealthChangedV1, AppHoldEndedV1, AppRefusedV1, DesiredObject, FrozenV1, Health, HoldEnd,
-    Origin, PausedV1,
+    AppHealthChangedV1, AppHoldEndedV1, AppRefusedV1, DesiredObject, FetchFailedV1, FrozenV1,
+    Health, HoldEnd, Origin, PausedV1,
 };
 use crate::query::instant::At;
 use crate::replay::testing::{
@@ -400,6 +400,25 @@ fn what_a_push_changes_waits_until_the_push_is_known_to_what_defines_it() {
         }
         assert_eq!(given.writes("web"), [format!("update {A}")], "{how}");
     }
+}
+
+/// Goal: what a parent that was itself defined anew says of its child is awaited also where it
+/// follows another repository, until that is known to be out of reach.
+#[test]
+fn a_parent_that_moves_to_another_repository_is_awaited_until_that_fails() {
+    let mut given = three_levels();
+    given.push(2);
+    let mut other = application("mid", auto());
+    other["spec"]["source"]["repoURL"] = "/srv/other.git".into();
+    given.renders("root", vec![child(&other)]);
+    while given.follows("root") {}
+    given.renders("web", vec![object(A, 2)]);
+    let why = "waits until application mid, which defines it, is rendered";
+    assert_eq!(said(&given.plan("web"), A).why, why);
+    let failed = FetchFailedV1 { repo: "/srv/other.git".into(), error: "not found".into() };
+    let touched = given.event(failed);
+    assert!(touched.all || touched.apps.contains(&name("web")), "{touched:?}");
+    assert_eq!(given.writes("web"), [format!("update {A}")]);
 }
 
 /// Goal: what is undone is put back at once whatever is being rendered, and nobody waits for a
