@@ -142,11 +142,14 @@ fn a_hand_edit_is_kept_over_a_restart_and_a_push_until_it_is_released() {
     assert!(status.contains(".spec.replicas 2 → 5") && status.contains("sale"), "{status}");
     let (apps, _) = greffier.cli_ends(0, &["get", "apps"]);
     assert!(apps.contains("KEPT by hold"), "{apps}");
-    until("the written object is compared", || {
+    // Each version that the deployment controller makes of it is compared anew.
+    let diff = until("the written object is compared", || {
         let (apps, _) = greffier.cli_ends(0, &["get", "apps"]);
-        (apps.contains("KEPT by hold") && apps.contains("OutOfSync")).then_some(())
+        let compared = apps.contains("KEPT by hold") && apps.contains("OutOfSync");
+        let output = greffier.cli(&["diff", &app]);
+        let diff = String::from_utf8(output.stdout).unwrap();
+        (compared && output.status.code() == Some(1)).then_some(diff)
     });
-    let (diff, _) = greffier.cli_ends(1, &["diff", &app]);
     assert!(diff.contains("KEPT by hold") && diff.contains(".spec.replicas"), "{diff}");
 
     greffier.stop();
