@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::Status;
+use super::protected::tree;
 use crate::command::{Command, Decision, decide, keeper};
 use crate::ledger::event::{
     BackTo, DesiredObject, DriftDetectedV1, DriftKind, Event, FieldChange, HeldFields, HeldObject,
@@ -18,19 +19,6 @@ const A: &str = "ConfigMap/prod/a";
 const B: &str = "ConfigMap/prod/b";
 const E: &str = "ConfigMap/prod/e";
 const WEB: &str = "Application.argoproj.io/web";
-
-/// A root whose children do what they do by themselves: `web` with A and B and `api` with E, synced.
-fn tree(manifest: fn(&str, Value) -> Value) -> Given {
-    let mut given = Given::app("root", auto());
-    let children = ["web", "api"].map(|app| child(&manifest(app, auto())));
-    given.renders("root", children.to_vec());
-    given.syncs("root");
-    given.renders("web", objects(&[A, B]));
-    given.renders("api", objects(&[E]));
-    given.syncs("web");
-    given.syncs("api");
-    given
-}
 
 fn app<'g>(given: &'g Given, app: &str) -> &'g App {
     &given.world.apps[&name(app)]

@@ -17,7 +17,7 @@ const E: &str = "ConfigMap/prod/e";
 const WEB: &str = "Application.argoproj.io/web";
 
 /// A root whose children do what they do by themselves: `web` with A and B and `api` with E, synced.
-fn tree(manifest: fn(&str, Value) -> Value) -> Given {
+pub(super) fn tree(manifest: fn(&str, Value) -> Value) -> Given {
     let mut given = Given::app("root", auto());
     let children = ["web", "api"].map(|app| child(&manifest(app, auto())));
     given.renders("root", children.to_vec());
