@@ -410,6 +410,10 @@ fn sections(shown: &HoldPlan) -> Vec<(&'static str, Vec<String>)> {
         ("holds of objects that END with it", shown.ends.iter().map(HoldEnds::text).collect()),
         ("compared first", shown.compare.clone()),
         ("UNDER WAY already", shown.under_way.iter().map(UnderWay::text).collect()),
+        (
+            "NOT KNOWN yet: what is written of these is decided once they are seen",
+            shown.unseen.iter().map(left).collect(),
+        ),
         ("not done", shown.not_done.iter().map(left).collect()),
         ("NOT PUT BACK in Git by the commit", shown.not_in_git.clone()),
         ("the commit CHANGES OTHERS too", shown.shared.clone()),

@@ -35,6 +35,9 @@ pub(super) async fn keep(
     body: Given<dto::KeepBody>,
 ) -> Result<Response, Error> {
     let Json(dto::KeepBody { event, period, reason, plan }) = body?;
+    if plan {
+        state.seen().await;
+    }
     let (until, event) = (after(&period)?, Seq(event));
     let ledger = state.ledger.clone();
     let recorded = state.blocking(move || ledger.get(event)).await??;
@@ -88,6 +91,9 @@ pub(super) async fn release(
     body: Given<dto::ReleaseBody>,
 ) -> Result<Response, Error> {
     let Json(dto::ReleaseBody { subject, namespace, plan, tree }) = body?;
+    if plan {
+        state.seen().await;
+    }
     if tree {
         return super::tree::release(&state, peer, subject, plan).await;
     }
@@ -219,6 +225,9 @@ pub(super) async fn roll_back(
     body: Given<dto::RollbackBody>,
 ) -> Result<Response, Error> {
     let Json(asked) = body?;
+    if asked.plan {
+        state.seen().await;
+    }
     // An application that is not there is named with those that look like it.
     exists(&state, &app).await?;
     let until = after(&asked.period)?;

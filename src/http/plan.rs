@@ -31,6 +31,9 @@ pub(super) async fn plan(
     let at = state.asked_at(at.as_deref(), About::app(&app)).await?;
     let names: Vec<String> =
         app.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    if at.is_none() {
+        state.seen().await;
+    }
     let limits = state.limits.clone();
     let reader =
         move |world: &World, compared: &Compared| planned::gather(world, compared, &limits, &names);

@@ -63,6 +63,9 @@ pub(super) async fn restore(
     body: Given<dto::RestoreBody>,
 ) -> Result<Response, Error> {
     let Json(asked) = body?;
+    if asked.plan {
+        state.seen().await;
+    }
     let until = after(&asked.period)?;
     let namespace = Some(asked.namespace.clone()).filter(|namespace| !namespace.is_empty());
     let about = About::named(&asked.subject, namespace.as_deref());

@@ -39,6 +39,9 @@ const TRIALS_MAX: usize = 2;
 const MANIFESTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long a request waits for the world to fold what was durable when it came in.
 const CATCH_UP_MAX: Duration = Duration::from_millis(500);
+/// How long a plan waits for the daemon to have seen the cluster since it started. A big cluster
+/// is listed in a second or two; one that cannot be reached is not waited for longer.
+const SEEN_MAX: Duration = Duration::from_secs(5);
 /// The socket: its user and group may connect.
 const SOCKET_MODE: u32 = 0o660;
 /// The directory of the socket, where greffier makes it.
@@ -199,6 +202,25 @@ impl State {
     /// The position up to which the world is folded, as it moves on.
     pub(super) fn folded(&self) -> watch::Receiver<Seq> {
         self.facts.folded()
+    }
+
+    /// Waits until the cluster was seen since the daemon started: before that no plan knows what
+    /// would be written. A cluster that is not seen in time is planned for as it is known.
+    pub(super) async fn seen(&self) {
+        if self.read_only.is_some() {
+            return; // It looks at no cluster.
+        }
+        let mut folded = self.facts.folded();
+        let seen = async {
+            loop {
+                let seen = self.read(|world, _| world.cluster.seen);
+                // What cannot be read, or stops, is told by the question itself.
+                if seen.await.unwrap_or(true) || folded.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(SEEN_MAX, seen).await;
     }
 
     /// Runs blocking work beside the async threads.

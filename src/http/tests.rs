@@ -20,6 +20,7 @@ use crate::model::Seq;
 use crate::plan::Compared;
 use crate::query::fixture::{Story, app_manifest};
 use crate::replay::World;
+use crate::replay::testing::Given;
 
 /// Serves a story; folds what is appended when it is read, as the daemon's driver does.
 pub(crate) struct Told(pub(crate) Mutex<Story>);
@@ -34,6 +35,47 @@ impl Facts for Told {
     fn folded(&self) -> watch::Receiver<Seq> {
         watch::channel(Seq(u64::MAX)).1
     }
+}
+
+/// A world that is folded on while somebody waits for it.
+struct Starting {
+    given: Mutex<Given>,
+    folded: watch::Sender<Seq>,
+    /// Whether the cluster was seen, as each reader found it.
+    found: tokio::sync::mpsc::UnboundedSender<bool>,
+}
+
+impl Facts for Starting {
+    fn read(&self, reader: &mut dyn FnMut(&World, &Compared)) {
+        let given = self.given.lock().unwrap();
+        reader(&given.world, &given.compared);
+        let _ = self.found.send(given.world.cluster.seen);
+    }
+
+    fn folded(&self) -> watch::Receiver<Seq> {
+        self.folded.subscribe()
+    }
+}
+
+/// Goal: a plan that is asked for right after a start is made once the cluster was seen, not of
+/// objects that are all unknown.
+#[tokio::test]
+async fn a_plan_waits_until_the_cluster_was_seen() {
+    let mut given = Given::synced(Vec::new());
+    given.starts(false);
+    let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
+    let folded = watch::Sender::new(Seq(u64::MAX - 1));
+    let starting = Arc::new(Starting { given: Mutex::new(given), folded, found: sender });
+    let story = Story::empty();
+    let (ledger, limits) = (story.ledger.clone(), story.limits.clone());
+    let state = State::new(starting.clone(), Arc::<Refreshed>::default(), ledger, limits);
+    let waits = tokio::spawn(async move { state.seen().await });
+    assert_eq!(found.recv().await, Some(false));
+    starting.given.lock().unwrap().lists_everything();
+    starting.folded.send_replace(Seq(u64::MAX));
+    waits.await.unwrap();
+    assert_eq!(found.recv().await, Some(true));
+    story.ledger.shutdown();
 }
 
 #[derive(Default)]

@@ -82,6 +82,9 @@ pub(super) async fn undo(
     body: Given<dto::UndoBody>,
 ) -> Result<Response, Error> {
     let Json(asked) = body?;
+    if asked.plan {
+        state.seen().await;
+    }
     let seq = Seq(asked.event);
     let ledger = state.ledger.clone();
     let found = state.blocking(move || {

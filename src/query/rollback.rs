@@ -125,6 +125,10 @@ pub struct HoldPlan {
     /// Writes that are under way already, and what follows from each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub under_way: Vec<UnderWay>,
+    /// Objects of which it is not known yet whether they are there, and why: what is written of
+    /// them is decided as soon as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<NotDone>,
     /// What differs and is not written, and why.
     pub not_done: Vec<NotDone>,
     /// Why it cannot be said what is written; empty where it can.
@@ -204,7 +208,10 @@ impl HoldPlan {
         let open = Some(self.under_way.len()).filter(|n| *n > 0);
         let open = open.map(|n| format!("{} under way already", count(n, "write")));
         let others = others::count_of(&self.others);
+        let unseen = Some(self.unseen.len()).filter(|n| *n > 0);
+        let unseen = unseen.map(|n| format!("{} not known yet", count(n, "object")));
         let all = verbs.chain(define).chain(remove).chain(compare).chain(open).chain(others);
+        let all = all.chain(unseen);
         let all: Vec<String> = all.collect();
         if all.is_empty() { "nothing to write".to_owned() } else { all.join(", ") }
     }
@@ -320,6 +327,7 @@ impl Pending {
             gone,
             compare: compared(planned).iter().map(ToString::to_string).collect(),
             under_way: under_way::under_way(world, name, app),
+            unseen: unseen(planned),
             not_done: not_done(planned, &steps),
             restrained: if may { String::new() } else { planned.permission.why_not.clone() },
             exceeds: match gated {
@@ -405,7 +413,9 @@ impl Pending {
     /// What is not done of other objects is not because of this.
     fn only(&mut self, keys: &[ObjectKey]) {
         let keys: BTreeSet<String> = keys.iter().map(ToString::to_string).collect();
-        self.plan.not_done.retain(|left| keys.is_empty() || keys.contains(&left.object));
+        let kept = |left: &NotDone| keys.is_empty() || keys.contains(&left.object);
+        self.plan.not_done.retain(kept);
+        self.plan.unseen.retain(kept);
         self.plan.under_way.retain(|open| keys.is_empty() || keys.contains(&open.object));
     }
 
@@ -575,14 +585,26 @@ fn not_done(planned: &Plan, steps: &[Step]) -> Vec<NotDone> {
         let is_app = object.key.is_application() && apps.contains(object.key.name());
         let known =
             done.contains(object.key.to_string().as_str()) || compare.contains(&&object.key);
-        differs && !object.why.is_empty() && !is_app && !known
+        differs && !object.why.is_empty() && !is_app && !known && !is_unseen(object)
     });
-    left.map(|object| NotDone {
+    left.map(left_out).collect()
+}
+
+/// What is decided about once it is known whether it is there.
+fn unseen(planned: &Plan) -> Vec<NotDone> {
+    planned.objects.iter().filter(|object| is_unseen(object)).map(left_out).collect()
+}
+
+fn is_unseen(object: &Assessment) -> bool {
+    object.status == Status::Unknown && object.blocked && object.waits_for_progress
+}
+
+fn left_out(object: &Assessment) -> NotDone {
+    NotDone {
         object: object.key.to_string(),
         sync: object.status.as_str().to_owned(),
         why: object.why.clone(),
-    })
-    .collect()
+    }
 }
 
 #[cfg(test)]

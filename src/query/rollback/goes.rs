@@ -101,10 +101,11 @@ impl Pending {
     }
 
     fn writes_nothing(&mut self) {
-        let HoldPlan { steps, counts, compare, not_done, .. } = &mut self.plan;
+        let HoldPlan { steps, counts, compare, unseen, not_done, .. } = &mut self.plan;
         steps.clear();
         counts.clear();
         compare.clear();
+        unseen.clear();
         not_done.clear();
     }
 

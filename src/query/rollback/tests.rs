@@ -65,6 +65,32 @@ fn everything_that_would_be_done_is_shown() {
     assert_eq!(plan.waits, crate::replay::testing::commit(2).to_string());
 }
 
+/// Goal: what is not listed yet is neither "nothing to write" nor "not done": it is written as
+/// soon as it is listed.
+#[test]
+fn what_is_not_seen_yet_is_not_known_and_not_nothing() {
+    let mut given = Given::app("web", auto());
+    given.renders("web", vec![object(A, 1)]);
+    given.syncs("web");
+    let then = given.world.clone();
+    given.push(2);
+    given.renders("web", vec![object(A, 2), object(B, 2)]);
+    given.syncs("web");
+    given.starts(false);
+    let event = given.rollback("web", &then).into();
+    let plan_of = |given: &Given| {
+        let (world, compared) = (given.world.clone(), &given.compared);
+        gather(world, compared, &given.limits, &name("web"), &event).unwrap().plan
+    };
+    let plan = plan_of(&given);
+    assert_eq!(plan.summary(), "2 objects not known yet", "{plan:#?}");
+    let of = |left: &[NotDone]| left.iter().map(|left| left.object.clone()).collect::<Vec<_>>();
+    assert_eq!((of(&plan.unseen), of(&plan.not_done)), (vec![A.into(), B.into()], vec![]));
+    given.lists_everything();
+    let plan = plan_of(&given);
+    assert_eq!((plan.summary().as_str(), plan.unseen.len()), ("prune 1, update 1", 0));
+}
+
 #[test]
 fn what_cannot_be_restored_is_listed_one_by_one() {
     let lost = object(B, 1);
