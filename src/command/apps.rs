@@ -10,10 +10,7 @@ use crate::replay::{App, World};
 pub(super) fn remove(world: &World, app: &str, cascade: Option<bool>) -> Result<Decision, Error> {
     let (name, app) = find(world, app)?;
     // What its parent does not define any more, a person may end.
-    let parent = match &app.origin {
-        Origin::Parent(parent) => world.apps.get(parent),
-        Origin::Config | Origin::Operator => None,
-    };
+    let parent = app.origin.parent().and_then(|parent| world.apps.get(parent));
     let left = matches!(&app.origin, Origin::Parent(_))
         && parent.is_none_or(|parent| !parent.defines(name));
     if !left {
@@ -40,7 +37,7 @@ pub(super) fn remove(world: &World, app: &str, cascade: Option<bool>) -> Result<
 
 fn not_defined_elsewhere(name: &AppName, app: &App) -> Result<(), Error> {
     let by = match &app.origin {
-        Origin::Operator => return Ok(()),
+        Origin::Operator | Origin::Unconfigured => return Ok(()),
         Origin::Config => "the configuration file".to_owned(),
         Origin::Parent(parent) => format!("application `{parent}` in Git"),
     };

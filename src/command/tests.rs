@@ -1,4 +1,5 @@
 use super::*;
+use crate::ledger::event::{AppDeclaredV1, Origin};
 use crate::query::fixture::{Story, app_manifest, key, name};
 
 const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
@@ -106,6 +107,19 @@ fn a_child_that_its_parent_let_go_may_be_removed_by_a_person() {
     let refused = decide(&story.world, Timestamp(0), &remove);
     assert!(matches!(refused, Err(Error::DefinedElsewhere { .. })), "Git has it: {refused:?}");
     story.world.apps.remove(&name("root"));
+    assert!(decide(&story.world, Timestamp(0), &remove).is_ok());
+}
+
+/// Goal: what the configuration defines is removed there; what it does not name any more, a person
+/// may end.
+#[test]
+fn what_the_configuration_no_longer_names_may_be_removed_by_a_person() {
+    let mut story = Story::told();
+    let remove = Command::RemoveApp { app: "root".into(), cascade: Some(false) };
+    let refused = decide(&story.world, Timestamp(0), &remove);
+    assert!(matches!(refused, Err(Error::DefinedElsewhere { .. })), "{refused:?}");
+    let (app, manifest) = (name("root"), serde_json::to_vec(&app_manifest("root")).unwrap());
+    story.event(AppDeclaredV1 { app, manifest, origin: Origin::Unconfigured });
     assert!(decide(&story.world, Timestamp(0), &remove).is_ok());
 }
 

@@ -207,11 +207,10 @@ fn keep_definition(world: &World, member: &Member, tree: &mut Tree) -> Result<()
     let then = held.and_then(|objects| objects.iter_mut().find(defines));
     // What the parent is not held at, it does not define otherwise.
     let Some(then) = then.filter(|then| then.digest != known.manifest) else { return Ok(()) };
-    let now = match &known.origin {
-        Origin::Parent(now) => Some(now),
-        Origin::Config | Origin::Operator => None,
-    };
-    let above = [Some(parent), now].into_iter().flatten().filter_map(|app| world.apps.get(app));
+    let above = [Some(parent), known.origin.parent()]
+        .into_iter()
+        .flatten()
+        .filter_map(|app| world.apps.get(app));
     let renders = above.flat_map(|above| above.desired.iter().chain(above.of_git()));
     let mut objects = renders.flat_map(|render| render.objects.values());
     let is_present = |object: &&DesiredObject| {
@@ -328,6 +327,7 @@ impl<'a> Batch<'a> {
             Origin::Parent(other) => format!("application `{other}` in Git"),
             Origin::Config => "the configuration file".to_owned(),
             Origin::Operator => "a person".to_owned(),
+            Origin::Unconfigured => "nobody any more: the configuration file did".to_owned(),
         };
         let (app, above, to) = (member.app.clone(), self.there_above(parent), self.asked.to.seq);
         Err(Error::TakenOver { app, by, above, to })

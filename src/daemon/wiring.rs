@@ -13,7 +13,7 @@ use super::{auditing, lifecycle, narrate, network, options, read_only, wholeness
 use crate::attribution::Sources;
 use crate::cluster::{self, Connection, Observer};
 use crate::config::Config;
-use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Origin};
+use crate::ledger::event::{ConfigLoadedV1, DaemonStartedV1, DaemonStoppedV1, Event, Origin};
 use crate::ledger::{self, Draft, Ledger};
 use crate::model::{AppName, Digest, Seq, Timestamp, canonical_json};
 use crate::plan::Compared;
@@ -333,9 +333,9 @@ async fn record_start(
     if world.config != Digest::of(toml.as_bytes()) {
         drafts.push(Draft::new(ConfigLoadedV1 { toml }));
     }
+    let mut named = BTreeSet::new();
     for file in &config.apps {
-        let manifest = read_application(&file.file)?;
-        let (name, manifest) = manifest;
+        let (name, manifest) = read_application(&file.file)?;
         let known = world.apps.get(&name);
         let same = known.is_some_and(|app| {
             app.manifest == Digest::of(&manifest) && app.origin == Origin::Config
@@ -343,9 +343,32 @@ async fn record_start(
         if !same {
             drafts.push(declare(&name, &manifest, Origin::Config));
         }
+        named.insert(name);
     }
+    drafts.extend(unconfigured(ledger, world, &named)?);
     ledger.append(drafts).await?;
     Ok(())
+}
+
+/// What the configuration file named, and does not name any more: it stays as it was, and a person
+/// may remove it.
+fn unconfigured(ledger: &Ledger, world: &World, named: &BTreeSet<AppName>) -> Result<Vec<Draft>> {
+    let left = world.apps.iter().filter(|(name, app)| {
+        app.origin == Origin::Config && !app.removing && !named.contains(*name)
+    });
+    let mut drafts = Vec::new();
+    for (name, app) in left {
+        let recorded = ledger.get(app.declared)?;
+        let event = recorded.as_ref().and_then(|recorded| recorded.event.as_ref());
+        let Some(Event::AppDeclared(body)) = event else { continue };
+        tracing::warn!(
+            app = %name,
+            "the configuration does not name it any more: it stays as it is; \
+             `greffier app remove` lets go of it"
+        );
+        drafts.push(declare(name, &body.manifest, Origin::Unconfigured));
+    }
+    Ok(drafts)
 }
 
 /// Reads an Application manifest from a file: its name and its canonical form.

@@ -239,6 +239,7 @@ pub fn app(world: &World, view: &AppView<'_>) -> dto::App {
             Origin::Config => "config".to_owned(),
             Origin::Operator => "operator".to_owned(),
             Origin::Parent(parent) => format!("app/{parent}"),
+            Origin::Unconfigured => "unconfigured".to_owned(),
         },
         held: held(view),
         paused: pause(view, world),

@@ -74,10 +74,7 @@ impl Subjects {
     }
 
     fn with_origin(mut self, origin: &Origin) -> Self {
-        match origin {
-            Origin::Config | Origin::Operator => {}
-            Origin::Parent(parent) => self.apps.push(parent.clone()),
-        }
+        self.apps.extend(origin.parent().cloned());
         self
     }
 

@@ -385,7 +385,8 @@ impl Judge<'_> {
             return Some(NotNow::Blocked(why.clone(), true));
         }
         if let Some(may_have) = &self.may_have {
-            return Some(NotNow::Blocked(format!("waits: {may_have}"), false));
+            let why = format!("waits: {may_have}");
+            return Some(NotNow::Blocked(why, may_have.passes(self.world)));
         }
         let mut others = self.world.apps.iter();
         // What Git has of it and what is held has not goes nevertheless: it waits for the release.

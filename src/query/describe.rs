@@ -265,6 +265,7 @@ fn origin(origin: &Origin, by: &str) -> String {
         Origin::Config => "by the configuration file".to_owned(),
         Origin::Operator => format!("by {by}"),
         Origin::Parent(app) => format!("by application {app}"),
+        Origin::Unconfigured => "by nothing any more".to_owned(),
     }
 }
 

@@ -10,6 +10,7 @@ mod git;
 mod goes;
 mod healthy;
 mod others;
+mod steps;
 mod tree;
 mod under_way;
 mod undone;
@@ -23,6 +24,7 @@ pub use healthy::{Choice, LAST_HEALTHY, Next, Stretch, choose, stretches};
 pub use others::Other;
 use others::Others;
 use serde::{Deserialize, Serialize};
+use steps::{compared, not_done, steps, unseen};
 pub use tree::{gather_tree, held_by};
 pub use under_way::UnderWay;
 use undone::Before;
@@ -39,7 +41,7 @@ use crate::ledger::event::{
     AppHeldV1, DesiredObject, Event, HeldApproval, HoldBegunV1, HoldOf, Verb,
 };
 use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq, Timestamp};
-use crate::plan::{Assessment, Compared, Limits, Plan, Status, plan};
+use crate::plan::{Compared, Limits, Plan, plan};
 use crate::replay::{App, Sign, World};
 
 /// How a plan says that the application is held at that instant already: only commits are made.
@@ -299,8 +301,6 @@ impl Pending {
         for step in &steps {
             *counts.entry(step.verb.clone()).or_default() += 1;
         }
-        let removed = planned.remove.iter().map(|(child, _)| child);
-        let removed = removed.chain(gated.iter().flat_map(|gated| &gated.apps));
         let (going, gone) = goes::goes(world, planned);
         let coming = children::coming(world, planned);
         let source = app.spec.sources.first();
@@ -322,7 +322,7 @@ impl Pending {
             counts,
             define: planned.declare.iter().map(|(child, _)| child.to_string()).collect(),
             moved: children::moved(world, planned).iter().map(ToString::to_string).collect(),
-            remove: removed.map(ToString::to_string).collect(),
+            remove: going.iter().map(ToString::to_string).collect(),
             goes: gone.iter().map(Gone::text).collect(),
             gone,
             compare: compared(planned).iter().map(ToString::to_string).collect(),
@@ -339,6 +339,7 @@ impl Pending {
         };
         let mut plan = plan;
         plan.notes.extend(world.old_copy().map(older));
+        plan.notes.extend(planned.objects.iter().filter_map(goes::once_known));
         let approval = gated.filter(|gated| gated.render.is_none()).map(|gated| HeldApproval {
             plan: gated.hash,
             writes: gated.writes.clone(),
@@ -531,81 +532,6 @@ fn unserved<'o>(world: &World, objects: &'o [DesiredObject]) -> Vec<&'o DesiredO
 }
 
 const CRD: (&str, &str) = ("apiextensions.k8s.io", "CustomResourceDefinition");
-
-/// The objects that are compared before anything is decided about them.
-fn compared(planned: &Plan) -> Vec<&ObjectKey> {
-    let compare = planned.compare.iter().map(|comparison| &comparison.key);
-    compare.chain(planned.dry_runs.iter().map(|dry_run| &dry_run.key)).collect()
-}
-
-/// The writes of now, those that an approval allows, and those that come when these are done.
-fn steps(planned: &Plan) -> Vec<Step> {
-    let gated = planned.gate.iter().flat_map(|gated| &gated.writes);
-    let writes: BTreeMap<&ObjectKey, _> =
-        planned.writes.iter().chain(gated).map(|write| (&write.key, write)).collect();
-    let objects = planned.objects.iter();
-    let step = |object: &Assessment| {
-        let (verb, reason) = match writes.get(&object.key) {
-            Some(write) => (write.verb, write.reason.clone()),
-            None => (later(object)?, object.why.clone()),
-        };
-        let (verb, object) = (verb.as_str().to_owned(), object.key.to_string());
-        Some(Step { verb, object, reason })
-    };
-    objects.filter_map(step).collect()
-}
-
-/// What is done to an object once what it waits for has passed.
-fn later(object: &Assessment) -> Option<Verb> {
-    if !object.blocked || !object.waits_for_progress || object.key.is_application() {
-        return None;
-    }
-    Some(match object.status {
-        Status::Missing => Verb::Create,
-        Status::Changed => Verb::Update,
-        Status::Drifted | Status::OwnershipLost => Verb::Heal,
-        Status::Extra => Verb::Prune,
-        _ => return None,
-    })
-}
-
-fn not_done(planned: &Plan, steps: &[Step]) -> Vec<NotDone> {
-    let done: BTreeSet<&str> = steps.iter().map(|step| step.object.as_str()).collect();
-    let compare = compared(planned);
-    let gated = planned.gate.iter().flat_map(|gated| &gated.apps);
-    let apps: BTreeSet<&str> = planned
-        .declare
-        .iter()
-        .map(|(child, _)| child.as_str())
-        .chain(planned.remove.iter().map(|(child, _)| child.as_str()))
-        .chain(gated.map(AppName::as_str))
-        .collect();
-    let left = planned.objects.iter().filter(|object| {
-        let differs = object.status.differs() || object.status == Status::Held;
-        let is_app = object.key.is_application() && apps.contains(object.key.name());
-        let known =
-            done.contains(object.key.to_string().as_str()) || compare.contains(&&object.key);
-        differs && !object.why.is_empty() && !is_app && !known && !is_unseen(object)
-    });
-    left.map(left_out).collect()
-}
-
-/// What is decided about once it is known whether it is there.
-fn unseen(planned: &Plan) -> Vec<NotDone> {
-    planned.objects.iter().filter(|object| is_unseen(object)).map(left_out).collect()
-}
-
-fn is_unseen(object: &Assessment) -> bool {
-    object.status == Status::Unknown && object.blocked && object.waits_for_progress
-}
-
-fn left_out(object: &Assessment) -> NotDone {
-    NotDone {
-        object: object.key.to_string(),
-        sync: object.status.as_str().to_owned(),
-        why: object.why.clone(),
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -257,7 +257,7 @@ fn cannot(seq: Seq, event: &Event) -> NotUndone {
                     before(seq).0
                 ),
                 Origin::Config => "put it back into the configuration file".to_owned(),
-                Origin::Operator => {
+                Origin::Operator | Origin::Unconfigured => {
                     format!("`greffier app add -f FILE` defines {} again", body.app)
                 }
             },

@@ -56,10 +56,7 @@ impl World {
         }
         let mut touched = Touched::nothing();
         touched.apps.extend(self.apps_with_extras().cloned());
-        touched.apps.extend(self.apps.values().filter_map(|app| match &app.origin {
-            Origin::Parent(parent) => Some(parent.clone()),
-            Origin::Config | Origin::Operator => None,
-        }));
+        touched.apps.extend(self.apps.values().filter_map(|app| app.origin.parent().cloned()));
         touched
     }
 

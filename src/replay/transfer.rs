@@ -81,6 +81,18 @@ impl fmt::Display for MayHave<'_> {
     }
 }
 
+impl MayHave<'_> {
+    /// Whether it passes by itself: what is in force is defined without anybody's word.
+    #[must_use]
+    pub fn passes(&self, world: &World) -> bool {
+        let Self::Undefined { parent, key, why: None } = self else { return false };
+        let Some(parent) = world.apps.get(*parent) else { return false };
+        let in_force =
+            parent.desired.as_ref().is_some_and(|desired| desired.objects.contains_key(*key));
+        in_force && parent.may_define(world.now)
+    }
+}
+
 /// What takes objects out of an application.
 struct Drop<'w> {
     /// The commit that asks for it.
@@ -170,7 +182,7 @@ impl World {
         if let Some((other, _)) = unrendered {
             return Some(MayHave::Unrendered(other));
         }
-        let parents = [(!app.removing).then_some(name), self.parent_of(app)].into_iter().flatten();
+        let parents = [(!app.removing).then_some(name), app.origin.parent()].into_iter().flatten();
         parents
             .filter_map(|parent| Some((parent, self.apps.get(parent)?)))
             .filter(|(_, parent)| app.removing || parent.rendered() == Some(dropped.commit))
@@ -188,7 +200,7 @@ impl World {
         defining: &[(AppName, Vec<u8>)],
         lets: &dyn Fn(Seq) -> bool,
     ) -> Option<MayHave<'w>> {
-        let by = self.parent_of(app).filter(|_| app.removing);
+        let by = app.origin.parent().filter(|_| app.removing);
         let by = by.and_then(|parent| self.apps.get(parent)).unwrap_or(app);
         let shares = |other: &App| {
             other.spec.sources.iter().any(|own| by.spec.sources.iter().any(|s| s.repo == own.repo))
@@ -210,7 +222,7 @@ impl World {
 
     /// What takes objects out of `app`, if anything does.
     fn dropping<'w>(&'w self, app: &'w App) -> Option<Drop<'w>> {
-        let parent = self.parent_of(app).filter(|_| app.removing);
+        let parent = app.origin.parent().filter(|_| app.removing);
         if let Some((parent, dropped)) = parent.zip(app.dropped.as_ref()) {
             return Some(Drop { commit: &dropped.commit, parent: Some((parent, dropped.seq)) });
         }
@@ -218,26 +230,19 @@ impl World {
         Some(Drop { commit: by.rendered()?, parent: None })
     }
 
-    fn parent_of<'w>(&self, app: &'w App) -> Option<&'w AppName> {
-        match &app.origin {
-            Origin::Parent(parent) => Some(parent),
-            Origin::Config | Origin::Operator => None,
-        }
-    }
-
     /// Whether what is known of `other` since `seq` came after a parent had dropped an
     /// application, and below that very parent: whoever mends a rename that failed may name
     /// another heir.
     fn is_later(&self, other: &AppName, seq: Seq, dropped: &Drop<'_>) -> bool {
         let Some((parent, since)) = dropped.parent else { return false };
-        let mut next = self.apps.get(other).and_then(|other| self.parent_of(other));
+        let mut next = self.apps.get(other).and_then(|other| other.origin.parent());
         // Bound: no chain of parents is longer, unless it is a circle.
         for _ in 0..self.apps.len() {
             let Some(above) = next.filter(|_| since <= seq) else { return false };
             if above == parent {
                 return true;
             }
-            next = self.apps.get(above).and_then(|above| self.parent_of(above));
+            next = self.apps.get(above).and_then(|above| above.origin.parent());
         }
         false
     }
@@ -269,7 +274,7 @@ impl World {
     fn waits_for_its_definition(&self, parent: &AppName, object: &DesiredObject) -> bool {
         let Ok(child) = object.key.name().parse::<AppName>() else { return true };
         let Some(known) = self.apps.get(&child) else { return true };
-        let elsewhere = match self.parent_of(known) {
+        let elsewhere = match known.origin.parent() {
             Some(other) if other == parent => false,
             Some(other) => self.apps.get(other).is_some_and(|other| other.defines(&child)),
             None => true,
@@ -300,7 +305,7 @@ impl World {
 
     /// Whether it is a hold that defines the application, and not Git: it has what the hold says.
     fn is_of_hold(&self, app: &App) -> bool {
-        let parent = self.parent_of(app).and_then(|parent| self.apps.get(parent));
+        let parent = app.origin.parent().and_then(|parent| self.apps.get(parent));
         let hold = parent.and_then(|parent| parent.hold.as_ref());
         hold.is_some_and(|hold| hold.seq < app.declared)
     }

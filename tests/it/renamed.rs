@@ -1,6 +1,6 @@
 //! Applications that are renamed in Git, on a real API server.
 
-use crate::daemon::{Greffier, KEPT, application, config_map};
+use crate::daemon::{Greffier, KEPT, application, config_map, until};
 use crate::keep::{live, namespace};
 
 /// An application that takes its objects along when it goes, of a branch.
@@ -78,4 +78,43 @@ fn a_renamed_application_keeps_its_objects_until_the_new_one_is_rendered() {
     assert_eq!(uid(), before);
     let owner = greffier.json(&["why", &format!("ConfigMap/{ns}/web"), "-o", "json"]);
     assert_eq!(owner["app"], *new, "{owner:#}");
+}
+
+/// Goal: a root that the configuration names otherwise stays, with everything below it, until a
+/// person lets go of it; then the new one has its children, and nothing was deleted or made anew.
+#[test]
+fn a_root_that_the_configuration_no_longer_names_is_let_go_of_by_a_person() {
+    let greffier = Greffier::new();
+    let (ns, prefix) = (namespace("rootless"), format!("rootless-{}", std::process::id()));
+    let named = |name: &str| format!("{prefix}-{name}");
+    let (old, new, web) = (named("old"), named("new"), named("web"));
+    greffier.repo.write("root/web.yaml", &app(&greffier, (&web, "main"), &ns));
+    greffier.repo.write("web/c.yaml", &config_map("web", "one"));
+    let first = greffier.repo.push("one");
+    let manifest = application(&old, &greffier.repo.url(), "root", &ns, KEPT);
+    let greffier = greffier.root(&manifest);
+    greffier.start().wait_synced(&web, &first);
+    let before = live(&ns, "cm/web", ".metadata.uid");
+    let (_, refused) = greffier.cli_ends(6, &["app", "remove", &old, "--orphan"]);
+    assert!(refused.contains("is defined by the configuration file"), "{refused}");
+
+    greffier.stop();
+    let manifest = application(&new, &greffier.repo.url(), "root", &ns, KEPT);
+    std::fs::write(greffier.path("root-0.yaml"), manifest).unwrap();
+    greffier.start().wait_synced(&new, &first);
+    let origin = |app: &str| {
+        let apps = greffier.json(&["get", "apps", "-o", "json"]);
+        let mut apps = apps.as_array().expect("a list").iter();
+        let found = apps.find(|shown| shown["name"] == app).expect("it is there");
+        found["origin"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(origin(&old), "unconfigured");
+    assert_eq!(origin(&web), format!("app/{old}"));
+    greffier.cli_ends(0, &["app", "remove", &old, "--orphan"]);
+    until("the new root has its child", || (origin(&web) == format!("app/{new}")).then_some(()));
+    greffier.repo.write("web/c.yaml", &config_map("web", "two"));
+    let second = greffier.repo.push("two");
+    greffier.wait_synced(&web, &second);
+    let of = |field: &str| live(&ns, "cm/web", field);
+    assert_eq!((of(".metadata.uid"), of(".data.key")), (before, "two".to_owned()));
 }

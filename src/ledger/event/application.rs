@@ -13,6 +13,20 @@ pub enum Origin {
     Operator,
     /// A plan of the application that renders it.
     Parent(AppName),
+    /// The configuration file, which does not name it any more: it stays as it was until somebody
+    /// removes it.
+    Unconfigured,
+}
+
+impl Origin {
+    /// The application that renders it, where one does.
+    #[must_use]
+    pub fn parent(&self) -> Option<&AppName> {
+        match self {
+            Self::Parent(parent) => Some(parent),
+            Self::Config | Self::Operator | Self::Unconfigured => None,
+        }
+    }
 }
 
 /// An application was defined, or its definition changed.

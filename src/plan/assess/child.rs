@@ -37,20 +37,23 @@ impl Judge<'_> {
         Need::Nothing(Status::Synced, String::new())
     }
 
-    /// Whether the application that defines the child has let go of it, and no other parent comes
-    /// before this one.
+    /// Whether what defines the child has let go of it, and no other parent comes before this one.
     fn is_given_up(&self, child: &AppName, known: &App) -> bool {
-        let Origin::Parent(parent) = &known.origin else { return false };
+        let parent = match &known.origin {
+            Origin::Parent(parent) => Some(parent),
+            Origin::Unconfigured => None,
+            Origin::Config | Origin::Operator => return false,
+        };
         if child == self.name {
             return false;
         }
         let apps = &self.world.apps;
-        let given_up = apps.get(parent).is_none_or(|parent| {
+        let given_up = parent.and_then(|parent| apps.get(parent)).is_none_or(|parent| {
             let knows = parent.desired.is_some() && !self.world.render_pending(parent);
             parent.removing || (knows && !parent.defines(child))
         });
         let earlier = |(name, app): (&AppName, &App)| {
-            name != parent
+            Some(name) != parent
                 && name != child
                 && app.declared < self.app.declared
                 && app.defines(child)

@@ -122,6 +122,18 @@ fn a_child_that_is_defined_elsewhere_stays_there_and_is_reported() {
     }
 }
 
+/// Goal: an application that the configuration does not name any more is whose Git defines it.
+#[test]
+fn a_child_that_the_configuration_no_longer_names_is_defined_by_git() {
+    let mut given = Given::cluster();
+    given.declares(&application("root", auto()), Origin::Config);
+    given.declares(&application("web", auto()), Origin::Config);
+    given.renders("root", vec![child(&application("web", json!({})))]);
+    assert_eq!(given.plan("root").declare.len(), 0);
+    given.declares(&application("web", auto()), Origin::Unconfigured);
+    assert_eq!(given.plan("root").declare.len(), 1);
+}
+
 #[test]
 fn an_application_may_contain_itself() {
     let itself = application("root", auto());

@@ -1,11 +1,15 @@
 //! What people are told of applications that come and go.
 
 use super::{Described, NAMED_MAX, Tone, clean_key, origin};
-use crate::ledger::event::{AppDeclaredV1, AppRemovedV1};
+use crate::ledger::event::{AppDeclaredV1, AppRemovedV1, Origin};
 use crate::query::text::{clip, count, list, repo_name};
 
 /// An application was defined, or defined differently.
 pub(super) fn declared(body: &AppDeclaredV1, by: &str) -> Described {
+    if body.origin == Origin::Unconfigured {
+        let text = "the configuration file does not name it any more: it stays as it is";
+        return Described::of_app(&body.app, text.to_owned()).tone(Tone::Warn);
+    }
     let manifest: serde_json::Value = serde_json::from_slice(&body.manifest).unwrap_or_default();
     let source = manifest.pointer("/spec/source").or_else(|| manifest.pointer("/spec/sources/0"));
     let text = |field: &str| source.and_then(|s| s.get(field)).and_then(|v| v.as_str());

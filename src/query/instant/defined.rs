@@ -163,10 +163,7 @@ fn parents(book: &dyn Book, app: &AppName) -> Result<BTreeSet<AppName>, ledger::
 fn parent(book: &dyn Book, declared: Seq) -> Result<Option<AppName>, ledger::Error> {
     let recorded = book.get(declared)?;
     Ok(match recorded.as_ref().and_then(|recorded| recorded.event.as_ref()) {
-        Some(Event::AppDeclared(body)) => match &body.origin {
-            Origin::Parent(parent) => Some(parent.clone()),
-            Origin::Config | Origin::Operator => None,
-        },
+        Some(Event::AppDeclared(body)) => body.origin.parent().cloned(),
         _ => None,
     })
 }

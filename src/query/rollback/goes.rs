@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{HoldPlan, Pending};
 use crate::ledger::event::{AppRemovedV1, Origin};
 use crate::model::AppName;
-use crate::plan::{Compared, Limits, Plan, Status, plan};
+use crate::plan::{Assessment, Compared, Limits, Plan, Status, plan};
 use crate::query::children::{Gone, going, gone, with_below};
 use crate::replay::{App, World};
 
@@ -17,12 +17,21 @@ const MOVED: &str = "it gets another source with this: what is written and what 
 pub(super) fn goes(world: &World, planned: &Plan) -> (Vec<AppName>, Vec<Gone>) {
     let mut going: BTreeSet<AppName> = going(planned).into_iter().cloned().collect();
     // What goes once everything else is rendered goes, too.
-    going.extend(planned.objects.iter().filter_map(|object| {
-        let waits = object.status == Status::Extra && object.blocked && object.waits_for_progress;
-        object.key.child().filter(|_| waits)
-    }));
+    going.extend(planned.objects.iter().filter_map(going_later));
     let told = gone(world, &going);
     (going.into_iter().collect(), told)
+}
+
+/// The application that the object is, where it goes once what it waits for is over.
+pub(super) fn going_later(object: &Assessment) -> Option<AppName> {
+    let waits = object.status == Status::Extra && object.blocked && object.waits_for_progress;
+    object.key.child().filter(|_| waits)
+}
+
+/// What is said of an application that goes unless another one turns out to have its objects.
+pub(super) fn once_known(object: &Assessment) -> Option<String> {
+    let app = going_later(object)?;
+    Some(format!("{app} {}; what no other application has by then goes with it", object.why))
 }
 
 /// The world once these applications have gone, with those below them: what others want of their
@@ -320,6 +329,68 @@ mod tests {
         given.syncs("root");
         given.syncs("along");
         assert!(!given.world.owned.contains_key(&A.parse().unwrap()));
+    }
+
+    /// Goal: a release that defines an application, which may have what leaves others, does not
+    /// hide what it deletes: the application that Git dropped and the object that left another.
+    #[test]
+    fn what_waits_for_a_definition_of_the_same_release_is_shown_to_go() {
+        let [kept, mid, along] = ["kept", "mid", "along"].map(|name| cascading(name, auto()));
+        let mut given = Given::app("root", auto());
+        given.renders("root", vec![child(&kept), child(&mid), child(&along)]);
+        while given.follows("root") {}
+        given.renders("kept", vec![object(A, 1), object("ConfigMap/prod/c", 1)]);
+        given.syncs("kept");
+        given.renders("mid", Vec::new());
+        given.syncs("mid");
+        given.renders("along", vec![object(B, 1)]);
+        given.syncs("along");
+        let then = given.world.clone();
+        given.push(2);
+        for app in ["root", "kept", "mid", "along"] {
+            given.advances(app);
+            given.syncs(app);
+        }
+        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
+        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
+        let members = Member::of(&then, "root");
+        let held = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
+        for event in held.events {
+            given.event(event);
+        }
+        given.push(3);
+        given.renders("root", vec![child(&kept), child(&mid)]);
+        given.renders("mid", vec![child(&cascading("more", auto()))]);
+        given.renders("kept", vec![object(A, 1)]);
+        given.renders("along", vec![object(B, 1)]);
+        let events = release_tree(&given.world, "root").unwrap();
+        let Given { world, compared, limits, .. } = given.clone();
+        let pending = gather_tree(world, &compared, &limits, &events);
+        let plans: Vec<_> = pending.into_iter().map(|(_, pending)| pending.plan).collect();
+        let of = |app: &str| plans.iter().find(|plan| plan.app == app).unwrap();
+        let (root, kept) = (of("root"), of("kept"));
+        assert_eq!(
+            (&of("mid").define, &root.remove),
+            (&vec!["more".into()], &vec!["along".into()])
+        );
+        assert_eq!(root.goes, ["along, and 1 object with it"], "{root:#?}");
+        assert!(root.not_done.is_empty(), "{root:#?}");
+        let why = "along waits: Application/more of mid is not defined, and may have it; what no";
+        assert!(root.notes.iter().any(|note| note.starts_with(why)), "{:#?}", root.notes);
+        let steps = kept.steps.iter().map(|step| (&*step.verb, &*step.object, &*step.reason));
+        let why = "waits: Application/more of mid is not defined, and may have it";
+        assert_eq!(steps.collect::<Vec<_>>(), [("prune", "ConfigMap/prod/c", why)], "{kept:#?}");
+        // And that is what happens once it is defined and rendered.
+        for event in events {
+            given.event(event);
+        }
+        while given.follows("mid") {}
+        given.renders("more", Vec::new());
+        for app in ["root", "kept", "along"] {
+            given.syncs(app);
+        }
+        let owned: Vec<String> = given.world.owned.keys().map(ToString::to_string).collect();
+        assert_eq!(owned, [A]);
     }
 
     /// Goal: where the removal asks for an approval, the plan says so and where.

@@ -96,7 +96,9 @@ fn reasons(seq: Seq, body: &AppRemovedV1, left: Option<&LeftBehind>) -> Vec<Reas
         (Origin::Parent(parent), None) => {
             format!("application {parent} does not define it any more in Git")
         }
-        (Origin::Config, _) => "the configuration does not name it any more".to_owned(),
+        (Origin::Config | Origin::Unconfigured, _) => {
+            "the configuration does not name it any more".to_owned()
+        }
         (Origin::Operator, _) => "a person removed it".to_owned(),
     };
     vec![Reason { code: "removed".to_owned(), text, seq: Some(seq.0) }]

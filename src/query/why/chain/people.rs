@@ -159,7 +159,7 @@ fn signed(signer: &Signer) -> Claim {
 /// Who defined or removed an application.
 fn defined(origin: &Origin, recorded: &Recorded) -> Vec<Claim> {
     match origin {
-        Origin::Config => {
+        Origin::Config | Origin::Unconfigured => {
             vec![Claim::unknown("operator", "whoever may write the configuration file")]
         }
         Origin::Operator => asked(recorded),
