@@ -3,6 +3,7 @@
 //! Parsing is lenient where Argo CD is lenient (unknown fields and unknown sync options are
 //! warnings) and strict where a misreading would write to a cluster: a field that *restrains*
 //! writes and is not honoured yet becomes a [`Restraint`], and exactly those writes are suspended.
+//! A field of another type than the schema gives it is refused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +16,7 @@ mod ignore;
 mod kustomize;
 mod retry;
 mod rollback;
+mod shape;
 
 pub use helm::{Helm, HelmParameter};
 pub use ignore::{IgnoreRule, Mask, REPLICAS, Selection};
@@ -286,6 +288,9 @@ impl<'a> Parser<'a> {
         if api != "argoproj.io/v1alpha1" || kind != "Application" {
             let problem = format!("is `{api} {kind}`, not `argoproj.io/v1alpha1 Application`");
             return Err(self.invalid("kind", problem));
+        }
+        if let Some((field, problem)) = shape::wrong(self.manifest) {
+            return Err(self.invalid(field, problem));
         }
         let spec = self.manifest.get("spec").filter(|spec| spec.is_object());
         let spec = spec.ok_or_else(|| self.missing("spec"))?;
