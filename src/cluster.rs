@@ -47,6 +47,7 @@ pub use observe::{Behind, ClusterInput, Fingerprint, Known, Observation, Observe
 pub(crate) use overlay::has_digest;
 pub use overlay::{Unlaid, lay, lay_held, value_at};
 pub use preview::preview;
+pub(crate) use project::ORDER;
 pub use project::project;
 pub use replaced::compare_replaced;
 pub use request::{Class, Error};

@@ -88,7 +88,7 @@ fn part_of(value: &Value, fields: &Map<String, Value>) -> Option<Value> {
                 list.push(Value::Object(keys));
             }
             Step::Member(member) => list.push(member),
-            Step::Index(_) => {}
+            Step::Index(_) | Step::Order => {}
         }
     }
     match value {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::field_set::FieldSet;
 use super::normalize::{ManagerFields, Stored};
-use super::project::{SELF, Step, covers_except, holds, plain, project, project_beside};
+use super::project::{ORDER, SELF, Step, covers_except, holds, plain, project, project_beside};
 use crate::ledger::event::{DriftKind, FieldChange, ManagerStamp};
 use crate::model::Timestamp;
 use crate::plan::secret::{SECRET, is_open};
@@ -147,6 +147,8 @@ fn drift(was: &Stored, now: &Stored, own: &ManagerFields, secret: bool) -> Vec<C
     let after = project_beside(&now.object, &own.fields_v1, &others);
     let mut changes = Changes::new(secret);
     changes.between(&own.fields_v1, Some(&before), Some(&after));
+    // A projection has no order, and in a list of containers or variables it means something.
+    changes.order(&own.fields_v1, &was.object, &now.object);
     changes.found
 }
 
@@ -242,6 +244,28 @@ impl Changes {
         }
     }
 
+    /// Records where the items that greffier has in a list follow each other otherwise. Where items
+    /// of others are between them does not matter.
+    fn order(&mut self, fields: &Value, was: &Value, now: &Value) {
+        let Some(fields) = fields.as_object().filter(|_| was != now) else { return };
+        if let (Value::Array(before), Value::Array(after)) = (was, now) {
+            let (before, after) = ordered(fields, before, after);
+            if before != after {
+                self.edges.push(ORDER.to_owned());
+                self.push(Some(&Value::Array(before)), Some(&Value::Array(after)));
+                self.edges.pop();
+            }
+        }
+        for (edge, below) in fields {
+            let Some(step) = Step::parse(edge) else { continue };
+            if let (Some(was), Some(now)) = (step.first(was), step.first(now)) {
+                self.edges.push(edge.clone());
+                self.order(below, was, now);
+                self.edges.pop();
+            }
+        }
+    }
+
     /// Records what a foreign field set owns and the baseline does not have, or has otherwise.
     fn added(&mut self, fields: &Value, was: Option<&Value>, now: &Value) {
         let Some(fields) = fields.as_object() else { return };
@@ -293,6 +317,38 @@ impl Changes {
     }
 }
 
+/// What both lists have of the keyed items of a field set, as each has them one after another.
+fn ordered(
+    fields: &Map<String, Value>,
+    before: &[Value],
+    after: &[Value],
+) -> (Vec<Value>, Vec<Value>) {
+    let mut items = Vec::new();
+    for edge in fields.keys() {
+        let Some(Step::Key(keys)) = Step::parse(edge) else { continue };
+        let at = |list: &[Value]| {
+            list.iter().position(|item| keys.iter().all(|(name, key)| item.get(name) == Some(key)))
+        };
+        if let (Some(was), Some(now)) = (at(before), at(after)) {
+            items.push((was, now, called(&keys)));
+        }
+    }
+    let mut sorted = |by: fn(&(usize, usize, Value)) -> usize| {
+        items.sort_by_key(by);
+        items.iter().map(|(_, _, name)| name.clone()).collect()
+    };
+    (sorted(|item| item.0), sorted(|item| item.1))
+}
+
+/// What an item is called: its key, or all of them.
+fn called(keys: &Map<String, Value>) -> Value {
+    let mut values = keys.values();
+    match (values.next(), values.next()) {
+        (Some(key), None) => key.clone(),
+        _ => Value::Object(keys.clone()),
+    }
+}
+
 /// A value as people are shown it.
 pub(super) fn shown(value: &Value, sealed: bool) -> String {
     if sealed {
@@ -326,6 +382,7 @@ pub(crate) fn path(edges: &[String]) -> String {
             }
             Some(Step::Member(member)) => path.push_str(&format!("[{}]", bare(&member))),
             Some(Step::Index(index)) => path.push_str(&format!("[{index}]")),
+            Some(Step::Order) => path.push_str("[order]"),
             None => {}
         }
     }

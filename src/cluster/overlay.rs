@@ -14,6 +14,7 @@ use super::compare::path;
 use super::normalize::Stored;
 use super::project::Step;
 use crate::ledger::event::HeldFields;
+use crate::plan::diff::list_key;
 
 /// The keys of list items that have a default in Kubernetes' own kinds.
 const KEY_DEFAULTS: &[(&str, &str)] = &[("protocol", "TCP")];
@@ -108,6 +109,20 @@ fn leads<'v>(value: Option<&'v Value>, steps: &[Step<'_>]) -> Option<&'v Value> 
     steps.iter().fold(value, |value, step| value.and_then(|value| step.first(value)))
 }
 
+/// Has the items that `saved` has, too, follow each other as they do there; returns whether it is
+/// known which those are.
+fn in_order(items: &mut [Value], saved: &[Value]) -> bool {
+    let Some(key) = list_key(saved) else { return false };
+    let place = |item: &Value| saved.iter().position(|known| known.get(key) == item.get(key));
+    let slots: Vec<usize> = (0..items.len()).filter(|at| place(&items[*at]).is_some()).collect();
+    let mut shared: Vec<Value> = slots.iter().map(|at| items[*at].clone()).collect();
+    shared.sort_by_key(|item| place(item));
+    for (at, item) in slots.into_iter().zip(shared) {
+        items[at] = item;
+    }
+    true
+}
+
 /// Where an item is.
 enum Found {
     At(usize),
@@ -145,6 +160,9 @@ impl Laying {
                     None => items.retain(|item| item != member),
                 }
                 true
+            }
+            (Step::Order, Value::Array(items)) if deeper.is_empty() => {
+                saved.and_then(Value::as_array).is_none_or(|saved| in_order(items, saved))
             }
             // What was removed by hand is not there either.
             _ => leads(saved, steps).is_none(),
@@ -200,11 +218,29 @@ impl Laying {
                 true
             }
             (Found::Nowhere, Some(value)) if deeper.is_empty() => {
-                items.push(value.clone());
+                items.insert(self.place_of(items, known, keys), value.clone());
                 true
             }
             (Found::Nowhere, below) => leads(below, deeper).is_none(),
         }
+    }
+
+    /// Where an item belongs that the list does not have: behind the item that it followed in
+    /// `known`, or else before the one that followed it.
+    fn place_of(&self, items: &[Value], known: &[Value], keys: &Map<String, Value>) -> usize {
+        let is = |item: &&Value| keys.iter().all(|(name, key)| item.get(name) == Some(key));
+        let at = known.iter().position(|item| is(&item)).unwrap_or(known.len());
+        let there = |item: &Value| {
+            let of = |name: &String| Some((name.clone(), item.get(name)?.clone()));
+            let keys: Map<String, Value> = keys.keys().filter_map(of).collect();
+            match self.find(items, known, &keys) {
+                Found::At(at) if !keys.is_empty() => Some(at),
+                _ => None,
+            }
+        };
+        let (before, after) = known.split_at(at);
+        let follows = before.iter().rev().find_map(there).map(|at| at + 1);
+        follows.or_else(|| after.iter().skip(1).find_map(there)).unwrap_or(items.len())
     }
 
     /// Finds the item with the keys in a list of a manifest, whose items may leave keys to their
@@ -316,6 +352,38 @@ mod tests {
         let of_odd = lays(&odd, &saved, &["f:spec", "f:strategy", "f:type"]);
         assert_eq!(of_odd, unlaid(".spec.strategy.type"));
         assert!(lays(&manifest(), &saved, &["what"]).is_err());
+    }
+
+    /// Goal: an item that comes back is where it was: init containers run in their order, and a
+    /// variable may only use those before it.
+    #[test]
+    fn an_item_comes_back_behind_the_one_that_it_followed() {
+        let names = |list: &[&str]| list.iter().map(|n| json!({"name": n})).collect::<Vec<_>>();
+        let of = |list: &[&str]| json!({"spec": {"initContainers": names(list)}});
+        let back = |git: &[&str], saved: &[&str], name: &str| {
+            let key = format!("k:{{\"name\":\"{name}\"}}");
+            laid(&of(git), &of(saved), &["f:spec", "f:initContainers", &key])
+        };
+        for (git, saved, name, result) in [
+            (&["fetch"][..], &["migrate", "fetch"][..], "migrate", &["migrate", "fetch"][..]),
+            (&["a", "c"], &["a", "b", "c"], "b", &["a", "b", "c"]),
+            (&["x", "a", "y"], &["a", "b"], "b", &["x", "a", "b", "y"]),
+            (&["x", "c"], &["a", "b", "c"], "b", &["x", "b", "c"]),
+            (&["x"], &["a", "b"], "b", &["x", "b"]),
+        ] {
+            assert_eq!(back(git, saved, name), of(result), "{name} into {git:?}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_items_is_laid_over_those_that_both_have() {
+        let git = json!({"env": [{"name": "a", "value": "1"}, {"name": "b"}, {"name": "c"}]});
+        let saved = json!({"env": [{"name": "c", "value": "9"}, {"name": "x"}, {"name": "a"}]});
+        let result = laid(&git, &saved, &["f:env", "o:"]);
+        let wanted = json!({"env": [{"name": "c"}, {"name": "b"}, {"name": "a", "value": "1"}]});
+        assert_eq!(result, wanted);
+        let odd = json!({"env": ["a", "b"]});
+        assert!(lays(&git, &odd, &["f:env", "o:"]).is_err(), "which items those are is not known");
     }
 
     #[test]

@@ -28,7 +28,13 @@ pub(crate) enum Step<'a> {
     Member(Value),
     /// An item of a list, by position.
     Index(usize),
+    /// The order of the items of a list that tell themselves apart. No field set has this edge:
+    /// it is greffier's own, for what differs in that alone.
+    Order,
 }
+
+/// The edge that leads to the order of a list.
+pub(crate) const ORDER: &str = "o:";
 
 impl<'a> Step<'a> {
     /// Reads an edge; `None` for `.` and for what cannot be read.
@@ -39,6 +45,7 @@ impl<'a> Step<'a> {
             "k" => serde_json::from_str(rest).ok().map(Self::Key),
             "v" => serde_json::from_str(rest).ok().map(Self::Member),
             "i" => rest.parse().ok().map(Self::Index),
+            "o" if rest.is_empty() => Some(Self::Order),
             _ => None,
         }
     }
@@ -64,6 +71,7 @@ impl<'a> Step<'a> {
                 items.iter().filter(|item| *item == member).collect()
             }
             (Self::Index(index), Value::Array(items)) => items.get(*index).into_iter().collect(),
+            (Self::Order, Value::Array(_)) => vec![value],
             _ => Vec::new(),
         }
     }

@@ -56,8 +56,10 @@ fn at_paths(sent: &Value, recorded: &Value, depth: usize) -> Value {
         }
         (Value::Array(sent), Value::Array(recorded)) => match list_key(sent) {
             Some(key) => {
-                let entries = sent.iter().filter_map(|value| {
-                    let found = recorded.iter().find(|entry| entry.get(key) == value.get(key))?;
+                // In the order in which they were recorded: admission may have another than the
+                // manifest.
+                let entries = recorded.iter().filter_map(|found| {
+                    let value = sent.iter().find(|entry| entry.get(key) == found.get(key))?;
                     Some(at_paths(value, found, depth + 1))
                 });
                 Value::Array(entries.collect())

@@ -51,18 +51,18 @@ impl Sameness {
 /// same quantity in another spelling is no difference.
 #[must_use]
 pub fn diff(desired: &Value, live: &Value) -> Vec<FieldChange> {
-    differences(desired, live, Sameness::Equal)
+    differences(desired, live, Sameness::Equal, true)
 }
 
 /// The same without regard to what values mean, for what is decided or recorded.
 #[must_use]
 pub fn exact(desired: &Value, live: &Value) -> Vec<FieldChange> {
-    differences(desired, live, Sameness::Exact)
+    differences(desired, live, Sameness::Exact, true)
 }
 
-fn differences(desired: &Value, live: &Value, same: Sameness) -> Vec<FieldChange> {
+fn differences(desired: &Value, live: &Value, same: Sameness, ordered: bool) -> Vec<FieldChange> {
     let mut changes = Vec::new();
-    walk(desired, Some(live), &mut Place::new(same), &mut changes);
+    walk(desired, Some(live), &mut Place::new(same, ordered), &mut changes);
     changes
 }
 
@@ -71,11 +71,13 @@ struct Place {
     path: String,
     depth: usize,
     same: Sameness,
+    /// Whether the order counts of list entries that are told apart by a key.
+    ordered: bool,
 }
 
 impl Place {
-    fn new(same: Sameness) -> Self {
-        Self { path: String::new(), depth: 0, same }
+    fn new(same: Sameness, ordered: bool) -> Self {
+        Self { path: String::new(), depth: 0, same, ordered }
     }
 
     /// Goes one step deeper, for as long as `walk` takes.
@@ -90,8 +92,7 @@ impl Place {
 }
 
 /// Lists where two whole objects differ, at most [`CHANGES_MAX`]: `was` is `before`, `now` is
-/// `after`. Objects that differ in a way that has no path (the order of keyed items) give one
-/// change of the whole.
+/// `after`. Objects that differ in a way that has no path give one change of the whole.
 #[must_use]
 pub fn changes(before: &Value, after: &Value) -> Vec<FieldChange> {
     if before == after {
@@ -111,10 +112,10 @@ pub fn changes(before: &Value, after: &Value) -> Vec<FieldChange> {
     found
 }
 
-/// Whether `live` has exactly everything that `desired` says.
+/// Whether `live` has exactly everything that `desired` says, in whatever order.
 #[must_use]
 pub fn contains(live: &Value, desired: &Value) -> bool {
-    exact(desired, live).is_empty()
+    differences(desired, live, Sameness::Exact, false).is_empty()
 }
 
 fn walk(desired: &Value, live: Option<&Value>, place: &mut Place, changes: &mut Vec<FieldChange>) {
@@ -168,11 +169,33 @@ fn walk_list(wanted: &[Value], found: &[Value], place: &mut Place, changes: &mut
         let same = place.same;
         place.enter(&step, same, |place| walk(value, counterpart, place, changes));
     }
+    if let Some(key) = key.filter(|_| place.ordered) {
+        walk_order(key, wanted, found, place, changes);
+    }
     if key.is_none() && found.len() > wanted.len() {
         for (index, value) in found.iter().enumerate().skip(wanted.len()) {
             let path = format!("{}[{index}]", place.path);
             changes.push(FieldChange { path, was: value.to_string(), now: String::new() });
         }
+    }
+}
+
+/// Of what both lists have, the order; where others are between them does not matter.
+fn walk_order(
+    key: &str,
+    wanted: &[Value],
+    found: &[Value],
+    place: &Place,
+    changes: &mut Vec<FieldChange>,
+) {
+    let both = |one: &[Value], other: &[Value]| -> Vec<Value> {
+        let there = |id: &&Value| other.iter().any(|entry| entry.get(key) == Some(*id));
+        one.iter().filter_map(|entry| entry.get(key)).filter(there).cloned().collect()
+    };
+    let (wanted, found) = (both(wanted, found), both(found, wanted));
+    if wanted != found && changes.len() < CHANGES_MAX {
+        let [was, now] = [found, wanted].map(|order| Value::Array(order).to_string());
+        changes.push(FieldChange { path: format!("{}[order]", place.path), was, now });
     }
 }
 
@@ -248,7 +271,21 @@ mod tests {
     fn list_entries_are_matched_by_their_key() {
         let desired = json!({"c": [{"name": "b", "image": "b:2"}, {"name": "a", "image": "a:1"}]});
         let live = json!({"c": [{"name": "a", "image": "a:1"}, {"name": "b", "image": "b:1"}]});
-        assert_eq!(paths(desired, live), [".c[name=b].image"]);
+        assert_eq!(paths(desired, live), [".c[name=b].image", ".c[order]"]);
+    }
+
+    #[test]
+    fn another_order_of_entries_is_a_difference_of_its_own() {
+        let list = |names: &[&str]| -> Value {
+            json!({"env": names.iter().map(|n| json!({"name": n})).collect::<Vec<_>>()})
+        };
+        let found = diff(&list(&["a", "b"]), &list(&["b", "x", "a"]));
+        let line = |c: &FieldChange| format!("{} {} {}", c.path, c.was, c.now);
+        let wanted = [".env[order] [\"b\",\"a\"] [\"a\",\"b\"]"];
+        assert_eq!(found.iter().map(line).collect::<Vec<_>>(), wanted);
+        assert!(diff(&list(&["a", "b"]), &list(&["x", "a", "y", "b"])).is_empty());
+        assert!(contains(&list(&["b", "a"]), &list(&["a", "b"])), "nothing is missing");
+        assert_eq!(changes(&list(&["a", "b"]), &list(&["b", "a"])).len(), 1);
     }
 
     #[test]

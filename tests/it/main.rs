@@ -40,6 +40,7 @@ mod input;
 mod keep;
 mod kills;
 mod old_copy;
+mod ordered;
 mod ownership;
 mod passed;
 mod past_api;

@@ -347,3 +347,32 @@ fn a_later_apply_of_greffier_is_told_by_its_time() {
     // An edit by somebody else does not move the time of greffier's own entry.
     assert_eq!(changed(Some("2026-11-23T10:00:00Z"), false), None);
 }
+
+/// Goal: items that greffier applied in one order and that follow each other in another one are
+/// drift; items of others between them, or one that went, are no change of the order.
+#[test]
+fn another_order_of_own_items_is_drift() {
+    let listed = |names: &[&str]| {
+        object(|raw| {
+            let item = |name: &&str| json!({"name": name, "image": "x"});
+            let items: Vec<_> = names.iter().map(item).collect();
+            raw["spec"]["template"]["spec"]["initContainers"] = json!(items);
+            let own = &mut raw["metadata"]["managedFields"][0]["fieldsV1"];
+            let own = &mut own["f:spec"]["f:template"]["f:spec"]["f:initContainers"];
+            for name in ["migrate", "fetch"] {
+                own[format!("k:{{\"name\":\"{name}\"}}")] = json!({".": {}, "f:name": {}});
+            }
+        })
+    };
+    let before = listed(&["migrate", "fetch"]);
+    let found = compare(&before, &listed(&["fetch", "migrate"]));
+    assert_eq!(found.kind, DriftKind::Drift);
+    let line = ".spec.template.spec.initContainers[order] [\"migrate\",\"fetch\"] -> \
+                [\"fetch\",\"migrate\"]";
+    assert_eq!(lines(&found), [line]);
+    assert_eq!(found.places[0].last().map(String::as_str), Some("o:"));
+    let beside = compare(&before, &listed(&["sidecar", "migrate", "other", "fetch"]));
+    assert_eq!(beside.kind, DriftKind::None, "{beside:?}");
+    let gone = compare(&before, &listed(&["fetch"]));
+    assert_eq!(lines(&gone).len(), 1, "{gone:?}");
+}

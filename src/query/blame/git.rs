@@ -380,5 +380,7 @@ fn line_step(edge: &str) -> Option<LineStep> {
         }
         Step::Member(member) => LineStep::Member(text(&member)),
         Step::Index(index) => LineStep::Item(index),
+        // The order has no line of its own.
+        Step::Order => return None,
     })
 }

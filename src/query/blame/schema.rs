@@ -167,6 +167,7 @@ impl Known {
                     Empty::default()
                 }
                 Step::Index(_) => self.items.get_or_insert_default().learn(deeper, below),
+                Step::Order => continue,
             };
             empty.list |= found.list;
             empty.map |= found.map;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::cluster::value_at;
+use crate::cluster::{ORDER, value_at};
 use crate::plan::diff::list_key;
 
 /// How deep an object may be nested before what is below counts as one value.
@@ -74,10 +74,20 @@ fn walk(
                 walk(one.map(|at| &was[at]), two.map(|at| &is[at]), place, found);
                 place.pop();
             }
-            // The order of items that tell themselves apart is not asked for.
+            if order(was, is, key) != order(is, was, key) {
+                place.push(ORDER.to_owned());
+                found.push(place.clone());
+                place.pop();
+            }
         }
         _ => found.push(place.clone()),
     }
+}
+
+/// The items of a list that another has, too, one after another.
+fn order<'v>(items: &'v [Value], other: &[Value], key: &str) -> Vec<&'v Value> {
+    let there = |id: &&Value| other.iter().any(|item| item.get(key) == Some(*id));
+    items.iter().filter_map(|item| item.get(key)).filter(there).collect()
 }
 
 #[cfg(test)]
@@ -108,7 +118,8 @@ mod tests {
                 ".metadata.labels.y",
                 ".spec.args",
                 ".spec.containers[name=web].image",
-                ".spec.containers[name=new]"
+                ".spec.containers[name=new]",
+                ".spec.containers[order]"
             ]
         );
         assert_eq!(texts(&before, &before), [] as [String; 0]);
