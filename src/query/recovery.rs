@@ -94,6 +94,14 @@ pub fn gather(world: &World, asked: &Asked) -> Result<Pending, UnknownApp> {
     if asked.live || asked.unowned {
         gathering.pending.input.notes.extend(kept::observed(world));
     }
+    let older = world.old_copy().map(|sign| {
+        format!(
+            "the ledger may be an OLD COPY: greffier wrote to {} at {}, later than it knows of; \
+             what was pushed, and decided by people, since then is not in it",
+            sign.key, sign.at
+        )
+    });
+    gathering.pending.input.notes.extend(older);
     let mut taken = BTreeSet::new();
     for (name, app) in &world.apps {
         if asked.apps.is_empty() || asked.apps.contains(name) {

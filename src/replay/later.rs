@@ -217,11 +217,14 @@ impl World {
         self.own_writes.unseen = self.own_writes.unseen.max(until);
     }
 
-    /// The cluster that answers is the one to be kept: what the former one showed is over. What
-    /// this one shows is not said to be right by keeping it: whoever accepts a cluster with an old
-    /// copy of the ledger wants it as it is.
+    /// The cluster that answers is the one to be kept. What this one shows is not said to be right
+    /// by keeping it: whoever accepts a cluster with an old copy of the ledger wants it as it is.
+    /// Where it shows nothing (it is empty, or older), a ledger that was known to be an old copy is
+    /// none the less one: what the former cluster showed still says so.
     pub(super) fn accept_what_is_there(&mut self) {
-        self.own_writes.sign = self.own_writes.doubted.take();
+        if let Some(doubted) = self.own_writes.doubted.take() {
+            self.own_writes.sign = Some(doubted);
+        }
         self.may_have_written(self.now);
     }
 

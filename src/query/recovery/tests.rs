@@ -10,6 +10,7 @@ use crate::model::Digest;
 use crate::query::AsOf;
 use crate::query::fixture::{Story, app_manifest, canonical, key, name};
 use crate::recovery::{Plan, Serving, plan};
+use crate::replay::Sign;
 
 fn planned(story: &Story, asked: &Asked, has: impl Fn(BlobAddr) -> bool) -> Plan {
     let pending = gather(&story.world, asked).unwrap();
@@ -59,6 +60,21 @@ fn what_is_in_force_is_replayed_as_it_was_wanted_with_the_values_of_secrets() {
         ]
     );
     assert!(made.shown.returns());
+}
+
+/// Goal: whoever replays an old copy of the ledger is told that it is one.
+#[test]
+fn an_old_copy_is_told_of() {
+    let mut story = Story::told();
+    let told = |story: &Story| {
+        let notes = planned(story, &Asked::default(), |_| true).shown.notes;
+        notes.iter().any(|note| note.starts_with("the ledger may be an OLD COPY: greffier wrote"))
+    };
+    assert!(!told(&story));
+    let (object, at) = (key("ConfigMap/prod/web"), Timestamp(1_900_000_000_000_000_000));
+    let (seq, started) = (story.world.seq, story.world.started);
+    story.world.own_writes.sign = Some(Sign { key: object, at, seq, started });
+    assert!(told(&story));
 }
 
 /// Goal: what is as Git says is no note, whether greffier applied it or the API server said so.

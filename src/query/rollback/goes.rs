@@ -280,6 +280,39 @@ mod tests {
         assert_eq!(of("along").summary(), "not known yet");
     }
 
+    /// Goal: what a rollback of a tree does to a child whose definition goes back with it is known:
+    /// the child is held at what was in force. Here Git had moved it to another namespace.
+    #[test]
+    fn of_a_child_that_goes_back_with_another_definition_everything_is_said() {
+        let mut given = Given::app("root", auto());
+        given.renders("root", vec![child(&cascading("along", auto()))]);
+        while given.follows("root") {}
+        given.renders("along", vec![object(A, 1)]);
+        given.syncs("along");
+        let then = given.world.clone();
+        given.push(2);
+        let mut other = cascading("along", auto());
+        other["spec"]["destination"]["namespace"] = "elsewhere".into();
+        given.renders("root", vec![child(&other)]);
+        while given.follows("root") {}
+        given.renders("along", vec![object(B, 2)]);
+        given.syncs("along");
+        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
+        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
+        let members = Member::of(&then, "root");
+        let back = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
+        let Given { world, compared, limits, .. } = given;
+        let pending = gather_tree(world, &compared, &limits, &back.events);
+        let plans: Vec<_> = pending.into_iter().map(|(_, pending)| pending.plan).collect();
+        let of = |app: &str| plans.iter().find(|plan| plan.app == app).unwrap();
+        let steps: Vec<_> =
+            of("along").steps.iter().map(|step| (&*step.verb, &*step.object)).collect();
+        assert_eq!(steps, [("create", A), ("prune", B)], "{:#?}", of("along"));
+        assert_eq!(of("along").not_known, "");
+        let root = of("root");
+        assert_eq!((root.moved.len(), &root.define), (0, &vec!["along".into()]), "{root:#?}");
+    }
+
     /// `root` with the child `along`, which is held at its first revision, and which Git drops then.
     fn dropped_while_held() -> (Given, Seq) {
         let mut given = Given::app("root", auto());

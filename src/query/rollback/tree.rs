@@ -162,7 +162,9 @@ pub fn gather_tree(
     });
     let mut pending: Vec<(AppName, Pending)> = pending.collect();
     say_of_others(&mut pending, |going| others.once_gone(&world, going, limits, compared));
-    goes_or_moves(&mut pending);
+    let rolled_back = events.iter().filter(|event| matches!(event, Event::AppHeld(_)));
+    let rolled_back: BTreeSet<&AppName> = rolled_back.filter_map(held_by).collect();
+    goes_or_moves(&mut pending, &rolled_back);
     pending
 }
 
@@ -178,8 +180,12 @@ fn say_of_others(
     }
 }
 
-/// Of what another of these applications removes or defines otherwise, nothing else is said.
-fn goes_or_moves(pending: &mut [(AppName, Pending)]) {
+/// Of what another of these applications removes or defines otherwise, nothing else is said. What
+/// is rolled back is held at what was in force, which is known, whatever defines it then.
+fn goes_or_moves(pending: &mut [(AppName, Pending)], rolled_back: &BTreeSet<&AppName>) {
+    for (_, other) in pending.iter_mut() {
+        other.plan.moved.retain(|app| rolled_back.iter().all(|held| held.as_str() != app));
+    }
     for at in 0..pending.len() {
         let name = pending[at].0.clone();
         if pending.iter().any(|(_, other)| other.going.contains(&name)) {

@@ -304,7 +304,7 @@ fn what_this_ledger_wrote_is_no_sign() {
 }
 
 #[test]
-fn what_the_former_cluster_showed_is_no_sign_and_what_an_accepted_one_shows_is() {
+fn an_old_copy_is_one_in_another_cluster_too_and_what_an_accepted_one_shows_is_a_sign() {
     let mut given = listed();
     given.identified("one");
     let at = in_an_hour(&given);
@@ -314,9 +314,23 @@ fn what_the_former_cluster_showed_is_no_sign_and_what_an_accepted_one_shows_is()
     let mut fresh = given.clone();
     fresh.after_ms(7_200_000);
     fresh.accepts(doubt);
-    assert_eq!(fresh.world.old_copy(), None, "the former one showed it");
+    let sign = |given: &Given| given.world.old_copy().map(|sign| sign.key.clone());
+    assert_eq!(sign(&fresh), Some(key(NEW)), "the former one showed it");
     shows(&mut fresh, D, at.plus_ms(2_000), "Apply");
-    assert_eq!(fresh.world.old_copy(), None, "it was there");
+    assert_eq!(sign(&fresh), Some(key(NEW)), "it was there");
+    // Nothing is made of what an old copy alone wants, until Git has spoken.
+    let mut away = fresh.clone();
+    fails(&mut away);
+    away.sees("Namespace/prod");
+    assert_eq!(away.writes("web"), [""; 0]);
+    assert!(!gated(&away.plan("web")).is_empty(), "Git and people have said nothing");
+    unchanged(&mut fresh);
+    fresh.sees("Namespace/prod");
+    assert_eq!((sign(&fresh).is_some(), fresh.writes("web").len()), (true, 2), "of other");
+    fresh.renders("other", objects(&[C, E]));
+    assert_eq!(fresh.writes("other").len(), 2);
+    fresh.starts(false);
+    assert_eq!(sign(&fresh), None, "nothing rests on it any more");
 
     // Another greffier went on in this one: whoever keeps it keeps what that one wrote.
     given.sees("Namespace/prod");
@@ -327,7 +341,7 @@ fn what_the_former_cluster_showed_is_no_sign_and_what_an_accepted_one_shows_is()
     let again = other.replaced("three");
     other.lists_everything();
     other.accepts(again);
-    assert_eq!(other.world.old_copy(), None);
+    assert_eq!(sign(&other), Some(key(NEW)));
     given.accepts(doubt);
     assert_eq!(given.world.old_copy().map(|sign| &sign.key), Some(&key(C)));
     fails(&mut given);
