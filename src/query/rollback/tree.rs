@@ -162,9 +162,7 @@ pub fn gather_tree(
     });
     let mut pending: Vec<(AppName, Pending)> = pending.collect();
     say_of_others(&mut pending, |going| others.once_gone(&world, going, limits, compared));
-    let rolled_back = events.iter().filter(|event| matches!(event, Event::AppHeld(_)));
-    let rolled_back: BTreeSet<&AppName> = rolled_back.filter_map(held_by).collect();
-    goes_or_moves(&mut pending, &rolled_back);
+    goes_or_moves(&mut pending, events);
     pending
 }
 
@@ -182,7 +180,9 @@ fn say_of_others(
 
 /// Of what another of these applications removes or defines otherwise, nothing else is said. What
 /// is rolled back is held at what was in force, which is known, whatever defines it then.
-fn goes_or_moves(pending: &mut [(AppName, Pending)], rolled_back: &BTreeSet<&AppName>) {
+fn goes_or_moves(pending: &mut [(AppName, Pending)], events: &[Event]) {
+    let rolled_back = events.iter().filter(|event| matches!(event, Event::AppHeld(_)));
+    let rolled_back: BTreeSet<&AppName> = rolled_back.filter_map(held_by).collect();
     for (_, other) in pending.iter_mut() {
         other.plan.moved.retain(|app| rolled_back.iter().all(|held| held.as_str() != app));
     }
