@@ -46,8 +46,8 @@ pub struct Trial {
     pub render: Seq,
     /// When its first write was intended, and when the trial ends; `None` = none was yet.
     pub span: Option<(Timestamp, Timestamp)>,
-    /// The event by which the application turned Degraded within its time.
-    pub degraded: Option<Seq>,
+    /// The event by which the application turned Degraded within its time, and when that was.
+    pub degraded: Option<(Seq, Timestamp)>,
     /// Whether it stays, however it fares: it was rolled back from before, that was refused, or it
     /// is held.
     pub stays: bool,
@@ -190,7 +190,8 @@ impl World {
         }
         if let Some(trial) = trials.trial.as_mut().filter(|trial| trial.span.is_some()) {
             let degraded = body.now == Health::Degraded;
-            trial.degraded = if degraded && !over { trial.degraded.or(Some(seq)) } else { None };
+            trial.degraded =
+                if degraded && !over { trial.degraded.or(Some((seq, now))) } else { None };
         }
     }
 
@@ -232,10 +233,12 @@ impl World {
         if nobody || unseen || trial.stays || trial.render != desired.seq {
             return None;
         }
-        let why = if rule.degraded && trial.degraded.is_some() && app.health == Health::Degraded {
-            RollbackCause::Degraded
+        // What keeps it from being rolled back for a time says nothing of when it turned.
+        let degraded = trial.degraded.filter(|_| rule.degraded && app.health == Health::Degraded);
+        let (why, at) = if let Some((_, at)) = degraded {
+            (RollbackCause::Degraded, at)
         } else if rule.not_healthy && ends <= self.now && app.health != Health::Healthy {
-            RollbackCause::NotHealthy
+            (RollbackCause::NotHealthy, self.now)
         } else {
             return None;
         };
@@ -244,9 +247,9 @@ impl World {
             render: desired.seq,
             commit: desired.revision.commit.clone(),
             asked: asked_for(&*app.unheld()?),
-            health: trial.degraded,
+            health: trial.degraded.map(|(seq, _)| seq),
             message: app.health_message.clone(),
-            after_ms: self.now.ms_since(since),
+            after_ms: at.ms_since(since),
         })
     }
 }

@@ -340,6 +340,7 @@ fn nobody_is_rolled_back_while_it_is_paused_and_what_was_seen_before_a_start_is_
     sim.hold.clear();
     turns(&mut sim, Degraded);
     assert_eq!((sim.app("web").health, held(&sim).len()), (Degraded, 0));
+    passes(&mut sim, 60_000);
     sim.happens(|given| {
         given.event(ResumedV1 { app: name("web"), expired: false });
         given.starts(false);
@@ -353,7 +354,11 @@ fn nobody_is_rolled_back_while_it_is_paused_and_what_was_seen_before_a_start_is_
         given.lists_everything();
     });
     sim.runs();
-    assert_eq!(held(&sim).len(), 1);
+    let all = held(&sim);
+    assert_eq!(all.len(), 1);
+    // For how long it was paused since says nothing of the revision.
+    let reason = &all[0].reason;
+    assert!(reason.contains("turned Degraded 0 s after its first write"), "{reason}");
 }
 
 #[test]
