@@ -9,6 +9,7 @@
 
 mod branch;
 mod error;
+mod other;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
@@ -18,6 +19,7 @@ pub(super) use branch::{made, own_commit};
 pub use error::GitBackError;
 
 use self::branch::{Decided, Target};
+use self::other::Other;
 use super::driver::Parts;
 use super::opened::{self, Opened, Served};
 use super::render_job::{digest_of, with_namespace};
@@ -139,7 +141,8 @@ pub fn prepare(parts: &Parts, wish: &Wish) -> Result<GitBack, GitBackError> {
             }
             Decided::Commit(commit, trial) => {
                 let what = (&base, branch.as_deref().unwrap_or(&commit.branch));
-                found.shared.extend(shared(parts, &known, &mirror, what, &commit.made));
+                let other = Other { parts, known: &known, mirror: &mirror, branch: what.1 };
+                found.shared.extend(other.shared((what.0, &trial), &commit.made));
                 found.commits.push(*commit);
                 trial
             }
@@ -401,65 +404,6 @@ fn differences(
         said.push(format!("and {more} more objects"));
     }
     said
-}
-
-/// The other applications that read what the commit changes.
-fn shared(
-    parts: &Parts,
-    known: &Known,
-    mirror: &Mirror,
-    (base, branch): (&CommitId, &str),
-    made: &Made,
-) -> Vec<String> {
-    let changed: Vec<&str> = match made.files_total == made.files.len() {
-        true => made.files.iter().map(|file| file.path.as_str()).collect(),
-        false => made.paths.iter().filter(|p| p.was != p.now).map(|p| p.path.as_str()).collect(),
-    };
-    let mut said = Vec::new();
-    for (name, spec, wanted) in &known.others {
-        let follows = |source: &Source| {
-            let branch = Followed::Branch(branch.to_owned());
-            source.repo == mirror.url()
-                && mirror.followed(&source.revision).is_ok_and(|f| f == branch)
-        };
-        if !spec.sources.iter().any(follows) {
-            continue;
-        }
-        let read = reads_of(parts, known, spec, |index, source| match follows(source) {
-            true => Some(base.clone()),
-            false => wanted.get(index).cloned().flatten(),
-        });
-        let mut read =
-            read.into_iter().filter(|(index, _)| spec.sources.get(*index).is_some_and(follows));
-        let hit = read.find_map(|(_, path)| {
-            let hit = changed.iter().find(|file| is_inside(file, &path) || is_inside(&path, file));
-            hit.map(|file| (*file).to_owned())
-        });
-        if let Some(file) = hit {
-            said.push(format!("application {name} reads {file}"));
-        }
-    }
-    said
-}
-
-/// What an application reads; its folders alone where it does not open.
-fn reads_of(
-    parts: &Parts,
-    known: &Known,
-    spec: &AppSpec,
-    commit: impl Fn(usize, &Source) -> Option<CommitId>,
-) -> Vec<(usize, String)> {
-    let commits: Option<Vec<CommitId>> =
-        spec.sources.iter().enumerate().map(|(index, source)| commit(index, source)).collect();
-    let opened = commits.and_then(|all| Opened::open(&parts.mirrors, spec, &all).ok());
-    match opened {
-        Some(opened) => opened.reads(&known.served),
-        None => {
-            let plain = |path: &str| path.trim_matches(['.', '/']).to_owned();
-            let sources = spec.sources.iter().enumerate();
-            sources.map(|(index, source)| (index, plain(&source.path))).collect()
-        }
-    }
 }
 
 #[cfg(test)]

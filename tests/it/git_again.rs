@@ -366,3 +366,54 @@ fn a_kustomization_goes_back_with_its_base() {
     ended_as_git(&greffier, app);
     assert_eq!(live(&ns, "cm/prod-a", ".data.key"), "one");
 }
+
+/// Goal: one chart with a file of values for each environment beside it, the commonest of layouts:
+/// a commit that puts one environment's values back changes nothing of the others, and is made;
+/// where the chart itself went on, it would, and is not.
+#[test]
+fn values_beside_a_chart_go_back_for_the_one_environment_that_uses_them() {
+    let ns = namespace("gitenvs");
+    let greffier = Greffier::new();
+    let template = config_map("{{ .Release.Name }}", "{{ .Values.key }}");
+    let template = template.replace("\"{{", "{{").replace("}}\"", "}}");
+    greffier.repo.write("web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n");
+    greffier.repo.write("web/templates/a.yaml", &template);
+    let values = |env: &str, key: &str| {
+        greffier.repo.write(&format!("web/values-{env}.yaml"), &format!("key: {key}\n"));
+    };
+    values("dev", "one");
+    values("prod", "one");
+    let first = greffier.repo.push("first");
+    let [dev, prod] = ["dev", "prod"].map(|env| format!("gitenvs-{env}"));
+    let of = |app: &str, env: &str| {
+        let text = application(app, &greffier.repo.url(), "web", &ns, KEPT);
+        let helm = format!("    path: web\n    helm: {{valueFiles: [values-{env}.yaml]}}\n");
+        text.replace("    path: web\n", &helm)
+    };
+    let roots = [of(&dev, "dev"), of(&prod, "prod")];
+    let greffier = greffier.root(&roots[0]).root(&roots[1]);
+    greffier.start();
+    greffier.wait_synced(&dev, &first);
+    greffier.wait_synced(&prod, &first);
+    let to = format!("#{}", greffier.seq());
+    greffier.repo.write("web/values-prod.yaml", "key: two\n");
+    let second = greffier.repo.push("a bad value");
+    greffier.wait_synced(&prod, &second);
+    greffier.wait_synced(&dev, &second);
+    let rollback = ["rollback", &prod, "--to", &to, "--git", "--yes"];
+    greffier.cli_ends(0, &rollback);
+    let value = |app: &str| live(&ns, &format!("cm/{app}"), ".data.key");
+    until("prod is back", || (value(&prod) == "one").then_some(()));
+    assert_eq!(bare(&greffier, &["show", "main:web/values-prod.yaml"]), "key: one");
+    ended_as_git(&greffier, &prod);
+
+    greffier.repo.git(&["pull", "-q", "--rebase", "origin", "main"]);
+    let changed = template.replace(".Values.key }}", ".Values.key }}\n  more: \"x\"");
+    greffier.repo.write("web/templates/a.yaml", &changed);
+    let third = greffier.repo.push("the chart goes on");
+    greffier.wait_synced(&prod, &third);
+    greffier.wait_synced(&dev, &third);
+    let (_, said) = greffier.cli_ends(6, &rollback);
+    let words = format!("application {dev} reads web/templates/a.yaml");
+    assert!(said.contains(&words), "{said}");
+}
