@@ -59,11 +59,16 @@ pub(super) fn prunes(
     let mut left = world.intents.values().filter(|intent| intent.app == *name).count();
     // Looking at every application is worth it only where something is to be removed.
     let nothing = extras.is_empty() && children.is_empty();
-    let behind = if nothing { None } else { world.behind() };
     let hook = hook_of_removal(app);
     let redefined = if nothing { None } else { redefined::why(world, name, app) };
     let may_have = if nothing { None } else { world.may_have_what_left(name, app, defining) };
-    let judge = Judge { world, name, app, permission, behind, redefined, may_have, hook };
+    let mut judge = Judge { world, name, app, permission, behind: None, redefined, may_have, hook };
+    if !nothing {
+        judge.behind = match judge.hold() {
+            Some(hold) => world.behind_hold(hold),
+            None => world.behind(),
+        };
+    }
     if let Some(what) = &judge.hook {
         prunes.suspended.push(format!("remove application {name}: {what}"));
         left += 1;
@@ -313,7 +318,7 @@ struct Judge<'a> {
     hook: Option<String>,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
     /// What is not honoured yet and forbids to remove anything.
     fn restraint(&self) -> Option<&str> {
         let restraints = &self.app.spec.restraints;
@@ -324,7 +329,7 @@ impl Judge<'_> {
     /// The hold because of which the object is to go, where it is not Git that dropped it: that of
     /// the application, or of what defines it. What was there already at its instant (somebody
     /// else's, or of another application) was not brought by what is taken back.
-    fn hold(&self) -> Option<&AppHold> {
+    fn hold(&self) -> Option<&'a AppHold> {
         let held = match &self.app.origin {
             Origin::Parent(parent) if self.app.removing => self.world.apps.get(parent)?,
             _ => self.app,

@@ -51,6 +51,9 @@ pub const RELEASED: &str = "released";
 /// What is said of an application whose definition is another since then.
 const OPTIONS_OF_NOW: &str =
     "the Application has changed since: its options of now hold, the objects of then";
+/// What is said where deletions wait for something else first.
+const JUDGED_LATER: &str =
+    "whether the deletions that wait exceed what may be deleted unasked is known when they are due";
 /// What a hook's annotation is called where it restrains an object.
 const HOOK: &str = "hook ";
 
@@ -340,6 +343,9 @@ impl Pending {
         let mut plan = plan;
         plan.notes.extend(world.old_copy().map(older));
         plan.notes.extend(planned.objects.iter().filter_map(goes::once_known));
+        if planned.objects.iter().any(goes::deletes_later) {
+            plan.notes.push(JUDGED_LATER.to_owned());
+        }
         let approval = gated.filter(|gated| gated.render.is_none()).map(|gated| HeldApproval {
             plan: gated.hash,
             writes: gated.writes.clone(),

@@ -252,14 +252,16 @@ impl World {
         else {
             return Touched::nothing();
         };
-        self.with_app(parent, |app| {
+        let _ = self.with_app(parent, |app| {
             let objects = app.desired.iter().flat_map(|desired| desired.objects.values());
             let mut manifests = objects.filter(|object| is_child(object, &body.app));
             if let Some(manifest) = manifests.next().and_then(|object| object.application.as_ref())
             {
                 app.refused.insert(child, (Digest::of(manifest), body.error.clone()));
             }
-        })
+        });
+        // What is below the child waited for its new definition, and so may what leaves others.
+        Touched::all()
     }
 
     fn app_removed(&mut self, body: &AppRemovedV1) -> Touched {

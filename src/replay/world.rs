@@ -15,6 +15,7 @@ use super::later::OwnWrites;
 use super::left::LeftBehind;
 use super::push::OpenPush;
 use super::restore::OpenRestore;
+use super::rollback::AppHold;
 use crate::config::PersonConfig;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, RollbackRule, Seq, Timestamp};
 
@@ -206,6 +207,17 @@ impl World {
     #[must_use]
     pub fn behind(&self) -> Option<&AppName> {
         self.apps.iter().find(|(_, app)| self.is_behind(app)).map(|(name, _)| name)
+    }
+
+    /// The same, for what a hold drops: it waits for none that is held with it. What Git says of
+    /// that one takes no force before its release.
+    #[must_use]
+    pub fn behind_hold(&self, hold: &AppHold) -> Option<&AppName> {
+        let with_it = |app: &App| {
+            app.hold.as_ref().is_some_and(|other| hold.tree.is_some() && other.tree == hold.tree)
+        };
+        let mut apps = self.apps.iter();
+        apps.find(|(_, app)| self.is_behind(app) && !with_it(app)).map(|(name, _)| name)
     }
 
     /// The live objects that a watch or a list has shown. What is known from the answer to our

@@ -354,11 +354,15 @@ fn a_definition_that_does_not_come_by_itself_stops_nobody() {
                 reason: String::new(),
             })),
             "manual" => given.redeclares(&application("root", json!({}))),
-            _ => drop(given.event(AppRefusedV1 {
-                app: "web".into(),
-                origin: Origin::Parent(name("root")),
-                error: "no".into(),
-            })),
+            _ => {
+                let touched = given.event(AppRefusedV1 {
+                    app: "web".into(),
+                    origin: Origin::Parent(name("root")),
+                    error: "no".into(),
+                });
+                // The child is planned again, and what is below it.
+                assert!(touched.all, "{touched:?}");
+            }
         }
         assert_eq!(given.writes("web"), [format!("update {A}")], "{how}");
     }

@@ -22,10 +22,14 @@ pub(super) fn goes(world: &World, planned: &Plan) -> (Vec<AppName>, Vec<Gone>) {
     (going.into_iter().collect(), told)
 }
 
+/// Whether the object is deleted once what that waits for is over.
+pub(super) fn deletes_later(object: &Assessment) -> bool {
+    object.status == Status::Extra && object.blocked && object.waits_for_progress
+}
+
 /// The application that the object is, where it goes once what it waits for is over.
 pub(super) fn going_later(object: &Assessment) -> Option<AppName> {
-    let waits = object.status == Status::Extra && object.blocked && object.waits_for_progress;
-    object.key.child().filter(|_| waits)
+    object.key.child().filter(|_| deletes_later(object))
 }
 
 /// What is said of an application that goes unless another one turns out to have its objects.
@@ -313,6 +317,45 @@ mod tests {
         assert_eq!((root.moved.len(), &root.define), (0, &vec!["along".into()]), "{root:#?}");
     }
 
+    /// Goal: an application that a rollback defines again is not rendered yet, and that keeps
+    /// nothing of what is held with it from going: what exceeds is shown, and allowed with it.
+    #[test]
+    fn what_is_defined_again_hides_nothing_that_goes_with_the_same_rollback() {
+        let [one, two] = ["one", "two"].map(|name| cascading(name, auto()));
+        let mut given = Given::app("root", auto());
+        given.renders("root", vec![child(&one), child(&two)]);
+        while given.follows("root") {}
+        given.renders("one", vec![object(A, 1)]);
+        given.syncs("one");
+        given.renders("two", vec![object("ConfigMap/prod/c", 1)]);
+        given.syncs("two");
+        let then = given.world.clone();
+        given.push(2);
+        given.renders("root", vec![child(&one)]);
+        given.renders("one", vec![object(A, 1), object(B, 2)]);
+        given.advances("two");
+        for app in ["one", "root", "two", "root"] {
+            given.syncs(app);
+        }
+        while given.follows("root") {}
+        assert!(!given.world.apps.contains_key(&name("two")));
+        given.limits.app_percent_max = 1;
+        given.limits.app_objects_min = 0;
+        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
+        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
+        let members = Member::of(&then, "root");
+        let back = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
+        let Given { world, compared, limits, .. } = given;
+        let mut pending = gather_tree(world, &compared, &limits, &back.events);
+        let at = pending.iter().position(|(app, _)| app.as_str() == "one").unwrap();
+        let one = pending.remove(at).1;
+        let steps: Vec<_> =
+            one.plan.steps.iter().map(|step| (&*step.verb, &*step.object, &*step.reason)).collect();
+        let why = "it was not there at the instant that is held";
+        assert_eq!(steps, [("prune", B, why)], "{:#?}", one.plan);
+        assert!(one.approval.is_some() && !one.plan.exceeds.is_empty(), "{:#?}", one.plan);
+    }
+
     /// `root` with the child `along`, which is held at its first revision, and which Git drops then.
     fn dropped_while_held() -> (Given, Seq) {
         let mut given = Given::app("root", auto());
@@ -410,6 +453,10 @@ mod tests {
         assert!(root.not_done.is_empty(), "{root:#?}");
         let why = "along waits: Application/more of mid is not defined, and may have it; what no";
         assert!(root.notes.iter().any(|note| note.starts_with(why)), "{:#?}", root.notes);
+        for plan in [root, kept] {
+            let judged = plan.notes.iter().any(|note| note.starts_with("whether the deletions"));
+            assert!(judged, "{:#?}", plan.notes);
+        }
         let steps = kept.steps.iter().map(|step| (&*step.verb, &*step.object, &*step.reason));
         let why = "waits: Application/more of mid is not defined, and may have it";
         assert_eq!(steps.collect::<Vec<_>>(), [("prune", "ConfigMap/prod/c", why)], "{kept:#?}");
