@@ -198,7 +198,7 @@ impl World {
             return false;
         }
         if let Some(hold) = &app.hold {
-            return since < hold.seq;
+            return since < hold.said_at();
         }
         let Some(desired) = app.desired.as_ref() else { return false };
         self.source_where(app, |_, heard| heard < since).is_none()

@@ -15,6 +15,10 @@
 //! bear it rightly: it is let go up to its time, over restarts. A write later than that is another
 //! question.
 //!
+//! What an application is held at is no word of Git's. So the same words, carried out, say as well
+//! that the hold is right, where they are about all of the application, and were given when the hold
+//! and the sign were known.
+//!
 //! An apply of this ledger is nobody's word. One that changes nothing leaves even the time of the
 //! write before it, so that the object still bears the later write; one that does change the object
 //! ends that only if a person's word asked for it: what is put back meanwhile (an edit, fields that
@@ -137,15 +141,31 @@ impl World {
         let request = app.request.as_ref().filter(|request| Some(request.seq) == body.request);
         let approved = app.approved.filter(|approval| Some(approval.seq) == body.approval);
         let words = self.words(app, request, approved);
-        if words.is_empty() || !self.is_git_known(app) {
-            return false;
-        }
-        let go = self.covered(&body.app, app, &words);
+        let confirms = self.confirms(app, &words);
+        let go = match self.is_git_known(app) && !words.is_empty() {
+            true => self.covered(&body.app, app, &words),
+            false if confirms.is_none() => return false,
+            false => Vec::new(),
+        };
         for (key, at) in &go {
             self.own_writes.later.remove(key);
             self.own_writes.let_go.insert(key.clone(), *at);
         }
-        self.settle_sign() || !go.is_empty()
+        let app = self.apps.get_mut(&body.app);
+        if let Some(hold) = app.and_then(|app| app.hold.as_mut()).filter(|_| confirms.is_some()) {
+            hold.confirmed = confirms;
+        }
+        self.settle_sign() || !go.is_empty() || confirms.is_some()
+    }
+
+    /// What of `words` says that the hold is right, of what is known from an old copy alone: whoever
+    /// said it knew of the hold and of the sign, and meant all of the application.
+    fn confirms(&self, app: &App, words: &[Word]) -> Option<Seq> {
+        let (hold, sign) = (app.hold.as_ref()?, self.old_copy()?);
+        let known = hold.seq.max(sign.seq);
+        let mut words = words.iter().filter(|word| word.only.is_empty() && known < word.seq);
+        let unsaid = hold.said_at() <= sign.started;
+        words.next().map(|word| word.seq).filter(|_| unsaid)
     }
 
     /// What of these people said since the start.

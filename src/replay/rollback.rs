@@ -54,6 +54,9 @@ pub struct AppHold {
     pub automatic: Option<Box<AutoRollback>>,
     /// The commits that say the same in Git.
     pub commits: Vec<HeldCommit>,
+    /// When a person said last that it is right, though the ledger may be an old copy: the event
+    /// that showed what waits, or that asked for a sync. It was carried out.
+    pub confirmed: Option<Seq>,
 }
 
 impl AppHold {
@@ -61,6 +64,12 @@ impl AppHold {
     #[must_use]
     pub fn holds(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| until > now)
+    }
+
+    /// When a person said last what is to be, or a rule that began it.
+    #[must_use]
+    pub fn said_at(&self) -> Seq {
+        self.confirmed.map_or(self.seq, |confirmed| confirmed.max(self.seq))
     }
 }
 
@@ -228,6 +237,7 @@ impl World {
             pinned: pinned(&body.images),
             automatic: body.automatic.clone(),
             commits: Vec::new(),
+            confirmed: None,
         });
         // Whoever rolls back asks for it to be done once, whatever the policy says. A rule asks for
         // no more to be removed than the policy allows.
@@ -236,9 +246,8 @@ impl World {
         app.attempts.clear();
         app.previews.retain(|_, preview| preview.is_answer());
         app.ignore_failures.clear();
-        let by_rule = body.automatic.is_some();
         let request = SyncRequest::new(seq, prune, Vec::new(), now);
-        app.request = Some(SyncRequest { by_rule, ..request });
+        app.request = Some(SyncRequest { by_rule: body.automatic.is_some(), ..request });
         app.lapse();
         self.rolled_back(&body.app, body.automatic.as_deref());
         if let Some(approved) = &body.approves {

@@ -242,6 +242,43 @@ fn an_old_copy_does_not_apply_what_was_rolled_back_since() {
     assert!(!is_told());
 }
 
+/// Goal: of an application that the old copy holds an approval is the word that ends its wait: what
+/// is deleted by hand afterwards is put back. Method: the hold was released after the copy was made.
+#[test]
+fn a_hold_of_an_old_copy_is_right_once_a_person_has_approved_what_waits() {
+    let (one, two) = (|value| config_map("one", value), config_map("two", "1"));
+    let files = [("web/1.yaml", &*one("1")), ("web/2.yaml", &*two)];
+    let (greffier, app, ns) = kept("old-hold", &files);
+    let first = greffier.repo.head();
+    greffier.wait_synced(&app, &first);
+    let second = greffier.repo.write("web/1.yaml", &one("2")).push("second");
+    greffier.wait_synced(&app, &second);
+    let to = format!("git:{}", &first[..10]);
+    greffier.cli_ends(0, &["rollback", &app, "--to", &to, "--yes"]);
+    until("it is rolled back", || (live(&ns, "cm/one", KEY) == "1").then_some(()));
+    assert_eq!(greffier.stop(), Some(0));
+    copy(&greffier.path("data"), &greffier.path("copy"));
+    next_second(&ns);
+    greffier.start();
+    greffier.cli_ends(0, &["release", &app, "--yes"]);
+    until("it is as Git says", || (live(&ns, "cm/one", KEY) == "2").then_some(()));
+    assert_eq!(greffier.stop(), Some(0));
+
+    restored(&greffier);
+    greffier.wait("the gate", |event| {
+        gated(event) && event["detail"]["writes"].as_array().is_some_and(|writes| writes.len() == 1)
+    });
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(status.contains("OLD COPY") && status.contains(&format!("waits: {app}")), "{status}");
+    greffier.cli_ends(0, &["approve", &app, "--yes"]);
+    until("it is put back", || (live(&ns, "cm/one", KEY) == "1").then_some(()));
+    until("nothing waits", || {
+        (!greffier.cli_ends(0, &["status"]).0.contains("OLD COPY")).then_some(())
+    });
+    ControlPlane::shared().kubectl_ok("alice", &["delete", "cm/two", "-n", &ns]);
+    until("it is made again", || (live(&ns, "cm/two", KEY) == "1").then_some(()));
+}
+
 /// Keeps the cluster that answers, once its plan `is` what is waited for.
 fn accepts(greffier: &Greffier, is: impl Fn(&Value) -> bool) {
     until("the plan", || {

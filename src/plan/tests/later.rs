@@ -1,6 +1,7 @@
 //! A ledger that is an old copy does not put the cluster back: what a later greffier wrote waits
 //! for Git or for a person.
 
+mod held;
 mod let_go;
 mod nobodys_word;
 mod start;

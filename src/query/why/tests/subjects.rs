@@ -218,6 +218,7 @@ fn what_ends_a_hold_and_what_is_misread_is_said() {
             pinned: Vec::new(),
             automatic,
             commits: Vec::new(),
+            confirmed: None,
         };
         given.world.apps.get_mut(&name("web")).unwrap().hold = Some(hold);
         let next = asks(&given, "web").next;
