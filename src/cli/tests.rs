@@ -536,18 +536,19 @@ fn the_doctor_says_what_would_not_return_with_a_daemon_and_without() {
     let unknown = run_in(dir.path(), &["doctor", "--recovery", "--app", "wbe"]).unwrap_err();
     assert_eq!((unknown.exit, unknown.hints[0].as_str()), (Exit::Usage, "did you mean web?"));
     let (_runtime, daemon) = daemon(Story::told());
-    // Everything would return; the key of this daemon is in memory only.
+    // What left Git and is still there would not; the key of this daemon is in memory only.
     let key = dir.path().join("key");
     let config = dir.path().join("greffier.toml");
     let asked = |args: &[&str]| {
         let socket = daemon.socket.to_str().unwrap();
         run_with(&["--config", config.to_str().unwrap(), "--socket", socket], args)
     };
-    asked(&["doctor", "--recovery"]).unwrap();
-    asked(&["doctor", "--recovery", "--live", "--include-unowned", "-o", "json"]).unwrap();
+    assert_eq!(asked(&["doctor", "--recovery"]).unwrap_err().exit, Exit::Differs);
+    let all = ["doctor", "--recovery", "--live", "--include-unowned", "-o", "json"];
+    asked(&all).unwrap();
     let unknown = asked(&["doctor", "--recovery", "--app", "wbe"]).unwrap_err();
     assert_eq!((unknown.exit, unknown.hints[0].as_str()), (Exit::Usage, "did you mean web?"));
     std::fs::remove_file(&key).unwrap();
-    let keyless = asked(&["doctor", "--recovery"]).unwrap_err();
+    let keyless = asked(&all).unwrap_err();
     assert_eq!(keyless.exit, Exit::Differs);
 }

@@ -7,6 +7,7 @@
 //! what is shown of a plan has none.
 
 mod kept;
+mod left;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -61,6 +62,8 @@ struct Entry {
     render: Option<Seq>,
     uid: String,
     validate: bool,
+    /// Why it is there although it left Git; `None` = it did not, or greffier never had it.
+    left: Option<String>,
 }
 
 /// What [`Pending::read`] reads.
@@ -234,6 +237,7 @@ impl Gathering<'_> {
             render: observed.is_none().then_some(render),
             uid: self.uid(key, live),
             validate: object.options.validate.unwrap_or(app.spec.validate),
+            left: None,
         }
     }
 
@@ -257,7 +261,8 @@ impl Gathering<'_> {
         let known: BTreeSet<ObjectKey> =
             self.pending.others.iter().map(|entry| entry.key.clone()).collect();
         for (key, live) in &self.world.live {
-            let partly = !self.asked.apps.is_empty() && !is_prerequisite(key);
+            let left = self.left(key, live);
+            let partly = !self.asked.apps.is_empty() && left.is_none() && !is_prerequisite(key);
             if taken.contains(key) || known.contains(key) || partly {
                 continue;
             }
@@ -268,9 +273,19 @@ impl Gathering<'_> {
             } else {
                 skips::by_key(key)
             };
-            if let Some(rule) = rule {
-                self.skip(rule, key);
-                continue;
+            match (rule, &left) {
+                (None, _) => {}
+                (Some(rule), Some(left))
+                    if ![skips::CONTROLLED, skips::DELETING].contains(&rule) =>
+                {
+                    let why = format!("{left}; not replayed ({rule})");
+                    self.lose(LossKind::LeftGit, key, why);
+                    continue;
+                }
+                (Some(rule), _) => {
+                    self.skip(rule, key);
+                    continue;
+                }
             }
             self.pending.others.push(Entry {
                 key: key.clone(),
@@ -283,8 +298,16 @@ impl Gathering<'_> {
                 render: None,
                 uid: live.uid.clone(),
                 validate: true,
+                left,
             });
         }
+    }
+
+    /// Why an object of an application that is asked for is there, if it left Git.
+    fn left(&self, key: &ObjectKey, live: &LiveObject) -> Option<String> {
+        let owner = &self.world.owned.get(key)?.app;
+        let asked = self.asked.apps.is_empty() || self.asked.apps.contains(owner);
+        asked.then(|| left::why(self.world, key, live)).flatten()
     }
 
     /// Kinds of which nothing is recorded.
@@ -389,6 +412,7 @@ impl<H: Fn(BlobAddr) -> bool> Reading<'_, H> {
             render: entry.render,
             uid: entry.uid,
             validate: entry.validate,
+            left: entry.left,
         })
     }
 

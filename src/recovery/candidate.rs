@@ -39,6 +39,9 @@ pub struct Candidate {
     pub uid: String,
     /// Whether the API server refuses what it does not know.
     pub validate: bool,
+    /// Why it is there although it left Git, in words; `None` = it did not, or greffier never had
+    /// it.
+    pub left: Option<String>,
 }
 
 impl Candidate {
@@ -88,6 +91,7 @@ impl Candidate {
             wanted: None,
             beside: None,
             validate: true,
+            left: None,
         }
     }
 

@@ -37,6 +37,8 @@ pub enum LossKind {
     Hook,
     /// An annotation that is not honoured keeps it from being written.
     Restrained,
+    /// What left Git and is still there: comes back with `--include-unowned` only.
+    LeftGit,
     /// A kind that is not recorded.
     NotRecorded,
     /// Comes back with `--include-unowned` only.
@@ -66,6 +68,7 @@ impl LossKind {
             Self::ControllerKey => "controller-key",
             Self::Hook => "hook",
             Self::Restrained => "restrained",
+            Self::LeftGit => "left-git",
             Self::NotRecorded => "not-recorded",
             Self::Unowned => "unowned",
             Self::InjectedCa => "injected-ca",
@@ -150,6 +153,14 @@ pub fn volume(key: &ObjectKey) -> Loss {
     Loss::new(LossKind::VolumeData, key, "the data of its volume is not in the ledger")
 }
 
+/// What left Git and is not asked for, with what was in its volume.
+pub(super) fn left_git(candidate: &Candidate, left: &str) -> Vec<Loss> {
+    let key = &candidate.key;
+    let why = format!("{left}; not replayed: --include-unowned brings it as it was observed");
+    let data = key.is("", "PersistentVolumeClaim").then(|| volume(key));
+    data.into_iter().chain([Loss::new(LossKind::LeftGit, key, why)]).collect()
+}
+
 /// A Secret of which only digests are known.
 #[must_use]
 pub fn observed_secret(candidate: &Candidate) -> Loss {
@@ -157,6 +168,10 @@ pub fn observed_secret(candidate: &Candidate) -> Loss {
     if candidate.label(SEALED_SECRETS_KEY).is_some() {
         let why = "the key of sealed-secrets: without it no SealedSecret made so far can be opened";
         return Loss::new(LossKind::ControllerKey, key, why);
+    }
+    if let Some(left) = &candidate.left {
+        let why = format!("{left}; not replayed: of a Secret only digests were observed");
+        return Loss::new(LossKind::LeftGit, key, why);
     }
     let why = "its values were observed and never wanted by an application: the ledger has \
                digests of them only";

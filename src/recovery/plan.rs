@@ -226,6 +226,8 @@ pub fn plan(input: Input, serving: Serving) -> Plan {
                 pulled.push(other.key.to_string());
             }
             taken.push(other);
+        } else if let Some(why) = &other.left {
+            making.lost.extend(lost::left_git(&other, why));
         } else if input.apps.is_empty() {
             if other.key.is("", "PersistentVolumeClaim") {
                 making.lost.push(lost::volume(&other.key));

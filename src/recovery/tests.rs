@@ -254,6 +254,34 @@ fn what_no_application_wants_comes_when_it_is_needed_or_asked_for() {
 }
 
 #[test]
+fn what_left_git_is_named_with_its_data_unless_it_is_asked_for_or_needed() {
+    let others = || {
+        let kinds = [("PersistentVolumeClaim", "prod"), ("Namespace", ""), ("Secret", "prod")];
+        let observed = kinds.map(|(kind, namespace)| {
+            let name = if namespace.is_empty() { "prod" } else { "data" };
+            let object = Candidate::observed(object("v1", kind, namespace, name));
+            Candidate { left: Some("it left Git".into()), ..object }
+        });
+        observed.to_vec()
+    };
+    let made = |unowned| {
+        let candidates = vec![Candidate::wanted(object("v1", "ConfigMap", "prod", "a"))];
+        let input = Input { candidates, others: others(), unowned, ..Input::default() };
+        plan(input, Serving::unknown())
+    };
+    let (by_itself, asked) = (made(false), made(true));
+    let claim = "PersistentVolumeClaim/prod/data";
+    assert_eq!(keys(&by_itself), ["Namespace/prod", "ConfigMap/prod/a"]);
+    assert_eq!(losses(&by_itself, LossKind::LeftGit), [claim, "Secret/prod/data"]);
+    assert_eq!(keys(&asked).len(), 3);
+    assert_eq!(losses(&asked, LossKind::LeftGit), ["Secret/prod/data"]);
+    for made in [by_itself, asked] {
+        assert_eq!(losses(&made, LossKind::VolumeData), [claim], "told of once");
+        assert!(!made.shown.returns());
+    }
+}
+
+#[test]
 fn what_is_left_out_is_named_and_counts_no_more() {
     let others =
         vec![object("v1", "Namespace", "", "other"), object("v1", "ConfigMap", "other", "by-hand")];

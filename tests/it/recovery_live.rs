@@ -9,6 +9,9 @@ use crate::recovery::{jsonpath, onto, target};
 /// What Git changes is applied, and what people change stays.
 const LEFT: &str = r#"{"automated": {}, "syncOptions": ["CreateNamespace=true"]}"#;
 
+/// The metadata of what stays when it leaves Git.
+const STAYS: &str = "name: b\n  annotations: {argocd.argoproj.io/sync-options: Prune=false}";
+
 /// What alice makes: a namespace with workloads that no application knows of.
 const BY_HAND: &str = r#"
 apiVersion: v1
@@ -58,11 +61,14 @@ fn seen(kind: &'static str, name: &'static str) -> impl Fn(&Value) -> bool {
 fn observed(cluster: &ControlPlane) -> Greffier {
     let greffier = Greffier::on(cluster);
     greffier.repo.write("web/a.yaml", &config_map("a", "git"));
+    greffier.repo.write("web/b.yaml", &config_map("b", "git").replace("name: b", STAYS));
     let first = greffier.repo.push("first");
     let root = application("web", &greffier.repo.url(), "web", "web", LEFT);
     let greffier = greffier.root(&root);
     greffier.start();
     greffier.wait_synced("web", &first);
+    let second = greffier.repo.remove("web/b.yaml").push("second");
+    greffier.wait_synced("web", &second);
     let patch =
         ["patch", "cm", "a", "-n", "web", "--type=merge", "-p", r#"{"data":{"key":"hand"}}"#];
     cluster.kubectl_ok("alice", &patch);
@@ -98,6 +104,12 @@ fn what_was_observed_comes_back_without_what_only_the_former_cluster_knows() {
     // By default what Git wants comes back, and nothing else.
     let wanted = greffier.json(&onto(&new, &["--plan", "-o", "json"]));
     assert_eq!(wanted["objects"], 2, "{wanted}");
+    // What left Git and is still there is no stranger's.
+    let mut lost = wanted["lost"].as_array().unwrap().iter();
+    let left = lost.find(|loss| loss["kind"] == "left-git").unwrap();
+    assert_eq!(left["subject"], "ConfigMap/web/b", "{wanted}");
+    let why = left["why"].as_str().unwrap();
+    assert!(why.contains("Prune=false") && why.contains("--include-unowned"), "{wanted}");
     let later = wanted["later"].to_string();
     assert!(later.contains("Deployment.apps/by-hand/worker"), "{wanted}");
 
@@ -111,6 +123,7 @@ fn what_was_observed_comes_back_without_what_only_the_former_cluster_knows() {
 
     let of = |object: &[&str], path: &str| jsonpath(&fresh, object, path);
     assert_eq!(of(&["-n", "web", "cm", "a"], ".data.key"), "hand");
+    assert_eq!(of(&["-n", "web", "cm", "b"], ".data.key"), "git");
     let settings = ["-n", "by-hand", "cm", "settings"];
     assert_eq!(of(&settings, ".data.key"), "alice");
     assert_eq!(of(&settings, ".metadata.finalizers"), "", "whoever set it sets it again");
@@ -146,6 +159,8 @@ fn put_by_hand_stays(greffier: Greffier, fresh: &ControlPlane) {
         output.status.success().then_some(())
     });
     greffier.wait_synced("web", &newer);
+    let (why, _) = greffier.cli_ends(0, &["why", "cm/b", "-n", "web"]);
+    assert!(why.contains("no application wants it") && !why.contains("never applied"), "{why}");
     assert_eq!(jsonpath(fresh, &["-n", "web", "cm", "a"], ".data.key"), "newer");
     assert_eq!(label(), "blue");
     let owners = jsonpath(fresh, &["-n", "web", "cm", "a", "--show-managed-fields"], ".metadata");

@@ -2,11 +2,11 @@ use serde_json::json;
 
 use super::*;
 use crate::ledger::event::{
-    AppDeclaredV1, BackTo, ClusterAcceptedV1, ClusterReplacedV1, DesiredObject, Event, HoldBegunV1,
-    ObjectPreviewedV1, Origin, Preview,
+    AppDeclaredV1, BackTo, ClusterAcceptedV1, ClusterReplacedV1, DesiredObject, Event, FrozenV1,
+    HoldBegunV1, ObjectPreviewedV1, Origin, PausedV1, Preview,
 };
 use crate::ledger::{Archive, Batch, Draft, Ledger, Options};
-use crate::model::Digest;
+use crate::model::{Digest, Stance};
 use crate::query::AsOf;
 use crate::query::fixture::{Story, app_manifest, canonical, key, name};
 use crate::recovery::{Plan, Serving, plan};
@@ -42,8 +42,9 @@ fn what_is_in_force_is_replayed_as_it_was_wanted_with_the_values_of_secrets() {
     assert_eq!(web.uid, format!("uid-{}", web.key));
     let shown = serde_json::to_string(&made.shown).unwrap();
     assert!(!shown.contains("dHdv") && !shown.contains("password"), "{shown}");
-    // What left Git is nobody's; what a controller made comes by itself.
-    assert_eq!(lost(&made, LossKind::Unowned), ["ConfigMap/prod/old"]);
+    // What left Git is still there; what a controller made comes by itself.
+    assert_eq!(lost(&made, LossKind::LeftGit), ["ConfigMap/prod/old"]);
+    assert_eq!(lost(&made, LossKind::Unowned), [""; 0]);
     let skipped: Vec<_> = made.shown.skipped.iter().map(|s| (&*s.rule, &*s.object)).collect();
     assert_eq!(
         skipped,
@@ -59,7 +60,95 @@ fn what_is_in_force_is_replayed_as_it_was_wanted_with_the_values_of_secrets() {
             "web: not applied yet, replayed as wanted: ConfigMap/prod/web"
         ]
     );
-    assert!(made.shown.returns());
+    assert!(!made.shown.returns() && made.shown.missing.is_empty());
+}
+
+/// What is said of ConfigMap/prod/old, which left Git and is still there.
+fn of_old(story: &Story) -> String {
+    let made = planned(story, &Asked::default(), |_| true);
+    let old = made.shown.lost.iter().find(|loss| loss.subject == "ConfigMap/prod/old");
+    old.map_or_else(String::new, |loss| loss.why.clone())
+}
+
+/// Goal: what somebody was still to decide about is named with what keeps it, and is no stranger's.
+#[test]
+fn what_left_git_and_is_still_there_does_not_come_back_unsaid() {
+    let mut story = Story::told();
+    let old = key("ConfigMap/prod/old");
+    assert_eq!(
+        of_old(&story),
+        "it left Git, and web does not have it any more: its deletion was not made yet; not \
+         replayed: --include-unowned brings it as it was observed"
+    );
+    let says = |story: &Story, what: &str| {
+        let said = of_old(story);
+        assert!(said.contains(&format!("any more: {what}")), "{said}");
+    };
+    let automated =
+        |story: &mut Story| story.world.apps.get_mut(&name("web")).unwrap().spec.automated.take();
+    let policy = automated(&mut story);
+    says(&story, "the policy of web removes nothing unasked");
+    story.world.apps.get_mut(&name("web")).unwrap().spec.automated = policy;
+    story.event(FrozenV1 { until: None, reason: String::new() });
+    says(&story, "greffier is frozen");
+    story.event(PausedV1 { app: name("web"), until: None, reason: String::new() });
+    says(&story, "application web is paused");
+    story.world.live.get_mut(&old).unwrap().protection.prune = Stance::Asks;
+    says(&story, "its deletion waits until somebody confirms it (annotation sync-options Prune=");
+    story.gated();
+    says(&story, "its deletion waits for approval (greffier approve web)");
+    story.world.live.get_mut(&old).unwrap().protection.prune = Stance::Stays;
+    says(&story, "it stays (annotation sync-options Prune=false)");
+    story.world.owned.get_mut(&old).unwrap().keep = vec!["its own".into()];
+    says(&story, "it stays (its own)");
+    // Of an application alone as well, and of no other.
+    for (app, named) in [("web", 1), ("root", 0)] {
+        let asked = Asked { apps: vec![name(app)], ..Asked::default() };
+        assert_eq!(lost(&planned(&story, &asked, |_| true), LossKind::LeftGit).len(), named);
+    }
+    let mut moving = story.world.clone();
+    moving.wanted_by.insert(old.clone(), [name("root")].into());
+    let moving = gather(&moving, &Asked { apps: vec![name("web")], ..Asked::default() }).unwrap();
+    let moving = plan(moving.read(&story.ledger, |_| true).unwrap(), Serving::unknown());
+    assert_eq!(lost(&moving, LossKind::LeftGit), [""; 0], "another application wants it");
+    // Who asks for it gets it.
+    let asked = Asked { unowned: true, ..Asked::default() };
+    let made = planned(&story, &asked, |_| true);
+    assert!(keys(&made).contains(&old.to_string()));
+    assert!(lost(&made, LossKind::LeftGit).is_empty() && made.shown.returns());
+    // Somebody else's of that name is nobody's, and what goes with its application is not kept.
+    let mut replaced = story;
+    replaced.world.owned.get_mut(&old).unwrap().uid = "another".into();
+    let made = planned(&replaced, &Asked::default(), |_| true);
+    assert_eq!(
+        (lost(&made, LossKind::LeftGit).len(), lost(&made, LossKind::Unowned).len()),
+        (0, 1)
+    );
+}
+
+/// Goal: what cannot be brought at all, even if it is asked for, is said not to be.
+#[test]
+fn what_left_git_and_is_not_observed_or_of_the_cluster_itself_is_named_as_such() {
+    let mut story = Story::told();
+    let old = key("ConfigMap/prod/old");
+    let owned = story.world.owned[&old].clone();
+    for gone in ["Secret/prod/gone", "ConfigMap/kube-system/gone"] {
+        let manifest = json!({"apiVersion": "v1", "kind": "Secret", "data": {}});
+        story.observed(&key(gone), &manifest, &owned.uid, "");
+        story.world.owned.insert(key(gone), owned.clone());
+    }
+    for unowned in [false, true] {
+        let made = planned(&story, &Asked { unowned, ..Asked::default() }, |_| true);
+        let of = |name: &str| {
+            let mut lost = made.shown.lost.iter();
+            lost.find(|loss| loss.subject == name).map_or("", |loss| loss.why.as_str())
+        };
+        let secret = of("Secret/prod/gone");
+        assert!(secret.ends_with("not replayed: of a Secret only digests were observed"));
+        assert!(of("ConfigMap/kube-system/gone").ends_with("not replayed (system-namespace)"));
+        assert_eq!(of(&old.to_string()).is_empty(), unowned);
+        assert!(!made.shown.returns());
+    }
 }
 
 /// Goal: whoever replays an old copy of the ledger is told that it is one.

@@ -351,6 +351,11 @@ pub(super) fn of_nobodys(world: &World, key: &ObjectKey) -> Pending {
                     "no application wants it; its fields say that greffier applied it once, and \
                      nothing that this cluster is known by proves that it may go: it is left as it is"
                 }
+                // What a former cluster had is told by its log.
+                None if !world.cluster.identity.formers.is_empty() => {
+                    "no application wants it and greffier did not apply it in this cluster: it is \
+                     left as it is"
+                }
                 None => {
                     "no application wants it and greffier never applied it: it is left as it is"
                 }

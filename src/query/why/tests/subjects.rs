@@ -29,6 +29,14 @@ fn objects_of_nobody_say_whose_they_are() {
     given.sees("ConfigMap/prod/foreign");
     assert_eq!(asks(&given, "configmap/foreign").reasons[0].code, "not_wanted");
     assert!(asks(&given, "configmap/foreign").reasons[0].text.contains("never applied it"));
+    // Of a former cluster nothing is said.
+    let mut accepted = given.clone();
+    accepted.identified("one");
+    let doubt = accepted.replaced("two");
+    accepted.accepts(doubt);
+    accepted.sees("ConfigMap/prod/foreign");
+    let text = &asks(&accepted, "configmap/foreign").reasons[0].text;
+    assert!(text.contains("did not apply it in this cluster"), "{text}");
     // Its own fields say otherwise.
     let seen = given.observation("ConfigMap/prod/pruned");
     given.event(ObjectObservedV1 { owned: Some(Digest::default()), ..seen });
