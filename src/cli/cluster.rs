@@ -97,7 +97,7 @@ fn plan_text(shown: &Accepting) -> String {
     let _ = writeln!(
         out,
         "of {} it is forgotten that greffier applied them to the former cluster: {} are here all the \
-         same and become greffier's own again, {} are not",
+         same and become greffier's own again, {} do not",
         count(shown.forgotten, "object"),
         shown.here,
         shown.forgotten.saturating_sub(shown.here),
@@ -117,7 +117,8 @@ fn plan_text(shown: &Accepting) -> String {
     if !shown.left.is_empty() {
         let _ = writeln!(
             out,
-            "greffier applied {} once that no application wants, and leaves them: {}",
+            "greffier applied {} once, here or to the former cluster, that no application wants, and \
+             leaves them: {}",
             count(shown.left.len(), "object"),
             list(shown.left.iter().cloned(), LEFT_SHOWN_MAX),
         );

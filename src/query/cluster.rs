@@ -103,13 +103,14 @@ pub struct Accepting {
     /// Of how many objects it would be forgotten that greffier applied them: they are not there,
     /// or not the same ones.
     pub forgotten: usize,
-    /// How many of those are here all the same: they become greffier's own again by an apply.
+    /// How many of those are here all the same and wanted: they become greffier's own again by an
+    /// apply.
     #[serde(default)]
     pub here: usize,
     /// What would be done for each application.
     pub apps: Vec<AppAfter>,
-    /// What greffier applied once, by the objects' own word, and no application wants: it stays, and
-    /// nobody removes it.
+    /// What greffier applied once, by the objects' own word or to the former cluster, and no
+    /// application wants: it stays, and nobody removes it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
 }
@@ -194,10 +195,12 @@ pub fn accepting(
     });
     let apps = plans.collect();
     let forgotten = owned_before.iter().filter(|key| !world.owned.contains_key(key));
-    let here = forgotten.filter(|key| world.live.contains_key(key)).count();
+    let here = |key: &&ObjectKey| world.live.contains_key(key) && world.wanted_by.contains_key(key);
+    let here = forgotten.filter(here).count();
     let left = world.live.iter().filter(|(key, live)| {
         let known = world.owned.contains_key(key) || world.wanted_by.contains_key(key);
-        live.owned.is_some() && live.controller.is_empty() && !known
+        let applied = live.owned.is_some() || owned_before.contains(key);
+        applied && live.controller.is_empty() && !known
     });
     let left = left.map(|(key, _)| key.to_string()).collect();
     Accepting { cluster, forgotten: owned - world.owned.len(), here, apps, left }

@@ -2,7 +2,7 @@ use super::*;
 use crate::command::{self, Command, Decision, NotAccepted, decide};
 use crate::ledger::event::ObjectObservedV1;
 use crate::model::{Digest, GroupKind, Seq};
-use crate::replay::testing::{Given, name, object, objects};
+use crate::replay::testing::{Given, key, name, object, objects};
 
 const A: &str = "ConfigMap/prod/a";
 const B: &str = "ConfigMap/prod/b";
@@ -90,6 +90,11 @@ fn what_is_here_all_the_same_and_what_stays_for_nobody_is_named() {
     let shown = accepting(given.world.clone(), &given.compared, &given.limits, &body);
     assert_eq!((shown.forgotten, shown.here), (2, 1), "{shown:?}");
     assert_eq!(shown.left, ["ConfigMap/prod/pruned"]);
+    // What had left Git on the former cluster, and came with a replay, is nobody's.
+    given.world.owned.insert(key("ConfigMap/prod/foreign"), given.world.owned[&key(A)].clone());
+    let shown = accepting(given.world, &given.compared, &given.limits, &body);
+    assert_eq!((shown.forgotten, shown.here), (3, 1), "{shown:?}");
+    assert_eq!(shown.left, ["ConfigMap/prod/foreign", "ConfigMap/prod/pruned"]);
 }
 
 #[test]
