@@ -194,6 +194,8 @@ pub enum Error {
         by: String,
         /// The application of the tree that defined it, or the first above that is there now.
         above: AppName,
+        /// The application above both, whose tree has it then as now.
+        both: Option<AppName>,
         /// The last event of the instant.
         to: Seq,
     },

@@ -330,7 +330,23 @@ impl<'a> Batch<'a> {
             Origin::Unconfigured => "nobody any more: the configuration file did".to_owned(),
         };
         let (app, above, to) = (member.app.clone(), self.there_above(parent), self.asked.to.seq);
-        Err(Error::TakenOver { app, by, above, to })
+        let both = known.origin.parent().and_then(|other| self.above_both(other));
+        Err(Error::TakenOver { app, by, above, both, to })
+    }
+
+    /// The nearest application that has both this tree and `other` below it.
+    fn above_both(&self, other: &AppName) -> Option<AppName> {
+        let above: Vec<&AppName> = self.above(self.root).collect();
+        let mut chain = std::iter::once(other).chain(self.above(other));
+        chain.find(|name| above.contains(name)).cloned()
+    }
+
+    /// The applications above one, from its parent upwards.
+    fn above<'s>(&'s self, name: &'s AppName) -> impl Iterator<Item = &'s AppName> {
+        let apps = &self.world.apps;
+        let parent = |name: &&'s AppName| apps.get(*name)?.origin.parent();
+        // Bound: no chain of parents is longer, unless it is a circle.
+        std::iter::successors(Some(name), parent).skip(1).take(apps.len())
     }
 
     /// Whether an application does not define any more what it defines now: it goes back, too, or

@@ -213,11 +213,15 @@ fn as_then(app: &AppName, held: bool) -> String {
 }
 
 /// How what another one defines meanwhile goes back.
-fn one_by_one(app: &AppName, above: &AppName, to: Seq) -> String {
+fn one_by_one(app: &AppName, above: &AppName, both: Option<&AppName>, to: Seq) -> String {
+    let to = to.0;
+    let together = both.map(|both| {
+        format!("`greffier rollback {both} --tree --to '#{to}'` takes back both who had it and who has it; ")
+    });
     format!(
-        "one by one: `greffier rollback {above} --to '#{to}'` takes that one back alone, \
+        "{}one by one: `greffier rollback {above} --to '#{to}'` takes that one back alone, \
          `greffier rollback {app} --to '#{to}'` this one where it is now",
-        to = to.0
+        together.unwrap_or_default()
     )
 }
 
@@ -282,8 +286,8 @@ impl From<command::Error> for Error {
             Command::NotAccepted(error) => error.into(),
             Command::Subject(error) => error.into(),
             Command::DefinedElsewhere { .. } => conflict("defined_elsewhere", ""),
-            Command::TakenOver { app, above, to, .. } => {
-                conflict("defined_elsewhere", &one_by_one(&app, &above, to))
+            Command::TakenOver { app, above, both, to, .. } => {
+                conflict("defined_elsewhere", &one_by_one(&app, &above, both.as_ref(), to))
             }
             Command::Observing => conflict("observing", "restart the daemon without --observe"),
         }

@@ -264,6 +264,14 @@ fn what_another_application_of_the_tree_has_now_goes_back_and_what_is_elsewhere_
         other => panic!("{other:?}"),
     };
     assert_eq!(*above, name("one"));
+    // What both are below has it then as now.
+    let part = Member::of(&then, "one");
+    let of_one =
+        roll_back_tree(&moves(&given, "two").world, given.now(), "one", &part, &asked(&then));
+    match of_one {
+        Err(Error::TakenOver { both, .. }) => assert_eq!(both, Some(name("root"))),
+        other => panic!("{other:?}"),
+    }
     // And so is what is of an application that itself is not to go back.
     let mut kept = within.clone();
     let mut unknown = members;
