@@ -99,6 +99,14 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> Status {
         for what in view.app.spec.misread() {
             status.problems.push(ProblemNote { app: app(), what: what.clone() });
         }
+        let objects = view.app.desired.iter().flat_map(|desired| desired.objects.values());
+        for object in objects.filter(|object| object.key.is_application()) {
+            if let Some(why) = view.app.why_undefinable(object) {
+                let child = object.key.name();
+                let what = format!("cannot define {child} as Git has it, what was stays: {why}");
+                status.problems.push(ProblemNote { app: app(), what });
+            }
+        }
         for (key, attempt) in &view.app.attempts {
             let what = format!("{key}: {} (failed {} times)", attempt.error, attempt.failures);
             status.problems.push(ProblemNote { app: app(), what });
@@ -116,4 +124,34 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> Status {
         }
     }
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::event::{AppRefusedV1, Origin};
+    use crate::query::apps;
+    use crate::replay::testing::{Given, application, auto, child, name};
+
+    /// Goal: a definition that is refused keeps an application from being as Git says, and that is
+    /// told with its parent, which has it, until Git has another.
+    #[test]
+    fn a_definition_that_is_refused_is_a_problem() {
+        let mut given = Given::app("root", auto());
+        given.renders("root", vec![child(&application("web", auto()))]);
+        let problems = |given: &Given| -> Vec<String> {
+            let views = apps(&given.world, &given.compared, &given.limits);
+            let problems = status(&given.world, &views).problems;
+            problems.into_iter().map(|note| format!("{}: {}", note.app, note.what)).collect()
+        };
+        assert_eq!(problems(&given), [""; 0]);
+        let error = "`spec.source.path` is a number".to_owned();
+        let origin = Origin::Parent(name("root"));
+        given.event(AppRefusedV1 { app: "web".into(), error: error.clone(), origin });
+        let what = format!("root: cannot define web as Git has it, what was stays: {error}");
+        assert_eq!(problems(&given), [what]);
+        given.push(2);
+        given.renders("root", Vec::new());
+        assert_eq!(problems(&given), [""; 0]);
+    }
 }
