@@ -74,7 +74,8 @@ async fn a_plan_waits_until_the_cluster_was_seen() {
     starting.given.lock().unwrap().lists_everything();
     starting.folded.send_replace(Seq(u64::MAX));
     waits.await.unwrap();
-    assert_eq!(found.recv().await, Some(true));
+    // Not asked for with patience: who did not wait found nothing more.
+    assert_eq!(found.try_recv().ok(), Some(true));
     story.ledger.shutdown();
 }
 

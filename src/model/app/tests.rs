@@ -30,6 +30,13 @@ fn a_plain_application_is_read() {
 }
 
 #[test]
+fn a_field_of_another_type_refuses_the_definition() {
+    let refused = AppSpec::parse(&app(json!({"source": {"repoURL": "r", "targetRevision": 1.0}})));
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("`spec.source.targetRevision` is a number"), "{said}");
+}
+
+#[test]
 fn automated_may_be_absent_or_switched_off() {
     let source = json!({"repoURL": "r"});
     assert_eq!(parse(json!({"source": source})).automated, None);

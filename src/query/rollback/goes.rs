@@ -138,8 +138,9 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::MOVED;
+    use super::{HoldPlan, World};
     use crate::command::tree::{Asked, Member, release_tree, roll_back_tree};
-    use crate::ledger::event::{AppHoldEndedV1, HoldEnd};
+    use crate::ledger::event::{AppHoldEndedV1, Event, HoldEnd};
     use crate::model::Seq;
     use crate::query::children::Passes;
     use crate::query::instant::At;
@@ -148,6 +149,21 @@ mod tests {
 
     const A: &str = "ConfigMap/prod/a";
     const B: &str = "ConfigMap/prod/b";
+
+    /// The events that take `root` and what is below it back to `then`.
+    fn back_to(given: &Given, then: &World) -> Vec<Event> {
+        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
+        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
+        let members = Member::of(then, "root");
+        roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap().events
+    }
+
+    /// What is shown of each application before these are recorded.
+    fn plans(given: &Given, events: &[Event]) -> Vec<HoldPlan> {
+        let Given { world, compared, limits, .. } = given;
+        let pending = gather_tree(world.clone(), compared, limits, events);
+        pending.into_iter().map(|(_, pending)| pending.plan).collect()
+    }
 
     /// Goal: where the same objects are another application's then, they are said to pass to it,
     /// whichever of the two goes, and what is written of them is shown with the one that has them.
@@ -172,13 +188,8 @@ mod tests {
         let owner = &given.world.owned[&A.parse().unwrap()].app;
         assert_eq!(owner.as_str(), "new", "{:#?} {:#?}", given.plan("root"), given.plan("new"));
         assert!(!given.world.apps.keys().any(|app| app.as_str() == "old"));
-        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
-        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
-        let members = Member::of(&then, "root");
-        let back = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
-        let Given { world, compared, limits, .. } = given;
-        let pending = gather_tree(world, &compared, &limits, &back.events);
-        let plans: Vec<_> = pending.into_iter().map(|(_, pending)| pending.plan).collect();
+        let back = back_to(&given, &then);
+        let plans = plans(&given, &back);
         let of = |app: &str| plans.iter().find(|plan| plan.app == app).unwrap();
         let told = "new, and 1 object with it; 1 object of it STAY and pass to old";
         assert_eq!(of("root").goes, [told]);
@@ -211,11 +222,8 @@ mod tests {
         given.syncs("left");
         given.renders("along", vec![object(B, 2)]);
         given.syncs("along");
-        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
-        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
-        let members = Member::of(&then, "root");
-        let held = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
-        for event in held.events {
+        let held = back_to(&given, &then);
+        for event in held {
             given.event(event);
         }
         while given.follows("root") {}
@@ -227,9 +235,7 @@ mod tests {
         given.renders("left", vec![object(A, 3)]);
         given.renders("along", vec![object(B, 3)]);
         let events = release_tree(&given.world, "root").unwrap();
-        let Given { world, compared, limits, .. } = given;
-        let pending = gather_tree(world, &compared, &limits, &events);
-        let plans: Vec<_> = pending.into_iter().map(|(_, pending)| pending.plan).collect();
+        let plans = plans(&given, &events);
         let root = plans.iter().find(|plan| plan.app == "root").unwrap();
         let goes = [
             "along, and 1 object with it",
@@ -258,11 +264,8 @@ mod tests {
         given.renders("along", vec![object(A, 1), object(B, 1)]);
         given.syncs("along");
         let then = given.world.clone();
-        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
-        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
-        let members = Member::of(&then, "root");
-        let held = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
-        for event in held.events {
+        let held = back_to(&given, &then);
+        for event in held {
             given.event(event);
         }
         given.push(2);
@@ -271,9 +274,7 @@ mod tests {
         given.renders("root", vec![child(&other)]);
         given.renders("along", vec![object(A, 2), object(B, 1)]);
         let events = release_tree(&given.world, "root").unwrap();
-        let Given { world, compared, limits, .. } = given;
-        let pending = gather_tree(world, &compared, &limits, &events);
-        let plans: Vec<_> = pending.into_iter().map(|(_, pending)| pending.plan).collect();
+        let plans = plans(&given, &events);
         let of = |app: &str| plans.iter().find(|plan| plan.app == app).unwrap();
         assert_eq!(
             (&of("root").define, &of("root").moved),
@@ -301,13 +302,8 @@ mod tests {
         while given.follows("root") {}
         given.renders("along", vec![object(B, 2)]);
         given.syncs("along");
-        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
-        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
-        let members = Member::of(&then, "root");
-        let back = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
-        let Given { world, compared, limits, .. } = given;
-        let pending = gather_tree(world, &compared, &limits, &back.events);
-        let plans: Vec<_> = pending.into_iter().map(|(_, pending)| pending.plan).collect();
+        let back = back_to(&given, &then);
+        let plans = plans(&given, &back);
         let of = |app: &str| plans.iter().find(|plan| plan.app == app).unwrap();
         let steps: Vec<_> =
             of("along").steps.iter().map(|step| (&*step.verb, &*step.object)).collect();
@@ -341,12 +337,9 @@ mod tests {
         assert!(!given.world.apps.contains_key(&name("two")));
         given.limits.app_percent_max = 1;
         given.limits.app_objects_min = 0;
-        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
-        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
-        let members = Member::of(&then, "root");
-        let back = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
+        let back = back_to(&given, &then);
         let Given { world, compared, limits, .. } = given;
-        let mut pending = gather_tree(world, &compared, &limits, &back.events);
+        let mut pending = gather_tree(world, &compared, &limits, &back);
         let at = pending.iter().position(|(app, _)| app.as_str() == "one").unwrap();
         let one = pending.remove(at).1;
         let steps: Vec<_> =
@@ -427,11 +420,8 @@ mod tests {
             given.advances(app);
             given.syncs(app);
         }
-        let to = At { seq: then.seq, time: then.now, timed: false, what: String::new() };
-        let how = Asked { to, said: String::new(), until: None, reason: String::new() };
-        let members = Member::of(&then, "root");
-        let held = roll_back_tree(&given.world, given.now(), "root", &members, &how).unwrap();
-        for event in held.events {
+        let held = back_to(&given, &then);
+        for event in held {
             given.event(event);
         }
         given.push(3);
@@ -440,9 +430,7 @@ mod tests {
         given.renders("kept", vec![object(A, 1)]);
         given.renders("along", vec![object(B, 1)]);
         let events = release_tree(&given.world, "root").unwrap();
-        let Given { world, compared, limits, .. } = given.clone();
-        let pending = gather_tree(world, &compared, &limits, &events);
-        let plans: Vec<_> = pending.into_iter().map(|(_, pending)| pending.plan).collect();
+        let plans = plans(&given, &events);
         let of = |app: &str| plans.iter().find(|plan| plan.app == app).unwrap();
         let (root, kept) = (of("root"), of("kept"));
         assert_eq!(
