@@ -159,6 +159,7 @@ fn a_subscriber_sees_every_event_once_and_in_order_from_any_point() {
             while expected < ledger.head().0 {
                 let batch = futures::executor::block_on(tail.next_batch()).unwrap();
                 assert!(!batch.is_empty() && batch.len() <= 1024);
+                assert_eq!(tail.aim(), ledger.head(), "also where the batch was cut");
                 for recorded in batch {
                     expected += 1;
                     assert_eq!(recorded.seq(), Seq(expected));

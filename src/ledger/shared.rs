@@ -186,6 +186,8 @@ pub struct Tail {
     shared: Arc<Shared>,
     head: watch::Receiver<Head>,
     after: Seq,
+    /// The end of the ledger when the last batch was taken.
+    aim: Seq,
     /// Reads the segments while the tail is behind what is kept in memory.
     behind: Option<Events>,
 }
@@ -193,13 +195,20 @@ pub struct Tail {
 impl Tail {
     pub(super) fn new(shared: Arc<Shared>, after: Seq) -> Self {
         let head = shared.head.subscribe();
-        Self { shared, head, after, behind: None }
+        Self { shared, head, after, aim: after, behind: None }
     }
 
     /// The last event that was returned.
     #[must_use]
     pub fn position(&self) -> Seq {
         self.after
+    }
+
+    /// The end of the ledger when the last batch was taken. It is later than [`Tail::position`] where
+    /// that batch was cut, perhaps in the middle of what was appended as one.
+    #[must_use]
+    pub fn aim(&self) -> Seq {
+        self.aim.max(self.after)
     }
 
     /// The next events, at least one and at most 1 024; waits until there are any.
@@ -243,6 +252,7 @@ impl Tail {
     }
 
     fn take(&mut self, head: Seq) -> Result<Vec<Arc<Recorded>>, Error> {
+        self.aim = head;
         if let Some(batch) = self.shared.recent_after(self.after) {
             self.behind = None;
             return Ok(batch);

@@ -154,7 +154,11 @@ impl Driver {
             let wake = self.wake();
             tokio::select! {
                 // Cancel safety: a tail only advances when a batch is returned.
-                batch = tail.next_batch() => self.fold(&batch?),
+                batch = tail.next_batch() => {
+                    self.fold(&batch?);
+                    // What was appended as one is judged as one, also where it is folded in two.
+                    self.must_fold = self.must_fold.max(tail.aim());
+                }
                 // Cancel safety: a JoinSet loses nothing.
                 Some(done) = self.jobs.join_next() => self.done(done.map_err(Error::Job)??),
                 () = tokio::time::sleep_until(wake) => self.deadline().await?,

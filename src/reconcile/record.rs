@@ -244,10 +244,10 @@ pub async fn record_sources(
 ) -> Result<(), ledger::Error> {
     while let Some(input) = inputs.recv().await {
         match input {
-            SourceInput::Fetched { url, fetched, ack } => {
+            SourceInput::Fetched { url, fetched, recovered, ack } => {
                 let events = fetched.events.into_iter();
                 let mut drafts: Vec<Draft> = events.map(|event| git_draft(&parts, event)).collect();
-                let owed = {
+                let owed = recovered || {
                     let view = parts.read();
                     match view.world.repos.get(&url) {
                         Some(repo) => repo.error.is_some() || (!repo.fetched && drafts.is_empty()),
@@ -279,9 +279,6 @@ pub async fn record_sources(
                 if !told {
                     parts.ledger.append(Draft::new(FetchFailedV1 { repo: url, error })).await?;
                 }
-            }
-            SourceInput::Recovered { url } => {
-                parts.ledger.append(Draft::new(FetchRecoveredV1 { repo: url })).await?;
             }
         }
     }

@@ -37,13 +37,16 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// What the owner of the service is told.
 #[derive(Debug)]
 pub enum SourceInput {
-    /// A repository was fetched: always the first time and when asked for, otherwise only when
-    /// there is something to record.
+    /// A repository was fetched: always the first time, when asked for, and after a failure that was
+    /// reported; otherwise only when there is something to record.
     Fetched {
         /// The repository.
         url: String,
         /// What was found.
         fetched: Fetched,
+        /// Whether a failure that was reported is over with that. It is so only together with what
+        /// was found: who believed before that Git has answered would take what was known for it.
+        recovered: bool,
         /// To be called when it is recorded.
         ack: Ack,
     },
@@ -53,11 +56,6 @@ pub enum SourceInput {
         url: String,
         /// The cause.
         error: Error,
-    },
-    /// A repository whose failure was reported can be fetched again.
-    Recovered {
-        /// The repository.
-        url: String,
     },
 }
 
@@ -330,17 +328,15 @@ impl Task {
             Err(error) => return self.failed(error).await,
         };
         self.failures = 0;
-        if self.cause.take().is_some() {
-            self.tell(SourceInput::Recovered { url: self.url.clone() }).await?;
-        }
-        if fetched.events.is_empty() && reason != Reason::Asked {
+        let recovered = self.cause.take().is_some();
+        if fetched.events.is_empty() && reason != Reason::Asked && !recovered {
             return Ok(());
         }
         let refs = fetched.refs.clone();
         let changed = !fetched.events.is_empty();
         let (ack, recorded) = oneshot::channel();
         let url = self.url.clone();
-        self.tell(SourceInput::Fetched { url, fetched, ack: Ack(ack) }).await?;
+        self.tell(SourceInput::Fetched { url, fetched, recovered, ack: Ack(ack) }).await?;
         tokio::select! {
             () = self.cancel.cancelled() => return Err(Ended),
             recorded = recorded => if recorded.is_ok() {

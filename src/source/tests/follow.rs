@@ -172,10 +172,18 @@ async fn a_failure_is_reported_once_and_its_end_too() {
     }
     // Asked again it fails again, for the same cause: nothing is said until it is back.
     running.handle.refresh(fixture.url()).await;
+    // What was pushed meanwhile is told with it, in one: Git has not answered before.
+    let pushed = fixture.commit("b.yaml", "b: 1\n", "meanwhile");
+    fixture.git(["push", "-q", away.to_str().unwrap(), "HEAD:main"]);
     std::fs::rename(&away, fixture.bare()).unwrap();
     running.handle.refresh(fixture.url()).await;
     match running.next().await {
-        SourceInput::Recovered { url } => assert_eq!(url, fixture.url()),
+        SourceInput::Fetched { url, fetched, recovered, ack } => {
+            assert_eq!((url, recovered), (fixture.url().to_owned(), true));
+            assert_eq!(fetched.refs.get("refs/heads/main"), Some(&pushed));
+            assert!(!fetched.events.is_empty());
+            ack.recorded();
+        }
         other => panic!("unexpected {other:?}"),
     }
     running.end().await;
