@@ -1,15 +1,16 @@
-//! Canonical JSON (RFC 8785): the one byte form that is digested, compared and stored.
+//! Canonical JSON: the one byte form that is digested, compared and stored.
 //!
-//! The output is that of the `serde_json_canonicalizer` crate, byte for byte, at about the cost of
-//! plain serialisation: every observation of an object is written several times, and the crate's
-//! way costs ten times as much as all the rest.
+//! It is RFC 8785, but for whole numbers: they are written with all their digits. That RFC has
+//! doubles alone and writes 9007199254740993 as …992; Kubernetes has 64-bit integers, and what is
+//! stored here is also what is applied.
+//!
+//! Otherwise the output is that of the `serde_json_canonicalizer` crate, byte for byte, at about the
+//! cost of plain serialisation: every observation of an object is written several times, and the
+//! crate's way costs ten times as much as all the rest.
 
 use std::cmp::Ordering;
 
 use serde_json::{Map, Number, Value};
-
-/// Whole numbers up to this are written alike by everybody: they are exact as doubles.
-const EXACT_MAX: u64 = 1 << 53;
 
 /// Returns the canonical bytes of a JSON value.
 #[must_use]
@@ -69,16 +70,11 @@ pub fn put_canonical_string(bytes: &mut Vec<u8>, text: &str) {
 }
 
 fn write_number(number: &Number, bytes: &mut Vec<u8>) {
-    let exact = match (number.as_u64(), number.as_i64()) {
-        (Some(unsigned), _) => unsigned <= EXACT_MAX,
-        (None, Some(signed)) => signed.unsigned_abs() <= EXACT_MAX,
-        (None, None) => false,
-    };
-    let text = if exact {
-        number.to_string().into_bytes()
-    } else {
+    let text = if number.is_f64() {
         // Doubles are written the way ECMAScript does it.
         serde_json_canonicalizer::to_vec(number).unwrap_or_else(|_| number.to_string().into_bytes())
+    } else {
+        number.to_string().into_bytes()
     };
     bytes.extend_from_slice(&text);
 }
@@ -94,17 +90,34 @@ mod tests {
     fn names_are_sorted_and_numbers_are_ecmascript() {
         let value = json!({"b": [1, -1, 1.0, 1.5e300, 0.000_000_1, 9_007_199_254_740_993_u64], "a": null, "\u{e000}": 1, "😀": 2, "é": "\u{7f}\u{1}\n\"\\"});
         let text = String::from_utf8(canonical_json(&value)).unwrap();
-        let expected = "{\"a\":null,\"b\":[1,-1,1,1.5e+300,1e-7,9007199254740992],\
+        let expected = "{\"a\":null,\"b\":[1,-1,1,1.5e+300,1e-7,9007199254740993],\
              \"é\":\"\u{7f}\\u0001\\n\\\"\\\\\",\"😀\":2,\"\u{e000}\":1}";
         assert_eq!(text, expected);
     }
 
-    fn any_json() -> impl Strategy<Value = Value> {
+    #[test]
+    fn whole_numbers_keep_every_digit() {
+        for text in ["-9007199254740993", "1234567890123456789", "18446744073709551615"] {
+            let read: Value = serde_json::from_str(text).unwrap();
+            assert_eq!(String::from_utf8(canonical_json(&read)).unwrap(), text);
+        }
+    }
+
+    /// What RFC 8785 can write: whole numbers are exact as doubles up to 2⁵³.
+    fn interoperable() -> impl Strategy<Value = Value> {
+        let exact = 1_i64 << 53;
+        any_json((-exact..=exact).prop_map(Value::from), (0..=exact).prop_map(Value::from))
+    }
+
+    fn any_json(
+        signed: impl Strategy<Value = Value> + 'static,
+        unsigned: impl Strategy<Value = Value> + 'static,
+    ) -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<u64>().prop_map(Value::from),
+            signed,
+            unsigned,
             any::<f64>().prop_map(Value::from),
             any::<String>().prop_map(Value::from),
         ];
@@ -119,12 +132,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_bytes_are_those_of_the_reference(value in any_json()) {
+        fn the_bytes_are_those_of_the_reference(value in interoperable()) {
             prop_assert_eq!(canonical_json(&value), serde_json_canonicalizer::to_vec(&value).unwrap());
         }
 
         #[test]
-        fn what_is_read_back_is_written_alike(value in any_json()) {
+        fn what_is_read_back_is_written_alike(
+            value in any_json(any::<i64>().prop_map(Value::from), any::<u64>().prop_map(Value::from))
+        ) {
             let bytes = canonical_json(&value);
             let read: Value = serde_json::from_slice(&bytes).unwrap();
             prop_assert_eq!(canonical_json(&read), bytes);

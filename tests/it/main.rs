@@ -39,6 +39,7 @@ mod images;
 mod input;
 mod keep;
 mod kills;
+mod numbers;
 mod old_copy;
 mod ordered;
 mod ownership;
