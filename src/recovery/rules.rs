@@ -2,7 +2,7 @@
 //! have a name. A plan says which rules touched which object.
 //!
 //! What Git says stays, except for what no client may set: a clusterIP in Git is somebody's wish,
-//! an observed one is the former cluster's. Pure.
+//! an observed one that Git does not name is the former cluster's. Pure.
 
 use serde_json::{Map, Value};
 
@@ -123,7 +123,7 @@ const INJECTED_CA: [&str; 5] = [
     "operator.knative.dev/inject-cabundle",
 ];
 
-/// Takes out what may not be written; returns the rules that found something.
+/// Takes out what may not be written; returns the rules that took something.
 pub fn sanitise(
     key: &ObjectKey,
     source: Source,
@@ -131,8 +131,22 @@ pub fn sanitise(
     manifest: &mut Value,
 ) -> Vec<&'static str> {
     let mut used = Vec::new();
+    let wanted_rules = || RULES.iter().filter(|rule| !rule.observed);
+    let named = wanted.filter(|_| source == Source::Observed).cloned().map(|mut named| {
+        wanted_rules().for_each(|rule| {
+            (rule.apply)(key, &mut named);
+        });
+        named
+    });
     for rule in RULES.iter().filter(|rule| !rule.observed || source == Source::Observed) {
-        if (rule.apply)(key, manifest) {
+        let before = named.is_some().then(|| manifest.clone());
+        if !(rule.apply)(key, manifest) {
+            continue;
+        }
+        if let (Some(named), Some(before)) = (&named, &before) {
+            put_back(before, named, manifest);
+        }
+        if before.is_none_or(|before| before != *manifest) {
             used.push(rule.id);
         }
     }
@@ -148,6 +162,47 @@ pub fn sanitise(
 pub fn injected_from(manifest: &Value) -> Option<&'static str> {
     let annotations = manifest.pointer("/metadata/annotations")?.as_object()?;
     INJECTED_CA.into_iter().find(|name| annotations.contains_key(*name))
+}
+
+/// Puts back what a rule took out of `before` and Git names, as Git has it: it was never only the
+/// former cluster's, and what is immutable could never become so again.
+fn put_back(before: &Value, named: &Value, manifest: &mut Value) {
+    match (before, named, manifest) {
+        (Value::Object(before), Value::Object(named), Value::Object(manifest)) => {
+            for (name, wish) in named {
+                let Some(before) = before.get(name) else { continue };
+                match manifest.get_mut(name) {
+                    Some(left) => put_back(before, wish, left),
+                    None => {
+                        manifest.insert(name.clone(), wish.clone());
+                    }
+                }
+            }
+        }
+        // No rule changes the order; one that drops whole items drops what Git cannot name.
+        (Value::Array(before), Value::Array(named), Value::Array(left))
+            if before.len() == left.len() =>
+        {
+            for (before, left) in before.iter().zip(left) {
+                let mut wishes = named.iter().filter(|wish| is_same_item(before, wish));
+                if let Some(wish) = wishes.next() {
+                    put_back(before, wish, left);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether two items of a list are one: by name, or as the ports of a Service.
+fn is_same_item(a: &Value, b: &Value) -> bool {
+    let protocol = |item: &Value| item["protocol"].as_str().unwrap_or("TCP").to_owned();
+    match (a.get("name"), b.get("name")) {
+        (Some(a), Some(b)) => a == b,
+        _ => {
+            a.get("port").is_some() && a.get("port") == b.get("port") && protocol(a) == protocol(b)
+        }
+    }
 }
 
 /// The map at a place.
@@ -280,7 +335,15 @@ fn job_identity(key: &ObjectKey, manifest: &mut Value) -> bool {
     ];
     let selector = remove(manifest, "/spec", &["selector"]);
     let own = remove(manifest, "/metadata/labels", &labels);
-    remove(manifest, "/spec/template/metadata/labels", &labels) | selector | own
+    let found = remove(manifest, "/spec/template/metadata/labels", &labels) | selector | own;
+    // Nothing is left to own of what the API server puts there again: it may not be taken away.
+    for (above, name) in [("/spec/template/metadata", "labels"), ("/spec/template", "metadata")] {
+        let Some(map) = at(manifest, above) else { continue };
+        if map.get(name).and_then(Value::as_object).is_some_and(Map::is_empty) {
+            map.remove(name);
+        }
+    }
+    found
 }
 
 fn account_tokens(key: &ObjectKey, manifest: &mut Value) -> bool {

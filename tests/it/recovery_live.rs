@@ -12,6 +12,19 @@ const LEFT: &str = r#"{"automated": {}, "syncOptions": ["CreateNamespace=true"]}
 /// The metadata of what stays when it leaves Git.
 const STAYS: &str = "name: b\n  annotations: {argocd.argoproj.io/sync-options: Prune=false}";
 
+/// What Git names of what a cluster gives otherwise, and what it cannot change later.
+const FIXED: &str = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: dns}
+spec: {type: NodePort, clusterIP: 10.96.77.77, selector: {app: dns}, ports: [{port: 53, protocol: UDP, nodePort: 31177}]}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: main, image: 'example.test/job:1'}]}}}
+"#;
+
 /// What alice makes: a namespace with workloads that no application knows of.
 const BY_HAND: &str = r#"
 apiVersion: v1
@@ -62,6 +75,7 @@ fn observed(cluster: &ControlPlane) -> Greffier {
     let greffier = Greffier::on(cluster);
     greffier.repo.write("web/a.yaml", &config_map("a", "git"));
     greffier.repo.write("web/b.yaml", &config_map("b", "git").replace("name: b", STAYS));
+    greffier.repo.write("web/fixed.yaml", FIXED);
     let first = greffier.repo.push("first");
     let root = application("web", &greffier.repo.url(), "web", "web", LEFT);
     let greffier = greffier.root(&root);
@@ -103,7 +117,7 @@ fn what_was_observed_comes_back_without_what_only_the_former_cluster_knows() {
     let new = target(&fresh);
     // By default what Git wants comes back, and nothing else.
     let wanted = greffier.json(&onto(&new, &["--plan", "-o", "json"]));
-    assert_eq!(wanted["objects"], 2, "{wanted}");
+    assert_eq!(wanted["objects"], 4, "{wanted}");
     // What left Git and is still there is no stranger's.
     let mut lost = wanted["lost"].as_array().unwrap().iter();
     let left = lost.find(|loss| loss["kind"] == "left-git").unwrap();
@@ -124,6 +138,9 @@ fn what_was_observed_comes_back_without_what_only_the_former_cluster_knows() {
     let of = |object: &[&str], path: &str| jsonpath(&fresh, object, path);
     assert_eq!(of(&["-n", "web", "cm", "a"], ".data.key"), "hand");
     assert_eq!(of(&["-n", "web", "cm", "b"], ".data.key"), "git");
+    let dns = ["-n", "web", "service", "dns"];
+    let given = (of(&dns, ".spec.clusterIP"), of(&dns, ".spec.ports[0].nodePort"));
+    assert_eq!(given, ("10.96.77.77".into(), "31177".into()), "as Git names them");
     let settings = ["-n", "by-hand", "cm", "settings"];
     assert_eq!(of(&settings, ".data.key"), "alice");
     assert_eq!(of(&settings, ".metadata.finalizers"), "", "whoever set it sets it again");

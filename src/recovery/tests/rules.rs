@@ -219,3 +219,69 @@ fn of_observed_finalizers_those_stay_that_git_names() {
     sanitise(&key, Source::Observed, None, &mut manifest);
     assert_eq!(manifest, object("v1", "ConfigMap", "prod", "x"));
 }
+
+#[test]
+fn of_what_was_observed_that_stays_that_git_names() {
+    let service = |spec: Value| with(object("v1", "Service", "prod", "x"), json!({"spec": spec}));
+    let claim =
+        |spec: Value| annotated("PersistentVolumeClaim", "pv.kubernetes.io/bind-completed", spec);
+    let git_claim = core("PersistentVolumeClaim", json!({"spec": {"volumeName": "wish"}}));
+    let job = |labels: Value| {
+        with(
+            object("batch/v1", "Job", "prod", "x"),
+            json!({"spec": {"template": {"metadata": {"labels": labels}, "spec": {}}}}),
+        )
+    };
+    let bare =
+        with(object("batch/v1", "Job", "prod", "x"), json!({"spec": {"template": {"spec": {}}}}));
+    let ports = |node: [u16; 2]| {
+        json!([{"name": "a", "port": 80, "protocol": "TCP", "nodePort": node[0]},
+            {"name": "b", "port": 81, "protocol": "TCP", "nodePort": node[1]}])
+    };
+    let cases = [
+        (
+            "the address, and a port of two",
+            service(
+                json!({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": ports([1, 2])}),
+            ),
+            service(
+                json!({"clusterIP": "10.0.0.1", "ports": [{"name": "b", "port": 81, "nodePort": 2},
+                {"name": "a", "port": 80}]}),
+            ),
+            service(
+                json!({"clusterIP": "10.0.0.1", "ports": [{"name": "a", "port": 80, "protocol": "TCP"},
+                {"name": "b", "port": 81, "protocol": "TCP", "nodePort": 2}]}),
+            ),
+            &["service-address", "service-node-port"][..],
+        ),
+        (
+            "a port without a name",
+            service(json!({"ports": [{"port": 80, "protocol": "TCP", "nodePort": 1}]})),
+            service(json!({"ports": [{"port": 80, "nodePort": 1}]})),
+            service(json!({"ports": [{"port": 80, "protocol": "TCP", "nodePort": 1}]})),
+            &[],
+        ),
+        (
+            "the volume of a claim",
+            claim(json!({"volumeName": "wish"})),
+            git_claim,
+            core(
+                "PersistentVolumeClaim",
+                json!({"metadata": {"annotations": {"own": "kept"}}, "spec": {"volumeName": "wish"}}),
+            ),
+            &["claim-binding"],
+        ),
+        (
+            "nothing that the API server sets",
+            job(json!({"job-name": "x", "controller-uid": "u"})),
+            bare.clone(),
+            bare,
+            &["job-identity"],
+        ),
+    ];
+    for (what, mut manifest, git, left, rules) in cases {
+        let key = Candidate::observed(manifest.clone()).key;
+        let used = sanitise(&key, Source::Observed, Some(&git), &mut manifest);
+        assert_eq!((used.as_slice(), manifest), (rules, left), "{what}");
+    }
+}
