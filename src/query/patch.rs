@@ -2,6 +2,8 @@
 //!
 //! Security: of a Secret only which values changed is told.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -164,14 +166,24 @@ fn lost(key: &ObjectKey) -> Patch {
 }
 
 /// Whether a change at `path` is one of the field `wanted`: the field itself, something below it,
-/// or something that has it. The dot at the beginning may be left out.
+/// or something that has it. The dot at the beginning may be left out, and so may the quotes of a
+/// name in brackets: a drift is told without them, a difference with them.
 #[must_use]
 pub fn concerns(path: &str, wanted: &str) -> bool {
+    let (path, wanted) = (&*unquoted(path), &*unquoted(wanted));
     let wanted = if wanted.starts_with(['.', '[']) { wanted } else { &format!(".{wanted}") };
     let below = |path: &str, above: &str| {
         path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
     path == "." || below(path, wanted) || below(wanted, path)
+}
+
+/// A path whose names in brackets have no quotes.
+fn unquoted(path: &str) -> Cow<'_, str> {
+    match path.contains("[\"") {
+        true => path.replace("[\"", "[").replace("\"]", "]").into(),
+        false => path.into(),
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +201,9 @@ mod tests {
         for wanted in [".spec.cont", ".spec.containers[name=we", ".status", "image"] {
             assert!(!concerns(image, wanted), "{wanted}");
         }
+        let (told, written) = (".data[app.properties]", ".data[\"app.properties\"]");
+        assert!(concerns(written, told) && concerns(told, written) && concerns(written, ".data"));
+        assert!(!concerns(".data[\"app.prop\"]", told));
     }
 
     #[test]

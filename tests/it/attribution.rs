@@ -430,3 +430,47 @@ fn a_drift_is_somebodys_and_a_heal_is_greffiers() {
     });
     assert_eq!(own.count(), 0, "own writes are known by their outcomes");
 }
+
+/// Goal: who changed a field is known whatever its name: one with a dot stands in brackets, and is
+/// written with quotes in one place and without them in another. What she added can be undone.
+#[test]
+fn a_drift_of_a_name_with_dots_is_somebodys() {
+    let plane = ControlPlane::shared();
+    let audit = plane.audit_log();
+    let greffier =
+        Greffier::on(plane).configure(&format!("[audit]\nfile = \"{}\"", audit.display()));
+    let ns = "who-dots";
+    let root = application("dotted", &greffier.repo.url(), "app", ns, KEPT);
+    let greffier = greffier.root(&root);
+    let map = config_map("web", "git").replace("key:", "app.properties:");
+    greffier.repo.write("app/web.yaml", &map);
+    let commit = greffier.repo.push("begin");
+    greffier.start();
+    greffier.wait_synced("dotted", &commit);
+    for (name, kind) in [("app.properties", "Drift"), ("hand.x", "Addition")] {
+        let patch = format!(r#"{{"data":{{"{name}":"by hand"}}}}"#);
+        let args = ["-n", ns, "patch", "configmap/web", "--type=merge", "-p", &patch];
+        plane.kubectl_ok("alice", &args);
+        let drift = greffier.wait(name, |event| {
+            event["kind"] == "drift.detected" && event["detail"]["kind"] == kind
+        });
+        let observation = drift["detail"]["observation"].clone();
+        let told = until("who did it", || {
+            tick(plane, ns);
+            log(&greffier).into_iter().find(|event| {
+                event["kind"] == "attribution.resolved"
+                    && event["detail"]["observation"] == observation
+            })
+        });
+        assert_eq!(told["detail"]["claims"][0]["who"], "alice", "{told}");
+        let event = format!("#{}", drift["seq"]);
+        let (shown, _) = greffier.cli_ends(0, &["show", &event]);
+        assert!(shown.contains("by alice (audit, exact)"), "{shown}");
+        let (found, _) = greffier.cli_ends(0, &["log", "--actor", "alice", "--kind", "drift"]);
+        assert!(found.contains(&format!("[{name}]")), "{found}");
+        if kind == "Addition" {
+            let (plan, _) = greffier.cli_ends(0, &["undo", &event, "--plan"]);
+            assert!(plan.contains("hand.x"), "{plan}");
+        }
+    }
+}

@@ -5,11 +5,13 @@
 
 use serde_json::Value;
 
+use super::super::blame::Pattern;
 use super::super::book::{Book, kept};
 use super::super::describe::{self, Described, attributed_by, claimed};
 use super::super::object_at::last_state;
 use super::super::patch::concerns;
 use super::in_force;
+use crate::cluster::project::Step;
 use crate::ledger;
 use crate::ledger::event::{DriftDetectedV1, DriftKind, Event};
 use crate::model::{BlobAddr, Seq};
@@ -40,15 +42,15 @@ pub(in crate::query) fn changed_in(
         };
         let before = last_state(book, &body.key, Seq(at.0.saturating_sub(1)))?;
         let Some(before) = before.filter(|before| before.uid == now.uid) else {
-            // It was made like this.
-            return Ok(Some(at));
+            // It was made like this, unless it is seen not to be.
+            let made = object(book, now.object)?;
+            let bears = made.is_none_or(|made| bears(body, &made));
+            return Ok(Some(at).filter(|_| bears));
         };
         let Some(live) = &before.live else { return Ok(None) };
         let (was, is) = (object(book, live.object)?, object(book, now.object)?);
         let (Some(was), Some(is)) = (was, is) else { return Ok(None) };
-        let changed = changes(&was, &is);
-        let paths: Vec<&str> = changed.iter().map(|change| change.path.as_str()).collect();
-        match made(body, &paths) {
+        match made(body, &was, &is) {
             Made::All => return Ok(Some(at)),
             Made::Perhaps => return Ok(None),
             // Nothing of the drift is new in this version: it was so before.
@@ -103,19 +105,50 @@ enum Made {
     Nothing,
 }
 
-/// Items of lists may be told apart by other keys in the one than in the other: then it cannot be
-/// told whether they are the same.
-fn made(drift: &DriftDetectedV1, paths: &[&str]) -> Made {
-    let places = drift.fields.iter().map(|field| field.path.as_str());
-    let count = places.clone().filter(|at| paths.iter().any(|path| concerns(path, at))).count();
-    if count == drift.fields.len() {
-        return Made::All;
+/// Where a field's place cannot be found in the objects, the difference between them tells; items of
+/// lists may be told apart by other keys there, and then it cannot be told whether they are the same.
+fn made(drift: &DriftDetectedV1, was: &Value, is: &Value) -> Made {
+    let (mut count, mut unsettled) = (0, Vec::new());
+    for field in &drift.fields {
+        match differs(&field.path, was, is) {
+            Some(true) => count += 1,
+            Some(false) => {}
+            None => unsettled.push(field.path.as_str()),
+        }
     }
-    let perhaps = |at: &str| paths.iter().any(|path| concerns(&plain(path), &plain(at)));
-    if count > 0 || paths.len() >= CHANGES_MAX || places.clone().any(perhaps) {
-        return Made::Perhaps;
+    let mut perhaps = false;
+    if !unsettled.is_empty() {
+        let changed = changes(was, is);
+        let paths = || changed.iter().map(|change| change.path.as_str());
+        count += unsettled.iter().filter(|at| paths().any(|path| concerns(path, at))).count();
+        let may = |at: &&str| paths().any(|path| concerns(&plain(path), &plain(at)));
+        perhaps = changed.len() >= CHANGES_MAX || unsettled.iter().any(may);
     }
-    Made::Nothing
+    match count {
+        count if count == drift.fields.len() => Made::All,
+        0 if !perhaps => Made::Nothing,
+        _ => Made::Perhaps,
+    }
+}
+
+/// Whether the objects differ at the place that a path leads to; `None` = it leads to no single one.
+fn differs(path: &str, was: &Value, is: &Value) -> Option<bool> {
+    let place = Pattern::parse(path)?.place(&[was, is])?;
+    let at = |object| value_at(object, &place);
+    Some(at(was) != at(is))
+}
+
+/// Whether an object may have what a drift says is there now: nothing of it is seen to be otherwise.
+fn bears(drift: &DriftDetectedV1, object: &Value) -> bool {
+    drift.fields.iter().all(|field| {
+        let place = Pattern::parse(&field.path).and_then(|path| path.place(&[object]));
+        place.is_none_or(|place| value_at(object, &place).is_none() == field.now.is_empty())
+    })
+}
+
+/// What a place holds.
+fn value_at<'v>(object: &'v Value, place: &[String]) -> Option<&'v Value> {
+    place.iter().try_fold(object, |value, edge| Step::parse(edge)?.first(value))
 }
 
 /// A path with `[]` for any item of a list.
@@ -258,8 +291,29 @@ mod tests {
         seen(&mut story, &beside(2, "web:1", "1", "proxy:1"), "somebody");
         seen(&mut story, &beside(2, "web:2", "1", "proxy:1"), "alice");
         let bob = seen(&mut story, &beside(2, "web:2", "1", "proxy:2"), "bob");
-        let (verdict, names) = named(&mut story, bob, &[IMAGE]);
-        assert!(verdict > Verdict::Unique, "{verdict:?} {names:?}");
+        assert_eq!(named(&mut story, bob, &[IMAGE]), (Verdict::Exact, vec!["alice".to_owned()]));
+    }
+
+    /// Goal: a place is found however its path is written: a key with a dot or a slash, an item that
+    /// two keys tell apart. Whoever made the object is not named for what is not in it.
+    #[test]
+    fn a_drift_of_a_place_that_is_written_in_brackets_is_of_who_changed_it() {
+        let web = |data: Value, ports: Value| json!({"metadata": {"name": "web", "annotations": data}, "spec": {"ports": ports}});
+        let udp = |target: u32| {
+            json!([{"name": "a", "port": 53, "protocol": "TCP", "targetPort": 1},
+                {"name": "b", "port": 53, "protocol": "UDP", "targetPort": target}])
+        };
+        let mut story = Story::told();
+        let made = seen(&mut story, &web(json!({"x.io/a": "1"}), udp(1)), "greffier");
+        seen(&mut story, &web(json!({"x.io/a": "1", "x.io/b": "1"}), udp(1)), "alice");
+        let bob = seen(&mut story, &web(json!({"x.io/a": "1", "x.io/b": "1"}), udp(2)), "bob");
+        let exact = |name: &str| (Verdict::Exact, vec![name.to_owned()]);
+        let added = ".metadata.annotations[x.io/b]";
+        let target = ".spec.ports[port=53,protocol=UDP].targetPort";
+        assert_eq!(named(&mut story, bob, &[added]), exact("alice"));
+        assert_eq!(named(&mut story, bob, &[target]), exact("bob"));
+        let (_, nobody) = named(&mut story, made, &[added]);
+        assert!(nobody.is_empty(), "it was not made with it: {nobody:?}");
     }
 
     /// Goal: a drift that was put back in between is not the one that is found now.
