@@ -22,11 +22,12 @@ mod unseen;
 
 use std::collections::BTreeMap;
 
-pub use assess::{Assessment, CONTEST, Status};
+pub use assess::{Assessment, CONTEST, Status, may_be_in_the_way};
 pub use check::{Violation, check, withdrawn};
 pub use gate::{Gated, Limits};
 pub use order::kind_rank;
 pub use permission::Permission;
+pub use prune::stays_beside;
 
 use crate::ledger::event::{Health, Method, Write};
 use crate::model::{AppName, BlobAddr, Digest, Mask, ObjectKey, Seq, Timestamp};
@@ -188,7 +189,8 @@ pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared)
         return Some(doubted);
     }
     let assessed = assess::Assessed::of(world, name, app, &permission, compared);
-    let pruned = prune::prunes(world, name, app, &permission, &assessed.declare);
+    let beside = (assessed.declare.as_slice(), &assessed.beside);
+    let pruned = prune::prunes(world, name, app, &permission, beside);
     plan.writes = assessed.writes;
     plan.declare = assessed.declare;
     plan.compare = assessed.compare;

@@ -227,6 +227,8 @@ pub struct AppSpec {
     pub ignore: Vec<IgnoreRule>,
     /// Whether the live value of what is ignored is sent back (`RespectIgnoreDifferences=true`).
     pub respect_ignore: bool,
+    /// `PruneLast=true`: what leaves Git goes when everything else is there and healthy.
+    pub prune_last: bool,
     /// Whether what people add to its objects by hand is removed (`greffier.dev/strict`).
     pub strict: bool,
     /// How what was refused is tried again.
@@ -323,6 +325,7 @@ impl<'a> Parser<'a> {
             fail_on_shared: options.fail_on_shared,
             ignore,
             respect_ignore: options.respect_ignore,
+            prune_last: options.prune_last,
             retry,
             rollback: rollback::read(self.manifest, &mut self.warnings),
             strict,
@@ -483,6 +486,7 @@ struct SyncOptions {
     validate: bool,
     fail_on_shared: bool,
     respect_ignore: bool,
+    prune_last: bool,
 }
 
 impl SyncOptions {
@@ -495,6 +499,7 @@ impl SyncOptions {
             validate: true,
             fail_on_shared: false,
             respect_ignore: false,
+            prune_last: false,
         };
         for option in strings(policy.get("syncOptions")) {
             match option.trim() {
@@ -503,7 +508,7 @@ impl SyncOptions {
                 "CreateNamespace=false"
                 | "ServerSideApply=true"
                 | "ApplyOutOfSyncOnly=true"
-                | "PruneLast=true"
+                | "PruneLast=false"
                 | "ClientSideApplyMigration=true"
                 | "ClientSideApplyMigration=false"
                 | "Replace=false"
@@ -513,6 +518,7 @@ impl SyncOptions {
                 | "FailOnSharedResource=false"
                 | "RespectIgnoreDifferences=false" => {}
                 "RespectIgnoreDifferences=true" => options.respect_ignore = true,
+                "PruneLast=true" => options.prune_last = true,
                 // Read with the other things that are said about removals.
                 "Prune=true" | "Prune=false" | "Prune=confirm" | "Delete=true" | "Delete=false"
                 | "Delete=confirm" => {}

@@ -10,8 +10,11 @@ mod method;
 mod namespace;
 mod settled;
 mod unapplied;
+mod unwritten;
 
 pub(super) use method::recreates;
+pub(super) use unwritten::Beside;
+pub use unwritten::may_be_in_the_way;
 
 use super::order::in_order;
 use super::unseen::Unseen;
@@ -107,6 +110,8 @@ pub(super) struct Assessed {
     pub(super) deleted: Vec<ObjectKey>,
     pub(super) objects: Vec<Assessment>,
     pub(super) suspended: Vec<String>,
+    /// What holds back what is to go.
+    pub(super) beside: Beside,
 }
 
 /// What one object needs.
@@ -172,6 +177,7 @@ impl Assessed {
                 need = need.after(why, *progress);
             }
             assessed.take(&judge, object, need);
+            assessed.note_beside(&judge, object);
             if desired.several_waves
                 && barrier.is_none()
                 && let Some(last) = assessed.objects.last()

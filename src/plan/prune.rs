@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::assess::{Assessment, Status};
+use super::assess::{Assessment, Beside, Status};
 use super::order::kind_rank;
 use super::unseen::Unseen;
 use super::{Permission, Plan, redefined};
@@ -42,13 +42,14 @@ enum NotNow {
     Blocked(String, bool),
 }
 
-/// `defining` is what the application is about to define.
+/// `defining` is what the application is about to define, and `beside` what of it holds back what is
+/// to go.
 pub(super) fn prunes(
     world: &World,
     name: &AppName,
     app: &App,
     permission: &Permission,
-    defining: &[(AppName, Vec<u8>)],
+    (defining, beside): (&[(AppName, Vec<u8>)], &Beside),
 ) -> Prunes {
     let mut prunes = Prunes::default();
     if app.desired.is_none() && !app.removing {
@@ -62,7 +63,8 @@ pub(super) fn prunes(
     let hook = hook_of_removal(app);
     let redefined = if nothing { None } else { redefined::why(world, name, app) };
     let may_have = if nothing { None } else { world.may_have_what_left(name, app, defining) };
-    let mut judge = Judge { world, name, app, permission, behind: None, redefined, may_have, hook };
+    let mut judge =
+        Judge { world, name, app, permission, behind: None, redefined, may_have, hook, beside };
     if !nothing {
         judge.behind = match judge.hold() {
             Some(hold) => world.behind_hold(hold),
@@ -99,6 +101,19 @@ fn hook_of_removal(app: &App) -> Option<String> {
     let mut hooks = objects.flat_map(|object| &object.holds).filter(|hold| hold.is_of_removal());
     let hook = hooks.next().map(|hold| hold.what.clone());
     app.spec.removals.hooks.first().cloned().or(hook)
+}
+
+/// Whether what is to go stays as long as something that the same application wants cannot be
+/// written: nobody has said since that it is to go all the same.
+#[must_use]
+pub fn stays_beside(world: &World, app: &App, prune: &Write) -> bool {
+    let asked = app.asked(world.now).is_some_and(|request| {
+        request.prune && (request.only.is_empty() || request.only.contains(&prune.key))
+    });
+    let said = asked
+        || app.is_kept_away(&prune.key, world.now)
+        || app.approved_bases.contains(&world.write_base(app, prune));
+    !app.removing && !said
 }
 
 /// The highest wave goes first, and the next when it is gone.
@@ -172,19 +187,20 @@ impl Prunes {
             not_now.explain(&mut assessment);
             return assessment;
         }
-        let reason = match (judge.app.removing, judge.app.is_held()) {
-            (true, _) => "the application was removed",
-            (false, true) => "it was not there at the instant that is held",
-            (false, false) => "it left Git",
-        };
+        let reason = judge.reason();
         assessment.why = reason.to_owned();
-        self.asks(judge, key, &ruling);
-        self.writes.push(Write {
+        let write = Write {
             precondition: Some((live.uid.clone(), live.resource_version.clone())),
             failed_before: judge.failed_before(key),
             holds: judge.app.held(key, judge.world.now),
             ..Write::plain(Verb::Prune, key.clone(), &owned.version, reason)
-        });
+        };
+        if let Some((why, may_pass)) = judge.held_back(&write) {
+            assessment.block(format!("{reason}; {why}"), may_pass);
+            return assessment;
+        }
+        self.asks(judge, key, &ruling);
+        self.writes.push(write);
         assessment
     }
 
@@ -316,6 +332,8 @@ struct Judge<'a> {
     may_have: Option<MayHave<'a>>,
     /// A hook that would have to run while the application is removed.
     hook: Option<String>,
+    /// What it wants and holds back what is to go.
+    beside: &'a Beside,
 }
 
 impl<'a> Judge<'a> {
@@ -352,6 +370,31 @@ impl<'a> Judge<'a> {
     fn failed_before(&self, key: &ObjectKey) -> String {
         let attempt = self.app.attempts.get(key).filter(|attempt| attempt.digest.is_zero());
         attempt.map(|attempt| attempt.error.clone()).unwrap_or_default()
+    }
+
+    /// Why something goes.
+    fn reason(&self) -> &'static str {
+        match (self.app.removing, self.app.is_held()) {
+            (true, _) => "the application was removed",
+            (false, true) => "it was not there at the instant that is held",
+            (false, false) => "it left Git",
+        }
+    }
+
+    /// Why an object stays although it is to go, because of what is wanted beside it, and whether that
+    /// may pass.
+    fn held_back(&self, prune: &Write) -> Option<(String, bool)> {
+        let (what, may_pass) = match (&self.beside.unwritten, &self.beside.undone) {
+            (Some((other, why, may_pass)), _) => {
+                let what = format!("{other}, which may stand in its place, is not written: {why}");
+                (what, *may_pass)
+            }
+            (None, Some(other)) => (format!("{other} is not there and healthy (PruneLast)"), true),
+            (None, None) => return None,
+        };
+        let name = self.name;
+        let why = format!("it stays while {what} (greffier sync {name} --prune does not wait)");
+        stays_beside(self.world, self.app, prune).then_some((why, may_pass))
     }
 
     /// Whether the object is to go at all, now or when what it waits for has passed.

@@ -1,6 +1,7 @@
 //! What is planned, and why, in one statement per test.
 
 mod autoscaled;
+mod beside;
 mod children;
 mod contact;
 mod contests;

@@ -30,7 +30,7 @@ use crate::ledger::event::{
 };
 use crate::ledger::{self, Batch, Blob, Draft};
 use crate::model::{AppName, BlobAddr, Seq, Timestamp};
-use crate::plan::{kind_rank, withdrawn};
+use crate::plan::{kind_rank, may_be_in_the_way, stays_beside, withdrawn};
 
 /// How many writes are under way at once over all intents. 1 000 server-side applies took 1.03 s
 /// at 8 and 1.65 s at 4 on two cores (design §12); more does not help.
@@ -41,6 +41,9 @@ const OUTCOMES_MAX: usize = 64;
 const SENT_MS_MIN: u64 = 50;
 /// Why it was not.
 const OUT_OF_TIME: &str = "its time ran out before it could be sent";
+
+/// Why what is to go is not deleted.
+const BESIDE: &str = "something that is wanted beside it was not written";
 
 /// Why what is left of an intent is not sent.
 const OVERTAKEN: &str = "another cluster answered, or the same at an earlier time, since";
@@ -129,6 +132,8 @@ async fn send(
     answers: mpsc::Sender<Answer>,
     cancel: &CancellationToken,
 ) {
+    // What is wanted and was not written may stand in the place of what goes after it.
+    let mut hindered = false;
     for group in writes.chunk_by(|a, b| rank(&a.1) == rank(&b.1)) {
         let mut under_way: FuturesUnordered<_> = group
             .iter()
@@ -139,6 +144,7 @@ async fn send(
                     _ if cancel.is_cancelled() => Some("the daemon stopped"),
                     0..SENT_MS_MIN => Some(OUT_OF_TIME),
                     _ if is_overtaken(parts, about.intent) => Some(OVERTAKEN),
+                    _ if hindered && stays(parts, about, write) => Some(BESIDE),
                     // An intent may take seconds. Whoever freezes or pauses meanwhile has been
                     // told that nothing is written, and a newer render may want what is pruned.
                     _ => withdrawn(&parts.read().world, &about.app, write),
@@ -153,12 +159,33 @@ async fn send(
             })
             .collect();
         while let Some(answer) = under_way.next().await {
+            hindered |= hinders(&answer.result);
             // The receiver lives until this sender is dropped, unless the ledger failed.
             if answers.send(answer).await.is_err() {
                 return;
             }
         }
     }
+}
+
+/// Whether what was to be written was not, for another cause than what is to go may be.
+fn hinders(result: &WriteResult) -> bool {
+    match result {
+        WriteResult::Applied(_) | WriteResult::Deleted | WriteResult::AlreadyGone => false,
+        WriteResult::Refused(why) => !may_be_in_the_way(why),
+        WriteResult::Failed(_)
+        | WriteResult::Unsupported(_)
+        | WriteResult::Unknown(_)
+        | WriteResult::NotSent(_)
+        | WriteResult::Gone(_) => true,
+    }
+}
+
+/// Whether it is to go, and stays as long as something beside it is not written.
+fn stays(parts: &Parts, about: &About, write: &Write) -> bool {
+    let world = &parts.read().world;
+    let app = world.apps.get(&about.app).filter(|_| write.verb == Verb::Prune);
+    app.is_some_and(|app| stays_beside(world, app, write))
 }
 
 /// Whether the intent was recorded before another cluster answered.

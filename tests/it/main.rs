@@ -19,6 +19,7 @@ mod audit;
 mod auditing;
 mod automatic;
 mod autoscaled;
+mod beside;
 mod between;
 mod blame;
 mod chain;

@@ -122,11 +122,15 @@ impl Notes {
             | "Delete=confirm"
             | "ServerSideApply=true"
             | "SkipDryRunOnMissingResource=true"
-            | "PruneLast=true"
             | "PruneLast=false"
             | "SkipDryRunOnMissingResource=false"
             | "ClientSideApplyMigration=true"
             | "ClientSideApplyMigration=false" => {}
+            "PruneLast=true" => {
+                let warning = "sync option `PruneLast=true` of one object: not honoured; that of the \
+                               application is";
+                self.warnings.push(warning.to_owned());
+            }
             "ServerSideApply=false" => {
                 let warning = "sync option `ServerSideApply=false`: server-side apply is used";
                 self.warnings.push(warning.to_owned());

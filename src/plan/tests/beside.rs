@@ -1,0 +1,125 @@
+//! What leaves Git beside what cannot be written: it stays, for that may stand in its place.
+
+use serde_json::json;
+
+use crate::ledger::event::{OutcomeRecordedV1, WriteResult};
+use crate::plan::{Plan, stays_beside};
+use crate::replay::testing::{Given, application, auto, key, name, object, objects, said, writes};
+
+const A: &str = "ConfigMap/prod/a";
+const B: &str = "ConfigMap/prod/b";
+const C: &str = "ConfigMap/prod/c";
+
+/// `web` has A and C; Git has renamed A to `new`.
+fn renamed(new: &str) -> Given {
+    let mut given = Given::app("web", auto());
+    given.renders("web", objects(&[A, C]));
+    given.syncs("web");
+    given.push(2);
+    given.renders("web", objects(&[C, new]));
+    given
+}
+
+/// The create ends like this, and the executor has left out the prune for it.
+fn ends(given: &mut Given, result: WriteResult) {
+    assert_eq!(given.writes("web"), [format!("create {B}"), format!("prune {A}")]);
+    let intent = given.intends("web");
+    let unsent = WriteResult::NotSent("something beside it was not written".into());
+    let results = vec![(0, result), (1, unsent)];
+    given.event(OutcomeRecordedV1 { app: name("web"), intent, results });
+}
+
+fn stays(plan: &Plan, why: &str) {
+    let said = said(plan, A);
+    assert!(said.blocked && said.why.contains(why), "{}", said.why);
+    assert_eq!(writes(plan), [""; 0]);
+}
+
+#[test]
+fn what_goes_stays_while_what_comes_with_it_is_refused() {
+    let mut given = renamed(B);
+    ends(&mut given, WriteResult::Refused("422: no such field".into()));
+    let plan = given.plan("web");
+    stays(&plan, "it left Git; it stays while ConfigMap/prod/b, which may stand in its place");
+    let finished = plan.finished.unwrap();
+    assert!(!finished.succeeded && finished.message.contains("422: no such field"));
+
+    // A person may say that it goes; of another object that says nothing.
+    let mut other = given.clone();
+    other.requests("web", true, &[C]);
+    let mut asked = given.clone();
+    asked.requests("web", true, &[]);
+    for (given, stays) in [(&other, true), (&asked, false)] {
+        // The create is tried again, and the executor asks when it has been.
+        let plan = given.plan("web");
+        let prune = plan.writes.iter().find(|write| write.key == key(A)).unwrap();
+        assert_eq!(stays_beside(&given.world, &given.world.apps[&name("web")], prune), stays);
+    }
+
+    // Mended in Git, it goes with the same plan.
+    given.push(3);
+    given.renders("web", vec![object(C, 1), object(B, 2)]);
+    assert_eq!(given.writes("web"), [format!("create {B}"), format!("prune {A}")]);
+    given.syncs("web");
+    assert!(given.finishes("web"));
+}
+
+#[test]
+fn what_may_pass_is_waited_for() {
+    let mut given = renamed(B);
+    ends(&mut given, WriteResult::Failed("timeout".into()));
+    let plan = given.plan("web");
+    stays(&plan, "timeout");
+    assert_eq!(plan.finished, None);
+    given.after_ms(1_000);
+    given.syncs("web");
+    assert!(given.finishes("web") && !given.world.live.contains_key(&key(A)));
+
+    let mut given = renamed(B);
+    ends(&mut given, WriteResult::Unknown("no answer".into()));
+    stays(&given.plan("web"), "a write is under way");
+}
+
+#[test]
+fn what_may_be_in_the_way_goes() {
+    for error in ["provided port is already allocated", "exceeded quota: small"] {
+        let mut given = renamed(B);
+        ends(&mut given, WriteResult::Refused(error.into()));
+        assert_eq!(given.writes("web"), [format!("prune {A}")], "{error}");
+    }
+}
+
+#[test]
+fn what_goes_stays_while_what_comes_with_it_cannot_be_written_at_all() {
+    let unserved = "Rollout.example.org/prod/b";
+    stays(&renamed(unserved).plan("web"), "the cluster does not serve the kind");
+    let nowhere = "ConfigMap/nowhere/b";
+    stays(&renamed(nowhere).plan("web"), "namespace nowhere does not exist");
+    // What is removed as a whole wants nothing.
+    let mut given = renamed(unserved);
+    given.removes("web", true, crate::ledger::event::Origin::Config);
+    assert_eq!(given.writes("web"), [format!("prune {A}"), format!("prune {C}")]);
+}
+
+#[test]
+fn with_prune_last_what_goes_waits_until_everything_else_is_there_and_healthy() {
+    let policy = json!({"automated": {"prune": true}, "syncOptions": ["PruneLast=true"]});
+    let mut given = Given::app("web", auto());
+    given.redeclares(&application("web", policy));
+    given.renders("web", objects(&[A, C]));
+    given.syncs("web");
+    given.push(2);
+    given.renders("web", objects(&[C, B]));
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [format!("create {B}")]);
+    assert!(said(&plan, A).why.contains("is not there and healthy (PruneLast)"));
+    let intent = given.intends("web");
+    given.carries_out(intent);
+    assert_eq!(given.writes("web"), [format!("prune {A}")]);
+    // In one go for a person who asks so.
+    let mut asked = given.clone();
+    asked.push(3);
+    asked.renders("web", vec![object(C, 1), object(B, 2)]);
+    asked.requests("web", true, &[]);
+    assert_eq!(asked.writes("web"), [format!("update {B}"), format!("prune {A}")]);
+}
