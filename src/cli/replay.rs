@@ -5,6 +5,7 @@
 //! ledger: it has one writer.
 
 mod abandon;
+mod of_commit;
 mod record;
 mod text;
 
@@ -19,6 +20,7 @@ use super::change::asked;
 use super::error::{Error, Exit};
 use super::files::{fold, open, unknown};
 use super::{at, output};
+use of_commit::settled_on;
 use record::Register;
 
 use crate::cluster::{self, Class, Connection, Identity};
@@ -26,7 +28,7 @@ use crate::config::Config;
 use crate::http::{self, ClientError};
 use crate::ledger::event::{RecoveryBegunV1, RecoveryFinishedV1};
 use crate::ledger::{self, Archive, Draft};
-use crate::model::{Digest, ObjectKey, Seq, Timestamp};
+use crate::model::{self, Digest, ObjectKey, Seq, Timestamp};
 use crate::query::cluster::Known;
 use crate::query::instant::{self, About};
 use crate::query::recovery::{Asked, gather, last_replay, of_daemon, own_cluster};
@@ -235,8 +237,10 @@ fn wanted(
     let to = match &context.global.at {
         None => archive.head(),
         Some(text) => {
-            let named = at::parse(text)?.or_end();
-            let found = instant::resolve(archive, &named, &About::default(), Timestamp::now())?;
+            let found = match at::parse(text)?.or_end() {
+                model::Instant::Commit(name) => settled_on(context, archive, &asked, &name)?,
+                named => instant::resolve(archive, &named, &About::default(), Timestamp::now())?,
+            };
             if !context.global.quiet {
                 output::say(&format!("as of {}, event #{}", found.time, found.seq));
             }

@@ -8,6 +8,7 @@
 
 mod kept;
 mod left;
+mod of_commit;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::recovery::{Source, skips};
 use crate::replay::{App, LiveObject, World};
 
 pub use kept::of_daemon;
+pub use of_commit::{Stands, of_commit, unsettled};
 
 /// How many objects of an application a note names.
 const NAMED_MAX: usize = 10;

@@ -74,7 +74,7 @@ fn history_says_who_v1_comes_back_and_so_does_a_cluster_that_burned() {
         greffier.cli(&["cluster", "accept", "--plan"]).status.success().then_some(())
     });
     assert_eq!(value(&plane, "web"), "");
-    elsewhere(&greffier);
+    elsewhere(&greffier, &second);
     greffier.cli_ends(0, &["cluster", "accept", "--yes", "--reason", "it burned"]);
     until("everything is back", || {
         let there = (value(&plane, "web"), value(&plane, "other"));
@@ -99,9 +99,15 @@ fn history_says_who_v1_comes_back_and_so_does_a_cluster_that_burned() {
 
 /// A second control plane, under another address, is rebuilt from the ledger alone while the daemon
 /// runs; how long that took is told and recorded.
-fn elsewhere(greffier: &Greffier) {
+/// A commit stands for when all had come to it.
+fn elsewhere(greffier: &Greffier, second: &str) {
     let fresh = ControlPlane::start_with(Options { kwok: false, ..Options::default() });
     let new = target(&fresh);
+    let at = format!("git:{second}");
+    for of in [&["--plan", "--at", &*at][..], &["--plan", "--at", &*at, "--app", "web"]] {
+        let (plan, _) = greffier.cli_ends(0, &onto(&new, of));
+        assert!(plan.contains("as of ") && plan.contains("ConfigMap/promised/web"), "{plan}");
+    }
     let (told, _) = greffier.cli_ends(0, &onto(&new, &["--yes"]));
     assert_eq!((value(&fresh, "web"), value(&fresh, "other")), ("v1".into(), "same".into()));
     greffier.cli_ends(0, &onto(&new, &["--verify"]));

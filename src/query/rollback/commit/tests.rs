@@ -6,9 +6,12 @@ use super::*;
 use crate::command::tree::{Asked, Member, roll_back_tree};
 use crate::command::{Error as Refused, Then};
 use crate::ledger::Ledger;
-use crate::ledger::event::{DesiredObject, RefMovedV1, RenderSucceededV1, RevisionRef};
+use crate::ledger::event::{
+    DesiredObject, RefMovedV1, RenderSucceededV1, RevisionRef, SyncFinishedV1,
+};
 use crate::model::{Digest, Timestamp};
 use crate::query::fixture::Story;
+use crate::query::recovery::{Stands, of_commit, unsettled};
 use crate::replay::testing::{Given, REPO, application, auto, child, commit, key, name, object};
 
 const OTHER: &str = "/srv/other.git";
@@ -180,4 +183,43 @@ fn a_root_of_which_nothing_is_known_is_refused() {
     let asked = Asked { to: found.at, said: "git:2".into(), until: None, reason: String::new() };
     let refused = roll_back_tree(&given.world, Timestamp(0), "root", &members, &asked);
     assert!(matches!(refused, Err(Refused::NothingThen { .. })), "{refused:?}");
+}
+
+/// Goal: a replay of a commit is of the instant at which everything had come to it; where a part of it
+/// never had, that is named. Of single applications it is their own.
+#[test]
+fn a_replay_of_a_commit_is_of_when_all_had_come_to_it() {
+    let mut given = told();
+    let mut syncs = |app: &str| {
+        let samples = crate::ledger::samples::sample_events().into_iter();
+        let mut sample = samples.filter_map(|event| match event {
+            Event::SyncFinished(body) => Some(body),
+            _ => None,
+        });
+        let (app, commit, succeeded) = (name(app), commit(2), true);
+        given.event(SyncFinishedV1 { app, commit, succeeded, ..sample.next().unwrap() });
+        given.seq()
+    };
+    let (web, late) = (syncs("web"), syncs("late"));
+    let ledger = recorded(&given);
+    let at = |apps: &[&str], number| {
+        let apps: Vec<AppName> = apps.iter().map(|app| name(app)).collect();
+        let found = of_commit(&ledger, &given.world, &apps, commit(number).as_str()).unwrap();
+        let Stands::At(at) = found else { panic!("{found:?}") };
+        at.seq
+    };
+    let waits = |seq| {
+        let world = world_at(&given, seq);
+        unsettled(&world).into_iter().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(at(&[], 2), members(&given, 2).0.at.seq);
+    assert_eq!(waits(at(&[], 2)), [name("late"), name("slow")]);
+    assert_eq!(waits(at(&[], 3)), []);
+    assert_eq!((at(&["web"], 2), at(&["late"], 2)), (web, late));
+    let apps = [name("web"), name("late")];
+    let apart = of_commit(&ledger, &given.world, &apps, commit(2).as_str()).unwrap();
+    assert!(matches!(&apart, Stands::Apart(of) if of.len() == 2), "{apart:?}");
+    let never = of_commit(&ledger, &given.world, &[], commit(9).as_str());
+    assert!(matches!(never, Err(Error::NeverApplied { .. })), "{never:?}");
+    ledger.shutdown();
 }
