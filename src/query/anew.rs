@@ -86,10 +86,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ledger::Blob;
     use crate::ledger::event::{
         ClusterAcceptedV1, ClusterIdentifiedV1, ClusterReplacedV1, Learned, ObjectGoneV1,
+        ObjectObservedV1,
     };
-    use crate::query::fixture::{Story, key};
+    use crate::model::Digest;
+    use crate::query::fixture::{Story, canonical, key};
     use crate::query::instant::At;
     use crate::query::object_at::{last_state, object_at};
     use crate::query::{between, blame};
@@ -177,6 +180,37 @@ mod tests {
         assert!(found.groups[0].cause.contains(&words), "{found:?}");
         let at = At { seq: again, ..at };
         assert_eq!(object_at(&story.ledger, &key(MAP), &at).unwrap().former, None);
+        story.ledger.shutdown();
+    }
+
+    /// Goal: where the former cluster is kept again, its objects go on from how they were in it.
+    #[test]
+    fn what_was_of_a_cluster_that_is_back_goes_on() {
+        let map = |value: &str| {
+            json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "seen", "namespace": "prod"}, "data": {"k": value}})
+        };
+        let mut story = Story::told();
+        story.observed(&key(MAP), &map("1"), "u1", "");
+        let first = story.world.cluster.identity.kept.clone();
+        let mut kept = |uid: &str, object: &serde_json::Value, of: &str| {
+            let doubt = replaced(&mut story, uid);
+            story.event(ClusterAcceptedV1 { uid: uid.into(), doubt, reason: String::new() });
+            story.observed(&key(MAP), object, of, "")
+        };
+        kept("c-2", &map("2"), "u2");
+        kept(&first, &map("1"), "u1");
+        let live = json!({"object": map("3"), "fields": []});
+        story.blob(&live);
+        let newer = story.event(ObjectObservedV1 {
+            object: Blob::plain(canonical(&live), None).addr,
+            digest: Digest::of(&canonical(&map("3"))),
+            ..ObjectObservedV1::plain(key(MAP), "u1", "30")
+        });
+        let blame = blamed(&story);
+        assert_eq!((&blame.gone, blame.former.as_str()), (&None, ""));
+        let field = blame.fields.iter().find(|field| field.path == ".data.k").unwrap();
+        assert_eq!((field.value.as_str(), field.set.seq), (Some("3"), newer.0), "{field:?}");
         story.ledger.shutdown();
     }
 }

@@ -5,7 +5,8 @@
 //! over different connections; what the watch tells of the time before an answer is put before it.
 //!
 //! A cluster that is set back has the object as it was in an earlier version: what came after that
-//! is no part of what it is now, and versions count from there again.
+//! is no part of what it is now, and versions count from there again. Where another cluster was
+//! kept for a while, what came before it goes on when the former one is back.
 
 use std::collections::BTreeMap;
 
@@ -115,8 +116,9 @@ pub(super) fn read(
     }
     for seq in book.find(SubjectKey::topic(&Topic::Identity), Seq::ZERO, usize::MAX) {
         let recorded = book.get(seq)?.filter(|_| seq <= until);
-        let reverted = |event: &Event| matches!(event, Event::ClusterReverted(_));
-        let recorded = recorded.filter(|r| r.event.as_ref().is_some_and(reverted));
+        let begins =
+            |event: &Event| matches!(event, Event::ClusterReverted(_) | Event::ClusterReplaced(_));
+        let recorded = recorded.filter(|r| r.event.as_ref().is_some_and(begins));
         events.extend(recorded.map(|recorded| (seq, recorded)));
     }
     let mut reading = Reading::of(key);
@@ -198,6 +200,8 @@ struct Reading<'k> {
     attributed: BTreeMap<Seq, Attributed>,
     /// Whether the cluster was set back since the object was seen.
     set_back: bool,
+    /// Whether another cluster answered since the object was seen.
+    replaced: bool,
 }
 
 impl<'k> Reading<'k> {
@@ -209,6 +213,7 @@ impl<'k> Reading<'k> {
             deleted: BTreeMap::new(),
             attributed: BTreeMap::new(),
             set_back: false,
+            replaced: false,
         }
     }
 
@@ -244,6 +249,7 @@ impl<'k> Reading<'k> {
                 self.ends(recorded, body.intent, &body.results, false);
             }
             Some(Event::ClusterReverted(_)) => self.set_back = true,
+            Some(Event::ClusterReplaced(_)) => self.replaced = true,
             _ => {}
         }
     }
@@ -263,6 +269,15 @@ impl<'k> Reading<'k> {
         }
         if life.versions.is_empty() {
             self.lives.pop();
+        }
+    }
+
+    /// Puts last the life of an object that is seen again in a cluster that was kept before another.
+    fn goes_on(&mut self, version: &Version) {
+        let known = self.lives.iter().rposition(|life| life.uid() == version.uid);
+        if let Some(index) = known {
+            let life = self.lives.remove(index);
+            self.lives.push(life);
         }
     }
 
@@ -326,6 +341,9 @@ impl<'k> Reading<'k> {
     fn version(&mut self, version: Version, shown: bool) {
         if shown && std::mem::take(&mut self.set_back) {
             self.goes_back(&version);
+        }
+        if shown && std::mem::take(&mut self.replaced) {
+            self.goes_on(&version);
         }
         let known = self.lives.iter_mut().rev().find(|life| life.uid() == version.uid);
         let Some(life) = known else {
