@@ -40,6 +40,7 @@ pub(super) async fn run(
     let result = match sent(&parts, &open.body, &cancel).await {
         Ok(Pushed::Done) => PushResult::Pushed,
         Ok(Pushed::Refused(said)) => PushResult::Refused(said),
+        Ok(Pushed::NotSent(said)) => PushResult::NotPushed(said),
         Ok(Pushed::Unknown(said)) => {
             append(&parts, push, &open.body, (PushResult::Unknown(said.clone()), false)).await?;
             return settle(&parts, push, &open, Some(said), &cancel).await;

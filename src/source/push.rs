@@ -49,9 +49,15 @@ pub enum Pushed {
     Overtaken(String),
     /// The other side refused: its words.
     Refused(String),
+    /// It was never sent, as the branches of the other side could not be read: what was said.
+    NotSent(String),
     /// Nobody said how it ended: what was said.
     Unknown(String),
 }
+
+/// What git says when it ends before the other side has told its branches, and so before anything is
+/// sent: the host cannot be reached, a key is refused or may only read, there is no such repository.
+const NO_CONTACT: &str = "fatal: Could not read from remote repository.";
 
 /// The full name of a branch; `None` when no branch can have that name.
 #[must_use]
@@ -131,7 +137,7 @@ impl Mirror {
         let said = said.map(transport::collect_lines).unwrap_or_default();
         Ok(match (told(&report, &said), ended) {
             (Some(pushed), _) => pushed,
-            (None, Ended::ByItself) => Pushed::Unknown(words(&said)),
+            (None, Ended::ByItself) => unreported(&said),
             (None, Ended::TimedOut) => Pushed::Unknown(format!(
                 "not ended after {} s; {}",
                 timeout.as_secs(),
@@ -187,6 +193,18 @@ fn told(report: &str, said: &[String]) -> Option<Pushed> {
     })
 }
 
+/// How a push ended of which git reported nothing.
+fn unreported(said: &[String]) -> Pushed {
+    let Some(end) = said.iter().position(|line| line.trim() == NO_CONTACT) else {
+        return Pushed::Unknown(words(said));
+    };
+    // What follows is git's guess at the cause.
+    match words(&said[..end]) {
+        words if words.is_empty() => Pushed::NotSent(transport::plain(NO_CONTACT)),
+        words => Pushed::NotSent(words),
+    }
+}
+
 /// Whether the other side says that somebody else moved the branch meanwhile.
 fn lost_there(reason: &str) -> bool {
     ["failed to update ref", "cannot lock ref", "failed to lock", "incorrect old value"]
@@ -239,6 +257,19 @@ mod tests {
         let words = "pre-receive hook declined: main is protected".to_owned();
         assert_eq!(refused, Some(Pushed::Refused(words)));
         assert_eq!(told("", &["fatal: no".to_owned()]), None, "nobody said how it ended");
+    }
+
+    #[test]
+    fn what_had_no_contact_was_not_sent() {
+        let of = |said: &[&str]| {
+            unreported(&said.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>())
+        };
+        let key = "ERROR: The key you are authenticating with has been marked as read only.";
+        let guess = "Please make sure you have the correct access rights";
+        assert_eq!(of(&[key, NO_CONTACT, guess]), Pushed::NotSent(key.to_owned()));
+        assert_eq!(of(&[NO_CONTACT]), Pushed::NotSent(NO_CONTACT.to_owned()));
+        let cut = "fatal: the remote end hung up unexpectedly";
+        assert_eq!(of(&[cut]), Pushed::Unknown(cut.to_owned()));
     }
 
     #[test]

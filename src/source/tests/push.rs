@@ -131,7 +131,7 @@ fn a_refusal_has_the_words_of_the_other_side_and_an_absent_one_is_unknown() {
     assert_eq!(refused, Pushed::Refused("pre-receive hook declined: no; really".into()));
     std::fs::rename(fixture.bare(), fixture.root.path().join("away")).unwrap();
     let gone = push(&mirror, &made, "refs/heads/main", false);
-    assert!(matches!(&gone, Pushed::Unknown(said) if said.contains("fatal")), "{gone:?}");
+    assert!(matches!(&gone, Pushed::NotSent(said) if said.contains("fatal")), "{gone:?}");
 }
 
 #[test]
