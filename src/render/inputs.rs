@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::engine::{Error, Input, detect};
 use super::tools::Tools;
-use super::variables::Variables;
+use super::variables::Named;
 use super::{FileKind, directory, files, helm, kustomize};
 use crate::ledger::event::KUBERNETES;
-use crate::model::{CommitId, Digest, Kustomize, Tool};
+use crate::model::{CommitId, Digest, Helm, Kustomize, Tool};
 
 /// The version of this renderer's own rules: how documents become objects, which annotations are
 /// understood and how. It changes whenever the same documents would give other objects.
@@ -142,13 +142,13 @@ pub fn made_with(tools: &Tools, inputs: &[Input<'_>]) -> Vec<(String, String)> {
         match detect(input, &path) {
             Ok(Tool::Helm(helm)) => {
                 note("helm", version_of(tools, "helm"));
-                if helm.kube_version.is_none() {
+                if helm.kube_version.is_none() || named_by_chart(&helm).kube_version {
                     note(KUBERNETES, Some(input.kube_version.to_owned()));
                 }
             }
             Ok(Tool::Kustomize(overrides)) => {
                 note("kustomize", version_of(tools, "kustomize"));
-                if varies(&overrides) {
+                if named_by_kustomization(&overrides).kube_version {
                     note(KUBERNETES, Some(input.kube_version.to_owned()));
                 }
             }
@@ -173,12 +173,17 @@ pub fn version_of(tools: &Tools, program: &str) -> Option<String> {
     Some(bare.map_or_else(|| version.clone(), str::to_owned))
 }
 
-/// Whether what an Application overrides inline names variables.
-fn varies(overrides: &Kustomize) -> bool {
-    let mut texts = overrides.images.iter();
+/// What the variables of an Application's overrides stand for.
+fn named_by_kustomization(overrides: &Kustomize) -> Named {
     let values = overrides.common_labels.iter().chain(&overrides.common_annotations);
-    texts.any(|text| Variables::vary_in(text))
-        || values.into_iter().any(|(_, value)| Variables::vary_in(value))
+    Named::of(overrides.images.iter().chain(values.map(|(_, value)| value)))
+}
+
+/// What the variables of an Application's parameters and value files stand for.
+fn named_by_chart(helm: &Helm) -> Named {
+    let parameters = helm.parameters.iter().map(|parameter| &parameter.value);
+    let files = helm.file_parameters.iter().map(|(_, file)| file);
+    Named::of(parameters.chain(files).chain(&helm.value_files))
 }
 
 /// What the render of a source depends on beyond its folders and its specification: what Git says
@@ -192,16 +197,26 @@ fn depends(tools: &Tools, input: &Input<'_>) -> (Value, Value) {
             // Values that cannot be had do not render; the commit that mends them is another.
             let values = helm::values_digest(input, &path, &helm);
             let values = values.map_or_else(|_| input.commit.to_string(), |d| d.to_string());
+            let named = named_by_chart(&helm);
+            let said = match named.commit {
+                true => json!([values, input.commit.as_str()]),
+                false => json!(values),
+            };
             // What the Application says itself is in its specification.
-            let kube_version = helm.kube_version.is_none().then_some(input.kube_version);
-            let api_versions = helm.api_versions.is_empty().then_some(input.api_versions);
-            (json!(values), json!([version, kube_version, api_versions]))
+            let told = |own: bool, named: bool| !own || named;
+            let kube_version = told(helm.kube_version.is_some(), named.kube_version);
+            let api_versions = told(!helm.api_versions.is_empty(), named.api_versions);
+            let kube_version = kube_version.then_some(input.kube_version);
+            let api_versions = api_versions.then_some(input.api_versions);
+            (said, json!([version, kube_version, api_versions]))
         }
         Ok(Tool::Kustomize(overrides)) => {
             let version = kustomize::kustomize_version(tools).unwrap_or_default();
-            let varies = varies(&overrides);
-            let commit = varies.then_some(input.commit.as_str());
-            (json!(commit), json!([version, varies.then_some(input.kube_version)]))
+            let named = named_by_kustomization(&overrides);
+            let commit = named.commit.then_some(input.commit.as_str());
+            let kube_version = named.kube_version.then_some(input.kube_version);
+            let api_versions = named.api_versions.then_some(input.api_versions);
+            (json!(commit), json!([version, kube_version, api_versions]))
         }
         Ok(Tool::Directory(_) | Tool::Detect | Tool::Unsupported(_)) | Err(_) => {
             (Value::Null, Value::Null)

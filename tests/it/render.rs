@@ -52,6 +52,31 @@ fn an_overlay_with_inline_overrides_is_deployed() {
     assert!(error.contains("`github.com/org/repo?ref=v1` is remote"), "{error}");
 }
 
+/// Goal: a parameter that is the commit is another at each push, also at one that touches nothing
+/// that the application reads.
+#[test]
+fn a_parameter_that_names_the_commit_follows_every_push() {
+    let ns = namespace("revision");
+    let greffier = Greffier::new().configure(&tools(""));
+    greffier.repo.write("web/Chart.yaml", CHART);
+    let template = config_map("{{ .Values.name }}", "{{ .Values.revision }}");
+    greffier.repo.write("web/templates/c.yaml", &template);
+    let first = greffier.repo.push("chart");
+    let own = "    path: web\n    helm:\n      parameters:\n        \
+               - {name: name, value: cm-of-$ARGOCD_APP_NAME}\n        \
+               - {name: revision, value: '${ARGOCD_APP_REVISION}', forceString: true}\n";
+    let root = application("revision-web", &greffier.repo.url(), "web", &ns, KEPT)
+        .replace("    path: web\n", own);
+    let greffier = greffier.root(&root);
+    greffier.start();
+    greffier.wait_synced("revision-web", &first);
+    assert_eq!(live(&ns, "cm/cm-of-revision-web", ".data.key"), first);
+    greffier.repo.write("README", "elsewhere\n");
+    let second = greffier.repo.push("elsewhere");
+    greffier.wait_synced("revision-web", &second);
+    assert_eq!(live(&ns, "cm/cm-of-revision-web", ".data.key"), second);
+}
+
 #[test]
 fn values_from_another_repository_are_followed_and_the_last_source_wins() {
     let ns = namespace("sources");

@@ -4,7 +4,7 @@ use super::super::files::{Content, MemoryFiles};
 use super::super::inputs::{inputs_digest, roots};
 use super::super::sandbox::Sandbox;
 use super::*;
-use crate::model::{DirectorySource, Helm};
+use crate::model::{DirectorySource, Helm, HelmParameter, Kustomize};
 
 /// A repository, an application and where it is rendered. Without `helm`: no test here runs it.
 struct Fixture {
@@ -161,6 +161,59 @@ fn the_digest_changes_with_every_input_that_counts() {
     let directory = of(&fixture.input(&scopes), &tree);
     let input = Input { kube_version: "1.37.0", ..fixture.input(&scopes) };
     assert_eq!(directory, of(&input, &tree));
+}
+
+/// Goal: what a variable stands for is an input of the render, and nothing else becomes one.
+#[test]
+fn what_variables_stand_for_counts() {
+    let tree: CommitId = "1111111111111111111111111111111111111111".parse().unwrap();
+    let parameter = |value: &str| Helm {
+        parameters: vec![HelmParameter {
+            name: "a".into(),
+            value: value.into(),
+            force_string: false,
+        }],
+        ..Helm::default()
+    };
+    let named = |value: &str| Helm {
+        file_parameters: vec![("a".into(), "x".into())],
+        value_files: vec![value.into()],
+        ignore_missing_value_files: true,
+        ..Helm::default()
+    };
+    let images = |image: &str| Kustomize { images: vec![image.into()], ..Kustomize::default() };
+    let chart = ("apps/Chart.yaml", "name: x");
+    let kustomization = ("apps/kustomization.yaml", "resources: []");
+    // Of the commit, the version of Kubernetes and what it serves, those that count.
+    let check = |tool: Tool, expected: [bool; 3]| {
+        let fixture = Fixture::new(tool.clone(), &[chart, kustomization]);
+        let scopes = BTreeMap::new();
+        let input = fixture.input(&scopes);
+        let of = |input: &Input<'_>| inputs_digest(&no_tools(), &[*input], &[vec![tree.clone()]]);
+        let first = of(&input);
+        let commit = of(&Input { commit: &tree, ..input });
+        let version = of(&Input { kube_version: "1.37.0", ..input });
+        let apis = of(&Input { api_versions: &["apps/v1".to_owned()], ..input });
+        let found = [&commit, &version, &apis].map(|other| other.all != first.all);
+        assert_eq!(found, expected, "{tool:?}");
+        // Of these only the commit is something that Git says.
+        let found = [&commit, &version, &apis].map(|other| other.sources != first.sources);
+        assert_eq!(found, [expected[0], false, false], "{tool:?}");
+    };
+    let own = |helm: Helm| Helm {
+        kube_version: Some("1.30.0".into()),
+        api_versions: vec!["v1".into()],
+        ..helm
+    };
+    check(Tool::Helm(own(parameter("${ARGOCD_APP_REVISION_SHORT}"))), [true, false, false]);
+    check(Tool::Helm(own(parameter("$ARGOCD_APP_NAME"))), [false, false, false]);
+    check(Tool::Helm(own(parameter("$KUBE_VERSION"))), [false, true, false]);
+    check(Tool::Helm(own(parameter("$KUBE_API_VERSIONS"))), [false, false, true]);
+    check(Tool::Helm(parameter("1")), [false, true, true]);
+    check(Tool::Helm(own(named("env/$ARGOCD_APP_REVISION.yaml"))), [true, false, false]);
+    check(Tool::Kustomize(images("a:$ARGOCD_APP_REVISION")), [true, false, false]);
+    check(Tool::Kustomize(images("a:$KUBE_VERSION")), [false, true, false]);
+    check(Tool::Kustomize(images("a:1")), [false, false, false]);
 }
 
 #[test]

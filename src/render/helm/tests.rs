@@ -186,6 +186,41 @@ fn values_win_in_the_order_of_argo() {
     );
 }
 
+/// Goal: what Argo CD puts into parameters and the names of files is there, and nowhere else.
+#[test]
+fn variables_are_replaced_where_argo_cd_replaces_them() {
+    let template = config_map(
+        "a: {{ .Values.a | quote }}\n  b: {{ .Values.b | quote }}\n  c: {{ .Values.c | quote }}\n  \
+         d: {{ .Values.d | quote }}\n  e: {{ .Values.e | quote }}\n  kind: {{ kindOf .Values.b }}",
+    );
+    let mut fixture = Fixture::new(&[
+        ("charts/web/templates/a.yaml", &template),
+        ("charts/web/shop.yaml", "{d: $ARGOCD_APP_NAME}"),
+        ("charts/web/prod.txt", "$ARGOCD_APP_NAME"),
+    ]);
+    let parameter = |name: &str, value: &str, force_string| HelmParameter {
+        name: name.into(),
+        value: value.into(),
+        force_string,
+    };
+    fixture.helm = Helm {
+        value_files: vec!["${ARGOCD_APP_NAME}.yaml".into()],
+        values: Some("{c: $ARGOCD_APP_NAME}".into()),
+        parameters: vec![
+            parameter("a", "$ARGOCD_APP_NAME-${ARGOCD_APP_REVISION_SHORT_8}", false),
+            parameter("b", "$ARGOCD_APP_REVISION_SHORT", true),
+        ],
+        file_parameters: vec![("e".into(), "$ARGOCD_APP_NAMESPACE.txt".into())],
+        ..Helm::default()
+    };
+    let literal = "$ARGOCD_APP_NAME";
+    assert_eq!(
+        fixture.data(),
+        json!({"a": "shop-01234567", "b": "0123456", "c": literal, "d": literal, "e": literal,
+               "kind": "string"})
+    );
+}
+
 #[test]
 fn value_files_through_links_stay_in_the_repository() {
     let template = config_map("a: {{ .Values.a }}");

@@ -4,6 +4,8 @@
 //! repository; it may be anywhere in the repository, with `$name/` in the repository that another
 //! source lends under that name, and nowhere else. A glob stands for the files
 //! that it matches, in the order of their names, without those that are listed already.
+//! Variables in parameters and in the names of files are replaced first, but for the name of
+//! another source.
 
 use std::ffi::OsString;
 
@@ -14,6 +16,7 @@ use crate::model::{Digest, Helm};
 use crate::render::engine::{Error as RenderError, Input};
 use crate::render::files::{self, Files, FilesError, Target};
 use crate::render::scratch::Scratch;
+use crate::render::variables::Variables;
 
 /// The most value files of one application, globs resolved.
 const VALUE_FILES_MAX: usize = 1000;
@@ -46,8 +49,9 @@ pub(super) fn arguments(
     helm: &Helm,
     scratch: &mut Scratch,
 ) -> Result<Vec<OsString>, RenderError> {
+    let variables = Variables::of(input);
     let mut arguments = Vec::new();
-    for place in value_files(input, chart, helm)? {
+    for place in value_files(input, chart, helm, &variables)? {
         let Target::File(bytes) = files::follow(place.files, &place.path)? else {
             return Err(Error::MissingValueFile { file: place.name() }.into());
         };
@@ -59,11 +63,11 @@ pub(super) fn arguments(
     }
     for parameter in &helm.parameters {
         let kind = if parameter.force_string { "--set-string" } else { "--set" };
-        let value = escape_commas(&parameter.value);
+        let value = escape_commas(&variables.replace(&parameter.value));
         arguments.push(format!("{kind}={}={value}", parameter.name).into());
     }
     for (name, written) in &helm.file_parameters {
-        let place = locate(input, chart, written)?;
+        let place = locate(input, chart, written, &variables)?;
         let Target::File(bytes) = files::follow(place.files, &place.path)? else {
             return Err(Error::MissingValueFile { file: written.clone() }.into());
         };
@@ -80,11 +84,7 @@ pub(super) fn arguments(
 /// As [`arguments`].
 pub(super) fn digest(input: &Input<'_>, chart: &str, helm: &Helm) -> Result<Digest, RenderError> {
     let mut digests = Vec::new();
-    let mut places = value_files(input, chart, helm)?;
-    for (_, written) in &helm.file_parameters {
-        places.push(locate(input, chart, written)?);
-    }
-    for place in places {
+    for place in all(input, chart, helm)? {
         let digest = match files::follow(place.files, &place.path)? {
             Target::File(bytes) => Digest::of(&bytes).to_string(),
             Target::Folder(_) | Target::Absent => String::new(),
@@ -103,11 +103,18 @@ pub(super) fn places(
     chart: &str,
     helm: &Helm,
 ) -> Result<Vec<(Option<String>, String)>, RenderError> {
-    let mut places = value_files(input, chart, helm)?;
+    let places = all(input, chart, helm)?.into_iter();
+    Ok(places.map(|place| (place.lent.map(str::to_owned), place.path)).collect())
+}
+
+/// The places of every file that the values come from.
+fn all<'a>(input: &Input<'a>, chart: &str, helm: &Helm) -> Result<Vec<Place<'a>>, RenderError> {
+    let variables = Variables::of(input);
+    let mut places = value_files(input, chart, helm, &variables)?;
     for (_, written) in &helm.file_parameters {
-        places.push(locate(input, chart, written)?);
+        places.push(locate(input, chart, written, &variables)?);
     }
-    Ok(places.into_iter().map(|place| (place.lent.map(str::to_owned), place.path)).collect())
+    Ok(places)
 }
 
 fn option(name: &str, value: OsString) -> OsString {
@@ -121,10 +128,11 @@ fn value_files<'a>(
     input: &Input<'a>,
     chart: &str,
     helm: &Helm,
+    variables: &Variables,
 ) -> Result<Vec<Place<'a>>, RenderError> {
     let mut places: Vec<Place<'a>> = Vec::new();
     for written in &helm.value_files {
-        let place = locate(input, chart, written)?;
+        let place = locate(input, chart, written, variables)?;
         let (files, lent) = (place.files, place.lent);
         let (found, is_glob) = match place.path.find(['*', '?', '[', '{']) {
             Some(wildcard) => (matches(files, &place.path, wildcard, written)?, true),
@@ -151,26 +159,36 @@ fn value_files<'a>(
     Ok(places)
 }
 
-/// The place of a file as written in the Application.
-fn locate<'a>(input: &Input<'a>, chart: &str, written: &str) -> Result<Place<'a>, RenderError> {
+/// The place of a file as written in the Application. What begins with `$` is in another source,
+/// where one has the name, and with a variable otherwise.
+fn locate<'a>(
+    input: &Input<'a>,
+    chart: &str,
+    written: &str,
+    variables: &Variables,
+) -> Result<Place<'a>, RenderError> {
     let bad =
         |reason: String| RenderError::from(Error::BadValueFile { file: written.into(), reason });
-    if written.is_empty() {
+    let (name, path) = written.split_once('/').unwrap_or((written, ""));
+    if let Some(name) = name.strip_prefix('$') {
+        if let Some((lent, files)) = input.lent.get_key_value(name) {
+            let path = files::join("", &variables.replace(path)).map_err(files_error)?;
+            return Ok(Place { files: *files, path, lent: Some(lent) });
+        }
+        // Argo CD reads the file that is left without the name, which nobody meant.
+        if !name.starts_with('{') && variables.unknown_first(written) {
+            return Err(bad(format!("no source has the name `{name}` (`ref`)")));
+        }
+    }
+    let replaced = variables.replace(written);
+    if replaced.is_empty() {
         return Err(bad("an empty name".to_owned()));
     }
-    if written.contains("://") {
+    if replaced.contains("://") {
         return Err(bad("values by URL are not fetched yet".to_owned()));
     }
-    let Some(reference) = written.strip_prefix('$') else {
-        let path = files::join(chart, written).map_err(files_error)?;
-        return Ok(Place { files: input.files, path, lent: None });
-    };
-    let (name, path) = reference.split_once('/').unwrap_or((reference, ""));
-    let Some((lent, files)) = input.lent.get_key_value(name) else {
-        return Err(bad(format!("no source has the name `{name}` (`ref`)")));
-    };
-    let path = files::join("", path).map_err(files_error)?;
-    Ok(Place { files: *files, path, lent: Some(lent) })
+    let path = files::join(chart, &replaced).map_err(files_error)?;
+    Ok(Place { files: input.files, path, lent: None })
 }
 
 /// The files that a glob matches, sorted. `wildcard` is where its first wildcard stands; what is
@@ -241,6 +259,9 @@ mod tests {
             "apps/web/env/a.yaml",
             "apps/web/env/deep/c.yaml",
             "apps/common.yaml",
+            "apps/web/$.yaml",
+            "apps/web/env/web.yaml",
+            "apps/web/web/values.yaml",
             "values/top.yaml",
         ]);
         let check = |written: &[&str], expected: Result<&[&str], &str>| {
@@ -260,13 +281,17 @@ mod tests {
             &["../common.yaml", "/values/top.yaml"],
             Ok(&["apps/common.yaml", "values/top.yaml"]),
         );
-        check(&["env/*.yaml"], Ok(&["apps/web/env/a.yaml", "apps/web/env/b.yaml"]));
+        check(
+            &["env/*.yaml"],
+            Ok(&["apps/web/env/a.yaml", "apps/web/env/b.yaml", "apps/web/env/web.yaml"]),
+        );
         check(
             &["env/b.yaml", "env/**/*.yaml", "env/b.yaml"],
             Ok(&[
                 "apps/web/env/b.yaml",
                 "apps/web/env/a.yaml",
                 "apps/web/env/deep/c.yaml",
+                "apps/web/env/web.yaml",
                 "apps/web/env/b.yaml",
             ]),
         );
@@ -277,16 +302,26 @@ mod tests {
         check(&["https://example.org/values.yaml"], Err("not fetched yet"));
         check(&["$other/values.yaml"], Err("no source has the name `other`"));
         check(&["$env/prod/a.yaml"], Ok(&["$env/prod/a.yaml"]));
-        check(&["$env/*/*.yaml"], Ok(&["$env/prod/a.yaml", "$env/prod/b.yaml"]));
+        check(
+            &["$env/*/*.yaml"],
+            Ok(&["$env/prod/a.yaml", "$env/prod/b.yaml", "$env/prod/web.yaml"]),
+        );
         check(&["$env/../prod/a.yaml"], Err("leads out of the repository"));
         check(&["$env/none.yaml"], Err("the value file `$env/none.yaml` does not exist"));
+        check(&["env/${ARGOCD_APP_NAME}.yaml"], Ok(&["apps/web/env/web.yaml"]));
+        check(&["$ARGOCD_APP_NAME/values.yaml"], Ok(&["apps/web/web/values.yaml"]));
+        check(&["$env/prod/${ARGOCD_APP_NAME}.yaml"], Ok(&["$env/prod/web.yaml"]));
+        check(&["/$ARGOCD_APP_SOURCE_PATH/$$.yaml"], Ok(&["apps/web/$.yaml"]));
+        check(&["$unknown"], Err("no source has the name `unknown`"));
+        check(&["${unknown}"], Err("the value file `${unknown}`: an empty name"));
+        check(&["env/$unknown"], Err("the value file `env/$unknown` does not exist"));
     }
 
     fn value_files_of(files: &MemoryFiles, helm: &Helm) -> Result<Vec<String>, String> {
         let app = serde_json::json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-            "metadata": {"name": "web"}, "spec": {"source": {"repoURL": "r"}}});
+            "metadata": {"name": "web"}, "spec": {"source": {"repoURL": "r", "path": "apps/web"}}});
         let app = AppSpec::parse(&app).unwrap();
-        let lent = repository(&["prod/a.yaml", "prod/b.yaml"]);
+        let lent = repository(&["prod/a.yaml", "prod/b.yaml", "prod/web.yaml"]);
         let input = Input {
             app: &app,
             source: &app.sources[0],
@@ -298,7 +333,9 @@ mod tests {
             api_versions: &[],
             scratch: Path::new("/nonexistent"),
         };
-        let places = value_files(&input, "apps/web", helm).map_err(|error| error.to_string())?;
+        let variables = Variables::of(&input);
+        let places = value_files(&input, "apps/web", helm, &variables);
+        let places = places.map_err(|error| error.to_string())?;
         Ok(places.iter().map(Place::name).collect())
     }
 
