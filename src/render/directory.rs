@@ -1,9 +1,10 @@
 //! A folder of YAML and JSON to documents: which files are read, and what is wrong in which line.
 //!
-//! As in Argo CD: files ending in `.yaml`, `.yml` and `.json`, in folders below only when asked,
-//! `include` and `exclude` as globs over the path relative to the source in which `*` also
-//! matches `/`, and a file with the marker `+argocd:skip-file-rendering` is passed over. A file
-//! in which nothing looks like a Kubernetes object is passed over with a warning; one in which
+//! As in Argo CD: files ending in `.yaml`, `.yml`, `.json` and `.jsonnet`, in folders below only
+//! when asked, `include` and `exclude` as globs over the path relative to the source in which `*`
+//! also matches `/`, and a file with the marker `+argocd:skip-file-rendering` is passed over.
+//! Jsonnet is not rendered, and what Argo CD would render of it must not seem to have left Git: it
+//! is refused. A file in which nothing looks like a Kubernetes object is passed over with a warning; one in which
 //! something does must be right from end to end, because half a file would prune the other half.
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -18,6 +19,11 @@ use crate::model::DirectorySource;
 /// A file that holds this text is not read (Argo CD's convention).
 const SKIP_MARKER: &[u8] = b"+argocd:skip-file-rendering";
 
+/// How a file ends that is Jsonnet.
+const JSONNET: &str = ".jsonnet";
+/// How the files end that Argo CD reads.
+const ENDINGS: [&str; 4] = [".yaml", ".yml", ".json", JSONNET];
+
 /// What a folder holds.
 #[derive(Debug, Default)]
 pub(super) struct Documents {
@@ -28,7 +34,7 @@ pub(super) struct Documents {
 /// Reads the manifests of the folder `path`.
 ///
 /// # Errors
-/// A bad glob, an unreadable or escaping file, a file that is no valid YAML or JSON.
+/// A bad glob, an unreadable or escaping file, a file that is no valid YAML or JSON, Jsonnet.
 pub(super) fn read(
     files: &dyn Files,
     path: &str,
@@ -71,7 +77,7 @@ pub(super) fn folder(files: &dyn Files, path: &str) -> Result<String, Error> {
 }
 
 fn is_manifest(path: &str) -> bool {
-    [".yaml", ".yml", ".json"].iter().any(|ending| path.ends_with(ending))
+    ENDINGS.iter().any(|ending| path.ends_with(ending))
 }
 
 fn glob(pattern: &str) -> Result<Option<GlobMatcher>, Error> {
@@ -106,6 +112,9 @@ fn content(
 fn parse(path: &str, bytes: &[u8], budget: &mut Budget, into: &mut Documents) -> Result<(), Error> {
     if contains(bytes, SKIP_MARKER) {
         return Ok(());
+    }
+    if path.ends_with(JSONNET) {
+        return Err(Error::Jsonnet { file: path.to_owned() });
     }
     let at = |error: yaml::Error| Error::Syntax {
         file: path.to_owned(),
@@ -189,6 +198,36 @@ mod tests {
         }
         let error = read(&files, "apps", &source(true, "{a", ""), &Limits::default()).unwrap_err();
         assert!(matches!(error, Error::Glob { .. }));
+    }
+
+    /// Goal: Jsonnet is refused where Argo CD renders it, and nowhere else.
+    #[test]
+    fn jsonnet_is_refused_by_name_where_it_would_be_rendered() {
+        let one = config_map("one");
+        let files = repository(&[
+            ("apps/a.yaml", &one),
+            ("apps/lib.libsonnet", "{}"),
+            ("apps/skip.jsonnet", "// +argocd:skip-file-rendering\n{}"),
+            ("apps/sub/b.jsonnet", "{}"),
+        ]);
+        let check = |files: &MemoryFiles, recurse, include: &str, exclude: &str| {
+            let source =
+                DirectorySource { recurse, include: include.into(), exclude: exclude.into() };
+            let read = read(files, "apps", &source, &Limits::default());
+            read.map(|documents| documents.items.len()).map_err(|error| error.to_string())
+        };
+        let refused = Err("`apps/sub/b.jsonnet` is Jsonnet, which is not rendered: leave it out \
+                           with `directory.exclude`, or commit what it renders to as YAML"
+            .to_owned());
+        assert_eq!(check(&files, false, "", ""), Ok(1), "it is in a folder below");
+        assert_eq!(check(&files, true, "", ""), refused);
+        assert_eq!(check(&files, true, "*.yaml", ""), Ok(1));
+        assert_eq!(check(&files, true, "{*.yaml,sub/*}", ""), refused);
+        assert_eq!(check(&files, true, "", "*.jsonnet"), Ok(1));
+        assert_eq!(check(&files, true, "", "sub/*"), Ok(1));
+        let link = repository(&[("apps/l.jsonnet", "-> ../lib.txt"), ("lib.txt", "{}")]);
+        let refused = check(&link, false, "", "").unwrap_err();
+        assert!(refused.starts_with("`apps/l.jsonnet` is Jsonnet"), "{refused}");
     }
 
     #[test]

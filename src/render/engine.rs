@@ -90,6 +90,15 @@ pub enum Error {
         /// The limit.
         max: u64,
     },
+    /// A file that Argo CD renders and greffier does not.
+    #[error(
+        "`{file}` is Jsonnet, which is not rendered: leave it out with `directory.exclude`, or \
+         commit what it renders to as YAML"
+    )]
+    Jsonnet {
+        /// The file, from the top of the repository.
+        file: String,
+    },
     /// A glob of the directory source cannot be read.
     #[error("the pattern `{pattern}` is not a glob")]
     Glob {

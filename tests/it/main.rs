@@ -70,6 +70,7 @@ mod time_travel;
 mod tree;
 mod trust_writes;
 mod undo;
+mod unread;
 mod waiting;
 mod weather;
 mod why;
