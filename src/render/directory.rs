@@ -4,7 +4,7 @@
 //! when asked, `include` and `exclude` as globs over the path relative to the source in which `*`
 //! also matches `/`, and a file with the marker `+argocd:skip-file-rendering` is passed over.
 //! Jsonnet is not rendered, and what Argo CD would render of it must not seem to have left Git: it
-//! is refused. A file in which nothing looks like a Kubernetes object is passed over with a warning; one in which
+//! is refused. So is a submodule that may hold files to be read. A file in which nothing looks like a Kubernetes object is passed over with a warning; one in which
 //! something does must be right from end to end, because half a file would prune the other half.
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -34,7 +34,8 @@ pub(super) struct Documents {
 /// Reads the manifests of the folder `path`.
 ///
 /// # Errors
-/// A bad glob, an unreadable or escaping file, a file that is no valid YAML or JSON, Jsonnet.
+/// A bad glob, an unreadable or escaping file, a file that is no valid YAML or JSON, Jsonnet, a
+/// submodule.
 pub(super) fn read(
     files: &dyn Files,
     path: &str,
@@ -50,6 +51,14 @@ pub(super) fn read(
     let mut budget = Budget::new(limits.memory_bytes_max, limits.documents_max);
     let mut bytes_left = limits.source_bytes_max;
     for file in listed {
+        if file.kind == FileKind::Submodule {
+            // Without folders below it is not looked into.
+            if source.recurse && may_hold_wanted(&file.path, &source.include, exclude.as_ref()) {
+                let path = files::join(&folder, &file.path)?;
+                return Err(Error::Submodule { path, below: file.path });
+            }
+            continue;
+        }
         let wanted = is_manifest(&file.path)
             && exclude.as_ref().is_none_or(|exclude| !exclude.is_match(&file.path))
             && include.as_ref().is_none_or(|include| include.is_match(&file.path));
@@ -57,7 +66,7 @@ pub(super) fn read(
             continue;
         }
         let path = files::join(&folder, &file.path)?;
-        let Some(bytes) = content(files, &path, file.kind, &mut documents.warnings)? else {
+        let Some(bytes) = content(files, &path, &mut documents.warnings)? else {
             continue;
         };
         let left = bytes_left.checked_sub(bytes.len() as u64);
@@ -89,21 +98,32 @@ fn glob(pattern: &str) -> Result<Option<GlobMatcher>, Error> {
     Ok(Some(glob.compile_matcher()))
 }
 
+/// Whether the folder `path`, in which nobody knows what there is, may hold a file to be read. In
+/// doubt it may.
+fn may_hold_wanted(path: &str, include: &str, exclude: Option<&GlobMatcher>) -> bool {
+    // What stands before the first wildcard is the same in every path that matches.
+    let fixed = include.find(['*', '?', '[', '{', '\\']).map_or(include, |end| &include[..end]);
+    let below = format!("{path}/");
+    let included = below.starts_with(fixed) || fixed.starts_with(&below);
+    // What leaves out names that nobody would choose leaves out every name.
+    let names = ["0", "_/Z~z", "-.x/y/0"];
+    let names = || names.iter().flat_map(|n| ENDINGS.iter().map(move |e| format!("{n}{e}")));
+    let excluded = exclude
+        .is_some_and(|exclude| names().all(|name| exclude.is_match(format!("{below}{name}"))));
+    included && !excluded
+}
+
 /// The bytes of a file, or of the file that a link leads to; `None` with a warning for a link
 /// that leads to no file, as Argo CD has it.
 fn content(
     files: &dyn Files,
     path: &str,
-    kind: FileKind,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let ignored = match kind {
-        FileKind::Submodule => "a submodule",
-        FileKind::Regular | FileKind::Symlink => match files::follow(files, path)? {
-            Target::File(bytes) => return Ok(Some(bytes)),
-            Target::Folder(_) => "a link to a folder",
-            Target::Absent => "a link to nothing",
-        },
+    let ignored = match files::follow(files, path)? {
+        Target::File(bytes) => return Ok(Some(bytes)),
+        Target::Folder(_) => "a link to a folder",
+        Target::Absent => "a link to nothing",
     };
     warnings.push(format!("{path}: {ignored}, ignored"));
     Ok(None)
@@ -228,6 +248,40 @@ mod tests {
         let link = repository(&[("apps/l.jsonnet", "-> ../lib.txt"), ("lib.txt", "{}")]);
         let refused = check(&link, false, "", "").unwrap_err();
         assert!(refused.starts_with("`apps/l.jsonnet` is Jsonnet"), "{refused}");
+    }
+
+    /// Goal: a submodule is refused where Argo CD would read its files, and nowhere else.
+    #[test]
+    fn a_submodule_is_refused_where_its_files_would_be_read() {
+        let mut files = repository(&[("apps/a.yaml", &config_map("one"))]);
+        files.0.insert("apps/lib/sub".to_owned(), Content::Submodule);
+        let check = |recurse, include: &str, exclude: &str| {
+            let source =
+                DirectorySource { recurse, include: include.into(), exclude: exclude.into() };
+            let read = read(&files, "apps", &source, &Limits::default());
+            read.map(|documents| documents.warnings.len()).map_err(|error| error.to_string())
+        };
+        let refused = check(true, "", "").unwrap_err();
+        assert!(refused.starts_with("`apps/lib/sub` is a submodule"), "{refused}");
+        assert!(refused.contains("`directory.exclude: 'lib/sub/*'`"), "{refused}");
+        for (recurse, include, exclude, reads) in [
+            (false, "", "", false),
+            (true, "*.yaml", "", true),
+            (true, "lib/*", "", true),
+            (true, "lib/sub/x/*.yaml", "", true),
+            (true, "library/*", "", false),
+            (true, "a.yaml", "", false),
+            (true, "", "lib/sub/*", false),
+            (true, "", "lib/**", false),
+            (true, "", "{lib/sub/*,x}", false),
+            (true, "", "lib/sub", true),
+            (true, "", "lib/sub/*.yaml", true),
+            (true, "", "*.yaml", true),
+        ] {
+            let found = check(recurse, include, exclude);
+            assert_eq!(found.is_err(), reads, "{recurse} {include} {exclude}");
+            assert!(found.is_err() || found == Ok(0), "nothing is said of what is not read");
+        }
     }
 
     #[test]

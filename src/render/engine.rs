@@ -99,6 +99,18 @@ pub enum Error {
         /// The file, from the top of the repository.
         file: String,
     },
+    /// A folder that Argo CD reads and greffier does not have.
+    #[error(
+        "`{path}` is a submodule, whose files are not fetched: leave it out with \
+         `directory.exclude: '{below}/*'`, put them into the repository, or give them a source of \
+         their own"
+    )]
+    Submodule {
+        /// The folder, from the top of the repository.
+        path: String,
+        /// The folder, from the source's path.
+        below: String,
+    },
     /// A glob of the directory source cannot be read.
     #[error("the pattern `{pattern}` is not a glob")]
     Glob {

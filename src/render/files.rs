@@ -49,12 +49,25 @@ pub enum FilesError {
         /// The path.
         path: String,
     },
-    /// The path is a submodule, whose files are in another repository.
-    #[error("`{path}` is a submodule, which is not read")]
+    /// The path is or leads into a submodule, whose files are in another repository.
+    #[error(
+        "{}, whose files are not fetched: put them into the repository, or give them a source of \
+         their own",
+        of_submodule(path, submodule)
+    )]
     Submodule {
         /// The path.
         path: String,
+        /// The path of the submodule.
+        submodule: String,
     },
+}
+
+fn of_submodule(path: &str, submodule: &str) -> String {
+    match path == submodule {
+        true => format!("`{path}` is a submodule"),
+        false => format!("`{path}` leads into the submodule `{submodule}`"),
+    }
 }
 
 /// What a file holds.
@@ -198,7 +211,9 @@ pub(super) fn follow(files: &dyn Files, path: &str) -> Result<Target, FilesError
             Some(Content::Bytes(bytes)) if parts.is_empty() => return Ok(Target::File(bytes)),
             // A part of the path is a file: there is nothing below it.
             Some(Content::Bytes(_)) => return Ok(Target::Absent),
-            Some(Content::Submodule) => return Err(FilesError::Submodule { path: next }),
+            Some(Content::Submodule) => {
+                return Err(FilesError::Submodule { path: path.to_owned(), submodule: next });
+            }
             Some(Content::Symlink(target)) => {
                 links += 1;
                 if links > LINKS_MAX {
@@ -264,9 +279,14 @@ mod tests {
             ("a/broken.yaml", "-> nothing.yaml"),
             ("a/folder", "-> ../b/real"),
             ("b/linked", "-> real"),
+            ("a/sub.yaml", "-> ../b/sub/x.yaml"),
             ("b/real/x.yaml", "x"),
         ]);
+        let mut files = files;
+        files.0.insert("b/sub".to_owned(), Content::Submodule);
         let file = |text: &str| Ok(Target::File(text.as_bytes().to_vec()));
+        let submodule =
+            |path: &str| FilesError::Submodule { path: path.into(), submodule: "b/sub".into() };
         for (path, expected) in [
             ("a/file.yaml", file("a")),
             ("a/link.yaml", file("a")),
@@ -280,6 +300,8 @@ mod tests {
             ("a/out.yaml", Err(FilesError::Escape { path: "a/out.yaml".into() })),
             ("a/absolute.yaml", Err(FilesError::Escape { path: "a/absolute.yaml".into() })),
             ("a/loop.yaml", Err(FilesError::LinkLoop { path: "a/loop.yaml".into() })),
+            ("b/sub", Err(submodule("b/sub"))),
+            ("a/sub.yaml", Err(submodule("a/sub.yaml"))),
         ] {
             assert_eq!(follow(&files, path), expected, "{path}");
         }

@@ -1,6 +1,7 @@
 //! A folder of the machine as [`Files`]: somebody's working tree.
 //!
-//! Links are reported as links, never followed here; `.git` is not there. Does not watch: a file
+//! Links are reported as links, never followed here; `.git` is not there. A folder with a `.git`
+//! of its own is a submodule, as it is in the commit. Does not watch: a file
 //! that changes while it is read is read as it happens to be.
 
 use std::fs;
@@ -27,6 +28,13 @@ impl FolderFiles {
         Self { top: top.into() }
     }
 
+    /// The submodule that the path is, or is in.
+    fn submodule<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+        let mut above = ends.filter_map(|end| path.get(..end)).filter(|above| !above.is_empty());
+        above.find(|above| is_repository(&self.top.join(above)))
+    }
+
     fn walk(
         &self,
         folder: &Path,
@@ -40,7 +48,9 @@ impl FolderFiles {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let kind = entry.file_type()?;
             let path = format!("{prefix}{name}");
-            if kind.is_dir() {
+            if kind.is_dir() && is_repository(&entry.path()) {
+                into.push(ListedFile { path, kind: FileKind::Submodule });
+            } else if kind.is_dir() {
                 if deep && name != ".git" {
                     self.walk(&entry.path(), &format!("{path}/"), deep, into)?;
                 }
@@ -61,7 +71,7 @@ impl Files for FolderFiles {
     fn list(&self, folder: &str, deep: bool) -> Result<Vec<ListedFile>, FilesError> {
         let place = self.top.join(folder);
         let is_folder = fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_dir());
-        if !is_folder {
+        if !is_folder || self.submodule(folder).is_some() {
             return Err(FilesError::Absent { path: folder.to_owned() });
         }
         let mut files = Vec::new();
@@ -74,6 +84,9 @@ impl Files for FolderFiles {
     }
 
     fn read(&self, path: &str) -> Result<Option<Content>, FilesError> {
+        if let Some(submodule) = self.submodule(path) {
+            return Ok((submodule == path).then_some(Content::Submodule));
+        }
         let place = self.top.join(path);
         let unreadable = |error: io::Error| FilesError::Unreadable {
             path: path.to_owned(),
@@ -99,6 +112,11 @@ impl Files for FolderFiles {
     }
 }
 
+/// Whether the folder is the working tree of a repository.
+fn is_repository(folder: &Path) -> bool {
+    fs::symlink_metadata(folder.join(".git")).is_ok()
+}
+
 /// A part of the path that is a file has nothing below it.
 fn absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
@@ -115,13 +133,19 @@ mod tests {
         fs::create_dir_all(dir.path().join(".git")).unwrap();
         fs::write(dir.path().join("a/b/x.yaml"), "x").unwrap();
         fs::write(dir.path().join(".git/config"), "x").unwrap();
+        fs::create_dir_all(dir.path().join("a/sub/in")).unwrap();
+        fs::write(dir.path().join("a/sub/.git"), "gitdir: elsewhere").unwrap();
+        fs::write(dir.path().join("a/sub/in/y.yaml"), "y").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("a/link")).unwrap();
         let files = FolderFiles::new(dir.path());
         let paths = |folder, deep| -> Vec<String> {
             files.list(folder, deep).unwrap().into_iter().map(|file| file.path).collect()
         };
-        assert_eq!(paths("", true), ["a/b/x.yaml", "a/link"]);
-        assert_eq!(paths("a", false), ["link"]);
+        assert_eq!(paths("", true), ["a/b/x.yaml", "a/link", "a/sub"]);
+        assert_eq!(paths("a", false), ["link", "sub"]);
+        assert_eq!(files.read("a/sub").unwrap(), Some(Content::Submodule));
+        assert_eq!(files.read("a/sub/in/y.yaml").unwrap(), None);
+        assert!(matches!(files.list("a/sub/in", true), Err(FilesError::Absent { .. })));
         assert_eq!(files.read("a/b/x.yaml").unwrap(), Some(Content::Bytes(b"x".to_vec())));
         assert_eq!(files.read("a/link").unwrap(), Some(Content::Symlink("/etc/passwd".into())));
         assert_eq!(files.read("a").unwrap(), None);

@@ -11,9 +11,9 @@ mod roots;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::copy;
+use super::copy::{self, Submodules};
 use super::engine::{Error as RenderError, Input, Limits};
-use super::files;
+use super::files::{self, FilesError};
 use super::manifest::Item;
 use super::process::{self, Finished, Task};
 use super::program;
@@ -141,13 +141,23 @@ pub(super) fn render(
     // Messages name files by their paths in the repository, which the copy has too.
     let mut scratch = Scratch::create(input.scratch, "", limits)?;
     let mut warnings = Vec::new();
+    let mut left_out = Vec::new();
     for (from, to) in &folders {
-        copy::folder(input.files, &mut scratch, from, to, &mut warnings)?;
+        let submodules = Submodules::LeaveOut;
+        left_out.extend(copy::folder(
+            input.files,
+            &mut scratch,
+            from,
+            to,
+            submodules,
+            &mut warnings,
+        )?);
     }
     let folder = scratch.inputs().join(&first);
     let building = Building { tools, scratch: &scratch, path: &first, folder: &folder };
-    edit::apply(&building, input, overrides, &file)?;
-    let finished = building.run(vec!["build".into(), ".".into()])?;
+    let built = edit::apply(&building, input, overrides, &file)
+        .and_then(|()| building.run(vec!["build".into(), ".".into()]));
+    let finished = built.map_err(|error| missed(error, &file, &left_out))?;
     let mut budget = Budget::new(limits.memory_bytes_max, limits.documents_max);
     let parsed = yaml::parse(&finished.stdout, Duplicates::LastWins, &mut budget);
     let parsed = parsed.map_err(|error| Error::Output {
@@ -162,6 +172,21 @@ pub(super) fn render(
     });
     warnings.extend(program::notes(&scratch.readable(&finished.stderr), "kustomize"));
     Ok(Output { items: items.collect(), warnings, tool })
+}
+
+/// What Kustomize misses because it is in a submodule, told as such.
+fn missed(error: RenderError, file: &str, left_out: &[String]) -> RenderError {
+    let RenderError::Kustomize(Error::Refused { message, .. }) = &error else { return error };
+    let said = message.whole();
+    let ends = |submodule: &&String| {
+        ["/", ":", "'"].iter().any(|end| said.contains(&format!("./{submodule}{end}")))
+    };
+    match left_out.iter().find(|submodule| ends(submodule)) {
+        Some(submodule) => {
+            FilesError::Submodule { path: file.to_owned(), submodule: submodule.clone() }.into()
+        }
+        None => error,
+    }
 }
 
 /// A kustomization that is laid out in the temporary folder.

@@ -171,6 +171,19 @@ pub enum Error {
         /// The commit.
         commit: CommitId,
     },
+    /// The folder is, or is in, a submodule.
+    #[error(
+        "repository `{repo}`: the folder `{path}` is in the submodule `{submodule}`, whose files \
+         are not fetched: put them into the repository, or name theirs in the source"
+    )]
+    Submodule {
+        /// The repository.
+        repo: String,
+        /// The path.
+        path: String,
+        /// The path of the submodule.
+        submodule: String,
+    },
     /// The path leads out of the repository.
     #[error("repository `{repo}`: path `{path}` leads out of the repository")]
     PathEscape {
@@ -308,6 +321,7 @@ impl Error {
             | Self::AmbiguousRevision { .. }
             | Self::NoSuchCommit { .. }
             | Self::NoSuchPath { .. }
+            | Self::Submodule { .. }
             | Self::PathEscape { .. }
             | Self::ThroughALink { .. }
             | Self::SymlinkEscape { .. }

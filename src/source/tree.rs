@@ -85,6 +85,8 @@ enum Place {
 /// Why a path leads nowhere.
 enum Lost {
     Missing,
+    /// It is in the submodule with this path.
+    Submodule(String),
     Outside,
     Circle,
     Failed(Error),
@@ -282,7 +284,7 @@ impl<'a> Reader<'a> {
         let shown = shown(&listing.asked, &path);
         let place = match self.locate(folders.to_vec(), &target) {
             Ok(place) => place,
-            Err(Lost::Missing) => {
+            Err(Lost::Missing | Lost::Submodule(_)) => {
                 return Err(Error::SymlinkDangling { repo, path: shown, target });
             }
             Err(Lost::Outside) => return Err(Error::SymlinkEscape { repo, path: shown, target }),
@@ -380,6 +382,10 @@ impl<'a> Reader<'a> {
         }
         match self.locate(Vec::new(), path) {
             Ok(Place::Folder(folders)) => Ok(folders),
+            Ok(Place::File { path: submodule, kind: EntryKind::Commit, .. })
+            | Err(Lost::Submodule(submodule)) => {
+                Err(Error::Submodule { repo, path: path_text, submodule })
+            }
             Ok(Place::File { .. }) | Err(Lost::Missing | Lost::Circle) => {
                 Err(Error::NoSuchPath { repo, path: path_text, commit: self.commit.clone() })
             }
@@ -428,12 +434,13 @@ impl<'a> Reader<'a> {
                     }
                 }
                 EntryKind::Blob | EntryKind::BlobExecutable | EntryKind::Commit => {
-                    // `file/.` is an error for the kernel too.
-                    if !names.is_empty() {
-                        return Err(Lost::Missing);
-                    }
                     let folder = joined(&folders);
                     let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+                    // `file/.` is an error for the kernel too.
+                    if !names.is_empty() {
+                        let inside = kind == EntryKind::Commit;
+                        return Err(if inside { Lost::Submodule(path) } else { Lost::Missing });
+                    }
                     return Ok(Place::File { path, id, kind });
                 }
             }

@@ -6,11 +6,12 @@
 use serde_json::Value;
 
 use super::{CHART_FILE, Error, unreadable as files_error};
+use crate::render::copy::{self, Submodules};
+use crate::render::directory;
 use crate::render::engine::Error as RenderError;
 use crate::render::files::{self, FileKind, Files, Target};
 use crate::render::scratch::Scratch;
 use crate::render::yaml::{self, Budget, Duplicates};
-use crate::render::{copy, directory};
 
 /// How deep charts may depend on charts. Three levels are seen; a chart that depends on itself
 /// is stopped here.
@@ -63,7 +64,9 @@ impl Copier<'_, '_> {
     /// returns its description.
     fn chart(&mut self, from: &str, to: &str, depth: usize) -> Result<Value, RenderError> {
         let description = self.description(from)?;
-        copy::folder(self.files, self.scratch, from, to, &mut self.warnings)?;
+        // Helm loads every file of the folder, and renders those below `templates` and `charts`.
+        let submodules = Submodules::Refuse;
+        copy::folder(self.files, self.scratch, from, to, submodules, &mut self.warnings)?;
         self.dependencies(from, to, &description, depth)?;
         Ok(description)
     }

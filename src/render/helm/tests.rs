@@ -375,6 +375,35 @@ fn a_dependency_that_is_not_there_is_named() {
     check("file:///srv/db", "leads out of the repository");
 }
 
+/// Goal: a chart does not lose what it has in a submodule without a word.
+#[test]
+fn a_submodule_of_a_chart_is_named() {
+    let template = config_map("a: b");
+    let mut fixture = Fixture::new(&[("charts/web/templates/a.yaml", &template)]);
+    let of_parent = |fixture: &mut Fixture, path: &str| {
+        fixture.files.insert(path.to_owned(), Content::Submodule);
+        let error = fixture.error();
+        fixture.files.remove(path);
+        error
+    };
+    for path in ["charts/web/charts/db", "charts/web/templates/more"] {
+        let error = of_parent(&mut fixture, path);
+        assert!(error.starts_with(&format!("`{path}` is a submodule")), "{error}");
+    }
+    fixture.put("charts/web/templates/b.yaml", "-> ../../../sub/b.yaml");
+    let error = of_parent(&mut fixture, "sub");
+    let expected = "`charts/web/templates/b.yaml` leads into the submodule `sub`";
+    assert!(error.starts_with(expected), "{error}");
+    fixture.files.remove("charts/web/templates/b.yaml");
+    fixture.helm.value_files = vec!["/sub/values.yaml".into()];
+    let error = of_parent(&mut fixture, "sub");
+    assert!(error.starts_with("`sub/values.yaml` leads into the submodule `sub`"), "{error}");
+    fixture.helm.value_files.clear();
+    // Beside the chart it is nobody's.
+    fixture.files.insert("charts/other".to_owned(), Content::Submodule);
+    assert_eq!(fixture.data(), json!({"a": "b"}));
+}
+
 #[test]
 fn charts_that_depend_on_themselves_are_refused() {
     let chart = "apiVersion: v2\nname: web\nversion: 0.1.0\ndependencies:\n\

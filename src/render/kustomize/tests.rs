@@ -159,6 +159,32 @@ fn what_is_not_in_the_repository_is_named() {
     assert!(missing.unwrap_err().contains("`../gone` does not exist"));
 }
 
+/// Goal: what a kustomization has in a submodule is missed by name, and what it does not use is
+/// not.
+#[test]
+fn what_is_in_a_submodule_is_named() {
+    let check = |overlay: &str, overrides: Value| {
+        let mut files = repository(overlay, &[]);
+        files.0.insert("apps/prod/sub".to_owned(), Content::Submodule);
+        build(&files, overrides)
+    };
+    let refused = |overlay: &str, overrides: Value, expected: &str| {
+        let error = check(overlay, overrides).unwrap_err();
+        assert!(error.contains(expected), "{overlay}: {error}");
+    };
+    let is = "`apps/prod/sub` is a submodule, whose files are not fetched";
+    let leads = "leads into the submodule `apps/prod/sub`, whose files are not fetched";
+    refused("resources: [sub]", json!({}), is);
+    refused("resources: [sub/base, sub/x.yaml]", json!({}), leads);
+    refused("transformers: [sub/x.yaml]", json!({}), leads);
+    refused(OVERLAY, json!({"components": ["sub"], "ignoreMissingComponents": true}), is);
+    let generated = "configMapGenerator: [{name: a, files: [sub/x.txt]}]";
+    refused(generated, json!({}), leads);
+    refused(&format!("{OVERLAY}patches: [{{path: sub/p.yaml}}]"), json!({}), leads);
+    let rendered = check(OVERLAY, json!({})).unwrap();
+    assert_eq!(rendered.warnings, ["apps/prod/sub: a submodule, ignored"]);
+}
+
 #[test]
 fn the_load_restrictor_stays_strict() {
     let overlay = "resources: [../../base/deployment.yaml]\n";

@@ -256,6 +256,14 @@ fn submodules_are_reported_and_exported_as_empty_folders() {
     let to = fixture.root.path().join("out");
     mirror.export(&fixture.head(), ".", &to, &Limits::default()).unwrap();
     assert_eq!(std::fs::read_dir(to.join("mod")).unwrap().count(), 0);
+    // What is in one is not only missing.
+    for path in ["mod", "mod/base"] {
+        let error = mirror.tree(&fixture.head(), path).unwrap_err();
+        assert!(matches!(&error, Error::Submodule { submodule, .. } if submodule == "mod"));
+        let expected = format!("the folder `{path}` is in the submodule `mod`, whose files");
+        assert!(error.to_string().contains(&expected), "{error}");
+        assert!(!error.is_transient());
+    }
 }
 
 #[test]
