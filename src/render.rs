@@ -27,6 +27,7 @@ mod json;
 mod kustomize;
 mod lines;
 mod manifest;
+mod overrides;
 mod process;
 mod program;
 mod said;

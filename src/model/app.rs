@@ -17,12 +17,14 @@ mod kustomize;
 mod retry;
 mod rollback;
 mod shape;
+mod source;
 
 pub use helm::{Helm, HelmParameter};
 pub use ignore::{IgnoreRule, Mask, REPLICAS, Selection};
 pub use kustomize::Kustomize;
 pub use retry::Retry;
 pub use rollback::RollbackRule;
+pub use source::{DirectorySource, Source, Tool};
 
 use super::id::ParseIdError;
 use super::object::ObjectKey;
@@ -94,49 +96,6 @@ pub enum AppError {
     },
 }
 
-/// The `directory` block of a source.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DirectorySource {
-    /// Whether folders below the path are read too.
-    pub recurse: bool,
-    /// Glob of the files to read; empty = all.
-    pub include: String,
-    /// Glob of the files to leave out; wins over `include`.
-    pub exclude: String,
-}
-
-/// Which program renders a source, as far as the manifest says so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Tool {
-    /// To be detected from the files.
-    Detect,
-    /// A Helm chart.
-    Helm(Helm),
-    /// A kustomization.
-    Kustomize(Kustomize),
-    /// A directory of YAML and JSON.
-    Directory(DirectorySource),
-    /// Something that is not rendered yet, by name.
-    Unsupported(String),
-}
-
-/// Where manifests come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// The repository.
-    pub repo: String,
-    /// The folder in it; `.` for the top.
-    pub path: String,
-    /// Branch, tag or commit; `HEAD` when not given.
-    pub revision: String,
-    /// How it is rendered.
-    pub tool: Tool,
-    /// The name under which it lends files to the other sources (`$name/path`), if it does.
-    pub lends: Option<String>,
-    /// Whether it only lends files and has no manifests of its own.
-    pub lends_only: bool,
-}
-
 /// The `automated` block: present and enabled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Automated {
@@ -195,6 +154,8 @@ impl Restraint {
 pub struct AppSpec {
     /// Its name.
     pub name: AppName,
+    /// The namespace that the Application is in itself; may be empty.
+    pub home: String,
     /// Its project.
     pub project: String,
     /// Its sources; never empty.
@@ -310,6 +271,7 @@ impl<'a> Parser<'a> {
         let (removals, warnings) = Removals::read(self.manifest);
         self.warnings.extend(warnings);
         Ok(AppSpec {
+            home: str_at(self.manifest, "/metadata/namespace").unwrap_or_default().to_owned(),
             project: str_at(spec, "/project").unwrap_or("default").to_owned(),
             namespace: str_at(spec, "/destination/namespace").unwrap_or_default().to_owned(),
             automated,
@@ -395,42 +357,13 @@ impl<'a> Parser<'a> {
             repo: repo.to_owned(),
             path: str_at(source, "/path").filter(|p| !p.is_empty()).unwrap_or(".").to_owned(),
             revision: revision.unwrap_or("HEAD").to_owned(),
-            tool: self.tool(source)?,
+            tool: source::tool(source).map_err(|(field, problem)| {
+                self.invalid(format!("spec.source.{field}"), problem)
+            })?,
+            written: source::written(source),
             lends_only: lends.is_some() && str_at(source, "/path").is_none_or(str::is_empty),
             lends,
         })
-    }
-
-    fn tool(&self, source: &Value) -> Result<Tool, AppError> {
-        for (field, words) in
-            [("chart", "a chart from a chart repository"), ("plugin", "a config management plugin")]
-        {
-            if source.get(field).is_some_and(|value| !value.is_null()) {
-                return Ok(Tool::Unsupported(words.to_owned()));
-            }
-        }
-        if let Some(helm) = source.get("helm").filter(|helm| helm.is_object()) {
-            let helm = Helm::read(helm);
-            return helm
-                .map(Tool::Helm)
-                .ok_or_else(|| self.invalid("spec.source.helm.valuesObject", "is no object"));
-        }
-        if let Some(block) =
-            source.get("kustomize").filter(|block| block.as_object().is_some_and(|b| !b.is_empty()))
-        {
-            return Ok(Tool::Kustomize(Kustomize::read(block)));
-        }
-        let Some(directory) = source.get("directory").filter(|value| value.is_object()) else {
-            return Ok(Tool::Detect);
-        };
-        if directory.pointer("/jsonnet").and_then(Value::as_object).is_some_and(|j| !j.is_empty()) {
-            return Ok(Tool::Unsupported("Jsonnet".to_owned()));
-        }
-        Ok(Tool::Directory(DirectorySource {
-            recurse: bool_at(directory, "/recurse"),
-            include: str_at(directory, "/include").unwrap_or_default().to_owned(),
-            exclude: str_at(directory, "/exclude").unwrap_or_default().to_owned(),
-        }))
     }
 
     fn destination(&mut self, spec: &Value) {

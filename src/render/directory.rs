@@ -13,7 +13,7 @@ use super::engine::{Error, Limits};
 use super::files::{self, FileKind, Files, FilesError, Target};
 use super::manifest::{self, Item};
 use super::yaml::{Budget, Document, Duplicates};
-use super::{json, yaml};
+use super::{json, overrides, yaml};
 use crate::model::DirectorySource;
 
 /// A file that holds this text is not read (Argo CD's convention).
@@ -148,6 +148,9 @@ fn parse(path: &str, bytes: &[u8], budget: &mut Budget, into: &mut Documents) ->
         yaml::parse(bytes, Duplicates::Refuse, budget).map_err(at)?.documents
     };
     if !documents.is_empty() && !documents.iter().any(|d| manifest::looks_like_manifest(&d.value)) {
+        if overrides::is_override(path) {
+            return Ok(());
+        }
         into.warnings.push(format!("{path}: holds no Kubernetes object, ignored"));
         return Ok(());
     }

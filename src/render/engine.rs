@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::files::{self, FileKind, Files, FilesError};
 use super::manifest::{self, Collected, RenderedObject, Target};
 use super::tools::Tools;
-use super::{directory, helm, kustomize, process, scratch, yaml};
+use super::{directory, helm, kustomize, overrides, process, scratch, yaml};
 use crate::model::{AppSpec, CommitId, GroupKind, Scope, Source, Tool, with_causes};
 
 /// What one render may use in memory.
@@ -130,6 +130,14 @@ pub enum Error {
         column: u64,
         /// What is wrong.
         problem: yaml::Problem,
+    },
+    /// A file that overrides the Application's source cannot be read, or does not.
+    #[error("{file}: {problem}")]
+    Override {
+        /// The file, from the top of the repository.
+        file: String,
+        /// What is wrong.
+        problem: String,
     },
     /// A document is no acceptable object.
     #[error(transparent)]
@@ -251,12 +259,17 @@ fn read(tools: &Tools, input: &Input<'_>, limits: &Limits) -> Result<Read, Error
     }
 }
 
-/// Which tool renders: what the manifest says, or else what the files say.
+/// Which tool renders: what the Application says with what files in the source's folder override
+/// of it, or else what the other files say.
 pub(super) fn detect(input: &Input<'_>, path: &str) -> Result<Tool, Error> {
-    if input.source.tool != Tool::Detect {
+    if let Tool::Unsupported(_) = &input.source.tool {
         return Ok(input.source.tool.clone());
     }
     let folder = directory::folder(input.files, path)?;
+    let said = overrides::tool(input, &folder)?;
+    if said != Tool::Detect {
+        return Ok(said);
+    }
     let listed = input.files.list(&folder, false)?;
     let has = |name: &str| {
         listed.iter().any(|file| file.path == name && file.kind != FileKind::Submodule)

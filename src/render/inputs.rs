@@ -13,7 +13,7 @@ use super::tools::Tools;
 use super::variables::Named;
 use super::{FileKind, directory, files, helm, kustomize};
 use crate::ledger::event::KUBERNETES;
-use crate::model::{CommitId, Digest, Helm, Kustomize, Tool};
+use crate::model::{CommitId, Digest, Helm, Kustomize, Source, Tool};
 
 /// The version of this renderer's own rules: how documents become objects, which annotations are
 /// understood and how. It changes whenever the same documents would give other objects.
@@ -113,7 +113,7 @@ pub fn inputs_digest(tools: &Tools, inputs: &[Input<'_>], trees: &[Vec<CommitId>
     for (input, trees) in inputs.iter().zip(trees).filter(|(input, _)| !input.source.lends_only) {
         let trees: Vec<&str> = trees.iter().map(CommitId::as_str).collect();
         let (said, around) = depends(tools, input);
-        let said = json!([trees, input.source, said]);
+        let said = json!([trees, definition(input.source), said]);
         all.push(json!([said, around]));
         sources.push(said);
     }
@@ -123,6 +123,19 @@ pub fn inputs_digest(tools: &Tools, inputs: &[Input<'_>], trees: &[Vec<CommitId>
         all: Digest::of(json!([RULES, app, all]).to_string().as_bytes()),
         sources: Digest::of(json!([app, sources]).to_string().as_bytes()),
     }
+}
+
+/// What an Application says of a source. Its form is part of digests that are recorded; what files
+/// override of it is among the files.
+fn definition(source: &Source) -> Value {
+    json!({
+        "repo": source.repo,
+        "path": source.path,
+        "revision": source.revision,
+        "tool": source.tool,
+        "lends": source.lends,
+        "lends_only": source.lends_only,
+    })
 }
 
 /// How greffier's own rules are named among what a render was made with.

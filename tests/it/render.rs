@@ -77,6 +77,38 @@ fn a_parameter_that_names_the_commit_follows_every_push() {
     assert_eq!(live(&ns, "cm/cm-of-revision-web", ".data.key"), second);
 }
 
+/// Goal: what Argo CD Image Updater commits is deployed, and a file of that kind that cannot be
+/// meant so changes nothing.
+#[test]
+fn a_file_beside_the_chart_overrides_its_parameters() {
+    let ns = namespace("overrides");
+    let greffier = Greffier::new().configure(&tools(""));
+    greffier.repo.write("web/Chart.yaml", CHART);
+    greffier.repo.write("web/values.yaml", "tag: '1'\n");
+    greffier.repo.write("web/templates/c.yaml", &config_map("chart", "{{ .Values.tag }}"));
+    let first = greffier.repo.push("chart");
+    let root = application("overrides-web", &greffier.repo.url(), "web", &ns, KEPT);
+    let greffier = greffier.root(&root);
+    greffier.start();
+    greffier.wait_synced("overrides-web", &first);
+    let file = "web/.argocd-source-overrides-web.yaml";
+    let text = "helm:\n  parameters:\n    - {name: tag, value: '1.10', forcestring: true}\n";
+    greffier.repo.write(file, text);
+    let commit = greffier.repo.push("build: automatic update of overrides-web");
+    greffier.wait_synced("overrides-web", &commit);
+    assert_eq!(live(&ns, "cm/chart", ".data.key"), "1.10");
+    greffier.repo.write(file, "helm: {parameters: {tag: '1.11'}}\n");
+    greffier.repo.push("no list");
+    let failed = greffier.wait_kind("render.failed", "overrides-web");
+    let error = failed["detail"]["error"].as_str().unwrap();
+    assert_eq!(error, format!("{file}: `helm.parameters` is an object, not a list"));
+    assert_eq!(live(&ns, "cm/chart", ".data.key"), "1.10");
+    greffier.repo.remove(file);
+    let commit = greffier.repo.push("as the chart says");
+    greffier.wait_synced("overrides-web", &commit);
+    assert_eq!(live(&ns, "cm/chart", ".data.key"), "1");
+}
+
 #[test]
 fn values_from_another_repository_are_followed_and_the_last_source_wins() {
     let ns = namespace("sources");

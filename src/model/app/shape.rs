@@ -50,6 +50,7 @@ const SOURCE: Shape = Object(&[
     ("targetRevision", Text),
     ("ref", Text),
     ("chart", Text),
+    ("plugin", Any),
     ("helm", HELM),
     ("kustomize", KUSTOMIZE),
     (
@@ -67,6 +68,7 @@ const HELM: Shape = Object(&[
     ("releaseName", Text),
     ("valueFiles", List(&Text)),
     ("values", Text),
+    ("valuesObject", Any),
     ("parameters", List(&Object(&[("name", Scalar), ("value", Scalar), ("forceString", Flag)]))),
     ("fileParameters", List(&Object(&[("name", Scalar), ("path", Scalar)]))),
     ("ignoreMissingValueFiles", Flag),
@@ -109,6 +111,51 @@ const SYNC_POLICY: Shape = Object(&[
 /// The first field of another type than its schema gives it: its path, and what is wrong.
 pub(super) fn wrong(manifest: &Value) -> Option<(String, String)> {
     differs(&APPLICATION, manifest, &mut String::new())
+}
+
+/// What a file in Git says of a source, with the names of its fields as the schema spells them:
+/// Argo CD takes them in any case there, and Image Updater writes them in small letters.
+pub(super) fn of_source(document: &Value) -> Result<Value, String> {
+    let mut document = document.clone();
+    let mut path = String::new();
+    let spelled = spell(&SOURCE, &mut document, &mut path);
+    spelled.map_err(|field| format!("`{field}` is there twice"))?;
+    match differs(&SOURCE, &document, &mut path) {
+        None => Ok(document),
+        Some((field, problem)) if field.is_empty() => Err(problem),
+        Some((field, problem)) => Err(format!("`{field}` {problem}")),
+    }
+}
+
+/// Spells the names of fields as the schema does, or names the field that is there twice.
+fn spell(shape: &Shape, value: &mut Value, path: &mut String) -> Result<(), String> {
+    let length = path.len();
+    match (shape, value) {
+        (List(of), Value::Array(entries)) => {
+            for (at, entry) in entries.iter_mut().enumerate() {
+                path.push_str(&format!("[{at}]"));
+                spell(of, entry, path)?;
+                path.truncate(length);
+            }
+        }
+        (Object(known), Value::Object(fields)) => {
+            for (name, of) in *known {
+                path.push_str(&dotted(name));
+                let mut spelt: Vec<String> = fields.keys().cloned().collect();
+                spelt.retain(|spelt| spelt.eq_ignore_ascii_case(name));
+                if spelt.len() > 1 {
+                    return Err(path.trim_start_matches('.').to_owned());
+                }
+                if let Some(mut field) = spelt.pop().and_then(|spelt| fields.remove(&spelt)) {
+                    spell(of, &mut field, path)?;
+                    fields.insert((*name).to_owned(), field);
+                }
+                path.truncate(length);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn differs(shape: &Shape, value: &Value, path: &mut String) -> Option<(String, String)> {

@@ -86,6 +86,64 @@ fn the_tool_is_what_the_manifest_says_or_else_what_the_files_say() {
     check(Tool::Detect, &[("other/a.yaml", CONFIG_MAP)], "`apps` does not exist in the repository");
 }
 
+/// Goal: what `.argocd-source.yaml` says decides, and what is wrong with it is told with its name.
+#[test]
+fn files_beside_the_manifests_override_the_source() {
+    let check = |tool: Tool, files: &[(&str, &str)], expected: &str| {
+        let rendered = Fixture::new(tool, files).render();
+        let found = match rendered {
+            Ok(rendered) => {
+                assert_eq!(rendered.warnings, [""; 0], "{files:?}");
+                let objects = rendered.objects.iter();
+                objects.map(|object| object.key.to_string()).collect::<Vec<_>>().join(" ")
+            }
+            Err(error) => error.to_string(),
+        };
+        assert!(found.starts_with(expected), "{found}, not {expected}");
+    };
+    let top = ("apps/a.yaml", CONFIG_MAP);
+    let below = CONFIG_MAP.replace("name: a", "name: b");
+    let below = ("apps/sub/b.yaml", below.as_str());
+    let all = ("apps/.argocd-source.yaml", "directory: {recurse: true}");
+    let (one, two) = ("ConfigMap/prod/a", "ConfigMap/prod/a ConfigMap/prod/b");
+    check(Tool::Detect, &[top, below, all], two);
+    // The one of the application comes after it; others are not meant.
+    let mine = ("apps/.argocd-source-web.yaml", "directory: {exclude: 'sub/*'}");
+    check(Tool::Detect, &[top, below, all, mine], one);
+    let other = ("apps/.argocd-source-shop.yaml", "directory: {exclude: 'a.yaml'}");
+    check(Tool::Detect, &[top, below, all, other], two);
+    let nested = ("apps/sub/.argocd-source.yaml", "directory: {exclude: 'a.yaml'}");
+    check(Tool::Detect, &[top, below, all, nested], two);
+    let folder = ("apps/.argocd-source.yaml/x.yaml", "directory: {recurse: true}");
+    check(Tool::Detect, &[top, below, folder], one);
+    check(Tool::Detect, &[top, ("apps/.argocd-source.yaml", "# nothing\n")], one);
+    // In a namespace of its own the application has another name.
+    let home = ("apps/.argocd-source-team_web.yaml", "directory: {exclude: 'b*'}");
+    let mut fixture = Fixture::new(Tool::Detect, &[top, mine, home]);
+    let exclude = |fixture: &Fixture| match detect(&fixture.input(&BTreeMap::new()), "apps") {
+        Ok(Tool::Directory(directory)) => directory.exclude,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(exclude(&fixture), "sub/*");
+    fixture.app.home = "team".into();
+    assert_eq!(exclude(&fixture), "b*");
+    // It may choose the tool.
+    let helm = ("apps/.argocd-source.yaml", "helm: {releaseName: x}");
+    check(Tool::Detect, &[top, helm], "could not start `/nonexistent/helm`");
+    let wrong = |text: &str, problem: &str| {
+        let file = ("apps/.argocd-source.yaml", text);
+        let expected = format!("apps/.argocd-source.yaml: {problem}");
+        check(Tool::Detect, &[top, file], &expected);
+    };
+    wrong("directory: {recurse: yes please}", "`directory.recurse` is a string, not `true`");
+    wrong("- a", "is a list, not an object");
+    wrong("a: 1\n---\nb: 1\n", "holds 2 documents, not one");
+    wrong("a: [", "");
+    wrong("helm: {a: 1, a: 2}", "");
+    let plugin = ("apps/.argocd-source.yaml", "plugin: {name: x}");
+    check(Tool::Detect, &[top, plugin], "a config management plugin is not rendered yet");
+}
+
 #[test]
 fn of_an_object_in_two_sources_the_last_is_taken_with_a_warning() {
     let text = |value: &str| format!("{CONFIG_MAP}data: {{key: {value}}}\n");
@@ -212,6 +270,14 @@ fn what_variables_stand_for_counts() {
     check(Tool::Helm(parameter("1")), [false, true, true]);
     check(Tool::Helm(own(named("env/$ARGOCD_APP_REVISION.yaml"))), [true, false, false]);
     check(Tool::Kustomize(images("a:$ARGOCD_APP_REVISION")), [true, false, false]);
+    // What a file in Git makes of it counts.
+    let text = "helm: {parameters: [{name: a, value: $ARGOCD_APP_REVISION}]}";
+    let files = [chart, ("apps/.argocd-source-web.yaml", text)];
+    let fixture = Fixture::new(Tool::Helm(own(parameter("1"))), &files);
+    let scopes = BTreeMap::new();
+    let input = fixture.input(&scopes);
+    let of = |input: &Input<'_>| inputs_digest(&no_tools(), &[*input], &[vec![tree.clone()]]);
+    assert_ne!(of(&input), of(&Input { commit: &tree, ..input }));
     check(Tool::Kustomize(images("a:$KUBE_VERSION")), [false, true, false]);
     check(Tool::Kustomize(images("a:1")), [false, false, false]);
 }
@@ -238,6 +304,14 @@ fn a_render_depends_on_the_folders_that_it_reads() {
         ],
         &["apps", "base", "deep"],
     );
+    // Files that override are among them, wherever they are.
+    let over = ("apps/.argocd-source.yaml", "directory: {recurse: true}");
+    check(Tool::Detect, &[("apps/a.yaml", CONFIG_MAP), over], &["apps"]);
+    let over = ("apps/.argocd-source.yaml", "kustomize: {components: [../part]}");
+    let component = ("part/kustomization.yaml", "kind: Component\n");
+    let kustomization = ("apps/kustomization.yaml", "resources: []");
+    check(Tool::Detect, &[kustomization, component, over], &["apps", "part"]);
     // What does not render depends on everything.
+    check(Tool::Detect, &[("apps/a.yaml", CONFIG_MAP), ("apps/.argocd-source.yaml", "[")], &[""]);
     check(Tool::Detect, &[("apps/kustomization.yaml", "resources: [../gone]")], &[""]);
 }
