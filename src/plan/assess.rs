@@ -434,6 +434,9 @@ impl Judge<'_> {
             return need;
         }
         if live.uid != owned.uid {
+            if self.is_to_be_announced(object, live) {
+                return self.comparison(object, owned, live);
+            }
             return write(
                 Verb::Heal,
                 Status::Drifted,
@@ -461,6 +464,10 @@ impl Judge<'_> {
         if known.is_some() {
             return Need::Nothing(Status::Synced, String::new());
         }
+        self.comparison(object, owned, live)
+    }
+
+    fn comparison(&self, object: &DesiredObject, owned: &Owned, live: &LiveObject) -> Need {
         let mask = self.mask(&object.key);
         if let Some(unknown) = self.not_understood(&object.key, &mask) {
             return Need::Unknown(unknown);

@@ -59,6 +59,7 @@ mod recovery_newer;
 mod recovery_silent;
 mod renamed;
 mod render;
+mod replaced;
 mod report;
 mod retry;
 mod rollback;

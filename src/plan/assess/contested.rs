@@ -1,7 +1,7 @@
 //! Objects that somebody else keeps changing: when they are put back.
 
 use super::{CONTEST, Judge, Status};
-use crate::ledger::event::{DesiredObject, DriftKind};
+use crate::ledger::event::{DesiredObject, DriftKind, Verb};
 use crate::model::{ObjectKey, Seq};
 use crate::replay::{Drift, LiveObject, WHOLE_OBJECT};
 
@@ -49,6 +49,14 @@ impl Judge<'_> {
                 || (drift.observation == live.seq && drift.mask == ignored)
         };
         (compared || drift.is_some_and(current)).then_some(drift)
+    }
+
+    /// Whether another object of the name, which is not put back, was not compared yet: nobody would
+    /// ever say what is otherwise in it, only that the former one was deleted.
+    pub(super) fn is_to_be_announced(&self, object: &DesiredObject, live: &LiveObject) -> bool {
+        let known = self.known_drift(object, live);
+        let said = known.is_some_and(|drift| drift.is_none_or(|d| d.kind != DriftKind::Deleted));
+        !said && !self.permits(object, Verb::Heal, Status::Drifted)
     }
 
     /// When somebody changed, deleted or replaced the object, as far as recorded.

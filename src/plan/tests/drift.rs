@@ -133,6 +133,28 @@ fn an_object_replaced_by_another_of_its_name_is_taken_back() {
 }
 
 #[test]
+fn an_object_that_was_replaced_and_is_left_is_compared_and_so_are_its_later_changes() {
+    let mut given = lenient();
+    given.loses(A);
+    given.finds("web", A, DriftKind::Deleted);
+    for _ in 0..2 {
+        given.sees(A);
+        assert_eq!(given.plan("web").compare.len(), 1, "nobody has said what is otherwise in it");
+        given.finds("web", A, DriftKind::Drift);
+        let plan = given.plan("web");
+        assert_eq!((plan.compare.len(), writes(&plan).len()), (0, 0));
+        assert!(said(&plan, A).why.starts_with("somebody replaced it"), "{plan:?}");
+        assert_eq!(said(&plan, A).status, Status::Drifted);
+    }
+    // That nothing is otherwise in it does not make it what was applied.
+    given.sees(A);
+    given.finds("web", A, DriftKind::None);
+    given.compared.insert(key(A), (given.world.live[&key(A)].seq, Digest::default()));
+    let plan = given.plan("web");
+    assert_eq!((plan.compare.len(), said(&plan, A).status), (0, Status::Drifted));
+}
+
+#[test]
 fn what_is_being_deleted_is_waited_for() {
     let mut given = Given::synced(objects(&[A]));
     given.sees_deleting(A);
