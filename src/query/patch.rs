@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::blame::Pattern;
 use super::book::{Book, kept, read};
 use super::object_at::{State, last_state};
 use crate::ledger::event::{Event, FieldChange};
@@ -87,9 +88,17 @@ pub fn changed(
 ) -> Result<bool, ledger::Error> {
     let asked = objects(book, recorded).into_iter();
     let asked = asked.filter(|key| object.is_none_or(|object| object == key));
-    let patches = of_objects(book, recorded, asked)?;
-    let told = |patch: &Patch| patch.fields.iter().any(|field| concerns(&field.path, path));
-    Ok(patches.iter().any(|patch| patch.cut || told(patch)))
+    let pattern = Pattern::parse(path);
+    for key in asked {
+        let Some((before, after)) = states(book, recorded.seq(), &key)? else { continue };
+        let patch = between(book, &key, before.as_ref(), after.as_ref())?;
+        let Some(patch) = patch else { continue };
+        let told = patch.fields.iter().any(|field| concerns(&field.path, path));
+        if patch.cut || told || differs(book, pattern.as_ref(), &before, &after)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn of_objects(
@@ -97,18 +106,43 @@ fn of_objects(
     recorded: &Recorded,
     keys: impl Iterator<Item = ObjectKey>,
 ) -> Result<Vec<Patch>, ledger::Error> {
-    let seq = recorded.seq();
     let mut found = Vec::new();
     for key in keys {
-        let after = last_state(book, &key, seq)?;
-        // An event that tells what was known already changes nothing.
-        if after.as_ref().is_none_or(|after| after.seq != seq) {
-            continue;
-        }
-        let before = last_state(book, &key, Seq(seq.0.saturating_sub(1)))?;
+        let Some((before, after)) = states(book, recorded.seq(), &key)? else { continue };
         found.extend(between(book, &key, before.as_ref(), after.as_ref())?);
     }
     Ok(found)
+}
+
+/// A state of an object, and the next.
+type Change = (Option<State>, Option<State>);
+
+/// Whether an object differs at the place that is meant. Items of lists may be told apart by other
+/// keys in what is told of a change than whoever asks has named.
+fn differs(
+    book: &dyn Book,
+    wanted: Option<&Pattern>,
+    before: &Option<State>,
+    after: &Option<State>,
+) -> Result<bool, ledger::Error> {
+    let read = |state: &Option<State>| match state.as_ref().and_then(|state| state.live.as_ref()) {
+        Some(live) => manifest(book, live.object),
+        None => Ok(None),
+    };
+    let Some(wanted) = wanted else { return Ok(false) };
+    let (Some(was), Some(is)) = (read(before)?, read(after)?) else { return Ok(false) };
+    Ok(wanted.differs(&was, &is).unwrap_or_default())
+}
+
+/// How an object was before an event, and with it; `None` = the event tells what was known already,
+/// and changes nothing.
+fn states(book: &dyn Book, seq: Seq, key: &ObjectKey) -> Result<Option<Change>, ledger::Error> {
+    let after = last_state(book, key, seq)?;
+    if after.as_ref().is_none_or(|after| after.seq != seq) {
+        return Ok(None);
+    }
+    let before = last_state(book, key, Seq(seq.0.saturating_sub(1)))?;
+    Ok(Some((before, after)))
 }
 
 /// How two states of an object differ; `None` when they do not.
@@ -188,6 +222,8 @@ fn unquoted(path: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::query::fixture::{Story, key};
 
@@ -294,5 +330,29 @@ mod tests {
         // The same once more says nothing new.
         let again = story.observed(&secret, &other, &uid, "");
         assert_eq!(of(&story, again), []);
+    }
+
+    #[test]
+    fn a_change_of_an_item_is_found_by_whichever_of_its_keys() {
+        let ports = |target: u32| {
+            json!({"metadata": {"name": "web", "labels": {"x.io/a": "1"}}, "spec": {"ports": [
+                {"name": "a", "port": 53, "protocol": "TCP", "targetPort": 1},
+                {"name": "b", "port": 53, "protocol": "UDP", "targetPort": target}]}})
+        };
+        let mut story = Story::told();
+        let web = key("Service/prod/web");
+        story.observed(&web, &ports(1), "u1", "");
+        let seq = story.observed(&web, &ports(2), "u1", "");
+        let recorded = story.ledger.get(seq).unwrap().unwrap();
+        let found = |path| changed(&story.ledger, &recorded, Some(&web), path).unwrap();
+        for path in
+            [".spec.ports[port=53,protocol=UDP].targetPort", ".spec.ports[name=b]", "spec.ports[b]"]
+        {
+            assert!(found(path), "{path}");
+        }
+        for path in [".spec.ports[port=53,protocol=TCP]", ".spec.ports[a]", ".metadata.labels"] {
+            assert!(!found(path), "{path}");
+        }
+        story.ledger.shutdown();
     }
 }

@@ -102,6 +102,20 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Whether two states of an object differ at the place that is meant; `None` = it is no single
+    /// one.
+    pub(in crate::query) fn differs(&self, was: &Value, is: &Value) -> Option<bool> {
+        let place = self.place(&[was, is])?;
+        Some(value_at(was, &place) != value_at(is, &place))
+    }
+}
+
+/// What a place of an object holds.
+pub(in crate::query) fn value_at<'v>(object: &'v Value, place: &[String]) -> Option<&'v Value> {
+    place.iter().try_fold(object, |value, edge| Step::parse(edge)?.first(value))
+}
+
 impl Part {
     /// The edge of a field set that is meant.
     fn edge(&self, inside: &[Option<&Value>]) -> Option<String> {

@@ -5,13 +5,12 @@
 
 use serde_json::Value;
 
-use super::super::blame::Pattern;
+use super::super::blame::{Pattern, value_at};
 use super::super::book::{Book, kept};
 use super::super::describe::{self, Described, attributed_by, claimed};
 use super::super::object_at::last_state;
 use super::super::patch::concerns;
 use super::in_force;
-use crate::cluster::project::Step;
 use crate::ledger;
 use crate::ledger::event::{DriftDetectedV1, DriftKind, Event};
 use crate::model::{BlobAddr, Seq};
@@ -110,7 +109,7 @@ enum Made {
 fn made(drift: &DriftDetectedV1, was: &Value, is: &Value) -> Made {
     let (mut count, mut unsettled) = (0, Vec::new());
     for field in &drift.fields {
-        match differs(&field.path, was, is) {
+        match Pattern::parse(&field.path).and_then(|path| path.differs(was, is)) {
             Some(true) => count += 1,
             Some(false) => {}
             None => unsettled.push(field.path.as_str()),
@@ -131,24 +130,12 @@ fn made(drift: &DriftDetectedV1, was: &Value, is: &Value) -> Made {
     }
 }
 
-/// Whether the objects differ at the place that a path leads to; `None` = it leads to no single one.
-fn differs(path: &str, was: &Value, is: &Value) -> Option<bool> {
-    let place = Pattern::parse(path)?.place(&[was, is])?;
-    let at = |object| value_at(object, &place);
-    Some(at(was) != at(is))
-}
-
 /// Whether an object may have what a drift says is there now: nothing of it is seen to be otherwise.
 fn bears(drift: &DriftDetectedV1, object: &Value) -> bool {
     drift.fields.iter().all(|field| {
         let place = Pattern::parse(&field.path).and_then(|path| path.place(&[object]));
         place.is_none_or(|place| value_at(object, &place).is_none() == field.now.is_empty())
     })
-}
-
-/// What a place holds.
-fn value_at<'v>(object: &'v Value, place: &[String]) -> Option<&'v Value> {
-    place.iter().try_fold(object, |value, edge| Step::parse(edge)?.first(value))
 }
 
 /// A path with `[]` for any item of a list.
