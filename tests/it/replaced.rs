@@ -39,5 +39,5 @@ fn what_was_deleted_and_made_anew_is_told_as_it_is() {
     alice(&["patch", "cm", "cm", "--type=merge", "-p", r#"{"data":{"key":"later"}}"#]);
     let later = drifted(anew, r#""git" → "later""#);
     greffier.cli_ends(0, &["undo", &format!("#{later}"), "--yes"]);
-    until("the change is taken back", || (live(&ns, "cm/cm", ".data.key") == "hand").then_some(()));
+    until("it is as Git says", || (live(&ns, "cm/cm", ".data.key") == "git").then_some(()));
 }
