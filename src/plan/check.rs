@@ -44,6 +44,9 @@ pub enum Violation {
     /// dropped, and was never rendered.
     #[error("would prune {0}, which application {1} may have: it was never rendered")]
     PrunesUnsettled(ObjectKey, AppName),
+    /// It would delete an object while one that the API server refused may stand in its place.
+    #[error("would prune {0} beside {1}, which was refused")]
+    PrunesBeside(ObjectKey, ObjectKey),
     /// It would write to an object that already has a write under way.
     #[error("would write {0}, which has an open intent")]
     WritesInFlight(ObjectKey),
@@ -72,6 +75,7 @@ impl Violation {
             | Self::WritesInFlight(key)
             | Self::WritesGated(key)
             | Self::PrunesUnsettled(key, _)
+            | Self::PrunesBeside(key, _)
             | Self::WritesReplicas(key, _) => key,
         }
     }
@@ -106,6 +110,7 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
     let accepted = world.cluster.identity.formers.last();
     let accepted = accepted.map(|former| former.accepted).unwrap_or_default();
     let unsettled = app.and_then(|app| unsettled(world, app));
+    let refused = app.and_then(|app| refused(world, app, plan));
     for write in &plan.writes {
         let key = &write.key;
         if forbidden {
@@ -150,6 +155,10 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         if let Some(heir) = unsettled.filter(|_| write.verb == Verb::Prune) {
             violations.push(Violation::PrunesUnsettled(key.clone(), heir.clone()));
         }
+        let said = kept_away || app.is_some_and(|app| is_said(world, app, write));
+        if let Some(refused) = refused.filter(|_| write.verb == Verb::Prune && !said) {
+            violations.push(Violation::PrunesBeside(key.clone(), refused.clone()));
+        }
         if write.precondition.is_none() {
             violations.push(Violation::PrunesUnbound(key.clone()));
         }
@@ -174,6 +183,32 @@ fn is_unheard(world: &World, app: &App) -> bool {
     let asked = app.request.as_ref().is_some_and(|r| r.prune && r.seq > world.started);
     let approved = app.approved.is_some_and(|approval| approval.seq > world.started);
     !told && !asked && !approved && !app.removing && app.hold.is_none()
+}
+
+/// What the application wants, was refused for good, and is not tried again with this plan, unless
+/// what goes may have been in its way.
+fn refused<'w>(world: &World, app: &'w App, plan: &Plan) -> Option<&'w ObjectKey> {
+    let desired = app.desired.as_ref().filter(|_| !app.removing)?;
+    let mut refused = app.attempts.iter().filter(|(key, attempt)| {
+        let wanted = desired.objects.get(key).is_some_and(|o| o.digest == attempt.digest);
+        let applied = world.owned.get(key).map(|owned| owned.applied);
+        let excused = [" is already ", " already exists", "exceeded quota: "]
+            .iter()
+            .any(|words| attempt.error.contains(words));
+        attempt.refused
+            && wanted
+            && applied != Some(attempt.digest)
+            && !excused
+            && plan.writes.iter().all(|write| write.key != **key)
+            && !world.in_flight.contains_key(*key)
+    });
+    refused.next().map(|(key, _)| key)
+}
+
+/// Whether a person has said that this very object goes.
+fn is_said(world: &World, app: &App, prune: &Write) -> bool {
+    let asked = app.request.as_ref().is_some_and(|request| request.prune);
+    asked || app.approved_bases.contains(&world.write_base(app, prune))
 }
 
 /// An application that its parent defined after it had dropped `app`, and that has no render, if

@@ -47,7 +47,7 @@ pub(super) use self::owned::Owned;
 use self::fields::Place;
 use self::git::Desired;
 use self::history::{History, Seen};
-pub(in crate::query) use self::path::{Pattern, value_at};
+pub(in crate::query) use self::path::Pattern;
 use self::state::Manager;
 use self::versions::Life;
 

@@ -4,8 +4,9 @@
 //! when asked, `include` and `exclude` as globs over the path relative to the source in which `*`
 //! also matches `/`, and a file with the marker `+argocd:skip-file-rendering` is passed over.
 //! Jsonnet is not rendered, and what Argo CD would render of it must not seem to have left Git: it
-//! is refused. So is a submodule that may hold files to be read. A file in which nothing looks like a Kubernetes object is passed over with a warning; one in which
-//! something does must be right from end to end, because half a file would prune the other half.
+//! is refused. So is a submodule that may hold files to be read. A file in which nothing looks like a
+//! Kubernetes object is passed over with a warning; one in which something does must be right from
+//! end to end, because half a file would prune the other half.
 
 use globset::{GlobBuilder, GlobMatcher};
 

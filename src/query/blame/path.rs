@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use crate::cluster::compare;
 use crate::cluster::project::Step;
+use crate::cluster::{compare, value_at};
 use crate::plan::diff::list_key;
 
 /// The path to a place.
@@ -109,11 +109,6 @@ impl Pattern {
         let place = self.place(&[was, is])?;
         Some(value_at(was, &place) != value_at(is, &place))
     }
-}
-
-/// What a place of an object holds.
-pub(in crate::query) fn value_at<'v>(object: &'v Value, place: &[String]) -> Option<&'v Value> {
-    place.iter().try_fold(object, |value, edge| Step::parse(edge)?.first(value))
 }
 
 impl Part {

@@ -5,12 +5,13 @@
 
 use serde_json::Value;
 
-use super::super::blame::{Pattern, value_at};
+use super::super::blame::Pattern;
 use super::super::book::{Book, kept};
 use super::super::describe::{self, Described, attributed_by, claimed};
 use super::super::object_at::last_state;
 use super::super::patch::concerns;
 use super::in_force;
+use crate::cluster::value_at;
 use crate::ledger;
 use crate::ledger::event::{DriftDetectedV1, DriftKind, Event};
 use crate::model::{BlobAddr, Seq};
