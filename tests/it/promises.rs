@@ -98,15 +98,14 @@ fn history_says_who_v1_comes_back_and_so_does_a_cluster_that_burned() {
 }
 
 /// A second control plane, under another address, is rebuilt from the ledger alone while the daemon
-/// runs; how long that took is told and recorded.
-/// A commit stands for when all had come to it.
+/// runs; how long that took is told and recorded. A commit stands for when all had come to it.
 fn elsewhere(greffier: &Greffier, second: &str) {
     let fresh = ControlPlane::start_with(Options { kwok: false, ..Options::default() });
     let new = target(&fresh);
     let at = format!("git:{second}");
     for of in [&["--plan", "--at", &*at][..], &["--plan", "--at", &*at, "--app", "web"]] {
-        let (plan, _) = greffier.cli_ends(0, &onto(&new, of));
-        assert!(plan.contains("as of ") && plan.contains("ConfigMap/promised/web"), "{plan}");
+        let (plan, told) = greffier.cli_ends(0, &onto(&new, of));
+        assert!(told.contains("as of ") && plan.contains("ConfigMap/promised/web"), "{told}{plan}");
     }
     let (told, _) = greffier.cli_ends(0, &onto(&new, &["--yes"]));
     assert_eq!((value(&fresh, "web"), value(&fresh, "other")), ("v1".into(), "same".into()));
