@@ -153,6 +153,9 @@ pub enum NotRestorable {
     /// It is not known whether it is there.
     #[error("it is not known whether {0} is in the cluster")]
     Unknown(Box<ObjectKey>),
+    /// Its namespace is gone, or going.
+    #[error("{} cannot come back: namespace `{}` is not there", .0, .0.namespace())]
+    Homeless(Box<ObjectKey>),
     /// The cluster has no such kind.
     #[error("the cluster does not serve {}", .0.group_kind())]
     NotServed(Box<ObjectKey>),
@@ -192,6 +195,12 @@ impl NotRestorable {
             Self::Unlaid { .. } => "restore the whole object, or commit it to Git".to_owned(),
             Self::Unknown(_) => {
                 "wait until its kind is listed; `greffier status` says so".to_owned()
+            }
+            Self::Homeless(key) => {
+                let namespace = key.namespace();
+                format!(
+                    "`greffier restore Namespace/{namespace} --to INSTANT` brings that back first"
+                )
             }
             Self::NotServed(_) => "nothing was written".to_owned(),
             Self::Ledger(_) => String::new(),
@@ -408,6 +417,9 @@ fn of_nobody(
     }
     if !now.known {
         return Err(NotRestorable::Unknown(key.clone().into()));
+    }
+    if now.homeless && now.seen.is_none() {
+        return Err(NotRestorable::Homeless(key.clone().into()));
     }
     let wanted = then.wanted.as_ref().map(|(_, object)| object);
     let doc = as_then(book, wish, then)?;

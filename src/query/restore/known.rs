@@ -79,6 +79,8 @@ pub struct Now {
     pub known: bool,
     /// Whether the cluster serves its kind.
     pub served: bool,
+    /// Whether its namespace is known not to be there, or is going.
+    pub homeless: bool,
     /// What people hold of it.
     pub holds: Vec<Seq>,
 }
@@ -97,9 +99,20 @@ impl Now {
             seen: Seen::of(world, key),
             known: world.cluster.is_known(key),
             served: world.cluster.kinds.contains_key(&key.group_kind()),
+            homeless: is_homeless(world, key),
             holds: whose.map(|(_, app)| app.held(key, world.now)).unwrap_or_default(),
         }
     }
+}
+
+/// Whether nothing can be made where the object is.
+fn is_homeless(world: &World, key: &ObjectKey) -> bool {
+    let namespace = ObjectKey::new("", "Namespace", "", key.namespace());
+    !key.namespace().is_empty()
+        && match world.live.get(&namespace) {
+            Some(live) => live.deleting,
+            None => world.cluster.is_listed(&namespace.group_kind()),
+        }
 }
 
 /// The fields of an object that people hold in `world`.

@@ -97,6 +97,9 @@ fn what_is_missing_is_named_and_what_was_only_seen_is_not_taken_for_wanted() {
     assert!(matches!(refused(&unknown), NotRestorable::Unknown(_)));
     let unserved = Now { served: false, ..now(None, None, None) };
     assert!(matches!(refused(&unserved), NotRestorable::NotServed(_)));
+    let homeless = refused(&Now { homeless: true, ..now(None, None, None) });
+    assert!(homeless.to_string().ends_with("namespace `prod` is not there"), "{homeless}");
+    assert!(homeless.hint().contains("restore Namespace/prod"), "{}", homeless.hint());
     // As it was seen it becomes a manifest of its own.
     let prepared = prepare(&story.ledger, &wish(MAP, None, true), &then, &present).unwrap();
     assert_eq!(prepared.blobs.len(), 1);
