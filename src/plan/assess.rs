@@ -187,6 +187,7 @@ impl Assessed {
                 barrier = Some((wave, why, !last.blocked || last.waits_for_progress));
             }
         }
+        assessed.leave_beside(&judge);
         assessed
     }
 

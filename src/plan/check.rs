@@ -155,7 +155,7 @@ pub fn check(world: &World, plan: &Plan) -> Vec<Violation> {
         if let Some(heir) = unsettled.filter(|_| write.verb == Verb::Prune) {
             violations.push(Violation::PrunesUnsettled(key.clone(), heir.clone()));
         }
-        let said = kept_away || app.is_some_and(|app| is_said(world, app, write));
+        let said = kept_away || app.is_some_and(|app| is_asked(app, key));
         if let Some(refused) = refused.filter(|_| write.verb == Verb::Prune && !said) {
             violations.push(Violation::PrunesBeside(key.clone(), refused.clone()));
         }
@@ -205,10 +205,9 @@ fn refused<'w>(world: &World, app: &'w App, plan: &Plan) -> Option<&'w ObjectKey
     refused.next().map(|(key, _)| key)
 }
 
-/// Whether a person has said that this very object goes.
-fn is_said(world: &World, app: &App, prune: &Write) -> bool {
-    let asked = app.request.as_ref().is_some_and(|request| request.prune);
-    asked || app.approved_bases.contains(&world.write_base(app, prune))
+/// Whether a person has asked that this very object goes.
+fn is_asked(app: &App, key: &ObjectKey) -> bool {
+    app.request.as_ref().is_some_and(|request| request.prune && request.only.contains(key))
 }
 
 /// An application that its parent defined after it had dropped `app`, and that has no render, if

@@ -104,16 +104,26 @@ fn hook_of_removal(app: &App) -> Option<String> {
 }
 
 /// Whether what is to go stays as long as something that the same application wants cannot be
-/// written: nobody has said since that it is to go all the same.
+/// written: nobody has asked for this very object. Who approved its deletion, rolled back to before it
+/// or asked for everything has said that it goes, and not that it goes first. What a person keeps
+/// away goes, unless the same word brings something else back.
 #[must_use]
 pub fn stays_beside(world: &World, app: &App, prune: &Write) -> bool {
-    let asked = app.asked(world.now).is_some_and(|request| {
-        request.prune && (request.only.is_empty() || request.only.contains(&prune.key))
-    });
-    let said = asked
-        || app.is_kept_away(&prune.key, world.now)
-        || app.approved_bases.contains(&world.write_base(app, prune));
-    !app.removing && !said
+    let asked = app.asked(world.now);
+    let asked = asked.is_some_and(|request| request.prune && request.only.contains(&prune.key));
+    let away = app.is_kept_away(&prune.key, world.now) && !is_kept_away_for(app, &prune.key);
+    !app.removing && !asked && !away
+}
+
+/// What is said of what stays.
+pub(super) fn stays_while(what: &str, name: &AppName, key: &ObjectKey) -> String {
+    format!("it stays while {what} (greffier sync {name} --prune --only {key} does not wait)")
+}
+
+/// Whether a word that keeps the object away brings others back.
+fn is_kept_away_for(app: &App, key: &ObjectKey) -> bool {
+    let mut away = app.holds.iter().filter(|hold| hold.is_of_absence() && hold.of.key() == key);
+    away.any(|hold| app.holds.iter().any(|other| other.seq == hold.seq && !other.is_of_absence()))
 }
 
 /// The highest wave goes first, and the next when it is gone.
@@ -384,16 +394,12 @@ impl<'a> Judge<'a> {
     /// Why an object stays although it is to go, because of what is wanted beside it, and whether that
     /// may pass.
     fn held_back(&self, prune: &Write) -> Option<(String, bool)> {
-        let (what, may_pass) = match (&self.beside.unwritten, &self.beside.undone) {
-            (Some((other, why, may_pass)), _) => {
-                let what = format!("{other}, which may stand in its place, is not written: {why}");
-                (what, *may_pass)
-            }
+        let (what, may_pass) = match (self.beside.unwritten.first(), &self.beside.undone) {
+            (Some(unwritten), _) => unwritten.said(),
             (None, Some(other)) => (format!("{other} is not there and healthy (PruneLast)"), true),
             (None, None) => return None,
         };
-        let name = self.name;
-        let why = format!("it stays while {what} (greffier sync {name} --prune does not wait)");
+        let why = stays_while(&what, self.name, &prune.key);
         stays_beside(self.world, self.app, prune).then_some((why, may_pass))
     }
 

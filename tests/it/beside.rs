@@ -39,7 +39,7 @@ fn what_a_mistake_would_replace_stays() {
     ends_badly(&greffier, &app, &mistaken, "which may stand in its place, is not written");
     assert_eq!(live(&ns, "deploy/shop", NAME), "shop");
     let (why, _) = greffier.cli_ends(0, &["why", "deploy/shop", "-n", &ns]);
-    assert!(why.contains("--prune does not wait"), "{why}");
+    assert!(why.contains("--prune --only Deployment.apps/"), "{why}");
 
     greffier.repo.write("web/shop.yaml", &renamed);
     let mended = greffier.repo.push("mended");
@@ -61,7 +61,8 @@ fn what_a_mistake_would_replace_stays() {
     let unserved = greffier.repo.push("another kind");
     ends_badly(&greffier, &app, &unserved, "the cluster does not serve the kind");
     assert_eq!(live(&ns, "deploy/shop-web", NAME), "shop-web");
-    greffier.cli_ends(0, &["sync", &app, "--prune", "--no-wait"]);
+    let only = format!("Deployment.apps/{ns}/shop-web");
+    greffier.cli_ends(0, &["sync", &app, "--prune", "--only", &only, "--no-wait"]);
     until("a person has said that it goes", || {
         live(&ns, "deploy/shop-web", NAME).is_empty().then_some(())
     });

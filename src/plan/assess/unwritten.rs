@@ -3,18 +3,34 @@
 //! It may stand in the place of what the same revision drops: a Deployment under another name, an
 //! ExternalSecret for a Secret. So what is dropped stays until it is there, or a person says so.
 
+use super::super::prune::{stays_beside, stays_while};
 use super::{Assessed, Judge, Need, Status};
-use crate::ledger::event::DesiredObject;
-use crate::model::ObjectKey;
+use crate::ledger::event::{DesiredObject, Verb};
+use crate::model::{ObjectKey, Seq};
 use crate::replay::World;
 
 /// What an application wants, is not there as it is wanted, and holds back what is to go.
 #[derive(Default)]
 pub(in crate::plan) struct Beside {
-    /// The first object that is not written, why, and whether that may pass.
-    pub(in crate::plan) unwritten: Option<(ObjectKey, String, bool)>,
+    /// The first object that is not written, and all of them that people hold.
+    pub(in crate::plan) unwritten: Vec<Unwritten>,
     /// The first that is not there and healthy, where what is to go goes last (`PruneLast=true`).
     pub(in crate::plan) undone: Option<ObjectKey>,
+}
+
+/// An object that is not written.
+pub(in crate::plan) struct Unwritten {
+    key: ObjectKey,
+    why: String,
+    may_pass: bool,
+}
+
+impl Unwritten {
+    /// What is said of it, and whether it may pass.
+    pub(in crate::plan) fn said(&self) -> (String, bool) {
+        let Self { key, why, may_pass } = self;
+        (format!("{key}, which may stand in its place, is not written: {why}"), *may_pass)
+    }
 }
 
 impl Assessed {
@@ -25,15 +41,48 @@ impl Assessed {
         if judge.app.spec.prune_last && beside.undone.is_none() && !last.is_done() {
             beside.undone = Some(object.key.clone());
         }
-        let waits = last.blocked && matches!(last.status, Status::Missing | Status::Changed);
-        if beside.unwritten.is_none() && (waits || last.status == Status::InFlight) {
+        let waits = last.blocked
+            && matches!(last.status, Status::Missing | Status::Changed | Status::OnHold);
+        let is_told = !beside.unwritten.is_empty() && judge.holds(&object.key).next().is_none();
+        if !is_told && (waits || last.status == Status::InFlight) {
+            let key = || object.key.clone();
             let found = judge.unwritten(object);
-            beside.unwritten = found.map(|(why, passes)| (object.key.clone(), why, passes));
+            let found = found.map(|(why, may_pass)| Unwritten { key: key(), why, may_pass });
+            beside.unwritten.extend(found);
         }
+    }
+
+    /// Leaves what a person keeps away as long as what the same word brings back is not written.
+    pub(super) fn leave_beside(&mut self, judge: &Judge<'_>) {
+        let unwritten = &self.beside.unwritten;
+        if unwritten.is_empty() {
+            return;
+        }
+        let objects = &mut self.objects;
+        self.writes.retain(|write| {
+            let stays = || stays_beside(judge.world, judge.app, write);
+            let with = |other: &&Unwritten| {
+                judge.holds(&other.key).any(|seq| judge.holds(&write.key).any(|of| of == seq))
+            };
+            let other = unwritten.iter().find(with);
+            let Some(other) = other.filter(|_| write.verb == Verb::Prune && stays()) else {
+                return true;
+            };
+            let (what, may_pass) = other.said();
+            for object in objects.iter_mut().filter(|object| object.key == write.key) {
+                object.block(stays_while(&what, judge.name, &write.key), may_pass);
+            }
+            false
+        });
     }
 }
 
 impl Judge<'_> {
+    /// The events that began what people hold of an object.
+    fn holds<'k>(&'k self, key: &'k ObjectKey) -> impl Iterator<Item = Seq> + 'k {
+        self.app.holds_of(key, self.world.now).map(|hold| hold.seq)
+    }
+
     /// Why the object is not written, other than that something else comes first, and whether that
     /// may pass.
     fn unwritten(&self, object: &DesiredObject) -> Option<(String, bool)> {

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::ledger::event::{OutcomeRecordedV1, WriteResult};
+use crate::ledger::event::{
+    BackTo, HeldObject, HoldBegunV1, HoldOf, OutcomeRecordedV1, WriteResult,
+};
+use crate::model::Seq;
 use crate::plan::{Plan, stays_beside};
 use crate::replay::testing::{Given, application, auto, key, name, object, objects, said, writes};
 
@@ -44,17 +47,17 @@ fn what_goes_stays_while_what_comes_with_it_is_refused() {
     let finished = plan.finished.unwrap();
     assert!(!finished.succeeded && finished.message.contains("422: no such field"));
 
-    // A person may say that it goes; of another object that says nothing.
-    let mut other = given.clone();
-    other.requests("web", true, &[C]);
-    let mut asked = given.clone();
-    asked.requests("web", true, &[]);
-    for (given, stays) in [(&other, true), (&asked, false)] {
-        // The create is tried again, and the executor asks when it has been.
+    // A person may say that this very object goes; of everything, or another, that says nothing.
+    let asked = |only: &[&str]| {
+        let mut given = given.clone();
+        given.requests("web", true, only);
+        let app = &given.world.apps[&name("web")];
         let plan = given.plan("web");
         let prune = plan.writes.iter().find(|write| write.key == key(A)).unwrap();
-        assert_eq!(stays_beside(&given.world, &given.world.apps[&name("web")], prune), stays);
-    }
+        stays_beside(&given.world, app, prune)
+    };
+    // The create is tried again, and the executor asks when it has been.
+    assert_eq!([asked(&[]), asked(&[C]), asked(&[A])], [true, true, false]);
 
     // Mended in Git, it goes with the same plan.
     given.push(3);
@@ -116,10 +119,63 @@ fn with_prune_last_what_goes_waits_until_everything_else_is_there_and_healthy() 
     let intent = given.intends("web");
     given.carries_out(intent);
     assert_eq!(given.writes("web"), [format!("prune {A}")]);
-    // In one go for a person who asks so.
-    let mut asked = given.clone();
-    asked.push(3);
-    asked.renders("web", vec![object(C, 1), object(B, 2)]);
-    asked.requests("web", true, &[]);
-    assert_eq!(asked.writes("web"), [format!("update {B}"), format!("prune {A}")]);
+    // At once for a person who asks for it.
+    given.push(3);
+    given.renders("web", vec![object(C, 1), object(B, 2)]);
+    given.requests("web", true, &[A]);
+    assert!(given.writes("web").contains(&format!("prune {A}")));
+}
+
+#[test]
+fn what_is_rolled_back_stays_until_what_comes_back_is_written() {
+    let mut given = Given::app("web", auto());
+    given.renders("web", objects(&[A, C]));
+    given.syncs("web");
+    let then = given.world.clone();
+    given.push(2);
+    given.renders("web", objects(&[C, B]));
+    given.syncs("web");
+    given.rolls_back("web", &then);
+    assert_eq!(given.writes("web"), [format!("create {A}"), format!("prune {B}")]);
+    let intent = given.intends("web");
+    let unsent = WriteResult::NotSent("something beside it was not written".into());
+    let results = vec![(0, WriteResult::Failed("no webhook".into())), (1, unsent)];
+    given.event(OutcomeRecordedV1 { app: name("web"), intent, results });
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [""; 0]);
+    let said = said(&plan, B);
+    assert!(said.blocked && said.why.contains("stays while ConfigMap/prod/a"), "{}", said.why);
+    given.after_ms(1_000);
+    given.syncs("web");
+    assert!(given.world.live.contains_key(&key(A)) && !given.world.live.contains_key(&key(B)));
+}
+
+#[test]
+fn what_an_undo_takes_away_stays_until_what_it_brings_back_is_written() {
+    let mut given = Given::app("web", auto());
+    given.renders("web", objects(&[B, C]));
+    given.syncs("web");
+    let undo = |given: &mut Given, of: Vec<HoldOf>| {
+        let (app, from, reason) = (name("web"), BackTo::Drift(Seq(1)), String::new());
+        given.event(HoldBegunV1 { app, of, from, until: None, reason });
+    };
+    // By itself it is taken away whatever else is refused.
+    let mut alone = given.clone();
+    alone.push(2);
+    alone.renders("web", vec![object(B, 1), object(C, 1), object("Rollout.example.org/prod/r", 1)]);
+    undo(&mut alone, vec![HoldOf::Absence(key(B))]);
+    assert_eq!(alone.writes("web"), [format!("prune {B}")]);
+
+    let held = HoldOf::Object(Box::new(HeldObject { object: object(A, 1), seen: false }));
+    undo(&mut given, vec![HoldOf::Absence(key(B)), held]);
+    assert_eq!(given.writes("web"), [format!("create {A}"), format!("prune {B}")]);
+    let intent = given.intends("web");
+    let unsent = WriteResult::NotSent("something beside it was not written".into());
+    let results = vec![(0, WriteResult::Refused("by a policy".into())), (1, unsent)];
+    given.event(OutcomeRecordedV1 { app: name("web"), intent, results });
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [""; 0]);
+    assert!(said(&plan, B).why.contains("stays while ConfigMap/prod/a"), "{plan:#?}");
+    given.requests("web", true, &[B]);
+    assert_eq!(given.writes("web"), [format!("create {A}"), format!("prune {B}")]);
 }
