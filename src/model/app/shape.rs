@@ -6,7 +6,8 @@
 //! schema are passed over, and `null` is the same as no field.
 //!
 //! Source: the types of Argo CD's `Application`, `argoproj.io/v1alpha1`. Where greffier takes more
-//! than Argo CD does (the value of a Helm parameter may be a number), the schema says `Scalar`.
+//! than Argo CD does (the count of a kustomize replica may be a string), the schema says `Scalar`. A
+//! Helm parameter is text: `1.10` and `0123456` without quotes are other numbers than they look.
 //! `retry`, `ignoreDifferences` and `valuesObject` are judged by those who read them.
 
 use serde_json::Value;
@@ -69,8 +70,8 @@ const HELM: Shape = Object(&[
     ("valueFiles", List(&Text)),
     ("values", Text),
     ("valuesObject", Any),
-    ("parameters", List(&Object(&[("name", Scalar), ("value", Scalar), ("forceString", Flag)]))),
-    ("fileParameters", List(&Object(&[("name", Scalar), ("path", Scalar)]))),
+    ("parameters", List(&Object(&[("name", Text), ("value", Text), ("forceString", Flag)]))),
+    ("fileParameters", List(&Object(&[("name", Text), ("path", Text)]))),
     ("ignoreMissingValueFiles", Flag),
     ("skipCrds", Flag),
     ("skipTests", Flag),
@@ -262,6 +263,12 @@ mod tests {
             ("/spec/sources", json!({"repoURL": "r"}), "spec.sources", "is an object, not a list"),
             ("/spec/sources", json!([{"path": 1}]), "spec.sources[0].path", quotes),
             ("/metadata/finalizers", json!("x"), "metadata.finalizers", "is a string, not a list"),
+            (
+                "/spec/source/helm",
+                json!({"parameters": [{"name": "a", "value": 1.1}]}),
+                "spec.source.helm.parameters[0].value",
+                quotes,
+            ),
         ] {
             let found = wrong(&with(pointer, value)).expect(pointer);
             assert_eq!((found.0.as_str(), found.1.as_str()), (path, problem));
@@ -273,7 +280,7 @@ mod tests {
         for (pointer, value) in [
             ("/spec/source/targetRevision", Value::Null),
             ("/spec/info", json!([{"name": "url", "value": 5}])),
-            ("/spec/source/helm", json!({"parameters": [{"name": "a", "value": 7}]})),
+            ("/spec/source/helm", json!({"parameters": [{"name": "a", "value": "7"}]})),
             ("/spec/source/helm", json!({"valuesObject": {"a": {"b": [1, true]}}})),
             ("/spec/source/kustomize", json!({"patches": [{"target": {}}, "text"]})),
             ("/spec/source/kustomize", json!({"replicas": [{"name": "web", "count": 3}]})),

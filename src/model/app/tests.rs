@@ -92,7 +92,7 @@ fn how_objects_are_written_is_read() {
 #[test]
 fn values_object_wins_over_values() {
     let spec = parse(json!({"source": {"repoURL": "r", "helm": {
-        "values": "a: 1", "valuesObject": {"a": 2}, "parameters": [{"name": "n", "value": 3}]}}}));
+        "values": "a: 1", "valuesObject": {"a": 2}, "parameters": [{"name": "n", "value": "3"}]}}}));
     let Tool::Helm(helm) = &spec.sources[0].tool else { panic!("not Helm") };
     assert_eq!(helm.values.as_deref(), Some("{\"a\":2}"));
     assert_eq!(helm.parameters[0].value, "3");
