@@ -1,13 +1,13 @@
 //! What cannot be written although the application wants it.
 //!
 //! It may stand in the place of what the same revision drops: a Deployment under another name, an
-//! ExternalSecret for a Secret. So what is dropped stays until it is there, or a person says so.
+//! ExternalSecret for a Secret. So what is dropped stays until it is written, whatever that waits for
+//! (an earlier wave, a definition, a namespace, another try), or until a person says so.
 
 use super::super::prune::{stays_beside, stays_while};
-use super::{Assessed, Judge, Need, Status};
+use super::{Assessed, Assessment, Judge, Status};
 use crate::ledger::event::{DesiredObject, Verb};
 use crate::model::{ObjectKey, Seq};
-use crate::replay::World;
 
 /// What an application wants, is not there as it is wanted, and holds back what is to go.
 #[derive(Default)]
@@ -41,14 +41,9 @@ impl Assessed {
         if judge.app.spec.prune_last && beside.undone.is_none() && !last.is_done() {
             beside.undone = Some(object.key.clone());
         }
-        let waits = last.blocked
-            && matches!(last.status, Status::Missing | Status::Changed | Status::OnHold);
         let is_told = !beside.unwritten.is_empty() && judge.holds(&object.key).next().is_none();
-        if !is_told && (waits || last.status == Status::InFlight) {
-            let key = || object.key.clone();
-            let found = judge.unwritten(object);
-            let found = found.map(|(why, may_pass)| Unwritten { key: key(), why, may_pass });
-            beside.unwritten.extend(found);
+        if let Some((why, may_pass)) = judge.unwritten(object, last).filter(|_| !is_told) {
+            beside.unwritten.push(Unwritten { key: object.key.clone(), why, may_pass });
         }
     }
 
@@ -83,25 +78,25 @@ impl Judge<'_> {
         self.app.holds_of(key, self.world.now).map(|hold| hold.seq)
     }
 
-    /// Why the object is not written, other than that something else comes first, and whether that
-    /// may pass.
-    fn unwritten(&self, object: &DesiredObject) -> Option<(String, bool)> {
-        let (key, kind) = (&object.key, object.key.group_kind());
-        let World { cluster, owned, in_flight, .. } = self.world;
-        if in_flight.contains_key(key) {
-            let is_new = owned.get(key).is_none_or(|owned| owned.applied != object.digest);
-            return is_new.then(|| ("a write is under way".to_owned(), true));
+    /// Why the object is not written, of which this was found, and whether that may pass.
+    fn unwritten(&self, object: &DesiredObject, found: &Assessment) -> Option<(String, bool)> {
+        let key = &object.key;
+        let owned = self.world.owned.get(key).filter(|owned| owned.app == *self.name);
+        if owned.is_some_and(|owned| owned.applied == object.digest) {
+            return None;
         }
-        if !cluster.kinds.is_empty() && !cluster.kinds.contains_key(&kind) {
-            let why = format!("{} {kind}", super::NOT_SERVED);
-            return Some((why, self.is_definition_wanted(&kind)));
+        if self.world.in_flight.contains_key(key) {
+            return Some(("a write is under way".to_owned(), true));
         }
-        if let Some(Need::Wait { why, progress, .. }) = self.namespace_wait(key, &kind) {
-            return Some((why, progress));
-        }
-        let attempt = self.app.attempts.get(key)?;
-        let ours = attempt.digest == object.digest && !may_be_in_the_way(&attempt.error);
-        ours.then(|| (attempt.error.clone(), !attempt.refused))
+        let waits = match found.status {
+            Status::Missing | Status::Changed | Status::OnHold => found.blocked,
+            // What can never be seen holds nothing back.
+            Status::Unknown => found.blocked && found.waits_for_progress,
+            _ => false,
+        };
+        let attempt = self.app.attempts.get(key).filter(|tried| tried.digest == object.digest);
+        let in_the_way = attempt.is_some_and(|attempt| may_be_in_the_way(&attempt.error));
+        (waits && !in_the_way).then(|| (found.why.clone(), found.waits_for_progress))
     }
 }
 

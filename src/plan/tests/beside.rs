@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::ledger::event::{
-    BackTo, HeldObject, HoldBegunV1, HoldOf, OutcomeRecordedV1, WriteResult,
+    BackTo, DesiredObject, HeldObject, HoldBegunV1, HoldOf, OutcomeRecordedV1, WriteResult,
 };
 use crate::model::Seq;
 use crate::plan::{Plan, stays_beside};
@@ -178,4 +178,20 @@ fn what_an_undo_takes_away_stays_until_what_it_brings_back_is_written() {
     assert!(said(&plan, B).why.contains("stays while ConfigMap/prod/a"), "{plan:#?}");
     given.requests("web", true, &[B]);
     assert_eq!(given.writes("web"), [format!("create {A}"), format!("prune {B}")]);
+}
+
+#[test]
+fn what_goes_stays_while_what_comes_with_it_waits_for_an_earlier_wave() {
+    let mut given = Given::app("web", auto());
+    given.renders("web", objects(&[A, C]));
+    given.syncs("web");
+    given.push(2);
+    let late = DesiredObject { wave: 5, ..object(B, 1) };
+    given.renders("web", vec![object(C, 2), late]);
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [format!("update {C}")]);
+    assert!(said(&plan, A).why.contains("wave 0 waits for ConfigMap/prod/c"), "{plan:#?}");
+    let intent = given.intends("web");
+    given.carries_out(intent);
+    assert_eq!(given.writes("web"), [format!("create {B}"), format!("prune {A}")]);
 }
