@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::assess::recreates;
+use super::prune::stays_beside;
 use super::{CREATE_NAMESPACE, Permission, Plan};
 use crate::ledger::event::{GateReason, Verb, Write};
 use crate::model::{AppName, Digest, ObjectKey, PlanHash, Removal};
@@ -96,6 +97,7 @@ pub(super) fn gate(
     later::await_comparisons(world, app, plan, &mut prunes);
     later::take(world, app, plan, &mut prunes, &mut waiting);
     deletions(world, (name, app), limits, plan, (prunes, asks), &mut waiting);
+    leave_beside(world, (name, app), plan, &waiting);
     if let Some(proposed) = app.asked_about() {
         proposed::add(world, (name, app), proposed, limits, plan, &mut waiting);
     }
@@ -109,6 +111,19 @@ pub(super) fn gate(
     bases.extend(app.asked_about().map(Proposed::base));
     let hash = gate_hash(name, &bases);
     plan.gate = Some(Gated { hash, reasons, writes, apps, render });
+}
+
+/// Leaves what is to go while what may stand in its place waits for a person. What waits itself is
+/// asked about with it.
+fn leave_beside(world: &World, (name, app): (&AppName, &App), plan: &mut Plan, waiting: &Waiting) {
+    let is_new = |write: &&Write| {
+        let owned = world.owned.get(&write.key).filter(|owned| owned.app == *name);
+        write.verb != Verb::Prune && owned.is_none_or(|owned| owned.applied != write.digest)
+    };
+    let Some(other) = waiting.writes.iter().find(is_new) else { return };
+    let what = format!("{}, which may stand in its place, waits for approval", other.key);
+    let stays = |write: &Write| write.verb == Verb::Prune && stays_beside(world, app, write);
+    later::leave(plan, &mut Vec::new(), &what, false, &stays);
 }
 
 /// Objects that show another GitOps manager wait one by one; the rest of the application goes on.

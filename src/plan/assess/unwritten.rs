@@ -5,8 +5,9 @@
 //! (an earlier wave, a definition, a namespace, another try), or until a person says so.
 
 use super::super::prune::{stays_beside, stays_while};
+use super::super::unseen::Unseen;
 use super::{Assessed, Assessment, Judge, Status};
-use crate::ledger::event::{DesiredObject, Verb};
+use crate::ledger::event::{DesiredObject, Health, Verb};
 use crate::model::{ObjectKey, Seq};
 
 /// What an application wants, is not there as it is wanted, and holds back what is to go.
@@ -38,7 +39,8 @@ impl Assessed {
     pub(super) fn note_beside(&mut self, judge: &Judge<'_>, object: &DesiredObject) {
         let Some(last) = self.objects.last() else { return };
         let beside = &mut self.beside;
-        if judge.app.spec.prune_last && beside.undone.is_none() && !last.is_done() {
+        let done = last.is_done() && last.health != Health::Suspended;
+        if judge.app.spec.prune_last && beside.undone.is_none() && !done {
             beside.undone = Some(object.key.clone());
         }
         let is_told = !beside.unwritten.is_empty() && judge.holds(&object.key).next().is_none();
@@ -91,12 +93,13 @@ impl Judge<'_> {
         let waits = match found.status {
             Status::Missing | Status::Changed | Status::OnHold => found.blocked,
             // What can never be seen holds nothing back.
-            Status::Unknown => found.blocked && found.waits_for_progress,
+            Status::Unknown => Unseen::of(self.world, key).is_none_or(|unseen| unseen.may_pass),
             _ => false,
         };
         let attempt = self.app.attempts.get(key).filter(|tried| tried.digest == object.digest);
         let in_the_way = attempt.is_some_and(|attempt| may_be_in_the_way(&attempt.error));
-        (waits && !in_the_way).then(|| (found.why.clone(), found.waits_for_progress))
+        let may_pass = !found.blocked || found.waits_for_progress;
+        (waits && !in_the_way).then(|| (found.why.clone(), may_pass))
     }
 }
 

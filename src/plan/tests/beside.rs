@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::ledger::event::{
-    BackTo, DesiredObject, HeldObject, HoldBegunV1, HoldOf, OutcomeRecordedV1, WriteResult,
+    BackTo, DesiredObject, FieldChange, HeldObject, HoldBegunV1, HoldOf, OutcomeRecordedV1,
+    Preview, WriteResult,
 };
 use crate::model::Seq;
 use crate::plan::{Plan, stays_beside};
@@ -194,4 +195,20 @@ fn what_goes_stays_while_what_comes_with_it_waits_for_an_earlier_wave() {
     let intent = given.intends("web");
     given.carries_out(intent);
     assert_eq!(given.writes("web"), [format!("create {B}"), format!("prune {A}")]);
+}
+
+#[test]
+fn what_goes_stays_while_what_comes_with_it_waits_for_a_person() {
+    let mut given = renamed(B);
+    given.sees_managed(B, "Argo CD");
+    let asked = given.plan("web").dry_runs.remove(0);
+    assert_eq!(given.writes("web"), [""; 0], "it is not known yet what would become of the other");
+    let field = FieldChange { path: ".data.k".into(), was: "1".into(), now: "2".into() };
+    given.previews("web", &asked, Preview::Changes(vec![field]));
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [""; 0]);
+    assert_eq!(plan.gate.as_ref().unwrap().writes.len(), 1);
+    assert!(said(&plan, A).why.contains("waits: ConfigMap/prod/b, which may stand"), "{plan:#?}");
+    given.approves("web");
+    assert_eq!(given.writes("web").last(), Some(&format!("prune {A}")));
 }

@@ -505,7 +505,7 @@ fn nothing_is_removed_beside_what_may_have_been_rolled_back() {
     given.advances("other");
     let plan = given.plan("web");
     assert_eq!(writes(&plan), [""; 0], "what is there of A is asked for first");
-    assert!(said(&plan, B).why.contains("compared first"), "{plan:?}");
+    assert!(said(&plan, B).why.contains("being compared with Git"), "{plan:?}");
     let asked = plan.dry_runs[0].clone();
     let mut same = given.clone();
     same.previews("web", &asked, Preview::Same);
