@@ -442,14 +442,14 @@ fn a_drift_of_a_name_with_dots_is_somebodys() {
     let ns = "who-dots";
     let root = application("dotted", &greffier.repo.url(), "app", ns, KEPT);
     let greffier = greffier.root(&root);
-    let map = config_map("web", "git").replace("key:", "app.properties:");
-    greffier.repo.write("app/web.yaml", &map);
+    let map = config_map("dots", "git").replace("key:", "app.properties:");
+    greffier.repo.write("app/dots.yaml", &map);
     let commit = greffier.repo.push("begin");
     greffier.start();
     greffier.wait_synced("dotted", &commit);
     for (name, kind) in [("app.properties", "Drift"), ("hand.x", "Addition")] {
         let patch = format!(r#"{{"data":{{"{name}":"by hand"}}}}"#);
-        let args = ["-n", ns, "patch", "configmap/web", "--type=merge", "-p", &patch];
+        let args = ["-n", ns, "patch", "configmap/dots", "--type=merge", "-p", &patch];
         plane.kubectl_ok("alice", &args);
         let drift = greffier.wait(name, |event| {
             event["kind"] == "drift.detected" && event["detail"]["kind"] == kind
