@@ -45,7 +45,7 @@ pub fn of_commit(
         }
     }
     let Some((_, first)) = found.first() else {
-        return Err(why.unwrap_or(Error::Empty));
+        return Err(why.unwrap_or_else(|| Error::UnknownCommit(name.to_owned())));
     };
     if found.iter().any(|(_, at)| at.seq != first.seq) {
         return Ok(Stands::Apart(found.into_iter().map(|(app, at)| (app, at.seq)).collect()));

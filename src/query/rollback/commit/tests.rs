@@ -221,5 +221,7 @@ fn a_replay_of_a_commit_is_of_when_all_had_come_to_it() {
     assert!(matches!(&apart, Stands::Apart(of) if of.len() == 2), "{apart:?}");
     let never = of_commit(&ledger, &given.world, &[], commit(9).as_str());
     assert!(matches!(never, Err(Error::NeverApplied { .. })), "{never:?}");
+    let nothing = of_commit(&ledger, &World::default(), &[], commit(2).as_str());
+    assert!(matches!(nothing, Err(Error::UnknownCommit(_))), "no application: {nothing:?}");
     ledger.shutdown();
 }
