@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -224,14 +223,19 @@ func (c *cluster) startAPIServer(ctx context.Context) error {
 	return c.startClients(ctx)
 }
 
-func (c *cluster) pauseAPIServer(context.Context) error  { return c.signalAPIServer(syscall.SIGSTOP) }
-func (c *cluster) resumeAPIServer(context.Context) error { return c.signalAPIServer(syscall.SIGCONT) }
+func (c *cluster) pauseAPIServer(context.Context) error {
+	return c.withAPIServer((*process).pause)
+}
 
-func (c *cluster) signalAPIServer(s syscall.Signal) error {
+func (c *cluster) resumeAPIServer(context.Context) error {
+	return c.withAPIServer((*process).resume)
+}
+
+func (c *cluster) withAPIServer(do func(*process) error) error {
 	if c.apiServer == nil {
 		return errors.New("kube-apiserver is not running")
 	}
-	return c.apiServer.signal(s)
+	return do(c.apiServer)
 }
 
 // wipe puts a fresh cluster in the place of this one: same address, same keys

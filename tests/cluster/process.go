@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // logTailBytes bounds how much of a dead program's log is repeated to the user.
@@ -57,7 +60,28 @@ func startProcess(dir, path string, args []string, exits chan<- *process) (*proc
 
 func (p *process) pid() int { return p.command.Process.Pid }
 
-// signal asks the kernel to deliver one signal; SIGSTOP and SIGCONT included.
+// pause stops the child in its tracks, and returns once all of it has stopped:
+// on a busy machine a thread that had its turn still answers requests after
+// the signal was sent.
+func (p *process) pause() error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for {
+		// Stops only: how the child ends is for Wait to learn.
+		err := unix.Waitid(unix.P_PID, p.pid(), nil, unix.WSTOPPED, nil)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, syscall.EINTR) {
+			return fmt.Errorf("wait until %s has stopped: %w", p.name, err)
+		}
+	}
+}
+
+// resume lets a paused child go on.
+func (p *process) resume() error { return p.signal(syscall.SIGCONT) }
+
 func (p *process) signal(s syscall.Signal) error {
 	if err := p.command.Process.Signal(s); err != nil {
 		return fmt.Errorf("send %v to %s: %w", s, p.name, err)
