@@ -50,7 +50,7 @@ pub use preview::preview;
 pub(crate) use project::ORDER;
 pub use project::project;
 pub use replaced::compare_replaced;
-pub use request::{Class, Error};
+pub use request::{Class, Error, NO_DRY_RUN};
 pub use sights::{SIGHTS_MAX, Sight};
 pub use transfer::{Transfer, by_hand, co_owners, left_behind, transfer};
 pub use write::{

@@ -546,6 +546,11 @@ fn namespace_in(path: &str) -> String {
     parts.nth(1).unwrap_or_default().to_owned()
 }
 
+/// What an API server says in words of its own, and what counts for what is done next.
+const OWN_WORDS: [&str; 3] = ["already exists", "exceeded quota: ", NO_DRY_RUN];
+/// What is said of a webhook that may not be asked without consequences (`sideEffects: Some`).
+pub const NO_DRY_RUN: &str = "does not support dry run";
+
 /// What a refusal says without quoting anything: which fields, for which reasons.
 fn without_values(answer: &Value) -> String {
     let causes = answer.pointer("/details/causes").and_then(Value::as_array);
@@ -555,7 +560,9 @@ fn without_values(answer: &Value) -> String {
         .map(|cause| format!("{} ({})", named(text(cause, "/field")), text(cause, "/reason")))
         .collect();
     let fields = if fields.is_empty() { String::new() } else { format!("{}; ", fields.join(", ")) };
-    format!("{fields}the API server's text is withheld, because it may quote the Secret")
+    let said = OWN_WORDS.iter().filter(|words| text(answer, "/message").contains(**words));
+    let said: String = said.map(|words| format!("… {words}…; ")).collect();
+    format!("{fields}{said}the API server's text is withheld, because it may quote the Secret")
 }
 
 /// A field with the key in its brackets left out unless it is one that a Secret may have: a line of

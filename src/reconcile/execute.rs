@@ -6,6 +6,7 @@
 
 pub(super) mod delete;
 mod notes;
+mod recreate;
 mod replace;
 pub(super) mod take_over;
 
@@ -202,9 +203,8 @@ async fn one(parts: &Parts, about: &About, index: u32, write: &Write) -> Answer 
     let audit_id = format!("{}-{}-{index}", parts.ledger.ledger_id(), about.intent);
     failpoint::reach(failpoint::SENDING);
     let (result, blob) = match (write.verb, write.method) {
-        (Verb::Prune | Verb::Recreate, _) => {
-            (delete::run(parts, about, write, audit_id).await, None)
-        }
+        (Verb::Prune, _) => (delete::run(parts, about, write, audit_id).await, None),
+        (Verb::Recreate, _) => (recreate::run(parts, about, write, audit_id).await, None),
         (Verb::TakeOver, _) => take_over::run(parts, about, write, audit_id).await,
         (_, Method::Replace) => replace::run(parts, about, write, audit_id).await,
         (_, Method::Apply) => apply(parts, about, write, audit_id).await,

@@ -341,6 +341,30 @@ fn replace_with_force_makes_the_object_anew() {
     assert_eq!(live(&ns, "cm/one", ".data.key"), "2");
     assert_ne!(live(&ns, "cm/one", ".metadata.uid"), uid);
     assert_eq!(verbs(&greffier, &app), ["Create", "Recreate", "Create"]);
+
+    // What is to come is asked about first: nothing is deleted for what is then refused.
+    let uid = live(&ns, "cm/one", ".metadata.uid");
+    let wrong = replaced("one", "3", options).replace("\ndata:", "\nimmutable: never\ndata:");
+    greffier.repo.write("web/c.yaml", &wrong);
+    let commit = greffier.repo.push("a mistake");
+    let ended = greffier.wait(&commit, |event| {
+        of("sync.finished", &app)(event) && event["detail"]["commit"] == commit.as_str()
+    });
+    assert!(ended["summary"].as_str().unwrap().contains("was not deleted"), "{ended}");
+    assert_eq!(live(&ns, "cm/one", ".metadata.uid"), uid);
+    // A Secret, of which the API server's text is withheld.
+    let secret = |value: &str| {
+        let text = replaced("one", value, options).replace("ConfigMap", "Secret");
+        text.replace("\ndata:", "\nstringData:")
+    };
+    greffier.repo.write("web/c.yaml", &replaced("one", "3", options));
+    greffier.repo.write("web/s.yaml", &secret("a"));
+    greffier.wait_synced(&app, &greffier.repo.push("mended"));
+    let was = live(&ns, "secret/one", ".metadata.uid");
+    assert_ne!(live(&ns, "cm/one", ".metadata.uid"), uid);
+    greffier.repo.write("web/s.yaml", &secret("b"));
+    greffier.wait_synced(&app, &greffier.repo.push("another secret"));
+    assert_ne!(live(&ns, "secret/one", ".metadata.uid"), was);
 }
 
 #[test]

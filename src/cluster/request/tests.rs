@@ -136,6 +136,12 @@ fn texts_about_secrets_are_withheld() {
             .contains("data[password] (FieldValueInvalid), data[…] (FieldValueInvalid)"),
         "{error}"
     );
+    let words = "exceeded quota: ";
+    let answer = status("Forbidden", json!({})).to_string();
+    let answer = answer.replace("said", &format!("canary {words}canary"));
+    let error = refusal(&call(Method::POST, true), StatusCode::FORBIDDEN, answer.as_bytes(), None);
+    let error = error.to_string();
+    assert!(error.contains(words) && !error.contains("canary"), "{error}");
 }
 
 #[test]
