@@ -173,6 +173,12 @@ impl ObjectKey {
         if self.is_application() { self.name().parse().ok() } else { None }
     }
 
+    /// The definition of a child application, wherever its parent has it.
+    #[must_use]
+    pub fn application(name: &AppName) -> Self {
+        Self::new("argoproj.io", "Application", "", name.as_str())
+    }
+
     /// Whether this is a `HorizontalPodAutoscaler`.
     #[must_use]
     pub fn is_autoscaler(&self) -> bool {

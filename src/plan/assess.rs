@@ -16,6 +16,7 @@ pub(super) use method::recreates;
 pub(super) use unwritten::Beside;
 pub use unwritten::may_be_in_the_way;
 
+use self::unwritten::Barrier;
 use super::order::in_order;
 use super::unseen::Unseen;
 use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission, redefined};
@@ -165,26 +166,25 @@ impl Assessed {
         };
         let judge = Judge { world, name, app, permission, compared };
         let redefined = redefined::why(world, name, app);
-        let mut barrier: Option<(i32, String, bool)> = None;
+        let mut barrier: Option<Barrier> = None;
         for (wave, object) in in_order(desired) {
             let mut need = judge.need(object);
             // What a person holds of it was asked for by no definition.
             if let Some(why) = redefined.as_ref().filter(|_| !judge.is_hold_due(object)) {
                 need = need.after(why, true);
             }
-            let barred = barrier.as_ref().filter(|(barred, ..)| *barred < wave);
-            if let Some((_, why, progress)) = barred.filter(|_| !judge.is_hold_due(object)) {
-                need = need.after(why, *progress);
+            let barred = barrier.as_ref().filter(|barrier| barrier.wave < wave);
+            if let Some(barrier) = barred.filter(|_| !judge.is_hold_due(object)) {
+                need = need.after(&barrier.why, barrier.may_pass);
             }
             assessed.take(&judge, object, need);
-            assessed.note_beside(&judge, object);
+            assessed.note_beside(&judge, object, barred);
             if desired.several_waves
                 && barrier.is_none()
                 && let Some(last) = assessed.objects.last()
                 && !(last.is_done() && judge.is_observed(object))
             {
-                let why = format!("wave {wave} waits for {}", object.key);
-                barrier = Some((wave, why, !last.blocked || last.waits_for_progress));
+                barrier = Some(judge.barrier(wave, object, last));
             }
         }
         assessed.leave_beside(&judge);

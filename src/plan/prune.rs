@@ -221,7 +221,7 @@ impl Prunes {
         if child.removing {
             return true;
         }
-        let key = ObjectKey::new("argoproj.io", "Application", "", name.as_str());
+        let key = ObjectKey::application(name);
         let mut assessment = extra(&key, child.health, &child.health_message);
         let own = &child.spec.removals.own;
         assessment.counted = !own.extraneous;
@@ -394,7 +394,7 @@ impl<'a> Judge<'a> {
     /// Why an object stays although it is to go, because of what is wanted beside it, and whether that
     /// may pass.
     fn held_back(&self, prune: &Write) -> Option<(String, bool)> {
-        let (what, may_pass) = match (self.beside.unwritten.first(), &self.beside.undone) {
+        let (what, may_pass) = match (self.beside.holds_back(&prune.key), &self.beside.undone) {
             (Some(unwritten), _) => unwritten.said(),
             (None, Some(other)) => (format!("{other} is not there and healthy (PruneLast)"), true),
             (None, None) => return None,

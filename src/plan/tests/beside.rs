@@ -198,6 +198,31 @@ fn what_goes_stays_while_what_comes_with_it_waits_for_an_earlier_wave() {
 }
 
 #[test]
+fn a_wave_that_waits_for_what_is_in_the_way_lets_go_of_what_may_be_that() {
+    let (d, e) = ("Service/prod/d", "Service/prod/e");
+    let mut given = Given::app("web", auto());
+    given.renders("web", objects(&[A, C, d]));
+    given.syncs("web");
+    given.push(2);
+    let late = |object: DesiredObject| DesiredObject { wave: 5, ..object };
+    given.renders("web", vec![object(B, 1), late(object(C, 2)), late(object(e, 1))]);
+    assert_eq!(given.writes("web"), [format!("create {B}")]);
+    let intent = given.intends("web");
+    let refused = WriteResult::Refused("exceeded quota: small".into());
+    let outcome = OutcomeRecordedV1 { app: name("web"), intent, results: vec![(0, refused)] };
+    given.event(outcome);
+    // What is of another kind is no reason for the refusal.
+    let plan = given.plan("web");
+    assert_eq!(writes(&plan), [format!("prune {A}")]);
+    assert!(said(&plan, d).why.contains("wave 0 waits for ConfigMap/prod/b"), "{plan:#?}");
+    let intent = given.intends("web");
+    given.carries_out(intent);
+    given.after_ms(60_000);
+    given.syncs("web");
+    assert!(given.finishes("web") && !given.world.live.contains_key(&key(d)));
+}
+
+#[test]
 fn what_goes_stays_while_what_comes_with_it_waits_for_a_person() {
     let mut given = renamed(B);
     given.sees_managed(B, "Argo CD");
