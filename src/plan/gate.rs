@@ -223,7 +223,13 @@ fn reasons(
     }
     let of_children: Vec<_> = removals.iter().flat_map(|(child, _)| removed.keys(child)).collect();
     let removed: usize = removals.iter().map(|(child, _)| removed.count(child)).sum();
-    let children: usize = world.children(name).map(|child| world.removal_count(child)).sum();
+    let children = world.children(name).map(|child| match app.entered_children.get(child) {
+        Some(entered) if removals.iter().all(|(removed, _)| removed != child) => {
+            world.count_before(child, *entered)
+        }
+        _ => world.removal_count(child),
+    });
+    let children: usize = children.sum();
     let now = deletions.len() + removed;
     let begun = desired.into_iter().flat_map(|desired| &desired.deleted);
     let begun = begun.chain(later.iter().copied());

@@ -287,7 +287,7 @@ impl PendingGate {
 
     fn removal(&mut self, world: &World, child: &AppName) {
         self.blobs.push(None);
-        let key = ObjectKey::new("argoproj.io", "Application", "", child.as_str());
+        let key = ObjectKey::application(child);
         self.waits.items.push(Item {
             verb: "remove".to_owned(),
             object: key.to_string(),

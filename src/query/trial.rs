@@ -61,7 +61,7 @@ pub fn gather(world: &World, app: &AppName, wanted: Vec<Wanted>) -> PendingTrial
         }
     }
     for child in world.children(app) {
-        let key = ObjectKey::new("argoproj.io", "Application", "", child.as_str());
+        let key = ObjectKey::application(child);
         let kept = wanted.iter().any(|w| w.key.is_application() && w.key.name() == key.name());
         if !kept {
             pending.push(key, Side::Extra, why);

@@ -363,8 +363,11 @@ pub struct App {
     /// Its gate.
     pub gate: Option<Gate>,
     /// The objects that became its own while others had to go: those are judged by what the
-    /// application had before, or what waits would pass as soon as the new ones are made.
+    /// application had before, or what waits would pass as soon as the new ones are made. They count
+    /// from the next render on that comes when nothing has to go any more.
     pub entered: BTreeSet<ObjectKey>,
+    /// The children that came while others had to go, and when: of them counts what was there before.
+    pub entered_children: BTreeMap<AppName, Seq>,
     /// The approval that is being carried out.
     pub approved: Option<Approval>,
     /// What the deletions of that plan rest on. A deletion that rests on the same is approved,
@@ -444,6 +447,7 @@ impl App {
             paused: None,
             gate: None,
             entered: BTreeSet::new(),
+            entered_children: BTreeMap::new(),
             approved: None,
             approved_bases: BTreeSet::new(),
             lapsed: Vec::new(),

@@ -180,6 +180,13 @@ pub enum Made {
 }
 
 impl Made {
+    /// Since when it is greffier's.
+    #[must_use]
+    pub fn since(self) -> Seq {
+        let (Self::Here(seq) | Self::Found(seq)) = self;
+        seq
+    }
+
     /// Whether it was there at the end of event `at`.
     #[must_use]
     pub fn is_older_than(self, at: Seq) -> bool {

@@ -13,7 +13,7 @@ use super::cluster::Owned;
 use super::removals::Removals;
 use super::trial::asked_for;
 use super::world::World;
-use crate::ledger::event::{DesiredObject, Preview, Verb, Write};
+use crate::ledger::event::{DesiredObject, Origin, Preview, Verb, Write};
 use crate::model::{
     AppName, CommitId, Digest, ObjectKey, PlanHash, REPLICAS, Removal, Ruling, Seq,
 };
@@ -190,6 +190,41 @@ impl World {
             && !self.extras_of(name).any(goes)
             && self.children(name).all(|child| app.defines(child));
         done.then(|| asked_for(&desired))
+    }
+
+    /// Whether something of an application has to go, now or when what it waits for has passed.
+    fn has_to_let_go(&self, name: &AppName) -> bool {
+        let Some(app) = self.apps.get(name) else { return false };
+        let goes =
+            |(key, owned, _): (&ObjectKey, &Owned, _)| !self.stays(key, owned, Removal::Prune);
+        let defined: BTreeSet<AppName> = app.defined().collect();
+        app.gate.is_some()
+            || self.extras_of(name).any(goes)
+            || self.children(name).any(|child| !defined.contains(child))
+    }
+
+    /// A render comes: what the last ones brought counts from here on, unless something of them has
+    /// to go still.
+    pub(super) fn count_entered(&mut self, name: &AppName) {
+        if !self.has_to_let_go(name)
+            && let Some(app) = self.apps.get_mut(name)
+        {
+            app.entered.clear();
+            app.entered_children.clear();
+        }
+    }
+
+    /// Notes that a child comes while others of its parent have to go: they are judged without what
+    /// it brings.
+    pub(super) fn note_entering(&mut self, seq: Seq, child: &AppName, origin: &Origin) {
+        let Origin::Parent(parent) = origin else { return };
+        let known = self.apps.get(child).is_some_and(|known| known.origin == *origin);
+        if !known
+            && self.has_to_let_go(parent)
+            && let Some(parent) = self.apps.get_mut(parent)
+        {
+            parent.entered_children.insert(child.clone(), seq);
+        }
     }
 
     /// Counts deletions that are begun.

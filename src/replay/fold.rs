@@ -218,6 +218,7 @@ impl World {
         let digest = Digest::of(&body.manifest);
         self.count_definition(body, digest);
         self.left.remove(&body.app);
+        self.note_entering(seq, &body.app, &body.origin);
         let asked_by = self.asked_by(&body.app, &body.origin);
         let app = match self.apps.entry(body.app.clone()) {
             Entry::Occupied(known) => {
@@ -342,6 +343,7 @@ impl World {
     /// From here on `new` is what the application wants.
     pub(super) fn take_force(&mut self, name: &AppName, mut new: Desired) -> Touched {
         self.gives_way(name, &new);
+        self.count_entered(name);
         let Some(app) = self.apps.get_mut(name) else { return Touched::nothing() };
         app.lay_over(&mut new);
         let objects = &new.objects;
@@ -355,9 +357,6 @@ impl World {
         app.rewritten = None;
         if !app.desired.as_ref().is_some_and(|former| former.asks_for_the_same(&new)) {
             app.counts = (0, 0, 0);
-        }
-        if app.gate.is_none() {
-            app.entered.clear();
         }
         app.drift.retain(|key, _| objects.contains_key(key));
         app.rivals.retain(|key, _| objects.contains_key(key));

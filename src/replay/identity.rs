@@ -310,6 +310,7 @@ impl World {
             app.trials.stays();
             app.lapse();
             app.entered.clear();
+            app.entered_children.clear();
             if let Some(desired) = &mut app.desired {
                 desired.deleted.clear();
             }

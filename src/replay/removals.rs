@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::cluster::Owned;
 use super::world::World;
 use crate::ledger::event::Origin;
-use crate::model::{AppName, Digest, ObjectKey, Removal, Ruling};
+use crate::model::{AppName, Digest, ObjectKey, Removal, Ruling, Seq};
 
 /// Applications that are removed together.
 #[derive(Debug)]
@@ -104,6 +104,16 @@ impl World {
         let all = below.len() + owned.filter(|owned| !stays(owned)).count();
         // Without its finalizer the objects are left, but nothing keeps them any more.
         if all == 0 { self.owned_count(app) + 1 } else { all }
+    }
+
+    /// How many objects of `app` and of those below it were greffier's at `then` already, whoever had
+    /// them.
+    #[must_use]
+    pub fn count_before(&self, app: &AppName, then: Seq) -> usize {
+        let below = self.below(app, None);
+        let all = if below.is_empty() { BTreeSet::from([app]) } else { below };
+        let owned = all.into_iter().flat_map(|name| self.owned_by(name));
+        owned.filter(|(_, owned)| owned.made.since() <= then).count()
     }
 
     /// The objects that go when `app` is removed; not those that something keeps.

@@ -98,7 +98,7 @@ pub(super) fn leave(
     prunes.retain(&mut stays);
     if removes {
         let removed = plan.remove.drain(..);
-        let key = |child: AppName| ObjectKey::new("argoproj.io", "Application", "", child.as_str());
+        let key = |child: AppName| ObjectKey::application(&child);
         keys.extend(removed.map(|(child, _)| key(child)));
     }
     for object in plan.objects.iter_mut().filter(|object| keys.contains(&object.key)) {

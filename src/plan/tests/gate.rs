@@ -105,6 +105,42 @@ fn what_is_made_while_deletions_wait_does_not_let_them_pass() {
 }
 
 #[test]
+fn what_waits_is_judged_over_later_commits_by_what_was_there_before_the_first() {
+    let reason = ["would delete 5 of 5 objects of web (limit 50 %)"];
+    let mut given = Given::synced(maps(5));
+    given.push(2);
+    given.renders("web", renamed());
+    let plan = given.gates("web").plan;
+    given.syncs("web");
+    // Something else of the push comes first, and while it does nothing waits at the gate.
+    given.push(3);
+    given.event(GateLapsedV1 { app: name("web"), plan });
+    given.renders("web", [renamed(), objects(&["Secret/prod/s"])].concat());
+    assert_eq!(reasons(&given.plan("web")), reason);
+
+    // Nor does it where nothing has been asked yet, because something else was waited for.
+    let mut given = Given::synced(maps(5));
+    given.push(2);
+    let mut waves = renamed();
+    waves.last_mut().unwrap().wave = 5;
+    given.renders("web", waves.clone());
+    let creations = given.intends("web");
+    given.carries_out(creations);
+    given.push(3);
+    waves.last_mut().unwrap().wave = 0;
+    given.renders("web", waves);
+    given.syncs("web");
+    assert_eq!(reasons(&given.plan("web")), reason);
+    // Once it is gone, the next render counts everything.
+    given.approves("web");
+    given.syncs("web");
+    assert!(given.finishes("web"));
+    given.push(4);
+    given.renders("web", renamed().split_off(3));
+    assert_eq!(reasons(&given.plan("web")), [""; 0], "3 of 6");
+}
+
+#[test]
 fn deletions_in_several_steps_are_judged_as_a_whole() {
     let mut given = Given::synced(maps(8));
     given.push(2);

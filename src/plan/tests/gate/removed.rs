@@ -46,6 +46,40 @@ fn removed_applications_count_their_objects() {
 }
 
 #[test]
+fn what_comes_in_the_place_of_removed_applications_does_not_let_them_pass() {
+    let mut given = family(&["a", "b", "c"], 2, true);
+    drop_children(&mut given, &["a"]);
+    let former = given.world.apps[&name("root")].desired.clone().unwrap().objects;
+    let coming = ["d", "e"].map(|name| child(&cascading(name, auto())));
+    given.renders("root", former.into_values().chain(coming).collect());
+    while given.follows("root") {}
+    for child in ["d", "e"] {
+        let objects = (0..3).map(|n| object(&format!("ConfigMap/prod/{child}-{n}"), 1));
+        given.renders(child, objects.collect());
+        given.syncs(child);
+    }
+    let reason = ["would delete 6 of 9 objects of root (limit 50 %)"];
+    assert_eq!(reasons(&given.plan("root")), reason);
+}
+
+#[test]
+fn what_renamed_applications_pass_on_still_counts() {
+    let children = ["a", "b", "c"];
+    let mut given = family(&children, 5, true);
+    drop_children(&mut given, &[]);
+    let coming = ["d", "e", "f"].map(|name| child(&cascading(name, auto())));
+    given.renders("root", coming.to_vec());
+    while given.follows("root") {}
+    for (former, heir) in children.iter().zip(["d", "e", "f"]) {
+        let objects = (0..5).map(|n| object(&format!("ConfigMap/prod/{former}-{n}"), 1));
+        given.renders(heir, objects.collect());
+        given.syncs(heir);
+    }
+    let plan = given.plan("root");
+    assert_eq!((reasons(&plan), plan.remove.len()), (vec![], 3), "three names of 18");
+}
+
+#[test]
 fn an_approved_removal_lapses_when_the_application_grows() {
     let mut given = family(&["a", "b"], 4, true);
     drop_children(&mut given, &[]);
@@ -199,7 +233,7 @@ fn what_the_other_does_not_want_counts_and_what_it_wants_no_more_is_asked_about(
     given.follows("root");
     given.renders("b", had(1));
     // The application, and four of its objects.
-    let what = "would delete 5 of 7 objects of root (limit 50 %)";
+    let what = "would delete 5 of 6 objects of root (limit 50 %)";
     assert_eq!(reasons(&given.plan("root")), [what]);
     given.approves("root");
     assert_eq!(given.plan("root").remove.len(), 1);
@@ -208,7 +242,7 @@ fn what_the_other_does_not_want_counts_and_what_it_wants_no_more_is_asked_about(
     given.advances("root");
     given.renders("b", objects(&["Secret/prod/b"]));
     let plan = given.plan("root");
-    let what = "would delete 6 of 7 objects of root (limit 50 %)";
+    let what = "would delete 6 of 6 objects of root (limit 50 %)";
     assert_eq!((reasons(&plan), plan.remove.len()), (vec![what], 0), "nobody approved all of it");
     // Of kinds that always wait, too, what the other one wants does not go.
     given.limits.kinds = vec!["ConfigMap".into()];
@@ -245,7 +279,7 @@ fn what_is_below_a_renamed_application_is_no_deletion_where_the_other_defines_it
     given.advances("leaf");
     for (renders, asked) in [
         (vec![leaf], vec![]),
-        (objects(&["Secret/prod/s"]), vec!["would delete 7 of 8 objects of root (limit 50 %)"]),
+        (objects(&["Secret/prod/s"]), vec!["would delete 7 of 7 objects of root (limit 50 %)"]),
     ] {
         let mut given = given.clone();
         given.renders("other", renders);
