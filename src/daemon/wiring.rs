@@ -408,7 +408,7 @@ fn sights(world: &World) -> Vec<cluster::Sight> {
 
 /// What the ledger has of each object, so that a restart does not record the same again.
 fn known_objects(world: &World) -> cluster::Known {
-    let mut known = cluster::Known::written_until(world.own_writes.until());
+    let mut known = cluster::Known::written_until(world.written_until());
     for (key, live) in world.observed() {
         let fingerprint = cluster::Fingerprint::of(
             &live.uid,

@@ -44,11 +44,11 @@ impl World {
 
     /// What people call an instant, and what another cluster is given, decide nothing.
     fn fold(&mut self, seq: Seq, recorded: Timestamp, event: &Event) -> Touched {
+        use Event::{RecoveryBegun, RecoveryIntent, RecoveryOutcome};
         match event {
             Event::LedgerCreated(_)
             | Event::HistoryImported(_)
             | Event::Marked(_)
-            | Event::RecoveryBegun(_)
             | Event::RecoveryFinished(_)
             | Event::RecoveryAbandoned(_)
             | Event::DaemonStopped(_) => Touched::nothing(),
@@ -99,7 +99,7 @@ impl World {
             | Event::AuditTroubled(_)
             | Event::AttributionResolved(_)
             | Event::AuditGapSuspected(_) => self.audited(seq, recorded, event),
-            Event::RecoveryIntent(_) | Event::RecoveryOutcome(_) => self.replayed(),
+            RecoveryBegun(_) | RecoveryIntent(_) | RecoveryOutcome(_) => self.replay(seq, event),
             Event::DeadlineReached(body) => self.deadline_reached(body.deadline),
             Event::SyncRequested(_)
             | Event::Paused(_)
@@ -121,12 +121,6 @@ impl World {
             Event::RestoreEnded(body) => self.restore_ended(body),
             _ => Touched::nothing(),
         }
-    }
-
-    /// What a replay wrote is a write of this ledger, if the cluster is ever kept.
-    fn replayed(&mut self) -> Touched {
-        self.may_have_written(self.now);
-        Touched::nothing()
     }
 
     pub(super) fn writes_suspended(&mut self, body: &WritesSuspendedV1) -> Touched {

@@ -25,6 +25,8 @@ use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 
 /// How much earlier than the daemon the API server may think that it is.
 const CLOCKS_DIFFER_MS: u64 = 60_000;
+/// How many other clusters are remembered, those that were written to last.
+const OTHERS_MAX: usize = 16;
 
 /// What this ledger knows of the times of its own writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,11 @@ pub struct OwnWrites {
     pub cut: bool,
     /// Until when one that nobody saw made may have been made, or what was there was accepted.
     pub unseen: Timestamp,
+    /// The same of other clusters, by uid: those that were kept before, and those that were replayed
+    /// onto. What was written to one says nothing of another.
+    pub others: BTreeMap<String, Written>,
+    /// The replay that was begun last, and the uid of the cluster that it writes to.
+    pub replay: Option<(Seq, String)>,
     /// What shows that greffier wrote later than that.
     pub sign: Option<Sign>,
     /// The same of a cluster of which it is in doubt whether it is the one to be kept.
@@ -44,6 +51,23 @@ pub struct OwnWrites {
     pub later: BTreeMap<ObjectKey, Later>,
     /// Up to when writes of greffier that this ledger does not know of were let go, by object.
     pub let_go: BTreeMap<ObjectKey, Timestamp>,
+}
+
+/// What this ledger knows of the times of its writes to another cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// As of the kept one.
+    pub latest: Option<Timestamp>,
+    /// As of the kept one.
+    pub unseen: Timestamp,
+    /// The event that said so last.
+    pub seq: Seq,
+}
+
+impl Written {
+    fn until(&self) -> Timestamp {
+        self.latest.unwrap_or_default().max(self.unseen.plus_ms(CLOCKS_DIFFER_MS))
+    }
 }
 
 /// What an object shows of greffier that is later than all of this ledger.
@@ -71,16 +95,61 @@ pub struct Sign {
 }
 
 impl OwnWrites {
-    /// Up to when a write of greffier may be one of this ledger; `None` = it never wrote, and no
-    /// write tells it anything.
-    #[must_use]
-    pub fn until(&self) -> Option<Timestamp> {
-        let latest = self.latest.or(self.cut.then(Timestamp::default))?;
-        Some(latest.max(self.unseen.plus_ms(CLOCKS_DIFFER_MS)))
+    fn forget_others(&mut self) {
+        while self.others.len() > OTHERS_MAX
+            && let Some((uid, _)) = self.others.iter().min_by_key(|(_, of)| of.seq)
+        {
+            let uid = uid.clone();
+            self.others.remove(&uid);
+        }
     }
 }
 
 impl World {
+    /// Up to when a write of greffier to the cluster that answers may be one of this ledger; `None` =
+    /// it never wrote, and no write tells it anything.
+    #[must_use]
+    pub fn written_until(&self) -> Option<Timestamp> {
+        let own = &self.own_writes;
+        let wrote = own.latest.is_some() || own.others.values().any(|of| of.latest.is_some());
+        if !wrote && !own.cut {
+            return None;
+        }
+        let kept = Written { latest: own.latest, unseen: own.unseen, seq: self.seq }.until();
+        let (uid, identity) = (&self.cluster.uid, &self.cluster.identity);
+        Some(match own.others.get(uid) {
+            _ if *uid == identity.kept => kept,
+            Some(of) => of.until(),
+            // Its objects may be copies of those of any.
+            None => own.others.values().map(Written::until).max().unwrap_or_default().max(kept),
+        })
+    }
+
+    /// What a replay writes is a write of this ledger to its target, and to no other cluster.
+    pub(super) fn replay(&mut self, seq: Seq, event: &Event) -> Touched {
+        let recovery = match event {
+            Event::RecoveryBegun(body) => {
+                self.own_writes.replay = Some((seq, body.uid.clone()));
+                seq
+            }
+            Event::RecoveryIntent(body) => body.recovery,
+            Event::RecoveryOutcome(body) => body.recovery,
+            _ => return Touched::nothing(),
+        };
+        let target = self.own_writes.replay.as_ref().filter(|(begun, _)| *begun == recovery);
+        if let Some((_, uid)) = target {
+            let uid = uid.clone();
+            if uid == self.cluster.identity.kept {
+                self.may_have_written(self.now);
+            } else {
+                let of = self.own_writes.others.entry(uid).or_default();
+                (of.unseen, of.seq) = (of.unseen.max(self.now), seq);
+                self.own_writes.forget_others();
+            }
+        }
+        Touched::nothing()
+    }
+
     /// When greffier wrote to the object last, where this ledger does not know of that.
     #[must_use]
     pub fn later_write(&self, app: &App, key: &ObjectKey) -> Option<Timestamp> {
@@ -225,6 +294,15 @@ impl World {
         if let Some(doubted) = self.own_writes.doubted.take() {
             self.own_writes.sign = Some(doubted);
         }
+        let (seq, identity) = (self.seq, &self.cluster.identity);
+        if self.cluster.uid != identity.kept {
+            let own = &mut self.own_writes;
+            let of = own.others.remove(&self.cluster.uid).unwrap_or_default();
+            let former = Written { latest: own.latest, unseen: own.unseen, seq };
+            (own.latest, own.unseen) = (of.latest, of.unseen);
+            own.others.insert(identity.kept.clone(), former);
+            own.forget_others();
+        }
         self.may_have_written(self.now);
     }
 
@@ -240,7 +318,7 @@ impl World {
     pub(super) fn look_at_writer(&mut self, body: &ObjectObservedV1) -> bool {
         let own = body.managers.iter().find(|stamp| stamp.is_own());
         let Some(at) = own.and_then(|stamp: &ManagerStamp| stamp.time) else { return false };
-        if self.own_writes.until().is_none_or(|until| at <= until)
+        if self.written_until().is_none_or(|until| at <= until)
             // The answer is on its way.
             || self.in_flight.contains_key(&body.key)
             || self.own_writes.is_let_go(&body.key, at)

@@ -4,6 +4,7 @@
 mod held;
 mod let_go;
 mod nobodys_word;
+mod replayed;
 mod start;
 
 use super::super::{Plan, withdrawn};
