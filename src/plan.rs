@@ -22,7 +22,7 @@ mod unseen;
 
 use std::collections::BTreeMap;
 
-pub use assess::{Assessment, CONTEST, Status, may_be_in_the_way};
+pub use assess::{Assessment, CONTEST, Status};
 pub use check::{Violation, check, withdrawn};
 pub use gate::{Gated, Limits};
 pub use order::kind_rank;

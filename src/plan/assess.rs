@@ -14,7 +14,6 @@ mod unwritten;
 
 pub(super) use method::recreates;
 pub(super) use unwritten::Beside;
-pub use unwritten::may_be_in_the_way;
 
 use self::unwritten::Barrier;
 use super::order::in_order;
@@ -22,7 +21,7 @@ use super::unseen::Unseen;
 use super::{CREATE_NAMESPACE, Compared, Comparison, DryRun, Permission, redefined};
 use crate::ledger::event::{DesiredObject, DriftKind, Health, Method, Verb, Write};
 use crate::model::{AppName, GroupKind, ObjectKey, Restraint};
-use crate::replay::{App, LiveObject, Owned, World};
+use crate::replay::{App, Attempt, LiveObject, Owned, World, may_be_in_the_way};
 
 /// The state of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -559,8 +558,14 @@ impl Judge<'_> {
         }
         match attempt.next {
             Some(next) if next <= self.world.now => None,
-            _ => Some((attempt.error.clone(), !attempt.refused)),
+            _ => Some((attempt.error.clone(), !attempt.refused || self.goes_out_of(attempt))),
         }
+    }
+
+    /// Whether what the object may have been refused for is being deleted.
+    fn goes_out_of(&self, attempt: &Attempt) -> bool {
+        may_be_in_the_way(&attempt.error)
+            && self.world.extras_of(self.name).any(|(_, _, live)| live.deleting)
     }
 
     fn health(&self, object: &DesiredObject) -> (Health, String) {

@@ -180,6 +180,8 @@ impl World {
         let former = self.live.remove(&body.key);
         self.own_writes.forget(&body.key);
         let mut touched = self.touched_by_object(&body.key, true);
+        let owner = self.owned.get(&body.key).map(|owned| owned.app.clone());
+        touched = touched.and(self.out_of_the_way(&body.key, owner.as_ref()));
         let scaled = former.as_ref().and_then(|former| former.scales.as_deref());
         touched.apps.extend(self.touched_by_scaling(scaled).apps);
         // Of another cluster it says nothing about the one that is kept.

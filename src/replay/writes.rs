@@ -211,6 +211,7 @@ impl World {
                 self.live.remove(key);
             }
             self.disown(key);
+            let _ = self.out_of_the_way(key, Some(name));
         } else {
             if let Some(live) = self.live.get_mut(key).filter(|_| same) {
                 live.deleting = true;

@@ -9,6 +9,7 @@ use super::super::unseen::Unseen;
 use super::{Assessed, Assessment, Judge, Status};
 use crate::ledger::event::{DesiredObject, Health, Verb};
 use crate::model::{GroupKind, ObjectKey, Seq};
+use crate::replay::may_be_in_the_way;
 
 /// What an application wants, is not there as it is wanted, and holds back what is to go.
 #[derive(Default)]
@@ -140,56 +141,9 @@ impl Judge<'_> {
     }
 
     /// Whether the object may have been refused because of one that is there.
-    fn is_in_the_way(&self, object: &DesiredObject) -> bool {
+    pub(super) fn is_in_the_way(&self, object: &DesiredObject) -> bool {
         let attempt = self.app.attempts.get(&object.key);
         let attempt = attempt.filter(|tried| tried.digest == object.digest);
         attempt.is_some_and(|attempt| may_be_in_the_way(&attempt.error))
-    }
-}
-
-/// What is said of something that is there already, or of a quota that is used up. No name, and no
-/// path of a field, has a space in it.
-const IN_THE_WAY: [&str; 3] = [" is already ", " already exists", "exceeded quota: "];
-
-/// Whether an API server, or a webhook, may have refused an object because of one that is there: a
-/// port or an address that is allocated, a host that is defined, a quota that is used up. What goes
-/// may be just that.
-#[must_use]
-pub fn may_be_in_the_way(error: &str) -> bool {
-    IN_THE_WAY.iter().any(|words| error.contains(words))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_there_already_is_told_from_what_is_called_so() {
-        for (error, expected) in [
-            (
-                "spec.ports[0].nodePort: Invalid value: 31555: provided port is already allocated",
-                true,
-            ),
-            (
-                "spec.clusterIPs: Invalid value: [\"10.96.0.9\"]: provided IP is already allocated",
-                true,
-            ),
-            (
-                "pods \"a\" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1",
-                true,
-            ),
-            ("host \"x\" and path \"/\" is already defined in ingress prod/shop", true),
-            ("configmaps \"a\" already exists", true),
-            (
-                "(team-quota/quota-api; apps/v1, Kind=Deployment): .spec.quota: field not declared",
-                false,
-            ),
-            (
-                "Deployment.apps \"is-already-there\" is invalid: spec.quota.already: Required value",
-                false,
-            ),
-        ] {
-            assert_eq!(may_be_in_the_way(error), expected, "{error}");
-        }
     }
 }

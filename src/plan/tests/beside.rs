@@ -93,6 +93,34 @@ fn what_may_be_in_the_way_goes() {
     }
 }
 
+/// Goal: nothing goes for the sake of what is then not tried again.
+#[test]
+fn what_was_refused_for_what_is_there_is_tried_again_once_that_is_gone() {
+    for gone in [false, true] {
+        // By hand, and with no further try.
+        let mut given = Given::app("web", json!({}));
+        given.requests("web", false, &[]);
+        given.renders("web", objects(&[A, C]));
+        given.syncs("web");
+        assert!(given.finishes("web"));
+        given.push(2);
+        given.renders("web", objects(&[C, B]));
+        given.requests("web", true, &[]);
+        ends(&mut given, WriteResult::Refused("exceeded quota: small".into()));
+        given.after_ms(600_000);
+        assert_eq!(given.writes("web"), [format!("prune {A}")]);
+        let intent = given.intends("web");
+        let result = if gone { WriteResult::AlreadyGone } else { WriteResult::Deleted };
+        given.event(OutcomeRecordedV1 { app: name("web"), intent, results: vec![(0, result)] });
+        if !gone {
+            let plan = given.plan("web");
+            assert_eq!((writes(&plan), plan.finished), (Vec::new(), None), "it is on its way out");
+            given.loses(A);
+        }
+        assert_eq!(given.writes("web"), [format!("create {B}")]);
+    }
+}
+
 #[test]
 fn what_goes_stays_while_what_comes_with_it_cannot_be_written_at_all() {
     let unserved = "Rollout.example.org/prod/b";

@@ -9,8 +9,8 @@
 use super::{About, OUT_OF_TIME, delete, failure, manifest};
 use crate::cluster::{Class, Error, NO_DRY_RUN, ReplaceRequest};
 use crate::ledger::event::{Write, WriteResult};
-use crate::plan::may_be_in_the_way;
 use crate::reconcile::driver::Parts;
+use crate::replay::may_be_in_the_way;
 
 pub(super) async fn run(
     parts: &Parts,
