@@ -554,7 +554,8 @@ fn sync(
     if app.spec.skip {
         return Err(Error::LeftAlone(name.clone()));
     }
-    if app.removing {
+    // What stays although it is to go may be let go of, object by object.
+    if app.removing && (!prune || only.is_empty()) {
         return Err(Error::BeingRemoved(name.clone()));
     }
     if only.len() > ONLY_MAX {

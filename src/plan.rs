@@ -33,8 +33,7 @@ use crate::ledger::event::{Health, Method, Write};
 use crate::model::{AppName, BlobAddr, Digest, Mask, ObjectKey, Seq, Timestamp};
 use crate::replay::{App, World};
 
-/// Where a [`crate::ledger::event::DesiredObject`] came from that stands for `CreateNamespace=true`.
-pub const CREATE_NAMESPACE: &str = "syncOption CreateNamespace=true";
+pub use crate::ledger::event::CREATE_NAMESPACE;
 
 /// Why nothing is done for an application that is skipped.
 const SKIPPED: &str = "annotation argocd.argoproj.io/skip-reconcile: greffier leaves it alone";

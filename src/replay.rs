@@ -13,6 +13,7 @@ mod autoscaled;
 mod children;
 mod clock;
 mod cluster;
+mod coming;
 mod contest;
 mod counts;
 mod decisions;

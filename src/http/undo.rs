@@ -136,7 +136,7 @@ pub(super) async fn undo(
         What::Effects(span) => Box::pin(undo.effects(span)).await,
         What::PutBack(drift, seq) => Box::pin(undo.put_back(*drift, seq)).await,
         What::Edits(edits) => undo.edits(edits).await,
-        What::Undelete(gone, seq) => undo.undelete(gone, seq).await,
+        What::Undelete(gone, seq) => Box::pin(undo.undelete(gone, seq)).await,
         What::Define(app, manifest) => undo.define(app, &manifest).await,
     }
 }

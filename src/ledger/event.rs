@@ -24,8 +24,8 @@ mod write;
 use serde::Serialize;
 
 pub use application::{
-    AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, DesiredObject, Health,
-    KUBERNETES, ObjectHealthChangedV1, ObjectHold, ObjectOptions, Origin, ProgramsFoundV1,
+    AppDeclaredV1, AppHealthChangedV1, AppRefusedV1, AppRemovedV1, CREATE_NAMESPACE, DesiredObject,
+    Health, KUBERNETES, ObjectHealthChangedV1, ObjectHold, ObjectOptions, Origin, ProgramsFoundV1,
     RenderFailedV1, RenderSucceededV1, RenderVariedV1, RevisionAdvancedV1, RevisionRef,
 };
 pub use attribution::{

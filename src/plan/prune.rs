@@ -5,6 +5,7 @@
 //! wants it, and neither its annotations in the cluster nor the options of its application keep
 //! it. Deletes are bound to the uid and resource version last seen, and so to those annotations.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use super::assess::{Assessment, Beside, Status};
@@ -63,8 +64,9 @@ pub(super) fn prunes(
     let hook = hook_of_removal(app);
     let redefined = if nothing { None } else { redefined::why(world, name, app) };
     let may_have = if nothing { None } else { world.may_have_what_left(name, app, defining) };
+    let (behind, coming) = (None, OnceCell::new());
     let mut judge =
-        Judge { world, name, app, permission, behind: None, redefined, may_have, hook, beside };
+        Judge { world, name, app, permission, behind, redefined, may_have, hook, beside, coming };
     if !nothing {
         judge.behind = match judge.hold() {
             Some(hold) => world.behind_hold(hold),
@@ -344,6 +346,8 @@ struct Judge<'a> {
     hook: Option<String>,
     /// What it wants and holds back what is to go.
     beside: &'a Beside,
+    /// What is not written of the applications that come in its place, once it was looked for.
+    coming: OnceCell<Option<(String, bool)>>,
 }
 
 impl<'a> Judge<'a> {
@@ -394,6 +398,9 @@ impl<'a> Judge<'a> {
     /// Why an object stays although it is to go, because of what is wanted beside it, and whether that
     /// may pass.
     fn held_back(&self, prune: &Write) -> Option<(String, bool)> {
+        if self.app.removing {
+            return self.stays_for_coming(&prune.key);
+        }
         let (what, may_pass) = match (self.beside.holds_back(&prune.key), &self.beside.undone) {
             (Some(unwritten), _) => unwritten.said(),
             (None, Some(other)) => (format!("{other} is not there and healthy (PruneLast)"), true),
@@ -401,6 +408,17 @@ impl<'a> Judge<'a> {
         };
         let why = stays_while(&what, self.name, &prune.key);
         stays_beside(self.world, self.app, prune).then_some((why, may_pass))
+    }
+
+    /// The same of an object of an application that goes, because of those that come in its place.
+    fn stays_for_coming(&self, key: &ObjectKey) -> Option<(String, bool)> {
+        let asked = self.app.asked(self.world.now).filter(|request| request.prune);
+        if asked.is_some_and(|request| request.only.is_empty() || request.only.contains(key)) {
+            return None;
+        }
+        let coming = self.coming.get_or_init(|| self.world.unwritten_for(self.app));
+        let (what, may_pass) = coming.as_ref()?;
+        Some((stays_while(what, self.name, key), *may_pass))
     }
 
     /// Whether the object is to go at all, now or when what it waits for has passed.

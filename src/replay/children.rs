@@ -61,16 +61,19 @@ impl World {
     }
 
     /// Everything below what has just been rendered, or cannot be: it may have waited for what
-    /// defines it.
+    /// defines it. And what goes, once what comes in its place is written.
     pub(super) fn waited_for(&self, event: &Event) -> Touched {
         let mut above: Vec<AppName> = match event {
             Event::RenderSucceeded(body) => vec![body.app.clone()],
             Event::RevisionAdvanced(body) => vec![body.app.clone()],
             Event::RenderFailed(body) => vec![body.app.clone()],
             Event::FetchFailed(body) => self.apps_of_repo(&body.repo).apps.into_iter().collect(),
+            Event::OutcomeRecorded(body) => return self.waited_for_by_those_that_go(&body.app),
+            Event::IntentSettled(body) => return self.waited_for_by_those_that_go(&body.app),
             _ => return Touched::nothing(),
         };
-        let mut touched = Touched::nothing();
+        let rendered = above.iter().map(|app| self.waited_for_by_those_that_go(app));
+        let mut touched = rendered.fold(Touched::nothing(), Touched::and);
         while let Some(name) = above.pop() {
             // Each once, also where applications are in a circle.
             let Some(app) = self.apps.get(&name) else { continue };

@@ -307,7 +307,8 @@ fn what_a_tree_drops_does_not_wait_for_what_comes_with_it() {
     given.fails_to_render("one");
     let one = &given.world.apps[&name("one")];
     assert!(one.newest().is_some_and(|held| held.declared != one.declared));
-    for app in ["root", "two", "one"] {
+    // What goes waits until what comes back is written, by whoever defines it.
+    for app in ["root", "one", "two"] {
         given.syncs(app);
     }
     assert!(!given.world.apps.contains_key(&name("two")), "{:#?}", given.plan("two"));

@@ -103,6 +103,9 @@ pub struct ObjectOptions {
     pub validate: Option<bool>,
 }
 
+/// Where a [`DesiredObject`] came from that stands for `CreateNamespace=true`.
+pub const CREATE_NAMESPACE: &str = "syncOption CreateNamespace=true";
+
 /// One object that a revision renders to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DesiredObject {

@@ -1,6 +1,8 @@
 //! Removed applications count with what they have.
 
 use super::*;
+use crate::replay::Touched;
+use crate::replay::testing::said;
 
 /// `root` has `children`, each with `size` objects of its own, all synced.
 fn family(children: &[&str], size: usize, cascade: bool) -> Given {
@@ -60,6 +62,87 @@ fn what_comes_in_the_place_of_removed_applications_does_not_let_them_pass() {
     }
     let reason = ["would delete 6 of 9 objects of root (limit 50 %)"];
     assert_eq!(reasons(&given.plan("root")), reason);
+}
+
+/// `a` of three is renamed to `d`, and its objects with it.
+fn renamed_with_its_objects() -> Given {
+    let mut given = family(&["a", "b", "c"], 2, true);
+    drop_children(&mut given, &["b", "c"]);
+    let former = given.world.apps[&name("root")].desired.clone().unwrap().objects;
+    let coming = [child(&cascading("d", auto()))];
+    given.renders("root", former.into_values().chain(coming).collect());
+    while given.follows("root") {}
+    given.renders("d", objects(&["ConfigMap/prod/d-0", "ConfigMap/prod/d-1"]));
+    given
+}
+
+/// The writes of an application are answered, from `refused` on with a refusal. What has to be looked
+/// at again?
+fn answered(given: &mut Given, app: &str, refused: usize) -> Touched {
+    let intent = given.intends(app);
+    let open = given.world.intents[&intent].clone();
+    let mut results = Vec::new();
+    for (n, (index, open)) in open.writes.iter().enumerate() {
+        let result = match n < refused {
+            true => given.answer(&open.write),
+            false => WriteResult::Refused("by a policy".into()),
+        };
+        results.push((*index, result));
+    }
+    given.event(OutcomeRecordedV1 { app: name(app), intent, results })
+}
+
+/// What is to go of the application that has another name now, and why it does not.
+fn going(given: &Given) -> (Vec<String>, String) {
+    let plan = given.plan("a");
+    let why = said(&plan, "ConfigMap/prod/a-0").why.clone();
+    (writes(&plan), why)
+}
+
+#[test]
+fn an_application_stays_until_what_comes_in_its_place_is_written() {
+    let all = ["prune ConfigMap/prod/a-0", "prune ConfigMap/prod/a-1"];
+    let mut given = renamed_with_its_objects();
+    assert!(given.world.apps[&name("a")].removing);
+    let (goes, why) = going(&given);
+    assert_eq!(goes, [""; 0]);
+    assert!(why.contains("it stays while ConfigMap/prod/d-0 of application d"), "{why}");
+
+    // One of its objects is written, the other is refused.
+    answered(&mut given, "d", 1);
+    let (goes, why) = going(&given);
+    assert_eq!(goes, [""; 0]);
+    assert!(why.contains("ConfigMap/prod/d-1 of") && why.contains("by a policy"), "{why}");
+
+    // A person may say that one of them goes.
+    let mut asked = given.clone();
+    asked.requests("a", true, &["ConfigMap/prod/a-1"]);
+    assert_eq!(going(&asked).0, all[1..]);
+
+    // Mended in Git, they go when that is written.
+    given.push(3);
+    for app in ["b", "c", "root"] {
+        given.advances(app);
+    }
+    given.renders("d", vec![object("ConfigMap/prod/d-0", 1), object("ConfigMap/prod/d-1", 2)]);
+    assert_eq!(going(&given).0, [""; 0]);
+    let touched = answered(&mut given, "d", 1);
+    assert!(touched.all || touched.apps.contains(&name("a")), "it waits for this");
+    assert_eq!(going(&given).0, all);
+}
+
+#[test]
+fn what_is_renamed_below_another_application_is_waited_for_as_well() {
+    let mut given = renamed_with_its_objects();
+    given.renders("d", vec![child(&cascading("leaf", auto()))]);
+    while given.follows("d") {}
+    assert!(going(&given).1.contains("leaf"), "{}", going(&given).1);
+    given.renders("leaf", objects(&["ConfigMap/prod/leaf"]));
+    let why = going(&given).1;
+    assert!(why.contains("ConfigMap/prod/leaf of application leaf"), "{why}");
+    let touched = answered(&mut given, "leaf", 1);
+    assert!(touched.all || touched.apps.contains(&name("a")));
+    assert_eq!(going(&given).0.len(), 2);
 }
 
 #[test]
@@ -302,7 +385,7 @@ fn what_is_passed_on_does_not_go_with_the_removed_application_later() {
     assert_eq!(counted, 1);
     given.push(3);
     given.advances("root");
-    given.renders("b", objects(&["Secret/prod/b"]));
+    given.renders("b", had(0));
     assert_eq!(given.writes("a"), ["prune ConfigMap/prod/a-4"]);
     assert_eq!(given.writes("b"), [""; 0], "it is paused");
 }
