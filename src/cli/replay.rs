@@ -5,6 +5,7 @@
 //! ledger: it has one writer.
 
 mod abandon;
+mod former;
 mod of_commit;
 mod record;
 mod text;
@@ -26,7 +27,7 @@ use record::Register;
 use crate::cluster::{self, Class, Connection, Identity};
 use crate::config::Config;
 use crate::http::{self, ClientError};
-use crate::ledger::event::{RecoveryBegunV1, RecoveryFinishedV1};
+use crate::ledger::event::{Recovered, RecoveryBegunV1, RecoveryFinishedV1};
 use crate::ledger::{self, Archive, Draft};
 use crate::model::{self, Digest, ObjectKey, Seq, Timestamp};
 use crate::query::cluster::Known;
@@ -131,6 +132,7 @@ pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error
         // What was left as it is was never meant to be written.
         let keys = made.steps.iter().map(|step| step.key.clone()).collect();
         leave(&mut made, keys, going_on);
+        former::as_written(&archive, &mut made, going_on)?;
         return compare(context, &archive, &target, &made, &wanted).await;
     }
     let mut found = survey(&target.cluster, &made.steps).await.map_err(|e| of_cluster(&e))?;
@@ -138,9 +140,10 @@ pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error
     found.there.retain(|key| !left.contains(key));
     let own = own_cluster(&archive)? == target.identity.uid;
     let former = wanted.former.as_ref();
+    let before = former::sort_out(&archive, &target, (&mut made, &found), own, going_on).await?;
     let refused = match args.resume {
         true => None,
-        false => of_running(context, &target).await?.or(refuse(former, own, &found.there)),
+        false => of_running(context, &target).await?.or(refuse(former, own, &before.in_the_way)),
     };
     if args.plan {
         let shown = Planned {
@@ -175,7 +178,8 @@ pub(super) async fn run(context: &Context, args: ReplayArgs) -> Result<(), Error
     // What the person takes to answer does not count.
     let now = Instant::now();
     let since = now.checked_sub(planned).unwrap_or(now);
-    replay(context, &args, (&archive, &target), (&made, &found), wanted, since).await
+    let there = (&found, before.kept);
+    replay(context, &args, (&archive, &target), (&made, there), wanted, since).await
 }
 
 /// Why the target is none while a daemon runs that keeps it.
@@ -306,7 +310,7 @@ async fn replay(
     context: &Context,
     args: &ReplayArgs,
     (archive, target): (&Archive, &Target),
-    (made, found): (&Plan, &Found),
+    (made, (found, kept)): (&Plan, (&Found, BTreeMap<ObjectKey, Recovered>)),
     wanted: Wanted,
     since: Instant,
 ) -> Result<(), Error> {
@@ -343,6 +347,7 @@ async fn replay(
         since,
         done: (0, Duration::ZERO),
         made: found.made.clone(),
+        kept,
         wait: Duration::from(args.wait),
         tell: &tell,
         notes: Vec::new(),

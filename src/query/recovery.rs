@@ -10,7 +10,7 @@ mod kept;
 mod left;
 mod of_commit;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -28,7 +28,7 @@ use crate::plan::CREATE_NAMESPACE;
 use crate::recovery::candidate::Candidate;
 use crate::recovery::lost::{Loss, LossKind};
 use crate::recovery::plan::{Input, Skipped};
-use crate::recovery::progress::{Progress, last_onto};
+use crate::recovery::progress::{Progress, all_onto};
 use crate::recovery::{Source, skips};
 use crate::replay::{App, LiveObject, World};
 
@@ -111,10 +111,9 @@ pub fn gather(world: &World, asked: &Asked) -> Result<Pending, UnknownApp> {
     for (name, app) in &world.apps {
         if asked.apps.is_empty() || asked.apps.contains(name) {
             gathering.app(name, app, &mut taken);
-        } else {
-            gathering.prerequisites(name, app);
         }
     }
+    gathering.prerequisites();
     gathering.live(&taken);
     if asked.apps.is_empty() {
         gathering.kinds();
@@ -248,14 +247,28 @@ impl Gathering<'_> {
         live.map(|live| live.uid.clone()).or(owned).unwrap_or_default()
     }
 
-    /// Namespaces and definitions of an application that is not asked for: others may need them.
-    fn prerequisites(&mut self, name: &AppName, app: &App) {
-        let desired = app.desired.iter();
-        let desired = desired
-            .flat_map(|desired| desired.objects.values().map(|object| (desired.seq, object)));
-        let needed = desired.filter(|(_, object)| is_prerequisite(&object.key) && !app.removing);
-        let entries: Vec<Entry> = needed.map(|object| self.entry(name, app, object)).collect();
-        self.pending.others.extend(entries);
+    /// Namespaces and definitions that applications which are not asked for want: others may need
+    /// them. Each is named once, as its owner's or that of the first that wants it, and not at all
+    /// where it is replayed as that of an application which is asked for.
+    fn prerequisites(&mut self) {
+        let planned: BTreeSet<&ObjectKey> =
+            self.pending.wanted.iter().map(|entry| &entry.key).collect();
+        let mut needed: BTreeMap<&ObjectKey, Entry> = BTreeMap::new();
+        for (name, app) in self.world.apps.iter().filter(|(name, app)| {
+            !self.asked.apps.is_empty() && !self.asked.apps.contains(name) && !app.removing
+        }) {
+            let Some(desired) = &app.desired else { continue };
+            let objects = desired.objects.values();
+            for object in objects.filter(|object| is_prerequisite(&object.key)) {
+                let key = &object.key;
+                let owns = self.world.owned.get(key).is_some_and(|owned| owned.app == *name);
+                if !planned.contains(key) && (owns || !needed.contains_key(key)) {
+                    needed.insert(key, self.entry(name, app, (desired.seq, object)));
+                }
+            }
+        }
+        let needed: Vec<Entry> = needed.into_values().collect();
+        self.pending.others.extend(needed);
     }
 
     /// What was observed and no application wants.
@@ -480,12 +493,20 @@ impl<H: Fn(BlobAddr) -> bool> Reading<'_, H> {
 /// # Errors
 /// What the ledger says about a record that cannot be read.
 pub fn last_replay(book: &dyn Book, uid: &str) -> Result<Option<Progress>, ledger::Error> {
+    Ok(replays(book, uid)?.pop())
+}
+
+/// All replays onto the cluster of this uid, in their order.
+///
+/// # Errors
+/// What the ledger says about a record that cannot be read.
+pub fn replays(book: &dyn Book, uid: &str) -> Result<Vec<Progress>, ledger::Error> {
     let found = book.find(SubjectKey::topic(&Topic::Recoveries), Seq::ZERO, usize::MAX);
     let read = found.into_iter().filter_map(|seq| book.get(seq).transpose());
     let read = read.collect::<Result<Vec<_>, _>>()?;
     let events =
         read.iter().filter_map(|recorded| Some((recorded.envelope.seq, recorded.event.as_ref()?)));
-    Ok(last_onto(uid, events))
+    Ok(all_onto(uid, events))
 }
 
 /// The uid of the cluster that the ledger keeps; empty while none was seen.

@@ -15,5 +15,5 @@ mod verify;
 mod write;
 
 pub use run::{NotRecorded, Recorder, Replay, ReplayError};
-pub use target::{Found, Served, serving, survey};
+pub use target::{Found, Served, remains, serving, survey};
 pub use verify::{Differing, verify};

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::candidate::{Candidate, Source};
 use super::lost::{self, Loss, LossKind};
 use super::order::{Place, Placed, Stage, places};
+use super::progress::Former;
 use super::rules::{self, OWNERS, sanitise};
 use super::skips;
 use super::versions::{Choice, Serving};
@@ -156,6 +157,24 @@ impl Plan {
         self.show_steps();
     }
 
+    /// Takes what earlier replays wrote as they wrote it: what several applications want stays that
+    /// of the one whose replay came first. `annotation` names the application on an object.
+    pub fn stays_as_written(&mut self, former: &BTreeMap<ObjectKey, Former>, annotation: &str) {
+        for step in self.steps.iter_mut().filter(|step| !step.app.is_empty()) {
+            let Some(former) = former.get(&step.key).map(|former| &former.write) else { continue };
+            if former.app.is_empty() || former.app == step.app {
+                continue;
+            }
+            step.app.clone_from(&former.app);
+            step.render = former.render;
+            let annotations = step.manifest.pointer_mut("/metadata/annotations");
+            if let Some(named) = annotations.and_then(|all| all.get_mut(annotation)) {
+                *named = Value::String(former.app.clone());
+            }
+        }
+        self.show_steps();
+    }
+
     fn show_steps(&mut self) {
         let mut stages: Vec<(String, usize)> = Vec::new();
         for step in &self.steps {
@@ -215,15 +234,17 @@ pub fn plan(input: Input, serving: Serving) -> Plan {
         Making { serving, lost: input.lost, skipped: input.skipped, notes: input.notes };
     let needed = needed(&input.candidates);
     let mut taken = input.candidates;
-    let (mut pulled, mut left) = (Vec::new(), 0);
+    let (mut pulled, mut of_others, mut left) = (Vec::new(), Vec::new(), 0);
     for other in input.others {
         if let Some(rule) = skips::of_observed(&other) {
             making.skipped.push(Skipped::new(rule, &other.key));
         } else if other.key.is_secret() && other.source == Source::Observed {
             making.lost.push(lost::observed_secret(&other));
-        } else if input.unowned || needed.contains(&Need::of(&other)) {
-            if !input.unowned {
+        } else if (input.unowned && other.app.is_empty()) || needed.contains(&Need::of(&other)) {
+            if other.app.is_empty() && !input.unowned {
                 pulled.push(other.key.to_string());
+            } else if !other.app.is_empty() {
+                of_others.push(format!("{} of {}", other.key, other.app));
             }
             taken.push(other);
         } else if let Some(why) = &other.left {
@@ -240,6 +261,10 @@ pub fn plan(input: Input, serving: Serving) -> Plan {
     if !pulled.is_empty() {
         let why = "needed by what is replayed, and wanted by no application: replayed as observed";
         making.notes.push(format!("{why}: {}", pulled.join(", ")));
+    }
+    if !of_others.is_empty() {
+        let why = "of applications that are not asked for, and needed by what is replayed";
+        making.notes.push(format!("{why}: {}", of_others.join(", ")));
     }
     if left > 0 {
         let text = "what no application wants is left out; --include-unowned brings it";

@@ -124,6 +124,14 @@ impl Progress {
         RecoveryFinishedV1 { recovery, uid, written, failed, differs, verified, milliseconds: 0 }
     }
 
+    /// As if this were all that it had written.
+    #[must_use]
+    pub fn of_former(&self, former: &BTreeMap<ObjectKey, Former>) -> Self {
+        let written = |former: &Former| Fate::Written(former.recovered.clone());
+        let fates = former.iter().map(|(key, former)| (key.clone(), written(former)));
+        Self { fates: fates.collect(), ..self.clone() }
+    }
+
     fn fold(&mut self, seq: Seq, event: &Event) {
         match event {
             Event::RecoveryIntent(body) if body.recovery == self.seq => {
@@ -165,25 +173,53 @@ impl Fate {
     }
 }
 
-/// The last replay onto a target, from all events about replays in their order.
-pub fn last_onto<'e>(
+/// All replays onto a target, from all events about replays in their order.
+pub fn all_onto<'e>(
     uid: &str,
     events: impl IntoIterator<Item = (Seq, &'e Event)>,
-) -> Option<Progress> {
-    let mut last: Option<Progress> = None;
+) -> Vec<Progress> {
+    let mut all: Vec<Progress> = Vec::new();
     for (seq, event) in events {
         match event {
             Event::RecoveryBegun(body) if body.uid == uid => {
-                last = Some(Progress::begun(seq, body.clone()));
+                all.push(Progress::begun(seq, body.clone()));
             }
             other => {
-                if let Some(progress) = &mut last {
+                if let Some(progress) = all.last_mut() {
                     progress.fold(seq, other);
                 }
             }
         }
     }
-    last
+    all
+}
+
+/// What an earlier replay wrote onto a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// The event that began that replay.
+    pub recovery: Seq,
+    /// What was meant to be written.
+    pub write: RecoveryWrite,
+    /// What was answered.
+    pub recovered: Recovered,
+}
+
+/// What the replays that are verified wrote, the last word on each object. What a person has
+/// abandoned was not to be there, or not like that.
+#[must_use]
+pub fn written_before(replays: &[Progress]) -> BTreeMap<ObjectKey, Former> {
+    let mut written = BTreeMap::new();
+    for replay in replays.iter().filter(|replay| replay.is_verified()) {
+        for write in replay.intents.values().flatten() {
+            if let Some(Fate::Written(recovered)) = replay.fates.get(&write.key) {
+                let (recovery, recovered) = (replay.seq, recovered.clone());
+                let former = Former { recovery, write: write.clone(), recovered };
+                written.insert(write.key.clone(), former);
+            }
+        }
+    }
+    written
 }
 
 /// What is in the way of a replay: why it is refused, and each object.
@@ -197,11 +233,11 @@ pub struct InTheWay {
     pub hint: String,
 }
 
-/// Why a new replay onto a target is refused; `there` are the objects of the plan that the target
-/// has and that it does not make by itself, `own` is whether it is the ledger's own cluster.
+/// Why a new replay onto a target is refused; `there` are the objects of the plan, with what is to
+/// be said of them, that the target has, that it does not make by itself, and that no earlier replay
+/// wrote as they would be written; `own` is whether it is the ledger's own cluster.
 #[must_use]
-pub fn refuse(former: Option<&Progress>, own: bool, there: &[ObjectKey]) -> Option<InTheWay> {
-    let objects = || there.iter().map(ToString::to_string).collect();
+pub fn refuse(former: Option<&Progress>, own: bool, there: &[String]) -> Option<InTheWay> {
     if let Some(former) = former.filter(|former| !former.is_over()) {
         let why = match former.finished {
             Some(_) => "ended, and is not verified",
@@ -222,9 +258,13 @@ pub fn refuse(former: Option<&Progress>, own: bool, there: &[ObjectKey]) -> Opti
             "`greffier serve` puts back what is missing; a replay is for an empty cluster",
         )
     } else {
-        ("the target is not empty of what would be written", "name an empty cluster")
+        (
+            "the target is not empty of what would be written",
+            "name an empty cluster, or delete there what is listed; what a verified replay of this \
+             ledger wrote is in nobody's way while it is as it would be written",
+        )
     };
-    Some(InTheWay { why: why.to_owned(), objects: objects(), hint: hint.to_owned() })
+    Some(InTheWay { why: why.to_owned(), objects: there.to_vec(), hint: hint.to_owned() })
 }
 
 #[cfg(test)]
@@ -276,7 +316,7 @@ mod tests {
     }
 
     fn of(uid: &str, events: &[Event]) -> Option<Progress> {
-        last_onto(uid, (1..).map(Seq).zip(events))
+        all_onto(uid, (1..).map(Seq).zip(events)).pop()
     }
 
     #[test]
@@ -363,7 +403,7 @@ mod tests {
         assert_eq!((progress.abandoned.as_ref().unwrap().0, progress.written()), (Seq(5), 1));
         assert_eq!(refuse(Some(&progress), false, &[]), None);
         // What it wrote is in the way like anything else.
-        let there = refuse(Some(&progress), false, &[key("a")]).unwrap();
+        let there = refuse(Some(&progress), false, &[key("a").to_string()]).unwrap();
         assert_eq!(there.objects, ["ConfigMap/prod/a"]);
     }
 
@@ -409,6 +449,68 @@ mod tests {
         again.writes[1].again = "new-b".into();
         let events = [begun("c-2"), again.into()];
         assert_eq!(of("c-2", &events).unwrap().again, BTreeSet::from([key("b")]));
+    }
+
+    /// Goal: what earlier replays wrote counts where they ended well, by the last of them that wrote
+    /// it; what a person ended, or what was not written, does not.
+    #[test]
+    fn only_what_a_verified_replay_wrote_was_written_before() {
+        let refused = RecoveryResult::Refused("no".into());
+        let events = [
+            begun("c-2"),
+            intent(1, &["a", "b", "c"]),
+            outcome(1, 2, vec![(0, written("a-1")), (1, written("b-1")), (2, refused)]),
+            finished(1),
+            begun("c-3"),
+            intent(5, &["d"]),
+            outcome(5, 6, vec![(0, written("d-1"))]),
+            finished(5),
+            begun("c-2"),
+            intent(9, &["b", "e"]),
+            outcome(9, 10, vec![(0, written("b-2")), (1, written("e-1"))]),
+            finished(9),
+            begun("c-2"),
+            intent(13, &["a", "f"]),
+            outcome(13, 14, vec![(0, written("a-2")), (1, written("f-1"))]),
+        ];
+        let replays = all_onto("c-2", (1..).map(Seq).zip(&events));
+        assert_eq!(replays.len(), 3);
+        let written = written_before(&replays);
+        let told: Vec<_> = written
+            .iter()
+            .map(|(key, former)| (key.name(), former.recovered.uid.as_str(), former.recovery.0))
+            .collect();
+        assert_eq!(told, [("a", "a-1", 1), ("b", "b-2", 9), ("e", "e-1", 9)]);
+        let uids = replays[2].of_former(&written).uids();
+        assert_eq!(uids.values().collect::<Vec<_>>(), ["a-1", "b-2", "e-1"]);
+    }
+
+    /// Goal: what two applications want stays that of the one whose replay came first.
+    #[test]
+    fn what_an_earlier_replay_wrote_is_planned_as_it_wrote_it() {
+        let named = |name: &str| {
+            serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": name, "namespace": "prod", "annotations": {"owner": "web"}}})
+        };
+        let steps = steps_of(vec![named("a"), named("b")]);
+        let mut plan = super::super::plan::Plan { steps, ..super::super::plan::Plan::default() };
+        let Event::RecoveryIntent(mut intent) = intent(1, &["a"]) else { panic!() };
+        intent.writes[0].app = "shop".into();
+        intent.writes[0].render = Some(Seq(4));
+        let events =
+            [begun("c-2"), intent.into(), outcome(1, 2, vec![(0, written("u"))]), finished(1)];
+        let former = written_before(&all_onto("c-2", (1..).map(Seq).zip(&events)));
+        plan.stays_as_written(&former, "owner");
+        let told: Vec<_> = plan
+            .steps
+            .iter()
+            .map(|step| {
+                let owner = step.manifest["metadata"]["annotations"]["owner"].as_str();
+                (step.key.name(), step.app.as_str(), owner, step.render)
+            })
+            .collect();
+        let expected = [("a", "shop", Some("shop"), Some(Seq(4))), ("b", "web", Some("web"), None)];
+        assert_eq!(told, expected);
     }
 
     /// The steps that write these manifests.
@@ -473,7 +575,7 @@ mod tests {
         assert!(unverified.why.ends_with("ended, and is not verified"), "{unverified:?}");
         assert_eq!(refuse(None, false, &[]), None);
         assert_eq!(refuse(None, true, &[]), None, "burnt, and the same uid: nothing is there");
-        let there = [key("a"), key("b")];
+        let there = [key("a").to_string(), key("b").to_string()];
         let other = refuse(None, false, &there).unwrap();
         assert_eq!(other.objects, ["ConfigMap/prod/a", "ConfigMap/prod/b"]);
         let own = refuse(None, true, &there).unwrap();

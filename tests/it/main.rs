@@ -56,6 +56,7 @@ mod recovery_gone;
 mod recovery_live;
 mod recovery_missing;
 mod recovery_newer;
+mod recovery_shared;
 mod recovery_silent;
 mod renamed;
 mod render;

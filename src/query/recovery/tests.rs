@@ -5,12 +5,12 @@ use crate::ledger::event::{
     AppDeclaredV1, BackTo, ClusterAcceptedV1, ClusterReplacedV1, DesiredObject, Event, FrozenV1,
     HoldBegunV1, ObjectPreviewedV1, Origin, PausedV1, Preview,
 };
-use crate::ledger::{Archive, Batch, Draft, Ledger, Options};
+use crate::ledger::{Archive, Batch, Blob, Draft, Ledger, Options};
 use crate::model::{Digest, Stance};
 use crate::query::AsOf;
 use crate::query::fixture::{Story, app_manifest, canonical, key, name};
 use crate::recovery::{Plan, Serving, plan};
-use crate::replay::Sign;
+use crate::replay::{Owned, Sign};
 
 fn planned(story: &Story, asked: &Asked, has: impl Fn(BlobAddr) -> bool) -> Plan {
     let pending = gather(&story.world, asked).unwrap();
@@ -228,6 +228,67 @@ fn an_application_alone_brings_the_namespace_that_it_needs() {
     assert_eq!(keys(&planned(&story, &root, |_| true)), [""; 0]);
     let unknown = gather(&story.world, &Asked { apps: vec![name("wbe")], ..Asked::default() });
     assert_eq!(unknown.unwrap_err().near, ["web"]);
+}
+
+/// `web` and two applications beside it in the same namespace, which two of them make.
+fn sharing() -> Story {
+    let mut story = Story::told();
+    let manifest = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prod"}});
+    story.blob(&manifest);
+    let web = story.world.apps[&name("web")].clone();
+    for (app, kind, makes) in
+        [("a", "ConfigMap", true), ("b", "ConfigMap", true), ("c", "Secret", false)]
+    {
+        let mut other = web.clone();
+        let objects = &mut other.desired.as_mut().unwrap().objects;
+        objects.retain(|key, _| key.kind() == kind);
+        let mut object = objects.pop_first().unwrap().1;
+        let mut namespace = object.clone();
+        object.key = ObjectKey::new("", kind, "prod", app);
+        namespace.key = key("Namespace/prod");
+        namespace.manifest = Blob::plain(canonical(&manifest), None).addr;
+        let objects_of = [object].into_iter().chain(makes.then_some(namespace));
+        for object in objects_of {
+            let wanting = story.world.wanted_by.entry(object.key.clone()).or_default();
+            wanting.insert(name(app));
+            objects.insert(object.key.clone(), object);
+        }
+        story.world.apps.insert(name(app), other);
+    }
+    let owned = story.world.owned.values().next().unwrap().clone();
+    story.world.owned.insert(key("Namespace/prod"), Owned { app: name("b"), ..owned });
+    story
+}
+
+/// Goal: what two applications make is written once, as that of the one that is asked for.
+#[test]
+fn a_namespace_that_others_make_too_is_written_once() {
+    let story = sharing();
+    let made = |apps: &[&str]| {
+        let apps = apps.iter().map(|app| name(app)).collect();
+        planned(&story, &Asked { apps, ..Asked::default() }, |_| true)
+    };
+    for (asked, owner) in
+        [(vec!["a"], "a"), (vec!["b"], "b"), (vec!["a", "b"], "b"), (vec!["c"], "b"), (vec![], "b")]
+    {
+        let made = made(&asked);
+        let mut steps = made.steps.iter();
+        let namespaces: Vec<_> =
+            steps.by_ref().filter(|step| step.key.kind() == "Namespace").collect();
+        let [namespace] = namespaces.as_slice() else { panic!("{asked:?}: {:?}", keys(&made)) };
+        assert_eq!(namespace.app, owner, "{asked:?}");
+        assert_eq!(namespace.manifest["metadata"]["annotations"][OWNER_ANNOTATION], owner);
+        let notes = &made.shown.notes;
+        let of_others = notes.iter().find(|note| note.starts_with("of applications that are not"));
+        assert_eq!(
+            of_others.is_some_and(|note| note.ends_with(": Namespace/prod of b")),
+            asked == ["c"]
+        );
+        assert!(
+            !notes.iter().any(|note| note.contains("wanted by no application: rep")),
+            "{notes:?}"
+        );
+    }
 }
 
 #[test]

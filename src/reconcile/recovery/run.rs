@@ -13,7 +13,8 @@ use super::super::failpoint;
 use super::write::{Sent, WRITES_MAX, Writing};
 use crate::cluster::{self, Connection, SecretDigest};
 use crate::ledger::event::{
-    RecoveryFinishedV1, RecoveryIntentV1, RecoveryOutcomeV1, RecoveryResult, RecoveryWrite,
+    Recovered, RecoveryFinishedV1, RecoveryIntentV1, RecoveryOutcomeV1, RecoveryResult,
+    RecoveryWrite,
 };
 use crate::ledger::{Draft, Ledger};
 use crate::model::{Actor, ObjectKey, Seq, canonical_json};
@@ -88,6 +89,8 @@ pub struct Replay<'a> {
     pub done: (u32, Duration),
     /// What the target makes by itself.
     pub made: BTreeSet<ObjectKey>,
+    /// What an earlier replay wrote and is there as it is to be written: it is recorded as found.
+    pub kept: BTreeMap<ObjectKey, Recovered>,
     /// For how long readiness is waited for, each time.
     pub wait: Duration,
     /// Tells people of each batch: what, how many of how many.
@@ -147,6 +150,11 @@ impl Replay<'_> {
                 settled.push((step, Value::Null, RecoveryResult::Refused(why)));
                 continue;
             };
+            if let Some(kept) = self.kept.get(&step.key).filter(|_| !gone) {
+                let kept = Recovered { found: true, ..kept.clone() };
+                settled.push((step, manifest, RecoveryResult::Written(kept)));
+                continue;
+            }
             let made = self.made.contains(&step.key);
             let behind = self.backends.behind(step).cloned();
             let silent = behind.as_ref().is_some_and(|by| self.answering.get(by) == Some(&false));

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::write::{WRITES_MAX, is_of_backend};
 use crate::cluster::{Class, Connection, Error};
 use crate::model::ObjectKey;
+use crate::recovery::progress::Former;
 use crate::recovery::skips::is_made_by_cluster;
 use crate::recovery::{Backends, LossKind, Plan, Serving, Step};
 
@@ -62,6 +63,31 @@ impl Served {
 pub async fn serving(cluster: &Connection) -> Result<Served, Error> {
     let discovered = cluster.discover().await?;
     Ok(Served { serving: Serving::of(cluster.served()), broken: discovered.broken_groups })
+}
+
+/// What of earlier replays the target still has: the same objects, as far as it can say so.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn remains<'f>(
+    cluster: &Connection,
+    former: &[(&'f ObjectKey, &'f Former)],
+) -> Result<Vec<(&'f ObjectKey, &'f Former)>, Error> {
+    let mut answers = futures::stream::iter(former)
+        .map(|one| async move { (one, cluster.get(one.0, &one.1.write.version).await) })
+        .buffered(WRITES_MAX);
+    let mut remains = Vec::new();
+    while let Some((one, answer)) = answers.next().await {
+        let live = match answer {
+            Err(error) if error.class() == Class::NotServed => None,
+            answer => answer?,
+        };
+        let uid = live.as_ref().and_then(|live| live.pointer("/metadata/uid")?.as_str());
+        if uid == Some(one.1.recovered.uid.as_str()) {
+            remains.push(*one);
+        }
+    }
+    Ok(remains)
 }
 
 /// Asks for every object of a plan.
