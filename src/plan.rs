@@ -22,12 +22,12 @@ mod unseen;
 
 use std::collections::BTreeMap;
 
-pub use assess::{Assessment, CONTEST, Status};
+pub use assess::{Assessment, CONTEST, NOT_SERVED, Status, not_written};
 pub use check::{Violation, check, withdrawn};
 pub use gate::{Gated, Limits};
 pub use order::kind_rank;
 pub use permission::Permission;
-pub use prune::stays_beside;
+pub use prune::{stays_beside, stays_while};
 
 use crate::ledger::event::{Health, Method, Write};
 use crate::model::{AppName, BlobAddr, Digest, Mask, ObjectKey, Seq, Timestamp};

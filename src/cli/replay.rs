@@ -37,7 +37,7 @@ use crate::reconcile::recovery::{
     Differing, Found, NotRecorded, Recorder, Replay, ReplayError, Served, serving, survey, verify,
 };
 use crate::recovery::progress::{Fate, InTheWay, Progress, refuse};
-use crate::recovery::{Backends, Loss, Plan, Serving, Shown, plan};
+use crate::recovery::{Backends, Loss, LossKind, Plan, Serving, Shown, plan};
 
 /// The target of a replay.
 struct Target {
@@ -413,6 +413,13 @@ fn reported(
         why,
         resumable: !matches!(progress.fates.get(&key), Some(Fate::Left(_))),
     });
+    // What was refused once and is written now has come back.
+    let came = |subject: &str| {
+        let key = subject.parse::<ObjectKey>().ok();
+        key.is_some_and(|key| matches!(progress.fates.get(&key), Some(Fate::Written(_))))
+    };
+    let lost = made.shown.lost.iter();
+    let lost = lost.filter(|loss| loss.kind != LossKind::WasRefused || !came(&loss.subject));
     let is_written = |key: &&ObjectKey| matches!(progress.fates.get(*key), Some(Fate::Written(_)));
     Report {
         recovery: progress.seq.0,
@@ -428,7 +435,7 @@ fn reported(
         differs,
         verified: finished.verified,
         missing: made.shown.missing.clone(),
-        lost: made.shown.lost.clone(),
+        lost: lost.cloned().collect(),
         later: made.shown.later.clone(),
         notes: Vec::new(),
         milliseconds: 0,

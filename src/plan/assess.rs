@@ -14,6 +14,7 @@ mod unwritten;
 
 pub(super) use method::recreates;
 pub(super) use unwritten::Beside;
+pub use unwritten::not_written;
 
 use self::unwritten::Barrier;
 use super::order::in_order;
@@ -334,7 +335,7 @@ impl Assessment {
 /// How a wait begins for an object that somebody else keeps changing.
 pub const CONTEST: &str = "contest with";
 /// How a wait begins that ends when the cluster serves the kind.
-const NOT_SERVED: &str = "the cluster does not serve the kind";
+pub const NOT_SERVED: &str = "the cluster does not serve the kind";
 
 /// Why an object is adopted.
 const UNAPPLIED: &str = "it exists and greffier has not applied it yet";

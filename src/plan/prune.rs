@@ -118,7 +118,8 @@ pub fn stays_beside(world: &World, app: &App, prune: &Write) -> bool {
 }
 
 /// What is said of what stays.
-pub(super) fn stays_while(what: &str, name: &AppName, key: &ObjectKey) -> String {
+#[must_use]
+pub fn stays_while(what: &str, name: &AppName, key: &ObjectKey) -> String {
     format!("it stays while {what} (greffier sync {name} --prune --only {key} does not wait)")
 }
 

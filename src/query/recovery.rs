@@ -32,6 +32,8 @@ use crate::recovery::progress::{Progress, all_onto};
 use crate::recovery::{Source, skips};
 use crate::replay::{App, LiveObject, World};
 
+use left::Left;
+
 pub use kept::of_daemon;
 pub use of_commit::{Stands, of_commit, unsettled};
 
@@ -66,6 +68,8 @@ struct Entry {
     validate: bool,
     /// Why it is there although it left Git; `None` = it did not, or greffier never had it.
     left: Option<String>,
+    /// Whether it stays until something else is written, and is replayed for that.
+    stays: bool,
 }
 
 /// What [`Pending::read`] reads.
@@ -170,6 +174,10 @@ impl Gathering<'_> {
                     None => unapplied.push(key.to_string()),
                     Some(_) => behind.push(key.to_string()),
                 }
+                if let Some(error) = left::refused(self.world, name, object) {
+                    let why = format!("was refused when last tried: {error}; tried all the same");
+                    self.lose(LossKind::WasRefused, key, why);
+                }
                 let entry = self.entry(name, app, (desired.seq, object));
                 self.pending.wanted.push(entry);
             }
@@ -239,6 +247,7 @@ impl Gathering<'_> {
             uid: self.uid(key, live),
             validate: object.options.validate.unwrap_or(app.spec.validate),
             left: None,
+            stays: false,
         }
     }
 
@@ -293,7 +302,7 @@ impl Gathering<'_> {
                 (Some(rule), Some(left))
                     if ![skips::CONTROLLED, skips::DELETING].contains(&rule) =>
                 {
-                    let why = format!("{left}; not replayed ({rule})");
+                    let why = format!("{}; not replayed ({rule})", left.why);
                     self.lose(LossKind::LeftGit, key, why);
                     continue;
                 }
@@ -302,10 +311,12 @@ impl Gathering<'_> {
                     continue;
                 }
             }
+            let (why, of) = left.map_or((None, None), |left| (Some(left.why), left.of));
             self.pending.others.push(Entry {
                 key: key.clone(),
                 version: live.version.clone(),
-                app: None,
+                stays: of.is_some(),
+                app: of,
                 wave: 0,
                 wanted: None,
                 observed: Some(live.object),
@@ -313,13 +324,13 @@ impl Gathering<'_> {
                 render: None,
                 uid: live.uid.clone(),
                 validate: true,
-                left,
+                left: why,
             });
         }
     }
 
     /// Why an object of an application that is asked for is there, if it left Git.
-    fn left(&self, key: &ObjectKey, live: &LiveObject) -> Option<String> {
+    fn left(&self, key: &ObjectKey, live: &LiveObject) -> Option<Left> {
         let owner = &self.world.owned.get(key)?.app;
         let asked = self.asked.apps.is_empty() || self.asked.apps.contains(owner);
         asked.then(|| left::why(self.world, key, live)).flatten()
@@ -398,7 +409,7 @@ impl<H: Fn(BlobAddr) -> bool> Reading<'_, H> {
                 let bytes = self.bytes(&entry.key, addr, "its observed state")?;
                 match Stored::from_stored(&bytes) {
                     Ok(stored) => {
-                        let own = entry.app.is_some();
+                        let own = entry.app.is_some() && !entry.stays;
                         let beside = own.then(|| set_beside(&stored, wanted.as_ref())).flatten();
                         Some((stored.object, beside))
                     }
@@ -428,6 +439,7 @@ impl<H: Fn(BlobAddr) -> bool> Reading<'_, H> {
             uid: entry.uid,
             validate: entry.validate,
             left: entry.left,
+            stays: entry.stays,
         })
     }
 

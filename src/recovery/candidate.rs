@@ -42,6 +42,8 @@ pub struct Candidate {
     /// Why it is there although it left Git, in words; `None` = it did not, or greffier never had
     /// it.
     pub left: Option<String>,
+    /// Whether it stays until something else is written: then it is replayed, as its application's.
+    pub stays: bool,
 }
 
 impl Candidate {
@@ -92,6 +94,7 @@ impl Candidate {
             beside: None,
             validate: true,
             left: None,
+            stays: false,
         }
     }
 

@@ -39,6 +39,8 @@ pub enum LossKind {
     Restrained,
     /// What left Git and is still there: comes back with `--include-unowned` only.
     LeftGit,
+    /// The API server refused it when it was tried last.
+    WasRefused,
     /// A kind that is not recorded.
     NotRecorded,
     /// Comes back with `--include-unowned` only.
@@ -69,6 +71,7 @@ impl LossKind {
             Self::Hook => "hook",
             Self::Restrained => "restrained",
             Self::LeftGit => "left-git",
+            Self::WasRefused => "was-refused",
             Self::NotRecorded => "not-recorded",
             Self::Unowned => "unowned",
             Self::InjectedCa => "injected-ca",

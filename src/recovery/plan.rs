@@ -232,7 +232,8 @@ pub struct ShownRule {
 pub fn plan(input: Input, serving: Serving) -> Plan {
     let mut making =
         Making { serving, lost: input.lost, skipped: input.skipped, notes: input.notes };
-    let needed = needed(&input.candidates);
+    let stays = input.others.iter().filter(|other| other.stays);
+    let needed = needed(input.candidates.iter().chain(stays));
     let mut taken = input.candidates;
     let (mut pulled, mut of_others, mut left) = (Vec::new(), Vec::new(), 0);
     for other in input.others {
@@ -240,6 +241,10 @@ pub fn plan(input: Input, serving: Serving) -> Plan {
             making.skipped.push(Skipped::new(rule, &other.key));
         } else if other.key.is_secret() && other.source == Source::Observed {
             making.lost.push(lost::observed_secret(&other));
+        } else if let Some(why) = other.left.as_ref().filter(|_| other.stays) {
+            let then = "replayed as it was observed; its application removes it then";
+            making.notes.push(format!("{}: {why}: {then}", other.key));
+            taken.push(other);
         } else if (input.unowned && other.app.is_empty()) || needed.contains(&Need::of(&other)) {
             if other.app.is_empty() && !input.unowned {
                 pulled.push(other.key.to_string());
@@ -308,8 +313,8 @@ impl Need {
     }
 }
 
-fn needed(candidates: &[Candidate]) -> BTreeSet<Need> {
-    let needs = candidates.iter().flat_map(|candidate| {
+fn needed<'c>(candidates: impl Iterator<Item = &'c Candidate>) -> BTreeSet<Need> {
+    let needs = candidates.flat_map(|candidate| {
         let namespace = Some(candidate.key.namespace().to_owned()).filter(|name| !name.is_empty());
         namespace.map(Need::Namespace).into_iter().chain([Need::Kind(candidate.key.group_kind())])
     });

@@ -281,6 +281,23 @@ fn what_left_git_is_named_with_its_data_unless_it_is_asked_for_or_needed() {
     }
 }
 
+/// Goal: what stays until something else is written is not without its namespace.
+#[test]
+fn what_stays_brings_the_namespace_that_it_needs() {
+    let others = [("Namespace", ""), ("ConfigMap", "prod")].map(|(kind, namespace)| {
+        let name = if namespace.is_empty() { "prod" } else { "old" };
+        Candidate::observed(object("v1", kind, namespace, name))
+    });
+    let [namespace, old] = others;
+    let (app, left) = ("web".to_owned(), Some("it left Git: it stays".to_owned()));
+    let old = Candidate { app, left, stays: true, ..old };
+    let others = vec![namespace, old];
+    let made = plan(Input { others, ..Input::default() }, Serving::unknown());
+    assert_eq!(keys(&made), ["Namespace/prod", "ConfigMap/prod/old"]);
+    assert_eq!(losses(&made, LossKind::NoNamespace), [""; 0]);
+    assert_eq!(made.steps[1].app, "web");
+}
+
 #[test]
 fn what_is_left_out_is_named_and_counts_no_more() {
     let others =

@@ -276,6 +276,7 @@ impl World {
         self.forget_former(replaced);
         self.overtake();
         self.accept_what_is_there();
+        self.own_what_stays(seq, replaced);
         let (now, identity) = (self.now, &mut self.cluster.identity);
         if replaced {
             let (uid, since) = (identity.kept.clone(), identity.since);

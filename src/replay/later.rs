@@ -127,6 +127,7 @@ impl World {
 
     /// What a replay writes is a write of this ledger to its target, and to no other cluster.
     pub(super) fn replay(&mut self, seq: Seq, event: &Event) -> Touched {
+        self.note_what_stays(seq, event);
         let recovery = match event {
             Event::RecoveryBegun(body) => {
                 self.own_writes.replay = Some((seq, body.uid.clone()));

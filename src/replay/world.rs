@@ -16,11 +16,12 @@ use super::left::LeftBehind;
 use super::push::OpenPush;
 use super::restore::OpenRestore;
 use super::rollback::AppHold;
+use super::stays::Stays;
 use crate::config::PersonConfig;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, RollbackRule, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 55;
+pub const VERSION: u32 = 56;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,9 @@ pub struct World {
     pub intents: BTreeMap<Seq, OpenIntent>,
     /// Writes that bring back objects of no application and have not ended.
     pub restores: BTreeMap<Seq, OpenRestore>,
+    /// What the replays onto another cluster brought that no application wants. Boxed, because
+    /// there is hardly ever anything, and futures hold whole worlds.
+    pub replayed: Box<Stays>,
     /// Pushes that have not ended.
     pub pushes: BTreeMap<Seq, OpenPush>,
     /// Commits that greffier made and that are not fetched yet, with the event that intended them.

@@ -58,6 +58,7 @@ mod recovery_missing;
 mod recovery_newer;
 mod recovery_shared;
 mod recovery_silent;
+mod recovery_stays;
 mod renamed;
 mod render;
 mod replaced;

@@ -51,8 +51,14 @@ impl Unwritten {
     /// What is said of it, and whether it may pass.
     pub(in crate::plan) fn said(&self) -> (String, bool) {
         let Self { key, why, may_pass, .. } = self;
-        (format!("{key}, which may stand in its place, is not written: {why}"), *may_pass)
+        (not_written(key, why), *may_pass)
     }
+}
+
+/// What is said of an object that is not written beside what is to go.
+#[must_use]
+pub fn not_written(key: &ObjectKey, why: &str) -> String {
+    format!("{key}, which may stand in its place, is not written: {why}")
 }
 
 impl Assessed {

@@ -9,8 +9,9 @@ use crate::ledger::{Archive, Batch, Blob, Draft, Ledger, Options};
 use crate::model::{Digest, Stance};
 use crate::query::AsOf;
 use crate::query::fixture::{Story, app_manifest, canonical, key, name};
+use crate::recovery::Source;
 use crate::recovery::{Plan, Serving, plan};
-use crate::replay::{Owned, Sign};
+use crate::replay::{Attempt, Owned, Sign};
 
 fn planned(story: &Story, asked: &Asked, has: impl Fn(BlobAddr) -> bool) -> Plan {
     let pending = gather(&story.world, asked).unwrap();
@@ -124,6 +125,65 @@ fn what_left_git_and_is_still_there_does_not_come_back_unsaid() {
         (lost(&made, LossKind::LeftGit).len(), lost(&made, LossKind::Unowned).len()),
         (0, 1)
     );
+}
+
+/// Goal: what serves until something else is written comes back, with the reason that `why` gives, and
+/// what was refused is not counted on.
+#[test]
+fn what_stays_beside_what_is_refused_is_replayed_as_its_applications() {
+    let mut story = Story::told();
+    let (old, new) = (key("ConfigMap/prod/old"), key("ConfigMap/prod/web"));
+    let tried = |story: &mut Story, error: &str, refused: bool| {
+        let app = story.world.apps.get_mut(&name("web")).unwrap();
+        let digest = app.desired.as_ref().unwrap().objects[&new].digest;
+        let error = error.to_owned();
+        let attempt = Attempt { failures: 1, refusals: 1, next: None, error, digest, refused };
+        app.attempts.insert(new.clone(), attempt);
+    };
+    tried(&mut story, "422: no such field", true);
+    let made = planned(&story, &Asked::default(), |_| true);
+    let step = made.steps.iter().find(|step| step.key == old).expect("it comes back");
+    assert_eq!((&*step.app, step.source, step.render), ("web", Source::Observed, None));
+    assert_eq!(step.uid, story.world.owned[&old].uid);
+    assert_eq!(lost(&made, LossKind::LeftGit), [""; 0]);
+    let note = made.shown.notes.iter().find(|note| note.starts_with(&old.to_string())).unwrap();
+    let why =
+        crate::plan::plan(&story.world, &name("web"), &story.limits, &story.compared).unwrap();
+    let why = why.objects.iter().find(|object| object.key == old).unwrap().why.clone();
+    let (_, why) = why.split_once("; ").unwrap();
+    assert!(why.contains("not written: 422: no such field") && note.contains(why), "{note}\n{why}");
+    let refused = made.shown.lost.iter().find(|loss| loss.kind == LossKind::WasRefused).unwrap();
+    assert_eq!(refused.subject, new.to_string());
+    assert_eq!(refused.why, "was refused when last tried: 422: no such field; tried all the same");
+    assert!(keys(&made).contains(&new.to_string()) && !made.shown.returns());
+    // Whoever asks for what is nobody's gets it as its application's as well.
+    let asked = Asked { unowned: true, ..Asked::default() };
+    let step = planned(&story, &asked, |_| true).steps.into_iter().find(|step| step.key == old);
+    assert_eq!(step.unwrap().app, "web");
+
+    // What fails otherwise holds it back as well, and may come.
+    let mut failed = story;
+    tried(&mut failed, "503: later", false);
+    let made = planned(&failed, &Asked::default(), |_| true);
+    assert!(keys(&made).contains(&old.to_string()));
+    assert_eq!(lost(&made, LossKind::WasRefused), [""; 0]);
+    // What the old one may be in the way of needs it gone; what is kept for ever is nobody's there.
+    tried(&mut failed, "422: provided port is already allocated", true);
+    let made = planned(&failed, &Asked::default(), |_| true);
+    assert_eq!(lost(&made, LossKind::LeftGit), [old.to_string()]);
+    assert_eq!(lost(&made, LossKind::WasRefused), [""; 0]);
+    tried(&mut failed, "422: no such field", true);
+    failed.world.live.get_mut(&old).unwrap().protection.prune = Stance::Stays;
+    assert_eq!(
+        lost(&planned(&failed, &Asked::default(), |_| true), LossKind::LeftGit),
+        [old.to_string()]
+    );
+    // What the cluster does not serve cannot come either.
+    let mut unserved = Story::told();
+    unserved.world.cluster.kinds.remove(&new.group_kind());
+    let made = planned(&unserved, &Asked::default(), |_| true);
+    let note = made.shown.notes.iter().find(|note| note.starts_with(&old.to_string())).unwrap();
+    assert!(note.contains("the cluster does not serve the kind ConfigMap"), "{note}");
 }
 
 /// Goal: what cannot be brought at all, even if it is asked for, is said not to be.
