@@ -220,6 +220,33 @@ pub fn controller_keys(candidates: &[Candidate], replayed: &BTreeSet<&ObjectKey>
     lost
 }
 
+/// The label of a Namespace that refuses Pods.
+const ENFORCES: &str = "pod-security.kubernetes.io/enforce";
+
+/// What is said of Pods in namespaces that enforce Pod Security: one that was there before its
+/// namespace did may be refused. Which are is known to the API server alone.
+#[must_use]
+pub fn pod_security(candidates: &[Candidate]) -> Vec<String> {
+    let namespaces = candidates.iter().filter(|candidate| candidate.key.is("", "Namespace"));
+    let enforcing = namespaces.filter_map(|namespace| {
+        let level = namespace.label(ENFORCES).filter(|level| *level != "privileged")?;
+        let name = namespace.key.name();
+        let pods = candidates.iter().map(|candidate| &candidate.key);
+        let pods: Vec<String> = pods
+            .filter(|key| key.is("", "Pod") && key.namespace() == name)
+            .map(ToString::to_string)
+            .collect();
+        (!pods.is_empty()).then(|| {
+            format!(
+                "Namespace {name} enforces Pod Security ({level}): a Pod that was there before that, \
+                 and does not comply, is refused: {}",
+                pods.join(", ")
+            )
+        })
+    });
+    enforcing.collect()
+}
+
 /// The groups of which a definition cannot be replayed.
 #[must_use]
 pub fn groups_of_definitions(lost: &[Loss]) -> BTreeSet<String> {

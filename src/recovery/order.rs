@@ -3,7 +3,9 @@
 //!
 //! Stages are about what the API server needs to take an object at all, and about what would be in
 //! the way: admission comes last, because a webhook whose workload is not there yet refuses
-//! everything that it matches.
+//! everything that it matches, and quotas before it, because what was there before a quota was made
+//! may be more than it lets. The level of Pod Security that a Namespace enforces comes with the
+//! Namespace: no Pod may come up meanwhile that it forbids.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +38,8 @@ pub enum Stage {
     Apis,
     /// Objects of kinds that those serve.
     Aggregated,
+    /// Quotas, after everything that they count: what was there before them stays over them.
+    Quotas,
     /// Admission webhooks and policies.
     Admission,
 }
@@ -55,7 +59,7 @@ impl Stage {
                 | "Secret"
                 | "PersistentVolume"
                 | "PersistentVolumeClaim"
-                | "ResourceQuota"
+                // It changes what comes after it, beside what it refuses.
                 | "LimitRange",
             )
             | (
@@ -79,6 +83,7 @@ impl Stage {
             | ("apps", _)
             | ("batch", "Job" | "CronJob") => Self::Workloads,
             ("apiregistration.k8s.io", "APIService") => Self::Apis,
+            ("", "ResourceQuota") => Self::Quotas,
             ("admissionregistration.k8s.io", _) => Self::Admission,
             _ => Self::Rest,
         }
@@ -97,6 +102,7 @@ impl Stage {
             Self::Rest => "rest",
             Self::Apis => "apis",
             Self::Aggregated => "aggregated",
+            Self::Quotas => "quotas",
             Self::Admission => "admission",
         }
     }

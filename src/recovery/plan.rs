@@ -280,6 +280,7 @@ pub fn plan(input: Input, serving: Serving) -> Plan {
         let text = "Jobs run again, because the new cluster does not know that they have run";
         making.notes.push(format!("{text}: {jobs}"));
     }
+    making.notes.extend(lost::pod_security(&taken));
     let steps = making.steps(taken);
     let head = Shown {
         to: input.to.0,

@@ -66,6 +66,8 @@ fn what_others_need_comes_first_and_what_may_refuse_them_last() {
     let mut wanted = vec![
         object("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", "v"),
         object("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "", "p"),
+        core("ResourceQuota", "few"),
+        core("LimitRange", "small"),
         object("metrics.example.org/v1", "Scale", "prod", "s"),
         with(
             object("apiregistration.k8s.io/v1", "APIService", "", "v1.metrics.example.org"),
@@ -92,12 +94,13 @@ fn what_others_need_comes_first_and_what_may_refuse_them_last() {
         ("definitions", 1),
         ("namespaces", 1),
         ("access", 3),
-        ("configuration", 5),
+        ("configuration", 6),
         ("services", 1),
         ("workloads", 2),
         ("rest", 2),
         ("apis", 1),
         ("aggregated", 1),
+        ("quotas", 1),
         ("admission", 2),
     ]
     .map(|(stage, count)| (stage.to_owned(), count))
@@ -109,6 +112,34 @@ fn what_others_need_comes_first_and_what_may_refuse_them_last() {
     assert_eq!(keys(&backward), keys(&forward), "the order does not depend on how it was given");
     assert_eq!(backward.shown.digest, forward.shown.digest);
     assert_eq!(losses(&forward, LossKind::NoNamespace), [""; 0]);
+}
+
+/// Goal: a namespace enforces from the beginning what it enforced, and which Pods that may refuse is
+/// said.
+#[test]
+fn pods_that_their_namespace_may_refuse_are_named() {
+    let namespace = |name: &str, level: &str| {
+        let labels = json!({"labels": {"pod-security.kubernetes.io/enforce": level}});
+        with(object("v1", "Namespace", "", name), json!({"metadata": labels}))
+    };
+    let pod = |namespace: &str| object("v1", "Pod", namespace, "bare");
+    let made = planned(vec![
+        namespace("strict", "restricted"),
+        namespace("open", "privileged"),
+        object("v1", "Namespace", "", "plain"),
+        namespace("empty", "baseline"),
+        pod("strict"),
+        pod("open"),
+        pod("plain"),
+    ]);
+    let notes: Vec<_> =
+        made.shown.notes.iter().filter(|note| note.contains("Pod Security")).collect();
+    let [note] = notes.as_slice() else { panic!("{notes:?}") };
+    assert!(note.starts_with("Namespace strict enforces Pod Security (restricted)"), "{note}");
+    assert!(note.ends_with(": Pod/strict/bare"), "{note}");
+    let label = |step: &super::plan::Step| step.manifest["metadata"]["labels"].clone();
+    let strict = made.steps.iter().find(|step| step.key.name() == "strict").unwrap();
+    assert_eq!(label(strict)["pod-security.kubernetes.io/enforce"], "restricted");
 }
 
 #[test]

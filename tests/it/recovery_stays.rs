@@ -1,5 +1,5 @@
-//! What a replay brings that is not what Git says, on real API servers: what stays because something
-//! else is refused.
+//! What a replay brings that is not simply what Git says, on real API servers: what stays because
+//! something else is refused, and what is more than a quota lets.
 
 use serde_json::Value;
 
@@ -8,25 +8,40 @@ use crate::daemon::{Greffier, KEPT, application, config_map, until};
 use crate::recovery::{jsonpath, onto, target};
 
 const NS: &str = "stays";
+const FULL: &str = "full";
 const OLD: &str = "ConfigMap/stays/old";
 const NEW: &str = "ConfigMap/stays/new";
+
+const QUOTA: &str = "apiVersion: v1
+kind: ResourceQuota
+metadata: {name: few}
+spec: {hard: {configmaps: 3}}
+";
 
 fn plane() -> ControlPlane {
     ControlPlane::start_with(Options { kwok: false, ..Options::default() })
 }
 
-/// `web` has renamed `old` to `new` and mistyped that.
+/// `web` has renamed `old` to `new` and mistyped that; `full` has more than its quota lets.
 fn burnt() -> Greffier {
     let burned = plane();
     let greffier = Greffier::on(&burned);
     greffier.repo.write("web/cm.yaml", &config_map("old", "1"));
     greffier.repo.write("web/a.yaml", &config_map("a", "1"));
+    for n in 0..5 {
+        greffier.repo.write(&format!("full/{n}.yaml"), &config_map(&format!("cm-{n}"), "1"));
+    }
     let first = greffier.repo.push("first");
-    let web = application("web", &greffier.repo.url(), "web", NS, KEPT);
-    let greffier = greffier.root(&web);
+    let url = greffier.repo.url();
+    let greffier = greffier
+        .root(&application("web", &url, "web", NS, KEPT))
+        .root(&application("full", &url, "full", FULL, KEPT));
     greffier.start().wait_synced("web", &first);
+    greffier.wait_synced("full", &first);
     let mistyped = config_map("new", "1").replace("\ndata:", "\ndat:");
-    let second = greffier.repo.write("web/cm.yaml", &mistyped).push("renamed, and mistyped");
+    greffier.repo.write("web/cm.yaml", &mistyped).write("full/quota.yaml", QUOTA);
+    let second = greffier.repo.push("renamed, and mistyped");
+    greffier.wait_synced("full", &second);
     refused(&greffier, &second);
     let (why, _) = greffier.cli_ends(0, &["why", "cm/old", "-n", NS]);
     assert!(why.contains("which may stand in its place, is not written"), "{why}");
@@ -62,10 +77,12 @@ fn doctor_says(greffier: &Greffier) {
     let note = notes.into_iter().find(|note| note.starts_with(OLD)).expect(&doctor);
     let says = format!("it stays while {NEW}, which may stand in its place, is not written: ");
     assert!(note.contains(&says), "{note}");
+    let stages: Vec<_> = plan["stages"].as_array().unwrap().iter().map(|one| &one[0]).collect();
+    assert_eq!(stages.last(), Some(&&Value::from("quotas")), "{doctor}");
 }
 
 /// Goal: what serves until something else is written comes back, stays on the new cluster while that
-/// is not written, and goes when it is.
+/// is not written, and goes when it is; a quota refuses nothing that was there before it.
 #[test]
 fn what_stays_comes_back_and_goes_when_its_successor_is_written() {
     let greffier = burnt();
@@ -80,6 +97,9 @@ fn what_stays_comes_back_and_goes_when_its_successor_is_written() {
     assert_eq!(report["differs"], serde_json::json!([]), "{report}");
     let old = ["-n", NS, "cm", "old"];
     assert_eq!(jsonpath(&fresh, &old, ".data.key"), "1");
+    let maps = fresh.kubectl_ok("admin", &["get", "cm", "-n", FULL, "-o", "name"]);
+    assert_eq!(maps.matches("configmap/cm-").count(), 5, "{maps}");
+    assert_eq!(jsonpath(&fresh, &["-n", FULL, "quota", "few"], ".spec.hard.configmaps"), "3");
     let uid = jsonpath(&fresh, &old, ".metadata.uid");
 
     let greffier = greffier.connecting_as(fresh.kubeconfig("greffier"));
