@@ -54,7 +54,10 @@ fn other(
     let applied = |recorded: &Recorded| {
         let commit = match recorded.event.as_ref()? {
             Event::SyncFinished(body) if body.app == *app && body.succeeded => &body.commit,
-            Event::RevisionAdvanced(body) if body.app == *app => &body.revision.commit,
+            Event::RevisionAdvanced(body) if body.app == *app => {
+                let held = is_held(book, recorded.seq(), body).unwrap_or(true);
+                Some(&body.revision.commit).filter(|_| !held)?
+            }
             _ => return None,
         };
         Some((recorded.seq(), commit.clone()))
@@ -291,6 +294,7 @@ fn when_applied(
     let key = SubjectKey::commit(commit.as_str());
     let ours = |of: &AppName| app.is_none_or(|wanted| wanted == of);
     let (mut intent, mut other, mut seen) = (None, None, None);
+    let waiting = waiting(book, app, commit)?;
     let done = forwards(book, key, Seq::ZERO, |recorded| {
         let seq = recorded.seq();
         seen.get_or_insert(seq);
@@ -315,7 +319,7 @@ fn when_applied(
             }
             Event::RevisionAdvanced(body) => {
                 let of = body.revisions.iter().any(|revision| revision.commit == *commit);
-                (of && ours(&body.app)).then(|| (seq, body.app.clone()))
+                (of && ours(&body.app) && !waiting.contains(&seq)).then(|| (seq, body.app.clone()))
             }
             _ => None,
         }
@@ -336,6 +340,56 @@ fn when_applied(
         (None, None) => None,
     };
     Ok(Applied { done, seen, before: None, how: "" })
+}
+
+/// Where the commit changed nothing of a render of the application, or of any, that was not in force:
+/// the application was held as it had been earlier. Then nothing of the commit was applied.
+fn waiting(
+    book: &dyn Book,
+    app: Option<&AppName>,
+    commit: &CommitId,
+) -> Result<BTreeSet<Seq>, ledger::Error> {
+    let mut advanced = Vec::new();
+    forwards(book, SubjectKey::commit(commit.as_str()), Seq::ZERO, |recorded| {
+        if let Some(Event::RevisionAdvanced(body)) = &recorded.event
+            && app.is_none_or(|app| body.app == *app)
+        {
+            advanced.push((recorded.seq(), body.clone()));
+        }
+        None::<()>
+    })?;
+    let mut waiting = BTreeSet::new();
+    for (seq, body) in advanced {
+        if is_held(book, seq, &body)? {
+            waiting.insert(seq);
+        }
+    }
+    Ok(waiting)
+}
+
+/// Whether the application was held as it had been, and otherwise than by the render that the commit
+/// changed nothing of.
+fn is_held(
+    book: &dyn Book,
+    seq: Seq,
+    advanced: &RevisionAdvancedV1,
+) -> Result<bool, ledger::Error> {
+    let (app, mut ended) = (&advanced.app, BTreeSet::new());
+    let held = backwards(book, SubjectKey::app(app.as_str()), seq, |recorded| {
+        match recorded.event.as_ref()? {
+            Event::AppHeld(body) if body.app == *app => {
+                let other = body.desired.inputs != advanced.inputs;
+                Some(other && !ended.contains(&recorded.seq()))
+            }
+            Event::AppHoldEnded(body) if body.app == *app => {
+                ended.insert(body.hold);
+                None
+            }
+            Event::AppRemoved(body) if body.app == *app => Some(false),
+            _ => None,
+        }
+    })?;
+    Ok(held.unwrap_or_default())
 }
 
 /// The commit that a revision names: a branch or a tag as it was moved last, an id, or the

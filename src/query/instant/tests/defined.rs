@@ -168,6 +168,40 @@ fn a_commit_that_defines_nothing_anew_stands_for_when_it_was_applied_first() {
     assert!(found.seq == given.seq() && plainly(&found), "{}", found.what);
 }
 
+/// Goal: a commit that came while the application was held, and changes nothing of what waits, was not
+/// applied to what is held.
+#[test]
+fn what_came_while_it_was_held_was_not_applied() {
+    let mut given = tree(auto());
+    let then = given.world.clone();
+    given.push(2);
+    given.advances("root");
+    synced(&mut given, 2);
+    let hold = given.rolls_back("web", &then);
+    given.syncs("web");
+    given.push(3);
+    given.advances("root");
+    given.renders("web", vec![object(A, 3)]);
+    given.push(4);
+    given.advances("root");
+    given.advances("web");
+    for number in [3, 4] {
+        let Err(Error::NeverApplied { other, .. }) = at(&given, number) else {
+            panic!("{number} was applied")
+        };
+        assert_eq!(other.map(|(_, of)| of), Some(commit(2)), "the last one before it");
+    }
+    // Of what is in force it says what it said.
+    given.lets_go("web", hold);
+    given.syncs("web");
+    assert!(given.finishes("web"));
+    let applied = given.seq();
+    assert_eq!(at(&given, 4).unwrap().seq, applied);
+    given.push(5);
+    given.advances("web");
+    assert_eq!(at(&given, 5).unwrap().seq, given.seq());
+}
+
 #[test]
 fn what_a_commit_defines_and_was_never_applied_is_no_instant() {
     let mut given = tree(auto());
