@@ -150,7 +150,7 @@ impl Gathering<'_> {
             self.lose(LossKind::NotRendered, format!("application {name}"), why);
             return;
         };
-        let (mut behind, mut unapplied) = (Vec::new(), Vec::new());
+        let (mut behind, mut unapplied, mut unlike) = (Vec::new(), Vec::new(), Vec::new());
         for object in desired.objects.values() {
             let key = &object.key;
             taken.insert(key.clone());
@@ -170,6 +170,10 @@ impl Gathering<'_> {
                 self.lose(kind, key, why);
             } else {
                 match self.world.owned.get(key) {
+                    _ if self.observed(key).is_some() => {}
+                    _ if self.asked.live && self.is_otherwise(app, key) => {
+                        unlike.push(key.to_string());
+                    }
                     _ if self.is_as_wanted(app, object) => {}
                     None => unapplied.push(key.to_string()),
                     Some(_) => behind.push(key.to_string()),
@@ -182,9 +186,11 @@ impl Gathering<'_> {
                 self.pending.wanted.push(entry);
             }
         }
-        for (what, keys) in
-            [("wanted otherwise than applied last", behind), ("not applied yet", unapplied)]
-        {
+        for (what, keys) in [
+            ("wanted otherwise than applied last", behind),
+            ("not applied yet", unapplied),
+            ("gone, or changed in a Secret, when it was observed last", unlike),
+        ] {
             if !keys.is_empty() {
                 let text = format!("{name}: {what}, replayed as wanted: {}", list(keys, NAMED_MAX));
                 self.pending.input.notes.push(text);
@@ -232,9 +238,7 @@ impl Gathering<'_> {
             // An object that is held is what is wanted already.
             HoldOf::Absence(_) | HoldOf::Object(_) => None,
         });
-        let live = self.world.live.get(key);
-        // Of a Secret only digests were observed.
-        let observed = live.filter(|live| self.asked.live && !key.is_secret() && !live.deleting);
+        let (live, observed) = (self.world.live.get(key), self.observed(key));
         Entry {
             key: key.clone(),
             version: observed.map_or(&object.version, |live| &live.version).clone(),
@@ -249,6 +253,18 @@ impl Gathering<'_> {
             left: None,
             stays: false,
         }
+    }
+
+    /// The object as it is replayed where that is how it was observed. Of a Secret only digests were.
+    fn observed(&self, key: &ObjectKey) -> Option<&LiveObject> {
+        let live = self.world.live.get(key);
+        live.filter(|live| self.asked.live && !key.is_secret() && !live.deleting)
+    }
+
+    /// Whether an object that comes as it is wanted was otherwise when it was observed last.
+    fn is_otherwise(&self, app: &App, key: &ObjectKey) -> bool {
+        let gone = self.world.owned.contains_key(key) && !self.world.live.contains_key(key);
+        gone && self.world.cluster.is_known(key) || key.is_secret() && app.drift.contains_key(key)
     }
 
     fn uid(&self, key: &ObjectKey, live: Option<&LiveObject>) -> String {

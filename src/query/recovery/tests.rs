@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::ledger::event::{
     AppDeclaredV1, BackTo, ClusterAcceptedV1, ClusterReplacedV1, DesiredObject, Event, FrozenV1,
-    HoldBegunV1, ObjectPreviewedV1, Origin, PausedV1, Preview,
+    HoldBegunV1, Learned, ObjectGoneV1, ObjectPreviewedV1, Origin, PausedV1, Preview,
 };
 use crate::ledger::{Archive, Batch, Blob, Draft, Ledger, Options};
 use crate::model::{Digest, Stance};
@@ -275,6 +275,24 @@ fn what_was_observed_is_replayed_where_that_is_asked_for() {
     let all = Asked { live: true, unowned: true, ..Asked::default() };
     let all = planned(&story, &all, |_| true);
     assert!(keys(&all).contains(&"ConfigMap/prod/old".to_owned()), "{:?}", keys(&all));
+}
+
+#[test]
+fn what_was_gone_when_it_was_observed_last_is_named_where_it_comes_back() {
+    let mut story = Story::told();
+    let web = key("Deployment.apps/prod/web");
+    let uid = story.world.live[&web].uid.clone();
+    let said = |story: &Story, live: bool| {
+        let made = planned(story, &Asked { live, ..Asked::default() }, |_| true);
+        assert!(keys(&made).contains(&web.to_string()));
+        made.shown.notes.join("; ")
+    };
+    assert!(!said(&story, true).contains("observed last"));
+    story.event(ObjectGoneV1 { key: web.clone(), uid, learned: Learned::Watched });
+    let what = "web: gone, or changed in a Secret, when it was observed last, replayed as wanted: \
+                Deployment.apps/prod/web";
+    assert!(said(&story, true).contains(what), "{}", said(&story, true));
+    assert!(!said(&story, false).contains("observed last"), "nobody asks for what was observed");
 }
 
 #[test]
