@@ -32,6 +32,9 @@ impl World {
     /// Those that are being removed, once everything above `app` is written that they wait for.
     pub(super) fn waited_for_by_those_that_go(&self, app: &AppName) -> Touched {
         let (mut touched, mut seen) = (Touched::nothing(), BTreeSet::new());
+        if !self.apps.values().any(|app| app.removing) {
+            return touched;
+        }
         let mut app = self.apps.get(app);
         while let Some(parent) = app.and_then(|app| app.origin.parent()) {
             app = self.apps.get(parent).filter(|_| seen.insert(parent));

@@ -48,9 +48,10 @@ pub struct Trial {
     pub span: Option<(Timestamp, Timestamp)>,
     /// The event by which the application turned Degraded within its time, and when that was.
     pub degraded: Option<(Seq, Timestamp)>,
-    /// Whether it stays, however it fares: it was rolled back from before, that was refused, or it
-    /// is held.
+    /// Whether it stays, however it fares: that it is rolled back was refused, or it is held.
     pub stays: bool,
+    /// Whether it was rolled back from before: then it is not a second time, which is said.
+    pub again: bool,
 }
 
 /// A rollback by itself that was not made.
@@ -151,8 +152,8 @@ impl World {
         let Some(app) = self.apps.get_mut(name) else { return };
         let trials = &mut app.trials;
         let well = if rule.is_on() { well.or(trials.well.take()) } else { None };
-        let stays = trials.rolled_back == Some(asked_for(new));
-        let trial = Trial { render: new.seq, span: None, degraded: None, stays };
+        let again = trials.rolled_back == Some(asked_for(new));
+        let trial = Trial { render: new.seq, span: None, degraded: None, stays: false, again };
         let (trial, rolled_back) = (rule.is_on().then_some(trial), trials.rolled_back);
         *trials = Trials { well, since: seq, trial, rolled_back, ..Trials::default() };
     }

@@ -27,6 +27,11 @@ impl Machine {
         let from = world.why_rolled_back(app).filter(|_| plan.health == app.health)?;
         let causes: BTreeSet<_> = from.health.into_iter().chain([from.render]).collect();
         let draft = |event: Event| causes.iter().copied().fold(Draft::new(event), Draft::caused_by);
+        if app.trials.trial.as_ref().is_some_and(|trial| trial.again) {
+            let once =
+                "it was rolled back from before and came again: that is done once".to_owned();
+            return Some(Command::Append(vec![draft(refused(name, from, vec![once]))]));
+        }
         let Some(well) = &app.trials.well else {
             let nothing = "no earlier render of it was Healthy and as Git says".to_owned();
             return Some(Command::Append(vec![draft(refused(name, from, vec![nothing]))]));

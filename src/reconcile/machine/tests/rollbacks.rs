@@ -175,6 +175,29 @@ fn what_was_rolled_back_from_is_not_again_when_somebody_releases_it() {
     passes(&mut sim, 600_000);
     assert_eq!(sim.app("web").health, Degraded);
     assert_eq!((held(&sim).len(), applied(&sim)), (1, object(A, 2).digest));
+    assert_eq!(refused(&sim).len(), 1, "it is said, and once");
+}
+
+/// Goal: whoever relies on the rule is told where it does nothing, because Git brings again what was
+/// rolled back from.
+#[test]
+fn a_bad_revision_that_comes_again_stays_and_that_is_said() {
+    let mut sim = well("degraded,not-healthy");
+    pushes(&mut sim, 2, vec![object(A, 2)], Degraded);
+    pushes(&mut sim, 3, vec![object(A, 1)], Healthy);
+    assert_eq!((ended(&sim), refused(&sim).len()), (vec![HoldEnd::SameAsGit], 0));
+    turns(&mut sim, Healthy);
+    pushes(&mut sim, 4, vec![object(A, 2)], Degraded);
+    passes(&mut sim, 600_000);
+    assert_eq!((held(&sim).len(), applied(&sim)), (1, object(A, 2).digest));
+    let refused = refused(&sim);
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].reasons[0].contains("rolled back from before"), "{refused:?}");
+    // Another one is tried as ever.
+    turns(&mut sim, Healthy);
+    pushes(&mut sim, 5, vec![object(A, 1)], Healthy);
+    pushes(&mut sim, 6, vec![object(A, 3)], Degraded);
+    assert_eq!((held(&sim).len(), applied(&sim)), (2, object(A, 1).digest));
 }
 
 /// Goal: what was rolled back from, and is in force again because somebody released it, is nothing
