@@ -554,8 +554,8 @@ fn sync(
     if app.spec.skip {
         return Err(Error::LeftAlone(name.clone()));
     }
-    // What stays although it is to go may be let go of, object by object.
-    if app.removing && (!prune || only.is_empty()) {
+    // What stays although it is to go may be let go of.
+    if app.removing && !prune {
         return Err(Error::BeingRemoved(name.clone()));
     }
     if only.len() > ONLY_MAX {

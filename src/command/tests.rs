@@ -177,4 +177,8 @@ fn a_sync_of_which_nothing_can_come_is_refused() {
     left.removing = true;
     story.world.apps.insert(name("web"), left);
     assert!(matches!(decided(&story), Err(Error::BeingRemoved(_))));
+    // What stays of it may be let go of.
+    let prune =
+        Command::Sync { app: "web".into(), prune: true, only: vec![], reason: String::new() };
+    assert!(decide(&story.world, Timestamp(0), &prune).is_ok());
 }

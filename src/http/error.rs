@@ -275,7 +275,10 @@ impl From<command::Error> for Error {
             Command::LeftAlone(_) => {
                 conflict("left_alone", "take skip-reconcile out of the Application first")
             }
-            Command::BeingRemoved(_) => conflict("being_removed", "define it anew first"),
+            Command::BeingRemoved(_) => conflict(
+                "being_removed",
+                "define it anew first; with --prune what stays of it is let go",
+            ),
             Command::NotThen { app, .. } | Command::NothingThen { app, .. } => {
                 let hint = format!("`greffier log {app} --kind render` lists what was");
                 conflict("nothing_then", &hint)

@@ -419,7 +419,8 @@ impl<'a> Judge<'a> {
         }
         let coming = self.coming.get_or_init(|| self.world.unwritten_for(self.app));
         let (what, may_pass) = coming.as_ref()?;
-        Some((stays_while(what, self.name, key), *may_pass))
+        let way = format!("greffier sync {} --prune --no-wait lets it go", self.name);
+        Some((format!("it stays while {what} ({way})"), *may_pass))
     }
 
     /// Whether the object is to go at all, now or when what it waits for has passed.
