@@ -119,6 +119,7 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> Status {
             let what = format!("{}: {}", object.key, object.why);
             status.problems.push(ProblemNote { app: app(), what });
         }
+        status.problems.extend(stays(view));
         for what in &view.plan.suspended {
             status.suspended.push(ProblemNote { app: app(), what: what.clone() });
         }
@@ -126,12 +127,27 @@ pub fn status(world: &World, views: &[AppView<'_>]) -> Status {
     status
 }
 
+/// What is to go and stays until somebody does something: the first, and how many more.
+fn stays(view: &AppView<'_>) -> Option<ProblemNote> {
+    let mut stays = view.plan.objects.iter().filter(|object| {
+        let goes = object.status == plan::Status::Extra && object.blocked;
+        goes && !object.waits_for_progress && !view.app.attempts.contains_key(&object.key)
+    });
+    let first = stays.next()?;
+    let more = match stays.count() {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let what = format!("{}: {}{more}", first.key, first.why);
+    Some(ProblemNote { app: view.name.clone(), what })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ledger::event::{AppRefusedV1, Origin};
     use crate::query::apps;
-    use crate::replay::testing::{Given, application, auto, child, name};
+    use crate::replay::testing::{Given, application, auto, child, name, objects};
 
     /// Goal: a definition that is refused keeps an application from being as Git says, and that is
     /// told with its parent, which has it, until Git has another.
@@ -153,5 +169,22 @@ mod tests {
         given.push(2);
         given.renders("root", Vec::new());
         assert_eq!(problems(&given), [""; 0]);
+    }
+
+    /// Goal: what stays for ever, because nothing moves by itself, is told where people look first.
+    #[test]
+    fn what_stays_until_somebody_does_something_is_a_problem() {
+        let mut given = Given::app("web", auto());
+        given.renders("web", objects(&["ConfigMap/prod/a", "ConfigMap/prod/b", "Secret/prod/s"]));
+        given.syncs("web");
+        given.push(2);
+        given.renders("web", objects(&["Rollout.example.org/prod/a", "Secret/prod/s"]));
+        let views = apps(&given.world, &given.compared, &given.limits);
+        let problems = status(&given.world, &views).problems;
+        let told =
+            problems.iter().find(|note| note.what.starts_with("ConfigMap/prod/a: it left Git"));
+        let what = &told.expect("it is told").what;
+        assert!(what.contains("the cluster does not serve the kind"), "{what}");
+        assert!(what.contains("--prune --only ConfigMap/prod/a") && what.ends_with("; and 1 more"));
     }
 }
