@@ -198,9 +198,11 @@ impl World {
         let goes =
             |(key, owned, _): (&ObjectKey, &Owned, _)| !self.stays(key, owned, Removal::Prune);
         let defined: BTreeSet<AppName> = app.defined().collect();
-        app.gate.is_some()
-            || self.extras_of(name).any(goes)
-            || self.children(name).any(|child| !defined.contains(child))
+        let leaves = |child: &AppName| {
+            let own = self.apps.get(child).map(|child| child.spec.removals.own).unwrap_or_default();
+            !defined.contains(child) && !matches!(app.ruling(&own), Ruling::Stays(_))
+        };
+        app.gate.is_some() || self.extras_of(name).any(goes) || self.children(name).any(leaves)
     }
 
     /// A render comes: what the last ones brought counts from here on, unless something of them has

@@ -146,6 +146,20 @@ fn what_is_renamed_below_another_application_is_waited_for_as_well() {
 }
 
 #[test]
+fn an_application_that_is_kept_is_no_reason_to_count_without_what_comes_later() {
+    let mut given = Given::app("root", auto());
+    let mut kept = cascading("kept", auto());
+    kept["metadata"]["annotations"] = json!({"argocd.argoproj.io/sync-options": "Prune=false"});
+    given.renders("root", vec![child(&kept)]);
+    given.syncs("root");
+    given.push(2);
+    given.renders("root", vec![child(&cascading("late", auto()))]);
+    while given.follows("root") {}
+    let root = &given.world.apps[&name("root")];
+    assert!(given.world.apps.contains_key(&name("kept")) && root.entered_children.is_empty());
+}
+
+#[test]
 fn what_renamed_applications_pass_on_still_counts() {
     let children = ["a", "b", "c"];
     let mut given = family(&children, 5, true);
