@@ -255,9 +255,9 @@ fn reasons(
         let percent = limits.app_percent_max;
         say(format!("would delete {count} of {total} objects of {name} (limit {percent} %)"));
     }
-    let together = now + with_the_same_cause(world, name, app);
-    if together > limits.all_objects_max as usize {
-        let limit = limits.all_objects_max;
+    let limit = limits.all_objects_max as usize;
+    let together = now + with_the_same_cause(world, (name, app), limit);
+    if together > limit {
         let counted = app.desired.as_ref().map(Desired::counted_for);
         let what = counted.as_ref().map_or("for one commit", CountedFor::words);
         say(format!("would delete {together} objects {what} (limit {limit})"));
@@ -282,8 +282,8 @@ fn reasons(
 /// How many other objects go with the commit, rollback or release that asked for it, whatever came
 /// after it: those whose deletion was begun, and those of applications that come first, so that
 /// several which are planned at the same time do not each take the whole allowance. What is gated
-/// already waits and does not count.
-fn with_the_same_cause(world: &World, name: &AppName, app: &App) -> usize {
+/// already, or will be because it exceeds that by itself, waits and does not count.
+fn with_the_same_cause(world: &World, (name, app): (&AppName, &App), limit: usize) -> usize {
     let Some(desired) = &app.desired else { return 0 };
     let begun = world.deletions.get(&desired.counted_for());
     let begun = begun.map_or(0, |(_, count)| *count as usize);
@@ -291,8 +291,8 @@ fn with_the_same_cause(world: &World, name: &AppName, app: &App) -> usize {
         let same = other.desired.as_ref().is_some_and(|other| desired.counts_with(other));
         same && other.gate.is_none() && !other.removing
     });
-    let waiting = others.map(|(other, state)| about_to_go(world, other, state));
-    begun + waiting.sum::<usize>()
+    let going = others.map(|(other, state)| about_to_go(world, other, state));
+    begun + going.filter(|count| *count <= limit).sum::<usize>()
 }
 
 /// How many objects of an application go with what is decided about it now.

@@ -215,6 +215,11 @@ fn deletions_are_counted_over_all_applications_of_a_commit() {
     assert_eq!(reasons(&given.plan("web")), [together]);
     // What is gated in one application does not hold the other.
     let mut given = two_shrunk(10, 60);
+    assert_eq!(
+        given.plan("web").gate,
+        None,
+        "nor what will be, so that nothing waits for a moment"
+    );
     given.gates("api");
     assert_eq!(given.plan("web").gate, None);
     // A later commit that changes nothing changes nothing about it…
