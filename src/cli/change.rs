@@ -191,22 +191,24 @@ pub(super) async fn sync(context: &Context, args: SyncArgs) -> Result<(), Error>
         return dry_run(context, &client, &args.apps, &body).await;
     }
     // An unknown name stops everything before anything is recorded.
+    let mut known = Vec::new();
     for app in &args.apps {
-        let _: dto::App = client.get(&Client::app_path(app, ""), "").await?;
+        let found: dto::App = client.get(&Client::app_path(app, ""), "").await?;
+        known.push((app, found.removing));
     }
     let mut asked = Vec::new();
-    for app in &args.apps {
+    for (app, goes) in known {
         let done: dto::Accepted = client.post(&Client::app_path(app, "sync"), &body).await?;
         accepted(context, &done, &format!("sync of {app} requested"))?;
-        asked.push((app, done.seq));
+        asked.push((app, (done.seq, goes)));
     }
     if args.no_wait {
         return Ok(());
     }
     let wait = context.global.timeout.map_or(follow::SYNC_WAIT, Duration::from);
     let (mut partial, mut gated) = (Vec::new(), Vec::new());
-    for (app, seq) in asked {
-        match follow::sync(&client, app, seq, wait, context.global.quiet).await? {
+    for (app, request) in asked {
+        match follow::sync(&client, app, request, wait, context.global.quiet).await? {
             Ended::Complete => {}
             Ended::Partial => partial.push(app.as_str()),
             Ended::Gated => gated.push(app.as_str()),

@@ -49,6 +49,8 @@ struct Followed {
     hold: Option<u64>,
     prune: bool,
     only: Value,
+    /// Whether the application was being removed when it was asked for: then that is its end.
+    goes: bool,
 }
 
 impl Followed {
@@ -81,6 +83,7 @@ impl Followed {
             }
             // What is gated waits for a person, and so would the sync.
             "plan.gated" => return Step::Gated,
+            "app.removed" if self.goes => return Step::Finished(true),
             "app.removed" => return Step::Over(format!("{} was removed meanwhile", self.app)),
             "operator.sync" => {
                 let only = &detail["only"];
@@ -133,11 +136,12 @@ struct Waits {
     lift: String,
 }
 
-/// Waits for the sync that event `seq` asked for, or whose hold it began.
+/// Waits for the sync that event `seq` asked for, or whose hold it began; the application `goes` if it
+/// was being removed already.
 pub(super) async fn sync(
     client: &Client,
     app: &str,
-    seq: u64,
+    (seq, goes): (u64, bool),
     wait: Duration,
     quiet: bool,
 ) -> Result<Ended, Error> {
@@ -150,7 +154,7 @@ pub(super) async fn sync(
     let after = seq.saturating_sub(1).to_string();
     let query = query_string(&[("app", app), ("after", &after), ("detail", "true")]);
     let mut stream = client.stream(&query).await?;
-    let mut followed = Followed::new(app, seq);
+    let mut followed = Followed { goes, ..Followed::new(app, seq) };
     let finished = async {
         while let Some(row) = stream.next().await? {
             if !quiet && row.seq != seq {
@@ -314,7 +318,12 @@ mod tests {
             over(&[hold(10), asks(12, true, &["ConfigMap/prod/a"])]).contains("a sync of less")
         );
         assert!(over(&[hold(10), asks(12, false, &[])]).contains("a sync of less"));
-        assert!(over(&[hold(10), row(11, "app.removed", &[], json!({}))]).contains("removed"));
+        let removed = row(11, "app.removed", &[], json!({}));
+        assert!(over(&[hold(10), removed.clone()]).contains("removed"));
+        // Of what goes already it is what was asked for.
+        let mut goes = Followed { goes: true, ..Followed::new("web", 10) };
+        assert_eq!(goes.step(&asks(10, true, &[])), Step::On);
+        assert_eq!(goes.step(&removed), Step::Finished(true));
     }
 
     #[test]

@@ -174,7 +174,7 @@ async fn ended(
     let wait = context.global.timeout.map_or(follow::SYNC_WAIT, Duration::from);
     let (mut partial, mut gated) = (Vec::new(), Vec::new());
     for dto::AppSeq { app, seq } in apps {
-        match follow::sync(client, app, *seq, wait, context.global.quiet).await? {
+        match follow::sync(client, app, (*seq, false), wait, context.global.quiet).await? {
             Ended::Complete => {}
             Ended::Partial => partial.push(app.as_str()),
             Ended::Gated => gated.push(app.as_str()),

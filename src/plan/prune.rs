@@ -419,7 +419,7 @@ impl<'a> Judge<'a> {
         }
         let coming = self.coming.get_or_init(|| self.world.unwritten_for(self.app));
         let (what, may_pass) = coming.as_ref()?;
-        let way = format!("greffier sync {} --prune --no-wait lets it go", self.name);
+        let way = format!("greffier sync {} --prune lets it go", self.name);
         Some((format!("it stays while {what} ({way})"), *may_pass))
     }
 
