@@ -22,7 +22,7 @@ mod unseen;
 
 use std::collections::BTreeMap;
 
-pub use assess::{Assessment, CONTEST, NOT_SERVED, Status, not_written};
+pub use assess::{Assessment, CONTEST, NOT_SERVED, Status};
 pub use check::{Violation, check, withdrawn};
 pub use gate::{Gated, Limits};
 pub use order::kind_rank;

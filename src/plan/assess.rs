@@ -14,7 +14,6 @@ mod unwritten;
 
 pub(super) use method::recreates;
 pub(super) use unwritten::Beside;
-pub use unwritten::not_written;
 
 use self::unwritten::Barrier;
 use super::order::in_order;

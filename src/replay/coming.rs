@@ -6,12 +6,19 @@
 //! says so.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use super::application::App;
 use super::in_the_way::may_be_in_the_way;
 use super::world::{Touched, World};
 use crate::ledger::event::{CREATE_NAMESPACE, DesiredObject};
 use crate::model::{AppName, ObjectKey};
+
+/// What is said of an object that is not written beside what is to go.
+#[must_use]
+pub fn not_written(what: impl Display, why: &str) -> String {
+    format!("{what}, which may stand in its place, is not written: {why}")
+}
 
 impl World {
     /// What is not written of the applications that came while `app`, which is being removed, had to
@@ -64,9 +71,8 @@ impl World {
                     let own = of.origin.parent() == Some(name);
                     open.extend(Some(child).filter(|child| own && seen.insert(child)));
                 } else if let Some((why, may_pass)) = self.why_unwritten((name, app), object) {
-                    let what = "which may stand in its place, is not written";
-                    let key = &object.key;
-                    return Some((format!("{key} of application {name}, {what}: {why}"), may_pass));
+                    let what = format!("{} of application {name}", object.key);
+                    return Some((not_written(what, &why), may_pass));
                 }
             }
         }
@@ -95,7 +101,7 @@ impl World {
         if written || suspended || held || self.is_never_seen(key) {
             return None;
         }
-        match app.attempts.get(key).filter(|attempt| attempt.digest == object.digest) {
+        match app.failed(object) {
             Some(attempt) if may_be_in_the_way(&attempt.error) => None,
             Some(attempt) => Some((attempt.error.clone(), !attempt.refused)),
             None if app.is_paused(self.now) => Some(("the application is paused".into(), false)),

@@ -3,8 +3,18 @@
 //! What was refused so may come when that has gone: then it is tried again at once, however many
 //! tries it had. Otherwise the old object would have gone for nothing.
 
+use super::application::{App, Attempt};
 use super::world::{Touched, World};
+use crate::ledger::event::DesiredObject;
 use crate::model::{AppName, ObjectKey};
+
+impl App {
+    /// The last try to write an object as it is wanted, where that failed.
+    #[must_use]
+    pub fn failed(&self, object: &DesiredObject) -> Option<&Attempt> {
+        self.attempts.get(&object.key).filter(|attempt| attempt.digest == object.digest)
+    }
+}
 
 impl World {
     /// An object is gone that was `owner`'s: what of its kind, or of its application, may have been

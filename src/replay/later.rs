@@ -25,7 +25,8 @@ use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 
 /// How much earlier than the daemon the API server may think that it is.
 const CLOCKS_DIFFER_MS: u64 = 60_000;
-/// How many other clusters are remembered, those that were written to last.
+/// How many other clusters are remembered, those that were written to last. One that is forgotten is
+/// judged as one that was never known: by the latest write to any.
 const OTHERS_MAX: usize = 16;
 
 /// What this ledger knows of the times of its own writes.

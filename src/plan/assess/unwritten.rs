@@ -9,7 +9,7 @@ use super::super::unseen::Unseen;
 use super::{Assessed, Assessment, Judge, Status};
 use crate::ledger::event::{DesiredObject, Health, Verb};
 use crate::model::{GroupKind, ObjectKey, Seq};
-use crate::replay::may_be_in_the_way;
+use crate::replay::{may_be_in_the_way, not_written};
 
 /// What an application wants, is not there as it is wanted, and holds back what is to go.
 #[derive(Default)]
@@ -53,12 +53,6 @@ impl Unwritten {
         let Self { key, why, may_pass, .. } = self;
         (not_written(key, why), *may_pass)
     }
-}
-
-/// What is said of an object that is not written beside what is to go.
-#[must_use]
-pub fn not_written(key: &ObjectKey, why: &str) -> String {
-    format!("{key}, which may stand in its place, is not written: {why}")
 }
 
 impl Assessed {
@@ -148,8 +142,6 @@ impl Judge<'_> {
 
     /// Whether the object may have been refused because of one that is there.
     pub(super) fn is_in_the_way(&self, object: &DesiredObject) -> bool {
-        let attempt = self.app.attempts.get(&object.key);
-        let attempt = attempt.filter(|tried| tried.digest == object.digest);
-        attempt.is_some_and(|attempt| may_be_in_the_way(&attempt.error))
+        self.app.failed(object).is_some_and(|attempt| may_be_in_the_way(&attempt.error))
     }
 }

@@ -51,11 +51,13 @@ fn other(
     seen: Option<Seq>,
 ) -> Result<Option<(Seq, CommitId)>, ledger::Error> {
     let ([app], Some(seen)) = (apps, seen) else { return Ok(None) };
-    let applied = |recorded: &Recorded| {
+    let mut unreadable = None;
+    let mut applied = |recorded: &Recorded| {
         let commit = match recorded.event.as_ref()? {
             Event::SyncFinished(body) if body.app == *app && body.succeeded => &body.commit,
             Event::RevisionAdvanced(body) if body.app == *app => {
-                let held = is_held(book, recorded.seq(), body).unwrap_or(true);
+                let held = is_held(book, recorded.seq(), body);
+                let held = held.map_err(|error| unreadable.get_or_insert(error)).unwrap_or(true);
                 Some(&body.revision.commit).filter(|_| !held)?
             }
             _ => return None,
@@ -63,10 +65,11 @@ fn other(
         Some((recorded.seq(), commit.clone()))
     };
     let key = || SubjectKey::app(app.as_str());
-    match forwards(book, key(), seen, applied)? {
-        Some(next) => Ok(Some(next)),
-        None => backwards(book, key(), seen, applied),
-    }
+    let found = match forwards(book, key(), seen, &mut applied)? {
+        Some(next) => Some(next),
+        None => backwards(book, key(), seen, applied)?,
+    };
+    unreadable.map_or(Ok(found), Err)
 }
 
 /// What is known of a commit.

@@ -4,8 +4,8 @@
 
 use crate::ledger::event::{DesiredObject, Verb, Write};
 use crate::model::{AppName, ObjectKey, Removal, Ruling};
-use crate::plan::{NOT_SERVED, kind_rank, not_written, stays_beside, stays_while};
-use crate::replay::{App, Attempt, LiveObject, Owned, World, may_be_in_the_way};
+use crate::plan::{NOT_SERVED, kind_rank, stays_beside, stays_while};
+use crate::replay::{App, Attempt, LiveObject, Owned, World, may_be_in_the_way, not_written};
 
 /// Why something is there that left Git.
 pub(super) struct Left {
@@ -60,8 +60,7 @@ fn not_there(world: &World, name: &AppName, object: &DesiredObject) -> Option<St
 
 /// The last try to write an object as it is wanted, where that failed.
 fn failed<'w>(world: &'w World, name: &AppName, object: &DesiredObject) -> Option<&'w Attempt> {
-    let attempts = &world.apps.get(name)?.attempts;
-    attempts.get(&object.key).filter(|attempt| attempt.digest == object.digest)
+    world.apps.get(name)?.failed(object)
 }
 
 /// What the API server said when it refused an object as it is wanted; not what an object that is
