@@ -1,6 +1,7 @@
 //! The gate: what waits for a person. Deletions are judged by their blast radius before they are
 //! made, and nothing of another GitOps manager is touched for the first time unasked.
 
+mod carried;
 mod later;
 mod proposed;
 
@@ -183,7 +184,10 @@ fn deletions(
         });
         let later: Vec<&ObjectKey> = waits.map(|object| &object.key).collect();
         let going = (deletions.as_slice(), later.as_slice());
-        reasons(world, (name, app), app.desired.as_ref(), limits, going, &plan.remove)
+        let mut why =
+            reasons(world, (name, app), app.desired.as_ref(), limits, going, &plan.remove);
+        why.extend(carried::carried(world, limits, &plan.remove));
+        why
     };
     reasons.extend(asks);
     let removed = plan.remove.iter().map(|(child, _)| child);

@@ -1,5 +1,7 @@
 //! Applications that applications define: who defines whom, and what waits for what.
 
+use std::collections::BTreeSet;
+
 use super::application::App;
 use super::world::{Touched, World};
 use crate::ledger::event::{Event, Origin};
@@ -58,6 +60,21 @@ impl World {
         touched.apps.extend(self.apps_with_extras().cloned());
         touched.apps.extend(self.apps.values().filter_map(|app| app.origin.parent().cloned()));
         touched
+    }
+
+    /// The applications above those which are touched, where they wait for a person before they remove
+    /// any: why they do is told from what is below.
+    pub(super) fn gated_above(&self, touched: &Touched) -> Vec<AppName> {
+        let (mut above, mut seen) = (Vec::new(), BTreeSet::new());
+        for name in &touched.apps {
+            let mut app = self.apps.get(name);
+            while let Some(parent) = app.and_then(|app| app.origin.parent()) {
+                app = self.apps.get(parent).filter(|_| seen.insert(parent));
+                let removes = |app: &&App| app.gate.as_ref().is_some_and(|g| !g.apps.is_empty());
+                above.extend(app.filter(removes).map(|_| parent.clone()));
+            }
+        }
+        above
     }
 
     /// Everything below what has just been rendered, or cannot be: it may have waited for what

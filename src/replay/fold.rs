@@ -38,7 +38,9 @@ impl World {
         if set_back || fewer || self.may_end_waits(event) {
             Touched::all()
         } else {
-            touched.and(self.waited_for(event))
+            let mut touched = touched.and(self.waited_for(event));
+            touched.apps.extend(self.gated_above(&touched));
+            touched
         }
     }
 

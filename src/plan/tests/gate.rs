@@ -1,5 +1,6 @@
 //! The gate: which deletions wait for a person, and what an approval covers.
 
+mod carried;
 mod counted;
 mod removed;
 

@@ -1,0 +1,156 @@
+//! What waits in an application waits on when that is renamed, or becomes part of another.
+
+use super::*;
+use crate::ledger::event::{Learned, ObjectGoneV1};
+
+/// `root` has `a` with six objects, of which commit 2 drops four, so that they wait, and `c` with
+/// six objects. With commit 3, where it is said, `a` is not there any more.
+fn waiting() -> Given {
+    let mut given = Given::app("root", auto());
+    given.renders("root", vec![child(&cascading("a", auto())), child(&cascading("c", auto()))]);
+    given.syncs("root");
+    given.renders("a", maps(6));
+    given.syncs("a");
+    given.renders("c", (0..6).map(|n| object(&format!("ConfigMap/prod/c-{n}"), 1)).collect());
+    given.syncs("c");
+    given.push(2);
+    given.advances("root");
+    given.advances("c");
+    given.renders("a", maps(2));
+    given
+}
+
+/// Commit 3 has `others` in the place of `a`, the first of which wants what `a` wants.
+fn takes_the_place(given: &mut Given, others: &[&str]) {
+    given.push(3);
+    given.advances("a");
+    given.advances("c");
+    let all = others.iter().map(|other| child(&cascading(other, auto())));
+    given.renders("root", all.collect());
+    given.follows("root");
+    given.renders(others[0], maps(2));
+}
+
+const WAITS: &str = "would remove application a, where it waits: would delete 4 of 6 objects of a \
+                     (limit 50 %)";
+
+#[test]
+fn what_waits_for_a_person_is_not_done_by_another_name() {
+    let mut given = waiting();
+    given.gates("a");
+    takes_the_place(&mut given, &["b", "c"]);
+    let plan = given.plan("root");
+    assert_eq!((reasons(&plan), plan.remove.len()), (vec![WAITS], 0));
+    // Also where it waits no more for a moment, or never did.
+    given.event(GateLapsedV1 {
+        app: name("a"),
+        plan: given.world.apps[&name("a")].gate.clone().unwrap().plan,
+    });
+    assert_eq!(reasons(&given.plan("root")), [WAITS]);
+
+    // Whoever approves that says that they go.
+    let mut approved = given.clone();
+    approved.approves("root");
+    assert_eq!(approved.plan("root").remove.len(), 1);
+
+    // The root looks again when something of it goes by hand: two of them are no reason.
+    given.gates("root");
+    let mut gone = |text: &str| {
+        let (key, learned) = (key(text), Learned::Watched);
+        let uid = given.world.live[&key].uid.clone();
+        given.event(ObjectGoneV1 { key, uid, learned })
+    };
+    let touched = [gone(&map(2)), gone(&map(3))];
+    assert!(touched.iter().all(|touched| touched.all || touched.apps.contains(&name("root"))));
+    let plan = given.plan("root");
+    assert_eq!((plan.gate, plan.remove.len()), (None, 1));
+}
+
+#[test]
+fn what_was_approved_goes_with_the_application() {
+    let mut given = waiting();
+    given.approves("a");
+    takes_the_place(&mut given, &["b", "c"]);
+    let going = &given.world.apps[&name("a")];
+    assert!(going.removing && going.gate.is_none());
+    assert_eq!(given.plan("root").gate, None);
+}
+
+#[test]
+fn what_waits_for_a_person_is_not_done_by_becoming_part_of_another() {
+    let mut given = waiting();
+    given.push(3);
+    given.advances("a");
+    given.renders("root", vec![child(&cascading("c", auto()))]);
+    let own = (0..6).map(|n| object(&format!("ConfigMap/prod/c-{n}"), 1));
+    given.renders("c", own.chain(maps(2)).collect());
+    let plan = given.plan("root");
+    assert_eq!((reasons(&plan), plan.remove.len()), (vec![WAITS], 0));
+}
+
+#[test]
+fn what_asks_for_a_confirmation_asks_on() {
+    let mut given = Given::app("root", auto());
+    let mut manifest = cascading("a", auto());
+    manifest["spec"]["syncPolicy"]["syncOptions"] = json!(["Prune=confirm"]);
+    given.renders("root", vec![child(&manifest), child(&cascading("c", auto()))]);
+    given.syncs("root");
+    given.renders("a", maps(6));
+    given.syncs("a");
+    given.renders("c", Vec::new());
+    given.push(2);
+    given.renders("a", maps(5));
+    takes_the_place(&mut given, &["b", "c"]);
+    given.renders("b", maps(5));
+    let what = format!(
+        "would remove application a, where it waits: would delete {}: the application's \
+         syncOption Prune=confirm",
+        map(5)
+    );
+    assert_eq!(reasons(&given.plan("root")), [what]);
+}
+
+#[test]
+fn applications_below_one_that_goes_wait_as_well() {
+    let mut given = Given::app("root", auto());
+    given.renders("root", vec![child(&cascading("middle", auto()))]);
+    given.syncs("root");
+    given.renders("middle", vec![child(&cascading("a", auto()))]);
+    given.syncs("middle");
+    given.renders("a", maps(6));
+    given.syncs("a");
+    given.push(2);
+    given.advances("root");
+    given.advances("middle");
+    given.renders("a", maps(2));
+    given.push(3);
+    given.advances("a");
+    given.advances("middle");
+    given.renders("root", (0..9).map(|n| object(&format!("Secret/prod/{n}"), 1)).collect());
+    let plan = given.plan("root");
+    assert!(reasons(&plan).contains(&WAITS), "{:?}", reasons(&plan));
+}
+
+#[test]
+fn what_does_not_go_with_the_application_is_not_asked_about() {
+    // Two of six are no reason to wait, and of a name without a finalizer nothing goes.
+    for (keeps, cascade) in [(4, true), (2, false)] {
+        let manifest = |name: &str| match cascade {
+            true => cascading(name, auto()),
+            false => application(name, auto()),
+        };
+        let mut given = Given::app("root", auto());
+        given.renders("root", ["a", "c"].map(|name| child(&manifest(name))).to_vec());
+        given.syncs("root");
+        given.renders("a", maps(6));
+        given.syncs("a");
+        given.renders("c", (0..6).map(|n| object(&format!("ConfigMap/prod/c-{n}"), 1)).collect());
+        given.syncs("c");
+        given.push(2);
+        given.renders("a", maps(keeps));
+        given.advances("c");
+        given.renders("root", vec![child(&manifest("c"))]);
+        let plan = given.plan("root");
+        assert_eq!((reasons(&plan), plan.remove.len()), (vec![], 1), "{keeps}, {cascade}");
+    }
+}
