@@ -139,8 +139,23 @@ impl Connection {
     /// # Errors
     /// See [`Error::class`]. [`Class::Unknown`] means that it may have been done.
     pub async fn apply(&self, request: &ApplyRequest) -> Result<AppliedObject, Error> {
+        self.apply_then(request, async {}).await
+    }
+
+    /// Applies a manifest, and waits for `answered` as soon as the answer is there, before reading
+    /// it: whoever sends many requests can send the next one meanwhile.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub async fn apply_then(
+        &self,
+        request: &ApplyRequest,
+        answered: impl Future<Output = ()>,
+    ) -> Result<AppliedObject, Error> {
         let life = self.guard.life();
-        let (answer, subject) = self.patch(request, FIELD_MANAGER, false).await?;
+        let outcome = self.patch(request, FIELD_MANAGER, false).await;
+        answered.await;
+        let (answer, subject) = outcome?;
         let created = answer.status == http::StatusCode::CREATED;
         let raw = self.noted(life, &request.key, &request.version, parsed(&answer, subject)?);
         let now = raw.pointer("/metadata/resourceVersion").and_then(Value::as_str);

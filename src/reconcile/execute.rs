@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{Done, Parts};
@@ -37,6 +37,9 @@ use crate::replay::may_be_in_the_way;
 /// How many writes are under way at once over all intents. 1 000 server-side applies took 1.03 s
 /// at 8 and 1.65 s at 4 on two cores (design §12); more does not help.
 pub(super) const WRITES_MAX: usize = 8;
+/// How many writes of one intent are in memory at once: those that are under way, and as many that
+/// are ready to be sent, or answered and not read yet.
+const READY_MAX: usize = 2 * WRITES_MAX;
 /// How many outcomes one event lists.
 const OUTCOMES_MAX: usize = 64;
 /// A write that has less time left than this is not sent any more.
@@ -136,11 +139,14 @@ async fn send(
 ) {
     // What is wanted and was not written may stand in the place of what goes after it.
     let mut hindered = false;
+    let ready = &Semaphore::new(READY_MAX);
     for group in writes.chunk_by(|a, b| rank(&a.1) == rank(&b.1)) {
         let mut under_way: FuturesUnordered<_> = group
             .iter()
             .map(|(index, write)| async move {
-                let _permit = permits.acquire().await;
+                let _ready = ready.acquire().await;
+                let made = is_apply(write).then(|| manifest(parts, &about.app, write));
+                let mut turn = permits.acquire().await.ok();
                 let left = about.deadline.ms_since(Timestamp::now());
                 let why = match left {
                     _ if cancel.is_cancelled() => Some("the daemon stopped"),
@@ -157,7 +163,8 @@ async fn send(
                 }
                 let cluster = parts.cluster.within(Duration::from_millis(left));
                 let parts = Parts { cluster, ..parts.clone() };
-                one(&parts, about, *index, write).await
+                let way = made.map_or(Way::Steps, |made| Way::Apply(made, turn.take()));
+                one(&parts, about, (*index, write), way).await
             })
             .collect();
         while let Some(answer) = under_way.next().await {
@@ -200,15 +207,29 @@ fn rank(write: &Write) -> (bool, usize) {
     (write.verb == Verb::Prune, kind_rank(&write.key))
 }
 
-async fn one(parts: &Parts, about: &About, index: u32, write: &Write) -> Answer {
+/// How a write is carried out.
+enum Way<'p> {
+    /// By requests that follow each other.
+    Steps,
+    /// By one apply of this manifest, which was made before it was its turn; the turn is over with
+    /// the answer, before that is read.
+    Apply(Result<Value, String>, Option<SemaphorePermit<'p>>),
+}
+
+fn is_apply(write: &Write) -> bool {
+    let steps = matches!(write.verb, Verb::Prune | Verb::Recreate | Verb::TakeOver);
+    !steps && write.method == Method::Apply
+}
+
+async fn one(parts: &Parts, about: &About, (index, write): (u32, &Write), way: Way<'_>) -> Answer {
     let audit_id = format!("{}-{}-{index}", parts.ledger.ledger_id(), about.intent);
     failpoint::reach(failpoint::SENDING);
-    let (result, blob) = match (write.verb, write.method) {
-        (Verb::Prune, _) => (delete::run(parts, about, write, audit_id).await, None),
-        (Verb::Recreate, _) => (recreate::run(parts, about, write, audit_id).await, None),
-        (Verb::TakeOver, _) => take_over::run(parts, about, write, audit_id).await,
-        (_, Method::Replace) => replace::run(parts, about, write, audit_id).await,
-        (_, Method::Apply) => apply(parts, about, write, audit_id).await,
+    let (result, blob) = match (write.verb, way) {
+        (_, Way::Apply(made, turn)) => apply(parts, about, write, audit_id, (made, turn)).await,
+        (Verb::Prune, Way::Steps) => (delete::run(parts, about, write, audit_id).await, None),
+        (Verb::Recreate, Way::Steps) => (recreate::run(parts, about, write, audit_id).await, None),
+        (Verb::TakeOver, Way::Steps) => take_over::run(parts, about, write, audit_id).await,
+        (_, Way::Steps) => replace::run(parts, about, write, audit_id).await,
     };
     failpoint::reach(failpoint::ANSWERED);
     Answer { index, result, blob }
@@ -219,9 +240,10 @@ async fn apply(
     about: &About,
     write: &Write,
     audit_id: String,
+    (made, turn): (Result<Value, String>, Option<SemaphorePermit<'_>>),
 ) -> (WriteResult, Option<Blob>) {
     let app = &about.app;
-    let manifest = match manifest(parts, app, write) {
+    let manifest = match made {
         Ok(manifest) => manifest,
         Err(why) => return (WriteResult::Refused(why), None),
     };
@@ -240,7 +262,12 @@ async fn apply(
         known: known.as_ref().map(|live| live.resource_version.clone()),
         uid: known.as_ref().map(|live| live.uid.clone()),
     };
-    match parts.cluster.apply(&request).await {
+    let answered = async {
+        drop(turn);
+        // What waits for the turn, and the connections, come first: the API server is not to wait.
+        tokio::task::yield_now().await;
+    };
+    match parts.cluster.apply_then(&request, answered).await {
         Ok(answer) => {
             let base = known.as_ref().map(|live| live.object);
             let changed = answer.changed.unwrap_or(true);
