@@ -203,7 +203,7 @@ pub fn plan(world: &World, name: &AppName, limits: &Limits, compared: &Compared)
     plan.suspended.extend(pruned.suspended);
     plan.objects.extend(pruned.objects);
     gate::gate(world, name, app, limits, &mut plan, pruned.writes, pruned.asks);
-    prune::wave_by_wave(world, &mut plan);
+    prune::wave_by_wave(world, &mut plan, &pruned.stays);
     shared::stop(app, &mut plan);
     plan.awaits.sort();
     plan.objects.sort_by(|a, b| a.key.cmp(&b.key));

@@ -51,7 +51,7 @@ pub use application::{
 pub use attributed::Attributed;
 pub use audit::{AuditSource, AuditState, Mark as AuditMark};
 pub use cluster::{ClusterState, LiveObject, OpenIntent, OpenWrite, Owned, rv_older};
-pub use coming::not_written;
+pub use coming::{Coming, Unwritten, not_written};
 pub use contest::{Contest, OWNERSHIP, RIVAL_UNKNOWN, Rival, WHOLE_OBJECT};
 pub use deletions::{CountedFor, gate_hash};
 pub use git::{Repo, Resolved, may_name};

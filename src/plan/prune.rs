@@ -14,7 +14,7 @@ use super::unseen::Unseen;
 use super::{Permission, Plan, redefined};
 use crate::ledger::event::{GateReason, Health, Origin, Verb, Write};
 use crate::model::{AppName, ObjectKey, Protection, Restraint, Ruling};
-use crate::replay::{App, AppHold, LiveObject, MayHave, Owned, World};
+use crate::replay::{App, AppHold, Coming, LiveObject, MayHave, Owned, Unwritten, World};
 
 /// What is said of an object that a rollback does not remove.
 const THERE_THEN: &str =
@@ -31,6 +31,8 @@ pub(super) struct Prunes {
     pub(super) awaits: Vec<ObjectKey>,
     /// What of it has none.
     pub(super) asks: Vec<GateReason>,
+    /// What stays until something else is written: it holds no wave back.
+    pub(super) stays: BTreeSet<ObjectKey>,
     /// The application is being removed and nothing of it is left to remove.
     pub(super) nothing_left: bool,
 }
@@ -129,14 +131,16 @@ fn is_kept_away_for(app: &App, key: &ObjectKey) -> bool {
     away.any(|hold| app.holds.iter().any(|other| other.seq == hold.seq && !other.is_of_absence()))
 }
 
-/// The highest wave goes first, and the next when it is gone.
-pub(super) fn wave_by_wave(world: &World, plan: &mut Plan) {
+/// The highest wave goes first, and the next when it is gone. What `stays` until something else is
+/// written is not waited for: that may wait for what is in an earlier wave.
+pub(super) fn wave_by_wave(world: &World, plan: &mut Plan, stays: &BTreeSet<ObjectKey>) {
     let planned = plan.writes.iter().filter(|write| write.verb == Verb::Prune);
     let planned: BTreeSet<ObjectKey> = planned.map(|write| write.key.clone()).collect();
     let wave = |key: &ObjectKey| world.live.get(key).map_or(0, |live| live.protection.wave);
     let going = plan.objects.iter().filter(|object| {
         let extra = !world.wanted_by.contains_key(&object.key) && !object.key.is_application();
-        let waits = object.status == Status::Extra && object.blocked;
+        let waits =
+            object.status == Status::Extra && object.blocked && !stays.contains(&object.key);
         extra && (planned.contains(&object.key) || waits || object.status == Status::InFlight)
     });
     let Some(highest) = going.map(|object| wave(&object.key)).max() else { return };
@@ -210,6 +214,7 @@ impl Prunes {
         };
         if let Some((why, may_pass)) = judge.held_back(&write) {
             assessment.block(format!("{reason}; {why}"), may_pass);
+            self.stays.insert(key.clone());
             return assessment;
         }
         self.asks(judge, key, &ruling);
@@ -347,8 +352,8 @@ struct Judge<'a> {
     hook: Option<String>,
     /// What it wants and holds back what is to go.
     beside: &'a Beside,
-    /// What is not written of the applications that come in its place, once it was looked for.
-    coming: OnceCell<Option<(String, bool)>>,
+    /// What is not written of other applications that come in its place, once it was looked for.
+    coming: OnceCell<Coming>,
 }
 
 impl<'a> Judge<'a> {
@@ -402,10 +407,11 @@ impl<'a> Judge<'a> {
         if self.app.removing {
             return self.stays_for_coming(&prune.key);
         }
+        let below = || self.coming(&prune.key).map(|other| (other.what.clone(), other.may_pass));
         let (what, may_pass) = match (self.beside.holds_back(&prune.key), &self.beside.undone) {
             (Some(unwritten), _) => unwritten.said(),
             (None, Some(other)) => (format!("{other} is not there and healthy (PruneLast)"), true),
-            (None, None) => return None,
+            (None, None) => below()?,
         };
         let why = stays_while(&what, self.name, &prune.key);
         stays_beside(self.world, self.app, prune).then_some((why, may_pass))
@@ -417,10 +423,18 @@ impl<'a> Judge<'a> {
         if asked.is_some_and(|request| request.only.is_empty() || request.only.contains(key)) {
             return None;
         }
-        let coming = self.coming.get_or_init(|| self.world.unwritten_for(self.app));
-        let (what, may_pass) = coming.as_ref()?;
+        let other = self.coming(key)?;
         let way = format!("greffier sync {} --prune lets it go", self.name);
-        Some((format!("it stays while {what} ({way})"), *may_pass))
+        Some((format!("it stays while {} ({way})", other.what), other.may_pass))
+    }
+
+    /// What is not written of other applications, and may stand in the place of an object.
+    fn coming(&self, key: &ObjectKey) -> Option<&Unwritten> {
+        let coming = self.coming.get_or_init(|| match self.app.removing {
+            true => self.world.unwritten_for(self.app),
+            false => self.world.unwritten_below(self.app),
+        });
+        coming.holds_back(key)
     }
 
     /// Whether the object is to go at all, now or when what it waits for has passed.

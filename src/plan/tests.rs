@@ -3,6 +3,7 @@
 mod autoscaled;
 mod beside;
 mod children;
+mod coming;
 mod contact;
 mod contests;
 mod drift;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::coming::Arrival;
 use super::contest::Rival;
 use super::deletions::CountedFor;
 use super::hold::Hold;
@@ -368,6 +369,8 @@ pub struct App {
     pub entered: BTreeSet<ObjectKey>,
     /// The children that came while others had to go, and when: of them counts what was there before.
     pub entered_children: BTreeMap<AppName, Seq>,
+    /// With which word it came or goes.
+    pub arrival: Arrival,
     /// The approval that is being carried out.
     pub approved: Option<Approval>,
     /// What the deletions of that plan rest on. A deletion that rests on the same is approved,
@@ -448,6 +451,7 @@ impl App {
             gate: None,
             entered: BTreeSet::new(),
             entered_children: BTreeMap::new(),
+            arrival: Arrival::default(),
             approved: None,
             approved_bases: BTreeSet::new(),
             lapsed: Vec::new(),

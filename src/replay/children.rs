@@ -85,11 +85,11 @@ impl World {
             Event::RevisionAdvanced(body) => vec![body.app.clone()],
             Event::RenderFailed(body) => vec![body.app.clone()],
             Event::FetchFailed(body) => self.apps_of_repo(&body.repo).apps.into_iter().collect(),
-            Event::OutcomeRecorded(body) => return self.waited_for_by_those_that_go(&body.app),
-            Event::IntentSettled(body) => return self.waited_for_by_those_that_go(&body.app),
+            Event::OutcomeRecorded(body) => return self.waited_for_by_what_goes(&body.app),
+            Event::IntentSettled(body) => return self.waited_for_by_what_goes(&body.app),
             _ => return Touched::nothing(),
         };
-        let rendered = above.iter().map(|app| self.waited_for_by_those_that_go(app));
+        let rendered = above.iter().map(|app| self.waited_for_by_what_goes(app));
         let mut touched = rendered.fold(Touched::nothing(), Touched::and);
         while let Some(name) = above.pop() {
             // Each once, also where applications are in a circle.

@@ -1,18 +1,67 @@
-//! What comes in the place of applications that go.
+//! What comes in the place of what goes, in other applications.
 //!
 //! Whoever renames an application often renames its objects with it: the names of a Helm chart are
-//! those of its release. Then one application goes and another comes, and what goes stays until
-//! what comes is written, as within one application (`plan/assess/unwritten.rs`), or until a person
-//! says so.
+//! those of its release. Then one application goes and another comes, here or below another parent;
+//! or an application has itself what an application below it had, or the other way round. What goes
+//! stays until what comes is written, as within one application (`plan/assess/unwritten.rs`), or
+//! until a person says so.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
+use serde::{Deserialize, Serialize};
+
 use super::application::App;
+use super::deletions::CountedFor;
 use super::in_the_way::may_be_in_the_way;
 use super::world::{Touched, World};
 use crate::ledger::event::{CREATE_NAMESPACE, DesiredObject};
-use crate::model::{AppName, ObjectKey};
+use crate::model::{AppName, GroupKind, ObjectKey};
+
+/// With which word an application came or goes, and what else came with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// What its parent stood for when the application came.
+    pub came: Option<CountedFor>,
+    /// The same when it began to go, and when what had come with that went again.
+    pub went: BTreeSet<CountedFor>,
+    /// The objects that it wants since something of it, or below it, has to go.
+    pub objects: BTreeSet<ObjectKey>,
+}
+
+/// What is not written of what comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coming(Vec<Unwritten>);
+
+/// An object, or an application, that is not written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwritten {
+    /// What is said of it.
+    pub what: String,
+    /// Whether it may pass.
+    pub may_pass: bool,
+    /// What goes of these kinds is not held back: it waits for a wave that may wait for that.
+    frees: BTreeSet<GroupKind>,
+}
+
+impl Coming {
+    /// What holds back an object that is to go.
+    #[must_use]
+    pub fn holds_back(&self, key: &ObjectKey) -> Option<&Unwritten> {
+        let kind = key.group_kind();
+        self.0.iter().find(|unwritten| !unwritten.frees.contains(&kind))
+    }
+
+    /// Notes what is not written, unless others hold back as much. Returns whether it holds back
+    /// everything.
+    fn note(&mut self, unwritten: Unwritten) -> bool {
+        let all = unwritten.frees.is_empty();
+        if self.0.iter().all(|other| !other.frees.is_subset(&unwritten.frees)) {
+            self.0.push(unwritten);
+        }
+        all
+    }
+}
 
 /// What is said of an object that is not written beside what is to go.
 #[must_use]
@@ -21,62 +70,136 @@ pub fn not_written(what: impl Display, why: &str) -> String {
 }
 
 impl World {
-    /// What is not written of the applications that came while `app`, which is being removed, had to
-    /// go, and whether that may pass.
+    /// What is not written of what came while `app`, which is being removed, had to go: of the
+    /// applications that came with the same word or below the same parent, and of the parent's own.
     #[must_use]
-    pub fn unwritten_for(&self, app: &App) -> Option<(String, bool)> {
+    pub fn unwritten_for(&self, app: &App) -> Coming {
+        let mut coming = Coming::default();
+        let Some((top, name, parent)) = self.removed_by(app) else { return coming };
+        let mut apps = entered(parent);
+        apps.extend(self.apps.iter().filter_map(|(name, other)| {
+            let same =
+                other.arrival.came.as_ref().is_some_and(|came| top.arrival.went.contains(came));
+            (same && !other.removing).then_some(name)
+        }));
+        if !self.note_unwritten(apps, &mut coming) {
+            let own = parent.desired.iter().flat_map(|desired| desired.objects.values());
+            let own = own.filter(|object| parent.arrival.objects.contains(&object.key));
+            self.note_objects((name, parent), own, &mut coming);
+        }
+        coming
+    }
+
+    /// What is not written of the applications that came below `app` while something of its own had
+    /// to go.
+    #[must_use]
+    pub fn unwritten_below(&self, app: &App) -> Coming {
+        let mut coming = Coming::default();
+        self.note_unwritten(entered(app), &mut coming);
+        coming
+    }
+
+    /// The application that `app` goes with, and the one that does not define that any more.
+    fn removed_by<'w>(&'w self, app: &'w App) -> Option<(&'w App, &'w AppName, &'w App)> {
+        let mut top = app;
         // Bound: no chain of parents is longer, unless it is a circle.
-        let mut app = app;
         for _ in 0..=self.apps.len() {
-            app = self.apps.get(app.origin.parent()?)?;
-            if !app.removing {
-                return self.unwritten_of_coming(app);
+            let (name, parent) = self.apps.get_key_value(top.origin.parent()?)?;
+            if !parent.removing {
+                return Some((top, name, parent));
             }
+            top = parent;
         }
         None
     }
 
-    /// Those that are being removed, once everything above `app` is written that they wait for.
-    pub(super) fn waited_for_by_those_that_go(&self, app: &AppName) -> Touched {
-        let (mut touched, mut seen) = (Touched::nothing(), BTreeSet::new());
-        if !self.apps.values().any(|app| app.removing) {
-            return touched;
+    /// `app`, which came with one word, goes with another: what went with the first waits for what
+    /// comes with the second.
+    pub(super) fn note_went(&mut self, app: &AppName, counted: &CountedFor) {
+        let Some(gone) = self.apps.get_mut(app) else { return };
+        gone.arrival.went.insert(counted.clone());
+        let Some(came) = gone.arrival.came.clone() else { return };
+        for other in self.apps.values_mut().filter(|other| other.removing) {
+            if other.arrival.went.contains(&came) {
+                other.arrival.went.insert(counted.clone());
+            }
         }
-        let mut app = self.apps.get(app);
+    }
+
+    /// Those that have something to remove, once everything is written that they wait for.
+    pub(super) fn waited_for_by_what_goes(&self, app: &AppName) -> Touched {
+        let mut touched = Touched::nothing();
+        let mut asked: Vec<(&AppName, &BTreeSet<CountedFor>)> = Vec::new();
+        for going in self.apps.values().filter(|app| app.removing) {
+            let Some((top, parent, _)) = self.removed_by(going) else { continue };
+            let of = (parent, &top.arrival.went);
+            if !asked.contains(&of) {
+                asked.push(of);
+                if self.unwritten_for(going).0.is_empty() {
+                    let all = self.apps.iter().filter(|(_, app)| app.removing);
+                    touched.apps.extend(all.map(|(name, _)| name.clone()));
+                    break;
+                }
+            }
+        }
+        let (mut app, mut seen) = (self.apps.get(app), BTreeSet::new());
         while let Some(parent) = app.and_then(|app| app.origin.parent()) {
             app = self.apps.get(parent).filter(|_| seen.insert(parent));
-            let waits = app.filter(|parent| !parent.entered_children.is_empty());
-            if waits.is_some_and(|parent| self.unwritten_of_coming(parent).is_none()) {
-                let going = self.apps.iter().filter(|(_, app)| app.removing);
-                touched.apps.extend(going.map(|(name, _)| name.clone()));
+            let waits = app.filter(|_| self.extras_of(parent).next().is_some()).map(entered);
+            if waits.is_some_and(|apps| !apps.is_empty()) {
+                touched.apps.insert(parent.clone());
             }
         }
         touched
     }
 
-    /// The first thing that is not written of what came below `parent` while others had to go.
-    fn unwritten_of_coming(&self, parent: &App) -> Option<(String, bool)> {
-        let coming = parent.entered_children.keys().filter(|child| parent.defines(child));
-        let mut open: Vec<&AppName> = coming.collect();
-        let mut seen: BTreeSet<&AppName> = open.iter().copied().collect();
+    /// Notes what is not written of these applications and of those that they bring. Returns whether
+    /// that holds back everything.
+    fn note_unwritten<'w>(&'w self, mut open: Vec<&'w AppName>, coming: &mut Coming) -> bool {
+        let mut seen: BTreeSet<&AppName> = BTreeSet::new();
         while let Some(name) = open.pop() {
-            let Some(app) = self.apps.get(name).filter(|app| !app.removing) else { continue };
-            let Some(desired) = &app.desired else {
-                let what = "which may stand in its place, is not rendered";
-                return Some((format!("application {name}, {what}"), app.render_problem.is_none()));
+            let Some(app) = self.apps.get(name).filter(|app| !app.removing && seen.insert(name))
+            else {
+                continue;
             };
-            for object in desired.objects.values() {
-                let child = object.key.child();
-                if let Some((child, of)) = child.and_then(|child| self.apps.get_key_value(&child)) {
-                    let own = of.origin.parent() == Some(name);
-                    open.extend(Some(child).filter(|child| own && seen.insert(child)));
-                } else if let Some((why, may_pass)) = self.why_unwritten((name, app), object) {
-                    let what = format!("{} of application {name}", object.key);
-                    return Some((not_written(what, &why), may_pass));
-                }
+            let Some(desired) = &app.desired else {
+                let what =
+                    format!("application {name}, which may stand in its place, is not rendered");
+                let (may_pass, frees) = (app.render_problem.is_none(), BTreeSet::new());
+                return coming.note(Unwritten { what, may_pass, frees });
+            };
+            let below = desired.objects.keys().filter_map(ObjectKey::child);
+            let below = below.filter_map(|child| self.apps.get_key_value(&child));
+            open.extend(below.filter(|(_, of)| of.origin.parent() == Some(name)).map(|(n, _)| n));
+            if self.note_objects((name, app), desired.objects.values(), coming) {
+                return true;
             }
         }
-        None
+        false
+    }
+
+    fn note_objects<'w>(
+        &self,
+        (name, app): (&AppName, &App),
+        objects: impl Iterator<Item = &'w DesiredObject> + Clone,
+        coming: &mut Coming,
+    ) -> bool {
+        let refused = objects.clone().filter(|object| app.is_in_the_way(object));
+        let refused: Vec<(i32, GroupKind)> =
+            refused.map(|object| (object.wave, object.key.group_kind())).collect();
+        for object in objects.filter(|object| !object.key.is_application()) {
+            let Some((why, may_pass)) = self.why_unwritten((name, app), object) else { continue };
+            let what = not_written(format!("{} of application {name}", object.key), &why);
+            let earlier = refused.iter().filter(|(wave, _)| *wave < object.wave);
+            let frees = match app.failed(object) {
+                Some(_) => BTreeSet::new(),
+                None => earlier.map(|(_, kind)| kind.clone()).collect(),
+            };
+            if coming.note(Unwritten { what, may_pass, frees }) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Why an object that an application wants is not written, and whether that may pass; `None` = it
@@ -98,11 +221,10 @@ impl World {
         let restrained = app.spec.restraints.iter().any(|restraint| restraint.holds_all());
         let suspended = restrained || !object.holds.is_empty();
         let held = app.is_kept_away(key, self.now) || app.is_held_as_it_was(key);
-        if written || suspended || held || self.is_never_seen(key) {
+        if written || suspended || held || self.is_never_seen(key) || app.is_in_the_way(object) {
             return None;
         }
         match app.failed(object) {
-            Some(attempt) if may_be_in_the_way(&attempt.error) => None,
             Some(attempt) => Some((attempt.error.clone(), !attempt.refused)),
             None if app.is_paused(self.now) => Some(("the application is paused".into(), false)),
             None if app.spec.automated.is_none() => Some(("it is synced by hand".into(), false)),
@@ -116,4 +238,16 @@ impl World {
         let unwatchable = cluster.kinds.get(&kind).is_some_and(|served| !served.watchable);
         !cluster.is_known(key) && (unwatchable || cluster.refused.contains_key(&kind))
     }
+}
+
+impl App {
+    /// Whether an object was refused because of one that is there, as it seems.
+    fn is_in_the_way(&self, object: &DesiredObject) -> bool {
+        self.failed(object).is_some_and(|attempt| may_be_in_the_way(&attempt.error))
+    }
+}
+
+/// The applications that came below one while something had to go.
+fn entered(parent: &App) -> Vec<&AppName> {
+    parent.entered_children.keys().filter(|child| parent.defines(child)).collect()
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::application::{App, Desired};
 use super::cluster::Owned;
+use super::coming::Arrival;
 use super::removals::Removals;
 use super::trial::asked_for;
 use super::world::World;
@@ -213,13 +214,28 @@ impl World {
         {
             app.entered.clear();
             app.entered_children.clear();
+            app.arrival.objects.clear();
+        }
+    }
+
+    /// Notes what an application wants from here on, if something of it has to go.
+    pub(super) fn note_arrivals(&mut self, name: &AppName, entered: Vec<ObjectKey>) {
+        if self.has_to_let_go(name)
+            && let Some(app) = self.apps.get_mut(name)
+        {
+            app.arrival.objects.extend(entered);
         }
     }
 
     /// Notes that a child comes while others of its parent have to go: they are judged without what
-    /// it brings.
-    pub(super) fn note_entering(&mut self, seq: Seq, child: &AppName, origin: &Origin) {
-        let Origin::Parent(parent) = origin else { return };
+    /// it brings. Returns what it came with, where it was not there.
+    pub(super) fn note_entering(
+        &mut self,
+        seq: Seq,
+        child: &AppName,
+        origin: &Origin,
+    ) -> Option<Arrival> {
+        let Origin::Parent(parent) = origin else { return None };
         let known = self.apps.get(child).is_some_and(|known| known.origin == *origin);
         if !known
             && self.has_to_let_go(parent)
@@ -227,6 +243,9 @@ impl World {
         {
             parent.entered_children.insert(child.clone(), seq);
         }
+        let new = self.apps.get(child).is_none_or(|child| child.removing);
+        let came = self.apps.get(parent)?.desired.as_ref().map(Desired::counted_for);
+        new.then(|| Arrival { came, ..Arrival::default() })
     }
 
     /// Counts deletions that are begun.

@@ -214,7 +214,7 @@ impl World {
         let digest = Digest::of(&body.manifest);
         self.count_definition(body, digest);
         self.left.remove(&body.app);
-        self.note_entering(seq, &body.app, &body.origin);
+        let arrival = self.note_entering(seq, &body.app, &body.origin);
         let asked_by = self.asked_by(&body.app, &body.origin);
         let app = match self.apps.entry(body.app.clone()) {
             Entry::Occupied(known) => {
@@ -236,6 +236,7 @@ impl World {
             Entry::Vacant(new) => new.insert(App::new(spec, digest, body.origin.clone(), seq)),
         };
         (app.asked_by, app.dropped) = (asked_by, None);
+        app.arrival = arrival.unwrap_or_else(|| std::mem::take(&mut app.arrival));
         if std::mem::take(&mut app.removing) {
             self.want_all(&body.app);
             self.gather_all(&body.app);
@@ -306,6 +307,7 @@ impl World {
         let desired = self.apps.get(parent).and_then(|parent| parent.desired.as_ref());
         if let Some(counted) = desired.map(Desired::counted_for) {
             self.count_deletions(&counted, self.owned_count(&body.app));
+            self.note_went(&body.app, &counted);
         }
     }
 
@@ -388,6 +390,7 @@ impl World {
             // A child that is not defined any more waits for nothing of its parent.
             touched.apps.extend(key.child());
         }
+        self.note_arrivals(name, entered);
         self.disown_absent(name);
         self.give_back(name);
         touched

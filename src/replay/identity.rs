@@ -312,6 +312,7 @@ impl World {
             app.lapse();
             app.entered.clear();
             app.entered_children.clear();
+            app.arrival.objects.clear();
             if let Some(desired) = &mut app.desired {
                 desired.deleted.clear();
             }

@@ -478,10 +478,10 @@ mod tests {
         assert_eq!((plan.remove, plan.asks.as_str()), (vec!["along".to_owned()], "root"));
     }
 
-    /// Goal: what the application would have to ask for itself is not said to wait, where its parent
-    /// removes it without asking.
+    /// Goal: what the application would have to ask for itself is asked about where its parent
+    /// removes it, and said to wait there.
     #[test]
-    fn what_goes_by_the_word_of_its_parent_asks_nobody_itself() {
+    fn what_would_wait_in_what_goes_waits_where_that_is_removed() {
         let (mut given, _) = dropped_while_held();
         given.push(4);
         given.renders("root", [vec![object(B, 1)], maps(9)].concat());
@@ -499,7 +499,12 @@ mod tests {
         }
         let own = crate::plan::plan(&world, &name("along"), &limits, &compared).unwrap();
         assert!(own.gate.is_some(), "it would ask itself: {own:#?}");
-        assert_eq!((plan.exceeds.len(), &*plan.asks, &*plan.approves), (0, "", ""), "{plan:#?}");
+        let what = "would remove application along, where it waits: would delete 1 of 1 objects \
+                    of along (limit 60 %)";
+        assert_eq!(
+            (plan.exceeds, &*plan.asks, &*plan.approves),
+            (vec![what.to_owned()], "root", "")
+        );
         assert_eq!(plan.gone[0].deletes, [A]);
     }
 }
