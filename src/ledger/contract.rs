@@ -390,6 +390,25 @@ fn a_ledger_on_files_is_the_same_after_it_was_opened_again() {
     }
 }
 
+/// Goal: whoever reads a new ledger whose key was there knows that another may be missing.
+#[test]
+fn a_ledger_that_is_made_beside_a_key_says_so() {
+    let files = OnFiles::new();
+    drop(files.open());
+    std::fs::rename(files.dir(), files.dir().with_extension("away")).unwrap();
+    let (ledger, report) = Ledger::open(files.options()).unwrap();
+    assert!(report.created && report.warnings[0].contains("bring that one back"));
+    assert!(!report.lost, "nobody knows that there was one");
+    let events: Vec<_> = all(&ledger).iter().map(|recorded| recorded.event.clone()).collect();
+    let [Some(Event::LedgerCreated(_)), Some(Event::LedgerRepaired(body))] = events.as_slice()
+    else {
+        panic!("{events:?}");
+    };
+    assert!(body.possibly_acknowledged);
+    drop(ledger);
+    assert_eq!(files.open().head(), Seq(2), "once");
+}
+
 #[test]
 fn a_new_key_is_announced_and_a_wrong_or_missing_one_refused() {
     let files = OnFiles::new();

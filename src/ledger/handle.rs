@@ -80,6 +80,8 @@ impl Options {
 pub struct OpenReport {
     /// The ledger is new.
     pub created: bool,
+    /// It is new, and its key was there already.
+    pub key_found: bool,
     /// What was put right. Each is a `LedgerRepaired` event, too.
     pub repairs: Vec<LedgerRepairedV1>,
     /// What the operator should be told.
@@ -508,13 +510,18 @@ fn open_index(
 fn owed(report: &OpenReport) -> Vec<Draft> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let created = report.created.then(|| Draft::new(LedgerCreatedV1 { version }));
+    let missing = (report.key_found && !report.lost).then(|| {
+        let what = "the key was there before this ledger: another ledger that had it is missing";
+        let (what, kept) = (what.to_owned(), String::new());
+        Draft::new(LedgerRepairedV1 { what, kept, possibly_acknowledged: true })
+    });
     let freeze = report.lost.then(|| {
         let reason = "acknowledged events of the ledger were lost: see `greffier log --all \
                       --kind ledger.repaired`; what people decided in them is not known";
         Draft::new(FrozenV1 { until: None, reason: reason.to_owned() })
     });
     let repairs = report.repairs.iter().cloned().map(Draft::new);
-    created.into_iter().chain(repairs).chain(freeze).collect()
+    created.into_iter().chain(missing).chain(repairs).chain(freeze).collect()
 }
 
 /// The segment that is written to; the first one is made here.
@@ -542,6 +549,15 @@ fn open_key(
     let loaded = key::load(&options.key, first.is_none())?;
     let sealer = Sealer::new(&loaded.key);
     check_key(options.key.path(), &sealer, first)?;
+    report.key_found = first.is_none() && !loaded.made;
+    if report.key_found {
+        report.warnings.push(format!(
+            "a new ledger was made in {} for the key in {}, which was there: where another ledger \
+             had that key, stop greffier and bring that one back, it knows what people decided",
+            options.dir.display(),
+            options.key.path().display()
+        ));
+    }
     if loaded.made {
         report.warnings.push(format!(
             "a new key was made in {}: keep a copy of it elsewhere, Secrets cannot be restored \

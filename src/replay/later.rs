@@ -176,6 +176,13 @@ impl World {
         self.old_copy().is_some_and(|sign| !self.is_said_since(app, sign.started))
     }
 
+    /// Whether what is in the cluster may be of a ledger that is lost as a whole: this one knows of
+    /// no write, and its key was there before it.
+    #[must_use]
+    pub fn may_lack_everything(&self) -> bool {
+        self.own_writes.cut && self.own_writes.latest.is_none()
+    }
+
     /// Whether what the application wants was known before the running daemon started.
     #[must_use]
     pub fn wants_of_before(&self, app: &App) -> bool {
@@ -277,7 +284,8 @@ impl World {
             && self.wanted(app).is_some_and(|wanted| desired.stands_for(&wanted))
     }
 
-    /// The ledger was repaired; `cut` = acknowledged events may be lost.
+    /// The ledger was repaired, or made where another may have been; `cut` = acknowledged events may
+    /// be lost.
     pub(super) fn ledger_repaired(&mut self, cut: bool) -> Touched {
         self.own_writes.cut |= cut;
         Touched::nothing()

@@ -21,7 +21,7 @@ pub(super) fn await_start(
 ) {
     let put_back =
         |write: &Write| matches!(write.verb, Verb::Heal | Verb::Reclaim | Verb::TakeOver);
-    if world.wants_of_before(app) {
+    if world.wants_of_before(app) || world.may_lack_everything() {
         let kinds = world.cluster.unseen_kinds();
         if !world.cluster.seen {
             let what = format!("{kinds} kinds are listed first, after the start");

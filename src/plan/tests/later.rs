@@ -3,6 +3,7 @@
 
 mod held;
 mod let_go;
+mod lost;
 mod nobodys_word;
 mod replayed;
 mod start;

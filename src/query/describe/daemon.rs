@@ -18,10 +18,10 @@ pub(super) fn of_daemon(event: &Event) -> Described {
             Described::new(format!("greffier stopped: {}", clip(&body.reason, ERROR_CHARS_MAX)))
         }
         Event::LedgerRepaired(body) => {
-            let lost = if body.possibly_acknowledged {
-                "; ACKNOWLEDGED EVENTS MAY BE AMONG WHAT WAS SET ASIDE"
-            } else {
-                ""
+            let lost = match (body.possibly_acknowledged, body.kept.is_empty()) {
+                (true, false) => "; ACKNOWLEDGED EVENTS MAY BE AMONG WHAT WAS SET ASIDE",
+                (true, true) => "; ACKNOWLEDGED EVENTS MAY BE MISSING",
+                (false, _) => "",
             };
             let kept = match body.kept.as_str() {
                 "" => String::new(),
