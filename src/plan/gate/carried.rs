@@ -28,25 +28,56 @@ pub(super) fn carried(
     waiting.collect()
 }
 
-/// Why what goes of an application with its removal would wait if it stayed.
+/// Why what goes of an application with its removal would wait, or stay, if the application stayed.
 fn waits(
     (world, removals): (&World, &Removals<'_>),
     (name, app): (&AppName, &App),
     limits: &Limits,
 ) -> Vec<GateReason> {
-    if !Permission::of(world, app).prune {
-        return Vec::new();
-    }
+    let permission = Permission::of(world, app);
     if app.asked_about().is_some() && removals.keys(name).next().is_some() {
         return vec![GateReason { what: "a render of it waits for approval".to_owned() }];
     }
-    let goes = |(key, owned, live): &(&ObjectKey, &Owned, &LiveObject)| {
-        let stays = [Removal::Prune, Removal::Delete].map(|what| world.stays(key, owned, what));
+    let own = |(key, owned, live): &Extra<'_>| {
         let own = owned.uid == live.uid && !live.deleting && !world.in_flight.contains_key(*key);
-        own && stays == [false, false]
+        own && !world.stays(key, owned, Removal::Delete)
     };
-    let going: Vec<_> = world.extras_of(name).filter(goes).collect();
-    let prune = |(key, owned, _): &(&ObjectKey, &Owned, &LiveObject)| Write {
+    let stays = |(key, owned, _): &Extra<'_>| {
+        !permission.prunes(key) || world.stays(key, owned, Removal::Prune)
+    };
+    let (kept, going): (Vec<Extra<'_>>, _) = world.extras_of(name).filter(own).partition(stays);
+    let mut why: Vec<GateReason> =
+        kept.iter().map(|extra| stays_now(app, &permission, extra)).collect();
+    why.extend(exceeded(world, (name, app), limits, (&going, removals)));
+    why.extend(going.iter().filter_map(|(key, _, live)| match app.ruling(&live.protection) {
+        Ruling::Asks(what) if !app.is_confirmed(key) => {
+            Some(GateReason { what: format!("would delete {key}: {what}") })
+        }
+        _ => None,
+    }));
+    why
+}
+
+/// An object that left Git.
+type Extra<'w> = (&'w ObjectKey, &'w Owned, &'w LiveObject);
+
+/// Why an object stays although it left Git.
+fn stays_now(app: &App, permission: &Permission, (key, _, live): &Extra<'_>) -> GateReason {
+    let what = match app.ruling(&live.protection) {
+        Ruling::Stays(what) => what,
+        Ruling::Goes | Ruling::Asks(_) => permission.why_not_pruned(key).to_owned(),
+    };
+    GateReason { what: format!("would delete {key}, which left Git and stays: {what}") }
+}
+
+/// Which limits they exceed, unless somebody approved them.
+fn exceeded(
+    world: &World,
+    (name, app): (&AppName, &App),
+    limits: &Limits,
+    (going, removals): (&[Extra<'_>], &Removals<'_>),
+) -> Vec<GateReason> {
+    let prune = |(key, owned, _): &Extra<'_>| Write {
         holds: app.held(key, world.now),
         ..Write::plain(Verb::Prune, (*key).clone(), &owned.version, "")
     };
@@ -59,13 +90,5 @@ fn waits(
     if bases.is_subset(&app.approved_bases) {
         return Vec::new();
     }
-    let desired = app.desired.as_ref();
-    let mut why = reasons(world, (name, app), desired, limits, (&deletions, &[]), &children);
-    why.extend(going.iter().filter_map(|(key, _, live)| match app.ruling(&live.protection) {
-        Ruling::Asks(what) if !app.is_confirmed(key) => {
-            Some(GateReason { what: format!("would delete {key}: {what}") })
-        }
-        _ => None,
-    }));
-    why
+    reasons(world, (name, app), app.desired.as_ref(), limits, (&deletions, &[]), &children)
 }

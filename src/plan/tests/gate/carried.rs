@@ -154,3 +154,67 @@ fn what_does_not_go_with_the_application_is_not_asked_about() {
         assert_eq!((reasons(&plan), plan.remove.len()), (vec![], 1), "{keeps}, {cascade}");
     }
 }
+
+#[test]
+fn applications_whose_removal_waits_wait_on() {
+    let mut given = Given::app("root", auto());
+    given.renders("root", vec![child(&cascading("middle", auto()))]);
+    given.syncs("root");
+    let leaves = ["w", "x", "y", "z"];
+    let children = |names: &[&str]| names.iter().map(|n| child(&cascading(n, auto()))).collect();
+    given.renders("middle", children(&leaves));
+    given.syncs("middle");
+    for leaf in leaves {
+        given.renders(leaf, (0..3).map(|n| object(&format!("Secret/prod/{leaf}{n}"), 1)).collect());
+        given.syncs(leaf);
+    }
+    given.push(2);
+    for app in ["root", "w", "x", "y", "z"] {
+        given.advances(app);
+    }
+    given.renders("middle", children(&leaves[..1]));
+    let waits = "would delete 12 of 16 objects of middle (limit 50 %)";
+    assert_eq!(reasons(&given.plan("middle")), [waits]);
+    given.push(3);
+    for app in ["middle", "w", "x", "y", "z"] {
+        given.advances(app);
+    }
+    let more = (0..99).map(|n| object(&format!("Secret/prod/{n}"), 1));
+    given.renders("root", more.chain([child(&cascading("other", auto()))]).collect());
+    given.follows("root");
+    given.renders("other", children(&leaves[..1]));
+    let what = format!("would remove application middle, where it waits: {waits}");
+    assert!(reasons(&given.plan("root")).contains(&what.as_str()), "{:?}", given.plan("root").gate);
+}
+
+/// Goal: what stays on purpose although it left Git does not go by another name.
+#[test]
+fn what_stays_stays_until_somebody_says_that_it_goes() {
+    let policies = [
+        (json!({"automated": {"prune": false}}), "the automated policy does not include it"),
+        (
+            json!({"automated": {"prune": true}, "syncOptions": ["Prune=false"]}),
+            "the application's syncOption Prune=false",
+        ),
+    ];
+    for (policy, why) in policies {
+        let mut given = Given::app("root", auto());
+        let all = ["a", "c"].map(|name| child(&cascading(name, policy.clone())));
+        given.renders("root", all.to_vec());
+        given.syncs("root");
+        given.renders("a", maps(3));
+        given.syncs("a");
+        given.renders("c", Vec::new());
+        given.push(2);
+        given.renders("a", maps(2));
+        assert!(given.plan("a").gate.is_none() && given.writes("a").is_empty());
+        takes_the_place(&mut given, &["b", "c"]);
+        given.renders("c", Vec::new());
+        let what = format!(
+            "would remove application a, where it waits: would delete {}, which left Git and \
+             stays: {why}",
+            map(2)
+        );
+        assert_eq!(reasons(&given.plan("root")), [what]);
+    }
+}
