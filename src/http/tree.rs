@@ -20,7 +20,7 @@ use crate::model::{AppName, Instant, Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query::images::{self, Pinned};
 use crate::query::instant::At;
-use crate::query::rollback::{self, HoldPlan, OfCommit, RELEASED, Shown};
+use crate::query::rollback::{self, HoldPlan, LAST_HEALTHY, OfCommit, RELEASED, Shown};
 use crate::replay::World;
 
 /// The images of each application, where they are named by their digests.
@@ -80,11 +80,32 @@ struct Then {
 async fn then(state: &State, app: &str, asked: &dto::RollbackBody) -> Result<Then, Error> {
     let (root, commit) = (app.to_owned(), String::new());
     let named = Instant::parse(&asked.to, Timestamp::now(), &TimeZone::UTC);
-    let Ok(Instant::Commit(name)) = named else {
-        let (to, how) = instant_of(state, app, &asked.to).await?;
-        let members = state.read_at(Some(&to), move |world, _| Member::of(world, &root)).await?;
-        return Ok(Then { to, how, commit, members });
+    let mut how = Vec::new();
+    let name = match named {
+        Ok(Instant::Commit(name)) => name,
+        named => {
+            let (to, found_so) = instant_of(state, app, &asked.to).await?;
+            how = found_so;
+            let of_root = asked.to == LAST_HEALTHY || matches!(named, Ok(Instant::Back(_)));
+            let (members, behind) = state
+                .read_at(Some(&to), move |world, _| {
+                    let behind = of_root.then(|| rollback::behind(world, &root)).flatten();
+                    (Member::of(world, &root), behind)
+                })
+                .await?;
+            let Some(commit_then) = behind else {
+                return Ok(Then { to, how, commit, members });
+            };
+            how.push(format!(
+                "at #{} Git had said more already than {app} had taken up, and what is below it \
+                 may have: it goes back to what commit {} asked for",
+                to.seq,
+                commit_then.short()
+            ));
+            commit_then.to_string()
+        }
     };
+    let root = app.to_owned();
     let known: AppName =
         app.parse().map_err(|error| Error::bad_request(format!("{app}: {error}")))?;
     let (ledger, by) = (state.ledger.clone(), asked.by);
@@ -98,7 +119,7 @@ async fn then(state: &State, app: &str, asked: &dto::RollbackBody) -> Result<The
     let world = state.world_at(to.seq).await?;
     let ledger = state.ledger.clone();
     let members = state.blocking(move || Member::of_commit(&ledger, &world, &root, &of)).await??;
-    Ok(Then { to, how: Vec::new(), commit, members })
+    Ok(Then { to, how, commit, members })
 }
 
 /// Shows what a rollback of a tree would do, or does it.

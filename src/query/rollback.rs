@@ -25,7 +25,7 @@ pub use others::Other;
 use others::Others;
 use serde::{Deserialize, Serialize};
 use steps::{compared, not_done, steps, unseen};
-pub use tree::{gather_tree, held_by};
+pub use tree::{behind, gather_tree, held_by};
 pub use under_way::UnderWay;
 use undone::Before;
 

@@ -15,7 +15,7 @@ use crate::ledger::event::{Event, HoldOf, Learned, Verb, WriteResult};
 use crate::ledger::store::SubjectKey;
 use crate::ledger::subjects::Topic;
 use crate::ledger::{self, Ends, Recorded};
-use crate::model::{AppName, BlobAddr, Digest, ObjectKey, Seq};
+use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, Seq};
 
 /// How many intents before a change are looked at for the one that made it.
 const INTENTS_MAX: usize = 4;
@@ -77,16 +77,79 @@ fn change_of_app(
     app: &AppName,
     (wanted, most): (usize, usize),
 ) -> Result<Looked, ledger::Error> {
-    let (mut has, mut looked) = (0, 0);
+    let (mut changes, mut looked) = (Changes::default(), 0);
     let found = backwards(book, SubjectKey::app(app.as_str()), book.head().next(), |recorded| {
-        has += usize::from(changes_app(recorded, app));
         looked += 1;
-        match has == wanted {
-            true => Some(Looked::Found(recorded.seq())),
-            false => (looked >= most).then_some(Looked::Enough { has }),
+        changes.note(recorded, app);
+        match changes.sure.get(wanted.saturating_sub(1)) {
+            Some(seq) if wanted > 0 => Some(Looked::Found(*seq)),
+            _ => (looked >= most).then_some(Looked::Enough { has: changes.sure.len() }),
         }
     })?;
-    Ok(found.unwrap_or(Looked::All { has }))
+    changes.settle();
+    let found = found.or_else(|| {
+        let last = changes.sure.get(wanted.checked_sub(1)?)?;
+        Some(Looked::Found(*last))
+    });
+    Ok(found.unwrap_or(Looked::All { has: changes.sure.len() }))
+}
+
+/// The changes of an application, the newest first.
+#[derive(Default)]
+struct Changes {
+    sure: Vec<Seq>,
+    /// Those that may be part of an earlier one: a commit that changes the definition as well is
+    /// rendered with the former definition first, and that is never applied.
+    open: Vec<Seq>,
+    /// The render among them, with its commits and its definition.
+    render: Option<(Vec<CommitId>, Seq)>,
+}
+
+impl Changes {
+    fn note(&mut self, recorded: &Recorded, app: &AppName) {
+        let Some(event) = &recorded.event else { return };
+        if let Event::RenderSucceeded(body) = event
+            && body.app == *app
+        {
+            let commits: Vec<CommitId> =
+                body.revisions.iter().map(|revision| revision.commit.clone()).collect();
+            let render = (commits, body.declared);
+            let of_former = self
+                .render
+                .as_ref()
+                .is_some_and(|(commits, declared)| *commits == render.0 && *declared != render.1);
+            if of_former {
+                self.open.clear();
+            } else {
+                self.settle();
+            }
+            (self.open, self.render) = (vec![recorded.seq()], Some(render));
+        } else if changes_app(recorded, app) {
+            let defines = matches!(event, Event::AppDeclared(_)) && self.render.is_some();
+            if !defines {
+                self.settle();
+            }
+            self.open.push(recorded.seq());
+        } else if self.render.as_ref().is_some_and(|(commits, _)| acts(event, app, commits)) {
+            self.settle();
+        }
+    }
+
+    /// What was in force before the open ones was acted on.
+    fn settle(&mut self) {
+        self.sure.append(&mut self.open);
+        self.render = None;
+    }
+}
+
+/// Whether something was done of these commits.
+fn acts(event: &Event, app: &AppName, commits: &[CommitId]) -> bool {
+    let of = |commit: Option<&CommitId>| commit.is_some_and(|commit| commits.contains(commit));
+    match event {
+        Event::IntentRecorded(body) => body.app == *app && of(body.commit.as_ref()),
+        Event::SyncFinished(body) => body.app == *app && of(Some(&body.commit)),
+        _ => false,
+    }
 }
 
 /// Whether the event changes what an application is to be.

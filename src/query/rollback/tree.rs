@@ -8,7 +8,7 @@ use super::others::{Other, Others};
 use super::undone::Before;
 use super::{OPTIONS_OF_NOW, Pending};
 use crate::ledger::event::{Event, HeldApproval, Origin};
-use crate::model::{AppName, ObjectKey};
+use crate::model::{AppName, CommitId, ObjectKey};
 use crate::plan::{Compared, Limits, plan};
 use crate::replay::{App, World};
 
@@ -46,6 +46,15 @@ impl Pending {
         define.sort();
         define.dedup();
     }
+}
+
+/// The commit that an application stands for while Git says something newer already, which what is
+/// below it may have taken up; `None` = it stands for what Git says, or is held.
+#[must_use]
+pub fn behind(world: &World, app: &str) -> Option<CommitId> {
+    let (_, app) = world.apps.iter().find(|(name, _)| name.as_str() == app)?;
+    let desired = app.desired.as_ref().filter(|_| !app.is_held())?;
+    world.render_pending(app).then(|| desired.revision.commit.clone())
 }
 
 /// The application that an event begins or ends the hold of.
@@ -193,5 +202,26 @@ fn goes_or_moves(pending: &mut [(AppName, Pending)], events: &[Event]) {
         } else if pending.iter().any(|(_, other)| other.plan.moved.contains(&name.to_string())) {
             pending[at].1.is_moved();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::testing::{Given, commit, maps};
+
+    #[test]
+    fn an_application_is_behind_while_git_says_something_that_it_has_not_taken_up() {
+        let mut given = Given::synced(maps(1));
+        let now = |given: &Given| behind(&given.world, "web");
+        assert_eq!((now(&given), behind(&given.world, "other")), (None, None));
+        let then = given.world.clone();
+        given.push(2);
+        assert_eq!(now(&given), Some(commit(1)));
+        let mut held = given.clone();
+        held.rolls_back("web", &then);
+        assert_eq!(now(&held), None, "what is held is what a person said");
+        given.renders("web", maps(2));
+        assert_eq!(now(&given), None);
     }
 }

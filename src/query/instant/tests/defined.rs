@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::super::{About, At, Error, resolve};
 use crate::ledger::event::{
-    PausedV1, RefMovedV1, RenderSucceededV1, ResumedV1, RevisionAdvancedV1, RevisionRef,
-    SyncFinishedV1,
+    IntentRecordedV1, PausedV1, RefMovedV1, RenderSucceededV1, ResumedV1, RevisionAdvancedV1,
+    RevisionRef, SyncFinishedV1,
 };
 use crate::model::{Digest, Instant, Seq, Timestamp};
 use crate::query::fixture::Story;
@@ -63,16 +63,32 @@ fn synced(given: &mut Given, content: u64) -> Seq {
 
 /// What the commit stands for, of the application and of its object.
 fn at(given: &Given, number: u64) -> Result<At, Error> {
+    let instant = Instant::Commit(commit(number).to_string());
+    told(given, |story| {
+        let asked = |about: &About| resolve(&story.ledger, &instant, about, Timestamp::now());
+        let found = asked(&About::app("web"));
+        let of_object = asked(&About::object(&key(A)));
+        assert_eq!(found.as_ref().ok(), of_object.as_ref().ok());
+        found
+    })
+}
+
+/// Right before the last changes of the application.
+fn back(given: &Given, count: u32) -> u64 {
+    let asked = |story: &Story| {
+        resolve(&story.ledger, &Instant::Back(count), &About::app("web"), Timestamp::now())
+    };
+    told(given, asked).unwrap().seq.0
+}
+
+/// What the ledger says that has the events.
+fn told<T>(given: &Given, ask: impl FnOnce(&Story) -> T) -> T {
     // The first event of a ledger takes the place of the first of these.
     let mut story = Story::empty();
     for (seq, _, event) in given.events.iter().skip(1) {
         assert_eq!(story.event(event.clone()), *seq);
     }
-    let instant = Instant::Commit(commit(number).to_string());
-    let asked = |about: &About| resolve(&story.ledger, &instant, about, Timestamp::now());
-    let found = asked(&About::app("web"));
-    let of_object = asked(&About::object(&key(A)));
-    assert_eq!(found.as_ref().ok(), of_object.as_ref().ok());
+    let found = ask(&story);
     story.ledger.shutdown();
     found
 }
@@ -295,5 +311,43 @@ fn rendered(
         warnings: Vec::new(),
         unknown_kinds: Vec::new(),
         reused: None,
+    }
+}
+
+/// Goal: what was rendered with a former definition and never applied is nothing to go back to.
+#[test]
+fn what_no_commit_asked_for_is_not_what_was_before() {
+    for acted in [false, true] {
+        let mut given = tree(auto());
+        let before = given.seq().0;
+        given.push(2);
+        given.renders("web", vec![object(A, 2)]);
+        assert!(given.writes("web").is_empty(), "it waits for its definition");
+        let former = given.seq().0;
+        if acted {
+            let commit = Some(commit(2));
+            let (app, writes) = (name("web"), Vec::new());
+            given.event(IntentRecordedV1 { app, writes, commit, timeout_ms: 1 });
+        }
+        defines(&mut given, "azure");
+        let defined = given.seq().0;
+        given.renders("web", vec![object(A, 3)]);
+        given.syncs("web");
+        assert!(given.finishes("web"));
+        if acted {
+            assert_eq!(
+                (back(&given, 1), back(&given, 3)),
+                (defined, former - 1),
+                "somebody may know it"
+            );
+        } else {
+            assert!((before..former).contains(&back(&given, 1)), "{} of {before}", back(&given, 1));
+        }
+        // A push that renders it again is a change by itself, and so is another definition alone.
+        given.push(3);
+        given.advances("root");
+        let last = given.seq().0;
+        given.renders("web", vec![object(A, 4)]);
+        assert_eq!(back(&given, 1), last);
     }
 }
