@@ -12,7 +12,7 @@ use super::assess::{Assessment, Beside, Status};
 use super::order::kind_rank;
 use super::unseen::Unseen;
 use super::{Permission, Plan, redefined};
-use crate::ledger::event::{GateReason, Health, Origin, Verb, Write};
+use crate::ledger::event::{GateReason, Health, Verb, Write};
 use crate::model::{AppName, ObjectKey, Protection, Restraint, Ruling};
 use crate::replay::{App, AppHold, Coming, LiveObject, MayHave, Owned, Unwritten, World};
 
@@ -324,6 +324,20 @@ impl Assessment {
     }
 }
 
+/// What is said of an object that a render of another application has which is not in force, and
+/// what ends that.
+fn waits_with(name: &AppName, other: &App) -> String {
+    let way = match (&other.hold, &other.gate) {
+        (Some(AppHold { tree: Some(root), .. }), _) => {
+            format!(" (greffier release {root} --tree ends that)")
+        }
+        (Some(_), _) => format!(" (greffier release {name} ends that)"),
+        (None, Some(_)) => format!(" (greffier approve {name} ends that)"),
+        (None, None) => String::new(),
+    };
+    format!("waits: a render of application {name} has it, and waits itself{way}")
+}
+
 fn extra(key: &ObjectKey, health: Health, health_message: &str) -> Assessment {
     Assessment {
         key: key.clone(),
@@ -368,11 +382,7 @@ impl<'a> Judge<'a> {
     /// the application, or of what defines it. What was there already at its instant (somebody
     /// else's, or of another application) was not brought by what is taken back.
     fn hold(&self) -> Option<&'a AppHold> {
-        let held = match &self.app.origin {
-            Origin::Parent(parent) if self.app.removing => self.world.apps.get(parent)?,
-            _ => self.app,
-        };
-        held.hold.as_ref()
+        self.world.hold_behind(self.app)
     }
 
     /// An object that a person holds as it was and that nobody would have if the child went.
@@ -486,9 +496,8 @@ impl<'a> Judge<'a> {
         let of_held =
             |name: &AppName, other: &App| name == self.name && other.is_held() || same_tree(other);
         let other = others.find(|(name, other)| other.proposes(key) && !of_held(name, other));
-        if let Some((other, _)) = other {
-            let why = format!("waits: a render of application {other} has it, and waits itself");
-            return Some(NotNow::Blocked(why, false));
+        if let Some((name, other)) = other {
+            return Some(NotNow::Blocked(waits_with(name, other), false));
         }
         let attempt = self.app.attempts.get(key).filter(|attempt| attempt.digest.is_zero())?;
         if attempt.next.is_some_and(|next| next <= self.world.now) {

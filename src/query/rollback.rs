@@ -236,7 +236,7 @@ pub struct Shown {
 /// A plan without what the ledger adds.
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
-    plan: HoldPlan,
+    pub(crate) plan: HoldPlan,
     commit: Option<CommitId>,
     /// The applications that go.
     going: Vec<AppName>,

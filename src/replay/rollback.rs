@@ -263,6 +263,22 @@ impl World {
         Touched::all()
     }
 
+    /// The hold because of which something of `app` is to go, where it is not Git that dropped it: its
+    /// own, or where it is removed that of the nearest application above it that stays. What defines
+    /// it may be removed with it, for the same reason.
+    #[must_use]
+    pub fn hold_behind<'w>(&'w self, app: &'w App) -> Option<&'w AppHold> {
+        let mut app = app;
+        // Bound: no chain of parents is longer, unless it is a circle.
+        for _ in 0..=self.apps.len() {
+            if !app.removing {
+                return app.hold.as_ref();
+            }
+            app = self.apps.get(app.origin.parent()?)?;
+        }
+        None
+    }
+
     /// The event that began the rollback which the hold is of: that of a tree holds its root first,
     /// or had held it so already.
     fn begun_at(&self, seq: Seq, body: &AppHeldV1) -> Seq {

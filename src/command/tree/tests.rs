@@ -377,3 +377,5 @@ fn a_child_that_is_set_aside_stays_set_aside() {
     let root = given.world.apps[&name("root")].desired.as_ref().unwrap();
     assert_eq!(root.objects[&B.parse().unwrap()].digest, object(B, 1).digest);
 }
+
+mod stacked;
