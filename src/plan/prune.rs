@@ -20,6 +20,9 @@ use crate::replay::{App, AppHold, Coming, LiveObject, MayHave, Owned, Unwritten,
 const THERE_THEN: &str =
     "it was there at the instant that is held already, although this application did not have it";
 
+/// Why a rollback removes something.
+const NOT_THERE_THEN: &str = "it was not there at the instant that is held";
+
 /// What has to go.
 #[derive(Default)]
 pub(super) struct Prunes {
@@ -240,7 +243,8 @@ impl Prunes {
             // Where the parent is removed there is no write to the cluster: the child's own pause
             // and policy guard its objects.
             let not_now = judge.not_now(&key, own).filter(|_| !judge.app.removing);
-            if let Some(hold) = &child.hold {
+            let hold = child.hold.as_ref();
+            if let Some(hold) = hold.filter(|_| !judge.world.hold_goes_above(name, child)) {
                 let why = format!("waits for its release: hold #{} holds it", hold.seq.0);
                 assessment.block(why, false);
             } else if child.is_paused(judge.world.now) {
@@ -251,7 +255,10 @@ impl Prunes {
                 assessment.block(why, false);
             } else if judge.hook.is_none() {
                 self.asks(judge, &key, &ruling);
-                assessment.why = "its definition left Git".to_owned();
+                assessment.why = match judge.hold() {
+                    Some(_) => NOT_THERE_THEN.to_owned(),
+                    None => "its definition left Git".to_owned(),
+                };
                 self.remove.push((name.clone(), child.spec.removals.cascade.is_some()));
             }
         }
@@ -406,7 +413,7 @@ impl<'a> Judge<'a> {
     fn reason(&self) -> &'static str {
         match (self.app.removing, self.app.is_held()) {
             (true, _) => "the application was removed",
-            (false, true) => "it was not there at the instant that is held",
+            (false, true) => NOT_THERE_THEN,
             (false, false) => "it left Git",
         }
     }

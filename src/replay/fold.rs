@@ -268,8 +268,9 @@ impl World {
             // Somebody defined it anew, and was told so.
             return Touched::app(&body.app);
         }
-        let held = self.apps.get(&body.app).is_some_and(App::is_held);
-        if held && matches!(body.origin, Origin::Parent(_)) {
+        let held = self.apps.get(&body.app).filter(|app| app.is_held());
+        let stays = held.is_some_and(|app| !self.hold_goes_above(&body.app, app));
+        if stays && matches!(body.origin, Origin::Parent(_)) {
             // Somebody held it meanwhile: it goes when it is released.
             return Touched::all();
         }

@@ -279,6 +279,19 @@ impl World {
         None
     }
 
+    /// Whether the hold of an application that its parent does not define any more ends with that: a
+    /// rollback of a tree began it, and a later one holds the parent, or what that goes with, as it
+    /// was when the application was not there. What somebody holds by itself, or as the root of a
+    /// tree, stays until it is released.
+    #[must_use]
+    pub fn hold_goes_above(&self, name: &AppName, app: &App) -> bool {
+        let of_tree = |hold: &&AppHold| hold.tree.as_ref().is_some_and(|root| root != name);
+        let Some(hold) = app.hold.as_ref().filter(of_tree) else { return false };
+        let parent = app.origin.parent().and_then(|parent| self.apps.get(parent));
+        let above = parent.and_then(|parent| self.hold_behind(parent));
+        above.is_some_and(|above| above.tree.is_some() && above.seq > hold.seq)
+    }
+
     /// The event that began the rollback which the hold is of: that of a tree holds its root first,
     /// or had held it so already.
     fn begun_at(&self, seq: Seq, body: &AppHeldV1) -> Seq {

@@ -42,7 +42,13 @@ pub(super) fn once_known(object: &Assessment) -> Option<String> {
 /// objects is those others' from then on.
 pub(super) fn without(world: &World, going: &[AppName]) -> World {
     let mut after = world.clone();
-    for name in with_below(world, going) {
+    let mut all: Vec<AppName> = with_below(world, going).into_iter().collect();
+    // Parents first: what goes with its parent goes for the reason of that.
+    all.sort_by_key(|name| {
+        let above = |name: &&'_ AppName| world.apps.get(*name)?.origin.parent();
+        std::iter::successors(Some(name), above).take(world.apps.len()).count()
+    });
+    for name in all {
         let Some(app) = after.apps.get(&name) else { continue };
         let removed = AppRemovedV1 {
             cascade: app.spec.removals.cascade.is_some(),

@@ -32,6 +32,18 @@ impl Pending {
         }
     }
 
+    /// Names the holds that end because their applications go: this takes the place of the rollback
+    /// that began them. `world` is as it is before they go.
+    fn ends_holds(&mut self, world: &World) {
+        let held = self.going.iter().filter_map(|app| Some((app, world.apps.get(app)?)));
+        let held = held.filter_map(|(app, known)| Some((app, known.hold.as_ref()?.seq)));
+        let notes = held.map(|(app, hold)| {
+            format!("hold #{hold} of {app} ends: this takes the place of what began it")
+        });
+        let notes: Vec<String> = notes.collect();
+        self.plan.notes.extend(notes);
+    }
+
     /// Adds the applications below `name` that are defined in the very batch: once that is folded
     /// there is nothing left to define.
     fn defines(&mut self, name: &AppName, events: &[Event]) {
@@ -170,6 +182,7 @@ pub fn gather_tree(
         Some((name.clone(), pending))
     });
     let mut pending: Vec<(AppName, Pending)> = pending.collect();
+    pending.iter_mut().for_each(|(_, pending)| pending.ends_holds(&world));
     say_of_others(&mut pending, |going| others.once_gone(&world, going, limits, compared));
     goes_or_moves(&mut pending, events);
     pending

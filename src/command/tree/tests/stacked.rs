@@ -1,7 +1,9 @@
-//! Trees that go back over what was renamed.
+//! Trees that go back over what was renamed, and rollbacks of trees on top of each other.
 
 use super::*;
+use crate::model::ObjectKey;
 use crate::query::rollback::{HoldPlan, gather_tree};
+use crate::replay::testing::key;
 
 /// The applications of a chain below the root, by their number.
 const CHAIN: [&str; 3] = ["p", "m", LEAF];
@@ -97,4 +99,86 @@ fn what_stays_for_what_waits_names_the_way_out() {
     let plan = given.plan("two");
     let why = &said(&plan, B).why;
     assert!(why.ends_with("and waits itself (greffier release one ends that)"), "{why}");
+}
+
+/// `root` with `b` (and what is above it); then Git names that `b2`, and then another revision of it
+/// is bad. With the worlds between.
+fn three_versions(depth: usize) -> (Given, World, World) {
+    let (mut given, v1) = renamed_all(depth);
+    let v2 = given.world.clone();
+    given.push(4);
+    given.advances("root");
+    settles(&mut given, &|app| bad(depth, app));
+    (given, v1, v2)
+}
+
+fn bad(depth: usize, app: &str) -> Vec<DesiredObject> {
+    let objects = of_chain(depth, app, true).into_iter();
+    objects.map(|it| if it.key == key(A) { object(A, 3) } else { it }).collect()
+}
+
+/// Goal: the rollback of a tree takes the place of an earlier one of it also where that had brought an
+/// application back which is not there at the new instant: its hold goes with it, and what the plan
+/// says is what is done.
+#[test]
+fn what_only_the_rollback_that_is_replaced_held_goes_with_it() {
+    for depth in 1..=CHAIN.len() {
+        let (mut given, v1, v2) = three_versions(depth);
+        rolls_back(&mut given, &v1);
+        settles(&mut given, &|app| bad(depth, app));
+        assert_eq!((owner(&given, A).as_deref(), owner(&given, B)), (Some(LEAF), None));
+        let plans = shown(&given, &v2);
+        let top = CHAIN[CHAIN.len() - depth];
+        let root = plans.iter().find(|plan| plan.app == "root").unwrap();
+        let goes = format!("{top}; 1 object of it STAY and pass to leaf2");
+        assert_eq!(root.goes, [goes], "{root:#?}");
+        let hold = given.world.apps[&name(top)].hold.as_ref().unwrap().seq;
+        let ends = format!("hold #{hold} of {top} ends: this takes the place of what began it");
+        assert!(root.notes.contains(&ends), "{:#?}", root.notes);
+        assert!(plans.iter().all(|plan| plan.not_done.is_empty()), "{plans:#?}");
+        rolls_back(&mut given, &v2);
+        settles(&mut given, &|app| bad(depth, app));
+        let all: Vec<&str> = given.world.apps.keys().map(AppName::as_str).collect();
+        assert!(!all.contains(&LEAF) && all.contains(&"leaf2"), "{depth}: {all:?}");
+        for text in [A, B] {
+            let owned = &given.world.owned[&key(text)];
+            assert_eq!((owned.app.as_str(), owned.applied), ("leaf2", object(text, 1).digest));
+        }
+    }
+}
+
+/// Goal: an application that somebody holds by itself, or as the root of a tree of its own, stays where
+/// the tree goes back to before it: who held it releases it.
+#[test]
+fn what_a_person_holds_by_itself_stays_until_it_is_released() {
+    for root in [None, Some(name(LEAF))] {
+        let (mut given, v1, v2) = three_versions(1);
+        rolls_back(&mut given, &v1);
+        settles(&mut given, &|app| bad(1, app));
+        given.event(AppHeldV1 { tree: root.clone(), ..given.rollback(LEAF, &v1) });
+        rolls_back(&mut given, &v2);
+        settles(&mut given, &|app| bad(1, app));
+        assert!(given.world.apps[&name(LEAF)].is_held(), "{root:?}");
+        let told =
+            said(&given.plan("root"), &ObjectKey::application(&name(LEAF)).to_string()).clone();
+        assert!(told.blocked && told.why.contains("waits for its release"), "{told:?}");
+        // A removal that was decided before counts for nothing.
+        given.removes(LEAF, true, Origin::Parent(name("root")));
+        assert!(given.world.apps[&name(LEAF)].is_held(), "{root:?}");
+    }
+}
+
+/// Goal: a rollback of the parent alone is no word about what a tree holds, and neither is Git's.
+#[test]
+fn what_a_tree_holds_stays_where_no_later_tree_has_its_parent_otherwise() {
+    let (mut given, v1, v2) = three_versions(1);
+    rolls_back(&mut given, &v1);
+    settles(&mut given, &|app| bad(1, app));
+    given.event(given.rollback("root", &v2));
+    settles(&mut given, &|app| bad(1, app));
+    assert!(given.world.apps[&name(LEAF)].is_held());
+    let hold = given.world.apps[&name("root")].hold.as_ref().unwrap().seq;
+    given.lets_go("root", hold);
+    settles(&mut given, &|app| bad(1, app));
+    assert!(given.world.apps[&name(LEAF)].is_held());
 }
