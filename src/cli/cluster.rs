@@ -46,10 +46,11 @@ async fn accept(context: &Context, plan: bool, reason: String, yes: bool) -> Res
     if !yes {
         asked("accepted", "greffier cluster accept --yes")?;
     }
-    // What was shown, and nothing else.
+    // What was shown, and nothing else. Who does not ask was shown nothing to agree to.
+    let hash = if yes { String::new() } else { shown.hash };
     let doubt = shown.cluster.doubt.as_ref().map(|doubt| doubt.seq).unwrap_or_default();
     let uid = shown.cluster.uid.clone();
-    let body = dto::AcceptBody { uid, doubt, plan: false, ..ask };
+    let body = dto::AcceptBody { uid, doubt, hash, plan: false, ..ask };
     let done: dto::Accepted = client.post("cluster/accept", &body).await?;
     accepted(context, &done, &format!("cluster {} is kept from here on", clean(&body.uid)))
 }
@@ -85,6 +86,20 @@ pub(super) fn text(known: &Known) -> String {
     out
 }
 
+/// The columns of [`row`].
+const HEADER: [&str; 10] =
+    ["APP", "CREATE", "WRITE", "COMPARE", "SAME", "GATED", "REMOVE", "DEFINE", "OTHER", "NOTE"];
+
+/// What would be done for an application.
+fn row(app: &AppAfter) -> Vec<String> {
+    let AppAfter { create, update, compare, same, gated, remove, define, other, .. } = app;
+    let counts = [create, update, compare, same, gated, remove, define, other];
+    let notes = [app.restrained.as_str(), app.not_known.as_str()];
+    let notes: Vec<&str> = notes.into_iter().filter(|note| !note.is_empty()).collect();
+    let counts = counts.iter().map(ToString::to_string);
+    [app.app.clone()].into_iter().chain(counts).chain([notes.join("; ")]).collect()
+}
+
 /// What would follow, for people.
 fn plan_text(shown: &Accepting) -> String {
     let mut out = String::new();
@@ -103,16 +118,10 @@ fn plan_text(shown: &Accepting) -> String {
         shown.forgotten.saturating_sub(shown.here),
     );
     let _ = writeln!(out, "objects: {}", shown.summary());
-    let header = ["APP", "CREATE", "WRITE", "COMPARE", "SAME", "GATED", "REMOVE", "OTHER", "NOTE"];
-    let row = |app: &AppAfter| {
-        let mut row = vec![app.app.clone()];
-        let counts =
-            [app.create, app.update, app.compare, app.same, app.gated, app.remove, app.other];
-        row.extend(counts.map(|n| n.to_string()));
-        row.push(app.restrained.clone());
-        row
-    };
-    out.push_str(&table(&header, shown.apps.iter().map(row)));
+    out.push_str(&table(&HEADER, shown.apps.iter().map(row)));
+    for gone in &shown.gone {
+        let _ = writeln!(out, "GOES with what Git dropped: {}", clean(&gone.text()));
+    }
     objects(&mut out, shown);
     if !shown.left.is_empty() {
         let _ = writeln!(

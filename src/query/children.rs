@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::book::Book;
 use super::text::count;
 use crate::ledger;
-use crate::ledger::event::{Event, RenderSucceededV1};
+use crate::ledger::event::{AppRemovedV1, Event, RenderSucceededV1};
 use crate::ledger::store::SubjectKey;
 use crate::model::{AppName, AppSpec, ObjectKey, Seq};
-use crate::plan::Plan;
+use crate::plan::{Assessment, Plan, Status};
 use crate::replay::{Removals, World};
 
 /// How many events are looked up at a time.
@@ -157,6 +157,41 @@ pub fn going(plan: &Plan) -> BTreeSet<&AppName> {
     let now = plan.remove.iter().map(|(child, _)| child);
     let gated = plan.gate.iter().flat_map(|gated| &gated.apps);
     now.chain(gated).collect()
+}
+
+/// Whether the object is deleted once what that waits for is over.
+pub(super) fn deletes_later(object: &Assessment) -> bool {
+    object.status == Status::Extra && object.blocked && object.waits_for_progress
+}
+
+/// The application that the object is, where it goes once what it waits for is over.
+pub(super) fn going_later(object: &Assessment) -> Option<AppName> {
+    object.key.child().filter(|_| deletes_later(object))
+}
+
+/// The world once these applications have gone, with those below them: what others want of their
+/// objects is those others' from then on.
+pub(super) fn without<'a>(world: &World, going: impl IntoIterator<Item = &'a AppName>) -> World {
+    let mut after = world.clone();
+    let mut all: Vec<AppName> = with_below(world, going).into_iter().collect();
+    // Parents first: what goes with its parent goes for the reason of that.
+    all.sort_by_key(|name| {
+        let above = |name: &&'_ AppName| world.apps.get(*name)?.origin.parent();
+        std::iter::successors(Some(name), above).take(world.apps.len()).count()
+    });
+    for name in all {
+        let Some(app) = after.apps.get(&name) else { continue };
+        let removed = AppRemovedV1 {
+            cascade: app.spec.removals.cascade.is_some(),
+            origin: app.origin.clone(),
+            declared: Some(app.declared),
+            orphans: Vec::new(),
+            app: name,
+        };
+        let (seq, now) = (after.seq.next(), after.now);
+        let _ = after.apply(seq, now, &removed.into());
+    }
+    after
 }
 
 /// What becomes of the applications that a plan removes.

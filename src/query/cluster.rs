@@ -1,14 +1,18 @@
 //! Which cluster is kept, whether it is the one that answers, and what would follow from keeping
 //! the one that does.
 
+mod after;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use self::after::{After, after};
+use super::children::Gone;
 use super::text::{count, list};
-use crate::ledger::event::{ClusterAcceptedV1, Event, Verb};
-use crate::model::{AppName, ObjectKey};
-use crate::plan::{Compared, Limits, Plan, Status, plan};
+use crate::ledger::event::{ClusterAcceptedV1, Event};
+use crate::model::ObjectKey;
+use crate::plan::{Compared, Limits};
 use crate::replay::World;
 
 /// How many kinds are named in a sentence.
@@ -109,6 +113,13 @@ pub struct Accepting {
     pub here: usize,
     /// What would be done for each application.
     pub apps: Vec<AppAfter>,
+    /// What becomes of each application that Git dropped, object by object.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<Gone>,
+    /// Names what would be written and removed: who accepts gives it back, and is refused where
+    /// that is something else by then.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hash: String,
     /// What greffier applied once, by the objects' own word or to the former cluster, and no
     /// application wants: it stays, and nobody removes it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -128,14 +139,26 @@ pub struct AppAfter {
     pub compare: usize,
     /// How many are as Git says.
     pub same: usize,
-    /// How many would be removed.
+    /// How many of those would be deleted and made anew.
+    #[serde(default)]
+    pub recreate: usize,
+    /// How many would be removed; the definition of an application that goes counts as one.
     pub remove: usize,
+    /// How many applications would be defined, or defined otherwise.
+    #[serde(default)]
+    pub define: usize,
     /// How many writes would wait for approval.
     pub gated: usize,
     /// Of how many others nothing can be said or done now.
     pub other: usize,
+    /// Whether it goes itself, because Git dropped it.
+    #[serde(default)]
+    pub goes: bool,
     /// Why nothing would be written all the same; empty where it would.
     pub restrained: String,
+    /// Why not all of what would be done is known; empty where it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub not_known: String,
     /// What would become of each object that is not as Git says, in order of the plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<ObjectAfter>,
@@ -146,7 +169,7 @@ pub struct AppAfter {
 pub struct ObjectAfter {
     /// The object.
     pub object: String,
-    /// `create`, `write`, `compare`, `remove`, `gated` or `other`.
+    /// `create`, `write`, `compare`, `remove`, `define`, `gated` or `other`.
     pub fate: String,
     /// Why; empty where nothing more is to be said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -167,13 +190,34 @@ impl Accepting {
             (sum(|app| app.other), "left as they are"),
         ];
         let told = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
-        let told: Vec<String> = told.collect();
-        let removed = match sum(|app| app.remove) {
-            0 => "nothing is removed".to_owned(),
-            n => format!("{} removed", count(n, "object")),
-        };
+        let mut told: Vec<String> = told.collect();
+        if let n @ 1.. = sum(|app| app.define) {
+            told.push(format!("{} to be defined", count(n, "application")));
+        }
         let told = if told.is_empty() { "nothing is wanted".to_owned() } else { told.join(", ") };
-        format!("{told}; {removed}")
+        format!("{told}; {}", self.removed())
+    }
+
+    /// What is removed, and how far that is known.
+    fn removed(&self) -> String {
+        let sum = |field: fn(&AppAfter) -> usize| self.apps.iter().map(field).sum::<usize>();
+        let unknown = self.apps.iter().filter(|app| !app.not_known.is_empty()).count();
+        let unknown = count(unknown, "application");
+        let mut parts = Vec::new();
+        if let n @ 1.. = sum(|app| app.recreate) {
+            parts.push(format!("{} deleted and made anew", count(n, "object")));
+        }
+        if let n @ 1.. = sum(|app| app.remove) {
+            parts.push(format!("{} REMOVED", count(n, "object")));
+        }
+        let removes = !parts.is_empty();
+        if self.apps.iter().any(|app| !app.not_known.is_empty()) {
+            let what = if removes { "more is done" } else { "is written and removed" };
+            parts.push(format!("of {unknown} it is not known yet what {what}"));
+        } else if !removes {
+            parts.push("nothing is removed".to_owned());
+        }
+        parts.join("; ")
     }
 }
 
@@ -189,59 +233,19 @@ pub fn accepting(
     let owned_before: BTreeSet<ObjectKey> = world.owned.keys().cloned().collect();
     let (seq, now) = (world.seq.next(), world.now);
     world.apply(seq, now, &Event::from(event.clone()));
-    let plans = world.apps.keys().filter_map(|name| {
-        let plan = plan(&world, name, limits, compared)?;
-        Some(after(name, &plan))
-    });
-    let apps = plans.collect();
+    let After { apps, gone, then, hash } = after(&world, limits, compared);
     let forgotten = owned_before.iter().filter(|key| !world.owned.contains_key(key));
-    let here = |key: &&ObjectKey| world.live.contains_key(key) && world.wanted_by.contains_key(key);
+    let then = then.as_ref().unwrap_or(&world);
+    let here = |key: &&ObjectKey| then.live.contains_key(key) && then.wanted_by.contains_key(key);
     let here = forgotten.filter(here).count();
-    let left = world.live.iter().filter(|(key, live)| {
-        let known = world.owned.contains_key(key) || world.wanted_by.contains_key(key);
+    let left = then.live.iter().filter(|(key, live)| {
+        let known = then.owned.contains_key(key) || then.wanted_by.contains_key(key);
         let applied = live.owned.is_some() || owned_before.contains(key);
         applied && live.controller.is_empty() && !known
     });
     let left = left.map(|(key, _)| key.to_string()).collect();
-    Accepting { cluster, forgotten: owned - world.owned.len(), here, apps, left }
-}
-
-fn after(name: &AppName, plan: &Plan) -> AppAfter {
-    let mut after = AppAfter { app: name.to_string(), ..AppAfter::default() };
-    let is_compared = |key: &ObjectKey| {
-        plan.dry_runs.iter().any(|dry_run| dry_run.key == *key)
-            || plan.compare.iter().any(|comparison| comparison.key == *key)
-    };
-    let gated = plan.gate.as_ref().map(|gate| &gate.writes);
-    let is_gated =
-        |key: &ObjectKey| gated.is_some_and(|writes| writes.iter().any(|w| w.key == *key));
-    let removed =
-        |key: &ObjectKey| plan.writes.iter().any(|w| w.key == *key && w.verb == Verb::Prune);
-    for object in &plan.objects {
-        let (of, fate) = match object.status {
-            _ if is_gated(&object.key) => (&mut after.gated, "gated"),
-            _ if is_compared(&object.key) => (&mut after.compare, "compare"),
-            _ if removed(&object.key) => (&mut after.remove, "remove"),
-            Status::Missing => (&mut after.create, "create"),
-            Status::Changed | Status::Drifted | Status::OwnershipLost => {
-                (&mut after.update, "write")
-            }
-            Status::Synced => (&mut after.same, ""),
-            _ => (&mut after.other, "other"),
-        };
-        *of += 1;
-        if !fate.is_empty() {
-            let (object, why) = (object.key.to_string(), object.why.clone());
-            after.objects.push(ObjectAfter { object, fate: fate.to_owned(), why });
-        }
-    }
-    if !plan.permission.apply {
-        after.restrained.clone_from(&plan.permission.why_not);
-    } else if let Some(gate) = &plan.gate {
-        let reasons = gate.reasons.iter().map(|reason| reason.what.as_str()).collect::<Vec<_>>();
-        after.restrained = format!("waits for approval: {}", reasons.join("; "));
-    }
-    after
+    let forgotten = owned - world.owned.len();
+    Accepting { cluster, forgotten, here, apps, gone, hash, left }
 }
 
 /// The kinds of what is wanted that have not been listed yet, in words; `None` = all have.

@@ -14,6 +14,7 @@ mod estate;
 #[path = "../support/proxy.rs"]
 mod proxy;
 
+mod accepted;
 mod attribution;
 mod audit;
 mod auditing;

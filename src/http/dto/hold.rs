@@ -109,6 +109,9 @@ pub struct AcceptBody {
     pub doubt: u64,
     /// Only say what would follow, for whatever is in doubt now.
     pub plan: bool,
+    /// What would be written and removed, as it was shown; empty = nothing was shown to anybody.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hash: String,
     /// Why.
     pub reason: String,
 }

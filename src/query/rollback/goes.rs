@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{HoldPlan, Pending};
-use crate::ledger::event::{AppRemovedV1, Origin};
+use crate::ledger::event::Origin;
 use crate::model::AppName;
-use crate::plan::{Assessment, Compared, Limits, Plan, Status, plan};
-use crate::query::children::{Gone, going, gone, with_below};
+use crate::plan::{Assessment, Compared, Limits, Plan, plan};
+use crate::query::children::{Gone, going, gone};
+pub(super) use crate::query::children::{deletes_later, going_later, without};
 use crate::replay::{App, World};
 
 /// What is said of an application that is defined otherwise.
@@ -22,45 +23,10 @@ pub(super) fn goes(world: &World, planned: &Plan) -> (Vec<AppName>, Vec<Gone>) {
     (going.into_iter().collect(), told)
 }
 
-/// Whether the object is deleted once what that waits for is over.
-pub(super) fn deletes_later(object: &Assessment) -> bool {
-    object.status == Status::Extra && object.blocked && object.waits_for_progress
-}
-
-/// The application that the object is, where it goes once what it waits for is over.
-pub(super) fn going_later(object: &Assessment) -> Option<AppName> {
-    object.key.child().filter(|_| deletes_later(object))
-}
-
 /// What is said of an application that goes unless another one turns out to have its objects.
 pub(super) fn once_known(object: &Assessment) -> Option<String> {
     let app = going_later(object)?;
     Some(format!("{app} {}; what no other application has by then goes with it", object.why))
-}
-
-/// The world once these applications have gone, with those below them: what others want of their
-/// objects is those others' from then on.
-pub(super) fn without(world: &World, going: &[AppName]) -> World {
-    let mut after = world.clone();
-    let mut all: Vec<AppName> = with_below(world, going).into_iter().collect();
-    // Parents first: what goes with its parent goes for the reason of that.
-    all.sort_by_key(|name| {
-        let above = |name: &&'_ AppName| world.apps.get(*name)?.origin.parent();
-        std::iter::successors(Some(name), above).take(world.apps.len()).count()
-    });
-    for name in all {
-        let Some(app) = after.apps.get(&name) else { continue };
-        let removed = AppRemovedV1 {
-            cascade: app.spec.removals.cascade.is_some(),
-            origin: app.origin.clone(),
-            declared: Some(app.declared),
-            orphans: Vec::new(),
-            app: name,
-        };
-        let (seq, now) = (after.seq.next(), after.now);
-        let _ = after.apply(seq, now, &removed.into());
-    }
-    after
 }
 
 impl Pending {
