@@ -452,7 +452,10 @@ fn unknown_revision(
 /// Everything about a plan that people should be told, told once.
 fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
     if world.cluster.doubt().is_some() {
-        // Nothing else is known. Gates and the like wait as they are.
+        // Nothing else is known. Gates and the like wait as they are. What ends by time or by Git
+        // ends, whatever the cluster is: what would follow from accepting it is judged without.
+        resume(world, app, plan, drafts);
+        holds::announce(world, &plan.app, app, drafts);
         return health::announce(app, plan, drafts);
     }
     for key in &plan.deleted {
@@ -482,12 +485,17 @@ fn announce(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
     }
     health::announce_turns(world, app, plan, drafts);
     health::announce(app, plan, drafts);
-    if app.paused.as_ref().and_then(|pause| pause.until).is_some_and(|until| until <= world.now) {
-        drafts.push(Draft::new(ResumedV1 { app: plan.app.clone(), expired: true }));
-    }
+    resume(world, app, plan, drafts);
     // What ends with a hold is told once it has ended.
     if !holds::announce(world, &plan.app, app, drafts) {
         announce_end(world, app, plan, drafts);
+    }
+}
+
+/// A pause that has run out ends with an event.
+fn resume(world: &World, app: &App, plan: &Plan, drafts: &mut Vec<Draft>) {
+    if app.paused.as_ref().and_then(|pause| pause.until).is_some_and(|until| until <= world.now) {
+        drafts.push(Draft::new(ResumedV1 { app: plan.app.clone(), expired: true }));
     }
 }
 

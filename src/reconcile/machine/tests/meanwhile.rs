@@ -1,6 +1,7 @@
 //! What others record between a decision and its record.
 
 use super::*;
+use crate::ledger::event::{AppHeldV1, PausedV1};
 
 #[test]
 fn a_pause_that_was_recorded_before_the_intent_withdraws_its_writes() {
@@ -11,7 +12,7 @@ fn a_pause_that_was_recorded_before_the_intent_withdraws_its_writes() {
     let web = || name("web");
     sim.happens(|given| {
         let (until, reason) = (None, String::new());
-        given.event(crate::ledger::event::PausedV1 { app: web(), until, reason });
+        given.event(PausedV1 { app: web(), until, reason });
     });
     sim.releases();
     assert!(!sim.live(A) && !sim.live(B));
@@ -63,6 +64,54 @@ fn what_was_intended_is_not_sent_to_another_cluster_and_only_unknown_health_is_t
     });
     sim.runs();
     assert!(sim.live(A) && sim.live(B), "the accepted one is written to");
+}
+
+/// Goal: what a person ended by time ends while the cluster is in doubt as well: what would follow from
+/// accepting it is what does follow. Nothing is written before.
+#[test]
+fn what_runs_out_while_the_cluster_is_in_doubt_ends() {
+    let mut sim = Sim::web(auto(), objects(&[A, B]));
+    sim.happens(|given| drop(given.identified("one")));
+    sim.at(2, "web", vec![object(A, 2), object(B, 2)]);
+    sim.runs();
+    let then = sim.given.world.clone();
+    sim.push(2);
+    sim.runs();
+    let mut doubt = Seq::ZERO;
+    sim.happens(|given| {
+        let until = Some(given.now().plus_ms(60_000));
+        given.event(AppHeldV1 { until, ..given.rollback("web", &then) });
+        given.event(PausedV1 { app: name("web"), until, reason: String::new() });
+        given.event(FrozenV1 { until, reason: String::new() });
+        doubt = given.replaced("two");
+        given.lists_everything();
+        given.sees("Namespace/prod");
+    });
+    sim.runs();
+    let ends = |sim: &Sim| {
+        ["hold.app-ended", "operator.resume", "operator.unfreeze"].map(|kind| sim.count(kind))
+    };
+    assert_eq!(ends(&sim), [0, 0, 0]);
+    let deadline = sim.machine.deadline().unwrap();
+    let touched = sim.given.after_ms(deadline.ms_since(sim.given.now()));
+    sim.machine.touch(touched);
+    sim.runs();
+    assert_eq!(ends(&sim), [1, 1, 1], "{:?}", sim.told);
+    let web = sim.app("web");
+    assert!(!web.is_held() && web.paused.is_none() && sim.given.world.frozen.is_none());
+    assert_eq!(
+        sim.app("web").desired.as_ref().unwrap().objects[&key(A)].digest,
+        object(A, 2).digest
+    );
+    assert!(!sim.live(A) && !sim.live(B), "nothing is written");
+    // Once, and not at every look.
+    sim.machine.touch(Touched::all());
+    sim.runs();
+    assert_eq!(ends(&sim), [1, 1, 1]);
+    sim.happens(|given| drop(given.accepts(doubt)));
+    sim.runs();
+    assert!(sim.live(A) && sim.live(B), "the accepted one gets what Git says");
+    assert_eq!(sim.given.world.owned[&key(A)].applied, object(A, 2).digest);
 }
 
 #[test]
