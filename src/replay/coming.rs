@@ -16,7 +16,7 @@ use super::deletions::CountedFor;
 use super::in_the_way::may_be_in_the_way;
 use super::world::{Touched, World};
 use crate::ledger::event::{CREATE_NAMESPACE, DesiredObject};
-use crate::model::{AppName, GroupKind, ObjectKey};
+use crate::model::{AppName, GroupKind, ObjectKey, Source};
 
 /// With which word an application came or goes, and what else came with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,16 +71,18 @@ pub fn not_written(what: impl Display, why: &str) -> String {
 
 impl World {
     /// What is not written of what came while `app`, which is being removed, had to go: of the
-    /// applications that came with the same word or below the same parent, and of the parent's own.
+    /// applications that came below the same parent, of those that came with the same word elsewhere
+    /// and are of the same files, and of the parent's own.
     #[must_use]
     pub fn unwritten_for(&self, app: &App) -> Coming {
         let mut coming = Coming::default();
-        let Some((top, name, parent)) = self.removed_by(app) else { return coming };
+        let Some((going, name, parent)) = self.removed_by(app) else { return coming };
         let mut apps = entered(parent);
+        let went = &going.last().unwrap_or(&app).arrival.went;
         apps.extend(self.apps.iter().filter_map(|(name, other)| {
-            let same =
-                other.arrival.came.as_ref().is_some_and(|came| top.arrival.went.contains(came));
-            (same && !other.removing).then_some(name)
+            let came = other.arrival.came.as_ref().is_some_and(|came| went.contains(came));
+            let heir = came && !other.removing && going.iter().any(|app| is_of_same(app, other));
+            heir.then_some(name)
         }));
         if !self.note_unwritten(apps, &mut coming) {
             let own = parent.desired.iter().flat_map(|desired| desired.objects.values());
@@ -99,16 +101,17 @@ impl World {
         coming
     }
 
-    /// The application that `app` goes with, and the one that does not define that any more.
-    fn removed_by<'w>(&'w self, app: &'w App) -> Option<(&'w App, &'w AppName, &'w App)> {
-        let mut top = app;
+    /// `app` with those that it goes with, from below, and the one that does not define the last of
+    /// them any more.
+    fn removed_by<'w>(&'w self, app: &'w App) -> Option<(Vec<&'w App>, &'w AppName, &'w App)> {
+        let mut going = vec![app];
         // Bound: no chain of parents is longer, unless it is a circle.
         for _ in 0..=self.apps.len() {
-            let (name, parent) = self.apps.get_key_value(top.origin.parent()?)?;
+            let (name, parent) = self.apps.get_key_value(going.last()?.origin.parent()?)?;
             if !parent.removing {
-                return Some((top, name, parent));
+                return Some((going, name, parent));
             }
-            top = parent;
+            going.push(parent);
         }
         None
     }
@@ -129,18 +132,9 @@ impl World {
     /// Those that have something to remove, once everything is written that they wait for.
     pub(super) fn waited_for_by_what_goes(&self, app: &AppName) -> Touched {
         let mut touched = Touched::nothing();
-        let mut asked: Vec<(&AppName, &BTreeSet<CountedFor>)> = Vec::new();
-        for going in self.apps.values().filter(|app| app.removing) {
-            let Some((top, parent, _)) = self.removed_by(going) else { continue };
-            let of = (parent, &top.arrival.went);
-            if !asked.contains(&of) {
-                asked.push(of);
-                if self.unwritten_for(going).0.is_empty() {
-                    let all = self.apps.iter().filter(|(_, app)| app.removing);
-                    touched.apps.extend(all.map(|(name, _)| name.clone()));
-                    break;
-                }
-            }
+        let going = || self.apps.iter().filter(|(_, app)| app.removing);
+        if going().any(|(_, app)| self.unwritten_for(app).0.is_empty()) {
+            touched.apps.extend(going().map(|(name, _)| name.clone()));
         }
         let (mut app, mut seen) = (self.apps.get(app), BTreeSet::new());
         while let Some(parent) = app.and_then(|app| app.origin.parent()) {
@@ -245,6 +239,14 @@ impl App {
     fn is_in_the_way(&self, object: &DesiredObject) -> bool {
         self.failed(object).is_some_and(|attempt| may_be_in_the_way(&attempt.error))
     }
+}
+
+/// Whether both are rendered from the same place: whoever moves an application and gives it another
+/// name leaves its files where they are.
+fn is_of_same(one: &App, other: &App) -> bool {
+    let place = |source: &Source| (source.repo.clone(), source.path.clone());
+    let mut sources = one.spec.sources.iter().filter(|source| !source.lends_only);
+    sources.any(|source| other.spec.sources.iter().any(|of| place(of) == place(source)))
 }
 
 /// The applications that came below one while something had to go.

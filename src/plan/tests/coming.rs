@@ -31,6 +31,13 @@ fn family(parents: &[&str]) -> Given {
     given
 }
 
+/// An application that is made of the files of `a`.
+fn renamed(name: &str) -> DesiredObject {
+    let mut manifest = cascading(name, auto());
+    manifest["spec"]["source"]["path"] = "a".into();
+    child(&manifest)
+}
+
 /// The same objects as before without `a`, and with `more`.
 fn changes(given: &mut Given, parent: &str, more: Vec<DesiredObject>) {
     let former = given.world.apps[&name(parent)].desired.clone().unwrap().objects;
@@ -64,7 +71,7 @@ fn stays(plan: &Plan, for_what: &str) {
 fn an_application_that_moves_below_another_parent_by_another_name_is_waited_for() {
     let mut given = family(&["t1", "t2"]);
     changes(&mut given, "t1", Vec::new());
-    changes(&mut given, "t2", vec![child(&cascading("b", auto()))]);
+    changes(&mut given, "t2", vec![renamed("b")]);
     while given.follows("t2") {}
     given.renders("b", objects(&[NEW]));
     while given.follows("t1") {}
@@ -79,7 +86,7 @@ fn an_application_that_moves_below_another_parent_by_another_name_is_waited_for(
         given.advances(app);
     }
     given.renders("t2", (0..9).map(|m| object(&format!("Secret/prod/1-{m}"), 1)).collect());
-    changes(&mut given, "t1", vec![child(&cascading("d", auto()))]);
+    changes(&mut given, "t1", vec![renamed("d")]);
     while given.follows("t1") {}
     given.renders("d", objects(&["ConfigMap/prod/newer"]));
     while given.follows("t2") {}
@@ -92,10 +99,22 @@ fn an_application_that_moves_below_another_parent_by_another_name_is_waited_for(
 }
 
 #[test]
+fn an_application_of_other_files_is_not_waited_for_elsewhere() {
+    let mut given = family(&["t1", "t2"]);
+    changes(&mut given, "t1", Vec::new());
+    changes(&mut given, "t2", vec![child(&cascading("b", auto()))]);
+    while given.follows("t2") {}
+    given.renders("b", objects(&[NEW]));
+    while given.follows("t1") {}
+    answered(&mut given, "b", Some("by a policy"));
+    assert_eq!(given.writes("a"), [format!("prune {OLD}")]);
+}
+
+#[test]
 fn an_application_that_comes_with_another_commit_is_not_waited_for() {
     let mut given = family(&["t1", "t2"]);
     given.advances("t1");
-    changes(&mut given, "t2", vec![child(&cascading("b", auto()))]);
+    changes(&mut given, "t2", vec![renamed("b")]);
     while given.follows("t2") {}
     given.renders("b", objects(&[NEW]));
     answered(&mut given, "b", Some("by a policy"));
