@@ -27,7 +27,7 @@ pub use check::{Violation, check, withdrawn};
 pub use gate::{Gated, Limits};
 pub use order::kind_rank;
 pub use permission::Permission;
-pub use prune::{stays_beside, stays_while};
+pub use prune::{NOT_THERE_THEN, stays_beside, stays_while};
 
 use crate::ledger::event::{Health, Method, Write};
 use crate::model::{AppName, BlobAddr, Digest, Mask, ObjectKey, Seq, Timestamp};

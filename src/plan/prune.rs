@@ -21,7 +21,7 @@ const THERE_THEN: &str =
     "it was there at the instant that is held already, although this application did not have it";
 
 /// Why a rollback removes something.
-const NOT_THERE_THEN: &str = "it was not there at the instant that is held";
+pub const NOT_THERE_THEN: &str = "it was not there at the instant that is held";
 
 /// What has to go.
 #[derive(Default)]

@@ -117,7 +117,9 @@ pub fn describe(recorded: &Recorded, intent: Option<&IntentRecordedV1>) -> Descr
         Some(event) => {
             let keep = drift::keep(event, recorded.envelope.seq);
             let described = of_event(event, &recorded.actor, intent);
-            let described = pushes::made_for(described, event, &recorded.envelope.causes);
+            let causes = &recorded.envelope.causes;
+            let described = pushes::made_for(described, event, causes);
+            let described = applications::because(described, event, causes);
             Described { keep, ..described }
         }
         None => {

@@ -15,7 +15,7 @@ use super::why::{Commit, commit, describe_commit, git};
 use crate::ledger;
 use crate::ledger::event::{Event, GateReason, Verb, Write};
 use crate::model::{AppName, BlobAddr, CommitId, ObjectKey, Seq};
-use crate::plan::{Compared, Limits, Status};
+use crate::plan::{Compared, Limits, NOT_THERE_THEN, Status};
 use crate::replay::{App, Approval, Gate, World};
 
 /// What would be done about an application. It goes over the wire as it is: fields are added,
@@ -288,12 +288,17 @@ impl PendingGate {
     fn removal(&mut self, world: &World, child: &AppName) {
         self.blobs.push(None);
         let key = ObjectKey::application(child);
+        let parent = world.apps.get(child).and_then(|app| world.apps.get(app.origin.parent()?));
+        let held = parent.and_then(|parent| world.hold_behind(parent));
         self.waits.items.push(Item {
             verb: "remove".to_owned(),
             object: key.to_string(),
             kind: "Application".to_owned(),
             name: child.to_string(),
-            reason: "its definition left Git".to_owned(),
+            reason: match held {
+                Some(_) => NOT_THERE_THEN.to_owned(),
+                None => "its definition left Git".to_owned(),
+            },
             holds: holding::application(world, child),
             ..Item::default()
         });

@@ -344,7 +344,7 @@ impl Machine {
             }
             let app = world.apps.get(&name);
             for writes in writes.chunks(INTENT_WRITES_MAX) {
-                drafts.push(intent((&name, app), writes, world.now, self.write_timeout_ms));
+                drafts.push(intent(world, (&name, app), writes, self.write_timeout_ms));
             }
         }
     }
@@ -413,13 +413,15 @@ impl<'w> Room<'w> {
 
 /// The intent to make `writes`, and what it follows from.
 fn intent(
+    world: &World,
     (name, app): (&AppName, Option<&App>),
     writes: &[Write],
-    now: Timestamp,
     timeout_ms: u32,
 ) -> Draft {
-    let commit = app.and_then(App::commit).cloned();
-    let causes = app.map_or_else(Vec::new, |app| asked::causes(app, writes, now));
+    // It is no commit that removes what a hold above drops.
+    let of_git = app.filter(|app| !app.removing || world.hold_behind(app).is_none());
+    let commit = of_git.and_then(App::commit).cloned();
+    let causes = app.map_or_else(Vec::new, |app| asked::causes(world, app, writes));
     let (app, writes) = (name.clone(), writes.to_vec());
     let body = IntentRecordedV1 { app, writes, commit, timeout_ms };
     causes.into_iter().fold(Draft::new(body), Draft::caused_by)

@@ -268,11 +268,25 @@ impl World {
     /// it may be removed with it, for the same reason.
     #[must_use]
     pub fn hold_behind<'w>(&'w self, app: &'w App) -> Option<&'w AppHold> {
+        self.that_stays(app)?.hold.as_ref()
+    }
+
+    /// The rollback, or the release, because of which what `app` does not define any more goes, where
+    /// it is not Git alone that dropped it: the event.
+    #[must_use]
+    pub fn word_behind(&self, app: &App) -> Option<Seq> {
+        let app = self.that_stays(app)?;
+        let held = app.hold.as_ref().map(|hold| hold.seq);
+        held.or_else(|| app.released.map(|released| released.seq))
+    }
+
+    /// The application itself, or where it is removed the nearest above it that stays.
+    fn that_stays<'w>(&'w self, app: &'w App) -> Option<&'w App> {
         let mut app = app;
         // Bound: no chain of parents is longer, unless it is a circle.
         for _ in 0..=self.apps.len() {
             if !app.removing {
-                return app.hold.as_ref();
+                return Some(app);
             }
             app = self.apps.get(app.origin.parent()?)?;
         }

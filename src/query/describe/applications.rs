@@ -1,7 +1,8 @@
 //! What people are told of applications that come and go.
 
 use super::{Described, NAMED_MAX, Tone, clean_key, origin};
-use crate::ledger::event::{AppDeclaredV1, AppRemovedV1, Origin};
+use crate::ledger::event::{AppDeclaredV1, AppRemovedV1, Event, Origin};
+use crate::model::Seq;
 use crate::query::text::{clip, count, list, repo_name};
 
 /// An application was defined, or defined differently.
@@ -22,6 +23,17 @@ pub(super) fn declared(body: &AppDeclaredV1, by: &str) -> Described {
         None => String::new(),
     };
     Described::of_app(&body.app, format!("application defined {}{from}", origin(&body.origin, by)))
+}
+
+/// An application that went because of a rollback, or of a release.
+pub(super) fn because(described: Described, event: &Event, causes: &[Seq]) -> Described {
+    match (event, causes.first()) {
+        (Event::AppRemoved(_), Some(cause)) => Described {
+            summary: format!("{}, because of #{cause}", described.summary),
+            ..described
+        },
+        _ => described,
+    }
 }
 
 /// An application was removed, and what becomes of its objects.

@@ -224,11 +224,15 @@ fn changed(
 /// Which people an intent follows from, and why they said that they wanted it.
 fn asked(teller: &Teller<'_>, intended: &Recorded) -> Result<(Vec<Party>, String), ledger::Error> {
     let (mut parties, mut reasons) = (Vec::new(), Vec::new());
+    // What is put back while it is held, nobody asked for.
+    let heals = |write: &Write| matches!(write.verb, Verb::Heal | Verb::Reclaim);
+    let by_hold = as_intent(intended).is_some_and(|body| !body.writes.iter().any(heals));
     for cause in &intended.envelope.causes {
         let Some(recorded) = teller.asked.book.get(*cause)? else { continue };
         let reason = match &recorded.event {
             Some(Event::SyncRequested(body)) => &body.reason,
             Some(Event::PlanApproved(body)) => &body.reason,
+            Some(Event::AppHeld(body)) if by_hold => &body.reason,
             _ => continue,
         };
         let at = recorded.envelope.recorded;

@@ -9,7 +9,7 @@ use crate::ledger::event::{
     BackTo, DriftDetectedV1, DriftKind, Event, HoldOf, PushResult, Verdict,
 };
 use crate::ledger::{self, Recorded};
-use crate::model::{AppName, CommitId, ObjectKey};
+use crate::model::{AppName, CommitId, ObjectKey, Seq};
 
 /// What an event is to an auditor; `None` = nothing.
 struct Told<'a> {
@@ -75,13 +75,16 @@ pub(super) fn row(
         let verdict = if known { Verdict::Exact } else { Verdict::Unknown };
         row.strength = verdict.as_str().to_owned();
     }
-    if let Event::SyncFinished(body) = event {
-        for cause in body.request.iter().chain(&body.approval) {
-            let Some(cause) = teller.asked.book.get(*cause)? else { continue };
-            let at = cause.envelope.recorded;
-            row.asked_by.extend(people::of_actor(teller.asked.people, &cause.actor, at));
-            row.evidence.push(cause.seq().0);
-        }
+    let asked: Vec<Seq> = match event {
+        Event::SyncFinished(body) => body.request.iter().chain(&body.approval).copied().collect(),
+        Event::AppRemoved(_) => recorded.envelope.causes.clone(),
+        _ => Vec::new(),
+    };
+    for cause in &asked {
+        let Some(cause) = teller.asked.book.get(*cause)? else { continue };
+        let at = cause.envelope.recorded;
+        row.asked_by.extend(people::of_actor(teller.asked.people, &cause.actor, at));
+        row.evidence.push(cause.seq().0);
     }
     Ok(Some(row))
 }

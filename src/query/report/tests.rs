@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::ledger::event::*;
+use crate::ledger::samples::sample_events;
 use crate::ledger::store::SubjectKey;
 use crate::ledger::{self, Batch, Blob, Draft, Ledger, Recorded};
 use crate::model::{Actor, Basis, Digest, ObjectKey, Seq, Timestamp, ValidTime};
@@ -141,6 +142,34 @@ fn greffiers_writes_lead_on_to_the_commit_and_to_who_asked() {
     let author = "Alice Martin (Alice <alice@example.org>, claimed)";
     assert_eq!(commit.author.unwrap().text(), author);
     assert_eq!((commit.signer.as_str(), commit.pusher.as_str()), ("nobody: not signed", "unknown"));
+}
+
+/// Goal: who rolled back asked for what that removes, the application and its objects, and for
+/// nothing that is put back meanwhile.
+#[test]
+fn what_a_rollback_removes_is_asked_for_by_who_rolled_back() {
+    let mut story = Story::told();
+    let sample = sample_events().into_iter().find_map(|event| match event {
+        Event::AppHeld(body) => Some(body),
+        _ => None,
+    });
+    let held = AppHeldV1 { app: name("root"), reason: "incident".into(), ..sample.unwrap() };
+    let hold = story.add(Draft::new(held).by(Actor::os_user("alice")));
+    let (app, origin) = (name("web"), Origin::Parent(name("root")));
+    let removed = AppRemovedV1 { app, cascade: true, origin, declared: None, orphans: vec![] };
+    story.add(Draft::new(removed).caused_by(hold));
+    let row = all(&story.ledger, &alice()).pop().unwrap();
+    assert_eq!(row.asked_by[0].text(), "Alice Martin (alice)");
+    for (verb, asked) in [(Verb::Prune, 1), (Verb::Heal, 0)] {
+        let write = Write::plain(verb, key("ConfigMap/prod/old"), "v1", "so");
+        let (app, writes) = (name("web"), vec![write]);
+        let intent = IntentRecordedV1 { app, writes, commit: None, timeout_ms: 1 };
+        let intent = story.add(Draft::new(intent).caused_by(hold));
+        let results = vec![(0, WriteResult::Deleted)];
+        story.event(OutcomeRecordedV1 { app: name("web"), intent, results });
+        let row = all(&story.ledger, &alice()).pop().unwrap();
+        assert_eq!((row.asked_by.len(), row.commit), (asked, None), "{}", row.why);
+    }
 }
 
 /// Goal: pages of any size come to the same rows, each of them is bounded, and what was recorded

@@ -9,6 +9,7 @@ use super::chain::Walk;
 use super::subject::SubjectError;
 use super::{Advice, Error, NAMED_MAX, Pending, Reason, Why};
 use crate::ledger;
+use crate::ledger::Recorded;
 use crate::ledger::event::{AppRemovedV1, Event, Origin};
 use crate::model::{AppName, ObjectKey, Seq};
 use crate::replay::{LeftBehind, World};
@@ -25,6 +26,58 @@ pub(super) struct Asked {
     left: Option<LeftBehind>,
     /// What there is now.
     parents: Vec<AppName>,
+    /// The holds of applications that are in force.
+    held: Vec<Seq>,
+}
+
+/// What is behind a removal besides Git.
+enum Behind {
+    /// A rollback: what defined the application was held as it was before.
+    Held { hold: Seq, root: String, text: String },
+    /// The release of what defined it.
+    Released(Seq),
+}
+
+impl Behind {
+    fn of(book: &dyn Book, removed: &Recorded) -> Result<Option<Self>, ledger::Error> {
+        for seq in &removed.envelope.causes {
+            let Some(cause) = book.get(*seq)? else { continue };
+            match &cause.event {
+                Some(Event::AppHeld(body)) => {
+                    let root = match &body.tree {
+                        Some(root) => format!("{root} --tree"),
+                        None => body.app.to_string(),
+                    };
+                    let (app, to) = (&body.app, body.to);
+                    let by = &cause.actor;
+                    let why = match body.reason.as_str() {
+                        "" => String::new(),
+                        reason => format!(": {reason}"),
+                    };
+                    let text = format!(
+                        "application {app} was rolled back to #{to} (#{seq}, by {by}{why})"
+                    );
+                    return Ok(Some(Self::Held { hold: *seq, root, text }));
+                }
+                Some(Event::AppHoldEnded(_)) => return Ok(Some(Self::Released(*seq))),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The ways back of what a rollback removed.
+fn can_release(name: &AppName, lasts: bool, root: &str) -> Vec<Advice> {
+    let mut advices = Vec::new();
+    let mut say = |what: &str, command: String| {
+        advices.push(Advice { what: what.to_owned(), command });
+    };
+    if lasts {
+        say("see what the release brings back", format!("greffier release {root} --plan"));
+    }
+    say("see what it was", format!("greffier log {name}"));
+    advices
 }
 
 /// The question about an application that there may have been.
@@ -32,13 +85,14 @@ pub(super) fn asked(world: &World, unknown: UnknownApp) -> Result<Pending, Subje
     let Ok(name) = unknown.name.parse::<AppName>() else { return Err(unknown.into()) };
     let why = Why { subject: name.to_string(), seq: world.seq.0, ..Why::default() };
     let (left, parents) = (world.left_behind(&name), world.apps.keys().cloned().collect());
-    let removed = Some(Box::new(Asked { name, unknown, left, parents }));
+    let held = world.apps.values().filter_map(|app| Some(app.hold.as_ref()?.seq)).collect();
+    let removed = Some(Box::new(Asked { name, unknown, left, parents, held }));
     Ok(Pending { why, removed, ..Pending::default() })
 }
 
 /// The answer, or that there never was such an application.
 pub(super) fn read(mut why: Why, asked: Asked, book: &dyn Book) -> Result<Why, Error> {
-    let Asked { name, unknown, left, parents } = asked;
+    let Asked { name, unknown, left, parents, held } = asked;
     let of = |kind: &str| Filter {
         app: Some(name.to_string()),
         kinds: vec![kind.to_owned()],
@@ -53,11 +107,15 @@ pub(super) fn read(mut why: Why, asked: Asked, book: &dyn Book) -> Result<Why, E
     let Some((seq, body)) = removed else { return Err(SubjectError::from(unknown).into()) };
     let recorded = found.as_ref().map(|found| &found.recorded);
     let at = recorded.map(|recorded| recorded.envelope.recorded).unwrap_or_default();
+    let behind = recorded.map(|recorded| Behind::of(book, recorded)).transpose()?.flatten();
     let objects = what_is_left(body, left.as_ref());
     why.headline =
         format!("{name} is not there any more: it was removed at {at} (#{seq}){objects}");
-    why.reasons = reasons(seq, body, left.as_ref());
-    why.can_do = can_do(book, (&name, seq, body), left.as_ref(), &parents)?;
+    why.reasons = reasons(seq, body, left.as_ref(), behind.as_ref());
+    why.can_do = match behind {
+        Some(Behind::Held { hold, root, .. }) => can_release(&name, held.contains(&hold), &root),
+        _ => can_do(book, (&name, seq, body), left.as_ref(), &parents)?,
+    };
     if let Some(recorded) = recorded {
         why.history = vec![super::history::link(book, recorded)];
     }
@@ -86,16 +144,28 @@ fn what_is_left(body: &AppRemovedV1, left: Option<&LeftBehind>) -> String {
     }
 }
 
-fn reasons(seq: Seq, body: &AppRemovedV1, left: Option<&LeftBehind>) -> Vec<Reason> {
+fn reasons(
+    seq: Seq,
+    body: &AppRemovedV1,
+    left: Option<&LeftBehind>,
+    behind: Option<&Behind>,
+) -> Vec<Reason> {
     let text = match (&body.origin, left) {
+        (Origin::Parent(parent), _) if let Some(Behind::Held { text, .. }) = behind => {
+            format!("{text}, and {parent} did not define it then, or was not there")
+        }
         (Origin::Parent(parent), Some(left)) => format!(
             "application {parent} does not define it any more in Git: it stayed while {parent} was \
              held, and went with the release (#{})",
             left.released.seq
         ),
-        (Origin::Parent(parent), None) => {
-            format!("application {parent} does not define it any more in Git")
-        }
+        (Origin::Parent(parent), None) => match behind {
+            Some(Behind::Released(released)) => format!(
+                "application {parent} does not define it any more in Git, which is followed again \
+                 since the release (#{released})"
+            ),
+            _ => format!("application {parent} does not define it any more in Git"),
+        },
         (Origin::Config | Origin::Unconfigured, _) => {
             "the configuration does not name it any more".to_owned()
         }

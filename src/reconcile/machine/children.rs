@@ -17,11 +17,16 @@ pub(super) fn children(world: &World, plan: &Plan, drafts: &mut Vec<Draft>) {
     }
 }
 
+/// The event that removes an application, which follows from the rollback, or the release, of what is
+/// above it where there is one.
 pub(super) fn removed(world: &World, app: &AppName, origin: &Origin, cascade: bool) -> Draft {
     let orphans = if cascade { Vec::new() } else { world.orphans(app) };
     let declared = world.apps.get(app).map(|app| app.declared);
+    let parent = origin.parent().and_then(|parent| world.apps.get(parent));
+    let behind = parent.and_then(|parent| world.word_behind(parent));
     let (app, origin) = (app.clone(), origin.clone());
-    Draft::new(AppRemovedV1 { app, cascade, origin, declared, orphans })
+    let draft = Draft::new(AppRemovedV1 { app, cascade, origin, declared, orphans });
+    behind.into_iter().fold(draft, Draft::caused_by)
 }
 
 /// The event that defines an application, or says why its manifest is refused.

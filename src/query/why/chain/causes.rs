@@ -134,8 +134,8 @@ impl Walk<'_> {
             Event::RecoveryOutcome(body) => self.of_replay(body, key, commit)?,
             Event::RestoreIntended(body) => vec![on(body.from.seq())],
             Event::RestoreEnded(body) => plain(&[body.restore]),
+            Event::AppRemoved(body) => self.of_removal(recorded, body)?,
             Event::AppDeclared(AppDeclaredV1 { origin, .. })
-            | Event::AppRemoved(AppRemovedV1 { origin, .. })
             | Event::AppRefused(AppRefusedV1 { origin, .. }) => self.of_parent(origin, seq)?,
             Event::SyncFinished(body) => {
                 let asked = [body.request, body.approval].into_iter().flatten();
@@ -309,13 +309,16 @@ impl Walk<'_> {
         commit: Option<FromCommit>,
     ) -> Result<Vec<Cause>, ledger::Error> {
         let write = key.and_then(|key| body.writes.iter().find(|write| write.key == *key));
+        let prunes = body.writes.iter().any(|write| write.verb == Verb::Prune);
+        let removed = if prunes { self.removed(&body.app, recorded.seq())? } else { None };
         let mut causes = Vec::new();
         let (mut asked, mut drifts) = (Vec::new(), Vec::new());
         for seq in &recorded.envelope.causes {
             let Some(cause) = self.book.get(*seq)? else { continue };
             match &cause.event {
                 Some(Event::RenderSucceeded(_) | Event::RevisionAdvanced(_)) => {
-                    causes.extend(self.of_write(*seq, body, write, commit.clone())?);
+                    let asked = (write, removed.is_some());
+                    causes.extend(self.of_write(*seq, body, asked, commit.clone())?);
                 }
                 Some(Event::PlanApproved(approved)) => {
                     if self.approves(approved, *seq, write)? {
@@ -346,27 +349,48 @@ impl Walk<'_> {
         }
         causes.extend(holds.map(|hold| Cause::event(*hold, None)));
         causes.extend(asked);
-        if body.writes.iter().any(|write| write.verb == Verb::Prune) {
-            let removed = self.removed(&body.app, recorded.seq())?;
-            causes.extend(removed.map(|seq| Cause::event(seq, None)));
+        causes.extend(removed.map(|seq| Cause::event(seq, None)));
+        Ok(causes)
+    }
+
+    /// What removed an application: the rollback because of which it goes, or the render that does not
+    /// have it, with the release since which that is in force.
+    fn of_removal(
+        &mut self,
+        recorded: &Recorded,
+        body: &AppRemovedV1,
+    ) -> Result<Vec<Cause>, ledger::Error> {
+        let (mut causes, mut held) = (Vec::new(), false);
+        for seq in &recorded.envelope.causes {
+            let cause = self.book.get(*seq)?;
+            let event = cause.as_ref().and_then(|cause| cause.event.as_ref());
+            held |= matches!(event, Some(Event::AppHeld(_)));
+            causes.push(Cause::event(*seq, None));
+        }
+        if !held {
+            causes.extend(self.of_parent(&body.origin, recorded.seq())?);
         }
         Ok(causes)
     }
 
-    /// The render that asks for a write; of a prune the one that no longer had the object.
+    /// The render that asks for a write; of a prune the one that no longer had the object. What goes
+    /// with its application, which is `removed`, goes for the reason of that.
     fn of_write(
         &mut self,
         render: Seq,
         body: &IntentRecordedV1,
-        write: Option<&Write>,
+        (write, removed): (Option<&Write>, bool),
         commit: Option<FromCommit>,
     ) -> Result<Vec<Cause>, ledger::Error> {
-        let Some(write) = write else { return Ok(vec![Cause::event(render, None)]) };
+        let Some(write) = write else {
+            return Ok((!removed).then(|| Cause::event(render, None)).into_iter().collect());
+        };
         if write.verb != Verb::Prune {
             return Ok(vec![Cause::from_commit(render, &write.key, commit)]);
         }
         Ok(match self.dropped(&body.app, &write.key, render)? {
             Some((render, commit)) => vec![Cause::from_commit(render, &write.key, Some(commit))],
+            None if removed => Vec::new(),
             None => vec![
                 Cause::told("unknown", "which commit dropped it is not known"),
                 Cause::event(render, None),

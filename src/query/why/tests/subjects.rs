@@ -143,6 +143,91 @@ fn an_application_that_is_not_there_any_more_is_told_of() {
     assert!(unknown.to_string().contains("there is no application `wbe`"), "{unknown}");
 }
 
+/// The root is rolled back to before it had `web`, by alice.
+fn rolled_back(story: &mut Story) -> crate::model::Seq {
+    use crate::ledger::event::{AppHeldV1, HeldRender};
+    use crate::model::{Actor, Seq};
+    let mut desired = story.world.apps[&name("root")].desired.clone().unwrap();
+    desired.objects.clear();
+    let held = AppHeldV1 {
+        app: name("root"),
+        to: Seq(9),
+        at: crate::model::Timestamp(9),
+        said: "@-".into(),
+        desired: HeldRender::from(&desired),
+        left: vec![],
+        until: None,
+        reason: "incident 7".into(),
+        tree: Some(name("root")),
+        automatic: None,
+        approves: None,
+        images: vec![],
+    };
+    story.add(crate::ledger::Draft::new(held).by(Actor::os_user("alice")))
+}
+
+/// Goal: of an application that a rollback removed, and of an object that went with it, the rollback is
+/// told with who asked for it, and neither Git nor a commit.
+#[test]
+fn what_a_rollback_removed_names_the_rollback_and_who_asked_for_it() {
+    use crate::ledger::Draft;
+    use crate::ledger::event::{
+        AppRemovedV1, IntentRecordedV1, ObjectGoneV1, OutcomeRecordedV1, Verb, Write,
+    };
+    let mut story = Story::told();
+    let ask = |story: &Story, text: &str| {
+        let subject = Subject::parse(text, None).unwrap();
+        let pending = gather(&story.world, &story.compared, &story.limits, &subject).unwrap();
+        pending.read(&story.ledger, &NoFiles).unwrap()
+    };
+    let hold = rolled_back(&mut story);
+    let web = story_key("Deployment.apps/prod/web");
+    let uid = story.world.live[&web].uid.clone();
+    let render = story.world.apps[&name("web")].desired.as_ref().unwrap().seq;
+    let origin = crate::ledger::event::Origin::Parent(name("root"));
+    let removed = |cascade| AppRemovedV1 {
+        app: name("web"),
+        cascade,
+        origin: origin.clone(),
+        declared: None,
+        orphans: vec![],
+    };
+    let _ = story.add(Draft::new(removed(true)).caused_by(hold));
+    let write = Write::plain(Verb::Prune, web.clone(), "v1", "the application was removed");
+    let rv = story.world.live[&web].resource_version.clone();
+    let writes = vec![Write { precondition: Some((uid.clone(), rv)), ..write }];
+    let intent = IntentRecordedV1 { app: name("web"), writes, commit: None, timeout_ms: 1 };
+    let intent = story.add(Draft::new(intent).caused_by(render).caused_by(hold));
+    let results = vec![(0, WriteResult::Deleted)];
+    story.event(OutcomeRecordedV1 { app: name("web"), intent, results });
+    let learned = crate::ledger::event::Learned::Watched;
+    story.event(ObjectGoneV1 { key: web.clone(), uid, learned });
+    let _ = story.add(Draft::new(removed(false)).caused_by(hold));
+    for subject in ["web", "Deployment.apps/prod/web"] {
+        let why = ask(&story, subject);
+        let who = |link: &super::super::chain::ChainLink| {
+            link.who.iter().any(|claim| claim.name.contains("alice"))
+        };
+        let mut links = why.chain.iter();
+        assert!(links.any(|link| link.seq == Some(hold.0) && who(link)), "{subject}: {why:#?}");
+        let said = serde_json::to_string(&why).unwrap();
+        assert!(!said.contains("does not define it any more in Git"), "{said}");
+        assert!(!said.contains("which commit dropped it is not known"), "{said}");
+    }
+    let why = ask(&story, "web");
+    let text = &why.reasons[0].text;
+    let says =
+        format!("application root was rolled back to #9 (#{hold}, by os-user:alice: incident 7)");
+    assert!(text.starts_with(&says) && text.contains("did not define it then"), "{text}");
+    let commands: Vec<&str> = why.can_do.iter().map(|advice| advice.command.as_str()).collect();
+    assert_eq!(commands, ["greffier release root --tree --plan", "greffier log web"]);
+    let log = crate::query::describe::describe(
+        &story.ledger.get(story.world.seq).unwrap().unwrap(),
+        None,
+    );
+    assert!(log.summary.ends_with(&format!("because of #{hold}")), "{}", log.summary);
+}
+
 #[test]
 fn what_is_gone_is_told_from_the_ledger() {
     let mut story = Story::told();

@@ -81,6 +81,6 @@ fn what_is_done_while_it_is_held_is_done_because_of_the_hold() {
     let mut given = sim.given.clone();
     given.loses(A);
     let plan = given.plan("web");
-    let causes = asked::causes(&given.world.apps[&name("web")], &plan.writes, given.now());
+    let causes = asked::causes(&given.world, &given.world.apps[&name("web")], &plan.writes);
     assert_eq!(causes[..2], [render, hold]);
 }
