@@ -308,7 +308,7 @@ pub(super) async fn roll_back_by(
 }
 
 /// Shows what a hold would do, or begins it.
-async fn hold_at(
+pub(super) async fn hold_at(
     state: &State,
     peer: Peer,
     (world, compared): (World, Compared),

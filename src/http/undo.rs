@@ -16,7 +16,7 @@ use super::restore::{Asking, finish};
 use super::server::State;
 use super::{dto, hold};
 use crate::command::{self, Command, Decision, Restored, Then as RenderThen};
-use crate::ledger::event::{BackTo, DriftDetectedV1, DriftKind, Event, ObjectGoneV1};
+use crate::ledger::event::{AppHeldV1, BackTo, DriftDetectedV1, DriftKind, Event, ObjectGoneV1};
 use crate::ledger::{self, Blob};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 use crate::plan::Compared;
@@ -120,17 +120,8 @@ pub(super) async fn undo(
             if gone.await? {
                 return Err(NotUndone::Gone { seq, app: body.app }.into());
             }
-            let to = At { seq: body.to, time: body.at, timed: false, what: String::new() };
-            let command = Command::Rollback {
-                app: body.app.to_string(),
-                to,
-                said: body.said.clone(),
-                then: RenderThen::Wanted(Box::new(Desired::from(&body.desired))),
-                until: body.until,
-                reason: undo.reason(&body.reason),
-            };
+            let (pinned, command) = undo.again(*body);
             let asked = dto::RollbackBody { plan: undo.asked.plan, ..dto::RollbackBody::default() };
-            let pinned = Pinned::again(body.images);
             hold::roll_back_by(&undo.state, undo.peer, command, asked, (pinned, lost)).await
         }
         What::Effects(span) => Box::pin(undo.effects(span)).await,
@@ -159,9 +150,75 @@ impl Undo {
         if over.await? {
             return Err(NotUndone::Over { seq: hold, what: "the hold" }.into());
         }
+        if let Some((former, body)) = self.replaced(hold).await?
+            && let Some(done) = Box::pin(self.hold_before((former, body), hold)).await?
+        {
+            return Ok(done);
+        }
         let (subject, namespace) = (format!("#{hold}"), None);
         let command = Command::Release { subject, namespace };
         hold::release_by(&self.state, self.peer, command, self.asked.plan).await
+    }
+
+    /// What the hold of an application took the place of, where that would still last.
+    async fn replaced(&self, hold: Seq) -> Result<Option<(Seq, AppHeldV1)>, Error> {
+        let first = self.state.read(move |world, _| {
+            let mut apps = world.apps.iter();
+            let (name, app) =
+                apps.find(|(_, app)| app.hold.as_ref().is_some_and(|held| held.seq == hold))?;
+            Some((name.clone(), app.lent.unwrap_or(hold)))
+        });
+        let Some((app, first)) = first.await? else { return Ok(None) };
+        let ledger = self.state.ledger.clone();
+        let former = move || undo::replaced(&ledger, &app, (first, hold));
+        let former = self.state.blocking(former).await??;
+        let now = Timestamp::now();
+        Ok(former.filter(|(_, body)| body.until.is_none_or(|until| until > now)))
+    }
+
+    /// Begins the hold again that a rollback took the place of, as what it was: of the application
+    /// alone or with its tree. `None` = that is what Git says now, which is followed again.
+    async fn hold_before(
+        &self,
+        (former, before): (Seq, AppHeldV1),
+        hold: Seq,
+    ) -> Result<Option<Response>, Error> {
+        let (app, tree, to) = (before.app.to_string(), before.tree.clone(), before.to);
+        let (pinned, command) = self.again(before);
+        let decided = self.state.read(move |world, compared| {
+            let decision = command::decide(world, Timestamp::now(), &command);
+            decision.map(|decision| (decision, world.clone(), compared.clone()))
+        });
+        let (event, now) = match decided.await? {
+            Err(command::Error::AsThen { .. }) => return Ok(None),
+            Ok((Decision::Record(event), world, compared)) => (*event, (world, compared)),
+            Ok(_) => return Err(Error::internal("a hold that is another")),
+            Err(error) => return Err(error.into()),
+        };
+        let Event::AppHeld(body) = event else {
+            return Err(Error::internal("a rollback that is none"));
+        };
+        let note = format!(
+            "#{hold} took the place of hold #{former}, as at #{to}: that is what comes back, and \
+             not Git's newest (`greffier release {app}` brings that)"
+        );
+        let asked = dto::RollbackBody { plan: self.asked.plan, ..dto::RollbackBody::default() };
+        let body = AppHeldV1 { tree, ..body };
+        let (state, how) = (&self.state, (asked, pinned, vec![note]));
+        hold::hold_at(state, self.peer, now, body, how).await.map(Some)
+    }
+
+    /// The command that begins a hold of an application again.
+    fn again(&self, body: AppHeldV1) -> (Pinned, Command) {
+        let command = Command::Rollback {
+            app: body.app.to_string(),
+            to: At { seq: body.to, time: body.at, timed: false, what: String::new() },
+            said: body.said,
+            then: RenderThen::Wanted(Box::new(Desired::from(&body.desired))),
+            until: body.until,
+            reason: self.reason(&body.reason),
+        };
+        (Pinned::again(body.images), command)
     }
 
     async fn resume(self, app: AppName) -> Result<Response, Error> {

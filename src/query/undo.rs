@@ -9,11 +9,13 @@ pub mod edit;
 pub mod effects;
 pub mod heir;
 mod places;
+mod replaced;
 pub mod since;
 
 use std::collections::BTreeSet;
 
 pub use places::places;
+pub use replaced::replaced;
 
 use super::book::{Book, as_intent};
 use super::instant::{backwards, forwards};

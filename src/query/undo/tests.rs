@@ -1,6 +1,7 @@
 mod deletions;
 mod found;
 mod passed;
+mod replaced;
 
 use std::collections::BTreeMap;
 
