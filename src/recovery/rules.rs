@@ -78,8 +78,8 @@ pub const RULES: &[Rule] = &[
     rule("account-tokens", "the tokens that a ServiceAccount lists", true, account_tokens),
     rule(
         "aggregated-rules",
-        "rules of a ClusterRole that are put together from others",
-        true,
+        "rules of a ClusterRole that are put together from others: kube-controller-manager does it",
+        false,
         aggregated_rules,
     ),
     rule(

@@ -17,7 +17,7 @@ use crate::model::{CommitId, Digest, Helm, Kustomize, Source, Tool};
 
 /// The version of this renderer's own rules: how documents become objects, which annotations are
 /// understood and how. It changes whenever the same documents would give other objects.
-pub const RULES: u32 = 3;
+pub const RULES: u32 = 4;
 
 /// The whole repository.
 const TOP: &str = "";

@@ -35,6 +35,10 @@ const LISTS_DEPTH_MAX: usize = 4;
 /// The most warnings that one render gives; what is left out is counted.
 const WARNINGS_MAX: usize = 100;
 
+/// What is said of a ClusterRole with an `aggregationRule` that has rules of its own.
+const AGGREGATED: &str = "its `rules` are left out: kube-controller-manager puts those of a \
+                          ClusterRole with an `aggregationRule` together from others";
+
 /// The namespace of a namespaced object for which nobody names one.
 const NAMESPACE_DEFAULT: &str = "default";
 
@@ -259,6 +263,9 @@ impl Collector<'_> {
         let namespace = self.namespace(&group, &kind, &mut manifest).map_err(&fail)?;
         let key = ObjectKey::new(group, kind, namespace, name);
         normalise::body(&key, &mut manifest).map_err(&fail)?;
+        if normalise::aggregated_rules(&key, &mut manifest) {
+            self.warnings.push(format!("{origin}: {subject}: {AGGREGATED}"));
+        }
         let manifest = Value::Object(manifest);
         let bytes = json_bytes(&manifest);
         if bytes > MANIFEST_BYTES_MAX {

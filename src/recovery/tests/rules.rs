@@ -184,8 +184,15 @@ fn what_git_says_stays() {
             (!used.is_empty()).then_some(rule)
         })
         .collect();
-    let of_servers =
-        ["status", "server-metadata", "namespace-finalizers", "claim-binding", "volume-claim"];
+    // Whatever Git gives an aggregated role, a controller puts its rules together.
+    let of_servers = [
+        "status",
+        "server-metadata",
+        "namespace-finalizers",
+        "claim-binding",
+        "volume-claim",
+        "aggregated-rules",
+    ];
     assert_eq!(touched, of_servers);
     // A volume that Git names is a wish; one that a controller bound to is not.
     let claim = with(

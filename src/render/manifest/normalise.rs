@@ -6,7 +6,9 @@
 //! out, because templates write `labels:` with nothing below it. **Deeper nulls stay**: in a
 //! custom resource a null may mean something, and server-side apply drops the others itself.
 //! Empty maps and lists stay everywhere. A Secret's `stringData` is folded into `data`, because a
-//! key that is later removed from `stringData` would survive in the cluster.
+//! key that is later removed from `stringData` would survive in the cluster. The `rules` of a
+//! ClusterRole with an `aggregationRule` are left out: kube-controller-manager puts them together
+//! from other roles, and whoever applies his own empties the role until it has.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -57,6 +59,18 @@ pub(super) fn metadata(manifest: &mut Map<String, Value>) -> Result<(), Problem>
 pub(super) fn body(key: &ObjectKey, manifest: &mut Map<String, Value>) -> Result<(), Problem> {
     manifest.shift_remove("status");
     if key.is_secret() { secret(manifest) } else { Ok(()) }
+}
+
+/// Leaves out the rules of a ClusterRole that are put together from others (`aggregated-rules`);
+/// whether there were any.
+pub(super) fn aggregated_rules(key: &ObjectKey, manifest: &mut Map<String, Value>) -> bool {
+    if !key.is("rbac.authorization.k8s.io", "ClusterRole")
+        || !manifest.contains_key("aggregationRule")
+    {
+        return false;
+    }
+    let rules = manifest.shift_remove("rules");
+    rules.is_some_and(|rules| rules.as_array().is_none_or(|rules| !rules.is_empty()))
 }
 
 /// Checks that every value is text and leaves out nulls.

@@ -260,6 +260,30 @@ fn holds(annotations: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
+/// Goal: what a controller puts together is nothing that Git says: it is neither applied nor compared,
+/// and whoever wrote something there is told.
+#[test]
+fn the_rules_of_an_aggregated_role_are_left_out() {
+    let role = |api: &str, kind: &str, body: Value| {
+        let mut role = json!({"apiVersion": api, "kind": kind, "metadata": {"name": "a"}});
+        role.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        let found = collect_in("", vec![role]).unwrap();
+        let rules = found.objects[0].manifest.get("rules").cloned();
+        (rules, found.warnings.iter().filter(|warning| warning.contains("left out")).count())
+    };
+    let rbac = "rbac.authorization.k8s.io/v1";
+    let by = json!({"clusterRoleSelectors": [{"matchLabels": {"agg": "true"}}]});
+    let some = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]);
+    for (rules, warned) in [(json!([]), 0), (Value::Null, 0), (some.clone(), 1)] {
+        let body = json!({"aggregationRule": by, "rules": rules});
+        assert_eq!(role(rbac, "ClusterRole", body), (None, warned));
+    }
+    let body = json!({"aggregationRule": null, "rules": some});
+    assert_eq!(role(rbac, "ClusterRole", body), (Some(some.clone()), 0));
+    let body = json!({"aggregationRule": by, "rules": some});
+    assert_eq!(role("x.io/v1", "ClusterRole", body), (Some(some), 0));
+}
+
 #[test]
 fn annotations_that_restrain_writes_suspend_exactly_those() {
     const HOOK: &str = "argocd.argoproj.io/hook";
