@@ -46,7 +46,8 @@ impl Pending {
 
     /// Adds the applications below `name` that are defined in the very batch: once that is folded
     /// there is nothing left to define.
-    fn defines(&mut self, name: &AppName, events: &[Event]) {
+    fn defines(&mut self, name: &AppName, events: &[Event], world: &World) {
+        self.ends_holds(world);
         let defined = events.iter().filter_map(|event| match event {
             Event::AppDeclared(body) if body.origin == Origin::Parent(name.clone()) => {
                 Some(body.app.to_string())
@@ -162,7 +163,7 @@ pub fn gather_tree(
         let app = world.apps.get(name)?;
         let mut pending = of.remove(name)?;
         pending.approval = approvals.remove(name);
-        pending.defines(name, events);
+        pending.defines(name, events, &world);
         if let Some(so) = so.get(name) {
             pending.since(so, app);
         }
@@ -182,7 +183,6 @@ pub fn gather_tree(
         Some((name.clone(), pending))
     });
     let mut pending: Vec<(AppName, Pending)> = pending.collect();
-    pending.iter_mut().for_each(|(_, pending)| pending.ends_holds(&world));
     say_of_others(&mut pending, |going| others.once_gone(&world, going, limits, compared));
     goes_or_moves(&mut pending, events);
     pending
