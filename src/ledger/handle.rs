@@ -511,7 +511,8 @@ fn owed(report: &OpenReport) -> Vec<Draft> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let created = report.created.then(|| Draft::new(LedgerCreatedV1 { version }));
     let missing = (report.key_found && !report.lost).then(|| {
-        let what = "the key was there before this ledger: another ledger that had it is missing";
+        let what =
+            "the key was there before this ledger: if another ledger had it, that is missing";
         let (what, kept) = (what.to_owned(), String::new());
         Draft::new(LedgerRepairedV1 { what, kept, possibly_acknowledged: true })
     });

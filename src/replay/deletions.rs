@@ -223,6 +223,9 @@ impl World {
         if self.has_to_let_go(name)
             && let Some(app) = self.apps.get_mut(name)
         {
+            let wanted = app.desired.as_ref().map(|desired| &desired.objects);
+            let wants = |key: &ObjectKey| wanted.is_some_and(|wanted| wanted.contains_key(key));
+            app.arrival.objects.retain(wants);
             app.arrival.objects.extend(entered);
         }
     }

@@ -218,3 +218,16 @@ fn what_may_be_in_the_way_of_another_application_goes_whatever_is_in_later_waves
         assert!(said(&plan, OLD).why.contains("it stays while Secret/prod/late"));
     }
 }
+
+/// Goal: what is remembered of what came is bounded by what is wanted.
+#[test]
+fn what_came_and_left_again_is_forgotten() {
+    let mut given = Given::app("web", serde_json::json!({"automated": {"prune": false}}));
+    given.renders("web", objects(&[OLD]));
+    given.syncs("web");
+    for number in 2..5 {
+        given.push(number);
+        given.renders("web", objects(&[&format!("ConfigMap/prod/{number}")]));
+        assert_eq!(given.world.apps[&name("web")].arrival.objects.len(), 1, "{number}");
+    }
+}

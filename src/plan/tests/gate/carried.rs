@@ -3,11 +3,11 @@
 use super::*;
 use crate::ledger::event::{Learned, ObjectGoneV1};
 
-/// `root` has `a` with six objects, of which commit 2 drops four, so that they wait, and `c` with
-/// six objects. With commit 3, where it is said, `a` is not there any more.
-fn waiting() -> Given {
+/// `root` has `a` and `c`, defined like this, with six objects each; commit 2 keeps the first `keeps`
+/// of those of `a`.
+fn dropping(manifest: impl Fn(&str) -> serde_json::Value, keeps: usize) -> Given {
     let mut given = Given::app("root", auto());
-    given.renders("root", vec![child(&cascading("a", auto())), child(&cascading("c", auto()))]);
+    given.renders("root", ["a", "c"].map(|name| child(&manifest(name))).to_vec());
     given.syncs("root");
     given.renders("a", maps(6));
     given.syncs("a");
@@ -16,8 +16,13 @@ fn waiting() -> Given {
     given.push(2);
     given.advances("root");
     given.advances("c");
-    given.renders("a", maps(2));
+    given.renders("a", maps(keeps));
     given
+}
+
+/// Four of the six objects of `a` wait.
+fn waiting() -> Given {
+    dropping(|name| cascading(name, auto()), 2)
 }
 
 /// Commit 3 has `others` in the place of `a`, the first of which wants what `a` wants.
@@ -139,16 +144,7 @@ fn what_does_not_go_with_the_application_is_not_asked_about() {
             true => cascading(name, auto()),
             false => application(name, auto()),
         };
-        let mut given = Given::app("root", auto());
-        given.renders("root", ["a", "c"].map(|name| child(&manifest(name))).to_vec());
-        given.syncs("root");
-        given.renders("a", maps(6));
-        given.syncs("a");
-        given.renders("c", (0..6).map(|n| object(&format!("ConfigMap/prod/c-{n}"), 1)).collect());
-        given.syncs("c");
-        given.push(2);
-        given.renders("a", maps(keeps));
-        given.advances("c");
+        let mut given = dropping(manifest, keeps);
         given.renders("root", vec![child(&manifest("c"))]);
         let plan = given.plan("root");
         assert_eq!((reasons(&plan), plan.remove.len()), (vec![], 1), "{keeps}, {cascade}");
