@@ -149,6 +149,8 @@ pub struct Machine {
     listed: BTreeMap<GroupKind, Timestamp>,
     interrupted: BTreeMap<GroupKind, Timestamp>,
     interrupted_all: Timestamp,
+    /// Since when another cluster answers, or the same one set back.
+    cluster: Option<Timestamp>,
 }
 
 /// A write of an intent that has not ended.
@@ -191,6 +193,7 @@ impl Machine {
             listed: BTreeMap::new(),
             interrupted: BTreeMap::new(),
             interrupted_all: Timestamp::default(),
+            cluster: None,
         }
     }
 
@@ -241,6 +244,7 @@ impl Machine {
                 self.listed.clear();
             }
             Event::ClusterLost(_) => self.interrupted_all = minus(at, LAG_MS),
+            Event::ClusterReplaced(_) | Event::ClusterReverted(_) => self.cluster = Some(at),
             Event::WatchGap(body) => {
                 self.interrupted.insert(body.kind.clone(), minus(at, LAG_MS));
             }
@@ -450,7 +454,10 @@ impl Machine {
         self.interrupted.get(kind).copied().unwrap_or_default().max(self.interrupted_all)
     }
 
-    fn add(&mut self, observation: Observation) {
+    fn add(&mut self, mut observation: Observation) {
+        if let Some(since) = self.cluster {
+            observation.of_cluster(since);
+        }
         let (seq, key) = (observation.seq, observation.key.clone());
         if observation.nature.deletes() {
             self.deletions.entry(observation.uid.clone()).or_insert(seq);

@@ -220,6 +220,8 @@ pub(super) struct Observation {
     pub(super) stamped_by: Vec<(String, String)>,
     /// The change is not older than this.
     pub(super) lower: Timestamp,
+    /// What was known before is of another cluster, or of a time to which this one was set back.
+    pub(super) elsewhere: bool,
     learned: Learned,
     before: Timestamp,
     pub(super) drift: Option<Seq>,
@@ -267,6 +269,7 @@ impl Observation {
             stamp,
             stamped_by: newest.collect(),
             lower: Timestamp::default(),
+            elsewhere: false,
             learned: body.learned,
             before: prior.map_or_else(Timestamp::default, |prior| prior.recorded),
             drift: None,
@@ -297,6 +300,7 @@ impl Observation {
             stamp: None,
             stamped_by: Vec::new(),
             lower: Timestamp::default(),
+            elsewhere: false,
             learned: body.learned,
             before: prior.map_or_else(Timestamp::default, |prior| prior.recorded),
             drift: None,
@@ -316,6 +320,12 @@ impl Observation {
             self.before.max(interrupted)
         };
         self.lower = minus(self.lower, SKEW_MS);
+    }
+
+    /// What a list shows first of a cluster that came in the place of another (`since` then) is no
+    /// change that anybody made at that time.
+    pub(super) fn of_cluster(&mut self, since: Timestamp) {
+        self.elsewhere = self.learned == Learned::Listed && self.before < since;
     }
 
     /// What is new since a list was not there when it was made.
@@ -349,7 +359,7 @@ impl Observation {
 
     /// Whether a record of the request must exist.
     pub(super) fn is_expected(&self) -> bool {
-        self.counts()
+        self.counts() && !self.elsewhere
     }
 
     /// What is to be recorded.

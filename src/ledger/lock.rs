@@ -1,14 +1,18 @@
 //! The exclusive lock on a ledger's directory: one writer, whatever happens.
 //!
-//! The lock is the kernel's (`flock`), so it cannot outlive its holder. The process id in the file
-//! is only there to be named to whoever finds the ledger locked.
+//! The lock is the kernel's (`flock`), so it outlives its holder by moments at the most: a program
+//! that the holder was starting when it was killed has the descriptor until it executes itself. The
+//! process id in the file is there to be named, and to tell that case from a holder that lives.
 
 use std::fs;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use super::error::Error;
 
@@ -16,6 +20,10 @@ use super::error::Error;
 const LOCK_FILE: &str = "lock";
 /// How much of a lock file is read, in bytes.
 const PID_BYTES_MAX: u64 = 20;
+/// How often a lock is tried that a process which has ended still seems to hold…
+const LEFT_TRIES: u32 = 100;
+/// …and how long to wait between two tries: 2 s in all. The kernel gives no event for it.
+const LEFT_WAIT: Duration = Duration::from_millis(20);
 
 /// Held while the ledger is open for writing.
 #[derive(Debug)]
@@ -27,6 +35,11 @@ pub(super) struct Lock {
 impl Lock {
     /// Locks `directory`, or says who holds it.
     pub(super) fn acquire(directory: &Path) -> Result<Self, Error> {
+        Self::acquire_waiting(directory, || std::thread::sleep(LEFT_WAIT))
+    }
+
+    /// [`Self::acquire`], which calls `wait` between two tries.
+    fn acquire_waiting(directory: &Path, mut wait: impl FnMut()) -> Result<Self, Error> {
         let path = directory.join(LOCK_FILE);
         let failed = |operation| {
             let path = path.display().to_string();
@@ -35,13 +48,21 @@ impl Lock {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(failed("open"))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let path = directory.display().to_string();
-                return Err(Error::Locked { path, pid: holder(&mut file) });
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) => {
+                    let pid = holder(&mut file).map_err(failed("read"))?;
+                    if tries == LEFT_TRIES || !has_ended(&pid) {
+                        let path = directory.display().to_string();
+                        return Err(Error::Locked { path, pid });
+                    }
+                    wait();
+                }
+                Err(error) => return Err(failed("lock")(error.into())),
             }
-            Err(error) => return Err(failed("lock")(error.into())),
         }
         let pid = format!("{}\n", std::process::id());
         let written = file
@@ -56,14 +77,79 @@ impl Lock {
     }
 }
 
-/// The process id that the lock file names.
-fn holder(file: &mut fs::File) -> String {
-    let mut text = String::new();
-    let read = file.take(PID_BYTES_MAX).read_to_string(&mut text);
-    let digits = text.trim();
-    if read.is_ok() && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        digits.to_owned()
-    } else {
-        "?".to_owned()
+/// The process id that the lock file names; `?` when it names none.
+fn holder(file: &mut fs::File) -> io::Result<String> {
+    file.rewind()?;
+    let mut text = Vec::new();
+    file.take(PID_BYTES_MAX).read_to_end(&mut text)?;
+    let digits = text.trim_ascii();
+    let is_pid = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    Ok(if is_pid { String::from_utf8_lossy(digits).into_owned() } else { "?".to_owned() })
+}
+
+/// Whether there is no process `pid` (any more). Not known of one that is not named.
+fn has_ended(pid: &str) -> bool {
+    let pid = pid.parse().ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A descriptor that holds the lock, in a file that names `pid`.
+    fn held_as(directory: &Path, pid: &str) -> fs::File {
+        fs::write(directory.join(LOCK_FILE), format!("{pid}\n")).unwrap();
+        let file = fs::File::open(directory.join(LOCK_FILE)).unwrap();
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+        file
+    }
+
+    /// The id of a process that was, and was waited for.
+    fn ended() -> String {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        child.id().to_string()
+    }
+
+    /// Goal: a start right after `kill -9` is not refused because of a program that the killed one
+    /// was starting. Method: another descriptor of the lock goes while it is waited for.
+    #[test]
+    fn what_a_killed_holder_left_behind_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut left = Some(held_as(directory.path(), &ended()));
+        let mut waits = 0;
+        let lock = Lock::acquire_waiting(directory.path(), || {
+            waits += 1;
+            if waits == 3 {
+                left = None;
+            }
+        });
+        assert!(lock.is_ok(), "{lock:?}");
+        assert_eq!(waits, 3);
+        let pid = fs::read_to_string(directory.path().join(LOCK_FILE)).unwrap();
+        assert_eq!(pid.trim(), std::process::id().to_string());
+    }
+
+    #[test]
+    fn what_does_not_go_is_waited_for_so_long_and_no_longer() {
+        let directory = tempfile::tempdir().unwrap();
+        let pid = ended();
+        let _left = held_as(directory.path(), &pid);
+        let mut waits = 0;
+        let refused = Lock::acquire_waiting(directory.path(), || waits += 1).unwrap_err();
+        assert!(matches!(&refused, Error::Locked { pid: named, .. } if *named == pid));
+        assert_eq!(waits, LEFT_TRIES - 1);
+    }
+
+    #[test]
+    fn a_holder_that_lives_or_is_not_named_is_not_waited_for() {
+        for pid in [std::process::id().to_string(), "?".to_owned(), String::new(), "x1".to_owned()]
+        {
+            let directory = tempfile::tempdir().unwrap();
+            let _held = held_as(directory.path(), &pid);
+            let refused = Lock::acquire_waiting(directory.path(), || panic!("it waits for {pid}"));
+            assert!(matches!(refused, Err(Error::Locked { .. })), "{pid}: {refused:?}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What must not lead to a wrong name.
 
 use super::*;
-use crate::ledger::event::{DaemonStartedV1, WatchGapV1};
+use crate::ledger::event::{ClusterReplacedV1, DaemonStartedV1, WatchGapV1};
 
 /// A story in which records are known since long ago, and the object was seen then.
 fn long_since() -> Story {
@@ -358,6 +358,39 @@ fn what_waited_before_a_stop_waits_for_the_records_that_are_read_after_it() {
         assert_eq!(story.machine.deadline(), (!read).then_some(ends));
         story.later(540);
         assert_eq!(story.gaps(), usize::from(!read));
+    }
+}
+
+/// Goal: what a list shows of a cluster that came in the place of another was made by nobody at that
+/// time: the records that were read are not to explain it. What changes there afterwards is.
+#[test]
+fn what_another_cluster_has_is_no_gap() {
+    for another in [true, false] {
+        let mut story = long_since();
+        restart(&mut story);
+        if another {
+            let of = |uid: &str| uid.to_owned();
+            let body = ClusterReplacedV1 {
+                kept: of("a"),
+                uid: of("b"),
+                version: of("v1.36.3"),
+                server: of("https://b"),
+            };
+            story.fold(&body.into());
+        }
+        let managers = Vec::new();
+        let other = ObjectObservedV1 { uid: "w".into(), managers, ..listed(7) };
+        let seen = story.observe(other, sets(&[]));
+        story.read_to(60);
+        story.later(600);
+        assert_eq!((story.who(seen), story.gaps()), (None, usize::from(!another)));
+        story.observe(
+            ObjectObservedV1 { uid: "w".into(), learned: Learned::Listed, ..super::seen(8) },
+            sets(&[".spec.replicas"]),
+        );
+        story.read_to(60);
+        story.later(600);
+        assert_eq!(story.gaps(), 1 + usize::from(!another), "it changed since");
     }
 }
 
