@@ -16,6 +16,7 @@ mod api;
 pub mod audit;
 mod between;
 mod blame;
+mod brought;
 mod client;
 mod cluster;
 mod convert;

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
 use super::api::{FromPeer, Given, after};
+use super::brought::Asked;
 use super::error::Error;
 use super::peer::Peer;
 use super::server::State;
@@ -171,12 +172,16 @@ pub(super) async fn finish(
         let refused = Error::new(StatusCode::CONFLICT, "not_restorable", message, hint);
         return Err(refused.because(missing.clone()));
     }
+    let asked = Asked::by(&event).filter(|_| found.restrained.is_empty());
     let decision = Decision::Record(event);
     let seq = command::execute_with(&state.ledger, peer.actor(), decision, blobs).await?;
     let undo = match how {
         "synced" => String::new(),
         _ => format!("greffier undo '#{seq}'"),
     };
+    if let Some(asked) = asked {
+        asked.written(state, seq).await?;
+    }
     let next = match how {
         "written" | "beside" => ended(state, seq).await?,
         _ => vec![found.summary()],

@@ -60,6 +60,7 @@ mod recovery_newer;
 mod recovery_shared;
 mod recovery_silent;
 mod recovery_stays;
+mod refused;
 mod renamed;
 mod render;
 mod replaced;

@@ -71,7 +71,7 @@ fn what_was_pruned_comes_back_and_stays_through_pushes_and_restarts_until_it_is_
     let (done, said) = greffier.cli_ends(0, &args);
     let hold = seq_of(&done);
     assert!(said.contains(&format!("greffier undo '#{hold}'")), "{said}");
-    until("b is back", || (live(&ns, "cm/b", ".data.key") == "one").then_some(()));
+    assert_eq!(live(&ns, "cm/b", ".data.key"), "one", "it is there when the command ends");
     let began = greffier.wait_kind("hold.begun", &app);
     assert!(began["summary"].as_str().unwrap().contains("RESTORED"), "{began}");
     // Deleted by hand it is put back, as everything that is wanted.
