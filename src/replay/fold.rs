@@ -392,6 +392,7 @@ impl World {
             touched.apps.extend(key.child());
         }
         self.note_arrivals(name, entered);
+        self.own_what_was_brought(name);
         self.disown_absent(name);
         self.give_back(name);
         touched

@@ -273,10 +273,13 @@ impl World {
             return Touched::nothing();
         };
         let (replaced, until) = (matches!(doubt, Doubt::Replaced(_)), doubt.seq());
+        if replaced {
+            self.note_held();
+        }
         self.forget_former(replaced);
         self.overtake();
         self.accept_what_is_there();
-        self.own_what_stays(seq, replaced);
+        self.own_what_stays(replaced);
         let (now, identity) = (self.now, &mut self.cluster.identity);
         if replaced {
             let (uid, since) = (identity.kept.clone(), identity.since);

@@ -1,10 +1,13 @@
-//! What a replay brought that no application wants any more: it left Git, and stays until something
-//! else is written.
+//! What a replay brought, until it is adopted: what left Git and stays until something else is
+//! written, and what Git drops before the new cluster is followed.
 //!
 //! Greffier had it in the former cluster, and made it in the other one itself, as the answer to its
 //! write says. So it is its application's there as well, once that cluster is the one that is kept,
 //! and goes as it would have gone. What was only found there after a crash proves nothing, and stays
-//! nobody's.
+//! nobody's. What is wanted is adopted like everything else, and is no find then.
+//!
+//! Of an application that is held while another cluster takes the place of the former, what it had
+//! is remembered too: what it adopts there of that is not what its hold found.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +20,7 @@ use crate::ledger::event::{
 };
 use crate::model::{AppName, Digest, Mask, ObjectKey, Seq};
 
-/// What the replays onto one cluster, the last one, brought that no application wants.
+/// What the replays onto one cluster, the last one, brought and nobody has adopted there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stays {
     /// The uid of the cluster.
@@ -28,6 +31,8 @@ pub struct Stays {
     intended: BTreeMap<Seq, BTreeMap<u32, (ObjectKey, Former)>>,
     /// What was written, with the uid that the answer says.
     written: BTreeMap<ObjectKey, (Former, String)>,
+    /// What applications that were held when another cluster was accepted had in the former one.
+    held: BTreeMap<ObjectKey, (AppName, Made)>,
 }
 
 /// Whose it was in the former cluster.
@@ -36,15 +41,18 @@ struct Former {
     app: AppName,
     version: String,
     made: Made,
+    /// Whether it goes when nobody wants it: nothing asks for it to be kept.
+    goes: bool,
 }
 
 impl World {
-    /// Notes what a replay brings that no application wants.
+    /// Notes what a replay brings.
     pub(super) fn note_what_stays(&mut self, seq: Seq, event: &Event) {
         match event {
             Event::RecoveryBegun(body) => {
                 if self.replayed.uid != body.uid {
-                    *self.replayed = Stays { uid: body.uid.clone(), ..Stays::default() };
+                    let held = std::mem::take(&mut self.replayed.held);
+                    *self.replayed = Stays { uid: body.uid.clone(), held, ..Stays::default() };
                 }
                 self.replayed.recovery = seq;
                 self.replayed.intended.clear();
@@ -55,14 +63,14 @@ impl World {
         }
     }
 
-    /// Notes what of an intent greffier has, for that application, and nobody wants.
+    /// Notes what of an intent greffier has, for that application.
     fn brings(&mut self, seq: Seq, body: &RecoveryIntentV1) {
         let writes = (0..).zip(&body.writes).filter_map(|(index, write)| {
             let owned = self.owned.get(&write.key).filter(|owned| owned.uid == write.former)?;
             let app = write.app.parse::<AppName>().ok().filter(|app| *app == owned.app)?;
             let (version, made) = (write.version.clone(), owned.made);
-            let goes = owned.keep.is_empty() && !self.wanted_by.contains_key(&write.key);
-            goes.then(|| (index, (write.key.clone(), Former { app, version, made })))
+            let goes = owned.keep.is_empty();
+            Some((index, (write.key.clone(), Former { app, version, made, goes })))
         });
         let writes: BTreeMap<_, _> = writes.collect();
         if body.recovery == self.replayed.recovery && !writes.is_empty() {
@@ -70,17 +78,40 @@ impl World {
         }
     }
 
-    /// The cluster is the one that is kept from `seq` on: what was brought there is its application's.
-    pub(super) fn own_what_stays(&mut self, seq: Seq, replaced: bool) {
-        if !replaced || self.replayed.uid != self.cluster.uid {
+    /// The cluster is the one that is kept from now on: what was brought there and nobody wants is
+    /// its application's.
+    pub(super) fn own_what_stays(&mut self, replaced: bool) {
+        if !replaced {
             return;
         }
-        for (key, (former, uid)) in std::mem::take(&mut *self.replayed).written {
+        if self.replayed.uid != self.cluster.uid {
+            self.replayed.written.clear();
+        }
+        self.replayed.intended.clear();
+        self.own_unwanted(|_| true);
+        if self.replayed.written.is_empty() && self.replayed.held.is_empty() {
+            *self.replayed = Stays::default();
+        }
+    }
+
+    /// What a replay brought of the application, and what it does not want any more before it was
+    /// adopted, is its own: it goes as what it applied would go.
+    pub(super) fn own_what_was_brought(&mut self, name: &AppName) {
+        let kept = self.cluster.doubt().is_none() && self.replayed.uid == self.cluster.uid;
+        if kept && !self.replayed.written.is_empty() {
+            self.own_unwanted(|app| app == name);
+        }
+    }
+
+    fn own_unwanted(&mut self, of: impl Fn(&AppName) -> bool) {
+        let unwanted = self.replayed.written.iter().filter(|(key, (former, _))| {
+            of(&former.app) && !self.wanted_by.contains_key(key) && !self.owned.contains_key(key)
+        });
+        for key in unwanted.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            let Some((former, uid)) = self.replayed.written.remove(&key) else { continue };
             let there = self.apps.get(&former.app).is_some_and(|app| !app.removing);
             let live = self.live.get(&key).filter(|live| live.uid == uid && !live.deleting);
-            let Some(live) = live.filter(|_| there && !self.wanted_by.contains_key(&key)) else {
-                continue;
-            };
+            let Some(live) = live.filter(|_| there && former.goes) else { continue };
             let owned = Owned {
                 app: former.app,
                 version: former.version,
@@ -96,14 +127,40 @@ impl World {
                 respected: Mask::default(),
                 unseen: None,
                 notes: ApplyNotes::default(),
-                seq,
+                seq: self.seq,
             };
             self.own(&key, owned);
         }
     }
+
+    /// Another cluster takes the place of the former: notes what applications that are held had.
+    pub(super) fn note_held(&mut self) {
+        let held = self.owned.iter().filter_map(|(key, owned)| {
+            let hold = self.apps.get(&owned.app)?.lent?;
+            let found = matches!(owned.made, Made::Found(at) if at > hold);
+            (!found).then(|| (key.clone(), (owned.app.clone(), owned.made)))
+        });
+        self.replayed.held = held.collect();
+    }
 }
 
 impl Stays {
+    /// How an object of this uid that the application adopts came to be greffier's in the former
+    /// cluster; `None` = it is a find.
+    pub(super) fn made(&self, app: &AppName, key: &ObjectKey, uid: &str) -> Option<Made> {
+        let brought = self.written.get(key).filter(|(former, brought)| {
+            former.app == *app && brought == uid // Somebody may have put another in its place.
+        });
+        let held = || self.held.get(key).filter(|(former, _)| former == app).map(|(_, made)| *made);
+        brought.map(|(former, _)| former.made).or_else(held)
+    }
+
+    /// The object is greffier's in the new cluster.
+    pub(super) fn adopted(&mut self, key: &ObjectKey) {
+        self.written.remove(key);
+        self.held.remove(key);
+    }
+
     /// Notes what is there, as the answers say.
     fn brought(&mut self, body: &RecoveryOutcomeV1) {
         let Some(intended) = self.intended.get_mut(&body.intent) else { return };
@@ -128,7 +185,7 @@ mod tests {
         OutcomeRecordedV1, Recovered, RecoveryBegunV1, RecoveryWrite, WriteResult,
     };
     use crate::ledger::samples::sample_events;
-    use crate::replay::testing::{Given, key, name, objects, said, writes};
+    use crate::replay::testing::{Given, key, name, object, objects, said, writes};
 
     const A: &str = "ConfigMap/prod/a";
     const B: &str = "ConfigMap/prod/b";
@@ -226,7 +283,7 @@ mod tests {
         assert_eq!(writes(&plan), [""; 0]);
         // Git is mended.
         given.push(3);
-        given.renders("web", vec![objects(&[C]).remove(0), crate::replay::testing::object(B, 2)]);
+        given.renders("web", vec![objects(&[C]).remove(0), object(B, 2)]);
         given.syncs("web");
         assert!(!given.world.owned.contains_key(&key(A)) && given.finishes("web"));
         assert!(given.world.owned.contains_key(&key(B)));
@@ -277,5 +334,84 @@ mod tests {
         assert!(!given.world.owned.contains_key(&key(A)));
         assert_eq!(given.writes("web"), [format!("create {C}")], "and compared with Git");
         assert_eq!(said(&given.plan("web"), A).status, crate::plan::Status::Unknown);
+    }
+
+    /// `web` has A, B and C in the cluster `one`.
+    fn estate() -> Given {
+        let mut given = Given::synced(objects(&[A, B, C]));
+        given.identified("one");
+        given
+    }
+
+    fn drops_a(given: &mut Given, number: u64) {
+        given.push(number);
+        given.renders("web", objects(&[B, C]));
+    }
+
+    /// Goal: what Git drops between a replay and the first look at the new cluster goes there too, if
+    /// the replay made it, and before it was adopted.
+    #[test]
+    fn what_leaves_git_before_a_replayed_object_is_adopted_goes_all_the_same() {
+        for (accepted_first, found) in [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let mut given = estate();
+            replays(&mut given, "two", "web", found);
+            if !accepted_first {
+                drops_a(&mut given, 2);
+            }
+            accepted(&mut given, "new-a");
+            if accepted_first {
+                assert!(!given.world.owned.contains_key(&key(A)), "it is compared first");
+                drops_a(&mut given, 2);
+            }
+            given.syncs("web");
+            // What was found after a crash is not known to be greffier's.
+            let there = given.world.live.contains_key(&key(A));
+            assert_eq!(there, found, "{accepted_first} {found}");
+            assert!(given.finishes("web"));
+        }
+    }
+
+    /// Goal: an application that is held while another cluster takes the place of the former loses
+    /// nothing: what it adopts there was its own, and goes when it is released and Git dropped it.
+    /// What the hold itself finds stays.
+    #[test]
+    fn what_a_held_application_adopts_on_another_cluster_is_no_find() {
+        for replayed in [true, false] {
+            let mut given = estate();
+            let then = given.world.clone();
+            given.push(2);
+            given.renders("web", vec![object(A, 1), object(B, 2), object(C, 1)]);
+            given.syncs("web");
+            let hold = given.rolls_back("web", &then);
+            given.syncs("web");
+            if replayed {
+                replays(&mut given, "two", "web", false);
+            }
+            accepted(&mut given, "new-a");
+            given.sees(C);
+            given.syncs("web");
+            assert_eq!(given.world.owned[&key(A)].uid, "new-a");
+            drops_a(&mut given, 3);
+            given.lets_go("web", hold);
+            assert!(given.world.owned.contains_key(&key(A)), "{replayed}");
+            given.syncs("web");
+            assert!(!given.world.live.contains_key(&key(A)), "{replayed}");
+        }
+        // Git did not have A when it was held: the hold finds it.
+        let mut given = estate();
+        let then = given.world.clone();
+        drops_a(&mut given, 2);
+        given.syncs("web");
+        given.sees(A);
+        let hold = given.rolls_back("web", &then);
+        given.syncs("web");
+        assert!(matches!(given.world.owned[&key(A)].made, Made::Found(_)));
+        accepted(&mut given, "new-a");
+        given.syncs("web");
+        given.lets_go("web", hold);
+        given.syncs("web");
+        assert!(given.world.live.contains_key(&key(A)), "nobody ever said that it is to go");
+        assert!(!given.world.owned.contains_key(&key(A)));
     }
 }

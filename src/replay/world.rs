@@ -21,7 +21,7 @@ use crate::config::PersonConfig;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, RollbackRule, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 57;
+pub const VERSION: u32 = 58;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ pub struct World {
     pub intents: BTreeMap<Seq, OpenIntent>,
     /// Writes that bring back objects of no application and have not ended.
     pub restores: BTreeMap<Seq, OpenRestore>,
-    /// What the replays onto another cluster brought that no application wants. Boxed, because
+    /// What the replays onto another cluster brought and nobody has adopted. Boxed, because
     /// there is hardly ever anything, and futures hold whole worlds.
     pub replayed: Box<Stays>,
     /// Pushes that have not ended.

@@ -275,7 +275,7 @@ impl World {
         let former = self.owned.get(&write.key).filter(|owned| owned.app == *name);
         let enters = former.is_none();
         let again = former.is_some_and(|owned| owned.applied == write.digest);
-        let made = self.made(seq, write, &applied.uid);
+        let made = self.made(seq, name, write, &applied.uid);
         let may_wait = self.extras.get(name).is_some_and(|extras| !extras.is_empty());
         let Some(app) = self.apps.get_mut(name) else { return };
         if enters && (may_wait || app.gate.is_some()) {
@@ -304,17 +304,18 @@ impl World {
             seq,
         };
         self.own(&write.key, owned);
+        self.replayed.adopted(&write.key);
     }
 
     /// Since when greffier has what it wrote, and whether it made it. What it makes again, because
     /// somebody deleted it or it cannot be changed, is as old as it was; what somebody put in its
     /// place was found.
-    fn made(&self, seq: Seq, write: &Write, uid: &str) -> Made {
+    fn made(&self, seq: Seq, name: &AppName, write: &Write, uid: &str) -> Made {
         let makes = matches!(write.verb, Verb::Create | Verb::Recreate);
         match self.owned.get(&write.key) {
             Some(former) if makes || former.uid == uid => former.made,
             _ if makes => Made::Here(seq),
-            _ => Made::Found(seq),
+            _ => self.replayed.made(name, &write.key, uid).unwrap_or(Made::Found(seq)),
         }
     }
 
