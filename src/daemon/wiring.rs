@@ -358,7 +358,13 @@ fn unconfigured(ledger: &Ledger, world: &World, named: &BTreeSet<AppName>) -> Re
     });
     let mut drafts = Vec::new();
     for (name, app) in left {
-        let recorded = ledger.get(app.declared)?;
+        let recorded = match ledger.get(app.declared) {
+            Err(error) if error.is_of_reading() => {
+                tracing::warn!(app = %name, %error, "its definition cannot be read: it stays as it is");
+                continue;
+            }
+            recorded => recorded?,
+        };
         let event = recorded.as_ref().and_then(|recorded| recorded.event.as_ref());
         let Some(Event::AppDeclared(body)) = event else { continue };
         tracing::warn!(

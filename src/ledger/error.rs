@@ -141,6 +141,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether something that was recorded cannot be read: it is damaged, or the disk does not give it.
+    /// Whoever needs it for an answer fails; whoever can do without goes on.
+    #[must_use]
+    pub fn is_of_reading(&self) -> bool {
+        matches!(
+            self,
+            Self::Corrupt { .. } | Self::Io { .. } | Self::Decode { .. } | Self::NoBlob(_)
+        )
+    }
+
     /// Whether what was to be appended is at fault: another batch would be taken.
     #[must_use]
     pub const fn is_of_the_batch(&self) -> bool {

@@ -4,7 +4,8 @@
 //! The machine decides ([`crate::attribution`]); here are the ledger that it reads and the clock.
 //! It runs beside everything else: nobody waits for it, and what it records is collected, at most
 //! one append every [`PAUSE`]. At the start it folds the last minutes again, so that nothing is
-//! said twice and what waited goes on.
+//! said twice and what waited goes on. What of that is damaged is done without: who made what is
+//! not known then, and the cluster is kept all the same.
 
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub async fn attribute(
         kinds.map(|(kind, served)| (kind.clone(), served.version.clone())).collect()
     };
     let begun = ledger.clone();
-    let mut machine = blocking(move || restored(&begun, head, sources, versions)).await??;
+    let mut machine = blocking(move || begin(&begun, head, sources, versions)).await??;
     loop {
         let (ledger, batch) = (ledger.clone(), next(&mut tail, &machine, &cancel).await);
         let Some(batch) = batch? else { return Ok(()) };
@@ -98,6 +99,27 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)
+}
+
+/// A machine that has folded the last minutes up to `head`, or one that knows nothing of them where
+/// they cannot be read.
+fn begin(
+    ledger: &Ledger,
+    head: Seq,
+    sources: Sources,
+    versions: Vec<(crate::model::GroupKind, String)>,
+) -> Result<Box<Machine>, Error> {
+    let again = restored(ledger, head, sources, versions.clone());
+    again.or_else(|error| {
+        if !error.is_of_reading() {
+            return Err(error);
+        }
+        tracing::warn!(%error, "what waited for its audit records is not known: it cannot be read");
+        let mut machine =
+            Box::new(Machine::new(&ledger.ledger_id().to_string(), sources, Timestamp::now()));
+        machine.serve(versions);
+        Ok(machine)
+    })
 }
 
 /// A machine that has folded the last minutes up to `head`.
@@ -191,13 +213,15 @@ fn fold(machine: &mut Machine, ledger: &Ledger, recorded: &Recorded) -> Result<(
     match event {
         Event::ObjectObserved(body) => {
             if !machine.knows(&body.key) {
-                let before = if body.added { None } else { prior(ledger, &body.key, seq)? };
+                // Of a change to what is not known nothing can be said.
+                let unread = || Some(Prior::of_observed(at, body));
+                let before = if body.added { None } else { known(ledger, &body.key, seq, unread)? };
                 machine.learn(&body.key, before);
             }
             change = machine.compares(body).map(|(before, after)| compare(ledger, before, after));
         }
         Event::ObjectGone(body) if !machine.knows(&body.key) => {
-            machine.learn(&body.key, prior(ledger, &body.key, seq)?);
+            machine.learn(&body.key, known(ledger, &body.key, seq, || None)?);
         }
         _ => {}
     }
@@ -215,6 +239,23 @@ fn compare(ledger: &Ledger, before: BlobAddr, after: BlobAddr) -> Change {
     };
     let after = read(after);
     Change::between(read(before).as_deref(), after.as_deref().unwrap_or_default())
+}
+
+/// The last version of an object that was recorded before `before`, or `unread` where that cannot be
+/// read.
+fn known(
+    ledger: &Ledger,
+    key: &ObjectKey,
+    before: Seq,
+    unread: impl FnOnce() -> Option<Prior>,
+) -> Result<Option<Prior>, Error> {
+    match prior(ledger, key, before) {
+        Err(error) if error.is_of_reading() => {
+            tracing::warn!(%key, %error, "who changed it is not known: what it was cannot be read");
+            Ok(unread())
+        }
+        prior => prior,
+    }
 }
 
 /// The last version of an object that was recorded before `before`.

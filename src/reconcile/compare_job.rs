@@ -10,8 +10,8 @@ use super::execute;
 use super::masking::{self, Problem};
 use crate::cluster::{self, SecretDigest, Stored, normalize};
 use crate::ledger::event::{DriftDetectedV1, DriftKind, FieldChange, IgnoreFailedV1};
-use crate::ledger::{self, Draft};
-use crate::model::{Actor, AppName, Scheme};
+use crate::ledger::{self, Draft, Ledger};
+use crate::model::{Actor, AppName, BlobAddr, Scheme};
 use crate::plan::Comparison;
 use crate::replay::Drift;
 
@@ -22,8 +22,8 @@ pub(super) async fn run(
     comparison: Comparison,
 ) -> Result<Done, ledger::Error> {
     let _permit = permits.acquire_owned().await;
-    let baseline = parts.ledger.blob(comparison.baseline)?;
-    let observed = parts.ledger.blob(comparison.observed)?;
+    let baseline = recorded(&parts.ledger, comparison.baseline)?;
+    let observed = recorded(&parts.ledger, comparison.observed)?;
     let sent = || execute::plain_manifest(&parts, &app, Some(comparison.manifest)).ok();
     let mut found = compare(&parts.ledger, &comparison, (&baseline, &observed), sent);
     // What is ignored can only make less of a difference.
@@ -44,6 +44,18 @@ pub(super) async fn run(
     }
     let judged = (comparison.observation, comparison.mask.digest());
     Ok(Done::Compared { app, key: comparison.key, judged, nothing_new })
+}
+
+/// What was recorded of an object; nothing where that is damaged, which is no reason to let the
+/// cluster go.
+fn recorded(ledger: &Ledger, addr: BlobAddr) -> Result<Arc<[u8]>, ledger::Error> {
+    match ledger.blob(addr) {
+        Err(error) if error.is_of_reading() => {
+            tracing::warn!(%error, "an object is not compared with what was recorded of it");
+            Ok(Arc::default())
+        }
+        read => read,
+    }
 }
 
 /// Records that it is not known what is ignored.
@@ -150,7 +162,7 @@ pub(super) fn compare(
     }
 }
 
-/// What was recorded cannot be read by this version: to put Git's version back is safe, to say
+/// What was recorded cannot be read, by this version or at all: to put Git's version back is safe, to say
 /// "no drift" would be a guess.
 fn unreadable() -> cluster::Comparison {
     cluster::Comparison {

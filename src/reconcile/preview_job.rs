@@ -136,11 +136,13 @@ async fn observed(
     dry_run: &DryRun,
     would_be: &Normalised,
 ) -> Result<Result<Stored, Preview>, ledger::Error> {
-    let stored = Stored::from_stored(&parts.ledger.blob(dry_run.observed)?);
+    let recorded = match parts.ledger.blob(dry_run.observed) {
+        Err(error) if !error.is_of_reading() => return Err(error),
+        recorded => recorded.ok(),
+    };
     let same = |live: &Stored| live.object.get("apiVersion") == would_be.object.get("apiVersion");
-    if let Ok(live) = stored
-        && same(&live)
-    {
+    let stored = recorded.and_then(|bytes| Stored::from_stored(&bytes).ok());
+    if let Some(live) = stored.filter(same) {
         return Ok(Ok(live));
     }
     let read = match parts.cluster.get(&dry_run.key, &dry_run.version).await {

@@ -124,7 +124,8 @@ async fn overtaken(
         Ok(next) => {
             drafts.push(ended(push, body, PushResult::Overtaken(said), false));
             // It is still what that person asked for.
-            let actor = parts.ledger.get(push)?.map(|recorded| recorded.actor.clone());
+            let asked = parts.ledger.get(push).ok().flatten();
+            let actor = asked.map(|recorded| recorded.actor.clone());
             let draft = Draft::new(next).caused_by(body.hold).caused_by(push);
             drafts.push(match actor {
                 Some(actor) => draft.by(actor),

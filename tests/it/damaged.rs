@@ -2,6 +2,7 @@
 //! with exit code 7. With a daemon that runs: it says so by itself, and goes on.
 
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -91,24 +92,36 @@ fn noise(bytes: usize) -> String {
     numbers.map(|n| format!("{:06x}", n >> 40)).take(bytes / 6).collect()
 }
 
-/// Goal: an operator hears of damage in an old event from the daemon that runs on, while there may
-/// still be a copy, and not at the upgrade whose start needs that event.
-#[test]
-fn a_daemon_on_a_ledger_with_an_old_damaged_event_says_so_and_goes_on() {
-    let (ns, app) = (namespace("olddamage"), "olddamage-web");
+/// A ledger with a sealed file, of a daemon that has stopped: its namespace, its application and its
+/// files.
+fn sealed(name: &str) -> (Greffier, String, String, Vec<PathBuf>) {
+    let (ns, app) = (namespace(name), format!("{name}-web"));
     let greffier = Greffier::new();
-    let root = application(app, &greffier.repo.url(), "web", &ns, KEPT);
-    let greffier = greffier.configure("[ledger]\nsegment_bytes_max = 65536").root(&root);
+    let root = application(&app, &greffier.repo.url(), "web", &ns, KEPT);
+    // Whoever learns who made what reads back at the start.
+    let audited = ControlPlane::shared().audit_log();
+    let settings =
+        format!("[ledger]\nsegment_bytes_max = 65536\n[audit]\nfile = \"{}\"", audited.display());
+    let greffier = greffier.configure(&settings).root(&root);
     greffier.repo.write("web/c.yaml", &config_map("one", "1"));
     greffier.repo.write("web/big.yaml", &config_map("big", &noise(120_000)));
     greffier.repo.push("first");
     greffier.start();
-    greffier.wait_synced(app, &greffier.repo.head());
+    greffier.wait_synced(&app, &greffier.repo.head());
     assert_eq!(greffier.stop(), Some(0));
     let segments = greffier.path("data").join("ledger/segments");
     let mut files: Vec<_> = fs::read_dir(&segments).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
     assert!(files.len() > 1, "the first file is sealed: {files:?}");
+    (greffier, ns, app, files)
+}
+
+/// Goal: an operator hears of damage in an old event from the daemon that runs on, while there may
+/// still be a copy, and not at the upgrade whose start needs that event.
+#[test]
+fn a_daemon_on_a_ledger_with_an_old_damaged_event_says_so_and_goes_on() {
+    let (greffier, ns, app, files) = sealed("olddamage");
+    let app = app.as_str();
     let whole = fs::read(&files[0]).unwrap();
     let mut bytes = whole.clone();
     bytes[400] ^= 1;
@@ -170,5 +183,41 @@ fn a_daemon_on_a_ledger_with_an_old_damaged_event_says_so_and_goes_on() {
         (String::from_utf8(output.stdout).unwrap(), output.status)
     };
     assert!(doctor.contains("and checked ("), "{doctor}");
+    assert_eq!(greffier.stop(), Some(0), "{}", greffier.log_tail());
+}
+
+/// Goal: the cluster is kept although nothing of what was recorded of an object can be read. Method:
+/// every record of the sealed file is damaged, and what is in it is changed by hand and in Git.
+#[test]
+fn what_cannot_be_read_of_an_object_is_no_reason_to_let_it_go() {
+    let (greffier, ns, app, files) = sealed("unreadable");
+    // So that the snapshot is of an event in the last file.
+    greffier.start();
+    assert_eq!(greffier.stop(), Some(0));
+    for file in &files[..files.len() - 1] {
+        let mut bytes = fs::read(file).unwrap();
+        // A file without its last bytes is none, and the first events say whose ledger it is.
+        let records = bytes.len() / 4..bytes.len() - 2_000;
+        bytes[records].iter_mut().step_by(40).for_each(|byte| *byte ^= 1);
+        fs::write(file, bytes).unwrap();
+    }
+    greffier.start();
+    for key in ["one", "big"] {
+        let object = format!("cm/{key}");
+        let patch =
+            ["patch", &object, "-n", &ns, "--type", "merge", "-p", r#"{"data":{"key":"2"}}"#];
+        ControlPlane::shared().kubectl_ok("alice", &patch);
+    }
+    ControlPlane::shared().kubectl_ok("alice", &["delete", "cm/big", "-n", &ns]);
+    greffier.repo.write("web/c.yaml", &config_map("one", "3"));
+    greffier.repo.write("web/big.yaml", &config_map("big", "4")).push("second");
+    until("the push is deployed", || {
+        let (one, big) = (live(&ns, "cm/one", ".data.key"), live(&ns, "cm/big", ".data.key"));
+        (one == "3" && big == "4").then_some(())
+    });
+    until("it is synced", || {
+        let app = greffier.json(&["get", "apps", &app, "-o", "json"]);
+        (app[0]["sync"] == "Synced").then_some(())
+    });
     assert_eq!(greffier.stop(), Some(0), "{}", greffier.log_tail());
 }
