@@ -5,13 +5,22 @@
 //! another reason, as if `ignoreDifferences` and `RespectIgnoreDifferences=true` said so: greffier
 //! and an autoscaler never take turns. What is not there yet is created as Git says.
 //!
-//! Where Git says nothing of the replicas, they stay left alone after the autoscaler has gone, as
-//! long as greffier may own them: an apply without them would set them to the default.
+//! Where Git says nothing of the replicas any more, they stay left alone before an autoscaler comes
+//! and after it has gone, as long as greffier may own them: an apply without them would set them to
+//! the default, and whoever brings an autoscaler takes them out of the manifest in the same commit.
 
 use super::application::App;
 use super::world::{Touched, World};
 use crate::ledger::event::ReplicasLeftV1;
 use crate::model::{GroupKind, Mask, ObjectKey, REPLICAS};
+
+/// Whether the API server sets the replicas of the kind to 1 where nobody names them.
+fn has_one_by_default(key: &ObjectKey) -> bool {
+    matches!(
+        (key.group(), key.kind()),
+        ("apps", "Deployment" | "StatefulSet" | "ReplicaSet") | ("", "ReplicationController")
+    )
+}
 
 impl World {
     /// The autoscaler that the replicas of an object belong to, if there is one.
@@ -41,7 +50,9 @@ impl World {
         if self.autoscaler_of(key).is_some() {
             return true;
         }
-        let left = self.owned.get(key).is_some_and(|owned| owned.respected.has(REPLICAS));
+        let left = self.owned.get(key).is_some_and(|owned| {
+            owned.respected.has(REPLICAS) || owned.replicas.is_some() && has_one_by_default(key)
+        });
         let desired = app.desired.as_ref().and_then(|desired| desired.objects.get(key));
         left && desired.is_some_and(|object| object.replicas.is_none())
     }

@@ -139,6 +139,29 @@ fn replicas_that_left_git_on_advice_stay_when_the_autoscaler_goes_too() {
     assert!(owned.contains("f:template") && !owned.contains("f:replicas"), "{owned}");
 }
 
+/// Goal: the commit that brings an autoscaler and takes the replicas out of the manifest does not scale
+/// the Deployment to 1 before the autoscaler is there, and neither does the same by a release.
+#[test]
+fn replicas_stay_when_they_leave_git_together_with_the_coming_of_an_autoscaler() {
+    let (greffier, app, ns) = kept("hpa-comes", &[("web/d.yaml", &deployment("web", "app:v1", 4))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    let then = format!("#{}", greffier.seq());
+    greffier.repo.write("web/d.yaml", &without_replicas("app:v1"));
+    greffier.repo.write("web/h.yaml", HPA);
+    greffier.wait_synced(&app, &greffier.repo.push("autoscaled"));
+    assert_eq!(live(&ns, "deploy/web", REPLICAS), "4");
+    greffier.cli_ends(0, &["rollback", &app, "--to", &then, "--yes"]);
+    greffier.cli_ends(0, &["release", &app, "--yes"]);
+    until("the autoscaler is back", || {
+        (live(&ns, "hpa/scaler", ".spec.maxReplicas") == "9").then_some(())
+    });
+    until("it is synced", || {
+        let (apps, _) = greffier.cli_ends(0, &["get", "apps", &app]);
+        apps.contains("Synced").then_some(())
+    });
+    assert_eq!(live(&ns, "deploy/web", REPLICAS), "4");
+}
+
 #[test]
 fn what_is_adopted_and_scaled_already_keeps_its_replicas() {
     let (ns, app) = (crate::keep::namespace("hpa-adopt"), "hpa-adopt-web".to_owned());

@@ -209,6 +209,47 @@ fn replicas_that_git_does_not_name_stay_left_while_greffier_may_own_them() {
     assert_eq!(only_write(&given.plan("web")).respect, Mask::default());
 }
 
+/// Goal: who brings an autoscaler takes the replicas out of the manifest in the same commit, and the
+/// autoscaler is not there yet when that is written: the Deployment is not scaled to 1.
+#[test]
+fn replicas_that_leave_git_before_an_autoscaler_is_there_stay_as_they_are() {
+    let mut given = deployed(Some(4));
+    given.push(2);
+    given.renders("web", vec![web(2, None)]);
+    assert_eq!(only_write(&given.plan("web")).respect, replicas());
+    given.syncs("web");
+    // Nobody has them from then on, until Git names them again.
+    given.sees(WEB);
+    assert_eq!(given.plan("web").compare[0].mask, replicas());
+    given.follows("web");
+    scales(&mut given, HPA, WEB);
+    given.push(3);
+    given.renders("web", vec![web(3, None)]);
+    assert_eq!(only_write(&given.plan("web")).respect, replicas());
+    given.syncs("web");
+    given.push(4);
+    given.renders("web", vec![web(4, Some(2))]);
+    given.loses(HPA);
+    assert_eq!(only_write(&given.plan("web")).respect, Mask::default());
+    // What Git never named is nobody's, and a kind of which the default is not known is as Git says.
+    let mut given = deployed(None);
+    given.push(2);
+    given.renders("web", vec![web(2, None)]);
+    assert_eq!(only_write(&given.plan("web")).respect, Mask::default());
+    let other = |content, replicas| DesiredObject {
+        replicas,
+        ..object("Widget.example.org/prod/web", content)
+    };
+    let mut given = Given::app("web", auto());
+    given.serves(&[GroupKind::new("example.org", "Widget")]);
+    given.lists_everything();
+    given.renders("web", vec![other(1, Some(4))]);
+    given.syncs("web");
+    given.push(2);
+    given.renders("web", vec![other(2, None)]);
+    assert_eq!(only_write(&given.plan("web")).respect, Mask::default());
+}
+
 #[test]
 fn nothing_is_judged_while_there_may_be_autoscalers_that_are_not_known() {
     let mut given = deployed(Some(2));
