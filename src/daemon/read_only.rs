@@ -66,7 +66,7 @@ pub(super) async fn open(config: &Config) -> Result<Option<Opened>> {
             );
         }
         tokio::select! {
-            signal = lifecycle::on_signal(cancel.clone()) => signal.map(|_| ())?,
+            _ = lifecycle::on_signal(cancel.clone())? => {}
             () = tokio::time::sleep(OPEN_EVERY) => continue,
         }
         return Ok(None);
@@ -108,10 +108,12 @@ pub(super) async fn serve(
         full.root_cause(),
         config.data_dir.display()
     );
+    // Whoever finds it up may end it.
+    let signalled = lifecycle::on_signal(cancel.clone())?;
     wiring::start_http(config, &mut tasks, &parts, (None, Some(why)), &cancel).await?;
     lifecycle::ready();
     let ended = tokio::select! {
-        signal = lifecycle::on_signal(cancel.clone()) => Ok(Some(signal?)),
+        signal = signalled => Ok(Some(signal)),
         failed = tasks.first_failure() => Err(failed),
         () = room(ledger) => Ok(None),
     };

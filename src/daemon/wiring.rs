@@ -120,6 +120,8 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
     start_attribution(config, &mut tasks, &parts, &cancel);
     let driver = Driver::new(parts.clone(), cancel.clone());
     tasks.spawn("driver", async move { Ok(driver.run().await?) });
+    // Whoever finds it up may end it, and then the stop is recorded and a snapshot kept.
+    let signalled = lifecycle::on_signal(cancel.clone())?;
     start_http(config, &mut tasks, &parts, (Some(sources), None), &cancel).await?;
     start_narrator(&mut tasks, ledger, &cancel);
     let saving = save_snapshots(parts.clone(), cancel.clone());
@@ -130,9 +132,8 @@ async fn serve(config: &Config, asked: ServeOptions, ledger: &Ledger) -> Result<
     tasks.spawn("damage teller", wholeness::tell(parts.clone(), cancel.clone()));
     tasks.spawn("ledger check", wholeness::check(ledger.clone(), cancel.clone()));
     lifecycle::ready();
-    let signalled = lifecycle::on_signal(cancel.clone());
     let signal = tokio::select! {
-        signal = signalled => signal?,
+        signal = signalled => signal,
         failed = tasks.first_failure() => return Err(tasks.stop_after(failed).await),
     };
     tasks.stop().await?;

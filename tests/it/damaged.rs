@@ -191,10 +191,12 @@ fn a_daemon_on_a_ledger_with_an_old_damaged_event_says_so_and_goes_on() {
 #[test]
 fn what_cannot_be_read_of_an_object_is_no_reason_to_let_it_go() {
     let (greffier, ns, app, files) = sealed("unreadable");
-    // So that the snapshot is of an event in the last file.
+    // Whoever finds it up may stop it.
     greffier.start();
     assert_eq!(greffier.stop(), Some(0));
-    for file in &files[..files.len() - 1] {
+    // The last event before a stop, of which the snapshot is, may be the last of its file.
+    assert!(files.len() > 2, "{files:?}");
+    for file in &files[..files.len() - 2] {
         let mut bytes = fs::read(file).unwrap();
         // A file without its last bytes is none, and the first events say whose ledger it is.
         let records = bytes.len() / 4..bytes.len() - 2_000;
