@@ -101,8 +101,17 @@ impl Reader {
 
     /// The event of a record that stands at `at`.
     pub(super) fn decode(&self, at: Position, event: &EventRecord<'_>) -> Result<Recorded, Error> {
+        let actor = self.actor(event.envelope.actor)?;
+        self.decode_by(actor, at, event)
+    }
+
+    fn decode_by(
+        &self,
+        actor: Actor,
+        at: Position,
+        event: &EventRecord<'_>,
+    ) -> Result<Recorded, Error> {
         let envelope = event.envelope.clone();
-        let actor = self.actor(envelope.actor)?;
         let Some(plain) = self.payload(at, &envelope, event.payload)? else {
             return Ok(Recorded { envelope, actor, event: None });
         };
@@ -333,12 +342,22 @@ pub struct Events {
     from: Seq,
     to: Seq,
     ended: bool,
+    /// Whether it is read who each event is by.
+    actors: bool,
 }
 
 impl Events {
     /// The events `from..=to` that `cursor`, which stands at or before `from`, will meet.
     pub(super) fn new(reader: Arc<Reader>, cursor: Cursor, from: Seq, to: Seq) -> Self {
-        Self { reader, cursor, from, to, ended: from > to }
+        Self { reader, cursor, from, to, ended: from > to, actors: true }
+    }
+
+    /// The same without who they are by: each is by nobody. An actor is recorded once, with its first
+    /// event, and damage there would make every later event of it unreadable; whoever folds events
+    /// does not need it.
+    #[must_use]
+    pub fn by_nobody(self) -> Self {
+        Self { actors: false, ..self }
     }
 
     /// The next event, as `pick` makes it of the record.
@@ -394,6 +413,13 @@ impl Iterator for Events {
     type Item = Result<Arc<Recorded>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.advance(|reader, at, event| reader.decode(at, event).map(Arc::new))
+        let actors = self.actors;
+        self.advance(|reader, at, event| {
+            let decoded = match actors {
+                true => reader.decode(at, event),
+                false => reader.decode_by(Actor::default(), at, event),
+            };
+            decoded.map(Arc::new)
+        })
     }
 }

@@ -115,7 +115,7 @@ pub fn world_at(ledger: &Ledger, last: Seq, leave: bool) -> Result<World, ledger
 /// What the ledger says about a record that cannot be read.
 pub fn catch_up(ledger: &Ledger, world: &mut World, last: Seq) -> Result<(), ledger::Error> {
     if world.seq < last {
-        for recorded in ledger.range(world.seq.next(), last) {
+        for recorded in ledger.range(world.seq.next(), last).by_nobody() {
             fold(world, &*recorded?);
         }
         // The rest is there and does not end the ledger: a damaged record was told as an error.

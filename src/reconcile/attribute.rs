@@ -139,7 +139,7 @@ fn restored(
     let mut from = before.next();
     while from <= head {
         let to = Seq(from.0.saturating_add(AGAIN_CHUNK)).min(head);
-        for recorded in ledger.range(from, to) {
+        for recorded in ledger.range(from, to).by_nobody() {
             fold(&mut machine, ledger, recorded?.as_ref())?;
         }
         from = to.next();
