@@ -24,10 +24,10 @@ use crate::query::rollback::{self, HoldPlan, LAST_HEALTHY, OfCommit, RELEASED, S
 use crate::replay::World;
 
 /// The images of each application, where they are named by their digests.
-type Pins = BTreeMap<AppName, Pinned>;
+pub(super) type Pins = BTreeMap<AppName, Pinned>;
 
 /// What happens to each application once all events are folded.
-async fn shown(
+pub(super) async fn shown(
     state: &State,
     world: World,
     compared: Compared,
@@ -51,7 +51,7 @@ async fn shown(
 }
 
 /// One plan of them all: the root's, with the others below it.
-fn together(shown: &[(AppName, Shown)]) -> HoldPlan {
+pub(super) fn together(shown: &[(AppName, Shown)]) -> HoldPlan {
     let mut plans = shown.iter().map(|(_, shown)| shown.plan.clone());
     let mut root = plans.next().unwrap_or_default();
     root.tree = plans.collect();
@@ -252,7 +252,7 @@ fn held(event: &mut Event) -> Option<&mut crate::ledger::event::AppHeldV1> {
 }
 
 /// Records all of it in one batch, and says which event holds or releases which application.
-async fn record(
+pub(super) async fn record(
     state: &State,
     peer: Peer,
     (events, blobs): (Vec<Event>, Vec<Blob>),

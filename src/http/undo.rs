@@ -3,6 +3,7 @@
 mod define;
 mod removed;
 mod span;
+mod tree;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, State as Having};
@@ -149,6 +150,9 @@ impl Undo {
         });
         if over.await? {
             return Err(NotUndone::Over { seq: hold, what: "the hold" }.into());
+        }
+        if let Some(root) = self.tree_of(hold).await? {
+            return Box::pin(self.release_tree(root)).await;
         }
         if let Some((former, body)) = self.replaced(hold).await?
             && let Some(done) = Box::pin(self.hold_before((former, body), hold)).await?

@@ -75,6 +75,7 @@ mod time_travel;
 mod tree;
 mod trust_writes;
 mod undo;
+mod undone_tree;
 mod unread;
 mod waiting;
 mod weather;
