@@ -76,6 +76,28 @@ struct Then {
     members: Vec<Member>,
 }
 
+/// The last instant at which the whole tree was well and asked for something else, with what is to be
+/// said of it; `None` = there is none, or no such application.
+async fn last_healthy(state: &State, app: &str) -> Result<Option<(At, Vec<String>)>, Error> {
+    let Ok(root) = app.parse::<AppName>() else { return Ok(None) };
+    let (ledger, limits) = (state.ledger.clone(), state.limits.clone());
+    let found = state.blocking(move || {
+        let Some(seq) = rollback::last_healthy_tree(&ledger, &root, &limits)? else {
+            return Ok(None);
+        };
+        let recorded = ledger.get(seq)?;
+        let time = recorded.map(|recorded| recorded.envelope.recorded).unwrap_or_default();
+        Ok::<_, crate::ledger::Error>(Some((seq, time)))
+    });
+    let Some((seq, time)) = found.await?? else { return Ok(None) };
+    let how = format!(
+        "{LAST_HEALTHY} is #{seq}: the last instant at which everything of the tree was Healthy, with \
+         nothing left to do, and held by nobody, and the tree asked for something else than now"
+    );
+    let at = At { seq, time, timed: false, what: LAST_HEALTHY.to_owned() };
+    Ok(Some((at, vec![how])))
+}
+
 /// What was in force of the tree at the instant, or what the commit asked for of it.
 async fn then(state: &State, app: &str, asked: &dto::RollbackBody) -> Result<Then, Error> {
     let (root, commit) = (app.to_owned(), String::new());
@@ -84,7 +106,12 @@ async fn then(state: &State, app: &str, asked: &dto::RollbackBody) -> Result<The
     let name = match named {
         Ok(Instant::Commit(name)) => name,
         named => {
-            let (to, found_so) = instant_of(state, app, &asked.to).await?;
+            let well =
+                if asked.to == LAST_HEALTHY { last_healthy(state, app).await? } else { None };
+            let (to, found_so) = match well {
+                Some(found) => found,
+                None => instant_of(state, app, &asked.to).await?,
+            };
             how = found_so;
             let of_root = asked.to == LAST_HEALTHY || matches!(named, Ok(Instant::Back(_)));
             let (members, behind) = state
