@@ -62,7 +62,7 @@ pub use in_the_way::may_be_in_the_way;
 pub use later::{Later, OwnWrites, Sign};
 pub use left::{LeftBehind, Released};
 pub use push::{HeldCommit, OpenPush};
-pub use removals::Removals;
+pub use removals::{GoingCount, Removals};
 pub use restore::OpenRestore;
 pub use rollback::AppHold;
 pub use stays::Stays;

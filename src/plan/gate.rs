@@ -4,6 +4,7 @@
 mod carried;
 mod later;
 mod proposed;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use super::prune::stays_beside;
 use super::{CREATE_NAMESPACE, Permission, Plan};
 use crate::ledger::event::{GateReason, Verb, Write};
 use crate::model::{AppName, Digest, ObjectKey, PlanHash, Removal};
-use crate::replay::{App, CountedFor, Desired, Proposed, World, gate_hash};
+use crate::replay::{App, CountedFor, Desired, GoingCount, Proposed, World, gate_hash};
 
 /// How many objects a reason names.
 const NAMED_MAX: usize = 3;
@@ -226,7 +227,7 @@ fn reasons(
         removed = removed.but_for(name);
     }
     let of_children: Vec<_> = removals.iter().flat_map(|(child, _)| removed.keys(child)).collect();
-    let removed: usize = removals.iter().map(|(child, _)| removed.count(child)).sum();
+    let removed: GoingCount = removals.iter().map(|(child, _)| removed.count(child)).sum();
     let children = world.children(name).map(|child| match app.entered_children.get(child) {
         Some(entered) if removals.iter().all(|(removed, _)| removed != child) => {
             world.count_before(child, *entered)
@@ -234,13 +235,14 @@ fn reasons(
         _ => world.removal_count(child),
     });
     let children: usize = children.sum();
-    let now = deletions.len() + removed;
+    let now = removed + GoingCount::of_deletions(deletions.len());
     let begun = desired.into_iter().flat_map(|desired| &desired.deleted);
     let begun = begun.chain(later.iter().copied());
     let begun: BTreeSet<&ObjectKey> =
         begun.filter(|key| deletions.iter().all(|write| write.key != **key)).collect();
     let gone = begun.iter().filter(|key| world.owned.get(**key).is_none_or(|o| o.app != *name));
-    let count = now + begun.len();
+    let going = now + GoingCount::of_deletions(begun.len());
+    let count = going.total();
     // What is adopted becomes the application's own with the very write.
     let adopted = deletions.iter().filter(|write| write.verb == Verb::Adopt).count();
     // What somebody replaced by another of its name is there no more.
@@ -257,14 +259,14 @@ fn reasons(
     let share_exceeded = count * 100 > total * limits.app_percent_max as usize;
     if share_exceeded && count >= limits.app_objects_min as usize {
         let percent = limits.app_percent_max;
-        say(format!("would delete {count} of {total} objects of {name} (limit {percent} %)"));
+        say(format!("{} (limit {percent} %)", words::of_share(going, total, name)));
     }
     let limit = limits.all_objects_max as usize;
     let together = now + with_the_same_cause(world, (name, app), limit);
-    if together > limit {
+    if together.total() > limit {
         let counted = app.desired.as_ref().map(Desired::counted_for);
-        let what = counted.as_ref().map_or("for one commit", CountedFor::words);
-        say(format!("would delete {together} objects {what} (limit {limit})"));
+        let cause = counted.as_ref().map_or("for one commit", CountedFor::words);
+        say(format!("{} (limit {limit})", words::of_cause(together, cause)));
     }
     let keys = deletions
         .iter()
@@ -287,22 +289,22 @@ fn reasons(
 /// after it: those whose deletion was begun, and those of applications that come first, so that
 /// several which are planned at the same time do not each take the whole allowance. What is gated
 /// already, or will be because it exceeds that by itself, waits and does not count.
-fn with_the_same_cause(world: &World, (name, app): (&AppName, &App), limit: usize) -> usize {
-    let Some(desired) = &app.desired else { return 0 };
+fn with_the_same_cause(world: &World, (name, app): (&AppName, &App), limit: usize) -> GoingCount {
+    let Some(desired) = &app.desired else { return GoingCount::default() };
     let begun = world.deletions.get(&desired.counted_for());
-    let begun = begun.map_or(0, |(_, count)| *count as usize);
+    let begun = GoingCount::of_deletions(begun.map_or(0, |(_, count)| *count as usize));
     let others = world.apps.range(..name.clone()).filter(|(_, other)| {
         let same = other.desired.as_ref().is_some_and(|other| desired.counts_with(other));
         same && other.gate.is_none() && !other.removing
     });
     let going = others.map(|(other, state)| about_to_go(world, other, state));
-    begun + going.filter(|count| *count <= limit).sum::<usize>()
+    begun + going.filter(|count| count.total() <= limit).sum()
 }
 
 /// How many objects of an application go with what is decided about it now.
-fn about_to_go(world: &World, name: &AppName, app: &App) -> usize {
+fn about_to_go(world: &World, name: &AppName, app: &App) -> GoingCount {
     let permission = Permission::of(world, app);
-    let mut count = 0;
+    let mut count = GoingCount::default();
     if permission.prune {
         let extras = world.extras_of(name).filter(|(key, owned, live)| {
             !world.stays(key, owned, Removal::Prune)
@@ -315,8 +317,8 @@ fn about_to_go(world: &World, name: &AppName, app: &App) -> usize {
         });
         let children: Vec<&AppName> = children.collect();
         let removals = world.removals(children.iter().copied());
-        let removed = children.iter().map(|child| removals.count(child));
-        count += extras.count() + removed.sum::<usize>();
+        let removed: GoingCount = children.iter().map(|child| removals.count(child)).sum();
+        count = removed + GoingCount::of_deletions(extras.count());
     }
     if permission.apply {
         let desired = app.desired.iter().flat_map(|desired| desired.objects.values());
@@ -333,7 +335,7 @@ fn about_to_go(world: &World, name: &AppName, app: &App) -> usize {
                     && !world.in_flight.contains_key(&object.key)
             })
         });
-        count += replaced.count();
+        count.deletes += replaced.count();
     }
     count
 }

@@ -5,6 +5,8 @@
 //! nothing.
 
 use std::collections::BTreeSet;
+use std::iter::Sum;
+use std::ops::Add;
 
 use super::cluster::Owned;
 use super::world::World;
@@ -21,6 +23,50 @@ pub struct Removals<'a> {
     going: BTreeSet<&'a AppName>,
     /// The others that want objects of theirs, and stay.
     heirs: BTreeSet<&'a AppName>,
+}
+
+/// How much goes, as the gate counts it. What is left behind counts as well, because nobody has it
+/// from then on: nothing keeps it as Git says, and nothing removes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GoingCount {
+    /// What is deleted: objects, and the applications that take theirs along.
+    pub deletes: usize,
+    /// The applications that are removed without their objects.
+    pub apps: usize,
+    /// The objects that those leave behind.
+    pub leaves: usize,
+}
+
+impl GoingCount {
+    /// So many deletions.
+    #[must_use]
+    pub fn of_deletions(deletes: usize) -> Self {
+        Self { deletes, ..Self::default() }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn total(self) -> usize {
+        self.deletes + self.apps + self.leaves
+    }
+}
+
+impl Add for GoingCount {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            deletes: self.deletes + other.deletes,
+            apps: self.apps + other.apps,
+            leaves: self.leaves + other.leaves,
+        }
+    }
+}
+
+impl Sum for GoingCount {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), Self::add)
+    }
 }
 
 impl<'a> Removals<'a> {
@@ -57,11 +103,14 @@ impl<'a> Removals<'a> {
     /// How much goes when `app` is removed: its definition, and its objects with those of the
     /// applications below it.
     #[must_use]
-    pub fn count(&self, app: &'a AppName) -> usize {
+    pub fn count(&self, app: &'a AppName) -> GoingCount {
         match self.cascade(app).len() {
             // Without its finalizer the objects are left, but nothing keeps them any more.
-            0 => self.world.owned_by(app).filter(|(key, _)| self.heir(key).is_none()).count() + 1,
-            apps => apps + self.keys(app).count(),
+            0 => {
+                let left = self.world.owned_by(app).filter(|(key, _)| self.heir(key).is_none());
+                GoingCount { apps: 1, leaves: left.count(), deletes: 0 }
+            }
+            apps => GoingCount::of_deletions(apps + self.keys(app).count()),
         }
     }
 

@@ -47,6 +47,72 @@ fn removed_applications_count_their_objects() {
     assert_eq!(given.plan("root").remove.len(), 2);
 }
 
+/// Goal: what is left behind counts, because nobody has it any more; it is not said to be deleted,
+/// and of several it is said how many are what.
+#[test]
+fn what_is_left_behind_counts_and_is_not_said_to_be_deleted() {
+    let mut given = family(&["a", "b", "c"], 4, false);
+    drop_children(&mut given, &["a"]);
+    let left = "would remove 2 applications and leave behind 8 objects: 10 of 15 objects of root \
+                (limit 50 %)";
+    assert_eq!(reasons(&given.plan("root")), [left]);
+    // Nor where it is too much for one commit, here and in an application that comes first.
+    given.limits.all_objects_max = 9;
+    let left = [
+        left,
+        "would remove 2 applications and leave behind 8 objects: 10 objects for one commit (limit 9)",
+    ];
+    assert_eq!(reasons(&given.plan("root")), left);
+    given.approves("root");
+    let before = given.world.live.len();
+    given.syncs("root");
+    assert!(!given.world.apps.contains_key(&name("b")));
+    assert_eq!((given.world.live.len(), given.world.deletions.len()), (before, 0), "all stay");
+
+    // What another one has from then on is not left behind.
+    let mut given = other_name(false);
+    given.follows("root");
+    given.renders("b", had(2));
+    let some = "would remove 1 application and leave behind 3 objects: 4 of 6 objects of root \
+                (limit 50 %)";
+    assert_eq!(reasons(&given.plan("root")), [some]);
+
+    // Beside what goes with another application.
+    let mut given = family(&["a", "b"], 2, false);
+    let along = child(&cascading("along", auto()));
+    let former = given.world.apps[&name("root")].desired.clone().unwrap().objects;
+    given.renders("root", former.into_values().chain([along]).collect());
+    while given.follows("root") {}
+    given.renders("along", objects(&["Secret/prod/s"]));
+    given.syncs("along");
+    drop_children(&mut given, &["a"]);
+    let both = "would delete 2 objects, remove 1 application and leave behind 2 objects: 5 of 8 \
+                objects of root (limit 50 %)";
+    assert_eq!(reasons(&given.plan("root")), [both]);
+}
+
+/// Goal: what another application leaves behind for the same commit is said so as well.
+#[test]
+fn what_other_parents_leave_behind_is_not_said_to_be_deleted() {
+    let mut given = family(&["a", "b", "c"], 30, false);
+    given.declares(&application("second", auto()), Origin::Config);
+    let of_second = |names: &[&str]| {
+        names.iter().map(|name| child(&cascading(name, auto()))).collect::<Vec<_>>()
+    };
+    given.renders("second", of_second(&["x", "y", "z"]));
+    given.syncs("second");
+    for name in ["x", "y", "z"] {
+        let objects = (0..30).map(|n| object(&format!("ConfigMap/prod/{name}-{n}"), 1));
+        given.renders(name, objects.collect());
+        given.syncs(name);
+    }
+    drop_children(&mut given, &["a", "b"]);
+    given.renders("second", of_second(&["x", "y"]));
+    let what = "would delete 31 objects, remove 1 application and leave behind 30 objects: 62 \
+                objects for one commit (limit 50)";
+    assert_eq!(reasons(&given.plan("second")), [what]);
+}
+
 #[test]
 fn what_comes_in_the_place_of_removed_applications_does_not_let_them_pass() {
     let mut given = family(&["a", "b", "c"], 2, true);
