@@ -106,6 +106,15 @@ fn whole_section(out: &mut String, title: &str, lines: &[String]) {
     }
 }
 
+/// The same with every object of the applications whose removal waits: a plan names those with the
+/// others that go.
+pub(super) fn waits_whole(waits: &Waits) -> String {
+    let mut out = waits_text(waits);
+    let lines = children::objects_of(&[], &waits.gone);
+    whole_section(&mut out, "with applications that are removed", &lines);
+    out
+}
+
 /// Everything that waits, why, and who asked for it.
 pub(super) fn waits_text(waits: &Waits) -> String {
     let mut out = String::new();

@@ -5,6 +5,8 @@
 //! committed what and what is in the objects that would go. Texts are returned as they are.
 
 mod holding;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +99,9 @@ pub struct Waits {
     pub git: Option<Commit>,
     /// What waits.
     pub items: Vec<Item>,
+    /// What becomes of each application whose removal waits, object by object.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<Gone>,
 }
 
 /// One thing that waits.
@@ -195,7 +200,7 @@ pub fn waiting(world: &World, name: &AppName, app: &App, named: NamedPlan<'_>) -
             for (verb, key) in writes {
                 gate.item(world, *verb, key, "");
             }
-            apps.iter().for_each(|child| gate.removal(world, child));
+            gate.removals(world, apps);
             PendingWaits(gate)
         }
     }
@@ -268,7 +273,7 @@ impl PendingGate {
         for write in writes {
             self.item(world, write.verb, &write.key, &write.reason);
         }
-        apps.iter().for_each(|child| self.removal(world, child));
+        self.removals(world, apps);
     }
 
     fn item(&mut self, world: &World, verb: Verb, key: &ObjectKey, reason: &str) {
@@ -285,7 +290,16 @@ impl PendingGate {
         });
     }
 
-    fn removal(&mut self, world: &World, child: &AppName) {
+    /// The removals wait together, and what goes with each depends on the others.
+    fn removals<'a>(&mut self, world: &World, apps: impl IntoIterator<Item = &'a AppName> + Clone) {
+        self.waits.gone = children::gone(world, apps.clone());
+        for (at, child) in apps.into_iter().enumerate() {
+            self.removal(world, child, at);
+        }
+    }
+
+    /// The removal of an application, of which `at` tells what goes.
+    fn removal(&mut self, world: &World, child: &AppName, at: usize) {
         self.blobs.push(None);
         let key = ObjectKey::application(child);
         let parent = world.apps.get(child).and_then(|app| world.apps.get(app.origin.parent()?));
@@ -299,7 +313,7 @@ impl PendingGate {
                 Some(_) => NOT_THERE_THEN.to_owned(),
                 None => "its definition left Git".to_owned(),
             },
-            holds: holding::application(world, child),
+            holds: self.waits.gone.get(at).map(holding::application).unwrap_or_default(),
             ..Item::default()
         });
     }

@@ -212,6 +212,20 @@ fn scaling_to_zero_counts_as_a_deletion() {
     assert_eq!(replicas(0), "0");
 }
 
+/// Before the removal of an application is approved, each object that goes with it is named, to
+/// people and to programs.
+fn names_what_goes(greffier: &Greffier, ns: &str) {
+    let (_, shown) = greffier.cli_ends(6, &["approve", "whole-root"]);
+    let (told, _) = greffier.cli_ends(6, &["approve", "whole-root", "-o", "json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["gone"][0]["deletes"].as_array().map(Vec::len), Some(6), "{told:#}");
+    for n in 0..6 {
+        let object = format!("ConfigMap/{ns}/big{n}");
+        assert!(shown.contains(&object), "{object}: {shown}");
+        assert_eq!(told["gone"][0]["deletes"][n], object.as_str());
+    }
+}
+
 #[test]
 fn the_removal_of_a_whole_application_counts_its_objects() {
     let (greffier, ns) = prepared("", "whole", &[]);
@@ -237,6 +251,7 @@ fn the_removal_of_a_whole_application_counts_its_objects() {
     assert!(reasons[0].contains("objects of whole-root"), "{reasons:?}");
     assert_eq!(event["detail"]["apps"], serde_json::json!(["whole-big"]));
     assert_eq!(live(&ns, "cm/big0", ".data.key"), "1");
+    names_what_goes(&greffier, &ns);
     greffier.cli_ends(0, &["approve", "whole-root", "--yes"]);
     until("its objects are gone", || {
         live(&ns, "cm/big0", ".metadata.name").is_empty().then_some(())

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::Item;
 use crate::cluster::Stored;
-use crate::model::{AppName, ObjectKey};
+use crate::model::ObjectKey;
+use crate::query::children::Gone;
 use crate::query::text::count;
 use crate::replay::World;
 
@@ -26,11 +27,13 @@ pub(super) fn objects(world: &World, key: &ObjectKey) -> String {
     String::new()
 }
 
-/// The objects of an application that is removed.
-pub(super) fn application(world: &World, name: &AppName) -> String {
-    let objects = count(world.removal_keys(name).count(), "object");
-    let cascades = world.apps.get(name).is_some_and(|app| app.spec.removals.cascade.is_some());
-    if cascades { objects } else { "its objects are left".to_owned() }
+/// The objects that go with an application that is removed. What stays, or passes to another, is no
+/// part of them.
+pub(super) fn application(gone: &Gone) -> String {
+    match (gone.deletes.len(), gone.leaves.len()) {
+        (0, 1..) => "its objects are left".to_owned(),
+        (goes, _) => count(goes, "object"),
+    }
 }
 
 /// Adds what the object itself tells.
