@@ -137,6 +137,7 @@ impl From<GateError> for Error {
                 let hint = "`greffier status` lists what waits".to_owned();
                 (StatusCode::CONFLICT, "nothing_gated", hint)
             }
+            GateError::Above { of, .. } => (StatusCode::CONFLICT, "nothing_gated", look(of)),
             GateError::Other { app, .. } => (StatusCode::CONFLICT, "other_plan", look(app)),
             GateError::Lapsed { app, another: true, .. } => {
                 (StatusCode::CONFLICT, "plan_lapsed", look(app))

@@ -112,6 +112,14 @@ pub enum GateError {
         /// The application.
         app: String,
     },
+    /// Nothing of it waits but what another application asks about that it is below.
+    #[error("nothing of `{app}` waits for approval by itself: what waits is of `{of}`")]
+    Above {
+        /// The application.
+        app: String,
+        /// The one above it.
+        of: String,
+    },
     /// Another plan waits than the one that was named.
     #[error("the plan of `{app}` that waits is {waits}, not {given}")]
     Other {
@@ -176,6 +184,14 @@ pub enum NamedPlan<'a> {
     Approved(Approval),
 }
 
+/// The nearest application above `app` of which something waits.
+fn waits_above<'w>(world: &'w World, app: &'w App) -> Option<&'w AppName> {
+    let above = |name: &&'w AppName| world.apps.get(*name)?.origin.parent();
+    // Bound: no chain of parents is longer, unless it is a circle.
+    let mut chain = std::iter::successors(app.origin.parent(), above).take(world.apps.len());
+    chain.find(|name| world.apps.get(*name).is_some_and(|app| app.gate.is_some()))
+}
+
 /// The plan of `name` that the hash prefix names; whatever waits, when it is empty.
 ///
 /// # Errors
@@ -203,6 +219,12 @@ pub fn plan_named<'a>(
     let another = app.gate.is_some();
     if lapsed {
         return Err(GateError::Lapsed { app: app_name, given, another });
+    }
+    if prefix.is_empty() {
+        return Err(match waits_above(world, app) {
+            Some(of) => GateError::Above { app: app_name, of: of.to_string() },
+            None => GateError::Nothing { app: app_name },
+        });
     }
     let theirs = |other: &App| {
         let waits = other.gate.as_ref().map(|gate| &gate.plan).into_iter();

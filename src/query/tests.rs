@@ -7,7 +7,7 @@ use super::search::{Filter, newest, next};
 use super::*;
 use crate::ledger::event::*;
 use crate::ledger::samples::sample_events;
-use crate::model::{Actor, AppName, ObjectKey, Seq};
+use crate::model::{Actor, AppName, ObjectKey, PlanHash, Seq};
 use crate::replay::Approval;
 
 fn summary(event: impl Into<Event>) -> String {
@@ -195,6 +195,24 @@ fn a_gate_is_named_by_a_prefix_that_is_long_enough() {
         Err(GateError::OfOther { of, .. }) => assert_eq!(of, "web"),
         other => panic!("{other:?}"),
     }
+    // Where no plan is named, only what is above it is of any use to whoever asks.
+    assert!(matches!(named(&story, &name("root"), ""), Err(GateError::Nothing { .. })));
+    let mut above = Story::told();
+    above.event(PlanGatedV1 {
+        app: name("root"),
+        plan: PlanHash([0xcd; 32]),
+        reasons: Vec::new(),
+        writes: Vec::new(),
+        apps: vec![web.clone()],
+        render: None,
+        commit: None,
+    });
+    let error = named(&above, &web, "").unwrap_err();
+    let said = "nothing of `web` waits for approval by itself: what waits is of `root`";
+    assert_eq!(
+        (error.to_string(), error),
+        (said.into(), GateError::Above { app: "web".into(), of: "root".into() })
+    );
     // What was approved is approved already; what lapsed is not what would be done now.
     let approved = PlanApprovedV1 { app: web.clone(), plan, reason: String::new() };
     let seq = story.event(approved.clone());

@@ -213,7 +213,7 @@ fn scaling_to_zero_counts_as_a_deletion() {
 }
 
 /// Before the removal of an application is approved, each object that goes with it is named, to
-/// people and to programs.
+/// people and to programs; and whoever asks about that application is told where it waits.
 fn names_what_goes(greffier: &Greffier, ns: &str) {
     let (_, shown) = greffier.cli_ends(6, &["approve", "whole-root"]);
     let (told, _) = greffier.cli_ends(6, &["approve", "whole-root", "-o", "json"]);
@@ -223,6 +223,10 @@ fn names_what_goes(greffier: &Greffier, ns: &str) {
         let object = format!("ConfigMap/{ns}/big{n}");
         assert!(shown.contains(&object), "{object}: {shown}");
         assert_eq!(told["gone"][0]["deletes"][n], object.as_str());
+    }
+    let (_, refused) = greffier.cli_ends(6, &["approve", "whole-big", "--yes"]);
+    for words in ["what waits is of `whole-root`", "greffier approve whole-root"] {
+        assert!(refused.contains(words), "{words}: {refused}");
     }
 }
 
