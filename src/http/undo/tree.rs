@@ -29,7 +29,7 @@ struct Member {
 /// What became of the hold of one application.
 enum Inverse {
     /// It ends.
-    Ends(Event),
+    Ends(Box<Event>),
     /// What it took the place of begins again.
     Again(Box<AppHeldV1>, Pinned, String),
     /// It is as it was held before.
@@ -61,7 +61,7 @@ impl Undo {
         let (mut events, mut pins, mut notes) = (Vec::new(), Pins::new(), Vec::new());
         for member in members {
             match self.inverse(&member).await? {
-                Inverse::Ends(event) => events.push(event),
+                Inverse::Ends(event) => events.push(*event),
                 Inverse::Again(body, pinned, note) => {
                     notes.push(note);
                     pins.insert(member.app, pinned);
@@ -83,7 +83,7 @@ impl Undo {
         let ends = || {
             Event::from(AppHoldEndedV1 { app: app.clone(), hold, end: HoldEnd::Released, holds })
         };
-        let Some((former, before)) = former else { return Ok(Inverse::Ends(ends())) };
+        let Some((former, before)) = former else { return Ok(Inverse::Ends(Box::new(ends()))) };
         let to = before.to;
         // A part of a tree is held also where it is as Git says.
         let part = before.tree.is_some().then(|| before.clone());
@@ -95,7 +95,9 @@ impl Undo {
                     move |world: &World, _: &Compared| command::decide(world, now, &command);
                 match self.state.read(now_so).await? {
                     // That is what Git says now, which is followed again.
-                    Err(command::Error::AsThen { .. }) => return Ok(Inverse::Ends(ends())),
+                    Err(command::Error::AsThen { .. }) => {
+                        return Ok(Inverse::Ends(Box::new(ends())));
+                    }
                     Ok(Decision::Record(event)) => body_of(*event)?,
                     Ok(Decision::AlreadySo(_)) => return Ok(Inverse::Stays),
                     Err(error) => return Err(error.into()),
