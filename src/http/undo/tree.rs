@@ -13,7 +13,7 @@ use crate::model::{AppName, Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query::images::Pinned;
 use crate::query::rollback::RELEASED;
-use crate::query::undo;
+use crate::query::undo::{self, NotUndone};
 use crate::replay::World;
 
 /// An application that is held with a tree.
@@ -69,6 +69,9 @@ impl Undo {
                 }
                 Inverse::Stays => {}
             }
+        }
+        if events.is_empty() {
+            return Err(NotUndone::Nothing(self.seq).into());
         }
         self.finish_tree(&root, (world, compared), (events, pins, notes)).await
     }

@@ -13,7 +13,8 @@ use crate::plan::{Compared, Limits, Sync, plan};
 use crate::query::past;
 use crate::replay::{App, World};
 
-/// How many events are folded at once, from the newest on back.
+/// How many of the newest events are looked at first; then twice as many before them, and so on, as
+/// each look folds everything before it again.
 const WINDOW: u64 = 2_048;
 /// Bound: how many events are looked at. What is older is no incident.
 const EVENTS_MAX: u64 = 100 * WINDOW;
@@ -38,9 +39,9 @@ pub fn last_healthy_tree(
         asks(&now, root, |app| app.desired.as_ref().map(|render| render.inputs)),
         asks(&now, root, |app| app.of_git().map(|render| render.inputs)),
     ];
-    let mut to = head;
+    let (mut to, mut window) = (head, WINDOW);
     while to > Seq::ZERO && head.0 - to.0 < EVENTS_MAX {
-        let from = Seq(to.0.saturating_sub(WINDOW));
+        let from = Seq(to.0.saturating_sub(window));
         let (mut world, mut found) = (past::world_at(ledger, from, false)?, None);
         for recorded in ledger.range(from.next(), to).by_nobody() {
             let recorded = recorded?;
@@ -53,7 +54,7 @@ pub fn last_healthy_tree(
         if found.is_some() {
             return Ok(found);
         }
-        to = from;
+        (to, window) = (from, window.saturating_mul(2));
     }
     Ok(None)
 }
