@@ -309,6 +309,35 @@ fn an_archive_reads_the_undamaged_rest_of_a_damaged_ledger() {
     assert_whole(&ledger);
 }
 
+/// Goal: a start folds what came after a snapshot although it is not readable any more who that is by:
+/// an actor is recorded once, with its first event.
+#[test]
+fn events_are_folded_without_a_damaged_actor() {
+    let files = OnFiles::with_segments(SEGMENT_BYTES);
+    let ledger = files.open();
+    let by_ada = |n: u64| Draft::new(pause(&n.to_string())).by(Actor::os_user("ada"));
+    ledger.append_blocking(by_ada(0)).unwrap();
+    for n in 0..20 {
+        ledger.append_blocking(batch(n)).unwrap();
+    }
+    ledger.append_blocking(by_ada(1)).unwrap();
+    let (events, head) = (all(&ledger), ledger.head());
+    ledger.shutdown();
+    let first = segment_files(&files.dir()).remove(0);
+    let mut bytes = fs::read(&first).unwrap();
+    let at = bytes.windows(3).position(|window| window == b"ada").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&first, &bytes).unwrap();
+
+    let ledger = files.open();
+    let last = || ledger.range(head, head);
+    assert!(matches!(last().next(), Some(Err(Error::Corrupt { .. }))));
+    let folded = last().by_nobody().next().unwrap().unwrap();
+    let recorded = events.last().unwrap();
+    assert_eq!((&folded.envelope, &folded.event), (&recorded.envelope, &recorded.event));
+    assert_ne!(folded.actor, recorded.actor);
+}
+
 #[test]
 fn an_archive_reads_what_the_ledger_wrote_with_and_without_the_key() {
     let files = OnFiles::with_segments(SEGMENT_BYTES);
