@@ -16,7 +16,7 @@ use super::{dto, hold};
 use crate::command::{self, Command, Decision, Restored};
 use crate::ledger::Blob;
 use crate::ledger::event::{BackTo, Event, RestoreEndedV1, RestoreResult};
-use crate::model::{Seq, Timestamp};
+use crate::model::{ObjectKey, Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query::describe::field_change;
 use crate::query::instant::About;
@@ -85,6 +85,7 @@ pub(super) async fn restore(
         (Now::of(world, &of, wanted.as_ref()), world.clone(), compared.clone())
     });
     let (now, world, compared) = now.await?;
+    not_scaled(&world, &key, &asked.field)?;
     let field = Some(asked.field.clone()).filter(|field| !field.is_empty());
     let wish = Wish { key: key.clone(), at: at.clone(), field, live: asked.live };
     let ledger = state.ledger.clone();
@@ -118,6 +119,16 @@ pub(super) async fn restore(
         plan: asked.plan,
     };
     finish(&state, peer, (world, compared), asking).await
+}
+
+/// Refuses the replicas of what an autoscaler scales: they would not be written while it is there.
+fn not_scaled(world: &World, key: &ObjectKey, field: &str) -> Result<(), Error> {
+    let scaler =
+        world.autoscaler_of(key).filter(|_| field.strip_prefix('.') == Some("spec.replicas"));
+    let Some(scaler) = scaler else { return Ok(()) };
+    let message = format!("{field} of {key} is not restored: {scaler} sets it");
+    let hint = format!("change {scaler} in Git (minReplicas), or restore that");
+    Err(Error::new(StatusCode::CONFLICT, "not_restorable", message, hint))
 }
 
 /// Shows what would be done, or does it, and says what came of it.

@@ -150,6 +150,16 @@ fn replicas_stay_when_they_leave_git_together_with_the_coming_of_an_autoscaler()
     greffier.repo.write("web/h.yaml", HPA);
     greffier.wait_synced(&app, &greffier.repo.push("autoscaled"));
     assert_eq!(live(&ns, "deploy/web", REPLICAS), "4");
+    greffier.wait("the autoscaler", |event| {
+        event["kind"] == "object.observed"
+            && event["detail"]["key"]["kind"] == "HorizontalPodAutoscaler"
+            && event["detail"]["key"]["namespace"] == *ns
+    });
+    // Whose the replicas are now brings them back, or nobody.
+    let object = format!("Deployment.apps/{ns}/web");
+    let field = ["restore", &object, "--field", ".spec.replicas", "--to", &then, "--yes"];
+    let (_, refused) = greffier.cli_ends(6, &field);
+    assert!(refused.contains("scaler sets it"), "{refused}");
     greffier.cli_ends(0, &["rollback", &app, "--to", &then, "--yes"]);
     greffier.cli_ends(0, &["release", &app, "--yes"]);
     until("the autoscaler is back", || {
