@@ -408,7 +408,9 @@ fn a_drift_is_somebodys_and_a_heal_is_greffiers() {
     greffier.stop();
     patch("bob", "while away");
     greffier.start();
-    let again = greffier.wait_after(told["seq"].as_u64().unwrap(), "the other drift", |event| {
+    // Who did it may be known before it is called a drift.
+    let after = told["seq"].as_u64().max(drift["seq"].as_u64()).unwrap();
+    let again = greffier.wait_after(after, "the other drift", |event| {
         event["kind"] == "drift.detected" && event["detail"]["kind"] == "Drift"
     });
     let while_away = again["detail"]["observation"].clone();

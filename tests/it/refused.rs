@@ -19,7 +19,10 @@ fn what_the_api_server_refuses_to_bring_back_is_not_said_to_be_back() {
     greffier.repo.remove("web/b.yaml");
     greffier.wait_synced(&app, &greffier.repo.push("second"));
     until("b is pruned", || live(&ns, "cm/b", ".data.key").is_empty().then_some(()));
-    // Two of them, and the one that every namespace has.
+    // Two of them, and the one that every namespace gets, which a full quota would keep out.
+    until("every namespace has it", || {
+        (!live(&ns, "cm/kube-root-ca.crt", ".metadata.name").is_empty()).then_some(())
+    });
     let plane = ControlPlane::shared();
     plane.kubectl_ok("admin", &["create", "quota", "few", "-n", &ns, "--hard=configmaps=2"]);
     let full = || (live(&ns, "quota/few", ".status.used.configmaps") == "3").then_some(());
