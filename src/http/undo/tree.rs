@@ -37,8 +37,8 @@ enum Inverse {
 }
 
 impl Undo {
-    /// The application whose tree the hold rolled back, and everything that is held with it; `None` =
-    /// the hold is of one application.
+    /// The application whose tree was rolled back with this hold, its own; `None` = the hold is of one
+    /// application, or of one below the root.
     pub(super) async fn tree_of(&self, hold: Seq) -> Result<Option<AppName>, Error> {
         let root = self.state.read(move |world, _| {
             let found = world.apps.iter().find(|(name, app)| {
