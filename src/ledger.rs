@@ -57,7 +57,9 @@ mod seal;
 mod segment;
 mod shared;
 mod sled_store;
+mod unrecorded;
 mod verify;
+mod witness;
 mod writer;
 
 #[cfg(test)]
@@ -66,6 +68,8 @@ mod contract;
 mod golden;
 #[cfg(test)]
 mod index_loss;
+#[cfg(test)]
+mod lost_end;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]

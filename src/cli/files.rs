@@ -32,6 +32,9 @@ use crate::source;
 /// What to do about a ledger that is damaged before its end.
 pub(super) const NO_START: &str = "the daemon does not start on it: bring back the newest copy that is whole, or make one of \
      what can be read: greffier ledger salvage --plan";
+/// What becomes of files whose end is missing.
+pub(super) const SHORTENED: &str = "bring the newest whole copy back; without one the daemon starts all the same: it records \
+     that events are lost, and is frozen until you have looked";
 /// What to do where there is no copy.
 pub(super) const SALVAGE: &str =
     "without a copy, make a ledger of what can be read: greffier ledger salvage --plan";
@@ -66,7 +69,7 @@ pub(super) fn open(config: &Config) -> Result<Archive, Error> {
     if let Some(damage) = archive.damage()
         && DAMAGE.set(()).is_ok()
     {
-        tell_of(&damage, archive.head());
+        tell_of(&damage, &archive);
     }
     Ok(archive)
 }
@@ -78,11 +81,12 @@ pub(super) fn met_damage() -> bool {
 }
 
 /// Not silenced by `--quiet`: every answer is wrong without it.
-fn tell_of(damage: &ledger::Error, head: Seq) {
+fn tell_of(damage: &ledger::Error, archive: &Archive) {
+    let head = archive.head();
     let shown = Error::new(Exit::Ledger, "the ledger is DAMAGED").because(damage);
     let shown = shown
         .hint(format!("answers end with event #{head}: nothing that was recorded later is in them"))
-        .hint(NO_START);
+        .hint(if archive.shortened().is_some() { SHORTENED } else { NO_START });
     let _ = anstream::stderr().write_all(shown.render().as_bytes());
 }
 

@@ -63,6 +63,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Error> {
         );
         error.causes.push(torn);
         return Err(error.hint(match archive.damage() {
+            Some(_) if archive.shortened().is_some() => files::SHORTENED,
             None => "the daemon sets these bytes aside when it starts, and records that it did",
             Some(_) => files::NO_START,
         }));
@@ -80,6 +81,9 @@ pub(super) async fn run(context: &Context) -> Result<(), Error> {
     let problems = count(found.problems.len(), "problem");
     let mut error = Error::new(Exit::Ledger, format!("the ledger has {problems}"));
     error.causes = found.problems;
+    if archive.shortened().is_some() && error.causes.len() == 1 {
+        return Err(error.hint(files::SHORTENED));
+    }
     Err(error
         .hint(
             "put a whole copy of the named files in their place, while no daemon runs; what has \

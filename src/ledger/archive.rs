@@ -24,6 +24,7 @@ use super::segment::{Cursor, Segments};
 use super::shared::Counts;
 use super::store::{BlobPlace, Position, Store, SubjectKey};
 use super::verify::{self, Verified};
+use super::witness::Witnesses;
 use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, Seq, Timestamp};
 
 /// The index that an archive builds when it is first asked for something that needs one.
@@ -57,6 +58,7 @@ pub struct Archive {
     counts: Counts,
     key: Option<[u8; 8]>,
     torn: Option<Torn>,
+    shortened: Option<Error>,
 }
 
 impl Archive {
@@ -71,6 +73,7 @@ impl Archive {
             return Err(Error::Missing(dir.to_owned()));
         }
         let disk: Arc<dyn Disk> = Arc::new(FileDisk::read_only(segments, dir.join("aside")));
+        let witnesses = Witnesses::list(dir);
         let loaded = load(&disk)?;
         if let Some(torn) = &loaded.torn
             && let Some(damage) = damage_in_the_middle(&disk, torn)?
@@ -78,6 +81,14 @@ impl Archive {
             loaded.segments.note_damage(&damage);
         }
         let all = loaded.segments.all();
+        // Damage that is known says better why it ends here.
+        let last = all.last().filter(|_| loaded.segments.damage().is_none());
+        let shortened = last.and_then(|last| {
+            witnesses.shortened(loaded.end.seq, loaded.segments.describe(last), last.end())
+        });
+        if let Some(damage) = &shortened {
+            loaded.segments.note_damage(damage);
+        }
         let first = all.first().ok_or_else(|| Error::Missing(dir.to_owned()))?;
         let sealer = key_file.map(|path| open_key(path, &first.header)).transpose()?;
         let index =
@@ -92,6 +103,7 @@ impl Archive {
             counts: Counts { blobs: loaded.totals.1, newest: loaded.end.time_max },
             key,
             torn: loaded.torn,
+            shortened,
         })
     }
 
@@ -110,6 +122,13 @@ impl Archive {
     #[must_use]
     pub fn damage(&self) -> Option<Error> {
         self.reader.segments.damage()
+    }
+
+    /// What tells that the files once had more events than now: their end is missing. A start records
+    /// that, and freezes.
+    #[must_use]
+    pub fn shortened(&self) -> Option<&Error> {
+        self.shortened.as_ref()
     }
 
     /// The last durable event when the archive was opened.
@@ -226,7 +245,9 @@ impl Archive {
     /// Reads everything and checks everything.
     #[must_use]
     pub fn verify(&self) -> Verified {
-        verify::verify(&self.reader, self.head.0, None)
+        let mut verified = verify::verify(&self.reader, self.head.0, None);
+        verified.problems.extend(self.shortened.clone());
+        verified
     }
 }
 

@@ -28,6 +28,7 @@ use super::record::{self, Record};
 use super::segment::{Cursor, Segments};
 use super::sled_store::SledStore;
 use super::store::{self, Position, Store, Watermark};
+use super::unrecorded::Unrecorded;
 use super::writer::GROUP_BYTES_MAX;
 use crate::model::{Seq, Timestamp};
 
@@ -36,13 +37,14 @@ use crate::model::{Seq, Timestamp};
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Acknowledged(pub(super) Seq);
 
-/// Puts an undecodable end of the last segment aside.
+/// Puts an undecodable end of the last segment aside, if there is one.
 pub(super) fn set_torn_aside(
     disk: &Arc<dyn Disk>,
-    loaded: &Loaded,
+    loaded: &mut Loaded,
     acknowledged: Acknowledged,
-) -> Result<Option<LedgerRepairedV1>, Error> {
-    let Some(torn) = &loaded.torn else { return Ok(None) };
+    unrecorded: &mut Unrecorded,
+) -> Result<(), Error> {
+    let Some(torn) = &loaded.torn else { return Ok(()) };
     let failed = |operation| {
         let path = disk.describe(&torn.name);
         move |error| Error::io(operation, path, error)
@@ -52,13 +54,19 @@ pub(super) fn set_torn_aside(
     refuse_damage_in_the_middle(disk, torn, &bytes, acknowledged)?;
     let name = format!("{}-{:08x}", torn.name, torn.offset);
     let kept = disk.keep_aside(&name, &bytes).map_err(failed("keep a copy of"))?;
+    unrecorded.note(of_torn(disk, torn, kept), was_whole(torn, &bytes))?;
     if torn.offset == 0 {
         disk.remove(&torn.name).and_then(|()| disk.sync_names()).map_err(failed("remove"))?;
     } else {
         file.cut(torn.offset).and_then(|()| file.sync()).map_err(failed("cut"))?;
     }
+    loaded.torn = None;
+    Ok(())
+}
+
+fn of_torn(disk: &Arc<dyn Disk>, torn: &Torn, kept: String) -> LedgerRepairedV1 {
     let Torn { offset, bytes, what, .. } = torn;
-    Ok(Some(LedgerRepairedV1 {
+    LedgerRepairedV1 {
         what: format!(
             "{} ended in {bytes} bytes at offset {offset} that are no record ({what}); \
              they were set aside",
@@ -67,7 +75,7 @@ pub(super) fn set_torn_aside(
         kept,
         // A segment whose header was not whole never had a record.
         possibly_acknowledged: torn.offset > 0,
-    }))
+    }
 }
 
 /// How many zeros in a row, at the edge of a sector, are a part of it that was never written.
@@ -77,12 +85,13 @@ const SECTOR_BYTES: u64 = 512;
 /// Whether the end that cannot be read is a record that was written whole and changed since, which
 /// no crash leaves: one that was acknowledged is lost then. After a kill a record is cut short, and
 /// after power loss it may have holes.
-pub(super) fn was_whole(disk: &Arc<dyn Disk>, torn: &Torn) -> Result<bool, Error> {
-    let bytes = bytes_of(disk, torn)?;
-    let Ok(Some(total)) = record::record_bytes(&bytes) else { return Ok(false) };
-    let Some(record) = bytes.get(..total).filter(|_| torn.offset > 0) else { return Ok(false) };
+fn was_whole(torn: &Torn, bytes: &[u8]) -> bool {
+    let Ok(Some(total)) = record::record_bytes(bytes) else { return false };
+    // No writer makes a record without a body: a file that grew and was not written ends in zeros.
+    let whole = torn.offset > 0 && total > record::PREFIX_BYTES;
+    let Some(record) = bytes.get(..total).filter(|_| whole) else { return false };
     let changed = matches!(record::parse(record), Err(record::Error::Checksum));
-    Ok(changed && !has_hole(record, torn.offset))
+    changed && !has_hole(record, torn.offset)
 }
 
 /// Whether a sector, or the part of one that the record takes, is empty.
@@ -202,10 +211,10 @@ impl IndexFiles {
         disk: &Arc<dyn Disk>,
         loaded: &Loaded,
         ledger: Uuid,
-    ) -> Result<(SledStore, Vec<LedgerRepairedV1>), Error> {
-        let mut repairs = Vec::new();
+        unrecorded: &mut Unrecorded,
+    ) -> Result<SledStore, Error> {
         let why = match self.try_open(loaded, ledger) {
-            Ok(store) => return Ok((store, repairs)),
+            Ok(store) => return Ok(store),
             // It is not to blame, and another one would find no more room.
             Err(Unusable::Failed(error)) if error.is_full() => {
                 return Err(Error::Index(Arc::new(error)));
@@ -213,8 +222,7 @@ impl IndexFiles {
             Err(why) => why,
         };
         let kept = self.salvage(disk, loaded, ledger, &why)?;
-        let aside = self.set_aside()?;
-        let store = self.rebuild(loaded, ledger)?;
+        let aside = self.path().exists().then(|| self.aside(loaded.end.seq));
         let unremarkable = matches!(why, Unusable::Missing) && loaded.end.seq == Seq::ZERO;
         if !unremarkable {
             let mut what = format!("the index was rebuilt from the segments: {why}");
@@ -224,9 +232,10 @@ impl IndexFiles {
             // An index without any segment also shows that there were events.
             let ahead = matches!(why, Unusable::Ahead(..)) || loaded.end.seq == Seq::ZERO;
             let repair = LedgerRepairedV1 { what, kept, possibly_acknowledged: ahead };
-            repairs.push(repair);
+            unrecorded.note(repair, ahead)?;
         }
-        Ok((store, repairs))
+        self.set_aside(aside)?;
+        self.rebuild(loaded, ledger)
     }
 
     fn try_open(&self, loaded: &Loaded, ledger: Uuid) -> Result<SledStore, Unusable> {
@@ -270,20 +279,29 @@ impl IndexFiles {
         disk.keep_aside(&name, &bytes).map_err(|error| Error::io("write", path, error))
     }
 
+    /// Where a store is set aside when the segments end with `end`: the same after a kill that came
+    /// before the renaming, so that it is told of once.
+    fn aside(&self, end: Seq) -> PathBuf {
+        let name = format!("sled.damaged-{:016x}", end.0);
+        let paths = (1..).map(|n| match n {
+            1 => self.directory.join(&name),
+            n => self.directory.join(format!("{name}-{n}")),
+        });
+        paths.into_iter().find(|path| !path.exists()).unwrap_or_default()
+    }
+
     /// Renames the store's directory, if there is one.
-    fn set_aside(&self) -> Result<Option<PathBuf>, Error> {
+    fn set_aside(&self, aside: Option<PathBuf>) -> Result<(), Error> {
         let path = self.path();
-        let aside = self.directory.join(format!("sled.damaged-{}", Timestamp::now().0));
-        let renamed = match fs::rename(&path, &aside) {
-            Ok(()) => Some(aside),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Error::io("rename", path.display().to_string(), error)),
-        };
+        if let Some(aside) = aside {
+            let renamed = fs::rename(&path, &aside);
+            renamed.map_err(|error| Error::io("rename", path.display().to_string(), error))?;
+        }
         match fs::remove_file(self.suspect()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io("remove", self.suspect().display().to_string(), error))
             }
-            _ => Ok(renamed),
+            _ => Ok(()),
         }
     }
 

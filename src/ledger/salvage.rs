@@ -34,6 +34,7 @@ use super::lock::Lock;
 use super::record::{BODY_BYTES_MAX, Footer, HEADER_BYTES, Header, PREFIX_BYTES};
 use super::record::{put_footer, put_void};
 use super::seal::Sealer;
+use super::witness::Witnesses;
 use crate::model::{Actor, Seq, Timestamp};
 
 /// How much is copied at once, in bytes.
@@ -120,9 +121,16 @@ impl Salvage {
         }
         let lock = lock_unless_read_only(dir)?;
         let disk: Arc<dyn Disk> = Arc::new(FileDisk::read_only(segments, dir.join("aside")));
-        let (parts, found) = scan::scan(&disk)?;
+        let witnesses = Witnesses::list(dir);
+        let (parts, mut found) = scan::scan(&disk)?;
         if found.last == Seq::ZERO {
             return Err(found.cut.map_or_else(|| Error::Missing(dir.to_owned()), |cut| cut.place));
+        }
+        if let (None, Some(last)) = (&found.cut, parts.last()) {
+            let end = last.file.bytes();
+            let end = end.map_err(|error| Error::io("read", disk.describe(&last.name), error))?;
+            let shortened = witnesses.shortened(found.last, disk.describe(&last.name), end);
+            found.cut = shortened.map(Cut::at);
         }
         Ok(Self { disk, parts, _lock: lock, from: dir.to_owned(), found })
     }
@@ -197,6 +205,13 @@ impl Salvage {
         }
         let possibly_acknowledged = cut.is_some();
         LedgerRepairedV1 { what, kept: from.to_string(), possibly_acknowledged }
+    }
+}
+
+impl Cut {
+    /// One behind which nothing was looked for yet.
+    fn at(place: Error) -> Self {
+        Self { place, behind: 0, newest: Seq::ZERO, decisions: Vec::new() }
     }
 }
 

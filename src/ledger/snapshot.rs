@@ -86,22 +86,43 @@ fn file_name(name: &str, version: u32, seq: Seq) -> String {
     format!("{name}-{version}-{:016x}.snap", seq.0)
 }
 
+/// What a snapshot's file is called after: the projection, its version, the event.
+fn named(path: &Path) -> Option<(&str, &str, Seq)> {
+    let stem = path.file_name()?.to_str()?.strip_suffix(".snap")?;
+    let (stem, seq) = stem.rsplit_once('-')?;
+    let (name, version) = stem.rsplit_once('-')?;
+    Some((name, version, Seq(u64::from_str_radix(seq, 16).ok()?)))
+}
+
+fn paths(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path()))
+}
+
 /// The snapshot files of a projection with their versions, newest first.
 fn files(dir: &Path, name: &str) -> Vec<(Seq, String, PathBuf)> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let seq_of = |path: &Path| {
-        let stem = path.file_name()?.to_str()?.strip_suffix(".snap")?;
-        let (stem, seq) = stem.rsplit_once('-')?;
-        let (found, version) = stem.rsplit_once('-')?;
-        let seq = u64::from_str_radix(seq, 16).ok().filter(|_| found == name)?;
-        Some((Seq(seq), version.to_owned()))
+    let of_it = |path: PathBuf| {
+        let (_, version, seq) = named(&path).filter(|(found, ..)| *found == name)?;
+        let version = version.to_owned();
+        Some((seq, version, path))
     };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut files: Vec<_> =
-        paths.filter_map(|path| seq_of(&path).map(|(seq, version)| (seq, version, path))).collect();
+    let mut files: Vec<_> = paths(dir).filter_map(of_it).collect();
     files.sort();
     files.reverse();
     files
+}
+
+/// The snapshot files of every projection and version, newest first, by their names.
+pub(super) fn all(dir: &Path) -> Vec<(Seq, PathBuf)> {
+    let mut all: Vec<_> = paths(dir).filter_map(|path| Some((named(&path)?.2, path))).collect();
+    all.sort();
+    all.reverse();
+    all
+}
+
+/// The event that an undamaged snapshot was made of.
+pub(super) fn seq_in(path: &Path) -> Option<Seq> {
+    read(path).map(|(_, seq, ..)| seq)
 }
 
 fn remove_old(dir: &Path, name: &str, version: u32) {

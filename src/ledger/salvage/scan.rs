@@ -348,8 +348,7 @@ impl Scan {
     /// Ends the chain, and counts what `behind` finds.
     fn cut(&mut self, place: Error, behind: Cursor) -> Result<(), Error> {
         self.pending = Pending::default();
-        let decisions = Vec::new();
-        self.found.cut = Some(Cut { place, behind: 0, newest: Seq::ZERO, decisions });
+        self.found.cut = Some(Cut::at(place));
         self.count_behind(behind)
     }
 
