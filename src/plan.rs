@@ -116,6 +116,8 @@ pub struct DryRun {
     pub mask_digest: Digest,
     /// That of which the live value would be sent back.
     pub respect: Mask,
+    /// The holds that would be laid over the manifest, by the events that began them.
+    pub holds: Vec<Seq>,
 }
 
 /// Comparisons that were made and found nothing, by object: the observation they judged, and the

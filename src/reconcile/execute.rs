@@ -30,7 +30,7 @@ use crate::ledger::event::{
     Applied, Event, HoldOf, ManagerStamp, Method, OutcomeRecordedV1, Verb, Write, WriteResult,
 };
 use crate::ledger::{self, Batch, Blob, Draft};
-use crate::model::{AppName, BlobAddr, Seq, Timestamp};
+use crate::model::{AppName, BlobAddr, ObjectKey, Seq, Timestamp};
 use crate::plan::{kind_rank, stays_beside, withdrawn};
 use crate::replay::may_be_in_the_way;
 
@@ -385,14 +385,24 @@ pub(super) fn outcome(
 /// The recorded manifest of a write, with the annotation that names its application and with
 /// what people hold laid over it.
 pub(super) fn manifest(parts: &Parts, app: &AppName, write: &Write) -> Result<Value, String> {
-    let mut manifest = plain_manifest(parts, app, write.manifest)?;
-    for seq in &write.holds {
+    let manifest = plain_manifest(parts, app, write.manifest)?;
+    held(parts, &write.key, &write.holds, manifest)
+}
+
+/// A manifest with what people hold of the object laid over it.
+pub(super) fn held(
+    parts: &Parts,
+    key: &ObjectKey,
+    holds: &[Seq],
+    mut manifest: Value,
+) -> Result<Value, String> {
+    for seq in holds {
         let begun = parts.ledger.get(*seq).map_err(|error| error.to_string())?;
         let begun = begun.as_ref().and_then(|recorded| recorded.event.as_ref());
         let Some(Event::HoldBegun(body)) = begun else {
             return Err(format!("event {seq} is no hold"));
         };
-        for of in body.of.iter().filter(|of| *of.key() == write.key) {
+        for of in body.of.iter().filter(|of| of.key() == key) {
             let HoldOf::Fields(held) = of else { continue };
             let saved = parts.ledger.blob(held.saved).map_err(|error| error.to_string())?;
             cluster::lay_held(&mut manifest, held, &saved)

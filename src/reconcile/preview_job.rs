@@ -54,7 +54,9 @@ async fn ask(
     app: &AppName,
     dry_run: &DryRun,
 ) -> Result<Result<Preview, Problem>, ledger::Error> {
-    let manifest = match execute::plain_manifest(parts, app, Some(dry_run.manifest)) {
+    let manifest = execute::plain_manifest(parts, app, Some(dry_run.manifest))
+        .and_then(|plain| execute::held(parts, &dry_run.key, &dry_run.holds, plain));
+    let manifest = match manifest {
         Ok(manifest) => manifest,
         Err(why) => return Ok(Ok(Preview::Refused(why))),
     };

@@ -189,6 +189,29 @@ fn a_hold_expires_by_itself() {
     becomes(&ns, "cm/one", ".data.key", "1");
 }
 
+/// Goal: what is kept while nothing may be written, and is in the cluster as it is kept, is compared
+/// with what is kept: it is held, and does not differ.
+#[test]
+fn what_is_kept_of_a_paused_application_does_not_differ() {
+    let (greffier, app, ns) = kept("paused-held", &[("web/c.yaml", &config_map("one", "1"))]);
+    greffier.wait_synced(&app, &greffier.repo.head());
+    greffier.cli_ends(0, &["pause", &app]);
+    flips(&ns, "by hand");
+    let drift = greffier.wait("the edit", |event| event["kind"] == "drift.detected");
+    greffier.cli_ends(0, &["keep", &seq(&drift).to_string()]);
+    let asked = |event: &serde_json::Value| event["kind"] == "object.previewed";
+    let told = greffier.wait("the comparison", asked);
+    assert_eq!(told["detail"]["result"], "Same", "{told}");
+    let why = until("it is known to be as it is kept", || {
+        let (why, _) = greffier.cli_ends(0, &["why", "cm/one", "-n", &ns]);
+        (why.contains("KEPT by hold") && why.contains("has not applied it")).then_some(why)
+    });
+    assert!(why.contains("OnHold") && !why.contains("differs"), "{why}");
+    greffier.cli_ends(0, &["resume", &app]);
+    greffier.wait_after(seq(&told), "it is applied", |event| event["kind"] == "sync.finished");
+    assert_eq!(live(&ns, "cm/one", ".data.key"), "by hand");
+}
+
 #[test]
 fn a_kept_deletion_keeps_the_object_away() {
     let files = [("web/c.yaml", config_map("one", "1")), ("web/d.yaml", config_map("two", "1"))];

@@ -9,7 +9,7 @@
 
 use super::{Judge, Need, Status};
 use crate::ledger::event::{DesiredObject, FieldChange, Preview, Verb};
-use crate::model::{Digest, Mask};
+use crate::model::{Digest, Mask, Seq};
 use crate::plan::DryRun;
 use crate::replay::{LiveObject, Previewed};
 
@@ -35,7 +35,7 @@ impl Judge<'_> {
         if let Some(unknown) = self.not_understood(&object.key, &mask) {
             return Need::Unknown(unknown);
         }
-        let digest = preview_digest(&mask, live);
+        let digest = preview_digest(&mask, live, &self.held(object));
         let previewed = self.app.previews.get(&object.key).filter(|previewed| {
             previewed.digest == object.digest
                 && previewed.uid == live.uid
@@ -44,14 +44,7 @@ impl Judge<'_> {
         });
         let Some(previewed) = previewed else { return self.dry_run(object, live, mask) };
         match &previewed.result {
-            Preview::Same if may && verb == Verb::Adopt => {
-                write(Status::Synced, "it is as Git says; its fields become greffier's")
-            }
-            Preview::Same if may => write(Status::Changed, reason),
-            Preview::Same => {
-                let why = "it is as Git says, and greffier has not applied it";
-                Need::Nothing(Status::Synced, why.to_owned())
-            }
+            Preview::Same => self.need_of_same(object, may, verb, reason),
             Preview::Changes(fields) => {
                 write(Status::Changed, &format!("{reason}; {}", differing(fields)))
             }
@@ -62,6 +55,24 @@ impl Judge<'_> {
                 Need::Nothing(Status::Unknown, why)
             }
             Preview::Failed(error) => self.ask_again(object, live, mask, previewed, error),
+        }
+    }
+
+    /// What an object needs that an apply would leave as it is.
+    fn need_of_same(&self, object: &DesiredObject, may: bool, verb: Verb, reason: &str) -> Need {
+        let held = !self.held(object).is_empty();
+        let status = if held { Status::OnHold } else { Status::Synced };
+        let said = |what: &str| match held {
+            true => self.beside_holds(&object.key, what),
+            false => format!("it is as Git says; {what}"),
+        };
+        match (may, verb) {
+            (true, Verb::Adopt) => {
+                let reason = said("its fields become greffier's");
+                Need::Write { verb, status, reason }
+            }
+            (true, _) => Need::Write { verb, status: Status::Changed, reason: reason.to_owned() },
+            (false, _) => Need::Nothing(status, said("greffier has not applied it")),
         }
     }
 
@@ -80,7 +91,8 @@ impl Judge<'_> {
             observed: live.object,
             method: self.method(object),
             validate: self.validates(object),
-            mask_digest: preview_digest(&mask, live),
+            mask_digest: preview_digest(&mask, live, &self.held(object)),
+            holds: self.held(object),
             respect: self.world.respected(self.app, &object.key),
             mask,
         })
@@ -103,12 +115,15 @@ impl Judge<'_> {
 }
 
 /// What tells one preview's mask from another: who owns which fields matters as well where the
-/// fields of managers are left to them.
-fn preview_digest(mask: &Mask, live: &LiveObject) -> Digest {
-    if mask.managers.is_empty() {
-        return mask.digest();
+/// fields of managers are left to them, and so do the holds that are laid over the manifest.
+fn preview_digest(mask: &Mask, live: &LiveObject, holds: &[Seq]) -> Digest {
+    let managers = (!mask.managers.is_empty()).then_some(live.managers.0);
+    let holds = holds.iter().flat_map(|seq| seq.0.to_be_bytes());
+    let beside: Vec<u8> = managers.into_iter().flatten().chain(holds).collect();
+    match beside.is_empty() {
+        true => mask.digest(),
+        false => Digest::of(&[&mask.digest().0[..], &beside].concat()),
     }
-    Digest::of(&[mask.digest().0, live.managers.0].concat())
 }
 
 /// Which fields differ, as words.

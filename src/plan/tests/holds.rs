@@ -385,3 +385,30 @@ fn a_keep_reverts_no_other_hand_edit_where_drift_is_left_alone() {
     keeps(&mut healed, None);
     assert_eq!(healed.writes("web"), ["update ConfigMap/prod/a"], "the rest is put back anyway");
 }
+
+/// Goal: what is kept and was brought to another cluster as it is kept does not differ there, although
+/// greffier has not applied it there: the question is asked with what is kept, and again without.
+#[test]
+fn what_another_cluster_has_as_it_is_kept_does_not_differ() {
+    let mut given = Given::synced(objects(&[A]));
+    given.identified("one");
+    let seq = keeps(&mut given, None);
+    given.syncs("web");
+    given.event(PausedV1 { app: name("web"), until: None, reason: String::new() });
+    let doubt = given.replaced("two");
+    given.lists_everything();
+    given.sees("Namespace/prod");
+    given.sees(A);
+    given.accepts(doubt);
+    let asked = given.plan("web").dry_runs.remove(0);
+    assert_eq!(asked.holds, [seq]);
+    given.previews("web", &asked, Preview::Same);
+    let plan = given.plan("web");
+    let told = said(&plan, A);
+    assert_eq!((told.status, writes(&plan).len()), (Status::OnHold, 0), "{told:?}");
+    assert!(told.why.starts_with("KEPT by hold"), "{told:?}");
+    releases(&mut given, seq);
+    let plain = given.plan("web").dry_runs.remove(0);
+    assert_eq!(plain.holds, [Seq(0); 0]);
+    assert_ne!(plain.mask_digest, asked.mask_digest);
+}

@@ -12,7 +12,7 @@ use crate::query::text::{clip, list};
 pub(super) fn previewed(body: &ObjectPreviewedV1) -> Described {
     let key = clean_key(&body.key);
     let text = match &body.result {
-        Preview::Same => format!("{key} is as Git says, and greffier has not applied it"),
+        Preview::Same => format!("{key} is as it is to be, and greffier has not applied it"),
         Preview::Changes(fields) => {
             let fields = list(fields.iter().map(field_change), NAMED_MAX);
             format!("applying {key} would change {fields}")
