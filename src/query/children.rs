@@ -82,7 +82,8 @@ impl Gone {
         let heirs: BTreeSet<&str> = passes.iter().map(|object| &*object.to).collect();
         let heirs: Vec<&str> = heirs.into_iter().collect();
         let of = count(passes.len(), "object");
-        format!("{gone}; {of} of it STAY and pass to {}", heirs.join(", "))
+        let stay = if passes.len() == 1 { "STAYS and passes" } else { "STAY and pass" };
+        format!("{gone}; {of} of it {stay} to {}", heirs.join(", "))
     }
 }
 

@@ -214,9 +214,12 @@ pub fn concerns(path: &str, wanted: &str) -> bool {
 
 /// A path whose names in brackets have no quotes.
 fn unquoted(path: &str) -> Cow<'_, str> {
-    match path.contains("[\"") {
-        true => path.replace("[\"", "[").replace("\"]", "]").into(),
-        false => path.into(),
+    let quoted = |quote: &str| path.contains(&format!("[{quote}"));
+    match ["\"", "'"].into_iter().find(|quote| quoted(quote)) {
+        Some(quote) => {
+            path.replace(&format!("[{quote}"), "[").replace(&format!("{quote}]"), "]").into()
+        }
+        None => path.into(),
     }
 }
 
@@ -239,6 +242,7 @@ mod tests {
         }
         let (told, written) = (".data[app.properties]", ".data[\"app.properties\"]");
         assert!(concerns(written, told) && concerns(told, written) && concerns(written, ".data"));
+        assert!(concerns(written, ".data['app.properties']"));
         assert!(!concerns(".data[\"app.prop\"]", told));
     }
 

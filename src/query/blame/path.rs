@@ -47,9 +47,11 @@ impl Pattern {
         rest = rest.strip_prefix('$').unwrap_or(rest);
         while !rest.is_empty() {
             if let Some(inside) = rest.strip_prefix('[') {
-                let (bracket, after) = match inside.strip_prefix('"') {
-                    Some(quoted) => quoted.split_once("\"]")?,
-                    None => inside.split_once(']')?,
+                // Single quotes are what jsonpath has, and what a shell leaves of the double ones.
+                let (bracket, after) = match (inside.strip_prefix('"'), inside.strip_prefix('\'')) {
+                    (Some(quoted), _) => quoted.split_once("\"]")?,
+                    (_, Some(quoted)) => quoted.split_once("']")?,
+                    _ => inside.split_once(']')?,
                 };
                 parts.push(Part::Bracket(bracket.to_owned()));
                 rest = after;
@@ -218,14 +220,16 @@ mod tests {
         }
         assert!(!Pattern::parse(".ports[port=80,protocol=UDP]").unwrap().covers(&port));
         let label = place(&["f:metadata", "f:labels", "f:example.org/team"]);
-        for asked in
-            [".metadata.labels[example.org/team]", ".metadata.labels[\"example.org/team\"]"]
-        {
+        for asked in [
+            ".metadata.labels[example.org/team]",
+            ".metadata.labels[\"example.org/team\"]",
+            "metadata.labels['example.org/team']",
+        ] {
             assert!(Pattern::parse(asked).unwrap().covers(&label), "{asked}");
         }
         let finalizer = place(&["f:metadata", "f:finalizers", r#"v:"a/b""#]);
         assert!(Pattern::parse(".metadata.finalizers[a/b]").unwrap().covers(&finalizer));
-        for bad in ["a..b", ".spec.", ".a[b", "a[\"b]"] {
+        for bad in ["a..b", ".spec.", ".a[b", "a[\"b]", "a['b]"] {
             assert_eq!(Pattern::parse(bad), None, "{bad}");
         }
     }

@@ -279,7 +279,7 @@ fn what_passes_to_another_application_is_told_with_that() {
     assert_eq!(fates(of(&shown, "top")), [("remove", A)]);
     assert_eq!(fates(of(&shown, "low")), []);
     assert_eq!(fates(of(&shown, "left")), [("write", B)], "{shown:#?}");
-    assert!(shown.gone[0].text().ends_with("STAY and pass to left"), "{shown:#?}");
+    assert!(shown.gone[0].text().ends_with("STAYS and passes to left"), "{shown:#?}");
 }
 
 /// Goal: of applications that come, that are defined otherwise or that are not rendered yet it is said

@@ -163,7 +163,7 @@ mod tests {
         let back = back_to(&given, &then);
         let plans = plans(&given, &back);
         let of = |app: &str| plans.iter().find(|plan| plan.app == app).unwrap();
-        let told = "new, and 1 object with it; 1 object of it STAY and pass to old";
+        let told = "new, and 1 object with it; 1 object of it STAYS and passes to old";
         assert_eq!(of("root").goes, [told]);
         assert_eq!(of("root").gone[0].deletes, [B]);
         let passes = Passes { object: A.into(), to: "old".into() };

@@ -130,7 +130,7 @@ fn what_only_the_rollback_that_is_replaced_held_goes_with_it() {
         let plans = shown(&given, &v2);
         let top = CHAIN[CHAIN.len() - depth];
         let root = plans.iter().find(|plan| plan.app == "root").unwrap();
-        let goes = format!("{top}; 1 object of it STAY and pass to leaf2");
+        let goes = format!("{top}; 1 object of it STAYS and passes to leaf2");
         assert_eq!(root.goes, [goes], "{root:#?}");
         let hold = given.world.apps[&name(top)].hold.as_ref().unwrap().seq;
         let ends = format!("hold #{hold} of {top} ends: this takes the place of what began it");
