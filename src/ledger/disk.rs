@@ -5,7 +5,7 @@
 //! the in-memory twin in `ledger::memory_disk`, which can also fill up, fail and lose power.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,6 +79,17 @@ pub(super) fn create_directories(directory: &Path) -> io::Result<()> {
 /// Makes the entries of a directory survive power loss.
 pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
+}
+
+/// Writes a file that appears whole, and durable, or not at all; only its owner may read it.
+pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    path.parent().map_or(Ok(()), sync_directory)
 }
 
 impl Disk for FileDisk {

@@ -2,6 +2,7 @@
 //! and nothing that is left is damaged.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::contract::{OnFiles, pause};
@@ -84,29 +85,60 @@ fn a_salvaged_ledger_whose_end_is_missing_is_frozen() {
     assert!(Archive::open(&files.dir(), None).unwrap().damage().is_none());
 }
 
-/// Goal: a start that found that events are lost, and ended before it could record that, does not
-/// make the next one forget it.
-#[test]
-fn a_start_that_ends_before_it_records_what_is_lost_is_remembered() {
-    let (files, _) = beheaded();
-    // Only the index knows, and it cannot be made anew: a file in the middle is damaged.
-    fs::remove_dir_all(files.dir().join("snapshots")).unwrap();
-    let sealed = segment_files(&files.dir()).remove(1);
-    let whole = fs::read(&sealed).unwrap();
-    let mut damaged = whole.clone();
+/// A ledger of which only the index knows that the newest file is missing, and that no start can
+/// repair: a file in the middle is damaged. Two tried. With that file and what it was, and the newest.
+struct Tried {
+    files: OnFiles,
+    middle: (PathBuf, Vec<u8>),
+    newest: (PathBuf, Vec<u8>),
+}
+
+fn tried() -> Tried {
+    let files = OnFiles::with_segments(SEGMENT_BYTES);
+    let ledger = files.open();
+    for n in 0..20 {
+        ledger.append_blocking(batch(n)).unwrap();
+    }
+    ledger.append_blocking(Draft::new(pause("last"))).unwrap();
+    ledger.shutdown();
+    let path = segment_files(&files.dir()).pop().unwrap();
+    let newest = (path.clone(), fs::read(&path).unwrap());
+    fs::remove_file(path).unwrap();
+    let path = segment_files(&files.dir()).remove(1);
+    let middle = (path.clone(), fs::read(&path).unwrap());
+    let mut damaged = middle.1.clone();
     let at = damaged.len() / 2;
     damaged[at] ^= 1;
-    fs::write(&sealed, damaged).unwrap();
+    fs::write(path, damaged).unwrap();
     for _ in 0..2 {
         let refused = Ledger::open(files.options()).map(|_| ()).unwrap_err();
         assert!(matches!(refused, Error::Corrupt { .. }), "{refused:?}");
     }
-    fs::write(&sealed, whole).unwrap();
-    let (ledger, report) = Ledger::open(files.options()).unwrap();
-    assert!(report.lost && is_frozen(&ledger), "{report:?}");
-    ledger.shutdown();
-    let (_, report) = Ledger::open(files.options()).unwrap();
-    assert!(report.repairs.is_empty() && !report.lost, "{report:?}");
+    Tried { files, middle, newest }
+}
+
+/// Goal: a start that found that events are lost, and ended before it could record that, does not
+/// make the next one forget it; whole files that are brought back have lost nothing, and an older
+/// copy has.
+#[test]
+fn a_start_that_ends_before_it_records_what_is_lost_is_remembered() {
+    for (brought, lost) in [("the middle", true), ("both", false), ("an older copy", true)] {
+        let Tried { files, middle, newest } = tried();
+        fs::write(&middle.0, &middle.1).unwrap();
+        let older = match brought {
+            "both" => newest.1.len(),
+            _ => newest.1.len() - 3,
+        };
+        if brought != "the middle" {
+            fs::write(&newest.0, &newest.1[..older]).unwrap();
+        }
+        let (ledger, report) = Ledger::open(files.options()).unwrap();
+        assert_eq!((report.lost, is_frozen(&ledger)), (lost, lost), "{brought}: {report:?}");
+        assert_whole(&ledger);
+        ledger.shutdown();
+        let (_, report) = Ledger::open(files.options()).unwrap();
+        assert!(report.repairs.is_empty() && !report.lost, "{brought}: {report:?}");
+    }
 }
 
 /// Goal: a file that grew and was never written, as some file systems leave one after power loss,

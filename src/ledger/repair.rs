@@ -54,7 +54,9 @@ pub(super) fn set_torn_aside(
     refuse_damage_in_the_middle(disk, torn, &bytes, acknowledged)?;
     let name = format!("{}-{:08x}", torn.name, torn.offset);
     let kept = disk.keep_aside(&name, &bytes).map_err(failed("keep a copy of"))?;
-    unrecorded.note(of_torn(disk, torn, kept), was_whole(torn, &bytes))?;
+    // It was the record of the next event, or of a blob that this names.
+    let known = was_whole(torn, &bytes).then(|| loaded.end.seq.next());
+    unrecorded.note(of_torn(disk, torn, kept), known)?;
     if torn.offset == 0 {
         disk.remove(&torn.name).and_then(|()| disk.sync_names()).map_err(failed("remove"))?;
     } else {
@@ -232,7 +234,11 @@ impl IndexFiles {
             // An index without any segment also shows that there were events.
             let ahead = matches!(why, Unusable::Ahead(..)) || loaded.end.seq == Seq::ZERO;
             let repair = LedgerRepairedV1 { what, kept, possibly_acknowledged: ahead };
-            unrecorded.note(repair, ahead)?;
+            let known = match why {
+                Unusable::Ahead(head, _) => head,
+                _ => loaded.end.seq.next(),
+            };
+            unrecorded.note(repair, ahead.then_some(known))?;
         }
         self.set_aside(aside)?;
         self.rebuild(loaded, ledger)

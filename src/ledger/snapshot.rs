@@ -14,13 +14,12 @@
 //! ```
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::disk::sync_directory;
+use super::disk::write_whole;
 use super::error::Error;
 use crate::model::{Digest, Seq};
 
@@ -66,20 +65,9 @@ pub fn save(
     let path = dir.join(file_name(name, version, seq));
     let failed = |error| Error::io("write", path.display().to_string(), error);
     content.extend_from_slice(&zstd::bulk::compress(bytes, ZSTD_LEVEL).map_err(failed)?);
-    write_whole(dir, &path, &content).map_err(failed)?;
+    fs::create_dir_all(dir).and_then(|()| write_whole(&path, &content)).map_err(failed)?;
     remove_old(dir, name, version);
     Ok(())
-}
-
-fn write_whole(dir: &Path, path: &Path, content: &[u8]) -> std::io::Result<()> {
-    fs::create_dir_all(dir)?;
-    let temporary = path.with_extension("tmp");
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    sync_directory(dir)
 }
 
 fn file_name(name: &str, version: u32, seq: Seq) -> String {

@@ -77,7 +77,7 @@ impl Ledger {
         if report.full && loaded.torn.is_some() {
             room?;
         }
-        let mut unrecorded = Unrecorded::resume(dir, loaded.end.seq)?;
+        let mut unrecorded = Unrecorded::resume(dir, &loaded.segments, loaded.end.seq)?;
         if loaded.torn.is_some() {
             set_torn_aside(&disk, &mut loaded, index.acknowledged(ledger), &mut unrecorded)?;
         }
