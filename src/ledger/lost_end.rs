@@ -10,7 +10,7 @@ use super::event::Event;
 use super::memory_disk::MemoryDisk;
 use super::memory_store::MemoryStore;
 use super::recovery::{SEGMENT_BYTES, all, assert_whole, batch, filled, key, segment_files};
-use super::{Archive, Draft, Error, Ledger, Salvage};
+use super::{Archive, Draft, Error, Ledger, Options, Salvage};
 use crate::model::{Actor, Seq};
 
 /// A ledger of some files, whose last one is gone; it has a snapshot of its last event.
@@ -141,6 +141,19 @@ fn a_start_that_ends_before_it_records_what_is_lost_is_remembered() {
     }
 }
 
+/// Goal: a start without room, which can record nothing, forgets nothing of what it found.
+#[test]
+fn a_start_without_room_leaves_what_tells_of_lost_events() {
+    let (files, _) = beheaded();
+    fs::remove_dir_all(files.dir().join("sled")).unwrap();
+    let full = Options { free_bytes_reserve: u64::MAX / 2, ..files.options() };
+    let (ledger, report) = Ledger::open(full).unwrap();
+    assert!(report.lost && !is_frozen(&ledger), "{report:?}");
+    ledger.shutdown();
+    let (ledger, report) = Ledger::open(files.options()).unwrap();
+    assert!(report.lost && is_frozen(&ledger), "{report:?}");
+}
+
 /// Goal: a file that grew and was never written, as some file systems leave one after power loss,
 /// ends in zeros: nothing is lost with them, however many.
 #[test]
@@ -155,5 +168,25 @@ fn zeros_behind_the_last_record_lose_nothing() {
         assert!(!report.lost, "{zeros}");
         assert_eq!(report.repairs.len(), 1, "{zeros}");
         assert_eq!(all(&ledger)[..events.len()], events, "{zeros}");
+    }
+}
+
+/// Goal: an end that no start calls a loss is none for a salvage either, however short.
+#[test]
+fn an_end_that_was_only_begun_is_no_damage_to_be_salvaged() {
+    let files = OnFiles::with_segments(SEGMENT_BYTES);
+    let ledger = files.open();
+    for n in 0..3 {
+        ledger.append_blocking(batch(n)).unwrap();
+    }
+    ledger.shutdown();
+    let newest = segment_files(&files.dir()).pop().unwrap();
+    let whole = fs::read(&newest).unwrap();
+    for more in 1..20 {
+        let mut bytes = whole.clone();
+        bytes.resize(whole.len() + more, 0);
+        fs::write(&newest, bytes).unwrap();
+        let salvage = Salvage::scan(&files.dir()).unwrap();
+        assert!(!salvage.found.is_damaged(), "{more}: {:?}", salvage.found);
     }
 }

@@ -116,6 +116,7 @@ fn results() -> Vec<(u32, WriteResult)> {
         (6, WriteResult::NotSent("stopping".into())),
         (7, WriteResult::Unsupported("no apply".into())),
         (8, WriteResult::Gone("it is another object".into())),
+        (9, WriteResult::Another(Timestamp::from_seconds(1_700_000_003))),
     ]
 }
 

@@ -472,17 +472,18 @@ fn ended(
     for (index, result) in results {
         let (word, error) = match result {
             WriteResult::Applied(_) | WriteResult::Deleted | WriteResult::AlreadyGone => continue,
-            WriteResult::Refused(error) => ("REFUSED", error),
-            WriteResult::Failed(error) => ("FAILED", error),
-            WriteResult::Gone(error) => ("not written, it is gone", error),
-            WriteResult::Unknown(error) => ("fate not known", error),
-            WriteResult::Unsupported(error) => ("will be replaced as a whole", error),
-            WriteResult::NotSent(error) => ("not sent", error),
+            WriteResult::Refused(error) => ("REFUSED", error.as_str()),
+            WriteResult::Failed(error) => ("FAILED", error.as_str()),
+            WriteResult::Gone(error) => ("not written, it is gone", error.as_str()),
+            WriteResult::Unknown(error) => ("fate not known", error.as_str()),
+            WriteResult::Unsupported(error) => ("will be replaced as a whole", error.as_str()),
+            WriteResult::NotSent(error) => ("not sent", error.as_str()),
+            WriteResult::Another(_) => ("not sent", WriteResult::ANOTHER),
         };
         tone = Tone::Bad;
         let key = write(index).map_or_else(|| format!("write {index}"), |w| clean_key(&w.key));
         // What ended like the try before it was told then.
-        let again = write(index).is_some_and(|write| write.failed_before == *error);
+        let again = write(index).is_some_and(|write| write.failed_before == error);
         news |= !again;
         let again = if again { " again" } else { "" };
         bad.push(format!("{key} {word}{again}: {}", clip(error, ERROR_CHARS_MAX)));

@@ -186,7 +186,8 @@ fn hinders(result: &WriteResult) -> bool {
         | WriteResult::Unsupported(_)
         | WriteResult::Unknown(_)
         | WriteResult::NotSent(_)
-        | WriteResult::Gone(_) => true,
+        | WriteResult::Gone(_)
+        | WriteResult::Another(_) => true,
     }
 }
 

@@ -222,14 +222,30 @@ async fn sent(
     manifest: &Value,
     live: Value,
 ) -> (WriteResult, Option<Blob>) {
-    let made = if write.respect.is_empty() {
-        is_made(&parts.ledger, write, manifest, &live)
+    let shows = if write.respect.is_empty() {
+        shows(&parts.ledger, write, manifest, &live)
     } else {
         let (sandbox, mask) = (&parts.tools.sandbox, &write.respect);
         let told = masking::without_ignored(sandbox, &parts.ledger, mask, manifest, &live).await;
-        told.is_ok_and(|(manifest, live)| is_made(&parts.ledger, write, &manifest, &live))
+        let told = told.ok();
+        told.map_or(Shows::Nothing, |(manifest, live)| {
+            shows(&parts.ledger, write, &manifest, &live)
+        })
     };
-    if made { execute::applied(parts, live, true, None, Some(manifest)) } else { not_made() }
+    match shows {
+        Shows::Made => execute::applied(parts, live, true, None, Some(manifest)),
+        Shows::Another(at) => (WriteResult::Another(at), None),
+        Shows::Nothing => not_made(),
+    }
+}
+
+/// What an object shows of a write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Shows {
+    Made,
+    /// Greffier applied something else, at this time.
+    Another(Timestamp),
+    Nothing,
 }
 
 /// A takeover leaves its mark: nothing is left to be taken. What was taken is not known any more,
@@ -245,28 +261,37 @@ fn taken_over(parts: &Parts, write: &Write, live: Value) -> (WriteResult, Option
 
 /// The object is not as the write would have left it, or does not tell.
 fn not_made() -> (WriteResult, Option<Blob>) {
-    let why = "the object is not as the write would have left it";
-    (WriteResult::NotSent(why.into()), None)
+    (WriteResult::NotSent(WriteResult::ANOTHER.into()), None)
 }
 
-/// Whether the cluster shows that `manifest` was sent. Applied, it leaves greffier owning what it
+/// What the cluster shows of `manifest` having been sent. Applied, it leaves greffier owning what it
 /// says, with its values, and nothing else: what an earlier manifest said more would otherwise
 /// stay for ever. A replacement leaves no such mark: an object that a field was to be taken from
 /// looks as if it were replaced already, so it is replaced once more.
-pub(super) fn is_made(
+///
+/// Of what greffier owns it is known that greffier applied it: who sets a field otherwise takes it
+/// away. So a value that is not the one that was sent is of another apply.
+pub(super) fn shows(
     sealer: &dyn SecretDigest,
     write: &Write,
     manifest: &Value,
     live: &Value,
-) -> bool {
+) -> Shows {
     if write.method == Method::Replace {
-        return false;
+        return Shows::Nothing;
     }
     let (Ok(found), Ok(wanted)) = (normalize(live, sealer), normalize(manifest, sealer)) else {
-        return false;
+        return Shows::Nothing;
     };
-    let Some(owned) = owned(&found.stored()) else { return false };
-    diff::contains(&owned, &content(&wanted.object)) && diff::contains(&wanted.object, &owned)
+    let stored = found.stored();
+    let Some(owned) = owned(&stored) else { return Shows::Nothing };
+    let sent = content(&wanted.object);
+    if diff::contains(&owned, &sent) && diff::contains(&wanted.object, &owned) {
+        return Shows::Made;
+    }
+    let otherwise = diff::diff(&sent, &owned).iter().any(|field| !field.was.is_empty());
+    let at = stored.own().and_then(|own| own.stamp.time).filter(|_| otherwise);
+    at.map_or(Shows::Nothing, Shows::Another)
 }
 
 /// What greffier owns of an object, as plain JSON.
@@ -331,7 +356,8 @@ mod tests {
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "c", "namespace": "n"}, "data": {"k": value},
         });
-        super::is_made(&Key, &write(Verb::Update, method), &manifest, live)
+        let write = write(Verb::Update, method);
+        super::shows(&Key, &write, &manifest, live) == Shows::Made
     }
 
     #[test]
@@ -354,6 +380,30 @@ mod tests {
         for live in &not_made {
             assert!(!is_made(Method::Apply, "1", live), "{live}");
         }
+    }
+
+    /// Goal: of what greffier owns, a value that was not sent is of another apply of greffier, at the
+    /// time that the object states; what others made of the object says nothing.
+    #[test]
+    fn what_greffier_applied_otherwise_is_told_with_its_time() {
+        let at = "2026-11-28T06:00:00Z";
+        let shown = |data: Value, fields: Value| {
+            let mut live = live(data, fields);
+            live["metadata"]["managedFields"][0]["time"] = at.into();
+            let manifest = json!({
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "c", "namespace": "n"}, "data": {"k": "1"},
+            });
+            super::shows(&Key, &write(Verb::Update, Method::Apply), &manifest, &live)
+        };
+        let another = Shows::Another(Timestamp::from_seconds(1_795_845_600));
+        assert_eq!(shown(json!({"k": "2"}), json!({"f:k": {}})), another);
+        assert_eq!(shown(json!({"k": "1"}), json!({"f:k": {}})), Shows::Made);
+        // Somebody set it, and so took it away.
+        assert_eq!(shown(json!({"k": "2"}), json!({"f:other": {}})), Shows::Nothing);
+        // An earlier manifest said more: it may be this one's that was not sent.
+        let more = shown(json!({"k": "1", "old": "1"}), json!({"f:k": {}, "f:old": {}}));
+        assert_eq!(more, Shows::Nothing);
     }
 
     #[test]

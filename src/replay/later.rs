@@ -36,8 +36,11 @@ pub struct OwnWrites {
     pub latest: Option<Timestamp>,
     /// Whether events may be lost: then it may have written although none of its writes is known.
     pub cut: bool,
-    /// Until when one that nobody saw made may have been made, or what was there was accepted.
+    /// Until when what a replay wrote may have been made, or what was there was accepted.
     pub unseen: Timestamp,
+    /// Until when a write that nobody saw made may have been made, by object: it says nothing of any
+    /// other.
+    pub unseen_of: BTreeMap<ObjectKey, Timestamp>,
     /// The same of other clusters, by uid: those that were kept before, and those that were replayed
     /// onto. What was written to one says nothing of another.
     pub others: BTreeMap<String, Written>,
@@ -291,6 +294,38 @@ impl World {
         Touched::nothing()
     }
 
+    /// A write of this ledger to the object may have been made until then.
+    pub(super) fn may_have_written_to(&mut self, key: &ObjectKey, until: Timestamp) {
+        let own = &mut self.own_writes;
+        // What is known to have been written since bounds these as well.
+        let latest = own.latest.unwrap_or_default();
+        own.unseen_of.retain(|_, until| latest < until.plus_ms(CLOCKS_DIFFER_MS));
+        let known = own.unseen_of.entry(key.clone()).or_default();
+        *known = until.max(*known);
+    }
+
+    /// Up to when a write of greffier to the object may be one of this ledger; `None` as for
+    /// [`World::written_until`].
+    fn may_be_own_until(&self, key: &ObjectKey) -> Option<Timestamp> {
+        let intent = self.in_flight.get(key).and_then(|seq| self.intents.get(seq));
+        let unseen = intent.map(|intent| intent.deadline);
+        let unseen = unseen.max(self.own_writes.unseen_of.get(key).copied());
+        let of_key = unseen.map(|until| until.plus_ms(CLOCKS_DIFFER_MS));
+        self.written_until().map(|until| of_key.map_or(until, |of_key| until.max(of_key)))
+    }
+
+    /// Notes a write of greffier that the object shows instead of one of this ledger; whether that
+    /// is the first sign of a later greffier.
+    pub(super) fn note_another(&mut self, name: &AppName, key: &ObjectKey, at: Timestamp) -> bool {
+        let own = self.may_be_own_until(key).is_none_or(|until| at <= until);
+        if own || self.cluster.doubt().is_some() || self.own_writes.is_let_go(key, at) {
+            return false;
+        }
+        let later = Later { at, seq: self.seq, claimed_by: Some(name.clone()) };
+        self.own_writes.later.insert(key.clone(), later);
+        self.note_sign(key, at)
+    }
+
     /// A write of this ledger may have been made until then.
     pub(super) fn may_have_written(&mut self, until: Timestamp) {
         self.own_writes.unseen = self.own_writes.unseen.max(until);
@@ -308,7 +343,9 @@ impl World {
         if self.cluster.uid != identity.kept {
             let own = &mut self.own_writes;
             let of = own.others.remove(&self.cluster.uid).unwrap_or_default();
-            let former = Written { latest: own.latest, unseen: own.unseen, seq };
+            let unseen = std::mem::take(&mut own.unseen_of).into_values().max();
+            let unseen = own.unseen.max(unseen.unwrap_or_default());
+            let former = Written { latest: own.latest, unseen, seq };
             (own.latest, own.unseen) = (of.latest, of.unseen);
             own.others.insert(identity.kept.clone(), former);
             own.forget_others();
@@ -328,9 +365,8 @@ impl World {
     pub(super) fn look_at_writer(&mut self, body: &ObjectObservedV1) -> bool {
         let own = body.managers.iter().find(|stamp| stamp.is_own());
         let Some(at) = own.and_then(|stamp: &ManagerStamp| stamp.time) else { return false };
-        if self.written_until().is_none_or(|until| at <= until)
-            // The answer is on its way.
-            || self.in_flight.contains_key(&body.key)
+        // The answer may be on its way.
+        if self.may_be_own_until(&body.key).is_none_or(|until| at <= until)
             || self.own_writes.is_let_go(&body.key, at)
         {
             return false;

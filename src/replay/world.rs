@@ -21,7 +21,7 @@ use crate::config::PersonConfig;
 use crate::model::{AppName, CommitId, Digest, ObjectKey, RollbackRule, Seq, Timestamp};
 
 /// The version of this projection. A snapshot of another version is not read.
-pub const VERSION: u32 = 58;
+pub const VERSION: u32 = 59;
 
 /// Everything that is known at one position of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -125,6 +125,7 @@ impl World {
                     | WriteResult::Unsupported(_)
                     | WriteResult::NotSent(_)
                     | WriteResult::Gone(_)
+                    | WriteResult::Another(_)
             );
             if undone && open.deletes {
                 self.uncount_deletion(counted.as_ref());
@@ -134,6 +135,10 @@ impl World {
             wakes_others |= gates_others(&open.write.key);
             match result {
                 WriteResult::NotSent(why) if settled => self.unseen(app, &open, deadline, why),
+                WriteResult::Another(at) => {
+                    wakes_others |= self.note_another(app, &open.write.key, *at);
+                    self.unseen(app, &open, deadline, WriteResult::ANOTHER);
+                }
                 _ if self.cluster.doubt().is_some() => self.may_be_made(&open, deadline),
                 result => self.outcome((seq, intent_seq), app, &open, result),
             }
@@ -176,7 +181,7 @@ impl World {
             WriteResult::Refused(error) => self.failed(name, &open.write, error, true),
             WriteResult::Failed(error) => self.failed(name, &open.write, error, false),
             WriteResult::Gone(error) => self.vanished(name, &open.write, error),
-            WriteResult::Unknown(_) | WriteResult::NotSent(_) => {}
+            WriteResult::Unknown(_) | WriteResult::NotSent(_) | WriteResult::Another(_) => {}
         }
     }
 
@@ -195,7 +200,7 @@ impl World {
     /// It may have been made: and undone at once, or in another cluster than the one that answers
     /// now.
     fn may_be_made(&mut self, open: &OpenWrite, deadline: Timestamp) {
-        self.may_have_written(deadline);
+        self.may_have_written_to(&open.write.key, deadline);
         if let Some(owned) = self.owned.get_mut(&open.write.key) {
             owned.unseen = owned.unseen.max(Some(deadline));
         }

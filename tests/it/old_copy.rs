@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::cluster::{ControlPlane, Options};
 use crate::daemon::{Greffier, KEPT, application, config_map, run, until};
-use crate::keep::{kept, live};
+use crate::failpoints::death_at;
+use crate::keep::{kept, live, namespace};
 
 const KEY: &str = ".data.key";
 
@@ -123,6 +124,41 @@ fn an_old_copy_of_the_ledger_does_not_put_the_cluster_back() {
         let there = (live(&ns, "cm/one", KEY), live(&ns, "cm/three", KEY));
         (there == ("1".into(), "1".into())).then_some(())
     });
+}
+
+/// Goal: a copy that ends between an intent and its outcome knows neither what the intent came to nor
+/// the rollback that came after it: the version that was rolled back from is not written again.
+#[test]
+fn a_copy_that_ends_before_an_outcome_does_not_write_over_a_later_rollback() {
+    let (app, ns) = ("old-open-web", namespace("old-open"));
+    let greffier = Greffier::new().configure("[cluster]\nwrite_timeout = \"1s\"");
+    greffier.repo.write("web/1.yaml", &config_map("one", "good")).push("good");
+    let root = application(app, &greffier.repo.url(), "web", &ns, KEPT);
+    let greffier = greffier.root(&root);
+    greffier.start();
+    greffier.wait_synced(app, &greffier.repo.head());
+    let good = format!("#{}", greffier.seq());
+    assert_eq!(greffier.stop(), Some(0));
+    next_second(&ns);
+    let bad = greffier.repo.write("web/1.yaml", &config_map("one", "bad")).push("bad");
+    // The write is made, and its answer is not recorded.
+    death_at(&greffier, "answered", 1);
+    assert_eq!(live(&ns, "cm/one", KEY), "bad");
+    copy(&greffier.path("data"), &greffier.path("copy"));
+    greffier.start();
+    greffier.wait_synced(app, &bad);
+    next_second(&ns);
+    greffier.cli_ends(0, &["rollback", app, "--to", &good, "--yes"]);
+    until("it is rolled back", || (live(&ns, "cm/one", KEY) == "good").then_some(()));
+    assert_eq!(greffier.stop(), Some(0));
+
+    restored(&greffier);
+    let gate = greffier.wait_kind("plan.gated", app);
+    let what = gate["detail"]["reasons"][0]["what"].as_str().unwrap();
+    assert!(what.contains("/one, which greffier wrote later"), "{what}");
+    let (status, _) = greffier.cli_ends(0, &["status"]);
+    assert!(status.contains("OLD COPY"), "{status}");
+    assert_eq!(live(&ns, "cm/one", KEY), "good");
 }
 
 #[test]

@@ -211,6 +211,14 @@ pub enum WriteResult {
     /// Nothing was written: the object that was to be written over is not there, as a look at the
     /// cluster showed afterwards.
     Gone(String),
+    /// As a settlement: the object is not as the write would have left it, and says that greffier
+    /// wrote it otherwise, at this time.
+    Another(Timestamp),
+}
+
+impl WriteResult {
+    /// What [`WriteResult::Another`] means, in words.
+    pub const ANOTHER: &str = "the object is not as the write would have left it";
 }
 
 /// What is worth knowing of a write beside its result.

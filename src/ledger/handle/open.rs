@@ -105,9 +105,13 @@ impl Ledger {
             snapshots: Some(witness::directory(dir)),
             loaded,
         })?;
-        if ledger.head() > end || report.repairs.is_empty() {
-            unrecorded.recorded();
+        // Without room nothing is: then all of it is found again when it is opened again.
+        let recorded = ledger.head() > end;
+        if recorded {
             witnesses.set_aside(dir, end);
+        }
+        if recorded || (report.repairs.is_empty() && !full) {
+            unrecorded.recorded();
         }
         Ok((ledger, report))
     }

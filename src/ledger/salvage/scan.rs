@@ -50,7 +50,8 @@ pub(super) fn scan(disk: &Arc<dyn Disk>) -> Result<(Vec<Part>, Findings), Error>
             None => Ok((Vec::new(), Findings::default())),
         };
     };
-    let mut scan = Scan::new(disk.clone(), known.clone());
+    let newest = files.last().map(|file| file.name.clone()).unwrap_or_default();
+    let mut scan = Scan::new(disk.clone(), known.clone(), newest);
     for file in &files {
         if scan.found.cut.is_some() {
             scan.count_behind(scan.cursor(file, &scan.header(file)?))?;
@@ -96,6 +97,8 @@ struct Scan {
     disk: Arc<dyn Disk>,
     /// A header of this ledger.
     known: Header,
+    /// The name of the newest file.
+    newest: String,
     last: Seq,
     hash: Digest,
     time_max: Timestamp,
@@ -126,10 +129,11 @@ impl Pending {
 }
 
 impl Scan {
-    fn new(disk: Arc<dyn Disk>, known: Header) -> Self {
+    fn new(disk: Arc<dyn Disk>, known: Header, newest: String) -> Self {
         Self {
             disk,
             known,
+            newest,
             last: Seq::ZERO,
             hash: Digest::default(),
             time_max: Timestamp(i64::MIN),
@@ -216,6 +220,10 @@ impl Scan {
                         cursor.skip_damage()?;
                         reached = cursor.position().offset;
                         ends = reached - begin < PREFIX_BYTES as u64;
+                        // A record that was only begun.
+                        if ends && file.name == self.newest && reached == file.bytes {
+                            return Ok(());
+                        }
                     }
                     if !ends {
                         self.pending.pieces.push(Piece { range: begin..reached, void: true });

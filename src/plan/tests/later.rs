@@ -5,6 +5,7 @@ mod held;
 mod let_go;
 mod lost;
 mod nobodys_word;
+mod open;
 mod replayed;
 mod start;
 

@@ -167,13 +167,14 @@ fn outcome(write: &Write, result: &WriteResult) -> Option<(String, bool)> {
         WriteResult::Deleted => return Some(("done".into(), false)),
         // That another method is needed is no failure; what it comes to is told by its outcome.
         WriteResult::AlreadyGone | WriteResult::Unsupported(_) => return None,
-        WriteResult::Refused(error) => ("refused", error),
-        WriteResult::Failed(error) | WriteResult::Gone(error) => ("failed", error),
-        WriteResult::Unknown(error) => ("its fate was not known then", error),
-        WriteResult::NotSent(error) => ("not sent", error),
+        WriteResult::Refused(error) => ("refused", error.as_str()),
+        WriteResult::Failed(error) | WriteResult::Gone(error) => ("failed", error.as_str()),
+        WriteResult::Unknown(error) => ("its fate was not known then", error.as_str()),
+        WriteResult::NotSent(error) => ("not sent", error.as_str()),
+        WriteResult::Another(_) => ("not sent", WriteResult::ANOTHER),
     };
     // What ended like the try before it was told then.
-    let new = write.failed_before != *error || error.is_empty();
+    let new = write.failed_before != error || error.is_empty();
     new.then(|| (format!("{word}: {error}"), true))
 }
 

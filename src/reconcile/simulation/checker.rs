@@ -439,7 +439,8 @@ impl Checker {
                 self.proven.insert(applied.uid.clone());
             }
             // Somebody changed what it applied before that could be seen: nothing proves it.
-            let unseen = settled && matches!(result, WriteResult::NotSent(_));
+            let unseen =
+                settled && matches!(result, WriteResult::NotSent(_) | WriteResult::Another(_));
             if unseen
                 && let Some(uid) = self.touched.get(&(seq, *index))
                 && !self.proven.contains(uid)

@@ -28,6 +28,7 @@ use crate::model::{AppName, BlobAddr, CommitId, Digest, ObjectKey, Seq, Timestam
 use crate::plan::{Compared, Comparison, DryRun, Limits};
 use crate::reconcile::execute::take_over;
 use crate::reconcile::machine::{Command, Machine};
+use crate::reconcile::settle::Shows;
 use crate::reconcile::{compare_job, execute, settle};
 use crate::replay::testing::REPO;
 use crate::replay::{OpenIntent, World};
@@ -478,10 +479,11 @@ impl Sim {
             }
             (_, Some(live)) => {
                 let Ok(manifest) = self.manifest(app, write) else { return not() };
-                if !settle::is_made(&Key, write, &manifest, &live) {
-                    return not();
+                match settle::shows(&Key, write, &manifest, &live) {
+                    Shows::Made => execute::outcome(&Key, live, true, None, Some(&manifest), last),
+                    Shows::Another(at) => (WriteResult::Another(at), None),
+                    Shows::Nothing => not(),
                 }
-                execute::outcome(&Key, live, true, None, Some(&manifest), last)
             }
         }
     }

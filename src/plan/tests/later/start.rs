@@ -290,16 +290,16 @@ fn what_this_ledger_wrote_is_no_sign() {
     // A write whose answer is on its way.
     unchanged(&mut given);
     let intent = given.intends("other");
-    shows(&mut given, E, at, "Apply");
+    let deadline = given.world.intents[&intent].deadline;
+    shows(&mut given, E, deadline, "Apply");
     assert!(!sign(&given));
     // One that nobody saw made may have been made by its deadline, and a minute of another clock.
-    let deadline = given.world.intents[&intent].deadline;
     let results = (0..2).map(|index| (index, WriteResult::NotSent("it is not there".into())));
     let settled = IntentSettledV1 { app: name("other"), intent, results: results.collect() };
     given.event(settled);
-    shows(&mut given, NEW, deadline.plus_ms(60_000), "Apply");
+    shows(&mut given, E, deadline.plus_ms(60_000), "Apply");
     assert!(!sign(&given));
-    shows(&mut given, NEW, deadline.plus_ms(61_000), "Apply");
+    shows(&mut given, E, deadline.plus_ms(61_000), "Apply");
     assert!(sign(&given));
 }
 
