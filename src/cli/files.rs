@@ -91,6 +91,11 @@ fn tell_of(damage: &ledger::Error, archive: &Archive) {
 }
 
 impl Files {
+    /// Whether there is room for a daemon to open the ledger.
+    pub(super) fn room(&self, reserve: u64) -> Result<(), ledger::Error> {
+        self.archive.room(reserve)
+    }
+
     /// Opens, and folds up to the instant.
     pub(super) fn open(
         config: &Config,

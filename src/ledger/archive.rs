@@ -19,6 +19,7 @@ use super::load::{Torn, load};
 use super::memory_store::MemoryStore;
 use super::reader::{Events, Places, Reader};
 use super::repair::damage_in_the_middle;
+use super::room::Room;
 use super::seal::Sealer;
 use super::segment::{Cursor, Segments};
 use super::shared::Counts;
@@ -129,6 +130,15 @@ impl Archive {
     #[must_use]
     pub fn shortened(&self) -> Option<&Error> {
         self.shortened.as_ref()
+    }
+
+    /// Whether there is room for a daemon to open the ledger, of whose file system `reserve` bytes
+    /// must stay free.
+    ///
+    /// # Errors
+    /// [`Error::Full`]; [`Error::Io`] when it cannot be measured.
+    pub fn room(&self, reserve: u64) -> Result<(), Error> {
+        Room::new(self.reader.segments.disk().clone(), reserve).for_index()
     }
 
     /// The last durable event when the archive was opened.

@@ -40,7 +40,7 @@ pub(super) fn add(
             goes.then(|| (child.clone(), state.spec.removals.cascade.is_some()))
         }));
     }
-    let keys: Vec<ObjectKey> = changes.iter().map(|write| write.key.clone()).collect();
+    let what = comes_to(&changes, leaves(world, app, new), new);
     // Each once: what left Git before waits with what leaves it now.
     let before = std::mem::take(&mut waiting.writes);
     let all: BTreeMap<ObjectKey, Write> =
@@ -49,7 +49,7 @@ pub(super) fn add(
     waiting.writes.sort_by_key(|write| (write.verb == Verb::Prune, kind_rank(&write.key)));
     let deletions = waiting.writes.iter().filter(|write| world.is_deletion(app, write));
     let deletions: Vec<Write> = deletions.cloned().collect();
-    waiting.reasons = proposed.causes.iter().map(|cause| why(cause, &keys)).collect();
+    waiting.reasons = proposed.causes.iter().map(|cause| why(cause, &what)).collect();
     let exceeded = reasons(world, (name, app), Some(new), limits, (&deletions, &[]), &removed);
     waiting.reasons.extend(exceeded);
     for (child, _) in removed {
@@ -59,14 +59,39 @@ pub(super) fn add(
     }
 }
 
-fn why(cause: &Cause, keys: &[ObjectKey]) -> GateReason {
-    let what = match keys {
-        [] => "the applications that it defines".to_owned(),
-        keys => named(keys),
+/// What a render comes to, after "would": `leaves` = what is there, of nobody yet, and not in it.
+fn comes_to(changes: &[Write], leaves: Vec<ObjectKey>, new: &Desired) -> String {
+    let keys = |prune: bool| {
+        let of = changes.iter().filter(move |write| (write.verb == Verb::Prune) == prune);
+        of.map(|write| write.key.clone()).collect::<Vec<ObjectKey>>()
     };
+    let (changed, removed) = (keys(false), [keys(true), leaves].concat());
+    match (&changed[..], &removed[..]) {
+        ([], []) if new.objects.keys().any(ObjectKey::is_application) => {
+            "change the applications that it defines".to_owned()
+        }
+        ([], []) => "change nothing that is known yet".to_owned(),
+        (changed, []) => format!("change {}", named(changed)),
+        ([], removed) => format!("remove {}", named(removed)),
+        (changed, removed) => format!("change {} and remove {}", named(changed), named(removed)),
+    }
+}
+
+/// What is in the cluster and is not in the render, of what the application wants and nobody has
+/// applied: on a cluster that was accepted, it is the application's once it was compared.
+fn leaves(world: &World, app: &App, new: &Desired) -> Vec<ObjectKey> {
+    let wanted = app.desired.iter().flat_map(|desired| desired.objects.keys());
+    let leaves = wanted.filter(|key| {
+        let there = world.live.get(*key).is_some_and(|live| !live.deleting);
+        there && !new.objects.contains_key(*key) && !world.owned.contains_key(*key)
+    });
+    leaves.cloned().collect()
+}
+
+fn why(cause: &Cause, what: &str) -> GateReason {
     let what = match cause {
         Cause::Rewritten(rewrite) => format!(
-            "would change {what}: the history of {} in {} was rewritten and dropped commit {}, \
+            "would {what}: the history of {} in {} was rewritten and dropped commit {}, \
              which is applied",
             short(&rewrite.name),
             rewrite.repo,
@@ -75,10 +100,10 @@ fn why(cause: &Cause, keys: &[ObjectKey]) -> GateReason {
         Cause::Versions(changed) => {
             let changed = changed.iter().map(|(what, was, now)| format!("{what} {was} -> {now}"));
             let changed = changed.collect::<Vec<_>>().join(", ");
-            format!("would change {what} with no commit behind it: {changed}")
+            format!("would {what} with no commit behind it: {changed}")
         }
         // Nobody approves it while that is so: a release puts it in force.
-        Cause::Held(hold) => format!("would change {what}, which hold #{} holds", hold.0),
+        Cause::Held(hold) => format!("would {what}, which hold #{} holds", hold.0),
     };
     GateReason { what }
 }

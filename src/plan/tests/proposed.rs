@@ -52,8 +52,8 @@ fn a_rewrite_that_drops_what_is_applied_waits_and_the_former_render_stays_in_for
     let plan = given.plan("web");
     assert_eq!(writes(&plan), [""; 0]);
     assert_eq!((plan.sync, plan.removed), (Sync::OutOfSync, false));
-    let what = "would change 3 objects (ConfigMap/prod/a, ConfigMap/prod/c, ConfigMap/prod/b): \
-        the history of main in /srv/infra.git was rewritten and dropped commit 0000000000, which \
+    let what = "would change 2 objects (ConfigMap/prod/a, ConfigMap/prod/c) and remove \
+        ConfigMap/prod/b: the history of main in /srv/infra.git was rewritten and dropped commit 0000000000, which \
         is applied";
     assert_eq!(reasons(&plan), [what]);
     assert_eq!(
@@ -446,4 +446,23 @@ fn what_a_person_keeps_outlasts_a_render_that_waits_and_is_part_of_what_is_appro
     assert_eq!((write.holds, write.digest), (vec![seq], object(A, 2).digest));
     given.syncs("web");
     assert!(given.finishes("web"));
+}
+
+/// Goal: what a rewrite would take away is named before it was compared on a cluster that is accepted:
+/// it was told as a change of applications that are none.
+#[test]
+fn what_a_rewrite_would_remove_on_an_accepted_cluster_is_named() {
+    let mut given = rewritten(vec![object(A, 1)]);
+    given.identified("one");
+    let doubt = given.replaced("two");
+    given.lists_everything();
+    for there in ["Namespace/prod", A, B] {
+        given.sees(there);
+    }
+    given.accepts(doubt);
+    let plan = given.plan("web");
+    assert!(
+        reasons(&plan)[0].starts_with("would remove ConfigMap/prod/b: the history"),
+        "{plan:#?}"
+    );
 }
