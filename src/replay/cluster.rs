@@ -251,6 +251,8 @@ pub struct OpenWrite {
     pub keep: Vec<String>,
     /// The uid of an object that went away while the write was open; empty = none did.
     pub gone: String,
+    /// When greffier wrote the object, by what it showed while the write was open.
+    pub shown: Option<Timestamp>,
 }
 
 /// An intent some of whose writes have no outcome yet.

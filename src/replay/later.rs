@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::application::{App, Previewed};
+use super::cluster::OpenWrite;
 use super::world::{Touched, World};
 use crate::ledger::event::{Event, ManagerStamp, ObjectObservedV1, Origin, Preview, Verb, Write};
 use crate::model::{AppName, ObjectKey, Seq, Timestamp};
@@ -307,16 +308,38 @@ impl World {
     /// Up to when a write of greffier to the object may be one of this ledger; `None` as for
     /// [`World::written_until`].
     fn may_be_own_until(&self, key: &ObjectKey) -> Option<Timestamp> {
-        let intent = self.in_flight.get(key).and_then(|seq| self.intents.get(seq));
-        let unseen = intent.map(|intent| intent.deadline);
-        let unseen = unseen.max(self.own_writes.unseen_of.get(key).copied());
+        let unseen = self.own_writes.unseen_of.get(key);
         let of_key = unseen.map(|until| until.plus_ms(CLOCKS_DIFFER_MS));
         self.written_until().map(|until| of_key.map_or(until, |of_key| until.max(of_key)))
     }
 
-    /// Notes a write of greffier that the object shows instead of one of this ledger; whether that
-    /// is the first sign of a later greffier.
-    pub(super) fn note_another(&mut self, name: &AppName, key: &ObjectKey, at: Timestamp) -> bool {
+    /// Whether a write of the object is under way: its answer, or whoever finds out what became of
+    /// it, says whether it was the one of `at`. Until then that is remembered.
+    fn is_shown_in_flight(&mut self, key: &ObjectKey, at: Timestamp) -> bool {
+        let Some(seq) = self.in_flight.get(key) else { return false };
+        let writes = self.intents.get_mut(seq).into_iter().flat_map(|i| i.writes.values_mut());
+        for open in writes.filter(|open| open.write.key == *key) {
+            open.shown = open.shown.max(Some(at));
+        }
+        true
+    }
+
+    /// A write was not made, or nobody saw it: what the object showed instead, or, with `another`,
+    /// what is known to be another write, counts where it is no write of this ledger. Returns whether
+    /// that is the first sign of a later greffier.
+    pub(super) fn shows_another(
+        &mut self,
+        name: &AppName,
+        open: &OpenWrite,
+        deadline: Timestamp,
+        another: Option<Timestamp>,
+    ) -> bool {
+        let explained = deadline.plus_ms(CLOCKS_DIFFER_MS);
+        let late = open.shown.filter(|at| *at > explained);
+        another.max(late).is_some_and(|at| self.note_another(name, &open.write.key, at))
+    }
+
+    fn note_another(&mut self, name: &AppName, key: &ObjectKey, at: Timestamp) -> bool {
         let own = self.may_be_own_until(key).is_none_or(|until| at <= until);
         if own || self.cluster.doubt().is_some() || self.own_writes.is_let_go(key, at) {
             return false;
@@ -365,7 +388,9 @@ impl World {
     pub(super) fn look_at_writer(&mut self, body: &ObjectObservedV1) -> bool {
         let own = body.managers.iter().find(|stamp| stamp.is_own());
         let Some(at) = own.and_then(|stamp: &ManagerStamp| stamp.time) else { return false };
-        // The answer may be on its way.
+        if self.is_shown_in_flight(&body.key, at) {
+            return false;
+        }
         if self.may_be_own_until(&body.key).is_none_or(|until| at <= until)
             || self.own_writes.is_let_go(&body.key, at)
         {

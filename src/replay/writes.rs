@@ -85,6 +85,7 @@ impl World {
             replicas: desired.and_then(|object| object.replicas),
             keep,
             gone: String::new(),
+            shown: None,
         }
     }
 
@@ -131,14 +132,18 @@ impl World {
                 self.uncount_deletion(counted.as_ref());
                 self.undelete(app, &open.write);
             }
+            if undone {
+                let another = match result {
+                    WriteResult::Another(at) => Some(*at),
+                    _ => None,
+                };
+                wakes_others |= self.shows_another(app, &open, deadline, another);
+            }
             // Its echo will say nothing new.
             wakes_others |= gates_others(&open.write.key);
             match result {
                 WriteResult::NotSent(why) if settled => self.unseen(app, &open, deadline, why),
-                WriteResult::Another(at) => {
-                    wakes_others |= self.note_another(app, &open.write.key, *at);
-                    self.unseen(app, &open, deadline, WriteResult::ANOTHER);
-                }
+                WriteResult::Another(_) => self.unseen(app, &open, deadline, WriteResult::ANOTHER),
                 _ if self.cluster.doubt().is_some() => self.may_be_made(&open, deadline),
                 result => self.outcome((seq, intent_seq), app, &open, result),
             }

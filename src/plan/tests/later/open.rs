@@ -33,18 +33,35 @@ fn an_open_intent_explains_no_write_after_its_deadline_and_none_of_another_objec
     for (object, after, sign) in
         [(A, 60_000, false), (A, 61_000, true), (B, 1_000, true), (B, 60_000, true)]
     {
-        for settled in [false, true] {
+        for seen_first in [false, true] {
             let (mut given, intent) = open();
             let at = deadline(&given, intent).plus_ms(after);
-            if settled {
-                settles(&mut given, intent, WriteResult::NotSent("not as it would be".into()));
-            }
             given.lists_everything();
-            shows(&mut given, object, at, "Apply");
-            assert_eq!(given.world.old_copy().is_some(), sign, "{object} {after} {settled}");
+            if seen_first {
+                shows(&mut given, object, at, "Apply");
+                let told = given.world.old_copy().is_some();
+                assert!(!told || object == B, "what became of the write is found out first");
+            }
+            settles(&mut given, intent, WriteResult::NotSent("not as it would be".into()));
+            if !seen_first {
+                shows(&mut given, object, at, "Apply");
+            }
+            assert_eq!(given.world.old_copy().is_some(), sign, "{object} {after} {seen_first}");
             assert_eq!(given.world.shows_later(&key(object)), sign);
         }
     }
+}
+
+/// Goal: a write that an API server made long after its deadline, because it stood still, is this
+/// ledger's own all the same.
+#[test]
+fn a_write_that_is_made_late_is_no_sign() {
+    let (mut given, intent) = open();
+    let at = deadline(&given, intent).plus_ms(600_000);
+    given.lists_everything();
+    shows(&mut given, A, at, "Apply");
+    given.carries_out(intent);
+    assert!(given.world.old_copy().is_none() && !given.world.shows_later(&key(A)));
 }
 
 /// Goal: where the object says that greffier wrote it otherwise than the intent would have, that is a
