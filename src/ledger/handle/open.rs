@@ -84,7 +84,7 @@ impl Ledger {
         let full = report.full;
         let store = open_index(&index, &disk, &loaded, (ledger, full), &mut unrecorded)?;
         let witnesses = Witnesses::list(dir);
-        let witnessed = witnesses.repair(dir, loaded.end.seq).filter(|_| !full);
+        let witnessed = witnesses.repair(dir, loaded.end.seq);
         report.lost = unrecorded.lost() || witnessed.is_some();
         report.repairs = unrecorded.repairs().iter().cloned().chain(witnessed).collect();
         let end = loaded.end.seq;
