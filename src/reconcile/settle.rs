@@ -243,7 +243,7 @@ async fn sent(
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Shows {
     Made,
-    /// Greffier applied something else, at this time.
+    /// Greffier owns something else than was sent, written at this time.
     Another(Timestamp),
     Nothing,
 }
@@ -269,8 +269,8 @@ fn not_made() -> (WriteResult, Option<Blob>) {
 /// stay for ever. A replacement leaves no such mark: an object that a field was to be taken from
 /// looks as if it were replaced already, so it is replaced once more.
 ///
-/// Of what greffier owns it is known that greffier applied it: who sets a field otherwise takes it
-/// away. So a value that is not the one that was sent is of another apply.
+/// What greffier owns was applied by greffier: who sets a field otherwise takes it away. So a value
+/// that is not the one that was sent is of another apply, or an admission webhook has changed it.
 pub(super) fn shows(
     sealer: &dyn SecretDigest,
     write: &Write,

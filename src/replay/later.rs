@@ -26,6 +26,9 @@ use crate::model::{AppName, ObjectKey, Seq, Timestamp};
 
 /// How much earlier than the daemon the API server may think that it is.
 const CLOCKS_DIFFER_MS: u64 = 60_000;
+/// How long after the deadline of its intent a write may still be made that an admission webhook has
+/// changed, and so shows other values than were sent.
+const CHANGED_ON_THE_WAY_MS: u64 = 5_000;
 /// How many other clusters are remembered, those that were written to last. One that is forgotten is
 /// judged as one that was never known: by the latest write to any.
 const OTHERS_MAX: usize = 16;
@@ -325,7 +328,7 @@ impl World {
     }
 
     /// A write was not made, or nobody saw it: what the object showed instead, or, with `another`,
-    /// what is known to be another write, counts where it is no write of this ledger. Returns whether
+    /// what has other values than were sent, counts where it is no write of this ledger. Returns whether
     /// that is the first sign of a later greffier.
     pub(super) fn shows_another(
         &mut self,
@@ -336,6 +339,8 @@ impl World {
     ) -> bool {
         let explained = deadline.plus_ms(CLOCKS_DIFFER_MS);
         let late = open.shown.filter(|at| *at > explained);
+        let changed = deadline.plus_ms(CHANGED_ON_THE_WAY_MS);
+        let another = another.filter(|at| *at > changed);
         another.max(late).is_some_and(|at| self.note_another(name, &open.write.key, at))
     }
 

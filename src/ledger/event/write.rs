@@ -212,7 +212,7 @@ pub enum WriteResult {
     /// cluster showed afterwards.
     Gone(String),
     /// As a settlement: the object is not as the write would have left it, and says that greffier
-    /// wrote it otherwise, at this time.
+    /// wrote it otherwise, at this time: another write did, or something changed what was sent.
     Another(Timestamp),
 }
 
