@@ -84,7 +84,9 @@ impl Context {
                 "note: no daemon is running: read from the ledger's files, as of event {head}"
             ));
             if let Err(error) = files.room(self.config().ledger.free_bytes_reserve) {
-                say(&format!("note: a daemon that is started waits for room: {error}"));
+                say(&format!(
+                    "note: a daemon that is started is read-only, or waits for room: {error}"
+                ));
             }
         }
         if let Some(at) = files.instant().filter(|_| !self.global.quiet) {

@@ -15,7 +15,7 @@ use super::server::State;
 use super::{dto, hold};
 use crate::command::{self, Command, Decision, Restored};
 use crate::ledger::Blob;
-use crate::ledger::event::{BackTo, Event, RestoreEndedV1, RestoreResult};
+use crate::ledger::event::{BackTo, Event, FieldChange, RestoreEndedV1, RestoreResult};
 use crate::model::{ObjectKey, Seq, Timestamp};
 use crate::plan::Compared;
 use crate::query::describe::field_change;
@@ -26,6 +26,8 @@ use crate::replay::World;
 
 /// How long a request waits for what it had written to have ended: longer than it may take.
 const ENDED_MAX: Duration = Duration::from_secs(15);
+/// What an autoscaler sets.
+const REPLICAS: &str = ".spec.replicas";
 
 impl From<NotRestorable> for Error {
     fn from(error: NotRestorable) -> Self {
@@ -85,7 +87,6 @@ pub(super) async fn restore(
         (Now::of(world, &of, wanted.as_ref()), world.clone(), compared.clone())
     });
     let (now, world, compared) = now.await?;
-    not_scaled(&world, &key, &asked.field)?;
     let field = Some(asked.field.clone()).filter(|field| !field.is_empty());
     let wish = Wish { key: key.clone(), at: at.clone(), field, live: asked.live };
     let ledger = state.ledger.clone();
@@ -94,6 +95,9 @@ pub(super) async fn restore(
         Ok::<_, NotRestorable>((restore::prepare(&ledger, &wish, &then, &now)?, since))
     });
     let (prepared, since) = prepared.await??;
+    if !asked.field.is_empty() {
+        not_scaled(&world, &key, &prepared.fields)?;
+    }
     let subject = match asked.field.as_str() {
         "" => key.to_string(),
         field => format!("{key} {field}"),
@@ -121,12 +125,12 @@ pub(super) async fn restore(
     finish(&state, peer, (world, compared), asking).await
 }
 
-/// Refuses the replicas of what an autoscaler scales: they would not be written while it is there.
-fn not_scaled(world: &World, key: &ObjectKey, field: &str) -> Result<(), Error> {
-    let scaler =
-        world.autoscaler_of(key).filter(|_| field.strip_prefix('.') == Some("spec.replicas"));
-    let Some(scaler) = scaler else { return Ok(()) };
-    let message = format!("{field} of {key} is not restored: {scaler} sets it");
+/// Refuses to bring back nothing but the replicas of what an autoscaler scales, however that was
+/// asked for: they would not be written while it is there.
+fn not_scaled(world: &World, key: &ObjectKey, fields: &[FieldChange]) -> Result<(), Error> {
+    let replicas = !fields.is_empty() && fields.iter().all(|field| field.path == REPLICAS);
+    let Some(scaler) = world.autoscaler_of(key).filter(|_| replicas) else { return Ok(()) };
+    let message = format!("{REPLICAS} of {key} is not restored: {scaler} sets it");
     let hint = format!("change {scaler} in Git (minReplicas), or restore that");
     Err(Error::new(StatusCode::CONFLICT, "not_restorable", message, hint))
 }

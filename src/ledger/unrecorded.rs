@@ -41,6 +41,17 @@ struct Noted {
 }
 
 impl Noted {
+    /// What follows from a note that is there and cannot be read: it may have told of lost events.
+    fn unreadable(end: Seq, path: &Path, error: &serde_json::Error) -> Self {
+        let path = path.display();
+        let what = format!(
+            "what an earlier start repaired is not known, and events may be lost: {path} cannot be \
+             read: {error}"
+        );
+        let repair = LedgerRepairedV1 { what, kept: String::new(), possibly_acknowledged: true };
+        Self { after: end, known: Some(end.next()), repairs: vec![repair] }
+    }
+
     /// Whether it is still to be recorded in a ledger that ends with event `end` now.
     fn is_owed(&self, segments: &Segments, end: Seq) -> bool {
         let code = self.repairs.first().map(|repair| Event::from(repair.clone()).code());
@@ -68,9 +79,12 @@ impl Unrecorded {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed(error)),
         };
-        let earlier: Option<Noted> = serde_json::from_slice(&bytes).ok();
-        let earlier = earlier.filter(|noted| noted.is_owed(segments, end));
-        let noted = earlier.unwrap_or_default();
+        let noted = match serde_json::from_slice::<Noted>(&bytes) {
+            _ if bytes.is_empty() => Noted::default(),
+            Ok(noted) if noted.is_owed(segments, end) => noted,
+            Ok(_) => Noted::default(),
+            Err(error) => Noted::unreadable(end, &path, &error),
+        };
         Ok(Self { path: Some(path), noted: Noted { after: end, ..noted } })
     }
 
@@ -185,7 +199,8 @@ mod tests {
         assert!(resume(19, 99).lost() && resume(3, 99).lost());
         again.recorded();
         assert!(!resume(7, 99).lost());
+        // One that cannot be read may have told of a loss.
         fs::write(dir.path().join(FILE), "{").unwrap();
-        assert!(resume(7, 99).repairs().is_empty());
+        assert!(resume(7, 99).lost() && resume(7, 99).repairs().len() == 1);
     }
 }

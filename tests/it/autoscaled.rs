@@ -157,6 +157,10 @@ fn replicas_stay_when_they_leave_git_together_with_the_coming_of_an_autoscaler()
     });
     // Whose the replicas are now brings them back, or nobody.
     let object = format!("Deployment.apps/{ns}/web");
+    // However the field is written.
+    for field in ["spec.replicas", ".spec['replicas']"] {
+        greffier.cli_ends(6, &["restore", &object, "--field", field, "--to", &then, "--yes"]);
+    }
     let field = ["restore", &object, "--field", ".spec.replicas", "--to", &then, "--yes"];
     let (_, refused) = greffier.cli_ends(6, &field);
     assert!(refused.contains("scaler sets it"), "{refused}");
